@@ -1,0 +1,132 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers before they are bytes, and the errors of both APIs by their codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+JSON = "application/json"
+
+# errorCode: HTTP status and text; each %s is filled with one of the parameters, in order.
+ERRORS: dict[str, tuple[int, str]] = {
+    "API_KEY_NOT_FOUND": (400, "No API key with ID %s exists."),
+    "API_KEY_REQUIRES_DESCRIPTION": (400, "An API key must have a description."),
+    "ATTRIBUTE_READ_ONLY": (400, "Attribute %s is read-only and cannot be changed by the user."),
+    "EXPECTED_NON_ATLAS_ORG": (404, "Organization %s is an Atlas organization."),
+    "INVALID_API_KEY_DESC": (400, "An API key description must have 1 to 250 characters."),
+    "INVALID_ATTRIBUTE": (400, "Invalid attribute %s specified."),
+    "INVALID_ENUM_VALUE": (400, "An invalid enumeration value %s was specified."),
+    "INVALID_JSON": (400, "Received JSON is malformed."),
+    "INVALID_JSON_ATTRIBUTE": (400, "Received JSON for the %s attribute is malformed."),
+    "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
+    "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
+    "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
+    "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
+    "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),
+    "IP_ADDRESS_NOT_ON_ACCESS_LIST": (
+        403,
+        "IP address %s is not allowed to access this resource.",
+    ),
+    "MAX_API_KEYS_PER_ORG_EXCEEDED": (400, "The organization has its maximum of %s API keys."),
+    "METHOD_NOT_ALLOWED": (405, "Method %s is not allowed for this resource."),
+    "MISSING_API_KEY_ROLES": (400, "An API key must have at least one role."),
+    "MISSING_ATTRIBUTE": (400, "The required attribute %s was not specified."),
+    "NOT_ATLAS_ORG": (404, "Organization %s is not an Atlas organization."),
+    "NOT_ORG_ADMIN": (
+        401,
+        "The current user does not have the administrator role in organization %s.",
+    ),
+    "ORG_NOT_FOUND": (404, "No organization with ID %s exists."),
+    "ORG_REQUIRES_ACCESS_LIST": (
+        403,
+        "This organization requires access through an access list of ip ranges.",
+    ),
+    "PATH_PARAM_PARSE_ERROR": (
+        400,
+        "One or more path parameter in the request URI %s is malformed.",
+    ),
+    "RATE_LIMITED": (429, "Resource %s is limited to %s requests every %s minutes."),
+    "RATE_LIMITED_TOKEN_BUCKET": (
+        429,
+        "Resource %s is rate limited: retry after %s seconds. "
+        "The capacity is %s requests, refilled by %s every %s seconds.",
+    ),
+    "RESOURCE_NOT_FOUND": (404, "Cannot find resource %s."),
+    "UNEXPECTED_ERROR": (500, "Unexpected error."),
+    "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),
+    "USER_UNAUTHORIZED": (401, "Current user is not authorized to perform this action."),
+}
+OPS_MANAGER_TEXTS = {"API_KEY_NOT_FOUND": "No API Key with ID %s exists."}
+
+
+@dataclass
+class Answer:
+    """A status with a JSON value (None: no body), or with `raw` bytes instead."""
+
+    status: int
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+    raw: bytes | None = None
+    changed: bool = False  # the state, by a write
+
+    def body(self) -> bytes:
+        if self.raw is not None:
+            return self.raw
+        return b"" if self.content is None else json.dumps(self.content).encode()
+
+    def head(self, length: int | None, close: bool = False, **extra: str) -> bytes:
+        """Status line and headers; `length` None leaves Content-Length out (204 has none)."""
+        headers = {"Content-Type": self.content_type, **self.headers, **extra}
+        if length is not None and self.status != HTTPStatus.NO_CONTENT:
+            headers["Content-Length"] = str(length)
+        if close:
+            headers["Connection"] = "close"
+        lines = [f"HTTP/1.1 {self.status} {reason(self.status)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+
+    def in_envelope(self) -> Answer:
+        """The same with its status in the body: beside the results of a list, else around."""
+        content = {} if self.content is None else self.content
+        if isinstance(content, dict) and "results" in content:
+            content = {"status": self.status, **content}
+        else:
+            content = {"status": self.status, "content": content}
+        return Answer(200, content, self.headers, self.content_type, changed=self.changed)
+
+
+class ApiError(Exception):
+    """Ends the handling of a request with an error of the API."""
+
+    def __init__(self, code: str, *parameters: object, ops_manager: bool = False) -> None:
+        super().__init__(code)
+        status, text = ERRORS[code]
+        if ops_manager:
+            text = OPS_MANAGER_TEXTS.get(code, text)
+        detail = text % parameters if "%s" in text else text
+        self.answer = api_error(status, code, detail, list(parameters))
+
+
+def reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def api_error(
+    status: int, code: str | None, detail: str, parameters: list[Any] | None = None
+) -> Answer:
+    content: dict[str, Any] = {"detail": detail, "error": status}
+    if code:
+        content["errorCode"] = code
+    if parameters is not None:
+        content["parameters"] = parameters
+    content["reason"] = reason(status)
+    return Answer(status, content, {"X-Error-Code": code} if code else {})

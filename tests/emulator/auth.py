@@ -1,0 +1,210 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is calling: digest key pairs, OAuth tokens of service accounts, IP access lists."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import math
+import secrets
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from werkzeug.wrappers import Request
+
+from .answers import Answer, ApiError
+from .settings import Settings
+from .state import ApiKey, Organization, ServiceAccount, State, Token
+
+REALM = "MMS Public API"
+
+
+@dataclass
+class Caller:
+    organization: Organization
+    holder: ApiKey | ServiceAccount
+
+
+@dataclass
+class Nonce:
+    created_at: float
+    counts: set[int] = field(default_factory=set)  # each nc is good for one request
+
+
+class Authenticator:
+    """Nonces and tokens; the emulator calls it under its lock."""
+
+    def __init__(self, state: State, settings: Settings, clock: Callable[[], float]) -> None:
+        self.state = state
+        self.settings = settings
+        self.clock = clock
+        self.nonces: dict[str, Nonce] = {}
+        self.token_requests: dict[tuple[str, str], list[float]] = defaultdict(list)
+
+    def identify(self, request: Request, target: str) -> Caller | Answer:
+        """The caller, or the 401 to send. `target` is the path with its query, as requested."""
+        authorization = request.authorization
+        if authorization is None:
+            return self.challenge()
+        if authorization.type == "digest":
+            return self._check_digest(request.method, target, authorization.parameters)
+        if authorization.type == "bearer":
+            return self._check_token(authorization.token or "")
+        return self.challenge()
+
+    def challenge(self, stale: bool = False) -> Answer:
+        nonce = base64.b64encode(secrets.token_bytes(24)).decode()
+        self.nonces[nonce] = Nonce(self.clock())
+        header = (
+            f'Digest realm="{REALM}", domain="", nonce="{nonce}", '
+            f'algorithm={self.settings.digest_algorithm}, qop="auth", '
+            f"stale={'true' if stale else 'false'}"
+        )
+        content = {
+            "error": 401,
+            "reason": "Unauthorized",
+            "detail": "You are not authorized for this resource.",
+            "errorCode": "UNEXPECTED_ERROR",
+        }
+        return Answer(401, content, {"Www-Authenticate": header})
+
+    def _check_digest(
+        self, method: str, target: str, given: dict[str, str | None]
+    ) -> Caller | Answer:
+        found = self.state.find_key(given.get("username") or "")
+        nonce = self.nonces.get(given.get("nonce") or "")
+        try:
+            count = int(given.get("nc") or "", 16)
+        except ValueError:
+            return self.challenge()
+        if (
+            found is None
+            or nonce is None
+            or given.get("realm") != REALM
+            or given.get("uri") != target
+            or given.get("qop") != "auth"
+            or given.get("algorithm", "MD5") != self.settings.digest_algorithm
+        ):
+            return self.challenge()
+
+        def digest(text: str) -> str:
+            name = "md5" if self.settings.digest_algorithm == "MD5" else "sha256"
+            return hashlib.new(name, text.encode(), usedforsecurity=False).hexdigest()
+
+        organization, key = found
+        secret = digest(f"{key.public_key}:{REALM}:{key.private_key}")
+        parts = [secret, *(given.get(name) or "" for name in ("nonce", "nc", "cnonce", "qop"))]
+        expected = digest(":".join([*parts, digest(f"{method}:{target}")]))
+        if not hmac.compare_digest(expected.encode(), (given.get("response") or "").encode()):
+            return self.challenge()
+
+        # Only who knows the secret learns that the nonce, and nothing else, was refused.
+        limit, lifetime = self.settings.nonce_uses, self.settings.nonce_lifetime
+        if (
+            count in nonce.counts
+            or (limit is not None and len(nonce.counts) >= limit)
+            or (lifetime is not None and self.clock() - nonce.created_at > lifetime)
+        ):
+            return self.challenge(stale=True)
+        nonce.counts.add(count)
+        return Caller(organization, key)
+
+    def _check_token(self, value: str) -> Caller | Answer:
+        token = self.state.tokens.get(value)
+        if token is None or token.expires_at <= self.clock():
+            return self.challenge()
+        found = self.state.find_account(token.client_id)
+        return Caller(*found) if found else self.challenge()
+
+    def client(self, request: Request) -> ServiceAccount | None:
+        """The service account that an OAuth request names in its Basic credentials."""
+        given = request.authorization
+        if given is None or given.type != "basic":
+            return None
+        found = self.state.find_account(unquote(given.username or ""))
+        if found is None:
+            return None
+        secret = unquote(given.password or "")
+        matches = hmac.compare_digest(found[1].client_secret.encode(), secret.encode())
+        return found[1] if matches else None
+
+    def oauth(self, request: Request, client: ServiceAccount | None) -> Answer:
+        """POST /api/oauth/token and /api/oauth/revoke."""
+        if client is None:
+            return _oauth_error(401, "invalid_client", "Invalid credentials provided.")
+        if request.mimetype != "application/x-www-form-urlencoded":
+            return _oauth_error(400, "invalid_request", "The body must be a form.")
+        if request.path == "/api/oauth/revoke":
+            return self._revoke(request.form.get("token"), client)
+        grant = request.form.get("grant_type")
+        if grant is None:
+            return _oauth_error(400, "invalid_request", "Missing parameter grant_type.")
+        if grant != "client_credentials":
+            return _oauth_error(400, "unsupported_grant_type", f"Unsupported grant {grant}.")
+        return self._grant(request, client)
+
+    def _grant(self, request: Request, client: ServiceAccount) -> Answer:
+        now = self.clock()
+        limit = self.settings.token_requests_per_minute
+        recent = self.token_requests[request.remote_addr or "", client.client_id]
+        recent[:] = [moment for moment in recent if moment > now - 60]
+        if limit is not None and len(recent) >= limit:
+            raise ApiError("RATE_LIMITED", request.path, limit, 1)
+        recent.append(now)
+        tokens = self.state.tokens
+        for value in [value for value, token in tokens.items() if token.expires_at <= now]:
+            del tokens[value]
+        active = [token for token in tokens.values() if token.client_id == client.client_id]
+        limit, lifetime = self.settings.max_active_tokens, self.settings.token_lifetime
+        if limit is not None and len(active) >= limit:
+            raise ApiError("RATE_LIMITED", request.path, limit, math.ceil(lifetime / 60))
+        value = secrets.token_urlsafe(48)
+        tokens[value] = Token(client.client_id, now + lifetime)
+        content = {"access_token": value, "expires_in": int(lifetime), "token_type": "Bearer"}
+        return Answer(200, content)
+
+    def _revoke(self, value: str | None, client: ServiceAccount) -> Answer:
+        if not value:
+            return _oauth_error(400, "invalid_request", "Missing parameter token.")
+        token = self.state.tokens.get(value)
+        if token and token.client_id == client.client_id:
+            del self.state.tokens[value]
+        return Answer(200)
+
+
+def _oauth_error(status: int, error: str, description: str) -> Answer:
+    return Answer(status, {"error": error, "error_description": description})
+
+
+def check_address(caller: Caller, address: str) -> None:
+    """Refuse a caller whose own access list does not hold its address; empty means any."""
+    entries = caller.holder.access_list
+    ip = ipaddress.ip_address(address)
+    if entries and not any(ip in ipaddress.ip_network(entry) for entry in entries):
+        raise ApiError("IP_ADDRESS_NOT_ON_ACCESS_LIST", address)
+
+
+class TokenBucket:
+    """The requests an organization may still make."""
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.settings = settings
+        self.tokens = float(settings.rate_capacity)
+        self.updated_at = now
+
+    def take(self, now: float) -> int:
+        """Take one token; the seconds to wait where there is none, else 0."""
+        capacity = self.settings.rate_capacity
+        rate = self.settings.rate_refill / self.settings.rate_period
+        self.tokens = min(capacity, self.tokens + (now - self.updated_at) * rate)
+        self.updated_at = now
+        if self.tokens >= 1:
+            self.tokens -= 1
+            return 0
+        return math.ceil((1 - self.tokens) / rate)

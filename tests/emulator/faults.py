@@ -1,0 +1,278 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong on the way, by name: `Fault("lost_after", "DELETE", times=1)`."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+import json
+import shlex
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .answers import JSON, Answer, api_error
+
+if TYPE_CHECKING:
+    from .server import Exchange
+
+HTML = "text/html; charset=utf-8"
+SIGN_ON_URL = "https://sso.example.com/login?return_to=%2F&access_token=eyJhbGciOi.c2VjcmV0.c2ln"
+NOT_FOUND_PAGE = b"""<!DOCTYPE html>
+<html><head><title>404 Not Found</title></head>
+<body><h1>Not Found</h1><p>The page you asked for is not on this server.</p></body></html>
+"""
+SIGN_ON_PAGE = b"""<!DOCTYPE html>
+<html><head><title>Sign in</title></head>
+<body><form method="post" action="/sso"><input name="user"><input name="password"></form></body>
+</html>
+"""
+
+
+class Fault:
+    """A named fault for requests that match; see FAULTS for the names and their arguments.
+
+    It skips the first `after` matches and is used for `times` of the next (None: for ever).
+    Only requests that passed authentication, and OAuth requests, count, unless `anonymous`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        method: str = "*",
+        path: str = "*",
+        after: int = 0,
+        times: int | None = 1,
+        *,
+        anonymous: bool = False,
+        **arguments: Any,
+    ) -> None:
+        if name not in FAULTS:
+            raise ValueError(f"unknown fault {name!r} (known: {', '.join(FAULTS)})")
+        known = list(inspect.signature(FAULTS[name]).parameters)[1:]
+        unknown = sorted(set(arguments) - set(known))
+        if unknown:
+            expected = ", ".join(known) or "none"
+            raise ValueError(f"fault {name}: unknown {', '.join(unknown)} (known: {expected})")
+        self.name = name
+        self.method = method
+        self.path = path
+        self.after = after
+        self.times = times
+        self.anonymous = anonymous
+        self.arguments = arguments
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read 'NAME [METHOD [PATH]] [argument=value ...]', a value being JSON or plain text."""
+        names = iter(("name", "method", "path"))
+        values: dict[str, Any] = {}
+        for word in shlex.split(text):
+            name, is_argument, value = word.partition("=")
+            if is_argument:
+                values[name] = parse_value(value)
+            else:
+                values[next(names, "")] = word
+        if "name" not in values or "" in values:
+            raise ValueError(f"fault {text!r}: expected NAME [METHOD [PATH]] [argument=value ...]")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, value: object) -> Fault:
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise ValueError(f"a fault must be an object with a name, not {value!r}")
+        return cls(**value)
+
+    def matches(self, method: str, path: str) -> bool:
+        return fnmatch.fnmatchcase(method, self.method) and fnmatch.fnmatchcase(path, self.path)
+
+    def play(self, exchange: Exchange) -> None:
+        FAULTS[self.name](exchange, **self.arguments)
+
+    def __repr__(self) -> str:
+        return f"Fault({self.name!r}, {self.method!r}, {self.path!r}, {self.arguments})"
+
+
+def parse_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class Faults:
+    """The faults that are set, and how often each was met and used."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Fault, list[int]]] = []
+
+    def add(self, fault: Fault) -> None:
+        self._entries.append((fault, [0, 0]))
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def pick(self, method: str, path: str, anonymous: bool) -> Fault | None:
+        """The first fault due for this request. Every fault that matches counts it as met."""
+        picked = None
+        for fault, counts in self._entries:
+            if not fault.matches(method, path) or (anonymous and not fault.anonymous):
+                continue
+            counts[0] += 1
+            is_due = counts[0] > fault.after and (fault.times is None or counts[1] < fault.times)
+            if picked is None and is_due:
+                counts[1] += 1
+                picked = fault
+        return picked
+
+
+def _lost_before(exchange: Exchange) -> None:
+    exchange.close()
+
+
+def _lost_after(exchange: Exchange) -> None:
+    exchange.perform()
+    exchange.close()
+
+
+def _reset(exchange: Exchange, after_write: bool = False) -> None:
+    exchange.perform_if(after_write)
+    exchange.reset()
+
+
+def _garbage(exchange: Exchange, after_write: bool = False) -> None:
+    exchange.perform_if(after_write)
+    exchange.write(b"\x00\x15\xff\xfe this is not HTTP \x80\x81\r\n\r\n" * 4)
+    exchange.close()
+
+
+def _html(exchange: Exchange, status: int = 404, after_write: bool = False) -> None:
+    exchange.perform_if(after_write)
+    page = NOT_FOUND_PAGE if status >= 400 else SIGN_ON_PAGE
+    exchange.send(Answer(status, content_type=HTML, raw=page))
+
+
+def _redirect(
+    exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL, after_write: bool = False
+) -> None:
+    exchange.perform_if(after_write)
+    exchange.send(Answer(status, content_type=HTML, raw=b"", headers={"Location": location}))
+
+
+def _slow(exchange: Exchange, seconds: float = 60.0, after_write: bool = False) -> None:
+    answer = exchange.perform() if after_write else None
+    exchange.sleep(seconds)
+    exchange.send(answer or exchange.perform())
+
+
+def _drip(
+    exchange: Exchange, interval: float = 0.1, headers: bool = False, forever: bool = False
+) -> None:
+    answer = _with_body(exchange.perform())
+    body = answer.body()
+    head = answer.head(10**9 if forever else len(body))
+    exchange.answered(answer.status)
+    if headers:
+        exchange.drip(head, interval)
+    else:
+        exchange.write(head)
+    exchange.drip(body, interval)
+    while forever:
+        exchange.drip(b" ", interval)
+
+
+def _truncated(exchange: Exchange, keep: int | None = None) -> None:
+    """Half of the body comes, or its first `keep` bytes."""
+    answer = _with_body(exchange.perform())
+    body = answer.body()
+    exchange.answered(answer.status)
+    exchange.write(answer.head(len(body) + 100))
+    exchange.write(body[: len(body) // 2 if keep is None else keep])
+    exchange.close()
+
+
+def _endless(exchange: Exchange, status: int = 200, after_write: bool = False) -> None:
+    exchange.perform_if(after_write)
+    exchange.answered(status)
+    exchange.write(Answer(status, headers={"Transfer-Encoding": "chunked"}).head(None))
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    while True:
+        exchange.write(chunk)
+
+
+def _gzip_bomb(
+    exchange: Exchange, status: int = 200, megabytes: int = 100, after_write: bool = False
+) -> None:
+    """An empty object behind a lot of white space."""
+    exchange.perform_if(after_write)
+    packer = zlib.compressobj(wbits=31)
+    spaces = b" " * 2**20
+    body = b"".join(packer.compress(spaces) for _ in range(megabytes))
+    body += packer.compress(b"{}") + packer.flush()
+    exchange.send(Answer(status, raw=body, headers={"Content-Encoding": "gzip"}))
+
+
+def _status(
+    exchange: Exchange,
+    status: int = 500,
+    *,
+    code: str | None = None,
+    detail: str = "Emulated failure.",
+    parameters: list[Any] | None = None,
+    retry_after: int | str | None = None,
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+    after_write: bool = False,
+) -> None:
+    exchange.perform_if(after_write)
+    answer = api_error(status, code, detail, parameters)
+    if body is not None:
+        answer = Answer(status, raw=body.encode())
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    for name, value in (headers or {}).items():
+        if name.lower() == "content-type":
+            answer.content_type = value
+        else:
+            answer.headers[name] = value
+    exchange.send(exchange.wrap(answer))
+
+
+def _json(
+    exchange: Exchange, body: Any = None, status: int = 200, after_write: bool = False
+) -> None:
+    exchange.perform_if(after_write)
+    exchange.send(Answer(status, raw=json.dumps(body).encode()))
+
+
+def _echo(exchange: Exchange, status: int = 400, after_write: bool = False) -> None:
+    exchange.perform_if(after_write)
+    recorded = exchange.recorded
+    lines = [f"{name}: {value}" for name, value in recorded.headers.items()]
+    detail = "\n".join([*lines, "", recorded.body.decode("utf-8", "replace")])
+    exchange.send(exchange.wrap(api_error(status, "UNEXPECTED_ERROR", detail, [])))
+
+
+def _with_body(answer: Answer) -> Answer:
+    """A 204 has no body to drip or to cut: it becomes a 200 with an empty object."""
+    return answer if answer.body() else Answer(200, {}, answer.headers, JSON)
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "lost_before": _lost_before,
+    "lost_after": _lost_after,
+    "reset": _reset,
+    "garbage": _garbage,
+    "html": _html,
+    "redirect": _redirect,
+    "slow": _slow,
+    "drip": _drip,
+    "truncated": _truncated,
+    "endless": _endless,
+    "gzip_bomb": _gzip_bomb,
+    "status": _status,
+    "json": _json,
+    "echo": _echo,
+}

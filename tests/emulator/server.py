@@ -1,0 +1,456 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server: sockets, TLS, latency, the record of requests. Loopback only."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import socketserver
+import ssl
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Request
+
+from . import api
+from .answers import Answer, ApiError, api_error
+from .auth import Authenticator, Caller, TokenBucket
+from .faults import Fault, Faults
+from .settings import Settings
+from .state import Seed, State, load
+
+LOOPBACK = "127.0.0.1"
+CONTROL = "/_emulator/"
+
+TlsFiles = tuple["str | Path", ...]
+
+
+@dataclass
+class Recorded:
+    """One request; `status` is the one sent, None where no answer was."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Headers  # looked up without regard to case
+    body: bytes
+    status: int | None
+    connection: int
+    caller: str | None  # public key or client id, once proved
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **vars(self),
+            "headers": dict(self.headers),
+            "body": self.body.decode("utf-8", "replace"),
+        }
+
+
+class Emulator:
+    """The emulated service: `with Emulator(seed, latency=0.03) as emulator: emulator.url`.
+
+    `tls` is a server-side ssl.SSLContext or the paths (certificate, key[, CA of the clients]).
+    `clock` and `sleep` can be replaced, so that tests need not wait; what is left over are
+    Settings.
+    """
+
+    def __init__(
+        self,
+        seed: Seed | Mapping[str, Any] | None = None,
+        latency: float = 0.0,
+        tls: ssl.SSLContext | TlsFiles | None = None,
+        *,
+        host: str = LOOPBACK,
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        **settings: Any,
+    ) -> None:
+        if host != LOOPBACK:
+            raise ValueError(f"the emulator listens on {LOOPBACK} only, not on {host!r}")
+        self.settings = Settings(latency=latency, **settings)
+        self.tls = _server_context(tls) if isinstance(tls, tuple) else tls
+        self.clock = clock
+        self.lock = threading.RLock()
+        self._seed = seed
+        self._port = port
+        self._stopping = threading.Event()
+        self.sleep = sleep or self._stopping.wait
+        self._server: _Server | None = None
+        self._connection_ids = itertools.count(1)
+        self.reset()
+
+    def reset(self, seed: Seed | Mapping[str, Any] | None = None) -> None:
+        """Start over with this seed (None: the first one); the server and settings stay."""
+        state = load(self._seed if seed is None else seed)
+        with self.lock:
+            self.state: State = state
+            self.requests: list[Recorded] = []
+            self.writes: list[Recorded] = []
+            self.connections = 0
+            self._faults = Faults()
+            self._buckets: dict[str, TokenBucket] = {}
+            self._auth = Authenticator(state, self.settings, self.clock)
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("the emulator is not running")
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{LOOPBACK}:{self.port}"
+
+    def start(self) -> Emulator:
+        self._stopping.clear()
+        self._server = _Server(self, self._port)
+        run = partial(self._server.serve_forever, poll_interval=0.05)
+        threading.Thread(target=run, name="emulator", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and cut all open connections."""
+        if self._server is not None:
+            self._stopping.set()
+            _cut(self._server.socket)  # wakes the accepting thread, which polls otherwise
+            self._server.shutdown()
+            self._server.cut_connections()
+            self._server = None
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def add_fault(self, fault: Fault) -> None:
+        with self.lock:
+            self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        with self.lock:
+            self._faults.clear()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def accept(self) -> int:
+        with self.lock:
+            self.connections += 1
+            return next(self._connection_ids)
+
+    def serve(self, handler: _Handler, request: Request, target: str) -> None:
+        """Answer one request on its connection."""
+        path = target.partition("?")[0]
+        is_first, handler.is_new = handler.is_new, False
+        if path.startswith(CONTROL):
+            if is_first:
+                with self.lock:
+                    self.connections = max(0, self.connections - 1)
+            answer = self._control(request, path[len(CONTROL) :])
+            handler.write(answer, request.method)
+            return
+        recorded = Recorded(
+            method=request.method,
+            path=path,
+            query=request.args.to_dict(),
+            headers=Headers(list(handler.headers.items())),
+            body=request.get_data(),
+            status=None,
+            connection=handler.connection_id,
+            caller=None,
+        )
+        with self.lock:
+            self.requests.append(recorded)
+        latency = self.settings.latency
+        if latency:
+            if is_first:
+                self.sleep(2 * latency)
+            self.sleep(latency)
+        exchange = Exchange(self, handler, request, recorded)
+        with self.lock:
+            fault = self._prepare(exchange, target)
+        if fault:
+            fault.play(exchange)
+        else:
+            exchange.send(exchange.perform())
+
+    def _prepare(self, exchange: Exchange, target: str) -> Fault | None:
+        """Find out who calls, what is to be done, and which fault comes in between."""
+        request, recorded = exchange.request, exchange.recorded
+        is_anonymous = False
+        if recorded.path in api.OAUTH_PATHS and request.method == "POST":
+            client = self._auth.client(request)
+            recorded.caller = client.name if client else None
+            exchange.action = partial(self._auth.oauth, request, client)
+        elif api.is_api(recorded.path):
+            who = self._auth.identify(request, target)
+            if isinstance(who, Caller):
+                recorded.caller = who.holder.name
+                exchange.call = api.Call(
+                    request, recorded.path, who, self.state, self.settings, self.clock()
+                )
+                exchange.action = partial(self._answer, exchange.call)
+            else:
+                is_anonymous = True
+                exchange.action = partial(_same, who)
+        else:
+            is_anonymous = True
+            exchange.action = partial(api.not_found, recorded.path)
+        return self._faults.pick(request.method, recorded.path, is_anonymous)
+
+    def _answer(self, call: api.Call) -> Answer:
+        settings = self.settings
+        call.now = self.clock()
+        organization = call.caller.organization
+        bucket = self._buckets.setdefault(organization.id, TokenBucket(settings, call.now))
+        wait = bucket.take(call.now)
+        is_refused = wait and settings.rate_limit
+        answer = _rate_limited(call, wait) if is_refused else api.answer(call)
+        if call.is_atlas:
+            answer.headers["Ratelimit-Limit"] = str(settings.rate_capacity)
+            answer.headers["Ratelimit-Remaining"] = str(int(bucket.tokens))
+        return answer
+
+    def _control(self, request: Request, name: str) -> Answer:
+        """For tools in other processes; neither recorded nor slowed down."""
+        try:
+            with self.lock:
+                return self._control_locked(request, name)
+        except (TypeError, ValueError) as error:
+            return Answer(400, {"error": str(error)})
+
+    def _control_locked(self, request: Request, name: str) -> Answer:
+        what = f"{request.method} {name}"
+        body = request.get_data()
+        if what == "GET requests":
+            return Answer(200, [recorded.to_json() for recorded in self.requests])
+        if what == "GET state":
+            return Answer(200, self.state.to_seed())
+        if what == "GET stats":
+            counts = {
+                "requests": len(self.requests),
+                "connections": self.connections,
+                "writes": len(self.writes),
+            }
+            return Answer(200, counts)
+        if what == "POST reset":
+            self.reset(json.loads(body) if body.strip() else None)
+            return Answer(200, {})
+        if what == "POST faults":
+            values = json.loads(body)
+            if not isinstance(values, list):
+                raise ValueError("faults: must be a list")
+            faults = [Fault.from_json(value) for value in values]
+            self.clear_faults()
+            for fault in faults:
+                self.add_fault(fault)
+            return Answer(200, {})
+        return api.not_found(request.path)
+
+
+class Exchange:
+    """One request and the means to answer it, or to fail to."""
+
+    def __init__(
+        self, emulator: Emulator, handler: _Handler, request: Request, recorded: Recorded
+    ) -> None:
+        self.emulator = emulator
+        self.handler = handler
+        self.request = request
+        self.recorded = recorded
+        self.call: api.Call | None = None
+        self.action: Callable[[], Answer] = partial(api.not_found, recorded.path)
+
+    def perform(self) -> Answer:
+        """Do what is asked for; the answer is not sent yet."""
+        with self.emulator.lock:
+            try:
+                answer = self.action()
+            except ApiError as failure:
+                answer = failure.answer
+            if answer.changed:
+                self.emulator.writes.append(self.recorded)
+        return self.wrap(answer)
+
+    def perform_if(self, wanted: bool) -> None:
+        if wanted:
+            self.perform()
+
+    def wrap(self, answer: Answer) -> Answer:
+        """In an envelope where one is due: never around a challenge or an OAuth answer."""
+        if self.call is None or answer.raw is not None:
+            return answer
+        is_wanted = self.emulator.settings.envelope_always or self.call.flag("envelope")
+        return answer.in_envelope() if is_wanted else answer
+
+    def answered(self, status: int) -> None:
+        self.recorded.status = status
+
+    def send(self, answer: Answer) -> None:
+        self.answered(answer.status)
+        self.handler.write(answer, self.request.method)
+
+    def write(self, data: bytes) -> None:
+        self.handler.connection.sendall(data)
+
+    def drip(self, data: bytes, interval: float) -> None:
+        for index in range(len(data)):
+            self.sleep(interval)
+            self.write(data[index : index + 1])
+
+    def sleep(self, seconds: float) -> None:
+        self.emulator.sleep(seconds)
+        if self.emulator.is_stopping:
+            raise ConnectionAbortedError("the emulator stops")
+
+    def close(self) -> None:
+        self.handler.close_connection = True
+        _cut(self.handler.connection)
+
+    def reset(self) -> None:
+        """Close with a TCP reset instead of an orderly end."""
+        self.handler.close_connection = True
+        connection = self.handler.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(connection.detach())
+
+
+class _Server(ThreadedWSGIServer):
+    """What werkzeug's make_server(threaded=True) makes, with an eye on its connections."""
+
+    def __init__(self, emulator: Emulator, port: int) -> None:
+        self.emulator = emulator
+        self.open: set[socket.socket] = set()
+        super().__init__(LOOPBACK, port, _no_application, _Handler)
+        self.ssl_context = emulator.tls  # only now: each connection's own thread shakes hands
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's would ask for the host's name
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def cut_connections(self) -> None:
+        for connection in list(self.open):
+            _cut(connection)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        traceback.print_exc(file=sys.stderr)
+
+
+class _Handler(WSGIRequestHandler):
+    """One connection. Werkzeug's own run_wsgi would close it after each answer."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        self.is_new = True
+        self.connection_id = self.server.emulator.accept()
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.server.ssl_context:
+            self.request = self.server.ssl_context.wrap_socket(
+                self.request, server_side=True, do_handshake_on_connect=False
+            )
+        self.server.open.add(self.request)
+        super().setup()
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client went away, or we did
+            if isinstance(self.connection, ssl.SSLSocket):
+                self.connection.do_handshake()
+            super().handle()
+
+    def finish(self) -> None:
+        self.server.open.discard(self.request)
+        super().finish()
+        _cut(self.request)
+        self.request.close()
+
+    def run_wsgi(self) -> None:
+        request = Request(self.make_environ())
+        try:
+            request.get_data()  # all of it, or the rest would be taken for the next request
+        except (ClientDisconnected, OSError):
+            self.close_connection = True
+            return
+        parts = urlsplit(self.path)
+        target = self.path
+        if parts.scheme and parts.netloc:
+            target = self.path.split(parts.netloc, 1)[1] or "/"
+        try:
+            self.server.emulator.serve(self, request, target)
+        except OSError:
+            self.close_connection = True
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            self.close_connection = True
+            self.write(api_error(500, None, "The emulator has a bug; see its standard error."))
+
+    def write(self, answer: Answer, method: str = "GET") -> None:
+        body = answer.body()
+        head = answer.head(len(body), self.close_connection, Date=self.date_time_string())
+        has_body = method != "HEAD" and answer.status not in (
+            HTTPStatus.NO_CONTENT,
+            HTTPStatus.NOT_MODIFIED,
+        )
+        self.connection.sendall(head + body if has_body else head)
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Nothing: what was asked is recorded."""
+
+
+def _no_application(environ: object, start_response: object) -> list[bytes]:
+    raise NotImplementedError("the handler answers by itself")
+
+
+def _same(answer: Answer) -> Answer:
+    return answer
+
+
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Not SSLSocket's: it would take the TLS layer away from under a thread that reads.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def _rate_limited(call: api.Call, wait: int) -> Answer:
+    settings = call.settings
+    capacity, refill, period = settings.rate_capacity, settings.rate_refill, settings.rate_period
+    if call.is_atlas:
+        failure = ApiError(
+            "RATE_LIMITED_TOKEN_BUCKET", call.path, wait, capacity, refill, int(period)
+        )
+    else:
+        failure = ApiError("RATE_LIMITED", call.path, capacity, max(1, int(period / 60)))
+    failure.answer.headers["Retry-After"] = str(wait)
+    return failure.answer
+
+
+def _server_context(files: TlsFiles) -> ssl.SSLContext:
+    certificate, key, *client_ca = files
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if client_ca:
+        context.load_verify_locations(client_ca[0])
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

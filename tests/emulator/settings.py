@@ -1,0 +1,44 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an emulator can be told to do otherwise; every field may be changed while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Settings:
+    """All knobs. Times are in seconds."""
+
+    # One round trip: each request waits one, each new connection two more.
+    latency: float = 0.0
+    # A change is seen by reads only after this time; writes know it at once.
+    visibility_delay: float = 0.0
+    # Envelope every answer, also where `envelope=true` was not asked for.
+    envelope_always: bool = False
+
+    # Digest: "MD5" or "SHA-256"; a nonce used up or too old is answered with stale=true.
+    digest_algorithm: str = "MD5"
+    nonce_uses: int | None = None
+    nonce_lifetime: float | None = 300.0
+
+    # OAuth; None lifts a limit.
+    token_lifetime: float = 3600.0
+    token_requests_per_minute: int | None = 50
+    max_active_tokens: int | None = 100
+
+    # The token bucket of each organization. Its headers are always sent (Atlas); it refuses
+    # only when rate_limit is on.
+    rate_limit: bool = False
+    rate_capacity: int = 500
+    rate_refill: int = 250
+    rate_period: float = 60.0
+
+    # Creating more keys than this in one organization is refused; None lifts the limit.
+    max_api_keys: int | None = 500
+
+    def __post_init__(self) -> None:
+        if self.digest_algorithm not in ("MD5", "SHA-256"):
+            raise ValueError(f"digest_algorithm: {self.digest_algorithm!r}: MD5 or SHA-256")
