@@ -1,0 +1,220 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an answer says: JSON, the envelope around it, and the error in it. No I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    Request,
+    UnexpectedAnswerError,
+    api_advice,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    Answer,
+    may_have_happened,
+)
+
+# Gateways and proxies answer these in words of their own, and mean what the status says.
+_STATUSES_OF_GATEWAYS = frozenset({401, 407, 429, 500, 502, 503, 504})
+_MAX_DETAIL = 2000
+
+
+def read(answer: Answer) -> Answer:
+    """Return the answer with its body as ``payload`` and the status that the API meant.
+
+    An envelope (api-facts 5) is taken off wherever one comes: ``{"status", "content"}`` around a
+    single object or an error, ``status`` beside the ``results`` of a list. A body that is not
+    JSON leaves ``is_json`` false; that is for the caller to judge.
+    """
+    try:
+        payload = json.loads(answer.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return answer
+    if b"\\ud" in answer.body.lower():
+        payload = _without_lone_surrogates(payload)
+    status, body = answer.status, answer.body
+    if isinstance(payload, dict):
+        enveloped = _status(payload.get("status"))
+        if enveloped and (payload.keys() <= {"status", "content"} or "results" in payload):
+            if "results" in payload:
+                payload = {key: value for key, value in payload.items() if key != "status"}
+            else:
+                payload = payload.get("content")
+                if payload is None or payload == "":
+                    payload, body = {}, b""
+            # An error that the transport reports is not undone by an envelope.
+            status = status if status >= 400 > enveloped else enveloped
+        elif status < 300 and "errorCode" in payload:
+            # A network in between has hidden the status, and the error still says it.
+            status = _status(payload.get("error")) or status
+    return replace(answer, status=status, body=body, payload=payload, is_json=True)
+
+
+def is_success(answer: Answer) -> bool:
+    return 200 <= answer.status < 300
+
+
+def is_empty(answer: Answer) -> bool:
+    """Whether an answer has no content: no body, or an empty object, plain or enveloped."""
+    return not answer.body.strip() or (answer.is_json and answer.payload == {})
+
+
+def as_error(answer: Answer, request: Request) -> KeysmithError:
+    """Return the error that an unsuccessful answer is: the API's own, or an unexpected answer."""
+    payload = answer.payload if isinstance(answer.payload, dict) else {}
+    code = _word(payload.get("errorCode"), 80)
+    detail = _word(payload.get("detail"), _MAX_DETAIL)
+    if code is None and isinstance(payload.get("error"), str):
+        # The OAuth endpoints have a shape of their own (api-facts 4).
+        code, detail = _word(payload["error"], 80), _word(payload.get("error_description"))
+    is_api_error = "error" in payload or "errorCode" in payload
+    if not is_api_error and answer.status not in _STATUSES_OF_GATEWAYS:
+        error: KeysmithError = UnexpectedAnswerError(
+            f"the answer ({_status_line(answer)}) is {kind(answer)}, not an error of the API",
+            request=request,
+            status=answer.status,
+            reason=answer.reason,
+            check=(
+                f"Nothing of {request.platform} seems to answer at {request.url}: check base_url "
+                "and platform, and any proxy or firewall in between. This does not show that "
+                "anything is missing."
+            ),
+        )
+    else:
+        parameters = payload.get("parameters")
+        parameters = [
+            clean(item, 200) if isinstance(item, str) else item
+            for item in (parameters if isinstance(parameters, list) else [])
+            if isinstance(item, (str, int, float))
+        ]
+        error = ApiError(
+            f"the API answered {code or _status_line(answer)}"
+            + (f" ({answer.status})" if code else "")
+            + (f", {clean(detail)!r}" if detail else ""),
+            request=request,
+            status=answer.status,
+            code=code,
+            reason=_word(payload.get("reason")) or answer.reason,
+            detail=detail,
+            parameters=parameters,
+            check=api_advice(answer.status, code, parameters, request),
+        )
+    error.tries, error.waited = answer.tries, answer.waited
+    error.unclear = answer.unclear or may_have_happened(request.method, answer)
+    return error
+
+
+def unexpected(answer: Answer, request: Request, what: str) -> NoReturn:
+    """Raise UnexpectedAnswerError for a successful answer that is not what it should be.
+
+    ``what`` completes "the answer (200 OK) …".
+    """
+    error = UnexpectedAnswerError(
+        f"the answer ({_status_line(answer)}) {what}",
+        request=request,
+        status=answer.status,
+        reason=answer.reason,
+        check=(
+            f"Check that base_url, {request.base_url}, is {request.platform}, and that no sign-on "
+            "page or proxy answers in its place."
+        ),
+    )
+    error.tries, error.waited = answer.tries, answer.waited
+    error.unclear = request.method != "GET"
+    raise error
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing; ``total`` is what the API counts in all, where it says so."""
+
+    items: list[dict[str, Any]]
+    total: int | None
+    has_next: bool
+
+
+def page(answer: Answer, request: Request) -> Page:
+    """Return a page of objects that each have an ``id``; raises UnexpectedAnswerError."""
+    payload = answer.payload if isinstance(answer.payload, dict) else {}
+    items: Any = payload.get("results")
+    total = payload.get("totalCount")
+    links = payload.get("links", [])
+    is_page = (
+        isinstance(items, list)
+        and all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items)
+        and (total is None or (isinstance(total, int) and not isinstance(total, bool)))
+        and isinstance(links, list)
+    )
+    if not is_page:
+        unexpected(answer, request, f"is {kind(answer)}, not a page of a listing")
+    return Page(
+        items=items,
+        total=total,
+        has_next=any(isinstance(link, dict) and link.get("rel") == "next" for link in links),
+    )
+
+
+def incomplete(request: Request, tries: int) -> UnexpectedAnswerError:
+    """Return the error of a listing that cannot be had whole."""
+    return UnexpectedAnswerError(
+        f"the listing was read {tries} times and its pages never fit together",
+        request=request,
+        check=(
+            "Others may be changing keys at this moment: try again later. Without a complete "
+            "listing nothing can be called missing."
+        ),
+    )
+
+
+def kind(answer: Answer) -> str:
+    """Say in words what a body is, for messages."""
+    if not answer.body.strip():
+        return "empty"
+    if answer.is_json:
+        return "JSON of another shape"
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type == "text/html" or answer.body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    if "json" in media_type:
+        return "broken JSON"
+    return f"not JSON ({clean(media_type, 60)})" if media_type else "not JSON"
+
+
+def _status_line(answer: Answer) -> str:
+    return f"{answer.status} {answer.reason}".strip()
+
+
+def _status(value: Any) -> int | None:
+    is_status = isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599
+    return value if is_status else None
+
+
+def _word(value: Any, limit: int = 200) -> str | None:
+    return clean(value, limit) or None if isinstance(value, str) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """Replace halves of UTF-16 pairs, which JSON can name and no output can encode."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            _without_lone_surrogates(key): _without_lone_surrogates(item)
+            for key, item in value.items()
+        }
+    return value

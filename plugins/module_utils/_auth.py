@@ -1,0 +1,330 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The three credentials, as requests auth objects that can also answer a challenge.
+
+Digest is our own: requests' reads a challenge's body without any limit, gives up on a nonce that
+the server calls stale, and uses MD5 in a way that FIPS hosts refuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Union
+from urllib.parse import quote_plus, urlencode
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    UNSPECIFIC_401,
+    KeysmithError,
+    Request,
+    UnexpectedAnswerError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Http
+
+# Revoking the token at the end is a courtesy; nobody should wait long for it.
+REVOKE_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An API key: the public key signs as user, the private key as password."""
+
+    public_key: str
+    private_key: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"the API key {self.public_key}"
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"the service account {self.client_id}"
+
+    def basic(self) -> str:
+        """Return the value of HTTP Basic; OAuth wants both parts form-encoded first."""
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        return base64.b64encode(pair.encode()).decode()
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    token: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "the access token"
+
+
+Credentials = Union[KeyPair, ServiceAccount, AccessToken]
+
+
+def choose_auth(
+    credentials: Credentials,
+    http: Http,
+    base_url: str,
+    platform: str,
+    conceal: Callable[[str], None],
+) -> DigestAuth | BearerAuth | ServiceAccountAuth:
+    """Return the auth object for a credential. ``conceal`` is told each secret met on the way."""
+    if isinstance(credentials, KeyPair):
+        return DigestAuth(credentials)
+    if isinstance(credentials, ServiceAccount):
+        return ServiceAccountAuth(credentials, http, base_url, platform, conceal)
+    return BearerAuth(credentials.token)
+
+
+class BearerAuth:
+    """A ready token. It cannot answer a challenge, and has nothing to begin or to end."""
+
+    def __init__(self, token: str = "") -> None:
+        self._token = token
+
+    def begin(self) -> None:
+        """Get ready to sign; raises what a request raises."""
+
+    def end(self) -> None:
+        """Give back what ``begin`` took; never raises."""
+
+    def __call__(self, prepared: Any) -> Any:
+        prepared.headers["Authorization"] = f"Bearer {self._token}"
+        return prepared
+
+    def renew(self, _answer: Answer) -> bool:
+        return False
+
+
+class ServiceAccountAuth(BearerAuth):
+    """Fetches an access token for the task's time and revokes it at the end (api-facts 4)."""
+
+    def __init__(
+        self,
+        account: ServiceAccount,
+        http: Http,
+        base_url: str,
+        platform: str,
+        conceal: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self._account = account
+        self._http = http
+        self._base_url = base_url
+        self._platform = platform
+        self._conceal = conceal
+
+    def begin(self) -> None:
+        if self._token:
+            return
+        request = self._request("token", f"get an access token for {self._account}")
+        answer = self._post(request, {"grant_type": "client_credentials"})
+        if not _answers.is_success(answer):
+            raise _answers.as_error(answer, request)
+        payload = answer.payload if isinstance(answer.payload, dict) else {}
+        token = payload.get("access_token")
+        if not isinstance(token, str) or not is_header_safe(token):
+            _answers.unexpected(answer, request, "has no access token in it")
+        self._conceal(token)
+        self._token = token
+
+    def end(self) -> None:
+        if not self._token:
+            return
+        form = {"token": self._token, "token_type_hint": "access_token"}
+        self._token = ""
+        # Best effort: the token ends by itself within the hour.
+        with suppress(KeysmithError):
+            self._post(self._request("revoke", "revoke the access token"), form, REVOKE_PATIENCE)
+
+    def _request(self, endpoint: str, doing: str) -> Request:
+        return Request(
+            "POST",
+            self._base_url,
+            f"/api/oauth/{endpoint}",
+            doing,
+            signer=str(self._account),
+            platform=self._platform,
+        )
+
+    def _post(
+        self, request: Request, form: dict[str, str], patience: float | None = None
+    ) -> Answer:
+        return self._http.send(
+            request,
+            None,
+            read=_answers.read,
+            headers={
+                "Accept": "application/json",
+                "Authorization": f"Basic {self._account.basic()}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            body=urlencode(form).encode(),
+            until=None if patience is None else self._http.clock.now() + patience,
+        )
+
+
+def is_header_safe(value: str) -> bool:
+    """Whether a value can stand in a header: visible ASCII and nothing else, not empty."""
+    return bool(value) and all("!" <= char <= "~" for char in value)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What a server says in WWW-Authenticate: Digest."""
+
+    realm: str
+    nonce: str
+    algorithm: str = "MD5"
+    qop: str | None = None
+    opaque: str | None = None
+    is_stale: bool = False
+
+
+class DigestAuth(BearerAuth):
+    """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
+
+    One challenge serves the whole task: the nonce is reused, counted up, while the server takes it.
+    """
+
+    def __init__(self, pair: KeyPair) -> None:
+        super().__init__()
+        self._pair = pair
+        self._challenge: Challenge | None = None
+        self._count = 0
+
+    def __call__(self, prepared: Any) -> Any:
+        if self._challenge:
+            self._count += 1
+            prepared.headers["Authorization"] = digest_header(
+                self._pair,
+                self._challenge,
+                prepared.method,
+                prepared.path_url,
+                count=self._count,
+                cnonce=secrets.token_hex(8),
+            )
+        return prepared
+
+    def renew(self, answer: Answer) -> bool:
+        """Take up the challenge of a 401, unless it says that the key pair is wrong.
+
+        Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
+        """
+        offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
+        usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
+        if not self._challenge and not usable:
+            raise UnexpectedAnswerError(
+                "the server answers 401 and asks for no Digest authentication"
+                + (f" but with {clean(offered[0].algorithm, 40)}" if offered else ""),
+                status=401,
+                reason=answer.reason,
+                check="Check base_url: it seems to lead to something else than the API.",
+            )
+        if self._challenge and not (
+            usable and (usable[0].is_stale or (self._count > 1 and _is_unspecific(answer)))
+        ):
+            # Signed with a fresh nonce and refused, or refused for a reason that is told.
+            return False
+        self._challenge = usable[0]
+        self._count = 0
+        return True
+
+
+def _is_unspecific(answer: Answer) -> bool:
+    payload = answer.payload if isinstance(answer.payload, dict) else {}
+    code = payload.get("errorCode")
+    return code is None or (isinstance(code, str) and code in UNSPECIFIC_401)
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+_HASHES: dict[str, Callable[[bytes], str]] = {"MD5": _md5, "SHA-256": _sha256}
+
+_PARAMETER = re.compile(
+    r"""(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?"""
+    r"""(?P<name>[A-Za-z][\w-]*)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s",]*))"""
+)
+
+
+def find_challenges(header: str) -> list[Challenge]:
+    """Return the Digest challenges of a WWW-Authenticate header that can be answered in form.
+
+    Parameters that are not known are passed over, as Ops Manager's documentation has one.
+    """
+    groups: list[tuple[str, dict[str, str]]] = []
+    for match in _PARAMETER.finditer(header[:2048]):
+        if match["scheme"] or not groups:
+            groups.append(((match["scheme"] or "").lower(), {}))
+        quoted = match["quoted"]
+        value = match["bare"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        groups[-1][1].setdefault(match["name"].lower(), value)
+    challenges = []
+    for scheme, values in groups:
+        qops = [qop.strip().lower() for qop in values.get("qop", "").split(",") if qop.strip()]
+        fits = not qops or "auth" in qops
+        # What cannot be printed (a folded line, say) cannot be sent back in a header either.
+        fits = fits and all(value.isprintable() for value in values.values())
+        if scheme != "digest" or not fits or not {"realm", "nonce"} <= values.keys():
+            continue
+        challenges.append(
+            Challenge(
+                realm=values["realm"],
+                nonce=values["nonce"],
+                algorithm=values.get("algorithm", "MD5").upper(),
+                qop="auth" if qops else None,
+                opaque=values.get("opaque"),
+                is_stale=values.get("stale", "").lower() == "true",
+            )
+        )
+    return challenges
+
+
+def digest_header(
+    pair: KeyPair, challenge: Challenge, method: str, uri: str, *, count: int, cnonce: str
+) -> str:
+    """Return the Authorization value for one request. ``uri`` is path and query."""
+    digest = _HASHES[challenge.algorithm]
+
+    def hashed(*parts: str) -> str:
+        return digest(":".join(parts).encode())
+
+    secret = hashed(pair.public_key, challenge.realm, pair.private_key)
+    subject = hashed(method, uri)
+    fields = {
+        "username": _quote(pair.public_key),
+        "realm": _quote(challenge.realm),
+        "nonce": _quote(challenge.nonce),
+        "uri": _quote(uri),
+        "algorithm": challenge.algorithm,
+    }
+    if challenge.qop:
+        nc = f"{count:08x}"
+        response = hashed(secret, challenge.nonce, nc, cnonce, challenge.qop, subject)
+        fields |= {"qop": challenge.qop, "nc": nc, "cnonce": _quote(cnonce)}
+    else:
+        response = hashed(secret, challenge.nonce, subject)
+    fields["response"] = _quote(response)
+    if challenge.opaque is not None:
+        fields["opaque"] = _quote(challenge.opaque)
+    return "Digest " + ", ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _quote(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

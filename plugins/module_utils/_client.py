@@ -1,0 +1,172 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The client that every module shares: requests in, JSON or errors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    Answer,
+    Auth,
+    Clock,
+    Http,
+)
+
+# The most that both APIs give at once (api-facts 2 and 5).
+ITEMS_PER_PAGE = 500
+# No organization has so many keys (Atlas and Ops Manager stop at 500).
+MAX_PAGES = 200
+LISTING_TRIES = 3
+LISTING_PAUSE = 0.5
+
+T = TypeVar("T")
+
+
+class Signer(Auth, Protocol):
+    """An auth object that may need a request of its own before it can sign."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the API is and who asks. ``public_key`` is the signing key's own, if one signs."""
+
+    base_url: str
+    api_path: str
+    media_type: str
+    platform: str
+    signer: str
+    public_key: str | None
+    envelope: bool
+
+
+class Client:
+    """Calls of one API with one credential over one session.
+
+    Paths are below the API's own (``/orgs/…``); ``parse`` turns JSON into a value, or into None
+    where it does not have the shape; ``doing`` completes "Could not …" in errors and ``role``
+    names the role a call needs. Every call raises what ``_errors`` has.
+    """
+
+    def __init__(self, http: Http, auth: Signer, endpoint: Endpoint) -> None:
+        self._http = http
+        self._auth = auth
+        self.endpoint = endpoint
+
+    @property
+    def clock(self) -> Clock:
+        return self._http.clock
+
+    def close(self) -> None:
+        self._auth.end()
+        self._http.close()
+
+    def get(
+        self,
+        path: str,
+        parse: Callable[[Any], T | None],
+        *,
+        doing: str,
+        role: str,
+        until: float | None = None,
+    ) -> T:
+        """Return what is at a path. ``until`` (of the clock) ends retries early."""
+        request = self._request("GET", path, doing, role)
+        answer = self._send(request, until=until)
+        value = parse(answer.payload)
+        if value is None:
+            _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+        return value
+
+    def delete(self, path: str, *, doing: str, role: str) -> None:
+        """Delete what is at a path; only an empty 2xx is a success (api-facts 0, row 2).
+
+        An ApiError whose ``unclear`` is true follows a try whose outcome is not known.
+        """
+        request = self._request("DELETE", path, doing, role)
+        answer = self._send(request)
+        if not _answers.is_empty(answer):
+            _answers.unexpected(
+                answer, request, f"is {_answers.kind(answer)}, where a deletion is answered empty"
+            )
+
+    def pages(
+        self, path: str, parse: Callable[[Any], T | None], *, doing: str, role: str
+    ) -> list[T]:
+        """Return everything in a listing, proved complete: what is not in it does not exist.
+
+        A change made by others between two pages moves objects across their border, so a listing
+        whose pages do not fit together is read again. Raises UnexpectedAnswerError where no
+        complete listing can be had.
+        """
+        request = self._request("GET", path, doing, role)
+        for tries in range(1, LISTING_TRIES + 1):
+            items = self._listing(request, parse)
+            if items is not None:
+                return items
+            if tries < LISTING_TRIES:
+                self.clock.sleep(LISTING_PAUSE)
+        raise _answers.incomplete(request, LISTING_TRIES)
+
+    def _listing(self, request: Request, parse: Callable[[Any], T | None]) -> list[T] | None:
+        """Read every page once; None where the pages do not fit together."""
+        items: dict[str, T] = {}
+        total: int | None = None
+        for number in range(1, MAX_PAGES + 1):
+            query = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
+            answer = self._send(request, query)
+            page = _answers.page(answer, request)
+            if number > 1 and page.total != total:
+                return None
+            total = page.total
+            known = len(items)
+            for item in page.items:
+                value = parse(item)
+                if value is None:
+                    _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+                items[item["id"]] = value
+            if len(items) != known + len(page.items):
+                return None
+            is_short = len(page.items) < ITEMS_PER_PAGE and (total is None or len(items) > total)
+            if not page.items or (not page.has_next and (is_short or len(items) == total)):
+                return list(items.values()) if len(items) >= (total or 0) else None
+        return None
+
+    def _request(self, method: str, path: str, doing: str, role: str) -> Request:
+        return Request(
+            method=method,
+            base_url=self.endpoint.base_url,
+            path=self.endpoint.api_path + path,
+            doing=doing,
+            role=role,
+            signer=self.endpoint.signer,
+            platform=self.endpoint.platform,
+        )
+
+    def _send(
+        self, request: Request, query: Mapping[str, str] | None = None, until: float | None = None
+    ) -> Answer:
+        if self.endpoint.envelope:
+            query = {**(query or {}), "envelope": "true"}
+        self._auth.begin()
+        answer = self._http.send(
+            request,
+            self._auth,
+            read=_answers.read,
+            headers={"Accept": self.endpoint.media_type},
+            query=query,
+            until=until,
+        )
+        if not _answers.is_success(answer):
+            raise _answers.as_error(answer, request)
+        return answer

@@ -1,0 +1,305 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The error family. Each error renders its own message and its safe fields.
+
+A message says what was being tried, what happened, what to check and, where something may have
+been changed, what exists now. Nothing an error holds is a secret by construction: requests are
+described by method and path, never by headers or body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MAX_QUOTED = 400
+
+
+def clean(text: str, limit: int = _MAX_QUOTED) -> str:
+    """Return a server's words fit for a terminal: one line, no control characters, not endless."""
+    printable = "".join(char if char.isprintable() else " " for char in text[: limit * 4])
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the API, as far as errors may tell of it.
+
+    ``path`` starts at the host's root and has no query. ``doing`` completes "Could not …".
+    ``role`` is the role that the call needs, ``signer`` the credential in words, ``platform`` the
+    product's title.
+    """
+
+    method: str
+    base_url: str
+    path: str
+    doing: str
+    role: str = ""
+    signer: str = "the credential"
+    platform: str = "the API"
+
+    @property
+    def url(self) -> str:
+        return self.base_url + self.path
+
+
+class KeysmithError(Exception):
+    """Base of all errors that a user is told of."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        check: str = "",
+        request: Request | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        reason: str | None = None,
+        detail: str | None = None,
+        parameters: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.check = check
+        self.request = request
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.detail = detail
+        self.parameters = list(parameters)
+        self.tries = 1
+        self.waited = 0.0
+        # True when this or an earlier try of the same request may have been carried out.
+        self.unclear = False
+        # What exists now, when the error leaves something behind.
+        self.aftermath = ""
+
+    def message(self) -> str:
+        """Return the whole text for the user."""
+        what = self.what
+        if self.tries > 1:
+            what += f" after {self.tries} tries and {self.waited:.0f} s of waiting"
+        parts = [f"Could not {self.request.doing}: {what}." if self.request else f"{what}."]
+        if self.check:
+            parts.append(self.check)
+        if self.aftermath:
+            parts.append(self.aftermath)
+        elif self.unclear:
+            parts.append(
+                "The request was sent and its answer is not known: it may have been carried out. "
+                "Run the task again to find out; that is safe."
+            )
+        return " ".join(parts)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the ``error`` value of a failed task, for ``rescue`` blocks."""
+        return {
+            "status": self.status,
+            "code": self.code,
+            "reason": self.reason,
+            "detail": self.detail,
+            "parameters": self.parameters,
+            "method": self.request.method if self.request else None,
+            "path": self.request.path if self.request else None,
+        }
+
+
+class OptionError(KeysmithError):
+    """Options or environment variables are wrong; found before any request."""
+
+
+class TransportError(KeysmithError):
+    """There is no complete answer. The family of what ``_http`` raises.
+
+    ``never_sent``: the request cannot have reached the API. ``transient``: trying again may help.
+    """
+
+    never_sent = False
+    transient = True
+
+
+class ConnectError(TransportError):
+    """No connection was made: refused, unreachable, unknown host, or too slow to connect."""
+
+    never_sent = True
+
+
+class TlsError(TransportError):
+    """The TLS handshake failed, a certificate was not accepted, or a record was broken."""
+
+    transient = False
+
+
+class ProxyError(TransportError):
+    """The proxy could not be reached or refused to connect."""
+
+    never_sent = True
+
+
+class DeadlineError(TransportError):
+    """The answer did not come, or did not end, in time."""
+
+
+class LostAnswerError(TransportError):
+    """The connection broke, or carried something that is not HTTP, before the answer ended."""
+
+
+class RedirectError(TransportError):
+    """The server points elsewhere; redirects are never followed."""
+
+    transient = False
+
+
+class UnexpectedAnswerError(KeysmithError):
+    """An answer that the API would not give: HTML, JSON of another shape, far too long."""
+
+
+class ApiError(KeysmithError):
+    """The API answered with an error."""
+
+
+class AmbiguousError(KeysmithError):
+    """Several keys fit where one is meant."""
+
+
+class OwnKeyError(KeysmithError):
+    """The key that signs the requests would be revoked."""
+
+
+class WaitTimeoutError(KeysmithError):
+    """A change was accepted, and the API did not show it in time."""
+
+
+API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
+
+# The APIs write WHITELIST and ACCESS_LIST for the same thing, depending on their age.
+_IP_NOT_LISTED = frozenset({"IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP_ADDRESS_NOT_ON_WHITELIST"})
+_LIST_REQUIRED = frozenset(
+    {
+        "ORG_REQUIRES_ACCESS_LIST",
+        "ORG_REQUIRES_WHITELIST",
+        "RESOURCE_REQUIRES_ACCESS_LIST",
+        "RESOURCE_REQUIRES_WHITELIST",
+    }
+)
+_ROLE_TOO_LOW = frozenset(
+    {
+        "USER_UNAUTHORIZED",
+        "ACCESS_FORBIDDEN",
+        "NOT_API_KEY_ADMIN",
+        "NOT_GLOBAL_USER_ADMIN",
+        "NOT_GROUP_USER_ADMIN",
+        "NOT_ORG_GROUP_CREATOR",
+        "NOT_ORG_OWNER",
+        "NOT_ORG_USER_ADMIN",
+        "NOT_USER_ADMIN",
+    }
+)
+# On Ops Manager NOT_ORG_ADMIN means both "of another organization" and "role too low".
+_NOT_YOUR_ORG = frozenset({"USER_CANNOT_ACCESS_ORG", "NOT_IN_ORG", "NOT_ORG_ADMIN"})
+_ORG_MISSING = frozenset({"ORG_NOT_FOUND", "INVALID_ORG_ID", "INACTIVE_ORG"})
+_MALFORMED_ID = frozenset(
+    {
+        "INVALID_KEY_ID",
+        "INVALID_PATH_PARAMETER",
+        "INVALID_USER_ID",
+        "PATH_PARAM_PARSE_ERROR",
+    }
+)
+# Codes of a 401 that do not say more than the status does (api-facts 4: the challenge's body).
+UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
+
+
+def is_about_path(parameters: Sequence[Any]) -> bool:
+    """Whether RESOURCE_NOT_FOUND speaks of the URL rather than of an object (its parameter)."""
+    return not parameters or any(str(item).startswith("/") for item in parameters)
+
+
+def api_advice(status: int, code: str | None, parameters: Sequence[Any], request: Request) -> str:
+    """Return what to check for an error of the API, in one or two sentences."""
+    signer = request.signer
+    role = request.role or "a higher one"
+    if code in _ROLE_TOO_LOW:
+        return f"The role of {signer} is too low: this call needs the role {role}."
+    if code in _NOT_YOUR_ORG:
+        return (
+            f"Check org_id: a credential belongs to one organization, and {signer} may not act on "
+            f"this one, or has too low a role there (this call needs {role})."
+        )
+    if code in _ORG_MISSING:
+        return (
+            "Check org_id: there is no active organization with this id at "
+            f"{request.base_url}. Nothing can be said about its keys."
+        )
+    if code in _IP_NOT_LISTED:
+        address = clean(str(parameters[0]), 60) if parameters else "the address of this host"
+        return (
+            f"Add {address} to the API access list of {signer} itself (a project's IP access list "
+            "does not count here), or run from a listed address."
+        )
+    if code in _LIST_REQUIRED:
+        return (
+            f"The organization lets a credential in from listed addresses only, and {signer} has "
+            "no API access list: add this host's address to it."
+        )
+    if code in {"NOT_ATLAS_ORG", "NOT_ATLAS_GROUP"}:
+        return (
+            "This organization is not one of Atlas: set platform to cloud_manager or ops_manager."
+        )
+    if code in {"EXPECTED_NON_ATLAS_ORG", "ATLAS_GROUP"}:
+        return "This organization is one of Atlas: set platform to atlas."
+    if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
+        return _wrong_place(request)
+    if code in _MALFORMED_ID:
+        return "Check the ids in the path: each is 24 hexadecimal digits."
+    if code == "API_KEY_ACCESS_LIST_ACCESS_DENIED":
+        return "An access list can be read by its own key and by an Organization Owner only."
+    if code in {"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}:
+        return "The organization's plan does not include this."
+    if code == "ACCOUNT_SUSPENDED":
+        return "The account is suspended; its billing has to be settled first."
+    return _advice_by_status(status, request)
+
+
+def _advice_by_status(status: int, request: Request) -> str:
+    signer = request.signer
+    if status == 401:
+        return (
+            f"Check {signer}: wrong or revoked, of another organization, or made a moment ago and "
+            f"not known everywhere yet. Check base_url too: it is {request.base_url}."
+        )
+    if status == 403:
+        needs = f" (this call needs the role {request.role})" if request.role else ""
+        return f"Check the roles{needs} and the API access list of {signer}."
+    if status == 404:
+        return _wrong_place(request)
+    if status == 405:
+        return "The API takes no changes at the moment, during an upgrade for one: try again later."
+    if status == 406:
+        return (
+            "The server does not know the API version this collection asks for. Check that "
+            f"base_url is {request.platform} and that nothing in between changes the Accept header."
+        )
+    if status == 407:
+        return "Check the user and the password of the proxy, in http_proxy or the environment."
+    if status == 410:
+        return "The API has withdrawn this version: update the collection keysmith.mongodb."
+    if status == 429:
+        return (
+            "The organization's rate limit is used up: run fewer tasks at once or later, or raise "
+            "retries and retry_max_wait."
+        )
+    if status >= 500:
+        return "The API has a problem of its own: try again later."
+    return "Check the options of the task against the API's words."
+
+
+def _wrong_place(request: Request) -> str:
+    return (
+        f"Nothing of {request.platform} answers at {request.url}: check base_url and platform. "
+        "This does not show that the key is missing."
+    )

@@ -1,0 +1,637 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Transport: one session, TLS, proxy, time limits, retries and waiting.
+
+Every status is an answer; only the lack of a complete answer is an error, of the family
+``TransportError``. Redirects are answers that are refused.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import random
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ConnectError,
+    DeadlineError,
+    KeysmithError,
+    LostAnswerError,
+    ProxyError,
+    RedirectError,
+    Request,
+    TlsError,
+    TransportError,
+    UnexpectedAnswerError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
+
+VERSION = "1.0.0"
+
+# A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
+MAX_BODY = 16 * 1024 * 1024
+# Each wait for bytes may take ``timeout``; the whole answer this many times as long.
+DEADLINE_FACTOR = 3
+MAX_RETRIES_OF_500 = 2
+FIRST_WAIT = 0.5
+LONGEST_BACKOFF = 20.0
+_RETRIED_METHODS = frozenset({"GET", "DELETE"})
+_RETRIED_STATUSES = frozenset({500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time and chance, to be replaced in tests. Seconds."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """How to reach a server. Times are seconds; ``proxy`` may hold a password."""
+
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: str | None = None
+    timeout: float = 30.0
+    retries: int = 5
+    retry_max_wait: float = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer. ``payload`` is what the body says once a reader has read it.
+
+    ``unclear``: an earlier try of the same request may have been carried out.
+    """
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+    payload: Any = None
+    is_json: bool = False
+    tries: int = 1
+    waited: float = 0.0
+    unclear: bool = False
+
+
+class Auth(Protocol):
+    """A ``requests`` auth object that can also answer a challenge."""
+
+    def __call__(self, prepared: Any) -> Any:
+        """Sign a prepared request."""
+
+    def renew(self, answer: Answer) -> bool:
+        """Whether signing the same request anew may turn this 401 into something better."""
+
+
+Reader = Callable[[Answer], Answer]
+
+
+class Http:
+    """Sends requests over one session and decides when to send one again."""
+
+    def __init__(self, settings: HttpSettings, clock: Clock, base_url: str) -> None:
+        self.clock = clock
+        self._settings = settings
+        self._waited = 0.0
+        self._session = _session(settings)
+        proxy = settings.proxy
+        if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
+            proxy = None
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        for manager in _pool_managers(self._session, self._proxies):
+            _limit_answers(manager)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def send(
+        self,
+        request: Request,
+        auth: Auth | None,
+        *,
+        read: Reader,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        until: float | None = None,
+    ) -> Answer:
+        """Send a request, again where that is safe and useful, and return the last answer.
+
+        ``read`` unwraps an answer before its status is judged. ``until`` (of the clock) ends the
+        retries early. Raises TransportError (its ``unclear`` tells whether the request may have
+        been carried out) and UnexpectedAnswerError.
+        """
+        unclear = False
+        tries = 0
+        waited = 0.0
+        errors_500 = 0
+        while True:
+            tries += 1
+            outcome: Answer | TransportError
+            try:
+                with self._transport_errors(request):
+                    prepared = self._prepare(request, headers, query, body)
+                    outcome = self._exchange(prepared, request, auth, read, until)
+            except TransportError as error:
+                outcome = error
+            except UnexpectedAnswerError as error:
+                error.request = error.request or request
+                error.unclear = unclear or may_have_happened(request.method, error)
+                raise
+            errors_500 += isinstance(outcome, Answer) and outcome.status == 500
+            wait = None
+            if (
+                tries <= self._settings.retries
+                and errors_500 <= MAX_RETRIES_OF_500
+                and may_retry(request.method, outcome)
+            ):
+                wait = self._affordable_wait(tries, outcome, until)
+            if wait is None:
+                return _finish(outcome, tries, waited, unclear)
+            unclear = unclear or may_have_happened(request.method, outcome)
+            self.clock.sleep(wait)
+            self._waited += wait
+            waited += wait
+
+    def _affordable_wait(
+        self, tries: int, outcome: Answer | TransportError, until: float | None
+    ) -> float | None:
+        """Return how long to wait before the next try, or None where that would be too long."""
+        least = max(FIRST_WAIT, _retry_after(outcome))
+        left = self._settings.retry_max_wait - self._waited
+        if until is not None:
+            left = min(left, until - self.clock.now())
+        if least > left:
+            return None
+        backoff = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_BACKOFF)
+        # Jitter, so that tasks refused together do not come back together.
+        wait: float = max(least, backoff) * (1 + 0.25 * self.clock.random())
+        return min(wait, left)
+
+    def _prepare(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> Any:
+        return self._session.prepare_request(
+            requests.Request(
+                request.method, request.url, headers=dict(headers), params=query, data=body
+            )
+        )
+
+    def _exchange(
+        self, prepared: Any, request: Request, auth: Auth | None, read: Reader, until: float | None
+    ) -> Answer:
+        """Send once; answer a challenge, and once more a challenge that calls ours stale."""
+        timeout = self._settings.timeout
+        if until is not None:
+            timeout = min(timeout, max(until - self.clock.now(), FIRST_WAIT))
+        for renewals_left in (2, 1, 0):
+            signed = auth(prepared.copy()) if auth else prepared
+            answer = read(self._send_once(signed, request, timeout))
+            if answer.status != 401 or not renewals_left or not auth or not auth.renew(answer):
+                break
+        return answer
+
+    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
+        response = self._session.send(
+            prepared,
+            stream=True,
+            timeout=timeout,
+            verify=self._settings.verify,
+            cert=self._settings.cert,
+            proxies=self._proxies,
+            allow_redirects=False,
+        )
+        try:
+            location = response.headers.get("Location")
+            if 300 <= response.status_code < 400 and location:
+                raise _redirect(response.status_code, location, request)
+            return Answer(
+                status=response.status_code,
+                reason=clean(response.reason or "", 60),
+                headers=response.headers,
+                body=_read_body(response, request),
+            )
+        finally:
+            # A body that was read to its end has given its connection back to the pool already.
+            response.close()
+
+    @contextmanager
+    def _transport_errors(self, request: Request) -> Iterator[None]:
+        """Turn what requests, urllib3, ssl and sockets raise into the family TransportError."""
+        try:
+            yield
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            OSError,
+            UnicodeError,
+        ) as error:
+            raise _transport_error(error, request, self._settings, bool(self._proxies)) from None
+
+
+def may_retry(method: str, outcome: Answer | TransportError) -> bool:
+    """Whether sending again is safe and may help (design, rule 3)."""
+    if isinstance(outcome, TransportError):
+        return outcome.transient and (outcome.never_sent or method in _RETRIED_METHODS)
+    if outcome.status == 429:
+        return True  # refused before anything was done
+    return outcome.status in _RETRIED_STATUSES and method in _RETRIED_METHODS
+
+
+def may_have_happened(method: str, outcome: Answer | KeysmithError) -> bool:
+    """Whether a request that ended like this may have changed something all the same."""
+    if method == "GET":
+        return False
+    if isinstance(outcome, TransportError):
+        return not outcome.never_sent
+    if isinstance(outcome, KeysmithError):
+        # Of the answers nobody expects, only a refusal shows that nothing was done.
+        return outcome.status != 401
+    return outcome.status >= 500
+
+
+def _finish(outcome: Answer | TransportError, tries: int, waited: float, unclear: bool) -> Answer:
+    if isinstance(outcome, Answer):
+        return replace(outcome, tries=tries, waited=waited, unclear=unclear)
+    outcome.tries = tries
+    outcome.waited = waited
+    method = outcome.request.method if outcome.request else "GET"
+    outcome.unclear = unclear or may_have_happened(method, outcome)
+    raise outcome
+
+
+def _retry_after(outcome: Answer | TransportError) -> float:
+    """Return the seconds an answer asks to wait, 0 where it does not or cannot be read."""
+    value = outcome.headers.get("Retry-After", "") if isinstance(outcome, Answer) else ""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+
+
+def _session(settings: HttpSettings) -> Any:
+    session = requests.Session()
+    # Nothing from the environment: netrc would replace a bearer token, and the environment's
+    # CA bundle and proxies would override options. They are resolved with the options instead.
+    session.trust_env = False
+    session.headers.clear()
+    session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
+    if settings.verify is False:
+        # The user said so; a warning in the module's stderr tells nobody.
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return session
+
+
+def _pool_managers(session: Any, proxies: Mapping[str, str]) -> Iterator[Any]:
+    for prefix in ("http://", "https://"):
+        adapter = session.get_adapter(prefix)
+        yield adapter.poolmanager
+        for proxy in set(proxies.values()):
+            yield adapter.proxy_manager_for(requests.utils.prepend_scheme_if_needed(proxy, "http"))
+
+
+def _limit_answers(manager: Any) -> None:
+    """Make each answer on the manager's connections end by its deadline.
+
+    The time limit of sockets counts from byte to byte, so an answer that drips would never end.
+    """
+    manager.pool_classes_by_scheme = {
+        scheme: type(
+            pool.__name__,
+            (pool,),
+            {
+                "ConnectionCls": type(
+                    pool.ConnectionCls.__name__,
+                    (pool.ConnectionCls,),
+                    {"response_class": _DeadlineResponse},
+                )
+            },
+        )
+        for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    """An answer that has to be complete within DEADLINE_FACTOR times the socket's time limit."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock))
+
+
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._timeout = sock.gettimeout()
+        self._deadline = time.monotonic() + DEADLINE_FACTOR * (self._timeout or 0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._timeout is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise socket.timeout("the answer did not end in time")
+            self._sock.settimeout(min(self._timeout, left))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _read_body(response: Any, request: Request) -> bytes:
+    """Read a body, whole and not beyond MAX_BODY, and unpack it with the same limit.
+
+    Unpacked here because urllib3 unpacks a bomb before anybody can count. Raises LostAnswerError
+    where it ends early, UnexpectedAnswerError where it does not end.
+    """
+    data: bytes = response.raw.read(MAX_BODY + 1, decode_content=False) or b""
+    if len(data) > MAX_BODY:
+        raise _too_long(response, request)
+    if len(data) < _announced_length(response):
+        raise LostAnswerError("the connection broke in the middle of the answer", request=request)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in {"", "identity"} or not data:
+        return data
+    if encoding not in {"gzip", "x-gzip"}:
+        raise UnexpectedAnswerError(
+            f"the answer ({response.status_code}) is packed as {clean(encoding, 40)}, "
+            "which was not asked for",
+            request=request,
+            status=response.status_code,
+            check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+        )
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(data, MAX_BODY + 1)
+    except zlib.error:
+        raise LostAnswerError("the answer is damaged (gzip)", request=request) from None
+    if len(data) > MAX_BODY:
+        raise _too_long(response, request)
+    if not unpacker.eof:
+        raise LostAnswerError("the connection broke in the middle of the answer", request=request)
+    return data
+
+
+def _announced_length(response: Any) -> int:
+    """Return how many bytes the head promised; older urllib3 does not miss what is lacking."""
+    length = response.headers.get("Content-Length", "").strip()
+    if response.status_code in {204, 304} or "Transfer-Encoding" in response.headers:
+        return 0
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
+
+
+def _too_long(response: Any, request: Request) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"the answer ({response.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, "
+        "which no answer of the API is",
+        request=request,
+        status=response.status_code,
+        check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+    )
+
+
+def place(url: str) -> str:
+    """Return scheme, host and path of a URL: where it leads, without user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that cannot be read"
+    host = f"[{host}]" if ":" in host else host
+    return clean(f"{parts.scheme}://{host}{port}{parts.path}" if host else parts.path, 200)
+
+
+def _redirect(status: int, location: str, request: Request) -> RedirectError:
+    return RedirectError(
+        f"the server redirects ({status}) to {place(location)}",
+        request=request,
+        status=status,
+        reason="redirect",
+        check=(
+            "Redirects are not followed, because what answers there may not be the API. Check "
+            f"base_url, it is {request.base_url}: http where https is meant, or a sign-on page "
+            "in between?"
+        ),
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that it wraps, the outermost first."""
+    queue: list[Any] = [error]
+    seen: set[int] = set()
+    while queue:
+        current = queue.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        queue += [*current.args, getattr(current, "reason", None)]
+        queue += [current.__cause__, current.__context__]
+
+
+def _transport_error(
+    error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
+) -> TransportError:
+    causes = list(_causes(error))
+    names = {type(cause).__name__ for cause in causes}
+    host = urlsplit(request.base_url).netloc
+    if isinstance(error, (ValueError, urllib3.exceptions.LocationValueError)):
+        # InvalidURL, InvalidSchema, InvalidHeader and their kin are all ValueErrors.
+        invalid = ConnectError(
+            f"{clean(request.base_url, 200)} cannot be used as an address",
+            request=request,
+            reason="invalid address",
+            check="Check base_url and http_proxy.",
+        )
+        invalid.transient = False
+        return invalid
+    proxy = place(settings.proxy or "") if via_proxy else ""
+    if via_proxy and ("ProxyError" in names or "ProxySchemeUnknown" in names):
+        return _proxy_error(causes, request, proxy)
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if (tls and not ended) or (isinstance(error, requests.exceptions.SSLError) and not ended):
+        return _tls_error(tls, request, settings, host)
+    if names & {"ConnectTimeoutError", "ConnectTimeout"}:
+        return ConnectError(
+            f"no connection to {proxy or host} within {settings.timeout:g} s",
+            request=request,
+            reason="connect timeout",
+            check="Check base_url, the firewall and http_proxy, or raise timeout.",
+        )
+    if "NewConnectionError" in names or "NameResolutionError" in names:
+        return _connect_error(causes, request, host)
+    # On Python 3.9 socket.timeout is no TimeoutError yet.
+    if names & {"ReadTimeout", "ReadTimeoutError"} or any(
+        isinstance(cause, (TimeoutError, socket.timeout)) for cause in causes
+    ):
+        return DeadlineError(
+            f"the answer did not come or did not end in time (timeout is {settings.timeout:g} s, "
+            f"{settings.timeout * DEADLINE_FACTOR:g} s for a whole answer)",
+            request=request,
+            reason="timeout",
+            check="Check the network to the API, or raise timeout.",
+        )
+    if isinstance(error, OSError) and not isinstance(
+        error, (ConnectionError, requests.exceptions.RequestException)
+    ):
+        # requests checks the files of verify and cert when it connects.
+        failure = TlsError(
+            f"TLS could not be prepared: {clean(error.strerror or str(error), 200)}",
+            request=request,
+            reason="TLS failed",
+            check="Check ca_path, client_cert and client_key.",
+        )
+        failure.never_sent = True
+        return failure
+    if any(
+        isinstance(cause, http.client.HTTPException)
+        and not isinstance(cause, (http.client.RemoteDisconnected, http.client.IncompleteRead))
+        for cause in causes
+    ):
+        return LostAnswerError(
+            f"what {host} answers is not HTTP",
+            request=request,
+            reason="not HTTP",
+            check="Check base_url: its port, and http or https.",
+        )
+    return LostAnswerError(
+        f"the connection to {host} broke before the answer ended",
+        request=request,
+        reason="connection broken",
+        check="Check the network to the API.",
+    )
+
+
+def _connect_error(causes: list[BaseException], request: Request, host: str) -> ConnectError:
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            unknown = ConnectError(
+                f"the host name of {host} is not known",
+                request=request,
+                reason="unknown host",
+                check="Check base_url and the name service of the machine the task runs on.",
+            )
+            # "No such name" is an answer; "try again" (EAI_AGAIN) and others are not.
+            unknown.transient = cause.errno != socket.EAI_NONAME
+            return unknown
+        if isinstance(cause, ConnectionRefusedError):
+            return ConnectError(
+                f"{host} refuses connections",
+                request=request,
+                reason="connection refused",
+                check="Check the host and port of base_url, and that the server is up.",
+            )
+    reasons = [cause.strerror for cause in causes if isinstance(cause, OSError)]
+    why = next(filter(None, reasons), None)
+    return ConnectError(
+        f"no connection to {host}" + (f" ({clean(why, 80)})" if why else ""),
+        request=request,
+        reason="no connection",
+        check="Check base_url, the network and http_proxy.",
+    )
+
+
+def _proxy_error(causes: list[BaseException], request: Request, proxy: str) -> ProxyError:
+    refusal = ""
+    for cause in causes:
+        text = str(cause.args[0]) if cause.args else ""
+        if isinstance(cause, OSError) and text.startswith("Tunnel connection failed: "):
+            refusal = clean(text.partition(": ")[2], 80)
+    if not refusal:
+        return ProxyError(
+            f"the proxy {proxy} cannot be reached",
+            request=request,
+            reason="proxy unreachable",
+            check="Check http_proxy, or the proxy variables of the environment.",
+        )
+    failure = ProxyError(
+        f"the proxy {proxy} refused to connect: {refusal}",
+        request=request,
+        reason="proxy refused",
+        check=(
+            "Check the user and the password in http_proxy."
+            if refusal.startswith("407")
+            else "Check that the proxy lets this host connect to the API, or name it in no_proxy."
+        ),
+    )
+    failure.transient = refusal[:3] in {"500", "502", "503", "504"}
+    return failure
+
+
+def _tls_error(
+    tls: ssl.SSLError | None, request: Request, settings: HttpSettings, host: str
+) -> TlsError:
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        why = tls.verify_message or "not accepted"
+        check = _certificate_advice(why)
+        what = f"the certificate of {host} is not accepted: {clean(why, 200)}"
+    else:
+        why = (tls.reason or "") if tls else ""
+        what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
+        if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
+            check = "The server does not speak TLS on this port: check base_url, http or https."
+        elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
+            check = "The server may ask for a client certificate: set client_cert and client_key."
+        elif "ALERT" in why and settings.cert:
+            check = "The server does not accept the client certificate: check client_cert."
+        else:
+            check = "Check base_url, ca_path, client_cert and client_key."
+    failure = TlsError(what, request=request, reason="TLS failed", check=check)
+    # A broken record may come in the middle of an answer. What is known to precede any request:
+    # our own check of the certificate, and the server's alerts about the handshake (under TLS 1.3
+    # a missing client certificate shows only when the answer is read).
+    failure.never_sent = isinstance(tls, ssl.SSLCertVerificationError) or any(
+        word in why for word in ("ALERT", "WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+    )
+    return failure
+
+
+def _certificate_advice(why: str) -> str:
+    lowered = why.lower()
+    if "hostname mismatch" in lowered or "not valid for" in lowered:
+        return "Check base_url: it has to name the host as the certificate does."
+    if "expired" in lowered or "not yet valid" in lowered:
+        return "The server's certificate has to be renewed; check this host's clock too."
+    return (
+        "Name the file or folder of the authority that signed it in ca_path. (validate_certs: "
+        "false switches the check off, and with it the protection.)"
+    )

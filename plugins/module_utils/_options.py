@@ -1,0 +1,504 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection options that every module shares, and their rules as one value.
+
+No option has a ``fallback`` or, where the environment may name it, a default in the spec: a
+module cannot tell Ansible's own values from given ones. ``resolve`` decides instead, after
+Ansible's validation: the task, then the environment, then the default.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+    AccessToken,
+    Credentials,
+    KeyPair,
+    ServiceAccount,
+    is_header_safe,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError, clean
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
+    PLATFORMS,
+    Platform,
+)
+
+# Mirrored by the doc fragment ``connection``; a test holds the two equal.
+CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
+    "platform": {"type": "str", "choices": list(PLATFORMS)},
+    "base_url": {"type": "str"},
+    "org_id": {"type": "str"},
+    "api_public_key": {"type": "str", "no_log": False},
+    "api_private_key": {"type": "str", "no_log": True},
+    "client_id": {"type": "str"},
+    "client_secret": {"type": "str", "no_log": True},
+    "access_token": {"type": "str", "no_log": True},
+    "validate_certs": {"type": "bool"},
+    "ca_path": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
+    # It may hold a password, and Ansible logs options before a module can say so.
+    "http_proxy": {"type": "str", "no_log": True},
+    "timeout": {"type": "float", "default": 30},
+    "retries": {"type": "int", "default": 5},
+    "retry_max_wait": {"type": "float", "default": 120},
+    "envelope": {"type": "bool", "default": False},
+}
+
+_SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
+_ID = re.compile(r"[a-f0-9]{24}")
+_PUBLIC_KEY = re.compile(r"[a-z]{8}")
+_CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
+_ENV_PLATFORM = "KEYSMITH_MONGODB_PLATFORM"
+_ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
+_ENV_CA_PATH = "KEYSMITH_MONGODB_CA_PATH"
+_ENV_CLIENT_CERT = "KEYSMITH_MONGODB_CLIENT_CERT"
+_ENV_CLIENT_KEY = "KEYSMITH_MONGODB_CLIENT_KEY"
+# In the order of curl and requests.
+_ENV_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_SYSTEM_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/pki/tls/certs/ca-bundle.crt",  # older RHEL
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS, BSD
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Everything that is needed to reach an API. Secrets are in no ``repr``."""
+
+    platform: Platform
+    base_url: str
+    org_id: str | None
+    credentials: Credentials
+    http: HttpSettings
+    envelope: bool
+
+
+def given(value: Any) -> Any:
+    """Return an option's value, None for the empty string: an unanswered survey question."""
+    return None if value == "" else value
+
+
+def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:
+    """Return the connection that a task and its environment name.
+
+    Raises OptionError where they name none, two, or something that cannot work.
+    """
+    params = {name: given(params.get(name)) for name in CONNECTION_OPTIONS}
+    platform = _platform(params, environ)
+    base_url = _base_url(params, environ, platform)
+    org_id = params["org_id"] or given(environ.get(platform.env_org_id))
+    if org_id is not None:
+        check_id("org_id", org_id)
+    credentials = _credentials(params, environ, platform)
+    return Connection(
+        platform=platform,
+        base_url=base_url,
+        org_id=org_id,
+        credentials=credentials,
+        http=_http_settings(params, environ, base_url),
+        envelope=params["envelope"],
+    )
+
+
+def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Return every secret in options and environment, in each form in which it may turn up."""
+    found = {params.get(name) for name in _SECRET_OPTIONS}
+    accounts = [(params.get("client_id"), params.get("client_secret"))]
+    for platform in PLATFORMS.values():
+        found.update(environ.get(private) for _public, private in platform.env_key_pairs)
+        if platform.env_access_token:
+            found.add(environ.get(platform.env_access_token))
+        if platform.env_service_account:
+            client_id, client_secret = map(environ.get, platform.env_service_account)
+            accounts.append((client_id, client_secret))
+    for client_id, client_secret in accounts:
+        found.add(client_secret)
+        if client_id and client_secret:
+            found.add(ServiceAccount(str(client_id), str(client_secret)).basic())
+    urls = [params.get("http_proxy"), params.get("base_url")]
+    urls += [value for name, value in environ.items() if name.lower().endswith("_proxy")]
+    urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
+    for url in filter(None, urls):
+        found.update(_url_secrets(str(url)))
+    return {form for secret in found if secret for form in secret_forms(str(secret))}
+
+
+def secret_forms(secret: str) -> set[str]:
+    """Return a secret as it is and as it stands in a URL or a form."""
+    return {secret, quote(secret, safe=""), quote_plus(secret)}
+
+
+def check_id(name: str, value: str) -> None:
+    """Refuse what is no id (24 lower-case hexadecimal digits). Raises OptionError."""
+    if _ID.fullmatch(value):
+        return
+    hint = "An id is 24 hexadecimal digits, in lower case."
+    if name == "api_user_id" and _PUBLIC_KEY.fullmatch(value):
+        hint = "That looks like a public key: use public_key."
+    elif _CLIENT_ID.fullmatch(value):
+        hint = "That is the client id of a service account, not of an API key."
+    raise OptionError(f"{name} is {clean(value, 80)!r}, which is no id", check=hint)
+
+
+def check_seconds(name: str, value: float, *, zero: bool) -> None:
+    """Refuse what is no time span; ``zero`` tells whether none is allowed. Raises OptionError."""
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        least = "0 or more" if zero else "more than 0"
+        raise OptionError(f"{name} is {value:g}; it has to be a number of seconds, {least}")
+
+
+def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform:
+    name = params["platform"] or given(environ.get(_ENV_PLATFORM)) or "atlas"
+    if name not in PLATFORMS:
+        raise OptionError(
+            f"The environment variable {_ENV_PLATFORM} is {clean(name, 80)!r}",
+            check=f"It has to be one of {', '.join(PLATFORMS)}.",
+        )
+    return PLATFORMS[name]
+
+
+def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform) -> str:
+    source, url = "base_url", cast("str | None", params["base_url"])
+    if url is None and given(environ.get(platform.env_base_url)):
+        source = f"The environment variable {platform.env_base_url}"
+        url = environ[platform.env_base_url]
+    if url is None:
+        url = platform.default_base_url
+    if url is None:
+        raise OptionError(
+            f"{platform.title} has no default address",
+            check=f"Set base_url, or the environment variable {platform.env_base_url}.",
+        )
+    url = url.strip()
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise OptionError(
+            f"{source} is no http or https address",
+            check="It looks like https://opsmanager.example.com:8443.",
+        )
+    if parts.username is not None or parts.password is not None:
+        raise OptionError(
+            f"{source} has a user or a password in it",
+            check="Give credentials by their own options.",
+        )
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        raise OptionError(f"{source} has a query or a fragment", check="Leave them away.")
+    url = url.rstrip("/")
+    for other in PLATFORMS.values():
+        if url.endswith(other.api_path):
+            if other.api_path != platform.api_path:
+                names = [p.name for p in PLATFORMS.values() if p.api_path == other.api_path]
+                raise OptionError(
+                    f"{source} ends in {other.api_path}, which is not the API of {platform.title}",
+                    check=f"Leave the path away, or set platform to {' or '.join(names)}.",
+                )
+            url = url[: -len(other.api_path)].rstrip("/")
+            break
+    return url
+
+
+def _split(url: str) -> Any:
+    """Return the parts of a URL, None where it cannot be one."""
+    if not is_header_safe(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _credentials(
+    params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform
+) -> Credentials:
+    found = list(_task_credentials(params)) or list(_env_credentials(environ, platform))
+    if not found:
+        variables = ", ".join(_credential_variables(platform))
+        raise OptionError(
+            "No credential is given",
+            check=(
+                "Set api_public_key and api_private_key"
+                + (", client_id and client_secret, or access_token" if _has_oauth(platform) else "")
+                + f", or the environment variables of {platform.title} ({variables}) where the "
+                "module runs."
+            ),
+        )
+    if len(found) > 1:
+        raise OptionError(
+            "Two kinds of credentials are given: " + " and ".join(source for source, _ in found),
+            check="Give exactly one.",
+        )
+    source, credentials = found[0]
+    _check_credentials(source, credentials, platform)
+    return credentials
+
+
+def _task_credentials(params: Mapping[str, Any]) -> Iterator[tuple[str, Credentials]]:
+    kinds: tuple[tuple[Callable[..., Credentials], tuple[str, str]], ...] = (
+        (KeyPair, ("api_public_key", "api_private_key")),
+        (ServiceAccount, ("client_id", "client_secret")),
+    )
+    for kind, names in kinds:
+        values = [params[name] for name in names]
+        if any(values):
+            _check_whole(names, values, "option")
+            yield f"{names[0]} with {names[1]}", kind(*values)
+    if params["access_token"]:
+        yield "access_token", AccessToken(params["access_token"])
+
+
+def _env_credentials(
+    environ: Mapping[str, str], platform: Platform
+) -> Iterator[tuple[str, Credentials]]:
+    for names in platform.env_key_pairs:
+        values = [environ.get(name) for name in names]
+        if any(values):
+            _check_whole(names, values, "environment variable")
+            yield f"{names[0]} with {names[1]}", KeyPair(*map(str, values))
+            break  # The other names are older ones of the same kind.
+    if platform.env_service_account:
+        names = platform.env_service_account
+        values = [environ.get(name) for name in names]
+        if any(values):
+            _check_whole(names, values, "environment variable")
+            yield f"{names[0]} with {names[1]}", ServiceAccount(*map(str, values))
+    token = platform.env_access_token
+    if token and environ.get(token):
+        yield token, AccessToken(environ[token])
+
+
+def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
+    for name, other, value in zip(names, reversed(names), values):
+        if not value:
+            raise OptionError(
+                f"The {what} {other} is set, and {name} is not",
+                check=f"Set {name} too: halves from different places are never put together.",
+            )
+
+
+def _check_credentials(source: str, credentials: Credentials, platform: Platform) -> None:
+    if isinstance(credentials, KeyPair):
+        if credentials.public_key.startswith("mdb_sa_"):
+            raise OptionError(
+                f"{source}: the public key is the client id of a service account",
+                check="Use client_id and client_secret.",
+            )
+        if not is_header_safe(credentials.public_key) or '"' in credentials.public_key:
+            raise OptionError(
+                f"{source}: the public key has characters that no public key has",
+                check="Look for blanks, line ends and quotes around it.",
+            )
+        if credentials.private_key != credentials.private_key.strip():
+            raise OptionError(
+                f"{source}: the private key begins or ends with blanks or line ends",
+                check="Trim it, with the filter trim for one.",
+            )
+        return
+    if not _has_oauth(platform):
+        raise OptionError(
+            f"{platform.title} has no service accounts and no access tokens",
+            check="Use api_public_key and api_private_key, or set platform.",
+        )
+    if isinstance(credentials, AccessToken):
+        if not is_header_safe(credentials.token):
+            raise OptionError(
+                f"{source}: the token has blanks, line ends or other characters that no token has",
+                check="Give it without the word Bearer, and trim it.",
+            )
+    elif not _CLIENT_ID.fullmatch(credentials.client_id):
+        raise OptionError(
+            f"{source}: the client id is no id of a service account",
+            check="It is mdb_sa_id_ and 24 hexadecimal digits. An API key is given by "
+            "api_public_key and api_private_key.",
+        )
+    elif not is_header_safe(credentials.client_secret):
+        raise OptionError(
+            f"{source}: the client secret has blanks, line ends or other characters that no "
+            "secret has",
+            check="Trim it, with the filter trim for one.",
+        )
+
+
+def _has_oauth(platform: Platform) -> bool:
+    return platform.has_service_accounts
+
+
+def _credential_variables(platform: Platform) -> Iterator[str]:
+    yield " and ".join(platform.env_key_pairs[0])
+    if platform.env_service_account:
+        yield " and ".join(platform.env_service_account)
+    if platform.env_access_token:
+        yield platform.env_access_token
+
+
+def _http_settings(
+    params: Mapping[str, Any], environ: Mapping[str, str], base_url: str
+) -> HttpSettings:
+    check_seconds("timeout", params["timeout"], zero=False)
+    check_seconds("retry_max_wait", params["retry_max_wait"], zero=True)
+    if params["retries"] < 0:
+        raise OptionError(f"retries is {params['retries']}; it has to be 0 or more")
+    proxy, no_proxy = _proxy(params, environ, base_url)
+    return HttpSettings(
+        verify=_verify(params, environ),
+        cert=_client_certificate(params, environ),
+        proxy=proxy,
+        no_proxy=no_proxy,
+        timeout=params["timeout"],
+        retries=params["retries"],
+        retry_max_wait=params["retry_max_wait"],
+    )
+
+
+def _proxy(
+    params: Mapping[str, Any], environ: Mapping[str, str], base_url: str
+) -> tuple[str | None, str | None]:
+    """Return the proxy and the hosts that go without it; an option goes for every host."""
+    source, proxy, no_proxy = "http_proxy", params["http_proxy"], None
+    if proxy is None:
+        for name in (f"{urlsplit(base_url).scheme}_proxy", "all_proxy"):
+            # In lower case first, as curl and requests have it.
+            source = next((n for n in (name, name.upper()) if environ.get(n)), "")
+            if source:
+                proxy = environ[source]
+                no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY")
+                source = f"The environment variable {source}"
+                break
+    if proxy is None:
+        return None, None
+    proxy = proxy.strip()
+    parts = _split(proxy if "://" in proxy else f"http://{proxy}")
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise OptionError(
+            f"{source} is no address of an http or https proxy",
+            check="It looks like http://proxy.example.com:3128; SOCKS is not supported.",
+        )
+    return proxy, no_proxy
+
+
+def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:
+    """Return what requests takes as ``verify``: False, True (its own bundle), or a path."""
+    validate = params["validate_certs"]
+    if validate is None:
+        validate = _env_bool(environ, _ENV_VALIDATE_CERTS, default=True)
+    if not validate:
+        return False
+    source, path = "ca_path", cast("str | None", params["ca_path"])
+    for name in (_ENV_CA_PATH, *_ENV_CA_BUNDLES):
+        if path is None and environ.get(name):
+            source = f"The environment variable {name}"
+            path = os.path.expanduser(environ[name])
+    if path is None:
+        return _system_ca()
+    if os.path.isdir(path):
+        if not _has_hashed_names(path):
+            raise OptionError(
+                f"{source} is the folder {path}, and no certificate in it has a hashed name",
+                check="Run `openssl rehash` on it, or name a file with all certificates.",
+            )
+    else:
+        _check_readable(source, path)
+    return path
+
+
+def _system_ca() -> bool | str:
+    """Return the system's CA bundle, as Ansible's own modules use it, or True for requests'."""
+    defaults = ssl.get_default_verify_paths()  # knows SSL_CERT_FILE and SSL_CERT_DIR
+    for path in (defaults.cafile, *_SYSTEM_CA_BUNDLES):
+        if path and os.path.isfile(path):
+            return path
+    return defaults.capath if defaults.capath and _has_hashed_names(defaults.capath) else True
+
+
+def _has_hashed_names(folder: str) -> bool:
+    try:
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def _client_certificate(
+    params: Mapping[str, Any], environ: Mapping[str, str]
+) -> str | tuple[str, str] | None:
+    """Return what requests takes as ``cert``: a file with both, or certificate and key."""
+    source, cert, key = "client_cert", params["client_cert"], params["client_key"]
+    if cert is None and key is None:
+        cert, key = (
+            os.path.expanduser(environ[name]) if environ.get(name) else None
+            for name in (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
+        )
+        source = f"The environment variable {_ENV_CLIENT_CERT}"
+    if cert is None:
+        if key is not None:
+            raise OptionError("client_key is given without client_cert", check="Give both.")
+        return None
+    _check_readable(source, cert)
+    if key is not None:
+        _check_readable("client_key", key)
+    with open(key or cert, "rb") as file:
+        pem = file.read(1024 * 1024)
+    # OpenSSL would ask for the password on a terminal that a task does not have.
+    if b"BEGIN ENCRYPTED PRIVATE KEY" in pem or b"Proc-Type: 4,ENCRYPTED" in pem:
+        raise OptionError(
+            f"The private key in {key or cert} is encrypted, which is not supported",
+            check="Give a key without a password, in a file that only its user can read.",
+        )
+    if b"PRIVATE KEY-----" not in pem:
+        raise OptionError(
+            f"There is no private key in {key or cert}",
+            check="Name the file that has it in client_key." if key is None else "",
+        )
+    return (cert, key) if key else cert
+
+
+def _check_readable(source: str, path: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise OptionError(
+            f"{source} is {path}, which cannot be read ({error.strerror})",
+            check="The file has to be on the machine where the module runs.",
+        ) from None
+
+
+def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value in {"1", "true", "yes", "on", "y", "t"}:
+        return True
+    if value in {"0", "false", "no", "off", "n", "f"}:
+        return False
+    if value == "":
+        return default
+    raise OptionError(
+        f"The environment variable {name} is {clean(value, 40)!r}", check="Set it to true or false."
+    )
+
+
+def _url_secrets(url: str) -> Iterator[str]:
+    """Yield the password in a URL, as it stands, decoded, and as Basic would carry it."""
+    userinfo, at, _rest = (
+        url.partition("://")[2].rpartition("@") if "://" in url else (url.rpartition("@"))
+    )
+    user, colon, password = userinfo.partition(":")
+    if at and colon and password:
+        yield password
+        yield unquote(password)
+        yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()

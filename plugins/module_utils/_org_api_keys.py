@@ -1,0 +1,241 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The API keys of an organization: paths, JSON to values, find, revoke, wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    API_KEY_NOT_FOUND,
+    AmbiguousError,
+    ApiError,
+    KeysmithError,
+    OwnKeyError,
+    WaitTimeoutError,
+    clean,
+    is_about_path,
+)
+
+ORG_OWNER = "Organization Owner"
+ORG_MEMBER = "Organization Member"
+
+FIRST_POLL = 0.25
+LONGEST_POLL = 2.0
+
+
+@dataclass(frozen=True)
+class OrgApiKey:
+    """A programmatic API key. ``projects`` are pairs of project id and roles there, sorted."""
+
+    id: str
+    description: str
+    public_key: str | None
+    roles: tuple[str, ...]
+    projects: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.public_key or 'public key not readable'})"
+
+    def writable(self) -> dict[str, Any]:
+        """Return what a user can set, for plans and diffs."""
+        return {
+            "description": self.description,
+            "roles": list(self.roles),
+            "projects": [
+                {"project_id": project_id, "roles": list(roles)}
+                for project_id, roles in self.projects
+            ],
+        }
+
+    def result(self) -> dict[str, Any]:
+        """Return the value of ``org_api_key``."""
+        return {"id": self.id, "public_key": self.public_key, **self.writable()}
+
+
+def parse(data: Any) -> OrgApiKey | None:
+    """Return the key that the API's JSON describes, None where it does not describe one.
+
+    Shape: ApiKeyUserDetails (api-facts 2). Each role names an organization or a project; the
+    private key, masked or not, is never taken over.
+    """
+    if not isinstance(data, dict):
+        return None
+    key_id, description, public_key = data.get("id"), data.get("desc"), data.get("publicKey")
+    roles = data.get("roles")
+    if not (
+        isinstance(key_id, str)
+        and isinstance(description, str)
+        and isinstance(public_key, (str, type(None)))
+        and isinstance(roles, list)
+    ):
+        return None
+    org_roles: set[str] = set()
+    projects: dict[str, set[str]] = {}
+    for role in roles:
+        name = role.get("roleName") if isinstance(role, dict) else None
+        group_id = role.get("groupId") if isinstance(role, dict) else None
+        if not isinstance(name, str) or not isinstance(group_id, (str, type(None))):
+            return None
+        (org_roles if group_id is None else projects.setdefault(group_id, set())).add(name)
+    return OrgApiKey(
+        id=key_id,
+        description=description,
+        public_key=public_key or None,
+        roles=tuple(sorted(org_roles)),
+        projects=tuple((group, tuple(sorted(names))) for group, names in sorted(projects.items())),
+    )
+
+
+def find_by_id(
+    api: Client, org_id: str, api_user_id: str, until: float | None = None
+) -> OrgApiKey | None:
+    """Return the key with this id, None where the API proves that there is none."""
+    path = _path(org_id, api_user_id)
+    doing = f"read the API key {api_user_id}"
+
+    def parse_this(data: Any) -> OrgApiKey | None:
+        key = parse(data)
+        return key if key and key.id == api_user_id else None
+
+    try:
+        return api.get(path, parse_this, doing=doing, role=ORG_MEMBER, until=until)
+    except ApiError as error:
+        if is_proof_of_absence(error, api_user_id):
+            return None
+        if not _hints_at_absence(error):
+            raise
+        # Not a proof, so the whole listing is asked. A key that it has was not found for some
+        # other reason, which the first error tells.
+        if any(key.id == api_user_id for key in list_all(api, org_id)):
+            raise
+        return None
+
+
+def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey | None:
+    """Return the key with this public key, None where a complete listing lacks it."""
+    return _only(api, org_id, f"public key {public_key}", lambda key: key.public_key == public_key)
+
+
+def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey | None:
+    """Return the key with exactly this description, None where a complete listing lacks it.
+
+    Descriptions are not unique. Raises AmbiguousError where several keys have this one.
+    """
+    return _only(
+        api,
+        org_id,
+        f"description {clean(description)!r}",
+        lambda key: key.description == description,
+    )
+
+
+def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
+    """Return every key of the organization, in the API's order."""
+    doing = f"list the API keys of organization {org_id}"
+    return api.pages(_path(org_id), parse, doing=doing, role=ORG_MEMBER)
+
+
+def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool) -> bool:
+    """Return whether the key is the one that signs the requests; raises unless that is allowed.
+
+    Only a key pair is a key; tokens and service accounts have none.
+    """
+    own = api.endpoint.public_key
+    if own is None:
+        return False
+    if key.public_key is None and not allowed:
+        raise OwnKeyError(
+            f"The API does not tell the public key of the API key {key.id}, so this may be the key "
+            "that signs the requests, and nothing was changed",
+            check="Set allow_own_key to true if it may be revoked all the same.",
+        )
+    if key.public_key == own and not allowed:
+        raise OwnKeyError(
+            f"The API key {key} is the one that signs the requests, and nothing was changed",
+            check=(
+                "Revoke it with another credential of the organization, or set allow_own_key to "
+                "true if losing this access is meant."
+            ),
+        )
+    return key.public_key in {own, None}
+
+
+def revoke(api: Client, org_id: str, key: OrgApiKey) -> bool:
+    """Revoke a key; return whether this call did it, rather than somebody else before.
+
+    When an earlier try's answer was lost and a later one finds no such key, this call did it.
+    """
+    try:
+        api.delete(_path(org_id, key.id), doing=f"revoke the API key {key}", role=ORG_OWNER)
+    except ApiError as error:
+        if not is_proof_of_absence(error, key.id):
+            raise
+        return error.unclear
+    return True
+
+
+def await_absence(api: Client, org_id: str, key: OrgApiKey, timeout: float) -> None:
+    """Return when the API itself answers that a revoked key is missing. ``timeout``: seconds.
+
+    Raises WaitTimeoutError after the time; whatever it raises says that the revocation stands.
+    """
+    clock = api.clock
+    until = clock.now() + timeout
+    pause = FIRST_POLL
+    try:
+        while find_by_id(api, org_id, key.id, until) is not None:
+            if clock.now() + pause > until:
+                raise WaitTimeoutError(
+                    f"The API still shows the API key {key} {timeout:g} s after its revocation",
+                    check="Run the task again to see whether it is gone, or raise wait_timeout.",
+                )
+            clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_POLL)
+    except KeysmithError as error:
+        error.aftermath = (
+            "The DELETE was accepted: the key is revoked, but that the API has forgotten it is not "
+            "confirmed."
+        )
+        raise
+
+
+def is_proof_of_absence(error: ApiError, api_user_id: str) -> bool:
+    """Whether an error proves that this key does not exist (api-facts 0 and 3).
+
+    The code is the proof, with 400 as the APIs send it, or 404; and it has to speak of this key.
+    """
+    return (
+        error.code == API_KEY_NOT_FOUND
+        and error.status in {400, 404}
+        and (not error.parameters or api_user_id in error.parameters)
+    )
+
+
+def _hints_at_absence(error: ApiError) -> bool:
+    """Whether an error may mean that the key is missing, which a listing then has to prove."""
+    if error.status == 404 and error.code == "RESOURCE_NOT_FOUND":
+        return not is_about_path(error.parameters)
+    return error.code in {API_KEY_NOT_FOUND, "INVALID_KEY_ID"} and error.status in {400, 404}
+
+
+def _only(
+    api: Client, org_id: str, which: str, fits: Callable[[OrgApiKey], bool]
+) -> OrgApiKey | None:
+    keys = sorted((key for key in list_all(api, org_id) if fits(key)), key=lambda key: key.id)
+    if len(keys) > 1:
+        raise AmbiguousError(
+            f"{len(keys)} API keys of organization {org_id} have the {which}: "
+            + ", ".join(map(str, keys)),
+            check="Nothing was changed. Name the one that is meant with api_user_id.",
+        )
+    return keys[0] if keys else None
+
+
+def _path(org_id: str, api_user_id: str = "") -> str:
+    return f"/orgs/{org_id}/apiKeys" + (f"/{api_user_id}" if api_user_id else "")

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what is to what shall be. Pure: no I/O, no Ansible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The writable fields before and after; serves comparison, check mode and diff alike."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @property
+    def is_change(self) -> bool:
+        return self.before != self.after
+
+    def diff(self) -> dict[str, Any]:
+        """Return the ``diff`` of a task."""
+        return {"before": self.before, "after": self.after}
+
+
+def absent(current: dict[str, Any] | None) -> Plan:
+    """Plan that something shall not exist; ``current`` is None where it does not."""
+    return Plan(before=current or {}, after={})

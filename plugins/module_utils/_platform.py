@@ -1,0 +1,82 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What differs between Atlas, Cloud Manager and Ops Manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One of the products, as this collection sees it.
+
+    ``env_key_pairs`` are the names of the environment variables (public, private) that the
+    product's own tools read, the preferred pair first.
+    """
+
+    name: str
+    title: str
+    api_path: str
+    media_type: str
+    default_base_url: str | None
+    has_service_accounts: bool
+    env_key_pairs: tuple[tuple[str, str], ...]
+    env_service_account: tuple[str, str] | None
+    env_access_token: str | None
+    env_base_url: str
+    env_org_id: str
+
+
+_PUBLIC_API_PATH = "/api/public/v1.0"
+_MCLI_KEY_PAIRS = (("MCLI_PUBLIC_API_KEY", "MCLI_PRIVATE_API_KEY"),)
+
+ATLAS = Platform(
+    name="atlas",
+    title="MongoDB Atlas",
+    api_path="/api/atlas/v2",
+    # The version that serves organizations and their keys; without one, Atlas answers 406.
+    media_type="application/vnd.atlas.2023-01-01+json",
+    default_base_url="https://cloud.mongodb.com",
+    has_service_accounts=True,
+    env_key_pairs=(
+        ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"),
+        ("MONGODB_ATLAS_PUBLIC_KEY", "MONGODB_ATLAS_PRIVATE_KEY"),
+    ),
+    env_service_account=("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET"),
+    env_access_token="MONGODB_ATLAS_ACCESS_TOKEN",  # noqa: S106  a variable's name
+    env_base_url="MONGODB_ATLAS_BASE_URL",
+    env_org_id="MONGODB_ATLAS_ORG_ID",
+)
+
+CLOUD_MANAGER = Platform(
+    name="cloud_manager",
+    title="MongoDB Cloud Manager",
+    api_path=_PUBLIC_API_PATH,
+    media_type="application/json",
+    default_base_url="https://cloud.mongodb.com",
+    has_service_accounts=True,
+    env_key_pairs=_MCLI_KEY_PAIRS,
+    env_service_account=None,
+    env_access_token=None,
+    env_base_url="MCLI_OPS_MANAGER_URL",
+    env_org_id="MCLI_ORG_ID",
+)
+
+OPS_MANAGER = Platform(
+    name="ops_manager",
+    title="MongoDB Ops Manager",
+    api_path=_PUBLIC_API_PATH,
+    media_type="application/json",
+    default_base_url=None,
+    has_service_accounts=False,
+    env_key_pairs=_MCLI_KEY_PAIRS,
+    env_service_account=None,
+    env_access_token=None,
+    env_base_url="MCLI_OPS_MANAGER_URL",
+    env_org_id="MCLI_ORG_ID",
+)
+
+PLATFORMS = {platform.name: platform for platform in (ATLAS, CLOUD_MANAGER, OPS_MANAGER)}

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the collection importable from a checkout in any folder, and starts emulators."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.emulator import Emulator, Settings
+from tests.support import ROOT, seed
+
+
+def _collections_folder() -> Path:
+    """The folder for ANSIBLE_COLLECTIONS_PATH: the checkout's own, or one that links to it."""
+    if ROOT.parts[-3:] == ("ansible_collections", "keysmith", "mongodb"):
+        return ROOT.parents[2]
+    folder = ROOT / ".cache" / "linked"
+    link = folder / "ansible_collections" / "keysmith" / "mongodb"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink() or link.resolve() != ROOT:
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT, target_is_directory=True)
+    return folder
+
+
+COLLECTIONS = _collections_folder()
+sys.path.insert(0, str(COLLECTIONS))
+
+# The machine's own settings must not decide a test, and no test may leave the machine.
+for _name in list(os.environ):
+    if _name.startswith(("ANSIBLE_", "MONGODB_ATLAS_", "MCLI_", "KEYSMITH_MONGODB_")) or (
+        _name.lower().endswith("_proxy") or _name in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    ):
+        del os.environ[_name]
+
+
+# A slow machine is no failure, and no folder of examples is left behind.
+hypothesis.settings.register_profile("quiet", deadline=None, database=None)
+hypothesis.settings.load_profile("quiet")
+
+
+@pytest.fixture(scope="session")
+def collections() -> Path:
+    """The folder for ANSIBLE_COLLECTIONS_PATH."""
+    return COLLECTIONS
+
+
+@pytest.fixture(scope="session")
+def _emulator() -> Iterator[Emulator]:
+    with Emulator(seed()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(_emulator: Emulator) -> Emulator:
+    """An emulator in its first state, with the organizations of ``tests.support``."""
+    for field in fields(Settings):
+        setattr(_emulator.settings, field.name, field.default)
+    _emulator.reset(seed())
+    return _emulator

@@ -1,0 +1,239 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests share: the organizations they act on, and a module run through its main()."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import requests
+from ansible.module_utils.common import warnings
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLECTION = "ansible_collections.keysmith.mongodb"
+
+# One organization of each product, alike but for their ids.
+PLATFORMS = ("atlas", "cloud_manager", "ops_manager")
+ORG_IDS = {
+    "atlas": "5a0000000000000000000001",
+    "cloud_manager": "5b0000000000000000000001",
+    "ops_manager": "5c0000000000000000000001",
+}
+API_PATHS = {
+    "atlas": "/api/atlas/v2",
+    "cloud_manager": "/api/public/v1.0",
+    "ops_manager": "/api/public/v1.0",
+}
+MISSING_ID = "deadbeefdeadbeefdeadbeef"
+# Never to be seen in any output; each is one of a kind, so that a hit names its source.
+PRIVATE_KEYS = {
+    "atlas": "ca11ab1e-0000-4000-8000-0000000000a1",
+    "cloud_manager": "ca11ab1e-0000-4000-8000-0000000000b1",
+    "ops_manager": "ca11ab1e-0000-4000-8000-0000000000c1",
+}
+CLIENT_SECRETS = {
+    "atlas": "mdb_sa_sk_canary-atlas-0123456789abcdefghijklmnopq",
+    "cloud_manager": "mdb_sa_sk_canary-cloud-0123456789abcdefghijklmnopq",
+}
+# Public keys of the keys below; the first letter tells the product.
+_LETTERS = {"atlas": "a", "cloud_manager": "c", "ops_manager": "o"}
+
+
+def org_id(platform: str) -> str:
+    return ORG_IDS[platform]
+
+
+def project_id(platform: str) -> str:
+    return ORG_IDS[platform][:2] + "00000000000000000000aa"
+
+
+def key_id(platform: str, number: int) -> str:
+    """The id of a key: 1 signs, 2 and 3 are there to be revoked, 4 and 5 share a description."""
+    return f"{ORG_IDS[platform][:2]}e{number:021d}"
+
+
+def public_key(platform: str, number: int) -> str:
+    letters = "".join(chr(ord("a") + int(digit)) for digit in f"{number:03d}")
+    return _LETTERS[platform] + "key" + letters + "z"
+
+
+def client_id(platform: str) -> str:
+    return "mdb_sa_id_" + ORG_IDS[platform]
+
+
+def seed(extra_keys: int = 0) -> dict[str, Any]:
+    """Three organizations; each has an owner key, a member key, victims and look-alikes."""
+    return {"organizations": [_organization(platform, extra_keys) for platform in PLATFORMS]}
+
+
+def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
+    def key(number: int, description: str, roles: list[str], **more: Any) -> dict[str, Any]:
+        return {
+            "id": key_id(platform, number),
+            "description": description,
+            "public_key": public_key(platform, number),
+            "private_key": (
+                PRIVATE_KEYS[platform] if number == 1 else f"{number:08d}-1111-4111-8111-{'0' * 12}"
+            ),
+            "roles": roles,
+            "access_list": [],
+            **more,
+        }
+
+    project = {"project_id": project_id(platform), "roles": ["GROUP_READ_ONLY", "GROUP_OWNER"]}
+    organization = {
+        "id": org_id(platform),
+        "name": f"The {platform} organization",
+        "product": platform,
+        "projects": [{"id": project_id(platform), "name": "shop"}],
+        "api_keys": [
+            key(1, "signs", ["ORG_OWNER"]),
+            key(2, "victim", ["ORG_MEMBER", "ORG_GROUP_CREATOR"], projects=[project]),
+            key(3, "ünïcode ☃ key", ["ORG_READ_ONLY"]),
+            key(4, "twin", ["ORG_MEMBER"]),
+            key(5, "twin", ["ORG_MEMBER"]),
+            key(6, "member", ["ORG_MEMBER"]),
+            key(7, "listed elsewhere", ["ORG_OWNER"], access_list=["192.0.2.0/24"]),
+            *(key(100 + n, f"extra {n}", ["ORG_MEMBER"]) for n in range(extra_keys)),
+        ],
+        "service_accounts": [],
+    }
+    if platform in CLIENT_SECRETS:
+        organization["service_accounts"] = [
+            {
+                "client_id": client_id(platform),
+                "client_secret": CLIENT_SECRETS[platform],
+                "roles": ["ORG_OWNER"],
+                "access_list": [],
+            }
+        ]
+    return organization
+
+
+def key_pair(platform: str, number: int = 1) -> dict[str, str]:
+    """The options of the key pair that signs."""
+    private = PRIVATE_KEYS[platform] if number == 1 else f"{number:08d}-1111-4111-8111-{'0' * 12}"
+    return {"api_public_key": public_key(platform, number), "api_private_key": private}
+
+
+def service_account(platform: str) -> dict[str, str]:
+    return {"client_id": client_id(platform), "client_secret": CLIENT_SECRETS[platform]}
+
+
+def fetch_token(url: str, platform: str) -> str:
+    """Get a ready access token from an emulator, as another tool would."""
+    answer = requests.post(
+        f"{url}/api/oauth/token",
+        auth=(client_id(platform), CLIENT_SECRETS[platform]),
+        data={"grant_type": "client_credentials"},
+        timeout=10,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+@dataclass
+class VirtualClock:
+    """Time that passes only by sleeping."""
+
+    time: float = 1000.0
+    sleeps: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.sleeps.append(seconds)
+        self.time += seconds
+
+    def random(self) -> float:
+        return 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a module run ended: its result, what it printed, and the time it believed to pass."""
+
+    result: dict[str, Any]
+    output: str
+    clock: VirtualClock
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.result.get("failed"))
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.result.get("changed"))
+
+    @property
+    def msg(self) -> str:
+        return str(self.result.get("msg", ""))
+
+    @property
+    def code(self) -> str | None:
+        error = self.result.get("error") or {}
+        return error.get("code")
+
+
+def run_module(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str] | None = None,
+    check: bool = False,
+    diff: bool = False,
+    clock: VirtualClock | None = None,
+) -> Outcome:
+    """Run a module's own main() in this process: its output is what Ansible would read."""
+    module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
+    http = importlib.import_module(f"{COLLECTION}.plugins.module_utils._http")
+    clock = clock or VirtualClock()
+    arguments = {
+        **options,
+        "_ansible_check_mode": check,
+        "_ansible_diff": diff,
+        "_ansible_remote_tmp": "/tmp",
+        "_ansible_no_log": False,
+        "_ansible_syslog_facility": "LOG_USER",
+    }
+    ticking = http.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
+    output = io.StringIO()
+    # Kept for the whole process, which for Ansible is one module.
+    warnings._global_warnings.clear()
+    with (
+        mock.patch.dict(os.environ, dict(environ or {}), clear=True),
+        mock.patch.object(utils, "Clock", return_value=ticking),
+        _arguments(arguments),
+        redirect_stdout(output),
+    ):
+        try:
+            module.main()
+        except SystemExit:
+            pass
+        else:
+            raise AssertionError("main() has to end by exit_json or fail_json")
+    text = output.getvalue()
+    return Outcome(json.loads(text), text, clock)
+
+
+def _arguments(arguments: dict[str, Any]) -> Any:
+    """Hand a module its arguments as its ansible-core reads them."""
+    try:
+        from ansible.module_utils.testing import patch_module_args
+    except ImportError:  # before ansible-core 2.19
+        data = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+        return mock.patch("ansible.module_utils.basic._ANSIBLE_ARGS", data)
+    return patch_module_args(arguments)

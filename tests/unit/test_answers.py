@@ -1,0 +1,410 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an answer says: envelopes, hidden statuses, errors, and never "missing" without proof."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
+    as_error,
+    is_empty,
+    is_success,
+    page,
+    read,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    Request,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    OrgApiKey,
+    is_proof_of_absence,
+    parse,
+)
+
+KEY_ID = "32b6e34b3d91647abb20e7b8"
+REQUEST = Request(
+    "DELETE",
+    "https://cloud.mongodb.com",
+    "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/" + KEY_ID,
+    "revoke the API key",
+    role="Organization Owner",
+    signer="the API key abcdefgh",
+    platform="MongoDB Atlas",
+)
+NOT_FOUND = {"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": [KEY_ID]}
+
+
+def answer(status: int, body: Any = b"", content_type: str = "application/json") -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read(Answer(status, "Reason", {"Content-Type": content_type}, raw))
+
+
+@pytest.mark.parametrize(
+    ("http_status", "body", "status", "payload"),
+    [
+        (200, {"a": 1}, 200, {"a": 1}),
+        (200, {"status": 400, "content": NOT_FOUND}, 400, NOT_FOUND),
+        (200, {"status": 200, "content": {"a": 1}}, 200, {"a": 1}),
+        (200, {"status": 204, "content": {}}, 204, {}),
+        (200, {"status": 204, "content": None}, 204, {}),
+        (200, {"status": 204}, 204, {}),
+        (
+            200,
+            {"status": 200, "results": [], "totalCount": 0},
+            200,
+            {"results": [], "totalCount": 0},
+        ),
+        # A network that hides the status, and no envelope: the error says it itself.
+        (200, NOT_FOUND, 400, NOT_FOUND),
+        # What the transport reports is not undone by an envelope.
+        (502, {"status": 200, "content": {}}, 502, {}),
+        (404, {"status": 400, "content": NOT_FOUND}, 400, NOT_FOUND),
+        # Not envelopes.
+        (200, {"status": 200, "other": 1}, 200, {"status": 200, "other": 1}),
+        (200, {"status": True, "content": {}}, 200, {"status": True, "content": {}}),
+        (200, {"status": 9999, "content": {}}, 200, {"status": 9999, "content": {}}),
+        (200, {"status": "400", "content": {}}, 200, {"status": "400", "content": {}}),
+        (200, b"\xef\xbb\xbf{}", 200, {}),
+    ],
+)
+def test_status_and_payload_are_those_the_api_meant(
+    http_status: int, body: Any, status: int, payload: Any
+) -> None:
+    read_answer = answer(http_status, body)
+    assert (read_answer.status, read_answer.payload) == (status, payload)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"NaN",
+        b'{"a": Infinity}',
+        b"{",
+        b"1" * 5000 + b"x",
+    ],
+)
+def test_what_is_not_json_is_left_alone(body: bytes) -> None:
+    assert not answer(200, body).is_json
+
+
+def test_halves_of_pairs_are_replaced() -> None:
+    read_answer = answer(200, rb'{"desc": ["\ud800", {"\udc00": "ok \ud83d\ude00"}]}')
+    assert json.dumps(read_answer.payload, ensure_ascii=False).encode()
+    assert read_answer.payload["desc"][1] == {"\ufffd": "ok 😀"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", True),
+        (b" \r\n", True),
+        ({}, True),
+        ({"status": 204, "content": {}}, True),
+        ({"status": 200}, True),
+        (b"<html>sign in</html>", False),
+        (b"null", False),
+        ([], False),
+        ({"id": "x"}, False),
+        ({"status": 200, "content": "<html>"}, False),
+        ({"status": 200, "content": {"id": 1}}, False),
+    ],
+)
+def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
+    assert is_empty(answer(200, body)) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "parameters", "words"),
+    [
+        (401, "UNEXPECTED_ERROR", [], "Check the API key abcdefgh: wrong or revoked"),
+        (401, None, [], "Check the API key abcdefgh"),
+        (401, "NO_CURRENT_USER", [], "Check the API key abcdefgh"),
+        (
+            401,
+            "USER_UNAUTHORIZED",
+            [],
+            "role of the API key abcdefgh is too low.*Organization Owner",
+        ),
+        (401, "NOT_ORG_OWNER", [], "too low.*Organization Owner"),
+        (403, "ACCESS_FORBIDDEN", [], "too low"),
+        (401, "USER_CANNOT_ACCESS_ORG", [], "Check org_id: a credential belongs to one"),
+        (401, "NOT_ORG_ADMIN", [], "Check org_id"),
+        (
+            404,
+            "ORG_NOT_FOUND",
+            [],
+            "no active organization with this id at https://cloud.mongodb.com",
+        ),
+        (404, "INVALID_ORG_ID", [], "no active organization"),
+        (
+            403,
+            "IP_ADDRESS_NOT_ON_ACCESS_LIST",
+            ["192.0.2.7"],
+            "Add 192.0.2.7 to the API access list.*project's",
+        ),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [], "the address of this host"),
+        (403, "ORG_REQUIRES_ACCESS_LIST", ["192.0.2.7"], "has no API access list"),
+        (403, "RESOURCE_REQUIRES_WHITELIST", [], "has no API access list"),
+        (404, "NOT_ATLAS_ORG", [], "platform to cloud_manager or ops_manager"),
+        (404, "EXPECTED_NON_ATLAS_ORG", [], "platform to atlas"),
+        (
+            404,
+            "RESOURCE_NOT_FOUND",
+            ["/api/x"],
+            "check base_url and platform.*not show that the key is missing",
+        ),
+        (400, "PATH_PARAM_PARSE_ERROR", [], "24 hexadecimal digits"),
+        (402, "ACCOUNT_SUSPENDED", [], "suspended"),
+        (403, "UNSUPPORTED_FOR_CURRENT_PLAN", [], "plan"),
+        (403, "SOMETHING_NEW", [], "Check the roles"),
+        (404, "SOMETHING_NEW", [], "check base_url"),
+        (405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", [], "try again later"),
+        (406, "INVALID_VERSION_DATE", [], "does not know the API version"),
+        (407, None, [], "proxy"),
+        (410, "VERSION_GONE", [], "update the collection"),
+        (429, "RATE_LIMITED_TOKEN_BUCKET", [], "rate limit is used up"),
+        (500, "UNEXPECTED_ERROR", [], "problem of its own"),
+        (400, "SOMETHING_NEW", [], "Check the options"),
+    ],
+)
+def test_an_error_says_what_to_check(
+    status: int, code: str | None, parameters: list[Any], words: str
+) -> None:
+    import re
+
+    body = {"error": status, "detail": "The API's words.", "parameters": parameters}
+    error = as_error(answer(status, {**body, **({"errorCode": code} if code else {})}), REQUEST)
+    assert isinstance(error, ApiError)
+    message = error.message()
+    assert re.search(words, message), message
+    assert message.startswith("Could not revoke the API key: the API answered")
+    assert "The API's words." in message
+    assert error.fields() == {
+        "status": status,
+        "code": code,
+        "reason": "Reason",
+        "detail": "The API's words.",
+        "parameters": parameters,
+        "method": "DELETE",
+        "path": REQUEST.path,
+    }
+
+
+def test_an_oauth_error_has_its_own_shape() -> None:
+    body = {"error": "invalid_client", "error_description": "Invalid credentials provided."}
+    error = as_error(answer(401, body), REQUEST)
+    assert (error.code, error.detail) == ("invalid_client", "Invalid credentials provided.")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (404, b"<!DOCTYPE html><p>not here", UnexpectedAnswerError),
+        (404, b"", UnexpectedAnswerError),
+        (400, b"Bad Request", UnexpectedAnswerError),
+        (403, b"<html>blocked", UnexpectedAnswerError),
+        (404, {"message": "no Route matched"}, UnexpectedAnswerError),
+        (404, [NOT_FOUND], UnexpectedAnswerError),
+        (302, b"", UnexpectedAnswerError),
+        (304, b"", UnexpectedAnswerError),
+        # Gateways say these in words of their own.
+        (401, b"<html>Unauthorized", ApiError),
+        (502, b"<html>Bad Gateway", ApiError),
+        (429, b"slow down", ApiError),
+    ],
+)
+def test_what_is_not_the_apis_error_is_unexpected(
+    status: int, body: Any, kind: type[KeysmithError]
+) -> None:
+    error = as_error(answer(status, body, "text/html"), REQUEST)
+    assert type(error) is kind
+    assert error.status == status
+
+
+def test_hostile_words_are_made_fit_for_a_terminal() -> None:
+    body = {"error": 400, "errorCode": "X\x1b[31m", "detail": "a\r\nb\x00" + "c" * 9999}
+    error = as_error(answer(400, body), REQUEST)
+    assert error.message().isprintable()
+    assert len(error.message()) < 1000
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=8,
+)
+CODES = st.sampled_from(["API_KEY_NOT_FOUND", "ORG_NOT_FOUND", "RESOURCE_NOT_FOUND"]) | st.text()
+ERRORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "error": SCALARS | st.sampled_from([400, 404, 401]),
+        "errorCode": CODES | JSON,
+        "detail": JSON,
+        "reason": JSON,
+        "parameters": st.lists(st.just(KEY_ID) | SCALARS) | JSON,
+        "status": st.sampled_from([200, 204, 400, 404, 500]) | SCALARS,
+        "results": JSON,
+    },
+)
+ENVELOPES = st.builds(
+    lambda status, content: {"status": status, "content": content},
+    st.sampled_from([200, 204, 400, 401, 404, 500]) | SCALARS,
+    ERRORS | JSON,
+)
+BODIES = (
+    st.binary(max_size=200)
+    | (ERRORS | ENVELOPES | JSON).map(lambda value: json.dumps(value).encode())
+    | ERRORS.map(lambda value: json.dumps(value).encode()[:-1])
+)
+STATUSES = st.sampled_from([200, 204, 301, 400, 401, 403, 404, 429, 500, 503]) | st.integers(
+    100, 599
+)
+
+
+def says_missing(status: int, body: bytes) -> bool:
+    """The oracle, on the raw bytes: the API says, plainly or enveloped, that the key is missing."""
+    try:
+        data = json.loads(body.decode("utf-8-sig"))
+    except ValueError:
+        return False
+    if (
+        isinstance(data, dict)
+        and set(data) == {"status", "content"}
+        and type(data["status"]) is int
+    ):
+        if status >= 400 > data["status"]:
+            return False
+        status, data = data["status"], data["content"]
+    if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
+        return False
+    parameters = data.get("parameters")
+    speaks_of_another = isinstance(parameters, list) and parameters and KEY_ID not in parameters
+    # A status of success is not one when the error beside it says so itself.
+    statuses = {status, data.get("error")} if status < 300 else {status}
+    if type(data.get("status")) is int:
+        statuses.add(data["status"])
+    return not speaks_of_another and bool(statuses & {400, 404})
+
+
+@given(STATUSES, BODIES)
+@example(200, b'{"status": 404, "content": {"errorCode": "API_KEY_NOT_FOUND"}}')
+@example(404, b"<html>")
+@example(400, b'{"errorCode": ["API_KEY_NOT_FOUND"]}')
+def test_any_answer_is_told_without_a_traceback_and_without_a_guess(
+    status: int, body: bytes
+) -> None:
+    read_answer = answer(status, body)
+    if is_success(read_answer):
+        is_empty(read_answer)
+        return
+    error = as_error(read_answer, REQUEST)
+    assert error.message().isprintable()
+    assert json.dumps(error.fields())
+    if isinstance(error, ApiError) and is_proof_of_absence(error, KEY_ID):
+        assert says_missing(status, body)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("enveloped", [False, True])
+@pytest.mark.parametrize("parameters", [[KEY_ID], [], None])
+def test_the_apis_own_answer_is_proof(status: int, enveloped: bool, parameters: Any) -> None:
+    body = {"error": status, "errorCode": "API_KEY_NOT_FOUND", "parameters": parameters}
+    sent = (200, {"status": status, "content": body}) if enveloped else (status, body)
+    error = as_error(answer(*sent), REQUEST)
+    assert isinstance(error, ApiError)
+    assert is_proof_of_absence(error, KEY_ID)
+    assert says_missing(sent[0], json.dumps(sent[1]).encode())
+
+
+KEYS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.just(KEY_ID) | JSON,
+        "desc": st.text() | JSON,
+        "publicKey": st.text() | JSON,
+        "roles": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={"roleName": st.text() | JSON, "orgId": JSON, "groupId": st.text() | JSON},
+            )
+            | JSON
+        )
+        | JSON,
+    },
+)
+
+
+@given(KEYS | JSON)
+def test_any_json_is_a_key_or_is_none(data: Any) -> None:
+    key = parse(data)
+    if key is not None:
+        assert isinstance(key, OrgApiKey)
+        assert data["id"] == key.id
+        assert data["desc"] == key.description
+        assert json.dumps(key.result())
+
+
+def test_a_key_is_read_with_its_roles_sorted() -> None:
+    key = parse(
+        {
+            "id": KEY_ID,
+            "desc": "backup",
+            "publicKey": "zmmrboas",
+            "privateKey": "********-****-****-db2c132ca78d",
+            "roles": [
+                {"roleName": "ORG_OWNER", "orgId": "5980cfdf0b6d97029d82f86e"},
+                {"roleName": "GROUP_OWNER", "groupId": "b" * 24},
+                {"roleName": "GROUP_READ_ONLY", "groupId": "a" * 24},
+                {"roleName": "GROUP_DATA_ACCESS_ADMIN", "groupId": "b" * 24},
+                {"roleName": "ORG_MEMBER", "orgId": "5980cfdf0b6d97029d82f86e"},
+            ],
+            "links": [],
+        }
+    )
+    assert key is not None
+    assert key.result() == {
+        "id": KEY_ID,
+        "public_key": "zmmrboas",
+        "description": "backup",
+        "roles": ["ORG_MEMBER", "ORG_OWNER"],
+        "projects": [
+            {"project_id": "a" * 24, "roles": ["GROUP_READ_ONLY"]},
+            {"project_id": "b" * 24, "roles": ["GROUP_DATA_ACCESS_ADMIN", "GROUP_OWNER"]},
+        ],
+    }
+    assert "db2c132ca78d" not in repr(key)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"results": {}},
+        {"results": [1]},
+        {"results": [{"id": 1}]},
+        {"results": [], "totalCount": "0"},
+        {"results": [], "totalCount": True},
+        {"results": [], "links": {}},
+        [],
+        "x",
+    ],
+)
+def test_a_page_of_another_shape_is_unexpected(payload: Any) -> None:
+    with pytest.raises(UnexpectedAnswerError):
+        page(answer(200, payload), REQUEST)

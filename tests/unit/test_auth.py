@@ -1,0 +1,181 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Digest: the standard's own examples, what a server may say, and when to sign anew."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+    AccessToken,
+    BearerAuth,
+    Challenge,
+    DigestAuth,
+    KeyPair,
+    ServiceAccount,
+    choose_auth,
+    digest_header,
+    find_challenges,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import UnexpectedAnswerError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
+
+# RFC 7616, section 3.9.1.
+REALM = "http-auth@example.org"
+NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
+OPAQUE = "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"
+CNONCE = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+# What Atlas and Ops Manager send (recorded, api-facts 4).
+RECORDED = (
+    'Digest realm="MMS Public API", domain="", nonce="pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", '
+    'algorithm=MD5, qop="auth", stale=false'
+)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "response"),
+    [
+        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+    ],
+)
+def test_digest_is_that_of_the_standard(algorithm: str, response: str) -> None:
+    challenge = Challenge(REALM, NONCE, algorithm, "auth", OPAQUE)
+    header = digest_header(
+        KeyPair("Mufasa", "Circle of Life"),
+        challenge,
+        "GET",
+        "/dir/index.html",
+        count=1,
+        cnonce=CNONCE,
+    )
+    assert f'response="{response}"' in header
+    assert f'opaque="{OPAQUE}"' in header
+    assert "nc=00000001" in header
+    assert f"algorithm={algorithm}," in header
+
+
+def test_digest_without_qop_is_that_of_the_older_standard() -> None:
+    # RFC 2617's example data, hashed as RFC 2069 has it.
+    challenge = Challenge("testrealm@host.com", "dcd98b7102dd2f0e8b11d0f600bfb0c093")
+    header = digest_header(
+        KeyPair("Mufasa", "Circle Of Life"),
+        challenge,
+        "GET",
+        "/dir/index.html",
+        count=1,
+        cnonce="x",
+    )
+    assert 'response="670fd8c2df070c60b045671b8b24ff02"' in header
+    assert "qop" not in header
+    assert "cnonce" not in header
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (
+            RECORDED,
+            [Challenge("MMS Public API", "pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", "MD5", "auth")],
+        ),
+        # The misprint of Ops Manager's documentation.
+        ('Digest realm="r", nonce="n", op="auth"', [Challenge("r", "n")]),
+        ('digest nonce=n,realm="a \\"b\\", c"', [Challenge('a "b", c', "n")]),
+        ('Digest realm="r", nonce="n", stale=TRUE', [Challenge("r", "n", is_stale=True)]),
+        ('Digest realm="r", nonce="n", opaque=""', [Challenge("r", "n", opaque="")]),
+        ('Digest realm="r", nonce="n", qop="auth-int, auth"', [Challenge("r", "n", qop="auth")]),
+        ('Digest realm="r", nonce="n", qop="auth-int"', []),
+        (
+            'Basic realm="x", Digest realm="r", nonce="1", algorithm=SHA-256, Digest realm="r", '
+            'nonce="2", algorithm=MD5',
+            [Challenge("r", "1", "SHA-256"), Challenge("r", "2", "MD5")],
+        ),
+        ('Digest realm="r", nonce="n", algorithm=MD5-sess', [Challenge("r", "n", "MD5-SESS")]),
+        ('Basic realm="r", nonce="n"', []),
+        ('Digest realm="r"', []),
+        ('Digest realm="r", nonce="a\r\n b"', []),
+        ("Negotiate", []),
+        ("", []),
+    ],
+)
+def test_challenges_are_found(header: str, expected: list[Challenge]) -> None:
+    assert find_challenges(header) == expected
+
+
+@given(st.text(max_size=300))
+def test_any_challenge_header_is_survived(header: str) -> None:
+    for challenge in find_challenges("Digest " + header):
+        assert challenge.nonce.isprintable()
+
+
+def refused(header: str = RECORDED, code: str | None = None) -> Answer:
+    payload = None if code is None else {"errorCode": code}
+    return Answer(401, "Unauthorized", {"WWW-Authenticate": header}, b"", payload, code is not None)
+
+
+def sign(auth: BearerAuth) -> str:
+    prepared: Any = SimpleNamespace(method="GET", path_url="/x?y=1", headers={})
+    auth(prepared)
+    return str(prepared.headers.get("Authorization", ""))
+
+
+def test_a_nonce_is_counted_up_while_it_is_taken() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    assert sign(auth) == ""
+    assert auth.renew(refused())
+    signed = [sign(auth), sign(auth)]
+    assert "nc=00000001" in signed[0]
+    assert "nc=00000002" in signed[1]
+    assert 'uri="/x?y=1"' in signed[0]
+
+
+def test_a_refused_fresh_nonce_means_a_wrong_key_pair() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    sign(auth)
+    assert not auth.renew(refused())
+
+
+def test_a_stale_nonce_is_renewed_once_it_is_called_so() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    sign(auth)
+    assert auth.renew(refused(RECORDED.replace("stale=false", "stale=true")))
+    assert "nc=00000001" in sign(auth)
+
+
+def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    sign(auth)
+    sign(auth)
+    assert not auth.renew(refused(code="USER_UNAUTHORIZED"))
+    assert auth.renew(refused(code="UNEXPECTED_ERROR"))
+
+
+@pytest.mark.parametrize(
+    "header", ["", 'Basic realm="x"', 'Digest realm="r", nonce="n", algorithm=SHA-512-256']
+)
+def test_a_server_that_asks_for_no_usable_digest_is_not_the_api(header: str) -> None:
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
+    assert "no Digest" in caught.value.message()
+    assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
+
+
+def test_a_token_signs_and_cannot_be_renewed() -> None:
+    auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
+    assert sign(auth) == "Bearer t0ken"
+    assert not auth.renew(refused())
+
+
+def test_basic_form_encodes_both_parts_first() -> None:
+    basic = ServiceAccount("mdb_sa_id_1", "a+b/c:d").basic()
+    assert base64.b64decode(basic) == b"mdb_sa_id_1:a%2Bb%2Fc%3Ad"

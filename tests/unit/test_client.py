@@ -1,0 +1,189 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client over a scripted transport: success, pages, and what is no complete listing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    ITEMS_PER_PAGE,
+    Client,
+    Endpoint,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    Request,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Clock
+from tests.support import VirtualClock
+
+
+class FakeHttp:
+    """Answers by a function of the query, and keeps what it was asked."""
+
+    def __init__(self, respond: Callable[[dict[str, str]], tuple[int, Any]]) -> None:
+        virtual = VirtualClock()
+        self.clock = Clock(virtual.now, virtual.sleep, virtual.random)
+        self.respond = respond
+        self.asked: list[dict[str, Any]] = []
+
+    def send(
+        self,
+        request: Request,
+        _auth: Any,
+        *,
+        read: Callable[[Answer], Answer],
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None,
+        until: float | None,
+    ) -> Answer:
+        self.asked.append({"path": request.path, "query": query, "headers": headers})
+        status, body = self.respond(dict(query or {}))
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return read(Answer(status, "", {}, raw))
+
+    def close(self) -> None:
+        pass
+
+
+def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bool = False) -> Any:
+    endpoint = Endpoint(
+        "https://h", "/api/atlas/v2", "application/x+json", "MongoDB Atlas", "x", None, envelope
+    )
+    return Client(FakeHttp(respond), BearerAuth("t"), endpoint)  # type: ignore[arg-type]
+
+
+def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:
+    return client(respond).pages("/x", lambda item: item["id"], doing="list", role="")
+
+
+def listing(
+    count: int, *, cap: int = ITEMS_PER_PAGE, total: int | None = -1, links: bool = True
+) -> Any:
+    """A server with this many objects, which gives at most ``cap`` a page."""
+
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        assert query["itemsPerPage"] == "500"
+        start = (int(query["pageNum"]) - 1) * cap
+        items = [{"id": str(n)} for n in range(count)][start : start + cap]
+        page: dict[str, Any] = {"results": items}
+        if total is not None:
+            page["totalCount"] = count if total == -1 else total
+        if links and start + cap < count:
+            page["links"] = [{"rel": "next", "href": "/"}]
+        return 200, page
+
+    return respond
+
+
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000, 1001])
+@pytest.mark.parametrize("total", [-1, None])
+@pytest.mark.parametrize("links", [True, False])
+def test_every_page_is_read(count: int, total: int | None, links: bool) -> None:
+    assert len(pages(listing(count, total=total, links=links))) == count
+
+
+def test_a_server_that_gives_fewer_a_page_is_read_to_the_end() -> None:
+    assert len(pages(listing(250, cap=100))) == 250
+    assert len(pages(listing(250, cap=100, links=False))) == 250
+
+
+def test_one_page_is_one_request() -> None:
+    api = client(listing(7))
+    api.pages("/x", lambda item: item, doing="list", role="")
+    assert len(api._http.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        listing(3, total=5),  # promises more than it has
+        lambda query: (
+            200,
+            {"results": [{"id": "1"}, {"id": "1"}], "totalCount": 2},
+        ),  # twice the same
+        lambda query: (200, {"results": [{"id": "1"}], "totalCount": 9}),  # the same page for ever
+        lambda query: (  # never ends
+            200,
+            {"results": [{"id": query["pageNum"]}], "links": [{"rel": "next"}]},
+        ),
+    ],
+)
+def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
+    with pytest.raises(UnexpectedAnswerError, match="never fit together"):
+        pages(respond)
+
+
+def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
+    # While page 2 is read, an object of page 1 is gone, and one of page 2 has moved to page 1.
+    before = listing(501)
+    asked = []
+
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        asked.append(query["pageNum"])
+        return (before if len(asked) == 1 else listing(500))(query)
+
+    assert len(pages(respond)) == 500
+    assert asked == ["1", "2", "1"]
+
+
+@pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
+def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
+    with pytest.raises(UnexpectedAnswerError):
+        client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
+            "/x", lambda _item: None, doing="list", role=""
+        )
+
+
+def test_an_error_on_a_later_page_is_an_error() -> None:
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        return listing(501)(query) if query["pageNum"] == "1" else (403, {"error": 403})
+
+    with pytest.raises(ApiError):
+        pages(respond)
+
+
+def test_requests_carry_version_and_envelope() -> None:
+    api = client(lambda _query: (200, {"status": 200, "content": {"id": 1}}), envelope=True)
+    assert api.get("/x", lambda data: data, doing="read", role="") == {"id": 1}
+    assert api._http.asked == [
+        {
+            "path": "/api/atlas/v2/x",
+            "query": {"envelope": "true"},
+            "headers": {"Accept": "application/x+json"},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (204, b"", None),
+        (200, {}, None),
+        (202, b"", None),
+        (200, {"status": 204, "content": {}}, None),
+        (200, b"<html>sign on</html>", UnexpectedAnswerError),
+        (200, {"id": "1"}, UnexpectedAnswerError),
+        (302, b"", UnexpectedAnswerError),
+        (200, {"status": 400, "content": {"error": 400, "errorCode": "X"}}, ApiError),
+        (500, b"", ApiError),
+    ],
+)
+def test_only_an_empty_success_deletes(
+    status: int, body: Any, error: type[Exception] | None
+) -> None:
+    api = client(lambda _query: (status, body))
+    if error is None:
+        api.delete("/x", doing="revoke it", role="")
+        return
+    with pytest.raises(error) as caught:
+        api.delete("/x", doing="revoke it", role="")
+    assert "Could not revoke it" in caught.value.message()  # type: ignore[attr-defined]

@@ -1,0 +1,384 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which requests are sent again, after how long, and what is known after the last try."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ConnectError,
+    DeadlineError,
+    LostAnswerError,
+    ProxyError,
+    Request,
+    TlsError,
+    TransportError,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    Answer,
+    Clock,
+    Http,
+    HttpSettings,
+    may_have_happened,
+    may_retry,
+    place,
+)
+from tests.support import VirtualClock
+
+URL = "https://host.example:8443"
+GET, DELETE, POST = (Request(method, URL, "/path", "do it") for method in ("GET", "DELETE", "POST"))
+
+
+def answer(status: int, **headers: str) -> Answer:
+    return Answer(status, "", {name.replace("_", "-"): text for name, text in headers.items()}, b"")
+
+
+def lost() -> TransportError:
+    return LostAnswerError("lost", request=DELETE)
+
+
+def never_sent() -> TransportError:
+    return ConnectError("refused", request=DELETE)
+
+
+def final() -> TransportError:
+    return TlsError("expired", request=DELETE)
+
+
+class ScriptedHttp(Http):
+    """Http over a list of outcomes instead of a network."""
+
+    def __init__(self, outcomes: Iterable[Any], **settings: Any) -> None:
+        self.virtual = VirtualClock()
+        clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        super().__init__(HttpSettings(**settings), clock, URL)
+        self.outcomes = list(outcomes)
+        self.timeouts: list[float] = []
+
+    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
+        self.timeouts.append(timeout)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def call(self, request: Request, until: float | None = None) -> Answer:
+        return self.send(request, None, read=lambda a: a, headers={}, until=until)
+
+
+@pytest.mark.parametrize(
+    ("request_", "outcomes", "status", "unclear"),
+    [
+        (GET, [answer(200)], 200, False),
+        (GET, [lost(), answer(200)], 200, False),
+        (GET, [answer(429), answer(502), answer(503), answer(504), answer(200)], 200, False),
+        (GET, [answer(500), answer(500), answer(200)], 200, False),
+        (GET, [answer(500), answer(500), answer(500), answer(200)], 500, False),
+        (GET, [answer(404)], 404, False),
+        (GET, [answer(501)], 501, False),
+        (DELETE, [lost(), answer(400)], 400, True),
+        (DELETE, [answer(502), answer(400)], 400, True),
+        (DELETE, [answer(500), answer(204)], 204, True),
+        # Refused before anything was done: what follows is the whole truth.
+        (DELETE, [answer(429), answer(400)], 400, False),
+        (DELETE, [never_sent(), answer(400)], 400, False),
+        # A POST is sent again only where nothing can have been created.
+        (POST, [answer(429), answer(200)], 200, False),
+        (POST, [never_sent(), answer(200)], 200, False),
+        (POST, [answer(503), answer(200)], 503, False),
+        (POST, [answer(500), answer(200)], 500, False),
+    ],
+)
+def test_a_request_is_sent_again_where_that_is_safe(
+    request_: Request, outcomes: list[Any], status: int, unclear: bool
+) -> None:
+    http_ = ScriptedHttp(outcomes)
+    last = http_.call(request_)
+    assert (last.status, last.unclear) == (status, unclear)
+    assert last.tries == len(outcomes) - len(http_.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("request_", "outcomes", "tries", "unclear"),
+    [
+        (POST, [lost(), answer(200)], 1, True),
+        (POST, [never_sent()] * 6, 6, False),
+        (POST, [never_sent(), lost(), answer(200)], 2, True),
+        (DELETE, [final(), answer(204)], 1, True),
+        (DELETE, [lost()] * 6, 6, True),
+        (DELETE, [lost(), *[never_sent()] * 5], 6, True),
+        (DELETE, [never_sent()] * 6, 6, False),
+        (GET, [lost()] * 6, 6, False),
+    ],
+)
+def test_a_lost_answer_tells_whether_something_may_have_happened(
+    request_: Request, outcomes: list[Any], tries: int, unclear: bool
+) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, TransportError):
+            outcome.request = request_
+    with pytest.raises(TransportError) as caught:
+        ScriptedHttp(outcomes).call(request_)
+    assert (caught.value.tries, caught.value.unclear) == (tries, unclear)
+    assert ("may have been carried out" in caught.value.message()) == unclear
+
+
+def test_waits_double_and_have_jitter() -> None:
+    http_ = ScriptedHttp([answer(503)] * 9, retries=8, retry_max_wait=1000)
+    http_.call(GET)
+    expected = [0.5, 1, 2, 4, 8, 16, 20, 20]
+    assert http_.virtual.sleeps == [seconds * 1.125 for seconds in expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [
+        ("7", 7 * 1.125),
+        ("0", 0.5 * 1.125),
+        ("-3", 0.5 * 1.125),
+        ("soon", 0.5 * 1.125),
+        ("²", 0.5625),
+    ],
+)
+def test_retry_after_is_honoured_with_a_floor(value: str, wait: float) -> None:
+    http_ = ScriptedHttp([answer(429, Retry_After=value), answer(200)])
+    http_.call(GET)
+    assert http_.virtual.sleeps == [wait]
+
+
+def test_retry_after_may_be_a_date() -> None:
+    date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=30), usegmt=True)
+    http_ = ScriptedHttp([answer(429, Retry_After=date), answer(200)])
+    http_.call(GET)
+    assert 25 < http_.virtual.sleeps[0] < 40
+
+
+def test_waiting_has_a_budget_for_the_whole_task() -> None:
+    http_ = ScriptedHttp([answer(429, Retry_After="50")] * 9, retry_max_wait=120)
+    assert http_.call(GET).tries == 3
+    assert http_.virtual.sleeps == [56.25, 56.25]
+    assert http_.call(GET).tries == 1
+
+
+def test_a_wait_beyond_the_budget_is_not_begun() -> None:
+    http_ = ScriptedHttp([answer(429, Retry_After="3600")])
+    assert http_.call(GET).status == 429
+    assert http_.virtual.sleeps == []
+
+
+def test_no_retries_means_none() -> None:
+    assert ScriptedHttp([answer(503)], retries=0).call(GET).tries == 1
+    assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).tries == 1
+
+
+def test_until_ends_retries_and_shortens_the_timeout() -> None:
+    http_ = ScriptedHttp([answer(503)] * 9, timeout=30)
+    assert http_.call(GET, until=http_.virtual.time + 4).tries == 4
+    assert http_.timeouts[0] == 4
+    assert sum(http_.virtual.sleeps) <= 4
+
+
+def test_an_unexpected_answer_is_not_tried_again() -> None:
+    error = UnexpectedAnswerError("too long")
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        ScriptedHttp([error, answer(204)]).call(DELETE)
+    assert caught.value.request is DELETE
+    assert caught.value.unclear
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PATCH"])
+@pytest.mark.parametrize(
+    "status", [200, 204, 302, 400, 401, 403, 404, 405, 409, 429, *range(500, 512)]
+)
+def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) -> None:
+    outcome = answer(status)
+    if may_retry(method, outcome) and method in {"POST", "PATCH"}:
+        assert not may_have_happened(method, outcome)
+    if may_retry(method, outcome):
+        assert status in {429, 500, 502, 503, 504}
+
+
+def wrapped(cause: BaseException) -> Exception:
+    """What requests raises around something that urllib3 raised."""
+    return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
+
+
+def new_connection(cause: OSError) -> Exception:
+    error = urllib3.exceptions.NewConnectionError(None, "failed")  # type: ignore[arg-type]
+    error.__cause__ = cause
+    return wrapped(error)
+
+
+def aborted(cause: BaseException) -> Exception:
+    return requests.exceptions.ConnectionError(
+        urllib3.exceptions.ProtocolError("Connection aborted.", cause)
+    )
+
+
+def certificate(why: str) -> Exception:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = why
+    return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
+
+
+def tls(reason: str) -> Exception:
+    error = ssl.SSLError(1, reason)
+    error.reason = reason
+    return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
+
+
+def proxy(text: str) -> Exception:
+    return requests.exceptions.ProxyError(
+        urllib3.exceptions.MaxRetryError(
+            None,  # type: ignore[arg-type]
+            "/",
+            urllib3.exceptions.ProxyError("Unable to connect", OSError(text)),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "transient", "words"),
+    [
+        (
+            new_connection(ConnectionRefusedError(111, "refused")),
+            ConnectError,
+            True,
+            "refuses connections",
+        ),
+        (new_connection(socket.gaierror(socket.EAI_NONAME, "x")), ConnectError, False, "host name"),
+        (new_connection(socket.gaierror(socket.EAI_AGAIN, "x")), ConnectError, True, "host name"),
+        (new_connection(OSError(113, "No route to host")), ConnectError, True, "No route to host"),
+        (
+            requests.exceptions.ConnectTimeout(),
+            ConnectError,
+            True,
+            "no connection to .*within 30 s",
+        ),
+        (
+            requests.exceptions.ReadTimeout(),
+            DeadlineError,
+            True,
+            "timeout is 30 s, 90 s for a whole",
+        ),
+        (socket.timeout("x"), DeadlineError, True, "in time"),
+        (
+            aborted(http.client.RemoteDisconnected("x")),
+            LostAnswerError,
+            True,
+            "broke before the answer",
+        ),
+        (aborted(ConnectionResetError(104, "x")), LostAnswerError, True, "broke before the answer"),
+        (aborted(http.client.BadStatusLine("x")), LostAnswerError, True, "is not HTTP"),
+        (http.client.IncompleteRead(b""), LostAnswerError, True, "broke before the answer"),
+        (requests.exceptions.SSLError(ssl.SSLEOFError(8, "EOF")), LostAnswerError, True, "broke"),
+        (certificate("self-signed certificate"), TlsError, False, "ca_path"),
+        (certificate("unable to get local issuer certificate"), TlsError, False, "ca_path"),
+        (certificate("certificate has expired"), TlsError, False, "renewed"),
+        (
+            certificate("Hostname mismatch, certificate is not valid for 'x'"),
+            TlsError,
+            False,
+            "base_url",
+        ),
+        (tls("WRONG_VERSION_NUMBER"), TlsError, False, "does not speak TLS"),
+        (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), TlsError, False, "client_cert"),
+        (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), TlsError, False, "client_cert"),
+        (tls("DECRYPTION_FAILED"), TlsError, False, "decryption failed"),
+        (OSError(2, "Could not find the TLS certificate file"), TlsError, False, "ca_path"),
+        (requests.exceptions.InvalidURL("x"), ConnectError, False, "cannot be used as an address"),
+        (UnicodeError("label too long"), ConnectError, False, "cannot be used as an address"),
+    ],
+)
+def test_what_breaks_is_told_in_words(
+    error: Exception, kind: type[TransportError], transient: bool, words: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        ScriptedHttp([error], retries=0).call(DELETE)
+    assert re.search(words, caught.value.message())
+    assert caught.value.transient == transient
+    assert caught.value.fields()["method"] == "DELETE"
+    assert caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "transient", "words"),
+    [
+        (
+            "Tunnel connection failed: 407 Proxy Authentication Required",
+            False,
+            "user and the password",
+        ),
+        ("Tunnel connection failed: 403 Forbidden", False, "403 Forbidden"),
+        ("Tunnel connection failed: 503 Service Unavailable", True, "503"),
+        ("Connection refused", True, "cannot be reached"),
+    ],
+)
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    text: str, transient: bool, words: str
+) -> None:
+    http_ = ScriptedHttp([proxy(text)], retries=0, proxy="http://user:hidden@proxy:3128")
+    with pytest.raises(ProxyError) as caught:
+        http_.call(DELETE)
+    message = caught.value.message()
+    assert words in message
+    assert "http://proxy:3128" in message
+    assert "hidden" not in message
+    assert caught.value.transient == transient
+    assert not caught.value.unclear
+
+
+@pytest.mark.parametrize("number", [ssl.SSLZeroReturnError(6, "x"), ssl.SSLEOFError(8, "x")])
+def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSLError) -> None:
+    with pytest.raises(LostAnswerError) as caught:
+        ScriptedHttp([requests.exceptions.SSLError(number)], retries=0).call(DELETE)
+    assert caught.value.unclear
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://user:pw@sso.example:444/login?token=x#y", "https://sso.example:444/login"),
+        ("/login?token=x", "/login"),
+        ("http://[::1]:80/a", "http://[::1]:80/a"),
+        ("http://x:99999/", "an address that cannot be read"),
+        ("https://h/\x1b[31mred", "https://h/ [31mred"),
+    ],
+)
+def test_a_place_has_no_secrets_and_no_controls(url: str, expected: str) -> None:
+    assert place(url) == expected
+
+
+def test_no_proxy_is_respected() -> None:
+    settings = HttpSettings(proxy="http://proxy:1", no_proxy="host.example")
+    assert Http(settings, Clock(), URL)._proxies == {}
+    assert Http(HttpSettings(proxy="http://proxy:1", no_proxy="other"), Clock(), URL)._proxies
+
+
+def test_the_session_takes_nothing_from_the_environment() -> None:
+    http_ = Http(HttpSettings(), Clock(), URL)
+    assert http_._session.trust_env is False
+
+
+def test_the_version_is_that_of_the_collection() -> None:
+    from pathlib import Path
+
+    import yaml
+
+    galaxy = yaml.safe_load((Path(__file__).parents[2] / "galaxy.yml").read_text())
+    assert galaxy["version"] == _http.VERSION

@@ -1,0 +1,396 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connection options: what is taken from where, and what is refused before any request."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.keysmith.mongodb.plugins.doc_fragments.connection import ModuleDocFragment
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _options
+from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+    AccessToken,
+    KeyPair,
+    ServiceAccount,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
+    CONNECTION_OPTIONS,
+    find_secrets,
+    resolve,
+)
+
+ORG = "5980cfdf0b6d97029d82f86e"
+CLIENT_ID = "mdb_sa_id_5980cfdf0b6d97029d82f86e"
+PAIR = {"api_public_key": "abcdefgh", "api_private_key": "private"}
+ACCOUNT = {"client_id": CLIENT_ID, "client_secret": "mdb_sa_sk_secret"}
+TOKEN = {"access_token": "token"}
+ENV_PAIR = {
+    "MONGODB_ATLAS_PUBLIC_API_KEY": "envpublc",
+    "MONGODB_ATLAS_PRIVATE_API_KEY": "envprivate",
+}
+ENV_OLD_PAIR = {"MONGODB_ATLAS_PUBLIC_KEY": "oldpublc", "MONGODB_ATLAS_PRIVATE_KEY": "oldprivate"}
+ENV_ACCOUNT = {"MONGODB_ATLAS_CLIENT_ID": CLIENT_ID, "MONGODB_ATLAS_CLIENT_SECRET": "envsecret"}
+ENV_TOKEN = {"MONGODB_ATLAS_ACCESS_TOKEN": "envtoken"}
+ENV_MCLI = {"MCLI_PUBLIC_API_KEY": "mclpublc", "MCLI_PRIVATE_API_KEY": "mclprivate"}
+OPS = {"platform": "ops_manager", "base_url": "https://om.example.com"}
+
+
+def params(**given: Any) -> dict[str, Any]:
+    """All connection options as AnsibleModule hands them over, with these given."""
+    unset = {name: spec.get("default") for name, spec in CONNECTION_OPTIONS.items()}
+    assert given.keys() <= unset.keys()
+    return {**unset, **given}
+
+
+def test_doc_fragment_and_spec_are_equal() -> None:
+    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    spec = {
+        name: {key: value for key, value in option.items() if key != "no_log"}
+        for name, option in CONNECTION_OPTIONS.items()
+    }
+    for option in documented.values():
+        assert option.pop("description")
+    assert documented == spec
+
+
+def test_no_option_has_a_fallback() -> None:
+    assert not [name for name, option in CONNECTION_OPTIONS.items() if "fallback" in option]
+
+
+def test_every_secret_option_has_no_log() -> None:
+    hidden = {name for name, option in CONNECTION_OPTIONS.items() if option.get("no_log")}
+    assert hidden == {"api_private_key", "client_secret", "access_token", "http_proxy"}
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        (PAIR, {}, KeyPair("abcdefgh", "private")),
+        (ACCOUNT, {}, ServiceAccount(CLIENT_ID, "mdb_sa_sk_secret")),
+        (TOKEN, {}, AccessToken("token")),
+        ({}, ENV_PAIR, KeyPair("envpublc", "envprivate")),
+        ({}, ENV_OLD_PAIR, KeyPair("oldpublc", "oldprivate")),
+        ({}, {**ENV_OLD_PAIR, **ENV_PAIR}, KeyPair("envpublc", "envprivate")),
+        ({}, ENV_ACCOUNT, ServiceAccount(CLIENT_ID, "envsecret")),
+        ({}, ENV_TOKEN, AccessToken("envtoken")),
+        # The task beats the environment, of another kind too, however much is in there.
+        (PAIR, {**ENV_ACCOUNT, **ENV_TOKEN}, KeyPair("abcdefgh", "private")),
+        (TOKEN, ENV_PAIR, AccessToken("token")),
+        (
+            ACCOUNT,
+            {"MONGODB_ATLAS_PUBLIC_KEY": "half"},
+            ServiceAccount(CLIENT_ID, ACCOUNT["client_secret"]),
+        ),
+        # Empty strings are not given.
+        (
+            {**PAIR, "client_id": "", "client_secret": "", "access_token": ""},
+            {},
+            KeyPair("abcdefgh", "private"),
+        ),
+        ({"api_public_key": "", "api_private_key": ""}, ENV_TOKEN, AccessToken("envtoken")),
+        ({}, {**ENV_PAIR, "MONGODB_ATLAS_ACCESS_TOKEN": ""}, KeyPair("envpublc", "envprivate")),
+        # Each platform reads its own variables and never another's.
+        (OPS, {**ENV_MCLI, **ENV_PAIR, **ENV_TOKEN}, KeyPair("mclpublc", "mclprivate")),
+        (
+            {"platform": "cloud_manager"},
+            {**ENV_MCLI, **ENV_ACCOUNT},
+            KeyPair("mclpublc", "mclprivate"),
+        ),
+        ({}, {**ENV_MCLI, **ENV_PAIR}, KeyPair("envpublc", "envprivate")),
+        (
+            {"platform": "cloud_manager", **ACCOUNT},
+            {},
+            ServiceAccount(CLIENT_ID, "mdb_sa_sk_secret"),
+        ),
+    ],
+)
+def test_credentials_come_from_task_then_environment(
+    options: dict[str, Any], environ: dict[str, str], expected: object
+) -> None:
+    assert resolve(params(**options), environ).credentials == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "words"),
+    [
+        ({}, {}, "No credential is given.*MONGODB_ATLAS_PUBLIC_API_KEY"),
+        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is given.*MCLI_PUBLIC_API_KEY"),
+        ({}, ENV_MCLI, "No credential is given"),
+        ({"api_public_key": "abcdefgh"}, {}, "api_public_key is set, and api_private_key is not"),
+        ({"api_private_key": "x"}, ENV_PAIR, "api_private_key is set, and api_public_key is not"),
+        ({"client_id": CLIENT_ID}, {}, "client_id is set, and client_secret is not"),
+        ({"client_secret": "x", **PAIR}, {}, "client_secret is set, and client_id is not"),
+        (
+            {},
+            {"MONGODB_ATLAS_PUBLIC_API_KEY": "x"},
+            "MONGODB_ATLAS_PUBLIC_API_KEY is set, and MONGODB_ATLAS_PRIVATE_API_KEY is not",
+        ),
+        (
+            {},
+            {"MONGODB_ATLAS_PRIVATE_KEY": "x"},
+            "MONGODB_ATLAS_PRIVATE_KEY is set, and MONGODB_ATLAS_PUBLIC_KEY is not",
+        ),
+        # Halves of the new and of the old names are no pair.
+        (
+            {},
+            {"MONGODB_ATLAS_PUBLIC_API_KEY": "x", "MONGODB_ATLAS_PRIVATE_KEY": "y"},
+            "MONGODB_ATLAS_PRIVATE_API_KEY is not",
+        ),
+        ({}, {"MONGODB_ATLAS_CLIENT_ID": CLIENT_ID}, "MONGODB_ATLAS_CLIENT_SECRET is not"),
+        (OPS, {"MCLI_PUBLIC_API_KEY": "x"}, "MCLI_PRIVATE_API_KEY is not"),
+        ({**PAIR, **TOKEN}, {}, "Two kinds.*api_public_key.*access_token"),
+        ({**PAIR, **ACCOUNT}, {}, "Two kinds"),
+        ({}, {**ENV_PAIR, **ENV_TOKEN}, "Two kinds.*MONGODB_ATLAS_ACCESS_TOKEN"),
+        ({}, {**ENV_ACCOUNT, **ENV_OLD_PAIR}, "Two kinds"),
+        (
+            {"api_public_key": CLIENT_ID, "api_private_key": "x"},
+            {},
+            "client id of a service account.*Use client_id and client_secret",
+        ),
+        ({"client_id": "abcdefgh", "client_secret": "x"}, {}, "no id of a service account"),
+        ({**OPS, **ACCOUNT}, {}, "Ops Manager has no service accounts"),
+        ({**OPS, **TOKEN}, {}, "Ops Manager has no service accounts"),
+        ({"api_public_key": "a\nb", "api_private_key": "x"}, {}, "public key has characters"),
+        ({"api_public_key": 'a"b', "api_private_key": "x"}, {}, "public key has characters"),
+        (
+            {"api_public_key": "abcdefgh", "api_private_key": "x\n"},
+            {},
+            "private key begins or ends",
+        ),
+        ({"access_token": "Bearer x"}, {}, "without the word Bearer"),
+        ({"access_token": "x\r\nX-Evil: 1"}, {}, "without the word Bearer"),
+        ({"client_id": CLIENT_ID, "client_secret": "a b"}, {}, "client secret has blanks"),
+        ({**PAIR, "org_id": "5980CFDF0b6d97029d82f86e"}, {}, "org_id is .*no id.*lower case"),
+        ({**PAIR, "org_id": "../../x"}, {}, "no id"),
+        ({**PAIR, "org_id": ORG + "\n"}, {}, "no id"),
+        (PAIR, {"MONGODB_ATLAS_ORG_ID": "nonsense"}, "no id"),
+        ({**PAIR, "timeout": 0.0}, {}, "timeout is 0"),
+        ({**PAIR, "timeout": float("nan")}, {}, "timeout is nan"),
+        ({**PAIR, "timeout": float("inf")}, {}, "timeout is inf"),
+        ({**PAIR, "retries": -1}, {}, "retries is -1"),
+        ({**PAIR, "retry_max_wait": -1.0}, {}, "retry_max_wait is -1"),
+        (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "cosmos"}, "cosmos.*one of atlas"),
+        (PAIR, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "perhaps"}, "true or false"),
+        ({**PAIR, "http_proxy": "socks5://proxy:1080"}, {}, "SOCKS is not supported"),
+        (PAIR, {"all_proxy": "socks5h://proxy:1080"}, "variable all_proxy.*SOCKS"),
+        ({**PAIR, "http_proxy": "http://"}, {}, "no address"),
+    ],
+)
+def test_bad_input_is_refused(options: dict[str, Any], environ: dict[str, str], words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        resolve(params(**options), environ)
+    assert_says(caught.value, words)
+
+
+def assert_says(error: OptionError, words: str) -> None:
+    import re
+
+    assert re.search(words, error.message(), re.DOTALL), error.message()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        ({}, {}, "https://cloud.mongodb.com"),
+        ({"platform": "cloud_manager"}, {}, "https://cloud.mongodb.com"),
+        ({"base_url": "https://cloud.mongodbgov.com/"}, {}, "https://cloud.mongodbgov.com"),
+        ({"base_url": "https://cloud.mongodb.com/api/atlas/v2"}, {}, "https://cloud.mongodb.com"),
+        ({"base_url": "https://cloud.mongodb.com/api/atlas/v2//"}, {}, "https://cloud.mongodb.com"),
+        ({**OPS, "base_url": "http://om:8080/api/public/v1.0/"}, {}, "http://om:8080"),
+        ({**OPS, "base_url": "https://om/prefix/"}, {}, "https://om/prefix"),
+        ({**OPS, "base_url": "https://[::1]:8443"}, {}, "https://[::1]:8443"),
+        ({**OPS, "base_url": " https://om\n"}, {}, "https://om"),
+        ({}, {"MONGODB_ATLAS_BASE_URL": "https://a.example"}, "https://a.example"),
+        ({}, {"MCLI_OPS_MANAGER_URL": "https://om.example"}, "https://cloud.mongodb.com"),
+        (
+            {**OPS, "base_url": ""},
+            {"MCLI_OPS_MANAGER_URL": "http://om.example:80/"},
+            "http://om.example:80",
+        ),
+        ({"base_url": "https://b"}, {"MONGODB_ATLAS_BASE_URL": "https://a"}, "https://b"),
+    ],
+)
+def test_base_url_is_found(options: dict[str, Any], environ: dict[str, str], expected: str) -> None:
+    assert resolve(params(**{**PAIR, **options}), environ).base_url == expected
+
+
+@pytest.mark.parametrize(
+    ("platform", "url", "words"),
+    [
+        ("ops_manager", None, "no default address.*MCLI_OPS_MANAGER_URL"),
+        ("ops_manager", "", "no default address"),
+        ("atlas", "ftp://x", "no http or https"),
+        ("atlas", "cloud.mongodb.com", "no http or https"),
+        ("atlas", "https://", "no http or https"),
+        ("atlas", "https://user:secret@x", "user or a password"),
+        ("atlas", "https://@x", "user or a password"),
+        ("atlas", "https://x?y=1", "query or a fragment"),
+        ("atlas", "https://x#", "query or a fragment"),
+        ("atlas", "https://x:99999", "no http or https"),
+        ("atlas", "https://x:port", "no http or https"),
+        ("atlas", "https://x\n.evil", "no http or https"),
+        ("atlas", "https://x y", "no http or https"),
+        ("atlas", "https://x/api/public/v1.0", "platform to cloud_manager or ops_manager"),
+        ("ops_manager", "https://x/api/atlas/v2/", "platform to atlas"),
+    ],
+)
+def test_bad_base_url_is_refused(platform: str, url: str | None, words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        resolve(params(**PAIR, platform=platform, base_url=url), {})
+    assert_says(caught.value, words)
+    assert "secret" not in caught.value.message()
+
+
+def test_platform_comes_from_task_then_environment_then_is_atlas() -> None:
+    environ = {"KEYSMITH_MONGODB_PLATFORM": "cloud_manager"}
+    assert resolve(params(**PAIR), {}).platform.name == "atlas"
+    assert resolve(params(**PAIR), environ).platform.name == "cloud_manager"
+    assert resolve(params(**PAIR, platform="atlas"), environ).platform.name == "atlas"
+
+
+def test_org_id_comes_from_the_variable_of_the_platform() -> None:
+    environ = {"MONGODB_ATLAS_ORG_ID": "a" * 24, "MCLI_ORG_ID": "b" * 24}
+    assert resolve(params(**PAIR), environ).org_id == "a" * 24
+    assert resolve(params(**PAIR, **OPS), environ).org_id == "b" * 24
+    assert resolve(params(**PAIR, org_id=ORG), environ).org_id == ORG
+    assert resolve(params(**PAIR), {}).org_id is None
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        ({}, {}, (None, None)),
+        (
+            {"http_proxy": "http://p:1"},
+            {"https_proxy": "http://q:2", "no_proxy": "*"},
+            ("http://p:1", None),
+        ),
+        ({}, {"HTTPS_PROXY": "http://q:2", "http_proxy": "http://r:3"}, ("http://q:2", None)),
+        ({}, {"https_proxy": "http://l:1", "HTTPS_PROXY": "http://u:2"}, ("http://l:1", None)),
+        ({}, {"ALL_PROXY": "p:1", "NO_PROXY": "x"}, ("p:1", "x")),
+        ({"base_url": "http://a"}, {"HTTPS_PROXY": "http://q:2"}, (None, None)),
+        ({"base_url": "http://a"}, {"http_proxy": "http://r:3"}, ("http://r:3", None)),
+        ({"http_proxy": ""}, {"https_proxy": "http://q:2"}, ("http://q:2", None)),
+    ],
+)
+def test_proxy_comes_from_task_then_environment(
+    options: dict[str, Any], environ: dict[str, str], expected: tuple[str | None, str | None]
+) -> None:
+    http = resolve(params(**PAIR, **options), environ).http
+    assert (http.proxy, http.no_proxy) == expected
+
+
+def test_ca_comes_from_task_then_environment_then_system(tmp_path: Path) -> None:
+    files = {name: str(tmp_path / name) for name in ("option", "own", "requests", "curl")}
+    for path in files.values():
+        Path(path).write_text("certificate")
+    environ = {
+        "KEYSMITH_MONGODB_CA_PATH": files["own"],
+        "REQUESTS_CA_BUNDLE": files["requests"],
+        "CURL_CA_BUNDLE": files["curl"],
+    }
+    assert resolve(params(**PAIR, ca_path=files["option"]), environ).http.verify == files["option"]
+    for name, expected in zip(environ.copy(), ("own", "requests", "curl")):
+        assert resolve(params(**PAIR), environ).http.verify == files[expected]
+        del environ[name]
+    system = resolve(params(**PAIR), {}).http.verify
+    assert system is True or Path(str(system)).exists()
+
+
+def test_validate_certs_comes_from_task_then_environment() -> None:
+    off = {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"}
+    assert resolve(params(**PAIR), off).http.verify is False
+    assert resolve(params(**PAIR, validate_certs=False), {}).http.verify is False
+    assert resolve(params(**PAIR, validate_certs=True), off).http.verify is not False
+
+
+def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
+    plain, encrypted, empty = (tmp_path / name for name in ("plain.pem", "encrypted.pem", "empty"))
+    plain.write_text("-----BEGIN PRIVATE KEY-----\n")
+    encrypted.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    empty.write_text("")
+    missing = str(tmp_path / "missing")
+    cases = [
+        ({"ca_path": missing}, {}, "ca_path is .*cannot be read"),
+        ({"ca_path": str(tmp_path)}, {}, "openssl rehash"),
+        ({}, {"KEYSMITH_MONGODB_CA_PATH": missing}, "variable KEYSMITH_MONGODB_CA_PATH"),
+        ({"client_key": str(plain)}, {}, "without client_cert"),
+        ({}, {"KEYSMITH_MONGODB_CLIENT_KEY": str(plain)}, "without client_cert"),
+        ({"client_cert": missing}, {}, "client_cert is .*cannot be read"),
+        ({"client_cert": str(empty), "client_key": str(encrypted)}, {}, "encrypted"),
+        ({"client_cert": str(encrypted)}, {}, "encrypted"),
+        ({"client_cert": str(empty)}, {}, "no private key.*client_key"),
+    ]
+    for options, environ, words in cases:
+        with pytest.raises(OptionError) as caught:
+            resolve(params(**PAIR, **options), environ)
+        assert_says(caught.value, words)
+
+
+def test_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_text("-----BEGIN PRIVATE KEY-----\n")
+    path = str(both)
+    assert resolve(params(**PAIR, client_cert=path), {}).http.cert == path
+    assert resolve(params(**PAIR, client_cert=path, client_key=path), {}).http.cert == (path, path)
+    environ = {"KEYSMITH_MONGODB_CLIENT_CERT": path, "KEYSMITH_MONGODB_CLIENT_KEY": path}
+    assert resolve(params(**PAIR), environ).http.cert == (path, path)
+    # A certificate of the task is not mixed with a key of the environment.
+    assert resolve(params(**PAIR, client_cert=path), environ).http.cert == path
+
+
+def test_secrets_are_found_wherever_they_are() -> None:
+    options = params(
+        api_private_key="s/1",
+        client_id=CLIENT_ID,
+        client_secret="s2",
+        access_token="s3",
+        http_proxy="http://user:s%2F4@proxy",
+        base_url="https://user:s5@host",
+    )
+    environ = {
+        "MONGODB_ATLAS_PRIVATE_API_KEY": "e1",
+        "MONGODB_ATLAS_PRIVATE_KEY": "e2",
+        "MONGODB_ATLAS_CLIENT_ID": "id",
+        "MONGODB_ATLAS_CLIENT_SECRET": "e3",
+        "MONGODB_ATLAS_ACCESS_TOKEN": "e4",
+        "MCLI_PRIVATE_API_KEY": "e5",
+        "HTTPS_PROXY": "user:e6@proxy",
+        "MCLI_OPS_MANAGER_URL": "https://user:e7@host",
+    }
+    found = find_secrets(options, environ)
+    basic = [f"{CLIENT_ID}:s2", "id:e3", "user:s/4", "user:e6"]
+    assert found >= {"s/1", "s%2F1", "s2", "s3", "s%2F4", "s/4", "s5"}
+    assert found >= {f"e{number}" for number in range(1, 8)}
+    assert found >= {base64.b64encode(text.encode()).decode() for text in basic}
+    assert not found & {"", "user", "id", CLIENT_ID, "abcdefgh"}
+
+
+def test_secrets_are_in_no_repr() -> None:
+    for secret in ("api_private_key", "client_secret", "access_token"):
+        kind = next(kind for kind in (PAIR, ACCOUNT, TOKEN) if secret in kind)
+        options = params(**{**kind, secret: "canary"}, http_proxy="http://u:canary@p")
+        assert "canary" not in repr(resolve(options, {}))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("abcdefgh", "looks like a public key: use public_key"),
+        (CLIENT_ID, "client id of a service account"),
+        ("ABCDEF", "24 hexadecimal digits"),
+        ("../../../orgs", "24 hexadecimal digits"),
+        (ORG + "\n", "24 hexadecimal digits"),
+    ],
+)
+def test_an_id_that_is_none_is_told_what_it_looks_like(value: str, words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        _options.check_id("api_user_id", value)
+    assert_says(caught.value, words)

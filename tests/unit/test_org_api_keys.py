@@ -1,0 +1,222 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of absence, of the own key, and of waiting."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    ApiError,
+    OwnKeyError,
+    Request,
+    WaitTimeoutError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    OrgApiKey,
+    await_absence,
+    check_not_own,
+    find_by_description,
+    find_by_id,
+    find_by_public_key,
+    revoke,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
+from tests.support import VirtualClock
+
+ORG = "5980cfdf0b6d97029d82f86e"
+ID = "32b6e34b3d91647abb20e7b8"
+OTHER = "32b6e34b3d91647abb20e7b9"
+
+
+def key(key_id: str = ID, description: str = "d", public_key: str | None = "abcdefgh") -> OrgApiKey:
+    return OrgApiKey(key_id, description, public_key, ("ORG_MEMBER",), ())
+
+
+def data(key_: OrgApiKey) -> dict[str, Any]:
+    return {"id": key_.id, "desc": key_.description, "publicKey": key_.public_key, "roles": []}
+
+
+def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+    request = Request("GET", "https://h", "/p", "do it")
+    error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
+    error.unclear = unclear
+    return error
+
+
+class FakeApi:
+    """A client that gives what it is told, an exception or a value, one after the other."""
+
+    def __init__(self, *answers: Any, keys: Any = (), own: str | None = None) -> None:
+        self.virtual = VirtualClock()
+        self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.answers = list(answers)
+        self.keys = keys
+        self.endpoint = SimpleNamespace(public_key=own)
+        self.listed = 0
+
+    def _next(self) -> Any:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def get(self, _path: str, parse: Any, **_more: Any) -> Any:
+        return parse(data(self._next()))
+
+    def delete(self, _path: str, **_more: Any) -> None:
+        self._next()
+
+    def pages(self, _path: str, parse: Any, **_more: Any) -> list[Any]:
+        self.listed += 1
+        return [parse(data(item)) for item in self.keys]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("parameters", [(ID,), (), ("x", ID)])
+def test_missing_is_what_the_api_says_of_this_key(status: int, parameters: Any) -> None:
+    api: Any = FakeApi(api_error(status, "API_KEY_NOT_FOUND", *parameters))
+    assert find_by_id(api, ORG, ID) is None
+    assert api.listed == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        api_error(400, "API_KEY_NOT_FOUND", OTHER),
+        api_error(404, "RESOURCE_NOT_FOUND", ID),
+        api_error(404, "INVALID_KEY_ID", ID),
+    ],
+)
+def test_a_hint_is_proved_by_the_whole_listing(error: ApiError) -> None:
+    api: Any = FakeApi(error, keys=[key(OTHER)])
+    assert find_by_id(api, ORG, ID) is None
+    assert api.listed == 1
+    with pytest.raises(ApiError):
+        find_by_id(FakeApi(error, keys=[key(OTHER), key(ID)]), ORG, ID)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        api_error(404, "RESOURCE_NOT_FOUND", "/api/atlas/v2/orgs/x"),
+        api_error(404, "RESOURCE_NOT_FOUND"),
+        api_error(404, "ORG_NOT_FOUND", ORG),
+        api_error(404, "INVALID_ORG_ID"),
+        api_error(400, "PATH_PARAM_PARSE_ERROR"),
+        api_error(404, "NOT_ATLAS_ORG"),
+        api_error(401, "API_KEY_NOT_FOUND", ID),
+        api_error(403, "API_KEY_NOT_FOUND", ID),
+        api_error(500, "API_KEY_NOT_FOUND", ID),
+        api_error(401, "INVALID_KEY_ID"),
+        api_error(404, None),
+        api_error(400, None),
+    ],
+)
+def test_nothing_else_means_missing(error: ApiError) -> None:
+    api: Any = FakeApi(error, keys=[])
+    with pytest.raises(ApiError) as caught:
+        find_by_id(api, ORG, ID)
+    assert caught.value is error
+    assert api.listed == 0
+
+
+def test_a_key_is_found_by_public_key_and_by_description() -> None:
+    api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", None)])
+    assert find_by_public_key(api, ORG, "aaaaaaaa") == OrgApiKey(ID, "a", "aaaaaaaa", (), ())
+    found = find_by_description(api, ORG, "b")
+    assert found is not None
+    assert found.id == OTHER
+    assert find_by_public_key(api, ORG, "bbbbbbbb") is None
+    assert find_by_description(api, ORG, "B") is None
+
+
+def test_a_shared_description_names_all_who_share_it() -> None:
+    api: Any = FakeApi(
+        keys=[key(OTHER, "a", "bbbbbbbb"), key("c" * 24, "x"), key(ID, "a", "aaaaaaaa")]
+    )
+    with pytest.raises(AmbiguousError) as caught:
+        find_by_description(api, ORG, "a")
+    assert f"{ID} (aaaaaaaa), {OTHER} (bbbbbbbb)" in caught.value.message()
+
+
+@pytest.mark.parametrize(
+    ("own", "public_key", "allowed", "expected"),
+    [
+        ("abcdefgh", "abcdefgh", False, OwnKeyError),
+        ("abcdefgh", "abcdefgh", True, True),
+        ("abcdefgh", "hgfedcba", False, False),
+        ("abcdefgh", None, False, OwnKeyError),
+        ("abcdefgh", None, True, True),
+        (None, "abcdefgh", False, False),
+        (None, None, False, False),
+    ],
+)
+def test_the_own_key_is_guarded(
+    own: str | None, public_key: str | None, allowed: bool, expected: Any
+) -> None:
+    api: Any = FakeApi(own=own)
+    if isinstance(expected, bool):
+        assert check_not_own(api, key(public_key=public_key), allowed=allowed) is expected
+        return
+    with pytest.raises(expected) as caught:
+        check_not_own(api, key(public_key=public_key), allowed=allowed)
+    assert "allow_own_key" in caught.value.message()
+    assert "nothing was changed" in caught.value.message()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (None, True),
+        # An earlier try's answer was lost: that try did it.
+        (api_error(400, "API_KEY_NOT_FOUND", ID, unclear=True), True),
+        # Somebody else was faster.
+        (api_error(400, "API_KEY_NOT_FOUND", ID), False),
+    ],
+)
+def test_a_revocation_tells_whether_it_did_it(answer: Any, expected: bool) -> None:
+    api: Any = FakeApi(answer)
+    assert revoke(api, ORG, key()) is expected
+
+
+@pytest.mark.parametrize(
+    "error", [api_error(404, "ORG_NOT_FOUND"), api_error(400, "API_KEY_NOT_FOUND", OTHER)]
+)
+def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
+    with pytest.raises(ApiError):
+        revoke(FakeApi(error), ORG, key())  # type: ignore[arg-type]
+
+
+def test_waiting_ends_when_the_api_forgets_the_key() -> None:
+    api: Any = FakeApi(key(), key(), key(), api_error(400, "API_KEY_NOT_FOUND", ID))
+    await_absence(api, ORG, key(), 60)
+    assert api.virtual.sleeps == [0.25, 0.5, 1.0]
+
+
+def test_waiting_has_an_end_that_says_what_was_done() -> None:
+    api: Any = FakeApi(key())
+    start = api.virtual.time
+    with pytest.raises(WaitTimeoutError) as caught:
+        await_absence(api, ORG, key(), 7)
+    assert api.virtual.time - start <= 7
+    assert "DELETE was accepted" in caught.value.message()
+    assert "7 s after" in caught.value.message()
+
+
+def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
+    with pytest.raises(ApiError) as caught:
+        await_absence(FakeApi(api_error(403, "X")), ORG, key(), 7)  # type: ignore[arg-type]
+    assert "DELETE was accepted" in caught.value.message()
+
+
+def test_a_plan_of_absence_is_a_change_where_something_is() -> None:
+    assert absent({"description": "x"}).is_change
+    assert absent({"description": "x"}).diff() == {"before": {"description": "x"}, "after": {}}
+    assert not absent(None).is_change
