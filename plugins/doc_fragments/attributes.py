@@ -1,0 +1,27 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What every module of the collection can do."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/keysmith.mongodb.all) in C(module_defaults) to set the connection once.
+    support: full
+    membership: [keysmith.mongodb.all]
+  check_mode:
+    description: Writes nothing in check mode, and reports the same change and diff as a real run.
+    support: full
+  diff_mode:
+    description: Shows the writable fields before and after in diff mode.
+    support: full
+  idempotent:
+    description: Changes nothing when run a second time with the same options.
+    support: full
+"""

@@ -1,0 +1,299 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every fault at every request: the result is right, or the failure says what is known.
+
+One table: fault, request, the error it ends in, and whether the key is gone then. Each is played
+once, where a retry may help, and for ever. The module runs through its main() over real sockets,
+on a clock that only sleeping moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors, _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    ApiError,
+    ConnectError,
+    DeadlineError,
+    KeysmithError,
+    LostAnswerError,
+    OptionError,
+    OwnKeyError,
+    ProxyError,
+    RedirectError,
+    TlsError,
+    TransportError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from tests.emulator import FAULTS, Emulator, Fault
+from tests.support import Outcome, key_id, key_pair, org_id, public_key, run_module, service_account
+
+VICTIM = key_id("atlas", 2)
+OTHER = key_id("atlas", 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, and how a task ends that meets it for ever.
+
+    ``retried``: GET and DELETE are sent again, so that the fault does no harm when it comes once.
+    ``done``: the server carries out the request before it fails. ``post_retried``: a POST is too.
+    """
+
+    fault: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    error: type[KeysmithError] = ApiError
+    retried: bool = False
+    done: bool = False
+    post_retried: bool = False
+    words: str = ""
+    code: str | None = None
+
+    def __str__(self) -> str:
+        shown = ",".join(f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.fault}({shown[:60]})"
+
+
+def status(number: int, code: str | None = None, words: str = "", **more: Any) -> Row:
+    kept = {"retried", "done", "post_retried"}
+    row = {name: more.pop(name) for name in kept & more.keys()}
+    return Row("status", {"status": number, "code": code, **more}, code=code, words=words, **row)
+
+
+def shape(body: Any, words: str = "") -> Row:
+    return Row("json", {"body": body}, UnexpectedAnswerError, words=words)
+
+
+LOST = {"error": LostAnswerError, "retried": True}
+SLOW = {"error": DeadlineError, "retried": True, "words": "in time"}
+TABLE = [
+    Row("lost_before", **LOST),
+    Row("lost_after", **LOST, done=True),
+    Row("reset", **LOST),
+    Row("reset", {"after_write": True}, **LOST, done=True),
+    Row("garbage", **LOST, words="is not HTTP"),
+    Row("garbage", {"after_write": True}, **LOST, done=True, words="is not HTTP"),
+    Row("truncated", **LOST, done=True),
+    Row("truncated", {"keep": 0}, **LOST, done=True),
+    Row("slow", {"seconds": 1.0, "after_write": True}, **SLOW, done=True),
+    Row("drip", {"headers": True, "interval": 0.02, "forever": True}, **SLOW, done=True),
+    Row("drip", {"interval": 0.02, "forever": True}, **SLOW, done=True),
+    Row("endless", {}, UnexpectedAnswerError, words="longer than"),
+    Row("gzip_bomb", {"megabytes": 1}, UnexpectedAnswerError, words="longer than"),
+    Row("html", {"status": 404}, UnexpectedAnswerError, words="an HTML page"),
+    Row("html", {"status": 403}, UnexpectedAnswerError, words="an HTML page"),
+    Row("html", {"status": 200}, UnexpectedAnswerError, words="an HTML page"),
+    Row("html", {"status": 200, "after_write": True}, UnexpectedAnswerError, done=True),
+    Row("html", {"status": 503}, ApiError, retried=True),
+    Row("redirect", {}, RedirectError, words="https://sso.example.com/login"),
+    Row("redirect", {"after_write": True}, RedirectError, done=True),
+    Row("echo", {"status": 400}, ApiError),
+    shape([]),
+    shape(None),
+    shape("text"),
+    shape(5),
+    shape({"id": 5, "desc": [], "roles": "x"}),
+    shape({"id": VICTIM, "desc": "victim", "publicKey": 5, "roles": []}),
+    shape({"id": VICTIM, "desc": "victim", "publicKey": "x", "roles": [{"roleName": 1}]}),
+    shape({"results": [{"id": VICTIM}], "totalCount": 1}),
+    shape({"results": "none"}),
+    status(500, "UNEXPECTED_ERROR", retried=True),
+    status(500, "UNEXPECTED_ERROR", retried=True, done=True, after_write=True),
+    status(502, retried=True),
+    status(503, retried=True, retry_after=3),
+    status(504, retried=True, done=True, after_write=True),
+    status(429, "RATE_LIMITED_TOKEN_BUCKET", "rate limit", retried=True, post_retried=True),
+    status(429, "RATE_LIMITED", retried=True, post_retried=True, retry_after=0),
+    status(400, None),
+    status(404, None),
+    status(404, "ORG_NOT_FOUND", "Check org_id"),
+    status(404, "INVALID_ORG_ID", "Check org_id"),
+    status(404, "RESOURCE_NOT_FOUND", "base_url", parameters=["/api/atlas/v2/orgs"]),
+    status(404, "NOT_ATLAS_ORG", "platform"),
+    status(404, "EXPECTED_NON_ATLAS_ORG", "platform"),
+    status(400, "PATH_PARAM_PARSE_ERROR"),
+    status(401, "USER_UNAUTHORIZED", "too low"),
+    status(401, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
+    status(401, "NOT_ORG_ADMIN", "Check org_id"),
+    status(401, None, "wrong or revoked"),
+    status(402, "ACCOUNT_SUSPENDED"),
+    status(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "192.0.2.9", parameters=["192.0.2.9"]),
+    status(403, "ORG_REQUIRES_ACCESS_LIST", "access list"),
+    status(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", "later"),
+    status(406, "INVALID_VERSION_DATE", "version"),
+    status(410, "VERSION_GONE", "update"),
+    # An answer about another key proves nothing of this one.
+    status(400, "API_KEY_NOT_FOUND", parameters=[OTHER]),
+    status(403, "API_KEY_NOT_FOUND"),
+    status(500, "API_KEY_NOT_FOUND", retried=True),
+]
+
+
+@pytest.fixture(autouse=True)
+def raised(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type[KeysmithError]]]:
+    """The classes of the errors that reached the user; and a body limit that is soon reached."""
+    classes: list[type[KeysmithError]] = []
+    message = KeysmithError.message
+
+    def noting(self: KeysmithError) -> str:
+        classes.append(type(self))
+        return message(self)
+
+    monkeypatch.setattr(KeysmithError, "message", noting)
+    monkeypatch.setattr(_http, "MAX_BODY", 200_000)
+    return classes  # type: ignore[return-value]
+
+
+def revoke(emulator: Emulator, row: Row, **options: Any) -> Outcome:
+    patient = row.error is not DeadlineError
+    return run_module(
+        "org_api_key",
+        {
+            "base_url": emulator.url,
+            "org_id": org_id("atlas"),
+            "state": "absent",
+            # Slow faults take real time.
+            "timeout": 30 if patient else 0.1,
+            "retries": 5 if patient else 1,
+            **options,
+        },
+    )
+
+
+def is_there(emulator: Emulator) -> bool:
+    return VICTIM in emulator.state.organizations[org_id("atlas")].api_keys
+
+
+REQUESTS = {
+    "get": ("GET", {"api_user_id": VICTIM, **key_pair("atlas")}),
+    "challenge": ("GET", {"api_user_id": VICTIM, **key_pair("atlas")}),
+    "list": ("GET", {"public_key": public_key("atlas", 2), **key_pair("atlas")}),
+    "delete": ("DELETE", {"api_user_id": VICTIM, **key_pair("atlas")}),
+    "token": ("POST", {"api_user_id": VICTIM, **service_account("atlas")}),
+}
+
+
+def test_the_key_is_revoked_where_nothing_goes_wrong(emulator: Emulator) -> None:
+    for _method, options in REQUESTS.values():
+        assert not revoke(emulator, TABLE[0], **options).failed
+    assert not is_there(emulator)
+
+
+@pytest.mark.parametrize("times", [1, None], ids=["once", "for-ever"])
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_a_fault_is_survived_or_told(
+    emulator: Emulator,
+    raised: list[type[KeysmithError]],
+    row: Row,
+    request_: str,
+    times: int | None,
+) -> None:
+    method, options = REQUESTS[request_]
+    emulator.add_fault(
+        Fault(
+            row.fault,
+            method,
+            "/api/oauth/token" if request_ == "token" else "/api/atlas/*",
+            times=times,
+            anonymous=request_ == "challenge",
+            **row.arguments,
+        )
+    )
+    outcome = revoke(emulator, row, **options)
+    retried = row.post_retried if request_ == "token" else row.retried
+    if times == 1 and retried:
+        # Whatever the server did the first time, this task did it.
+        assert outcome.changed, outcome.msg
+        assert outcome.result["org_api_key"]["id"] == VICTIM
+        assert not is_there(emulator)
+        assert len(emulator.writes) == 1
+        return
+    assert outcome.failed, outcome.output
+    assert not outcome.changed
+    assert "Traceback" not in outcome.output
+    expected = row.error
+    if request_ == "challenge" and row.fault in {"status", "echo"} and "401" in str(row):
+        expected = UnexpectedAnswerError  # a 401 that asks for nothing
+    assert raised == [expected], outcome.msg
+    gone = request_ == "delete" and row.done
+    assert is_there(emulator) is not gone
+    assert len(emulator.writes) == int(gone)
+    error = outcome.result["error"]
+    assert error["method"] == method
+    if expected is ApiError and row.fault == "status":
+        assert error["code"] == row.code
+        assert error["status"] == row.arguments["status"]
+    if row.words and expected is row.error and request_ != "token":
+        assert row.words in outcome.msg
+    if gone:
+        # Never "it is still there" where that is not known.
+        assert "may have been carried out" in outcome.msg
+    assert outcome.clock.time - 1000 <= 120
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_a_token_that_cannot_be_given_back_fails_nothing(emulator: Emulator, row: Row) -> None:
+    emulator.add_fault(Fault(row.fault, "POST", "/api/oauth/revoke", times=None, **row.arguments))
+    outcome = revoke(emulator, row, api_user_id=VICTIM, **service_account("atlas"))
+    assert outcome.changed
+    assert outcome.clock.time - 1000 <= 10
+
+
+def test_the_api_may_say_at_the_get_that_the_key_is_missing(emulator: Emulator) -> None:
+    emulator.add_fault(
+        Fault("status", "GET", status=404, code="API_KEY_NOT_FOUND", parameters=[VICTIM])
+    )
+    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
+    assert not outcome.failed
+    assert not outcome.changed
+    assert emulator.writes == []
+
+
+def test_a_key_revoked_by_others_meanwhile_is_no_change(emulator: Emulator) -> None:
+    arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
+    emulator.add_fault(Fault("status", "DELETE", **arguments))
+    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
+    assert not outcome.failed
+    assert not outcome.changed
+    assert outcome.result["org_api_key"] is None
+
+
+def test_a_key_refused_for_its_rate_and_then_missing_was_revoked_by_others(
+    emulator: Emulator,
+) -> None:
+    emulator.add_fault(Fault("status", "DELETE", status=429))
+    arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
+    emulator.add_fault(Fault("status", "DELETE", after=1, **arguments))
+    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
+    assert not outcome.failed
+    assert not outcome.changed
+
+
+def test_the_table_is_complete() -> None:
+    """Every fault of the emulator and every error of the family is in a row, or named here."""
+    assert {row.fault for row in TABLE} == set(FAULTS)
+    elsewhere = {
+        OptionError: "tests/unit/test_options.py",
+        AmbiguousError: "tests/unit/modules/test_org_api_key.py",
+        OwnKeyError: "tests/unit/modules/test_org_api_key.py",
+        WaitTimeoutError: "tests/unit/modules/test_org_api_key.py",
+        ConnectError: "tests/unit/modules/test_org_api_key.py",
+        TlsError: "tests/integration/test_tls.py",
+        ProxyError: "tests/integration/test_tls.py",
+    }
+    family = {
+        item
+        for item in vars(_errors).values()
+        if isinstance(item, type) and issubclass(item, KeysmithError)
+    }
+    bases = {KeysmithError, TransportError}
+    assert {row.error for row in TABLE} | elsewhere.keys() == family - bases

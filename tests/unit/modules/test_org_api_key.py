@@ -1,0 +1,442 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""org_api_key through its main(), against the emulator over real sockets."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _http, _module, _requests
+from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    API_PATHS,
+    MISSING_ID,
+    PLATFORMS,
+    Outcome,
+    VirtualClock,
+    client_id,
+    fetch_token,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    service_account,
+)
+
+VICTIM = {
+    platform: {
+        "description": "victim",
+        "roles": ["ORG_GROUP_CREATOR", "ORG_MEMBER"],
+        "projects": [
+            {"project_id": project_id(platform), "roles": ["GROUP_OWNER", "GROUP_READ_ONLY"]}
+        ],
+    }
+    for platform in PLATFORMS
+}
+
+
+def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
+    """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are ours."""
+    ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
+    signer = (
+        {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
+    )
+    options = {
+        "platform": platform,
+        "base_url": emulator.url,
+        "org_id": org_id(platform),
+        "state": "absent",
+        **signer,
+        **more,
+    }
+    return run_module("org_api_key", options, **ours)
+
+
+def keys(emulator: Emulator, platform: str = "atlas") -> set[str]:
+    return set(emulator.state.organizations[org_id(platform)].api_keys)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_key_is_revoked_once(emulator: Emulator, platform: str) -> None:
+    victim = key_id(platform, 2)
+    everything = keys(emulator, platform)
+    checked = run(emulator, platform, api_user_id=victim, check=True, diff=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, api_user_id=victim, diff=True)
+    again = run(emulator, platform, api_user_id=victim, diff=True)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    expected = {"id": victim, "public_key": public_key(platform, 2), **VICTIM[platform]}
+    assert checked.result["org_api_key"] == real.result["org_api_key"] == expected
+    assert (
+        checked.result["diff"] == real.result["diff"] == {"before": VICTIM[platform], "after": {}}
+    )
+    assert again.result["org_api_key"] is None
+    assert again.result["diff"] == {"before": {}, "after": {}}
+    assert everything - keys(emulator, platform) == {victim}
+    assert [write.path for write in emulator.writes] == [
+        f"{API_PATHS[platform]}/orgs/{org_id(platform)}/apiKeys/{victim}"
+    ]
+
+
+def test_a_diff_is_given_where_it_is_asked_for(emulator: Emulator) -> None:
+    assert "diff" not in run(emulator, api_user_id=key_id("atlas", 2), check=True).result
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
+def test_a_key_is_named_in_each_way(emulator: Emulator, platform: str, option: str) -> None:
+    name = {"api_user_id": key_id(platform, 3), "public_key": public_key(platform, 3)}
+    name |= {"id": name["api_user_id"], "description": "ünïcode ☃ key", "desc": "ünïcode ☃ key"}
+    outcome = run(emulator, platform, **{option: name[option]})
+    assert outcome.changed
+    assert key_id(platform, 3) not in keys(emulator, platform)
+
+
+@pytest.mark.parametrize(
+    "name", [{"api_user_id": MISSING_ID}, {"public_key": "zzzzzzzz"}, {"description": "nobody"}]
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_a_missing_key_is_unchanged(emulator: Emulator, name: dict[str, str], check: bool) -> None:
+    outcome = run(emulator, **name, check=check)
+    assert not outcome.failed
+    assert not outcome.changed
+    assert outcome.result["org_api_key"] is None
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("kind", ["service account", "token"])
+@pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
+def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: str) -> None:
+    signer = service_account(platform)
+    if kind == "token":
+        signer = {"access_token": fetch_token(emulator.url, platform)}
+    outcome = run(emulator, platform, api_user_id=key_id(platform, 1), **signer)
+    # The owner's key is not the caller's own here.
+    assert outcome.changed
+    assert (
+        any(word.startswith("mdb_sa_id") or word == "access" for word in outcome.msg.split())
+        or (outcome.result["warnings"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("signer", "name", "expected"),
+    [
+        ("pair", {"api_user_id": key_id("atlas", 2)}, ["GET 401", "GET 200", "DELETE 204"]),
+        ("pair", {"api_user_id": MISSING_ID}, ["GET 401", "GET 400"]),
+        ("pair", {"public_key": public_key("atlas", 2)}, ["GET 401", "GET 200", "DELETE 204"]),
+        ("pair", {"description": "nobody"}, ["GET 401", "GET 200"]),
+        (
+            "account",
+            {"api_user_id": key_id("atlas", 2)},
+            ["POST 200", "GET 200", "DELETE 204", "POST 200"],
+        ),
+        ("account", {"api_user_id": MISSING_ID}, ["POST 200", "GET 400", "POST 200"]),
+    ],
+)
+def test_requests_are_few_and_on_one_connection(
+    emulator: Emulator, signer: str, name: dict[str, str], expected: list[str]
+) -> None:
+    credentials = key_pair("atlas") if signer == "pair" else service_account("atlas")
+    assert not run(emulator, **name, **credentials).failed
+    assert [f"{request.method} {request.status}" for request in emulator.requests] == expected
+    assert emulator.connections == 1
+
+
+def test_a_shared_description_is_refused_and_told(emulator: Emulator) -> None:
+    outcome = run(emulator, description="twin")
+    assert outcome.failed
+    for number in (4, 5):
+        assert f"{key_id('atlas', number)} ({public_key('atlas', number)})" in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", [{"api_user_id": key_id("atlas", 1)}, {"description": "signs"}])
+def test_the_own_key_is_refused(emulator: Emulator, name: dict[str, str], check: bool) -> None:
+    outcome = run(emulator, **name, check=check)
+    assert outcome.failed
+    assert "signs the requests" in outcome.msg
+    assert "allow_own_key" in outcome.msg
+    assert emulator.writes == []
+
+
+def test_the_own_key_is_revoked_where_the_task_says_so(emulator: Emulator) -> None:
+    own = key_id("atlas", 1)
+    checked = run(emulator, api_user_id=own, allow_own_key=True, check=True)
+    outcome = run(emulator, api_user_id=own, allow_own_key=True)
+    assert checked.changed
+    assert outcome.changed
+    assert own not in keys(emulator)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_the_own_key_cannot_be_waited_for(emulator: Emulator, check: bool) -> None:
+    own = key_id("atlas", 1)
+    outcome = run(emulator, api_user_id=own, allow_own_key=True, wait=True, check=check)
+    assert outcome.failed
+    assert "wait" in outcome.msg
+    assert emulator.writes == []
+
+
+def test_a_key_without_a_readable_public_key_is_refused(emulator: Emulator) -> None:
+    body = {"id": key_id("atlas", 2), "desc": "victim", "publicKey": None, "roles": []}
+    for allowed in (False, True):
+        emulator.add_fault(Fault("json", "GET", body=body))
+        outcome = run(emulator, api_user_id=key_id("atlas", 2), allow_own_key=allowed)
+        assert outcome.failed is not allowed
+        assert (key_id("atlas", 2) in keys(emulator)) is not allowed
+
+
+def test_waiting_returns_when_the_api_has_forgotten(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    outcome = run(emulator, api_user_id=key_id("atlas", 2), wait=True, clock=clock)
+    assert outcome.changed
+    assert clock.time - 1000 >= 5.0
+    assert emulator.requests[-1].status == 400
+
+
+def test_without_waiting_a_delay_is_not_waited_for(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    assert run(emulator, api_user_id=key_id("atlas", 2), clock=clock).changed
+    assert clock.sleeps == []
+    # The API still shows the key, and its DELETE knows better: nothing is left to do.
+    again = run(emulator, api_user_id=key_id("atlas", 2), clock=clock)
+    assert not again.failed
+    assert not again.changed
+
+
+def test_waiting_has_an_end(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 500.0
+    name = {"api_user_id": key_id("atlas", 2)}
+    outcome = run(emulator, **name, wait=True, wait_timeout=30, clock=clock)
+    assert outcome.failed
+    assert "DELETE was accepted" in outcome.msg
+    assert "30 s after" in outcome.msg
+    assert clock.time - 1000 <= 30
+
+
+def test_waiting_through_trouble_ends_in_time(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "GET", status=503, after=1, times=None))
+    clock = VirtualClock()
+    name = {"api_user_id": key_id("atlas", 2)}
+    outcome = run(emulator, **name, wait=True, wait_timeout=4, clock=clock)
+    assert outcome.failed
+    assert "DELETE was accepted" in outcome.msg
+    assert clock.time - 1000 <= 4
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("always", [True, False])
+def test_envelopes_are_asked_for_and_unwrapped(
+    emulator: Emulator, platform: str, always: bool
+) -> None:
+    emulator.settings.envelope_always = always
+    victim = {"description": "victim", "envelope": not always}
+    assert run(emulator, platform, **victim).changed
+    assert not run(emulator, platform, **victim).changed
+    assert not run(emulator, platform, api_user_id=MISSING_ID, envelope=not always).changed
+    wrong = run(emulator, platform, api_user_id=key_id(platform, 3), **key_pair(platform, 6))
+    assert wrong.code == "USER_UNAUTHORIZED"
+    assert key_id(platform, 3) in keys(emulator, platform)
+    assert any("envelope" in request.query for request in emulator.requests) is not always
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "No key is named"),
+        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is named"),
+        ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
+        ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
+        ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
+        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": "DEADBEEF"}, "24 hexadecimal digits"),
+        ({"api_user_id": MISSING_ID, "org_id": ""}, "No organization is given"),
+        ({"api_user_id": MISSING_ID, "org_id": "x"}, "org_id"),
+        ({"api_user_id": MISSING_ID, "wait_timeout": 0}, "wait_timeout"),
+        ({"api_user_id": MISSING_ID, "wait_timeout": "nan"}, "wait_timeout"),
+        ({"api_user_id": MISSING_ID, "platform": "ops_manager", "base_url": ""}, "base_url"),
+        ({"api_user_id": MISSING_ID, "access_token": "x"}, "Two kinds"),
+        ({"api_user_id": MISSING_ID, "state": "present"}, "absent"),
+        ({"api_user_id": MISSING_ID, "state": ""}, "absent"),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(
+    emulator: Emulator, options: dict[str, Any], words: str
+) -> None:
+    outcome = run(emulator, **{**key_pair("atlas"), **options})
+    assert outcome.failed
+    assert words in outcome.msg
+    assert emulator.requests == []
+
+
+def test_a_service_account_fetches_no_token_for_bad_input(emulator: Emulator) -> None:
+    assert run(emulator, **service_account("atlas")).failed
+    assert emulator.requests == []
+
+
+def test_empty_strings_are_not_given(emulator: Emulator) -> None:
+    empty = ("public_key", "description", "client_id", "client_secret", "access_token", "ca_path")
+    empty += ("client_cert", "client_key", "http_proxy")
+    outcome = run(
+        emulator, **key_pair("atlas"), api_user_id=key_id("atlas", 2), **dict.fromkeys(empty, "")
+    )
+    assert outcome.changed
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (
+            {**key_pair("atlas"), "api_private_key": "nonsense"},
+            "UNEXPECTED_ERROR",
+            "wrong or revoked",
+        ),
+        (
+            {**key_pair("atlas"), "api_public_key": "wrongone"},
+            "UNEXPECTED_ERROR",
+            "wrong or revoked",
+        ),
+        (key_pair("atlas", 6), "USER_UNAUTHORIZED", "needs the role Organization Owner"),
+        (
+            key_pair("atlas", 7),
+            "IP_ADDRESS_NOT_ON_ACCESS_LIST",
+            "Add 127.0.0.1 to the API access list",
+        ),
+        (key_pair("cloud_manager"), "USER_CANNOT_ACCESS_ORG", "Check org_id"),
+        ({"org_id": "f" * 24, **key_pair("atlas")}, "ORG_NOT_FOUND", "no active organization"),
+        (
+            {**service_account("atlas"), "client_secret": "mdb_sa_sk_wrong"},
+            "invalid_client",
+            "the service account mdb_sa_id_",
+        ),
+        ({"access_token": "expired"}, "UNEXPECTED_ERROR", "the access token"),
+        (
+            {"platform": "cloud_manager", "org_id": org_id("atlas"), **key_pair("atlas")},
+            "EXPECTED_NON_ATLAS_ORG",
+            "set platform to atlas",
+        ),
+        (
+            {"org_id": org_id("cloud_manager"), **key_pair("cloud_manager")},
+            "NOT_ATLAS_ORG",
+            "set platform to cloud_manager or ops_manager",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_check(
+    emulator: Emulator, options: dict[str, Any], code: str, words: str
+) -> None:
+    outcome = run(emulator, api_user_id=key_id("atlas", 2), **options)
+    assert outcome.failed
+    assert outcome.code == code
+    assert words in outcome.msg
+    assert emulator.writes == []
+    assert key_id("atlas", 2) in keys(emulator)
+
+
+def test_an_organization_that_requires_an_access_list_is_told(emulator: Emulator) -> None:
+    emulator.state.organizations[org_id("atlas")].requires_access_list = True
+    outcome = run(emulator, api_user_id=key_id("atlas", 2))
+    assert outcome.code == "ORG_REQUIRES_ACCESS_LIST"
+    assert "no API access list" in outcome.msg
+
+
+def test_a_refused_connection_is_tried_again_and_told(emulator: Emulator) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    outcome = run(emulator, api_user_id=MISSING_ID, base_url=f"http://127.0.0.1:{port}")
+    assert outcome.failed
+    assert f"127.0.0.1:{port} refuses connections after 6 tries" in outcome.msg
+    assert len(outcome.clock.sleeps) == 5
+    assert outcome.result["error"]["status"] is None
+
+
+def test_a_stale_nonce_is_answered_once_more(emulator: Emulator) -> None:
+    emulator.settings.nonce_uses = 1
+    assert run(emulator, api_user_id=key_id("atlas", 2)).changed
+
+
+def test_sha_256_is_answered(emulator: Emulator) -> None:
+    emulator.settings.digest_algorithm = "SHA-256"
+    assert run(emulator, api_user_id=key_id("atlas", 2)).changed
+
+
+def test_the_rate_limit_is_waited_for(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 1
+    assert run(emulator, api_user_id=key_id("atlas", 2), clock=clock).changed
+    assert clock.sleeps
+
+
+def test_a_listing_of_several_pages_is_read_whole(emulator: Emulator) -> None:
+    from tests.support import seed
+
+    emulator.reset(seed(extra_keys=899))
+    assert run(emulator, description="extra 898").changed
+    listed = [request for request in emulator.requests if request.status == 200]
+    assert len(listed) == 2
+
+
+def test_credentials_over_plain_http_are_warned_of(emulator: Emulator) -> None:
+    name = {"api_user_id": MISSING_ID}
+    assert "warnings" not in run(emulator, **name).result
+    warned = run(emulator, **name, **service_account("atlas")).result["warnings"]
+    assert "sent in clear" in str(warned)
+
+
+def test_missing_requests_is_told_in_ansibles_words(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_requests, "IMPORT_ERROR", "ImportError: No module named requests")
+    outcome = run(emulator, api_user_id=MISSING_ID)
+    assert outcome.failed
+    assert re.search(r"Failed to import the required Python library \(requests\)", outcome.msg)
+
+
+def test_a_mistake_of_ours_shows_no_traceback_and_no_value(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: Any) -> None:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(org_api_key, "run", broken)
+    outcome = run(emulator, api_user_id=MISSING_ID)
+    assert outcome.failed
+    assert "Internal error of keysmith.mongodb: RuntimeError at test_org_api_key.py" in outcome.msg
+    assert "canary" not in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_the_whole_body_limit_is_enforced_at_its_real_size(emulator: Emulator) -> None:
+    assert _http.MAX_BODY == 16 * 1024 * 1024
+    emulator.add_fault(Fault("gzip_bomb", "GET", megabytes=40))
+    outcome = run(emulator, api_user_id=MISSING_ID)
+    assert "longer than 16 MiB" in outcome.msg
+
+
+def test_module_and_documentation_have_the_same_options() -> None:
+    import yaml
+
+    documented = yaml.safe_load(org_api_key.DOCUMENTATION)["options"]
+    spec = {
+        name: {key: value for key, value in option.items() if key != "no_log"}
+        for name, option in org_api_key.ARGUMENT_SPEC.items()
+    }
+    for option in documented.values():
+        assert option.pop("description")
+    assert documented == spec
+    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
