@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
     may_have_happened,
+    retry_after,
 )
 
 # Gateways and proxies answer these in words of their own, and mean what the status says.
@@ -97,9 +98,9 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             if isinstance(item, (str, int, float))
         ]
         error = ApiError(
-            f"the API answered {code or _status_line(answer)}"
-            + (f" ({answer.status})" if code else "")
-            + (f", {clean(detail)!r}" if detail else ""),
+            f"the API answered {answer.status} {code or answer.reason}".rstrip()
+            + (f', "{clean(detail).rstrip(".")}"' if detail else "")
+            + _wish(answer),
             request=request,
             status=answer.status,
             code=code,
@@ -187,6 +188,11 @@ def kind(answer: Answer) -> str:
     if "json" in media_type:
         return "broken JSON"
     return f"not JSON ({clean(media_type, 60)})" if media_type else "not JSON"
+
+
+def _wish(answer: Answer) -> str:
+    wait = retry_after(answer)
+    return f", and asks to wait {wait:.0f} s" if wait else ""
 
 
 def _status_line(answer: Answer) -> str:

@@ -55,7 +55,8 @@ class ServiceAccount:
 
     def basic(self) -> str:
         """Return the value of HTTP Basic; OAuth wants both parts form-encoded first."""
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        parts = (self.client_id, self.client_secret)
+        pair = ":".join(quote_plus(part, errors="surrogateescape") for part in parts)
         return base64.b64encode(pair.encode()).decode()
 
 

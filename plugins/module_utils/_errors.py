@@ -82,7 +82,7 @@ class KeysmithError(Exception):
         """Return the whole text for the user."""
         what = self.what
         if self.tries > 1:
-            what += f" after {self.tries} tries and {self.waited:.0f} s of waiting"
+            what += f" ({self.tries} tries, {self.waited:.0f} s of waiting)"
         parts = [f"Could not {self.request.doing}: {what}." if self.request else f"{what}."]
         if self.check:
             parts.append(self.check)
@@ -90,8 +90,8 @@ class KeysmithError(Exception):
             parts.append(self.aftermath)
         elif self.unclear:
             parts.append(
-                "The request was sent and its answer is not known: it may have been carried out. "
-                "Run the task again to find out; that is safe."
+                "The request may have been carried out all the same. Run the task again to find "
+                "out; that is safe."
             )
         return " ".join(parts)
 
@@ -269,8 +269,8 @@ def _advice_by_status(status: int, request: Request) -> str:
     signer = request.signer
     if status == 401:
         return (
-            f"Check {signer}: wrong or revoked, of another organization, or made a moment ago and "
-            f"not known everywhere yet. Check base_url too: it is {request.base_url}."
+            f"Check {signer}: wrong, expired or revoked, of another organization, or made a moment "
+            f"ago and not known everywhere yet. Check base_url too: it is {request.base_url}."
         )
     if status == 403:
         needs = f" (this call needs the role {request.role})" if request.role else ""

@@ -177,7 +177,7 @@ class Http:
         self, tries: int, outcome: Answer | TransportError, until: float | None
     ) -> float | None:
         """Return how long to wait before the next try, or None where that would be too long."""
-        least = max(FIRST_WAIT, _retry_after(outcome))
+        least = max(FIRST_WAIT, retry_after(outcome))
         left = self._settings.retry_max_wait - self._waited
         if until is not None:
             left = min(left, until - self.clock.now())
@@ -285,7 +285,7 @@ def _finish(outcome: Answer | TransportError, tries: int, waited: float, unclear
     raise outcome
 
 
-def _retry_after(outcome: Answer | TransportError) -> float:
+def retry_after(outcome: Answer | TransportError) -> float:
     """Return the seconds an answer asks to wait, 0 where it does not or cannot be read."""
     value = outcome.headers.get("Retry-After", "") if isinstance(outcome, Answer) else ""
     value = value.strip()

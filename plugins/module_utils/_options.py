@@ -141,7 +141,12 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
 
 def secret_forms(secret: str) -> set[str]:
     """Return a secret as it is and as it stands in a URL or a form."""
-    return {secret, quote(secret, safe=""), quote_plus(secret)}
+    # The environment may hold bytes that are no text; hiding them must not fail.
+    return {
+        secret,
+        quote(secret, safe="", errors="surrogateescape"),
+        quote_plus(secret, errors="surrogateescape"),
+    }
 
 
 def check_id(name: str, value: str) -> None:
@@ -242,7 +247,7 @@ def _credentials(
         )
     if len(found) > 1:
         raise OptionError(
-            "Two kinds of credentials are given: " + " and ".join(source for source, _ in found),
+            "Two kinds of credentials are given: " + ", and ".join(source for source, _ in found),
             check="Give exactly one.",
         )
     source, credentials = found[0]
@@ -305,10 +310,10 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
                 f"{source}: the public key has characters that no public key has",
                 check="Look for blanks, line ends and quotes around it.",
             )
-        if credentials.private_key != credentials.private_key.strip():
+        if not is_header_safe(credentials.private_key):
             raise OptionError(
-                f"{source}: the private key begins or ends with blanks or line ends",
-                check="Trim it, with the filter trim for one.",
+                f"{source}: the private key has characters that no private key has",
+                check="Look for blanks and line ends around it; the filter trim takes them away.",
             )
         return
     if not _has_oauth(platform):
@@ -501,4 +506,5 @@ def _url_secrets(url: str) -> Iterator[str]:
     if at and colon and password:
         yield password
         yield unquote(password)
-        yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        pair = f"{unquote(user)}:{unquote(password)}"
+        yield base64.b64encode(pair.encode(errors="surrogateescape")).decode()

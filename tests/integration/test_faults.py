@@ -123,7 +123,7 @@ TABLE = [
     status(401, "USER_UNAUTHORIZED", "too low"),
     status(401, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
     status(401, "NOT_ORG_ADMIN", "Check org_id"),
-    status(401, None, "wrong or revoked"),
+    status(401, None, "expired or revoked"),
     status(402, "ACCOUNT_SUSPENDED"),
     status(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "192.0.2.9", parameters=["192.0.2.9"]),
     status(403, "ORG_REQUIRES_ACCESS_LIST", "access list"),

@@ -131,7 +131,7 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "parameters", "words"),
     [
-        (401, "UNEXPECTED_ERROR", [], "Check the API key abcdefgh: wrong or revoked"),
+        (401, "UNEXPECTED_ERROR", [], "Check the API key abcdefgh: wrong, expired or revoked"),
         (401, None, [], "Check the API key abcdefgh"),
         (401, "NO_CURRENT_USER", [], "Check the API key abcdefgh"),
         (
@@ -192,8 +192,8 @@ def test_an_error_says_what_to_check(
     assert isinstance(error, ApiError)
     message = error.message()
     assert re.search(words, message), message
-    assert message.startswith("Could not revoke the API key: the API answered")
-    assert "The API's words." in message
+    assert message.startswith(f"Could not revoke the API key: the API answered {status}")
+    assert "The API's words" in message
     assert error.fields() == {
         "status": status,
         "code": code,

@@ -162,7 +162,7 @@ def test_credentials_come_from_task_then_environment(
         (
             {"api_public_key": "abcdefgh", "api_private_key": "x\n"},
             {},
-            "private key begins or ends",
+            "private key has characters",
         ),
         ({"access_token": "Bearer x"}, {}, "without the word Bearer"),
         ({"access_token": "x\r\nX-Evil: 1"}, {}, "without the word Bearer"),
@@ -371,6 +371,17 @@ def test_secrets_are_found_wherever_they_are() -> None:
     assert found >= {f"e{number}" for number in range(1, 8)}
     assert found >= {base64.b64encode(text.encode()).decode() for text in basic}
     assert not found & {"", "user", "id", CLIENT_ID, "abcdefgh"}
+
+
+def test_bytes_that_are_no_text_are_hidden_too() -> None:
+    environ = {
+        "MONGODB_ATLAS_CLIENT_ID": "\udcff",
+        "MONGODB_ATLAS_CLIENT_SECRET": "\udcfe",
+        "MONGODB_ATLAS_PRIVATE_KEY": "\udcfd",
+        "HTTPS_PROXY": "http://\udcfc:\udcfb@proxy",
+    }
+    found = find_secrets(params(), environ)
+    assert all(secret in found for secret in ("\udcfe", "\udcfd", "\udcfb"))
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -1,0 +1,227 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module owes, and what holds for the collection as a whole."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import COLLECTION, ROOT
+
+PLUGINS = ROOT / "plugins"
+MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
+UTILS = sorted(path.stem for path in (PLUGINS / "module_utils").glob("*.py"))
+PREFIX = "keysmith.mongodb."
+# From the top down; a file imports only what stands to its right.
+LAYERS = (
+    "_module",
+    "_options",
+    "_plan",
+    "_org_api_keys",
+    "_platform",
+    "_client",
+    "_auth",
+    "_answers",
+    "_http",
+    "_errors",
+    "_requests",
+)
+
+
+def documentation(module: str) -> dict[str, Any]:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    return dict(yaml.safe_load(source.DOCUMENTATION))
+
+
+def options(module: str) -> set[str]:
+    """Every option a task may set: the module's own, the fragments', and all aliases."""
+    known: dict[str, Any] = dict(documentation(module)["options"])
+    for name in documentation(module)["extends_documentation_fragment"]:
+        fragment = importlib.import_module(
+            f"{COLLECTION}.plugins.doc_fragments.{name.removeprefix(PREFIX)}"
+        )
+        known |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
+    return known.keys() | {
+        alias for option in known.values() for alias in option.get("aliases", [])
+    }
+
+
+def tasks(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every task in plays, blocks or task lists."""
+    for item in value if isinstance(value, list) else []:
+        nested = [name for name in ("tasks", "block", "rescue", "always") if name in item]
+        for name in nested:
+            yield from tasks(item[name])
+        if not nested:
+            yield item
+
+
+def imports(path: Path) -> set[str]:
+    """The files of module_utils that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
+            name = str(node.module).removeprefix(f"{COLLECTION}.plugins.module_utils").strip(".")
+            found |= {name} if name else {alias.name for alias in node.names}
+    return found
+
+
+def test_there_are_modules() -> None:
+    assert MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_unit_and_integration_tests(module: str) -> None:
+    assert (ROOT / "tests" / "unit" / "modules" / f"test_{module}.py").is_file()
+    integration = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests/integration").glob("*.py")
+    ]
+    assert any(f"{PREFIX}{module}" in text for text in integration)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_in_the_action_group(module: str) -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    assert module in runtime["action_groups"]["all"]
+
+
+def test_the_action_group_has_modules_only() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    assert sorted(runtime["action_groups"]["all"]) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_documents_itself(module: str) -> None:
+    text = documentation(module)
+    assert text["module"] == module
+    assert {f"{PREFIX}attributes", f"{PREFIX}connection"} <= set(
+        text["extends_documentation_fragment"]
+    )
+    for name, option in text["options"].items():
+        assert option["description"], name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_return_value_has_a_sample(module: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+
+    def check(values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            assert "sample" in value, name
+            check(value.get("contains", {}))
+
+    check(yaml.safe_load(source.RETURN))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_parse_and_use_full_names_and_real_options(module: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    examples = list(tasks(yaml.safe_load(source.EXAMPLES)))
+    assert any(PREFIX + module in task for task in examples)
+    check_tasks(examples)
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_yaml_in_a_document_uses_real_options(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        check_tasks(list(tasks(yaml.safe_load(block))))
+
+
+@pytest.mark.parametrize(
+    "playbook", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.name
+)
+def test_a_playbook_uses_real_options(playbook: Path) -> None:
+    found = list(tasks(yaml.safe_load(playbook.read_text(encoding="utf-8"))))
+    assert found
+    check_tasks(found)
+
+
+def check_tasks(found: list[dict[str, Any]]) -> None:
+    for task in found:
+        ours = [name for name in task if name.removeprefix(PREFIX) in MODULES]
+        for name in ours:
+            assert name.startswith(PREFIX), name
+            assert task[name].keys() <= options(name.removeprefix(PREFIX)), task
+
+
+def test_the_readme_lists_every_module() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE)
+    assert sorted(listed) == MODULES
+
+
+def test_the_readme_has_the_sections_of_certification_in_order() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "Description",
+        "Requirements",
+        "Installation",
+        "Use cases",
+        "Testing",
+        "Contributing",
+        "Support",
+        "Release notes",
+        "Related information",
+        "License",
+    ]
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_links_are_absolute_and_lead_to_files(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert link.startswith("https://"), link
+        _own, _, path = link.partition("/keysmith.mongodb/blob/main/")
+        if path:
+            assert (ROOT / path).exists(), path
+
+
+def test_the_layers_are_all_there() -> None:
+    assert sorted(LAYERS) == UTILS
+
+
+@pytest.mark.parametrize("name", UTILS)
+def test_imports_point_down(name: str) -> None:
+    below = LAYERS[LAYERS.index(name) + 1 :]
+    assert imports(PLUGINS / "module_utils" / f"{name}.py") <= set(below)
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
+def test_only_their_own_files_know_requests_and_ansible(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if path.stem != "_requests":
+        assert not re.search(r"^\s*(import|from) (requests|urllib3)\b", text, re.MULTILINE)
+    if path.stem != "_module":
+        assert not re.search(r"^\s*(import|from) ansible\.", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
+def test_the_emulator_and_the_plugins_share_nothing(path: Path) -> None:
+    assert "tests" not in {
+        (node.module or "").split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    }
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "emulator").glob("*.py")), ids=lambda p: p.name
+)
+def test_the_emulator_imports_nothing_of_the_collection(path: Path) -> None:
+    assert COLLECTION not in path.read_text(encoding="utf-8")
+
+
+def test_the_changelog_is_that_of_the_version() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    fragments = list((ROOT / "changelogs" / "fragments").glob("*.yml"))
+    assert fragments or f"v{version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
