@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -38,22 +39,22 @@ def read(answer: Answer) -> Answer:
     """
     try:
         payload = json.loads(answer.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        if b"\\ud" in answer.body.lower():
+            payload = _without_lone_surrogates(payload)
     except (ValueError, RecursionError):
         return answer
-    if b"\\ud" in answer.body.lower():
-        payload = _without_lone_surrogates(payload)
     status, body = answer.status, answer.body
     if isinstance(payload, dict):
         enveloped = _status(payload.get("status"))
-        if enveloped and (payload.keys() <= {"status", "content"} or "results" in payload):
+        if enveloped and (payload.keys() == {"status", "content"} or "results" in payload):
             if "results" in payload:
                 payload = {key: value for key, value in payload.items() if key != "status"}
             else:
-                payload = payload.get("content")
+                payload = payload["content"]
                 if payload is None or payload == "":
                     payload, body = {}, b""
-            # An error that the transport reports is not undone by an envelope.
-            status = status if status >= 400 > enveloped else enveloped
+            # A refusal that the transport reports, of a gateway for one, is not undone by it.
+            status = status if status >= 400 else enveloped
         elif status < 300 and "errorCode" in payload:
             # A network in between has hidden the status, and the error still says it.
             status = _status(payload.get("error")) or status
@@ -95,7 +96,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
         parameters = [
             clean(item, 200) if isinstance(item, str) else item
             for item in (parameters if isinstance(parameters, list) else [])
-            if isinstance(item, (str, int, float))
+            if isinstance(item, str) or (isinstance(item, (int, float)) and math.isfinite(item))
         ]
         error = ApiError(
             f"the API answered {answer.status} {code or answer.reason}".rstrip()
@@ -110,7 +111,9 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             check=api_advice(answer.status, code, parameters, request),
         )
     error.tries, error.waited = answer.tries, answer.waited
-    error.unclear = answer.unclear or may_have_happened(request.method, answer)
+    error.unclear = answer.unclear or may_have_happened(
+        request.method, answer if isinstance(error, ApiError) else error
+    )
     return error
 
 
@@ -136,15 +139,18 @@ def unexpected(answer: Answer, request: Request, what: str) -> NoReturn:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; ``total`` is what the API counts in all, where it says so."""
+    """One page of a listing; ``total`` is what the API counts in all."""
 
     items: list[dict[str, Any]]
-    total: int | None
+    total: int
     has_next: bool
 
 
 def page(answer: Answer, request: Request) -> Page:
-    """Return a page of objects that each have an ``id``; raises UnexpectedAnswerError."""
+    """Return a page of objects that each have an ``id``; raises UnexpectedAnswerError.
+
+    Without ``totalCount``, which both APIs give, no listing could be called complete.
+    """
     payload = answer.payload if isinstance(answer.payload, dict) else {}
     items: Any = payload.get("results")
     total = payload.get("totalCount")
@@ -152,14 +158,17 @@ def page(answer: Answer, request: Request) -> Page:
     is_page = (
         isinstance(items, list)
         and all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items)
-        and (total is None or (isinstance(total, int) and not isinstance(total, bool)))
+        and isinstance(total, int)
+        and not isinstance(total, bool)
+        and total >= 0
         and isinstance(links, list)
+        and "errorCode" not in payload
     )
     if not is_page:
         unexpected(answer, request, f"is {kind(answer)}, not a page of a listing")
     return Page(
         items=items,
-        total=total,
+        total=int(total or 0),
         has_next=any(isinstance(link, dict) and link.get("rel") == "next" for link in links),
     )
 
@@ -192,6 +201,8 @@ def kind(answer: Answer) -> str:
 
 def _wish(answer: Answer) -> str:
     wait = retry_after(answer)
+    if wait > 86400:
+        return ", and asks to wait more than a day"
     return f", and asks to wait {wait:.0f} s" if wait else ""
 
 

@@ -128,13 +128,21 @@ class ServiceAccountAuth(BearerAuth):
         if self._token:
             return
         request = self._request("token", f"get an access token for {self._account}")
-        answer = self._post(request, {"grant_type": "client_credentials"})
-        if not _answers.is_success(answer):
-            raise _answers.as_error(answer, request)
-        payload = answer.payload if isinstance(answer.payload, dict) else {}
-        token = payload.get("access_token")
-        if not isinstance(token, str) or not is_header_safe(token):
-            _answers.unexpected(answer, request, "has no access token in it")
+        try:
+            answer = self._post(request, {"grant_type": "client_credentials"})
+            if not _answers.is_success(answer):
+                raise _answers.as_error(answer, request)
+            payload = answer.payload if isinstance(answer.payload, dict) else {}
+            token = payload.get("access_token")
+            if not isinstance(token, str) or not is_header_safe(token):
+                _answers.unexpected(answer, request, "has no access token in it")
+        except KeysmithError as error:
+            if error.unclear:
+                error.aftermath = (
+                    "A token may have been made; nobody has it, and it ends by itself within the "
+                    "hour. Nothing else was changed."
+                )
+            raise
         self._conceal(token)
         self._token = token
 
@@ -143,8 +151,8 @@ class ServiceAccountAuth(BearerAuth):
             return
         form = {"token": self._token, "token_type_hint": "access_token"}
         self._token = ""
-        # Best effort: the token ends by itself within the hour.
-        with suppress(KeysmithError):
+        # Best effort, whatever comes back: the token ends by itself within the hour.
+        with suppress(Exception):
             self._post(self._request("revoke", "revoke the access token"), form, REVOKE_PATIENCE)
 
     def _request(self, endpoint: str, doing: str) -> Request:

@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 ITEMS_PER_PAGE = 500
 # No organization has so many keys (Atlas and Ops Manager stop at 500).
 MAX_PAGES = 200
-LISTING_TRIES = 3
+LISTING_TRIES = 4
 LISTING_PAUSE = 0.5
 
 T = TypeVar("T")
@@ -32,9 +32,11 @@ T = TypeVar("T")
 class Signer(Auth, Protocol):
     """An auth object that may need a request of its own before it can sign."""
 
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Get ready to sign."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Give back what ``begin`` took."""
 
 
 @dataclass(frozen=True)
@@ -105,29 +107,33 @@ class Client:
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
 
-        A change made by others between two pages moves objects across their border, so a listing
-        whose pages do not fit together is read again. Raises UnexpectedAnswerError where no
-        complete listing can be had.
+        A change made by others between two pages moves objects across their border. So a listing
+        whose pages do not fit together is read again, and one of several pages until it comes out
+        the same twice. Raises UnexpectedAnswerError where no complete listing can be had.
         """
         request = self._request("GET", path, doing, role)
-        for tries in range(1, LISTING_TRIES + 1):
-            items = self._listing(request, parse)
-            if items is not None:
-                return items
-            if tries < LISTING_TRIES:
+        before: list[T] | None = None
+        for tries in range(LISTING_TRIES):
+            if tries and before is None:
                 self.clock.sleep(LISTING_PAUSE)
+            items, number_of_pages = self._listing(request, parse)
+            if items is not None and (number_of_pages == 1 or items == before):
+                return items
+            before = items
         raise _answers.incomplete(request, LISTING_TRIES)
 
-    def _listing(self, request: Request, parse: Callable[[Any], T | None]) -> list[T] | None:
-        """Read every page once; None where the pages do not fit together."""
+    def _listing(
+        self, request: Request, parse: Callable[[Any], T | None]
+    ) -> tuple[list[T] | None, int]:
+        """Read every page once, and count them; None where they do not fit together."""
         items: dict[str, T] = {}
-        total: int | None = None
+        total = 0
         for number in range(1, MAX_PAGES + 1):
             query = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
             answer = self._send(request, query)
             page = _answers.page(answer, request)
             if number > 1 and page.total != total:
-                return None
+                break
             total = page.total
             known = len(items)
             for item in page.items:
@@ -136,11 +142,11 @@ class Client:
                     _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
                 items[item["id"]] = value
             if len(items) != known + len(page.items):
-                return None
-            is_short = len(page.items) < ITEMS_PER_PAGE and (total is None or len(items) > total)
+                break
+            is_short = len(page.items) < ITEMS_PER_PAGE and len(items) > total
             if not page.items or (not page.has_next and (is_short or len(items) == total)):
-                return list(items.values()) if len(items) >= (total or 0) else None
-        return None
+                return (list(items.values()) if len(items) >= total else None), number
+        return None, 0
 
     def _request(self, method: str, path: str, doing: str, role: str) -> Request:
         return Request(

@@ -75,8 +75,9 @@ class KeysmithError(Exception):
         self.waited = 0.0
         # True when this or an earlier try of the same request may have been carried out.
         self.unclear = False
-        # What exists now, when the error leaves something behind.
+        # What exists now, when the error leaves something behind; and the results that tell it.
         self.aftermath = ""
+        self.results: dict[str, Any] = {}
 
     def message(self) -> str:
         """Return the whole text for the user."""
@@ -254,6 +255,11 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         return "This organization is one of Atlas: set platform to atlas."
     if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
         return _wrong_place(request)
+    if code == API_KEY_NOT_FOUND:
+        return (
+            "The API speaks of another key than the one asked for, or with a status that does not "
+            "go with it: nothing is proved about this key."
+        )
     if code in _MALFORMED_ID:
         return "Check the ids in the path: each is 24 hexadecimal digits."
     if code == "API_KEY_ACCESS_LIST_ACCESS_DENIED":
@@ -290,8 +296,8 @@ def _advice_by_status(status: int, request: Request) -> str:
         return "The API has withdrawn this version: update the collection keysmith.mongodb."
     if status == 429:
         return (
-            "The organization's rate limit is used up: run fewer tasks at once or later, or raise "
-            "retries and retry_max_wait."
+            "A rate limit is used up: run fewer tasks at once or later, or raise retries and "
+            "retry_max_wait."
         )
     if status >= 500:
         return "The API has a problem of its own: try again later."
@@ -301,5 +307,5 @@ def _advice_by_status(status: int, request: Request) -> str:
 def _wrong_place(request: Request) -> str:
     return (
         f"Nothing of {request.platform} answers at {request.url}: check base_url and platform. "
-        "This does not show that the key is missing."
+        "This does not show that anything is missing."
     )

@@ -15,6 +15,7 @@ import io
 import random
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -114,12 +115,13 @@ class Http:
         self._settings = settings
         self._waited = 0.0
         self._session = _session(settings)
+        self._progress = _Progress()
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
             proxy = None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         for manager in _pool_managers(self._session, self._proxies):
-            _limit_answers(manager)
+            _equip(manager, self._progress)
 
     def close(self) -> None:
         self._session.close()
@@ -183,7 +185,7 @@ class Http:
             left = min(left, until - self.clock.now())
         if least > left:
             return None
-        backoff = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_BACKOFF)
+        backoff = min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
         # Jitter, so that tasks refused together do not come back together.
         wait: float = max(least, backoff) * (1 + 0.25 * self.clock.random())
         return min(wait, left)
@@ -242,6 +244,7 @@ class Http:
     @contextmanager
     def _transport_errors(self, request: Request) -> Iterator[None]:
         """Turn what requests, urllib3, ssl and sockets raise into the family TransportError."""
+        self._progress.is_sent = False
         try:
             yield
         except (
@@ -249,9 +252,11 @@ class Http:
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
             OSError,
-            UnicodeError,
+            ValueError,
         ) as error:
-            raise _transport_error(error, request, self._settings, bool(self._proxies)) from None
+            failure = _transport_error(error, request, self._settings, bool(self._proxies))
+            failure.never_sent = not self._progress.is_sent
+            raise failure from None
 
 
 def may_retry(method: str, outcome: Answer | TransportError) -> bool:
@@ -272,7 +277,7 @@ def may_have_happened(method: str, outcome: Answer | KeysmithError) -> bool:
     if isinstance(outcome, KeysmithError):
         # Of the answers nobody expects, only a refusal shows that nothing was done.
         return outcome.status != 401
-    return outcome.status >= 500
+    return outcome.status >= 500 or outcome.status < 200 or outcome.status == 408
 
 
 def _finish(outcome: Answer | TransportError, tries: int, waited: float, unclear: bool) -> Answer:
@@ -305,6 +310,9 @@ def _session(settings: HttpSettings) -> Any:
     # Nothing from the environment: netrc would replace a bearer token, and the environment's
     # CA bundle and proxies would override options. They are resolved with the options instead.
     session.trust_env = False
+    # Even where redirects are not allowed, requests looks where they lead, and reads the body
+    # without a limit for that.
+    session.get_redirect_target = lambda _response: None
     session.headers.clear()
     session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
     if settings.verify is False:
@@ -318,25 +326,41 @@ def _pool_managers(session: Any, proxies: Mapping[str, str]) -> Iterator[Any]:
         adapter = session.get_adapter(prefix)
         yield adapter.poolmanager
         for proxy in set(proxies.values()):
-            yield adapter.proxy_manager_for(requests.utils.prepend_scheme_if_needed(proxy, "http"))
+            yield adapter.proxy_manager_for(proxy)
 
 
-def _limit_answers(manager: Any) -> None:
-    """Make each answer on the manager's connections end by its deadline.
+class _Progress(threading.local):
+    """Whether anything of the request at hand may have been sent, for each thread."""
+
+    is_sent = False
+
+
+def _equip(manager: Any, progress: _Progress) -> None:
+    """Make the manager's connections tell what they have sent, and their answers end in time.
 
     The time limit of sockets counts from byte to byte, so an answer that drips would never end.
     """
+
+    def connection_class(base: Any) -> type:
+        def connect(self: Any) -> None:
+            try:
+                base.connect(self)
+            finally:
+                # What a proxy or a TLS handshake was sent is not the request.
+                progress.is_sent = False
+
+        def send(self: Any, data: Any) -> None:
+            if self.sock is None and self.auto_open:
+                self.connect()
+            progress.is_sent = True
+            base.send(self, data)
+
+        members = {"response_class": _DeadlineResponse, "connect": connect, "send": send}
+        return type(base.__name__, (base,), members)
+
     manager.pool_classes_by_scheme = {
         scheme: type(
-            pool.__name__,
-            (pool,),
-            {
-                "ConnectionCls": type(
-                    pool.ConnectionCls.__name__,
-                    (pool.ConnectionCls,),
-                    {"response_class": _DeadlineResponse},
-                )
-            },
+            pool.__name__, (pool,), {"ConnectionCls": connection_class(pool.ConnectionCls)}
         )
         for scheme, pool in manager.pool_classes_by_scheme.items()
     }
@@ -348,10 +372,19 @@ class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_DeadlineReader(sock))
+        self._reader = _DeadlineReader(sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._reader.is_at_end:
+            # http.client takes a head that is cut off for a whole one, with fewer headers.
+            raise http.client.IncompleteRead(b"")
 
 
 class _DeadlineReader(io.RawIOBase):
+    is_at_end = False
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
         self._sock = sock
@@ -368,7 +401,9 @@ class _DeadlineReader(io.RawIOBase):
             if left <= 0:
                 raise socket.timeout("the answer did not end in time")
             self._sock.settimeout(min(self._timeout, left))
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.is_at_end = count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -406,6 +441,8 @@ def _read_body(response: Any, request: Request) -> bytes:
         raise _too_long(response, request)
     if not unpacker.eof:
         raise LostAnswerError("the connection broke in the middle of the answer", request=request)
+    if unpacker.unused_data:
+        raise LostAnswerError("the answer is damaged (gzip)", request=request)
     return data
 
 
@@ -473,8 +510,14 @@ def _transport_error(
     causes = list(_causes(error))
     names = {type(cause).__name__ for cause in causes}
     host = urlsplit(request.base_url).netloc
-    if isinstance(error, (ValueError, urllib3.exceptions.LocationValueError)):
-        # InvalidURL, InvalidSchema, InvalidHeader and their kin are all ValueErrors.
+    if isinstance(
+        error,
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            urllib3.exceptions.LocationValueError,
+        ),
+    ):
         invalid = ConnectError(
             f"{clean(request.base_url, 200)} cannot be used as an address",
             request=request,
@@ -483,10 +526,12 @@ def _transport_error(
         )
         invalid.transient = False
         return invalid
-    proxy = place(settings.proxy or "") if via_proxy else ""
-    if via_proxy and ("ProxyError" in names or "ProxySchemeUnknown" in names):
-        return _proxy_error(causes, request, proxy)
+    proxy = urlsplit(settings.proxy or "").netloc.rpartition("@")[2] if via_proxy else ""
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if "ProxyError" in names:
+        failure = _proxy_error(causes, request, proxy, tls)
+        if failure:
+            return failure
     ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if (tls and not ended) or (isinstance(error, requests.exceptions.SSLError) and not ended):
         return _tls_error(tls, request, settings, host)
@@ -514,14 +559,12 @@ def _transport_error(
         error, (ConnectionError, requests.exceptions.RequestException)
     ):
         # requests checks the files of verify and cert when it connects.
-        failure = TlsError(
+        return TlsError(
             f"TLS could not be prepared: {clean(error.strerror or str(error), 200)}",
             request=request,
             reason="TLS failed",
             check="Check ca_path, client_cert and client_key.",
         )
-        failure.never_sent = True
-        return failure
     if any(
         isinstance(cause, http.client.HTTPException)
         and not isinstance(cause, (http.client.RemoteDisconnected, http.client.IncompleteRead))
@@ -570,40 +613,56 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
     )
 
 
-def _proxy_error(causes: list[BaseException], request: Request, proxy: str) -> ProxyError:
-    refusal = ""
+def _proxy_error(
+    causes: list[BaseException], request: Request, proxy: str, tls: ssl.SSLError | None
+) -> ProxyError | None:
+    """Return the error of a proxy that lets nothing through; None where it had done so already.
+
+    urllib3 calls everything that breaks on the way through a proxy an error of the proxy.
+    """
     for cause in causes:
         text = str(cause.args[0]) if cause.args else ""
         if isinstance(cause, OSError) and text.startswith("Tunnel connection failed: "):
             refusal = clean(text.partition(": ")[2], 80)
-    if not refusal:
+            failure = ProxyError(
+                f"the proxy {proxy} refused to connect: {refusal}",
+                request=request,
+                reason="proxy refused",
+                check=(
+                    "Check the proxy's user and password, in http_proxy or the environment."
+                    if refusal.startswith("407")
+                    else "Check that the proxy lets this host connect to the API."
+                ),
+            )
+            failure.transient = refusal[:3] in {"500", "502", "503", "504"}
+            return failure
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        failure = ProxyError(
+            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(tls)}",
+            request=request,
+            reason="proxy not trusted",
+            check="Name the file or folder of the authority that signed it in ca_path.",
+        )
+        failure.transient = False
+        return failure
+    names = {type(cause).__name__ for cause in causes}
+    if names & {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}:
         return ProxyError(
             f"the proxy {proxy} cannot be reached",
             request=request,
             reason="proxy unreachable",
             check="Check http_proxy, or the proxy variables of the environment.",
         )
-    failure = ProxyError(
-        f"the proxy {proxy} refused to connect: {refusal}",
-        request=request,
-        reason="proxy refused",
-        check=(
-            "Check the user and the password in http_proxy."
-            if refusal.startswith("407")
-            else "Check that the proxy lets this host connect to the API, or name it in no_proxy."
-        ),
-    )
-    failure.transient = refusal[:3] in {"500", "502", "503", "504"}
-    return failure
+    return None
 
 
 def _tls_error(
     tls: ssl.SSLError | None, request: Request, settings: HttpSettings, host: str
 ) -> TlsError:
     if isinstance(tls, ssl.SSLCertVerificationError):
-        why = tls.verify_message or "not accepted"
+        why = _verify_message(tls)
         check = _certificate_advice(why)
-        what = f"the certificate of {host} is not accepted: {clean(why, 200)}"
+        what = f"the certificate of {host} is not accepted: {why}"
     else:
         why = (tls.reason or "") if tls else ""
         what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
@@ -615,22 +674,22 @@ def _tls_error(
             check = "The server does not accept the client certificate: check client_cert."
         else:
             check = "Check base_url, ca_path, client_cert and client_key."
-    failure = TlsError(what, request=request, reason="TLS failed", check=check)
-    # A broken record may come in the middle of an answer. What is known to precede any request:
-    # our own check of the certificate, and the server's alerts about the handshake (under TLS 1.3
-    # a missing client certificate shows only when the answer is read).
-    failure.never_sent = isinstance(tls, ssl.SSLCertVerificationError) or any(
-        word in why for word in ("ALERT", "WRONG_VERSION_NUMBER", "HTTP_REQUEST")
-    )
-    return failure
+    return TlsError(what, request=request, reason="TLS failed", check=check)
+
+
+def _verify_message(tls: ssl.SSLCertVerificationError) -> str:
+    # urllib3 1.26 compares host names itself, and its error has no such attribute.
+    return clean(getattr(tls, "verify_message", "") or str(tls), 200).rstrip(".")
 
 
 def _certificate_advice(why: str) -> str:
     lowered = why.lower()
-    if "hostname mismatch" in lowered or "not valid for" in lowered:
+    if "mismatch" in lowered or "match" in lowered or "not valid for" in lowered:
         return "Check base_url: it has to name the host as the certificate does."
     if "expired" in lowered or "not yet valid" in lowered:
         return "The server's certificate has to be renewed; check this host's clock too."
+    if "key usage" in lowered or "key identifier" in lowered or "basic constraints" in lowered:
+        return "An authority's certificate lacks what newer Pythons demand: it has to be reissued."
     return (
         "Name the file or folder of the authority that signed it in ca_path. (validate_certs: "
         "false switches the check off, and with it the protection.)"

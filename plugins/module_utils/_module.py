@@ -10,7 +10,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -42,33 +42,53 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     check_mode)`` returns the result. Both get the module's parameters with ``org_id`` resolved
     and empty strings as None. A result's ``diff`` is shown where the user asked for diffs.
     """
-    module = AnsibleModule(
+    module = _Module(
         argument_spec={**CONNECTION_OPTIONS, **argument_spec}, supports_check_mode=True
     )
-    module.no_log_values.update(find_secrets(module.params, os.environ))
-    if _requests.IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("requests"), exception=_requests.IMPORT_ERROR)
+    module.conceal(find_secrets(module.params, os.environ))
+    has_failed, result = _outcome(module, check, run)
+    if not module._diff:
+        result.pop("diff", None)
+    # Outside of any "except", where Ansible would add the traceback.
+    if has_failed:
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+class _Module(AnsibleModule):  # type: ignore[misc]
+    """An AnsibleModule that hides every secret before it can fail, in its own validation too."""
+
+    def conceal(self, secrets: set[str]) -> None:
+        self.no_log_values.update(secrets)
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        self.conceal(find_secrets(self.params, os.environ))
+        super().fail_json(msg, **kwargs)
+        raise AssertionError("fail_json returned")
+
+
+def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, Any]]:
+    """Return whether the module failed, and its result."""
     try:
+        if not _requests.HAS_REQUESTS:
+            raise OptionError(missing_required_lib("requests").rstrip("."))
         params = {name: given(value) for name, value in module.params.items()}
         connection = resolve(module.params, os.environ)
         params["org_id"] = connection.org_id
         check(params)
         with _client(connection, module) as client:
-            result = run(params, client, module.check_mode)
+            return False, run(params, client, module.check_mode)
     except KeysmithError as error:
-        module.fail_json(msg=error.message(), error=error.fields())
+        return True, {**error.results, "msg": error.message(), "error": error.fields()}
     except Exception as error:
         # A traceback would reach logs and events, with the values of variables in it.
-        module.fail_json(**_internal_error(error))
-    if not module._diff:
-        result.pop("diff", None)
-    module.exit_json(**result)
+        return True, _internal_error(error)
 
 
 @contextmanager
-def _client(connection: Connection, module: AnsibleModule) -> Iterator[Client]:
+def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     def conceal(secret: str) -> None:
-        module.no_log_values.update(secret_forms(secret))
+        module.conceal(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
     if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):

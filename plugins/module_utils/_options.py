@@ -12,7 +12,6 @@ Ansible's validation: the task, then the environment, then the default.
 from __future__ import annotations
 
 import base64
-import math
 import os
 import re
 import ssl
@@ -57,6 +56,8 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "envelope": {"type": "bool", "default": False},
 }
 
+MAX_SECONDS = 86400
+MIN_SECRET = 4
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
 _ID = re.compile(r"[a-f0-9]{24}")
 _PUBLIC_KEY = re.compile(r"[a-z]{8}")
@@ -66,6 +67,7 @@ _ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
 _ENV_CA_PATH = "KEYSMITH_MONGODB_CA_PATH"
 _ENV_CLIENT_CERT = "KEYSMITH_MONGODB_CLIENT_CERT"
 _ENV_CLIENT_KEY = "KEYSMITH_MONGODB_CLIENT_KEY"
+_ENV_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 # In the order of curl and requests.
 _ENV_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SYSTEM_CA_BUNDLES = (
@@ -104,7 +106,7 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
     base_url = _base_url(params, environ, platform)
     org_id = params["org_id"] or given(environ.get(platform.env_org_id))
     if org_id is not None:
-        check_id("org_id", org_id)
+        check_id("org_id" if params["org_id"] else platform.env_org_id, org_id)
     credentials = _credentials(params, environ, platform)
     return Connection(
         platform=platform,
@@ -117,7 +119,11 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
 
 
 def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    """Return every secret in options and environment, in each form in which it may turn up."""
+    """Return every secret in options and environment, in each form in which it may turn up.
+
+    What is shorter than MIN_SECRET is left out: hiding it would make results unreadable, and
+    tell more than it hides.
+    """
     found = {params.get(name) for name in _SECRET_OPTIONS}
     accounts = [(params.get("client_id"), params.get("client_secret"))]
     for platform in PLATFORMS.values():
@@ -132,11 +138,12 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
         if client_id and client_secret:
             found.add(ServiceAccount(str(client_id), str(client_secret)).basic())
     urls = [params.get("http_proxy"), params.get("base_url")]
-    urls += [value for name, value in environ.items() if name.lower().endswith("_proxy")]
+    urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
     urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
     for url in filter(None, urls):
         found.update(_url_secrets(str(url)))
-    return {form for secret in found if secret for form in secret_forms(str(secret))}
+    secrets = {str(secret) for secret in found if secret and len(str(secret)) >= MIN_SECRET}
+    return {form for secret in secrets for form in secret_forms(secret)}
 
 
 def secret_forms(secret: str) -> set[str]:
@@ -161,11 +168,23 @@ def check_id(name: str, value: str) -> None:
     raise OptionError(f"{name} is {clean(value, 80)!r}, which is no id", check=hint)
 
 
+def check_public_key(value: str) -> None:
+    """Refuse what is no public key, without showing it: it may be a private key."""
+    if _PUBLIC_KEY.fullmatch(value):
+        return
+    hint = "A public key is 8 letters in lower case."
+    if _ID.fullmatch(value):
+        hint = "It looks like an id: use api_user_id."
+    raise OptionError("public_key is no public key", check=hint)
+
+
 def check_seconds(name: str, value: float, *, zero: bool) -> None:
     """Refuse what is no time span; ``zero`` tells whether none is allowed. Raises OptionError."""
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "more than 0"
-        raise OptionError(f"{name} is {value:g}; it has to be a number of seconds, {least}")
+    if not 0 <= value <= MAX_SECONDS or (value == 0 and not zero):
+        least = "from 0" if zero else "more than 0 and"
+        raise OptionError(
+            f"{name} is {value:g}; it has to be a number of seconds, {least} up to {MAX_SECONDS}"
+        )
 
 
 def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform:
@@ -204,18 +223,18 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
         )
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise OptionError(f"{source} has a query or a fragment", check="Leave them away.")
-    url = url.rstrip("/")
+    path = parts.path.rstrip("/")
     for other in PLATFORMS.values():
-        if url.endswith(other.api_path):
+        if path.endswith(other.api_path):
             if other.api_path != platform.api_path:
                 names = [p.name for p in PLATFORMS.values() if p.api_path == other.api_path]
                 raise OptionError(
                     f"{source} ends in {other.api_path}, which is not the API of {platform.title}",
                     check=f"Leave the path away, or set platform to {' or '.join(names)}.",
                 )
-            url = url[: -len(other.api_path)].rstrip("/")
+            path = path[: -len(other.api_path)].rstrip("/")
             break
-    return url
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _split(url: str) -> Any:
@@ -224,10 +243,10 @@ def _split(url: str) -> Any:
         return None
     try:
         parts = urlsplit(url)
-        _port = parts.port
+        has_good_port = parts.port is None or parts.port > 0
     except ValueError:
         return None
-    return parts
+    return parts if has_good_port else None
 
 
 def _credentials(
@@ -247,7 +266,7 @@ def _credentials(
         )
     if len(found) > 1:
         raise OptionError(
-            "Two kinds of credentials are given: " + ", and ".join(source for source, _ in found),
+            f"Two kinds of credentials are given: {', and '.join(dict(found))}",
             check="Give exactly one.",
         )
     source, credentials = found[0]
@@ -389,7 +408,8 @@ def _proxy(
     if proxy is None:
         return None, None
     proxy = proxy.strip()
-    parts = _split(proxy if "://" in proxy else f"http://{proxy}")
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    parts = _split(proxy)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise OptionError(
             f"{source} is no address of an http or https proxy",
@@ -443,20 +463,21 @@ def _client_certificate(
     params: Mapping[str, Any], environ: Mapping[str, str]
 ) -> str | tuple[str, str] | None:
     """Return what requests takes as ``cert``: a file with both, or certificate and key."""
-    source, cert, key = "client_cert", params["client_cert"], params["client_key"]
+    names = ("client_cert", "client_key")
+    cert, key = params["client_cert"], params["client_key"]
     if cert is None and key is None:
         cert, key = (
             os.path.expanduser(environ[name]) if environ.get(name) else None
             for name in (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
         )
-        source = f"The environment variable {_ENV_CLIENT_CERT}"
+        names = (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
     if cert is None:
         if key is not None:
-            raise OptionError("client_key is given without client_cert", check="Give both.")
+            raise OptionError(f"{names[1]} is given without {names[0]}", check="Give both.")
         return None
-    _check_readable(source, cert)
+    _check_readable(names[0], cert)
     if key is not None:
-        _check_readable("client_key", key)
+        _check_readable(names[1], key)
     with open(key or cert, "rb") as file:
         pem = file.read(1024 * 1024)
     # OpenSSL would ask for the password on a terminal that a task does not have.
@@ -468,7 +489,7 @@ def _client_certificate(
     if b"PRIVATE KEY-----" not in pem:
         raise OptionError(
             f"There is no private key in {key or cert}",
-            check="Name the file that has it in client_key." if key is None else "",
+            check=f"Name the file that has it in {names[1]}." if key is None else "",
         )
     return (cert, key) if key else cert
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,33 +105,47 @@ def find_by_id(
     try:
         return api.get(path, parse_this, doing=doing, role=ORG_MEMBER, until=until)
     except ApiError as error:
-        if is_proof_of_absence(error, api_user_id):
-            return None
-        if not _hints_at_absence(error):
-            raise
-        # Not a proof, so the whole listing is asked. A key that it has was not found for some
-        # other reason, which the first error tells.
-        if any(key.id == api_user_id for key in list_all(api, org_id)):
+        if not _is_missing(api, org_id, api_user_id, error):
             raise
         return None
 
 
 def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey | None:
-    """Return the key with this public key, None where a complete listing lacks it."""
-    return _only(api, org_id, f"public key {public_key}", lambda key: key.public_key == public_key)
+    """Return the key with this public key, None where a complete listing lacks it.
+
+    Raises AmbiguousError where the listing has keys whose public key it does not tell.
+    """
+    keys = list_all(api, org_id)
+    which = f"public key {public_key}"
+    found = _only(org_id, which, [key for key in keys if key.public_key == public_key])
+    unknown = [key for key in keys if key.public_key is None]
+    if not found and unknown:
+        raise AmbiguousError(
+            f"No API key of organization {org_id} is known to have the {which}, but the API does "
+            f"not tell the public key of {_names(unknown)}",
+            check="Nothing was changed. Name the one that is meant with api_user_id.",
+        )
+    return found
 
 
 def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey | None:
     """Return the key with exactly this description, None where a complete listing lacks it.
 
-    Descriptions are not unique. Raises AmbiguousError where several keys have this one.
+    Descriptions are not unique. Raises AmbiguousError where several keys have this one, or where
+    others differ from it in white space only: a line end that YAML has added, say.
     """
-    return _only(
-        api,
-        org_id,
-        f"description {clean(description)!r}",
-        lambda key: key.description == description,
-    )
+    keys = list_all(api, org_id)
+    which = f"description {clean(description)!r}"
+    found = _only(org_id, which, [key for key in keys if key.description == description])
+    words = description.split()
+    similar = [key for key in keys if key.description.split() == words]
+    if not found and similar:
+        raise AmbiguousError(
+            f"No API key of organization {org_id} has the {which} exactly, but with other blanks "
+            f"or line ends {_names(similar)} has",
+            check="Nothing was changed. Give the description exactly, or name the key by its id.",
+        )
+    return found
 
 
 def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
@@ -151,7 +164,7 @@ def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool) -> bool:
         return False
     if key.public_key is None and not allowed:
         raise OwnKeyError(
-            f"The API does not tell the public key of the API key {key.id}, so this may be the key "
+            f"The API does not tell the public key of the API key {key.id}, so it may be the one "
             "that signs the requests, and nothing was changed",
             check="Set allow_own_key to true if it may be revoked all the same.",
         )
@@ -174,7 +187,7 @@ def revoke(api: Client, org_id: str, key: OrgApiKey) -> bool:
     try:
         api.delete(_path(org_id, key.id), doing=f"revoke the API key {key}", role=ORG_OWNER)
     except ApiError as error:
-        if not is_proof_of_absence(error, key.id):
+        if not _is_missing(api, org_id, key.id, error):
             raise
         return error.unclear
     return True
@@ -217,24 +230,36 @@ def is_proof_of_absence(error: ApiError, api_user_id: str) -> bool:
     )
 
 
+def _is_missing(api: Client, org_id: str, api_user_id: str, error: ApiError) -> bool:
+    """Whether a key is missing, for which an error may be a proof, a hint, or nothing.
+
+    After a hint the whole listing is asked. A key that is in there was not found for some other
+    reason, which the error tells.
+    """
+    if is_proof_of_absence(error, api_user_id):
+        return True
+    if not _hints_at_absence(error):
+        return False
+    return all(key.id != api_user_id for key in list_all(api, org_id))
+
+
 def _hints_at_absence(error: ApiError) -> bool:
-    """Whether an error may mean that the key is missing, which a listing then has to prove."""
     if error.status == 404 and error.code == "RESOURCE_NOT_FOUND":
         return not is_about_path(error.parameters)
     return error.code in {API_KEY_NOT_FOUND, "INVALID_KEY_ID"} and error.status in {400, 404}
 
 
-def _only(
-    api: Client, org_id: str, which: str, fits: Callable[[OrgApiKey], bool]
-) -> OrgApiKey | None:
-    keys = sorted((key for key in list_all(api, org_id) if fits(key)), key=lambda key: key.id)
+def _only(org_id: str, which: str, keys: list[OrgApiKey]) -> OrgApiKey | None:
     if len(keys) > 1:
         raise AmbiguousError(
-            f"{len(keys)} API keys of organization {org_id} have the {which}: "
-            + ", ".join(map(str, keys)),
+            f"{len(keys)} API keys of organization {org_id} have the {which}: {_names(keys)}",
             check="Nothing was changed. Name the one that is meant with api_user_id.",
         )
     return keys[0] if keys else None
+
+
+def _names(keys: list[OrgApiKey]) -> str:
+    return ", ".join(str(key) for key in sorted(keys, key=lambda key: key.id))
 
 
 def _path(org_id: str, api_user_id: str = "") -> str:

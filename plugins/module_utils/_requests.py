@@ -4,24 +4,20 @@
 
 """The guarded import of requests: the one place that imports it.
 
-``requests`` is ``None`` where it is not installed; ``IMPORT_ERROR`` then holds the traceback for
-``missing_required_lib``. No class may derive from its classes at import time, because
-ansible-test imports every file on Pythons that do not have it.
+``requests`` and ``urllib3`` are ``None`` where they are not installed. No class may derive from
+theirs at import time, because ansible-test imports every file on Pythons that do not have them.
 """
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 requests: Any
 urllib3: Any
-IMPORT_ERROR: str | None
 try:
-    import requests
-    import urllib3  # comes with requests, which is built on it
+    import requests  # pylint: disable=unused-import
+    import urllib3  # pylint: disable=unused-import  # comes with requests, which is built on it
 except ImportError:
     requests = urllib3 = None
-    IMPORT_ERROR = traceback.format_exc()
-else:
-    IMPORT_ERROR = None
+
+HAS_REQUESTS = requests is not None

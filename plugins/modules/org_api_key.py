@@ -236,6 +236,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
     OptionError,
     OwnKeyError,
 )
@@ -262,6 +263,8 @@ def check(params: Mapping[str, Any]) -> None:
         )
     if params["api_user_id"]:
         _options.check_id("api_user_id", params["api_user_id"])
+    if params["public_key"]:
+        _options.check_public_key(params["public_key"])
     _options.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
 
 
@@ -282,18 +285,24 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     is_own = _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"])
     if is_own and params["wait"]:
         raise OwnKeyError(
-            f"The API key {key} signs the requests, so once it is revoked the API cannot be asked "
-            "whether it is gone, and nothing was changed",
+            f"The API key {key} signs the requests, or may do so. Once it is revoked, the API "
+            "cannot be asked whether it is gone, and nothing was changed",
             check="Set wait to false, or use another credential.",
         )
     plan = _plan.absent(key.writable())
-    if not check_mode:
-        if not _org_api_keys.revoke(api, params["org_id"], key):
-            # Somebody else was faster: there is nothing that this task has changed.
-            return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
-        if params["wait"]:
+    result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
+    if check_mode:
+        return result
+    if not _org_api_keys.revoke(api, params["org_id"], key):
+        # Somebody else was faster: there is nothing that this task has changed.
+        return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
+    if params["wait"]:
+        try:
             _org_api_keys.await_absence(api, params["org_id"], key, params["wait_timeout"])
-    return {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
+        except KeysmithError as error:
+            error.results = result
+            raise
+    return result
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(parser: argparse.ArgumentParser, texts: list[str]) -> dict[str, Any]:
     settings = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        name, _equals, value = text.partition("=")
         if name not in SETTINGS:
             parser.error(f"--set {text}: unknown setting (known: {', '.join(SETTINGS)})")
         settings[name] = parse_value(value)

@@ -251,7 +251,7 @@ def create_key(call: Call, organization: Organization) -> Answer:
         raise call.fail("MAX_API_KEYS_PER_ORG_EXCEEDED", limit)
     public_key = ""
     while not public_key or call.state.find_key(public_key):
-        public_key = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
+        public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     key = ApiKey(
         id=secrets.token_hex(12),
         description=body["desc"],

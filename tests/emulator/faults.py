@@ -209,7 +209,7 @@ def _gzip_bomb(
     exchange.perform_if(after_write)
     packer = zlib.compressobj(wbits=31)
     spaces = b" " * 2**20
-    body = b"".join(packer.compress(spaces) for _ in range(megabytes))
+    body = b"".join(packer.compress(spaces) for _round in range(megabytes))
     body += packer.compress(b"{}") + packer.flush()
     exchange.send(Answer(status, raw=body, headers={"Content-Encoding": "gzip"}))
 

@@ -40,7 +40,7 @@ from .state import Seed, State, load
 LOOPBACK = "127.0.0.1"
 CONTROL = "/_emulator/"
 
-TlsFiles = tuple["str | Path", ...]
+TlsFiles = tuple[str | Path, ...]
 
 
 @dataclass

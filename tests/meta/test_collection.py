@@ -181,7 +181,7 @@ def test_links_are_absolute_and_lead_to_files(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert link.startswith("https://"), link
-        _own, _, path = link.partition("/keysmith.mongodb/blob/main/")
+        _own, _slash, path = link.partition("/keysmith.mongodb/blob/main/")
         if path:
             assert (ROOT / path).exists(), path
 

@@ -58,7 +58,6 @@ def answer(status: int, body: Any = b"", content_type: str = "application/json")
         (200, {"status": 200, "content": {"a": 1}}, 200, {"a": 1}),
         (200, {"status": 204, "content": {}}, 204, {}),
         (200, {"status": 204, "content": None}, 204, {}),
-        (200, {"status": 204}, 204, {}),
         (
             200,
             {"status": 200, "results": [], "totalCount": 0},
@@ -69,8 +68,11 @@ def answer(status: int, body: Any = b"", content_type: str = "application/json")
         (200, NOT_FOUND, 400, NOT_FOUND),
         # What the transport reports is not undone by an envelope.
         (502, {"status": 200, "content": {}}, 502, {}),
-        (404, {"status": 400, "content": NOT_FOUND}, 400, NOT_FOUND),
+        (401, {"status": 400, "content": NOT_FOUND}, 401, NOT_FOUND),
+        (502, {"status": 400, "content": NOT_FOUND}, 502, NOT_FOUND),
+        (404, {"status": 400, "content": NOT_FOUND}, 404, NOT_FOUND),
         # Not envelopes.
+        (200, {"status": 204}, 200, {"status": 204}),
         (200, {"status": 200, "other": 1}, 200, {"status": 200, "other": 1}),
         (200, {"status": True, "content": {}}, 200, {"status": True, "content": {}}),
         (200, {"status": 9999, "content": {}}, 200, {"status": 9999, "content": {}}),
@@ -115,7 +117,7 @@ def test_halves_of_pairs_are_replaced() -> None:
         (b" \r\n", True),
         ({}, True),
         ({"status": 204, "content": {}}, True),
-        ({"status": 200}, True),
+        ({"status": 200}, False),
         (b"<html>sign in</html>", False),
         (b"null", False),
         ([], False),
@@ -166,7 +168,7 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
             404,
             "RESOURCE_NOT_FOUND",
             ["/api/x"],
-            "check base_url and platform.*not show that the key is missing",
+            "check base_url and platform.*not show that anything is missing",
         ),
         (400, "PATH_PARAM_PARSE_ERROR", [], "24 hexadecimal digits"),
         (402, "ACCOUNT_SUSPENDED", [], "suspended"),
@@ -232,7 +234,8 @@ def test_what_is_not_the_apis_error_is_unexpected(
     status: int, body: Any, kind: type[KeysmithError]
 ) -> None:
     error = as_error(answer(status, body, "text/html"), REQUEST)
-    assert type(error) is kind
+    assert isinstance(error, kind)
+    assert isinstance(error, ApiError) is (kind is ApiError)
     assert error.status == status
 
 
@@ -277,27 +280,25 @@ STATUSES = st.sampled_from([200, 204, 301, 400, 401, 403, 404, 429, 500, 503]) |
 )
 
 
+def is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def says_missing(status: int, body: bytes) -> bool:
     """The oracle, on the raw bytes: the API says, plainly or enveloped, that the key is missing."""
     try:
         data = json.loads(body.decode("utf-8-sig"))
     except ValueError:
         return False
-    if (
-        isinstance(data, dict)
-        and set(data) == {"status", "content"}
-        and type(data["status"]) is int
-    ):
-        if status >= 400 > data["status"]:
-            return False
-        status, data = data["status"], data["content"]
+    if isinstance(data, dict) and set(data) == {"status", "content"} and is_int(data["status"]):
+        status, data = status if status >= 400 else data["status"], data["content"]
     if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
         return False
     parameters = data.get("parameters")
     speaks_of_another = isinstance(parameters, list) and parameters and KEY_ID not in parameters
     # A status of success is not one when the error beside it says so itself.
     statuses = {status, data.get("error")} if status < 300 else {status}
-    if type(data.get("status")) is int:
+    if is_int(data.get("status")):
         statuses.add(data["status"])
     return not speaks_of_another and bool(statuses & {400, 404})
 
@@ -400,7 +401,10 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
         {"results": [{"id": 1}]},
         {"results": [], "totalCount": "0"},
         {"results": [], "totalCount": True},
-        {"results": [], "links": {}},
+        {"results": [], "totalCount": 0, "links": {}},
+        {"results": []},
+        {"results": [], "totalCount": -3},
+        {"results": [], "totalCount": 0, "errorCode": "UNEXPECTED_ERROR"},
         [],
         "x",
     ],

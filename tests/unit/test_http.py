@@ -68,11 +68,13 @@ class ScriptedHttp(Http):
         clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         super().__init__(HttpSettings(**settings), clock, URL)
         self.outcomes = list(outcomes)
+        self.is_sent = True
         self.timeouts: list[float] = []
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
         self.timeouts.append(timeout)
         outcome = self.outcomes.pop(0)
+        self._progress.is_sent = self.is_sent
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -302,7 +304,8 @@ def proxy(text: str) -> Exception:
         (tls("DECRYPTION_FAILED"), TlsError, False, "decryption failed"),
         (OSError(2, "Could not find the TLS certificate file"), TlsError, False, "ca_path"),
         (requests.exceptions.InvalidURL("x"), ConnectError, False, "cannot be used as an address"),
-        (UnicodeError("label too long"), ConnectError, False, "cannot be used as an address"),
+        (requests.exceptions.InvalidHeader("x"), LostAnswerError, True, "broke"),
+        (ValueError("chunk size"), LostAnswerError, True, "broke"),
     ],
 )
 def test_what_breaks_is_told_in_words(
@@ -322,25 +325,38 @@ def test_what_breaks_is_told_in_words(
         (
             "Tunnel connection failed: 407 Proxy Authentication Required",
             False,
-            "user and the password",
+            "user and password",
         ),
         ("Tunnel connection failed: 403 Forbidden", False, "403 Forbidden"),
         ("Tunnel connection failed: 503 Service Unavailable", True, "503"),
-        ("Connection refused", True, "cannot be reached"),
     ],
 )
 def test_a_proxy_that_refuses_is_named_without_its_password(
     text: str, transient: bool, words: str
 ) -> None:
     http_ = ScriptedHttp([proxy(text)], retries=0, proxy="http://user:hidden@proxy:3128")
+    http_.is_sent = False
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
     message = caught.value.message()
     assert words in message
-    assert "http://proxy:3128" in message
+    assert "the proxy proxy:3128" in message
     assert "hidden" not in message
     assert caught.value.transient == transient
     assert not caught.value.unclear
+
+
+def test_what_breaks_behind_a_proxy_is_not_called_unsent() -> None:
+    # urllib3 calls it an error of the proxy.
+    reset = urllib3.exceptions.ProxyError("Unable to connect", ConnectionResetError(104, "x"))
+    http_ = ScriptedHttp(
+        [requests.exceptions.ProxyError(urllib3.exceptions.MaxRetryError(None, "/", reset))],  # type: ignore[arg-type]
+        retries=0,
+        proxy="http://proxy:3128",
+    )
+    with pytest.raises(LostAnswerError) as caught:
+        http_.call(DELETE)
+    assert caught.value.unclear
 
 
 @pytest.mark.parametrize("number", [ssl.SSLZeroReturnError(6, "x"), ssl.SSLEOFError(8, "x")])

@@ -170,7 +170,7 @@ def test_credentials_come_from_task_then_environment(
         ({**PAIR, "org_id": "5980CFDF0b6d97029d82f86e"}, {}, "org_id is .*no id.*lower case"),
         ({**PAIR, "org_id": "../../x"}, {}, "no id"),
         ({**PAIR, "org_id": ORG + "\n"}, {}, "no id"),
-        (PAIR, {"MONGODB_ATLAS_ORG_ID": "nonsense"}, "no id"),
+        (PAIR, {"MONGODB_ATLAS_ORG_ID": "nonsense"}, "MONGODB_ATLAS_ORG_ID is .*no id"),
         ({**PAIR, "timeout": 0.0}, {}, "timeout is 0"),
         ({**PAIR, "timeout": float("nan")}, {}, "timeout is nan"),
         ({**PAIR, "timeout": float("inf")}, {}, "timeout is inf"),
@@ -207,6 +207,8 @@ def assert_says(error: OptionError, words: str) -> None:
         ({**OPS, "base_url": "https://om/prefix/"}, {}, "https://om/prefix"),
         ({**OPS, "base_url": "https://[::1]:8443"}, {}, "https://[::1]:8443"),
         ({**OPS, "base_url": " https://om\n"}, {}, "https://om"),
+        ({"base_url": "HTTP://a.example"}, {}, "http://a.example"),
+        ({"base_url": "https://api/atlas/v2"}, {}, "https://api/atlas/v2"),
         ({}, {"MONGODB_ATLAS_BASE_URL": "https://a.example"}, "https://a.example"),
         ({}, {"MCLI_OPS_MANAGER_URL": "https://om.example"}, "https://cloud.mongodb.com"),
         (
@@ -274,7 +276,7 @@ def test_org_id_comes_from_the_variable_of_the_platform() -> None:
         ),
         ({}, {"HTTPS_PROXY": "http://q:2", "http_proxy": "http://r:3"}, ("http://q:2", None)),
         ({}, {"https_proxy": "http://l:1", "HTTPS_PROXY": "http://u:2"}, ("http://l:1", None)),
-        ({}, {"ALL_PROXY": "p:1", "NO_PROXY": "x"}, ("p:1", "x")),
+        ({}, {"ALL_PROXY": "p:1", "NO_PROXY": "x"}, ("http://p:1", "x")),
         ({"base_url": "http://a"}, {"HTTPS_PROXY": "http://q:2"}, (None, None)),
         ({"base_url": "http://a"}, {"http_proxy": "http://r:3"}, ("http://r:3", None)),
         ({"http_proxy": ""}, {"https_proxy": "http://q:2"}, ("http://q:2", None)),
@@ -322,7 +324,11 @@ def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
         ({"ca_path": str(tmp_path)}, {}, "openssl rehash"),
         ({}, {"KEYSMITH_MONGODB_CA_PATH": missing}, "variable KEYSMITH_MONGODB_CA_PATH"),
         ({"client_key": str(plain)}, {}, "without client_cert"),
-        ({}, {"KEYSMITH_MONGODB_CLIENT_KEY": str(plain)}, "without client_cert"),
+        (
+            {},
+            {"KEYSMITH_MONGODB_CLIENT_KEY": str(plain)},
+            "KEYSMITH_MONGODB_CLIENT_KEY is given without KEYSMITH_MONGODB_CLIENT_CERT",
+        ),
         ({"client_cert": missing}, {}, "client_cert is .*cannot be read"),
         ({"client_cert": str(empty), "client_key": str(encrypted)}, {}, "encrypted"),
         ({"client_cert": str(encrypted)}, {}, "encrypted"),
@@ -348,40 +354,44 @@ def test_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
 
 def test_secrets_are_found_wherever_they_are() -> None:
     options = params(
-        api_private_key="s/1",
+        api_private_key="sec/1",
         client_id=CLIENT_ID,
-        client_secret="s2",
-        access_token="s3",
-        http_proxy="http://user:s%2F4@proxy",
-        base_url="https://user:s5@host",
+        client_secret="sec2",
+        access_token="sec3",
+        http_proxy="http://user:sec%2F4@proxy",
+        base_url="https://user:sec5@host",
     )
     environ = {
-        "MONGODB_ATLAS_PRIVATE_API_KEY": "e1",
-        "MONGODB_ATLAS_PRIVATE_KEY": "e2",
+        "MONGODB_ATLAS_PRIVATE_API_KEY": "env1",
+        "MONGODB_ATLAS_PRIVATE_KEY": "env2",
         "MONGODB_ATLAS_CLIENT_ID": "id",
-        "MONGODB_ATLAS_CLIENT_SECRET": "e3",
-        "MONGODB_ATLAS_ACCESS_TOKEN": "e4",
-        "MCLI_PRIVATE_API_KEY": "e5",
-        "HTTPS_PROXY": "user:e6@proxy",
-        "MCLI_OPS_MANAGER_URL": "https://user:e7@host",
+        "MONGODB_ATLAS_CLIENT_SECRET": "env3",
+        "MONGODB_ATLAS_ACCESS_TOKEN": "env4",
+        "MCLI_PRIVATE_API_KEY": "env5",
+        "HTTPS_PROXY": "user:env6@proxy",
+        "MCLI_OPS_MANAGER_URL": "https://user:env7@host",
+        # Too short to be a secret: hiding it would spoil every result that has an "a".
+        "ALL_PROXY": "http://user:a@proxy",
+        # Of no use here.
+        "FTP_PROXY": "http://user:other@proxy",
     }
     found = find_secrets(options, environ)
-    basic = [f"{CLIENT_ID}:s2", "id:e3", "user:s/4", "user:e6"]
-    assert found >= {"s/1", "s%2F1", "s2", "s3", "s%2F4", "s/4", "s5"}
-    assert found >= {f"e{number}" for number in range(1, 8)}
+    basic = [f"{CLIENT_ID}:sec2", "id:env3", "user:sec/4", "user:env6"]
+    assert found >= {"sec/1", "sec%2F1", "sec2", "sec3", "sec%2F4", "sec/4", "sec5"}
+    assert found >= {f"env{number}" for number in range(1, 8)}
     assert found >= {base64.b64encode(text.encode()).decode() for text in basic}
-    assert not found & {"", "user", "id", CLIENT_ID, "abcdefgh"}
+    assert not found & {"", "a", "user", "id", "other", CLIENT_ID, "abcdefgh"}
 
 
 def test_bytes_that_are_no_text_are_hidden_too() -> None:
     environ = {
         "MONGODB_ATLAS_CLIENT_ID": "\udcff",
-        "MONGODB_ATLAS_CLIENT_SECRET": "\udcfe",
-        "MONGODB_ATLAS_PRIVATE_KEY": "\udcfd",
-        "HTTPS_PROXY": "http://\udcfc:\udcfb@proxy",
+        "MONGODB_ATLAS_CLIENT_SECRET": "env\udcfe",
+        "MONGODB_ATLAS_PRIVATE_KEY": "env\udcfd",
+        "HTTPS_PROXY": "http://\udcfc:env\udcfb@proxy",
     }
     found = find_secrets(params(), environ)
-    assert all(secret in found for secret in ("\udcfe", "\udcfd", "\udcfb"))
+    assert all(secret in found for secret in ("env\udcfe", "env\udcfd", "env\udcfb"))
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -128,7 +128,7 @@ def test_nothing_else_means_missing(error: ApiError) -> None:
 
 
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
-    api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", None)])
+    api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", "cccccccc")])
     assert find_by_public_key(api, ORG, "aaaaaaaa") == OrgApiKey(ID, "a", "aaaaaaaa", (), ())
     found = find_by_description(api, ORG, "b")
     assert found is not None
@@ -187,11 +187,39 @@ def test_a_revocation_tells_whether_it_did_it(answer: Any, expected: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "error", [api_error(404, "ORG_NOT_FOUND"), api_error(400, "API_KEY_NOT_FOUND", OTHER)]
+    "error",
+    [
+        api_error(404, "ORG_NOT_FOUND"),
+        api_error(400, "API_KEY_NOT_FOUND", OTHER),
+        api_error(404, "RESOURCE_NOT_FOUND", ID),
+    ],
 )
 def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
     with pytest.raises(ApiError):
-        revoke(FakeApi(error), ORG, key())  # type: ignore[arg-type]
+        revoke(FakeApi(error, keys=[key()]), ORG, key())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unclear", [True, False])
+def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(unclear: bool) -> None:
+    api: Any = FakeApi(api_error(404, "RESOURCE_NOT_FOUND", ID, unclear=unclear), keys=[])
+    assert revoke(api, ORG, key()) is unclear
+    assert api.listed == 1
+
+
+def test_a_key_whose_public_key_is_not_told_may_be_the_one() -> None:
+    api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", None)])
+    with pytest.raises(AmbiguousError) as caught:
+        find_by_public_key(api, ORG, "bbbbbbbb")
+    assert OTHER in caught.value.message()
+    assert find_by_public_key(api, ORG, "aaaaaaaa") is not None
+
+
+@pytest.mark.parametrize("description", ["a b\n", " a b", "a  b"])
+def test_a_description_that_differs_in_blanks_only_is_told(description: str) -> None:
+    api: Any = FakeApi(keys=[key(ID, "a b")])
+    with pytest.raises(AmbiguousError) as caught:
+        find_by_description(api, ORG, description)
+    assert ID in caught.value.message()
 
 
 def test_waiting_ends_when_the_api_forgets_the_key() -> None:

@@ -224,6 +224,8 @@ def test_waiting_has_an_end(emulator: Emulator) -> None:
     assert outcome.failed
     assert "DELETE was accepted" in outcome.msg
     assert "30 s after" in outcome.msg
+    assert outcome.changed
+    assert outcome.result["org_api_key"]["id"] == key_id("atlas", 2)
     assert clock.time - 1000 <= 30
 
 
@@ -263,6 +265,11 @@ def test_envelopes_are_asked_for_and_unwrapped(
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
         ({"api_user_id": "DEADBEEF"}, "24 hexadecimal digits"),
+        ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"public_key": "akeyabcz\n"}, "8 letters in lower case"),
+        ({"public_key": "AKEYABCZ"}, "8 letters in lower case"),
+        ({"public_key": "ca11ab1e-0000-4000-8000-0000000000a1"}, "8 letters in lower case"),
+        ({"api_user_id": MISSING_ID, "timeout": 1e10}, "timeout"),
         ({"api_user_id": MISSING_ID, "org_id": ""}, "No organization is given"),
         ({"api_user_id": MISSING_ID, "org_id": "x"}, "org_id"),
         ({"api_user_id": MISSING_ID, "wait_timeout": 0}, "wait_timeout"),
@@ -388,7 +395,8 @@ def test_a_listing_of_several_pages_is_read_whole(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=899))
     assert run(emulator, description="extra 898").changed
     listed = [request for request in emulator.requests if request.status == 200]
-    assert len(listed) == 2
+    # Two pages, and both once more: others may change keys between two pages.
+    assert len(listed) == 4
 
 
 def test_credentials_over_plain_http_are_warned_of(emulator: Emulator) -> None:
@@ -401,10 +409,19 @@ def test_credentials_over_plain_http_are_warned_of(emulator: Emulator) -> None:
 def test_missing_requests_is_told_in_ansibles_words(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_requests, "IMPORT_ERROR", "ImportError: No module named requests")
+    monkeypatch.setattr(_requests, "HAS_REQUESTS", False)
     outcome = run(emulator, api_user_id=MISSING_ID)
     assert outcome.failed
     assert re.search(r"Failed to import the required Python library \(requests\)", outcome.msg)
+
+
+def test_a_password_in_base_url_is_hidden_where_ansible_refuses_the_task(
+    emulator: Emulator,
+) -> None:
+    url = "https://admin:canary@host"
+    outcome = run(emulator, api_user_id=MISSING_ID, state="nonsense", base_url=url)
+    assert outcome.failed
+    assert "canary" not in outcome.output
 
 
 def test_a_mistake_of_ours_shows_no_traceback_and_no_value(

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes that no web server would send, but a broken or hostile one does.
+
+A bare socket answers the GET as the API does and the DELETE with raw bytes. The task must not
+call that a success, and never say for sure that nothing was done.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.support import MISSING_ID, Outcome, org_id, run_module
+
+KEY = {"id": MISSING_ID, "desc": "victim", "publicKey": "abcdefgh", "roles": []}
+NOT_FOUND = {"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": [MISSING_ID]}
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+FOUND = http("200 OK", json.dumps(KEY).encode())
+MISSING = http("400 Bad Request", json.dumps(NOT_FOUND).encode())
+
+
+class RawServer:
+    """Answers each request with the next bytes for its method, and closes after a DELETE's."""
+
+    def __init__(self, *deletes: bytes, get: bytes = FOUND) -> None:
+        self._deletes = list(deletes)
+        self._get = get
+        self.asked: list[str] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _address = self._socket.accept()
+            except OSError:
+                return
+            with connection, suppress(ConnectionError):
+                self._answer_all(connection)
+
+    def _answer_all(self, connection: socket.socket) -> None:
+        while True:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                data = connection.recv(65536)
+                if not data:
+                    return
+                head += data
+            method = head.split(b" ", 1)[0].decode()
+            self.asked.append(method)
+            if method == "DELETE":
+                connection.sendall(self._deletes.pop(0) if self._deletes else b"")
+                return
+            connection.sendall(self._get)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def server(*deletes: bytes, get: bytes = FOUND) -> Iterator[RawServer]:
+    raw = RawServer(*deletes, get=get)
+    try:
+        yield raw
+    finally:
+        raw.close()
+
+
+def revoke(raw: RawServer, **options: object) -> Outcome:
+    common = {"base_url": raw.url, "org_id": org_id("atlas"), "state": "absent"}
+    common |= {"access_token": "token", "api_user_id": MISSING_ID, "retries": 0, "timeout": 2}
+    return run_module("org_api_key", {**common, **options})
+
+
+DEEP = b"[" * 700 + b'"\\ud800"' + b"]" * 700
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CUT_SHORT = {
+    "a status line without an end": b"HTTP/1.1 200 OK\r\n",
+    "a head cut in a header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "a head without its blank line": b"HTTP/1.1 204 No Content\r\nServer: x\r\n",
+    "a body that does not come": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nabcde",
+    "a chunk of less than nothing": CHUNKED + b"-5\r\n\r\n",
+    "chunks without an end": CHUNKED,
+    "an early hint": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "a time-out of a gateway": http("408 Request Timeout", b"<html>"),
+    "a page of a gateway": http("404 Not Found", b"<html>"),
+    "a redirect that cannot be read": http("302 Found", b"", "Location: http://["),
+    "a redirect that is no text": http("302 Found", b"", "Location: http://\xff\xfe/"),
+    "deep JSON": http("200 OK", DEEP),
+    "a page behind an empty one": http(
+        "200 OK", gzip.compress(b"") + gzip.compress(b"<html>"), "Content-Encoding: gzip"
+    ),
+    "an unasked encoding": http("200 OK", b"x", "Content-Encoding: br"),
+    "a status without content": http("200 OK", b'{"status": 200}'),
+    "nothing": b"",
+    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "headers without end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 5000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", CUT_SHORT.values(), ids=CUT_SHORT)
+def test_a_broken_answer_is_no_success_and_no_denial(answer: bytes) -> None:
+    with server(answer) as raw:
+        outcome = revoke(raw)
+    assert outcome.failed, outcome.output
+    assert not outcome.changed
+    assert "Internal error" not in outcome.msg
+    assert "may have been carried out" in outcome.msg
+
+
+@pytest.mark.parametrize("name", ["nothing", "a head cut in a header", "two lengths", "not HTTP"])
+def test_a_broken_answer_that_a_missing_key_follows_was_a_revocation(name: str) -> None:
+    with server(CUT_SHORT[name], MISSING) as raw:
+        outcome = revoke(raw, retries=3)
+        assert raw.asked.count("DELETE") == 2
+    assert outcome.changed, outcome.msg
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "502 Bad Gateway"])
+def test_an_envelope_does_not_undo_a_refusal(status: str) -> None:
+    content = json.dumps({"status": 400, "content": NOT_FOUND}).encode()
+    with server(http(status, content)) as raw:
+        outcome = revoke(raw)
+    assert outcome.failed
+    assert "Internal error" not in outcome.msg
+
+
+def test_an_answer_to_the_get_that_is_cut_short_is_not_missing() -> None:
+    for answer in (MISSING[:-20], b"HTTP/1.1 400 Bad Request\r\nContent-Le", b""):
+        with server(get=answer) as raw:
+            # The server keeps the connection open, so that only the time limit ends this.
+            outcome = revoke(raw, timeout=0.2)
+        assert outcome.failed, outcome.output
+
+
+def test_a_redirect_is_not_unpacked() -> None:
+    """requests reads a redirect's body without any limit, even where it is not to be followed."""
+    bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with server(get=http("302 Found", bomb, "Location: /x", "Content-Encoding: gzip")) as raw:
+        outcome = revoke(raw)
+    assert "redirects (302) to /x" in outcome.msg
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000
+
+
+def test_what_a_proxy_loses_is_not_called_unsent() -> None:
+    with server(get=FOUND) as raw:
+        # As proxy, the raw server gets the same requests, answers the GET and loses the DELETE.
+        outcome = revoke(raw, http_proxy=raw.url, base_url="http://api.example")
+    assert outcome.failed
+    assert "may have been carried out" in outcome.msg
+
+
+def test_a_lost_token_behind_a_proxy_is_not_asked_for_again() -> None:
+    with server(get=b"") as raw:
+        outcome = revoke(
+            raw,
+            http_proxy=raw.url,
+            base_url="http://api.example",
+            access_token=None,
+            client_id="mdb_sa_id_5980cfdf0b6d97029d82f86e",
+            client_secret="mdb_sa_sk_x",
+            retries=3,
+            timeout=0.2,
+        )
+        assert raw.asked == ["POST"]
+    assert outcome.failed
+    assert "A token may have been made" in outcome.msg
+
+
+@pytest.mark.parametrize("shown", ["proxy.invalid:3128", "user:pass@proxy.invalid:3128"])
+def test_a_proxy_without_a_scheme_is_an_http_proxy(shown: str) -> None:
+    with server() as raw:
+        outcome = revoke(raw, http_proxy=shown, base_url="http://api.example")
+    # Ansible hides the option's whole value, wherever it stands.
+    name = "proxy.invalid:3128" if "@" in shown else "********"
+    assert f"the proxy {name} cannot be reached" in outcome.msg
