@@ -1,0 +1,99 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Everything made here stays in .venv, .nox and .cache of this checkout; `make clean` removes them.
+# It works with the GNU make 3.81 that macOS has.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+PY := .venv/bin/python
+VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
+TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
+INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
+
+# What the built collection is made of. Folders are listed too: their time changes when a file goes.
+SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING requirements.txt meta plugins playbooks roles \
+	-name __pycache__ -prune -o -print 2>/dev/null)
+
+# Ansible of the make targets sees this checkout's settings only, not those of the user or the machine.
+ANSIBLE := ANSIBLE_CONFIG=tests/tools/ansible.cfg $(PY) -m ansible
+
+# Environments hold the path of the checkout: one that was moved or copied gets new ones.
+ifneq ($(wildcard .cache/place),)
+ifneq ($(shell cat .cache/place),$(CURDIR))
+$(shell rm -rf .venv .nox .cache)
+endif
+endif
+
+.PHONY: help demo test lint format sanity docs bench build clean
+
+help:  ## this list (the default)
+	@echo "keysmith.mongodb $(VERSION)"
+	@sed -n 's/^\([a-z]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
+	@$(PY) tests/tools/demo.py
+
+test: .venv/.test-ready  ## unit, integration and meta tests (ARGS="-k name" picks some)
+	@$(PY) -m pytest $(ARGS)
+
+# In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
+lint: .venv/.lint-ready  ## format, style, types, docs, licences, changelog, ansible-lint, galaxy-importer
+	@test -t 1 || export NO_COLOR=1; CI=true PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox $(ARGS)
+
+format: .venv/.lint-ready  ## put the Python code into ruff's format
+	@env -u CI PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox -s formatters
+
+sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can be had (CORES="2.19 2.20" picks some)
+	@$(PY) tests/tools/sanity.py $(CORES)
+
+docs: .venv/.docs-ready $(INSTALLED)  ## the modules' pages as HTML in .cache/docs
+	@tests/tools/docs.sh
+
+bench: .venv/.test-ready  ## this collection against ansible.builtin.uri, request by request
+	@$(PY) -m tests.benchmark $(ARGS)
+
+build: $(TARBALL)  ## the collection as an archive in .cache/build
+	@echo $(TARBALL)
+
+clean:  ## remove everything that was made here
+	rm -rf .venv .nox .cache .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment, grown as needed, so that the first `make demo` installs no more than it uses.
+# Its Python is a link, which leads nowhere after an upgrade of the system: then all is made anew.
+$(PY):
+	@rm -f .venv/.*-ready
+
+.venv/.demo-ready: $(PY) Makefile tests/tools/venv.sh requirements.txt tests/requirements-demo.txt
+	@tests/tools/venv.sh .venv tests/requirements-demo.txt
+	@mkdir -p .cache && echo "$(CURDIR)" >.cache/place
+	@touch $@
+
+.venv/.test-ready: .venv/.demo-ready tests/requirements.txt
+	@tests/tools/venv.sh .venv tests/requirements.txt
+	@touch $@
+
+.venv/.lint-ready: .venv/.demo-ready tests/requirements-lint.txt
+	@tests/tools/venv.sh .venv tests/requirements-lint.txt
+	@touch $@
+
+.venv/.docs-ready: .venv/.demo-ready tests/requirements-docs.txt
+	@tests/tools/venv.sh .venv tests/requirements-docs.txt
+	@touch $@
+
+$(TARBALL): .venv/.demo-ready $(SOURCES)
+	@mkdir -p $(@D)
+	@$(ANSIBLE) galaxy collection build --force --output-path $(@D) >.cache/build/log 2>&1 \
+		|| { cat .cache/build/log; exit 1; }
+	@touch $@
+
+$(INSTALLED): $(TARBALL)
+	@$(ANSIBLE) galaxy collection install --offline --force --no-deps -p .cache/collections $(TARBALL) \
+		>.cache/build/log 2>&1 || { cat .cache/build/log; exit 1; }
+	@touch $@

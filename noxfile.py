@@ -1,0 +1,32 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks of `make lint`: antsibull-nox.toml sets most of them, the rest is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+from antsibull_nox import load_antsibull_nox_toml
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+load_antsibull_nox_toml()
+
+
+@nox.session(name="changelog")
+def changelog(session: nox.Session) -> None:
+    """The changelog's fragments and its record of releases are well-formed."""
+    session.install("antsibull-changelog>=0.31")
+    session.run("antsibull-changelog", "lint")
+    # Made by the first release.
+    if Path("changelogs/changelog.yaml").exists():
+        session.run("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml")
+
+
+# Allow to run the noxfile with `python noxfile.py`.
+if __name__ == "__main__":
+    nox.main()

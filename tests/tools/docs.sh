@@ -1,0 +1,30 @@
+#!/bin/sh
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# `make docs`: the pages of the installed collection, as antsibull-docs makes them for docs.ansible.com.
+set -eu
+
+cd "$(dirname "$0")/../.."
+folder=.cache/docs
+log=.cache/docs.log
+PATH=$PWD/.venv/bin:$PATH
+ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
+ANSIBLE_CONFIG=$PWD/tests/tools/ansible.cfg
+export PATH ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG
+
+rm -rf "$folder"
+mkdir -p "$folder"
+chmod go-w "$folder" # antsibull-docs refuses a folder that others can write to
+{
+    antsibull-docs sphinx-init --use-current --squash-hierarchy --lenient --fail-on-error \
+        --dest-dir "$folder" keysmith.mongodb
+    # Other projects' indexes, for links into them, are fetched from their sites: without those the
+    # pages are the same but for such links.
+    (cd "$folder" && ./build.sh)
+} >"$log" 2>&1 || {
+    cat "$log"
+    exit 1
+}
+echo "$folder/build/html/index.html"

@@ -1,0 +1,281 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make sanity`: ansible-test sanity on every ansible-core that can be had, two at a time.
+
+Each ansible-core has an environment, and a copy of the collection (with what is not committed yet)
+at a path that ansible-test accepts. All of it stays in .cache/sanity.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "sanity"
+
+# The Pythons an ansible-core is run with, the preferred one first.
+CORES = {
+    "2.16": ("3.11", "3.12", "3.10"),
+    "2.17": ("3.11", "3.12", "3.10"),
+    "2.18": ("3.11", "3.12", "3.13"),
+    "2.19": ("3.11", "3.12", "3.13"),
+    "2.20": ("3.13", "3.12", "3.14"),
+    "2.21": ("3.13", "3.12", "3.14"),
+}
+# Not among the default ones, since it comes from no package index.
+DEVEL = "devel"
+DEVEL_PYTHONS = ("3.13", "3.14")
+DEVEL_SOURCE = "https://github.com/ansible/ansible/archive/devel.tar.gz"
+# The Pythons for which modules are compiled and imported: they are on ansible-test's PATH.
+TARGETS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+WORKERS = min(2, os.cpu_count() or 1)
+
+# Stands in for the get-pip.py that ansible-test downloads into its user's home: it installs the
+# same pip from the package index, with the one that comes with Python; no other host is needed.
+GET_PIP = """\
+import ensurepip, pathlib, runpy, sys
+
+folders = [pathlib.Path(ensurepip.__file__).with_name("_bundled")]
+if getattr(ensurepip, "_WHEEL_PKG_DIR", None):  # Debian and Fedora keep it elsewhere
+    folders.append(pathlib.Path(ensurepip._WHEEL_PKG_DIR))
+sys.path.insert(0, str(next(wheel for folder in folders for wheel in folder.glob("pip-*.whl"))))
+arguments = [a for a in sys.argv[1:] if a not in ("--no-setuptools", "--no-wheel")]
+sys.argv = ["pip", "install", "--upgrade", "--force-reinstall", *arguments]
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    version: str
+    python: str
+    interpreter: Path
+
+    @property
+    def environment(self) -> Path:
+        return CACHE / f"core-{self.version}"
+
+    @property
+    def tree(self) -> Path:
+        base = CACHE / f"tree-{self.version}"
+        return base / "ansible_collections" / "keysmith" / "mongodb"
+
+    @property
+    def log(self) -> Path:
+        return CACHE / f"core-{self.version}.log"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    core: Core
+    problem: str
+    seconds: float
+
+
+def path_without_shims() -> list[Path]:
+    folders = (Path(p) for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if p)
+    return [folder for folder in folders if folder.name != "shims"]
+
+
+def find_pythons() -> dict[str, Path]:
+    """Every Python that runs, by its version; a version manager's shims may lead nowhere."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = path_without_shims() + sorted(pyenv.glob("versions/*/bin"))
+    found: dict[str, Path] = {}
+    for version in TARGETS:
+        for folder in folders:
+            python = folder / f"python{version}"
+            if python.exists() and has_venv(python):
+                found[version] = python
+                break
+    return found
+
+
+def has_venv(python: Path) -> bool:
+    probe = [str(python), "-c", "import ensurepip, venv"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def project_files() -> list[Path]:
+    """What git has, and what it will have; without git, what is not hidden."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
+    try:
+        listing = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        paths = [Path(name) for name in listing.split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        paths = []
+        for folder, subfolders, names in os.walk(ROOT):
+            subfolders[:] = [
+                name for name in subfolders if not name.startswith((".", "__pycache__"))
+            ]
+            paths += [Path(folder, name).relative_to(ROOT) for name in names]
+    return [p for p in paths if (ROOT / p).is_symlink() or (ROOT / p).is_file()]
+
+
+def copy_project(paths: Iterable[Path], tree: Path) -> None:
+    """Replace the copy, but for tests/output, where ansible-test keeps an environment."""
+    kept = tree / "tests" / "output"
+    aside = tree.parent / "output"
+    shutil.rmtree(aside, ignore_errors=True)
+    if kept.exists():
+        kept.rename(aside)
+    shutil.rmtree(tree, ignore_errors=True)
+    for path in paths:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, tree / path, follow_symlinks=False)
+    if aside.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside.rename(kept)
+    # Else ansible-test takes the checkout around it for its own, in which .cache is ignored.
+    if shutil.which("git"):
+        subprocess.run(["git", "init", "--quiet", str(tree)], check=True, capture_output=True)
+
+
+def prepare(core: Core, paths: Iterable[Path]) -> str:
+    """Make the environment and the copy; tell which pip this ansible-test wants."""
+    ready = core.environment / "ready"
+    if not ready.exists():
+        shutil.rmtree(core.environment, ignore_errors=True)
+        pip = [str(core.environment / "bin" / "python"), "-m", "pip", "install", "-qq"]
+        wanted = f"ansible-core=={core.version}.*" if core.version != DEVEL else DEVEL_SOURCE
+        for command in (
+            [str(core.interpreter), "-m", "venv", str(core.environment)],
+            [*pip, "--disable-pip-version-check", "--no-input", wanted],
+        ):
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        ready.touch()
+    copy_project(paths, core.tree)
+    code = "lib/python*/site-packages/ansible_test/_internal/python_requirements.py"
+    source = next(core.environment.glob(code)).read_text(encoding="utf-8")
+    match = re.search(r"\bpip='([0-9.]+)'", source)
+    return match[1] if match else "unknown"
+
+
+def make_home(pip: str) -> Path:
+    """A home for ansible-test's caches, so that the user's own is left alone."""
+    home = CACHE / f"home-pip-{pip}"
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / f"get_pip_{pip.replace('.', '_')}.py").write_text(GET_PIP, encoding="utf-8")
+    # pip is to find its settings and its cache as ever.
+    for name in (".cache", ".config", ".netrc", ".pip"):
+        if (Path.home() / name).exists() and not (home / name).is_symlink():
+            (home / name).symlink_to(Path.home() / name)
+    return home
+
+
+def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
+    started = time.monotonic()
+    # The folders themselves: ansible-test looks for pythonX.Y on the PATH, and must not meet shims.
+    path = [str(core.environment / "bin"), *(str(p.parent) for p in pythons.values())]
+    path += [str(folder) for folder in path_without_shims()]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
+    env |= {"HOME": str(home), "PATH": os.pathsep.join(dict.fromkeys(path))}
+    command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
+    with core.log.open("w", encoding="utf-8") as log:
+        code = subprocess.run(
+            command,
+            cwd=core.tree,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    problem = f"ansible-test ended with {code}" if code else ""
+    if "All targets skipped" in core.log.read_text(encoding="utf-8"):
+        problem = "ansible-test saw no files"
+    return Result(core, problem, time.monotonic() - started)
+
+
+def report(result: Result) -> None:
+    core = result.core
+    verdict = "FAILED" if result.problem else "ok"
+    line = f"{core.version:6} Python {core.python:5} {verdict:7} {result.seconds:4.0f} s"
+    print(line, flush=True)
+
+
+def report_problems(results: list[Result]) -> None:
+    """Each finding once, with the versions that have it: most have the same."""
+    findings: dict[str, list[str]] = {}
+    for result in results:
+        core = result.core
+        lines = core.log.read_text(encoding="utf-8").splitlines()
+        errors = [line[7:] for line in lines if line.startswith("ERROR: ")]
+        errors = [line for line in errors if not line.startswith("Found ")] or lines[-40:]
+        for line in [*errors, f"{result.problem}: {core.log.relative_to(ROOT)}"]:
+            findings.setdefault(line, []).append(core.version)
+    for line, versions in findings.items():
+        print(f"{line} [{' '.join(sorted(versions))}]")
+
+
+def run_group(cores: list[Core], home: Path, pythons: dict[str, Path]) -> list[Result]:
+    results = []
+    for core in cores:
+        result = run(core, home, pythons)
+        report(result)
+        results.append(result)
+    return results
+
+
+def main(wanted: list[str]) -> int:
+    table = {**CORES, DEVEL: DEVEL_PYTHONS}
+    unknown = [version for version in wanted if version not in table]
+    if unknown:
+        print(f"Unknown: {' '.join(unknown)}. There are: {' '.join(table)}")
+        return 2
+    pythons = find_pythons()
+    missing = [version for version in TARGETS if version not in pythons]
+    print(f"Modules are tried on Python {' '.join(pythons)}", end="")
+    print(f"; not installed: {' '.join(missing)}" if missing else "", flush=True)
+
+    cores = []
+    skipped = []
+    for version in wanted or CORES:
+        python = next((p for p in table[version] if p in pythons), None)
+        if python:
+            cores.append(Core(version, python, pythons[python]))
+        else:
+            skipped.append(f"{version} (needs Python {' or '.join(sorted(table[version]))})")
+
+    paths = project_files()
+    # What wants the same pip shares environments, and so can't run at the same time.
+    groups: dict[str, list[Core]] = {}
+    results: list[Result] = []
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        prepared = {core: pool.submit(prepare, core, paths) for core in cores}
+        for core, future in prepared.items():
+            try:
+                groups.setdefault(future.result(), []).append(core)
+            except subprocess.CalledProcessError as error:
+                core.log.parent.mkdir(parents=True, exist_ok=True)
+                core.log.write_text(f"{error.stdout}{error.stderr}", encoding="utf-8")
+                results.append(Result(core, "could not be installed", 0))
+                report(results[-1])
+        running = [
+            pool.submit(run_group, group, make_home(pip), pythons) for pip, group in groups.items()
+        ]
+        for task in running:
+            results += task.result()
+
+    failed = [result for result in results if result.problem]
+    report_problems(failed)
+    if skipped:
+        print(f"Skipped, for want of a Python: ansible-core {', '.join(skipped)}")
+    passed = len(results) - len(failed)
+    print(f"sanity: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
+    return 1 if failed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
