@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
@@ -40,7 +40,7 @@ from .state import Seed, State, load
 LOOPBACK = "127.0.0.1"
 CONTROL = "/_emulator/"
 
-TlsFiles = tuple[str | Path, ...]
+TlsFiles = tuple[Union[str, Path], ...]
 
 
 @dataclass
