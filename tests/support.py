@@ -214,7 +214,8 @@ def run_module(
     # Kept for the whole process, which for Ansible is one module.
     warnings._global_warnings.clear()
     with (
-        mock.patch.dict(os.environ, dict(environ or {}), clear=True),
+        # AnsibleModule sets the locale of the whole process by the environment.
+        mock.patch.dict(os.environ, {"LC_ALL": "C.UTF-8", **(environ or {})}, clear=True),
         mock.patch.object(utils, "Clock", return_value=ticking),
         _arguments(arguments),
         redirect_stdout(output),

@@ -80,7 +80,8 @@ options:
       - A file with the certificates of trusted authorities (PEM), or a folder with such files under
         their hashed names, as C(openssl rehash) makes them.
       - When not given, E(KEYSMITH_MONGODB_CA_PATH) is taken, then E(REQUESTS_CA_BUNDLE), then
-        E(CURL_CA_BUNDLE), then the system's bundle, then the one that comes with C(requests).
+        E(CURL_CA_BUNDLE), then the system's bundle (or E(SSL_CERT_FILE)), then the one that comes
+        with C(requests).
     type: path
   client_cert:
     description:
@@ -133,6 +134,7 @@ notes:
   - An option that is given as an empty string counts as not given, as an unanswered question of an
     AWX survey does. This holds for text and paths; numbers, booleans and choices keep Ansible's own
     rules, so pass these with C(default(omit, true)).
-  - Secrets in variables and in the environment are hidden in all output. What is written on the
-    command line of an ad-hoc C(ansible) call is shown by Ansible itself when the call fails.
+  - Secrets in variables and in the environment are hidden in all output of the module. Ansible
+    itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
+    fails, and the values of a task's C(environment) keyword with C(-vvv).
 """

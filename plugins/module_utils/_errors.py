@@ -19,10 +19,20 @@ _MAX_QUOTED = 400
 
 
 def clean(text: str, limit: int = _MAX_QUOTED) -> str:
-    """Return a server's words fit for a terminal: one line, no control characters, not endless."""
-    printable = "".join(char if char.isprintable() else " " for char in text[: limit * 4])
-    line = " ".join(printable.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    """Return a server's words fit for a terminal: one line, no control characters, not endless.
+
+    Words are kept whole or left out: half a secret is one that nobody recognizes and hides.
+    """
+    head = text[: limit * 4]
+    words = "".join(char if char.isprintable() else " " for char in head).split()
+    if len(head) < len(text):
+        words = words[:-1]
+    kept = ""
+    for word in words:
+        if len(kept) + len(word) >= limit:
+            return f"{kept} …".lstrip()
+        kept = f"{kept} {word}".lstrip()
+    return kept if len(head) == len(text) else f"{kept} …".lstrip()
 
 
 @dataclass(frozen=True)

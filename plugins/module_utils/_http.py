@@ -116,6 +116,7 @@ class Http:
         self._waited = 0.0
         self._session = _session(settings)
         self._progress = _Progress()
+        self._has_answered = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
             proxy = None
@@ -231,11 +232,13 @@ class Http:
             location = response.headers.get("Location")
             if 300 <= response.status_code < 400 and location:
                 raise _redirect(response.status_code, location, request)
+            body = _read_body(response, request)
+            self._has_answered = True
             return Answer(
                 status=response.status_code,
                 reason=clean(response.reason or "", 60),
                 headers=response.headers,
-                body=_read_body(response, request),
+                body=body,
             )
         finally:
             # A body that was read to its end has given its connection back to the pool already.
@@ -256,6 +259,9 @@ class Http:
         ) as error:
             failure = _transport_error(error, request, self._settings, bool(self._proxies))
             failure.never_sent = not self._progress.is_sent
+            if isinstance(failure, LostAnswerError) and not self._has_answered:
+                # Under TLS 1.3 a missing client certificate may show as a broken connection.
+                failure.check += _client_certificate_hint(request, self._settings)
             raise failure from None
 
 
@@ -473,7 +479,8 @@ def place(url: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     host = f"[{host}]" if ":" in host else host
-    return clean(f"{parts.scheme}://{host}{port}{parts.path}" if host else parts.path, 200)
+    path = parts.path if len(parts.path) <= 100 else "/…"
+    return clean(f"{parts.scheme}://{host}{port}{path}" if host else path)
 
 
 def _redirect(status: int, location: str, request: Request) -> RedirectError:
@@ -675,6 +682,14 @@ def _tls_error(
         else:
             check = "Check base_url, ca_path, client_cert and client_key."
     return TlsError(what, request=request, reason="TLS failed", check=check)
+
+
+def _client_certificate_hint(request: Request, settings: HttpSettings) -> str:
+    if not request.base_url.startswith("https://"):
+        return ""
+    if settings.cert:
+        return " The server may not accept the client certificate: check client_cert."
+    return " The server may ask for a client certificate: set client_cert and client_key."
 
 
 def _verify_message(tls: ssl.SSLCertVerificationError) -> str:

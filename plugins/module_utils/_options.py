@@ -61,6 +61,8 @@ MIN_SECRET = 4
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
 _ID = re.compile(r"[a-f0-9]{24}")
 _PUBLIC_KEY = re.compile(r"[a-z]{8}")
+# A UUID, and what the secret of a service account begins with.
+_PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
 _CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
 _ENV_PLATFORM = "KEYSMITH_MONGODB_PLATFORM"
 _ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
@@ -125,6 +127,9 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     tell more than it hides.
     """
     found = {params.get(name) for name in _SECRET_OPTIONS}
+    # Put in the wrong place, a private key or a client secret is a secret all the same.
+    values = [*params.values(), *(environ.get(name) for name in _public_variables())]
+    found.update(value for value in values if _looks_secret(value))
     accounts = [(params.get("client_id"), params.get("client_secret"))]
     for platform in PLATFORMS.values():
         found.update(environ.get(private) for _public, private in platform.env_key_pairs)
@@ -165,7 +170,8 @@ def check_id(name: str, value: str) -> None:
         hint = "That looks like a public key: use public_key."
     elif _CLIENT_ID.fullmatch(value):
         hint = "That is the client id of a service account, not of an API key."
-    raise OptionError(f"{name} is {clean(value, 80)!r}, which is no id", check=hint)
+    shown = "hidden" if _looks_secret(value) else repr(clean(value, 80))
+    raise OptionError(f"{name} is {shown}, which is no id", check=hint)
 
 
 def check_public_key(value: str) -> None:
@@ -173,9 +179,23 @@ def check_public_key(value: str) -> None:
     if _PUBLIC_KEY.fullmatch(value):
         return
     hint = "A public key is 8 letters in lower case."
+    if _looks_secret(value):
+        hint = "It looks like a private key, which is a secret and names nothing."
     if _ID.fullmatch(value):
         hint = "It looks like an id: use api_user_id."
     raise OptionError("public_key is no public key", check=hint)
+
+
+def _looks_secret(value: Any) -> bool:
+    return isinstance(value, str) and bool(_PRIVATE_KEY.fullmatch(value.strip()))
+
+
+def _public_variables() -> Iterator[str]:
+    for platform in PLATFORMS.values():
+        yield from (public for public, _private in platform.env_key_pairs)
+        yield platform.env_org_id
+        if platform.env_service_account:
+            yield platform.env_service_account[0]
 
 
 def check_seconds(name: str, value: float, *, zero: bool) -> None:
@@ -323,6 +343,11 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
             raise OptionError(
                 f"{source}: the public key is the client id of a service account",
                 check="Use client_id and client_secret.",
+            )
+        if _looks_secret(credentials.public_key):
+            raise OptionError(
+                f"{source}: the public key looks like a private key",
+                check="Are the two swapped?",
             )
         if not is_header_safe(credentials.public_key) or '"' in credentials.public_key:
             raise OptionError(
@@ -524,6 +549,8 @@ def _url_secrets(url: str) -> Iterator[str]:
         url.partition("://")[2].rpartition("@") if "://" in url else (url.rpartition("@"))
     )
     user, colon, password = userinfo.partition(":")
+    if at and not colon:
+        yield userinfo  # a token, perhaps
     if at and colon and password:
         yield password
         yield unquote(password)

@@ -239,6 +239,18 @@ def test_what_is_not_the_apis_error_is_unexpected(
     assert error.status == status
 
 
+@pytest.mark.parametrize("before", range(0, 2100, 50))
+def test_a_word_is_never_cut_in_half(before: int) -> None:
+    """Half of a secret is one that Ansible does not recognize and hide."""
+    secret = "ca11ab1e-0000-4000-8000-0000000000a1"
+    for text in ("x" * before + f" {secret} " + "y" * 3000, "x " * before + secret + " y" * 3000):
+        body = {"error": 400, "errorCode": text, "detail": text, "parameters": [text]}
+        error = as_error(answer(400, body), REQUEST)
+        shown = (error.message() + json.dumps(error.fields())).replace(secret, "")
+        assert "ca11" not in shown
+        assert "00a1" not in shown
+
+
 def test_hostile_words_are_made_fit_for_a_terminal() -> None:
     body = {"error": 400, "errorCode": "X\x1b[31m", "detail": "a\r\nb\x00" + "c" * 9999}
     error = as_error(answer(400, body), REQUEST)

@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
 
 ORG = "5980cfdf0b6d97029d82f86e"
 CLIENT_ID = "mdb_sa_id_5980cfdf0b6d97029d82f86e"
+UUID = "ca11ab1e-0000-4000-8000-0000000000a1"
 PAIR = {"api_public_key": "abcdefgh", "api_private_key": "private"}
 ACCOUNT = {"client_id": CLIENT_ID, "client_secret": "mdb_sa_sk_secret"}
 TOKEN = {"access_token": "token"}
@@ -157,6 +158,7 @@ def test_credentials_come_from_task_then_environment(
         ({"client_id": "abcdefgh", "client_secret": "x"}, {}, "no id of a service account"),
         ({**OPS, **ACCOUNT}, {}, "Ops Manager has no service accounts"),
         ({**OPS, **TOKEN}, {}, "Ops Manager has no service accounts"),
+        ({"api_public_key": UUID, "api_private_key": "abcdefgh"}, {}, "Are the two swapped"),
         ({"api_public_key": "a\nb", "api_private_key": "x"}, {}, "public key has characters"),
         ({"api_public_key": 'a"b', "api_private_key": "x"}, {}, "public key has characters"),
         (
@@ -383,6 +385,21 @@ def test_secrets_are_found_wherever_they_are() -> None:
     assert not found & {"", "a", "user", "id", "other", CLIENT_ID, "abcdefgh"}
 
 
+@pytest.mark.parametrize("option", ["api_public_key", "org_id", "client_id", "base_url"])
+@pytest.mark.parametrize("secret", [UUID, "mdb_sa_sk_abc", f"{UUID}\n"])
+def test_a_secret_in_the_wrong_place_is_one_too(option: str, secret: str) -> None:
+    assert secret in find_secrets(params(**{option: secret}), {})
+
+
+@pytest.mark.parametrize("name", ["MONGODB_ATLAS_PUBLIC_API_KEY", "MCLI_PUBLIC_API_KEY"])
+def test_a_secret_in_the_wrong_variable_is_one_too(name: str) -> None:
+    assert UUID in find_secrets(params(), {name: UUID})
+
+
+def test_a_user_in_a_url_may_be_a_token() -> None:
+    assert "token" in find_secrets(params(base_url="https://token@host"), {})
+
+
 def test_bytes_that_are_no_text_are_hidden_too() -> None:
     environ = {
         "MONGODB_ATLAS_CLIENT_ID": "\udcff",
@@ -407,6 +424,7 @@ def test_secrets_are_in_no_repr() -> None:
         ("abcdefgh", "looks like a public key: use public_key"),
         (CLIENT_ID, "client id of a service account"),
         ("ABCDEF", "24 hexadecimal digits"),
+        (UUID, "api_user_id is hidden"),
         ("../../../orgs", "24 hexadecimal digits"),
         (ORG + "\n", "24 hexadecimal digits"),
     ],

@@ -268,7 +268,7 @@ def test_envelopes_are_asked_for_and_unwrapped(
         ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
         ({"public_key": "akeyabcz\n"}, "8 letters in lower case"),
         ({"public_key": "AKEYABCZ"}, "8 letters in lower case"),
-        ({"public_key": "ca11ab1e-0000-4000-8000-0000000000a1"}, "8 letters in lower case"),
+        ({"public_key": "ca11ab1e-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"api_user_id": MISSING_ID, "timeout": 1e10}, "timeout"),
         ({"api_user_id": MISSING_ID, "org_id": ""}, "No organization is given"),
         ({"api_user_id": MISSING_ID, "org_id": "x"}, "org_id"),
