@@ -758,7 +758,8 @@ def test_waiting_requests_do_not_hold_up_each_other(clock: Clock) -> None:
     together = threading.Barrier(4)
     with Emulator(make_seed(), 0.1, sleep=lambda _: together.wait(5), clock=clock) as emulator:
         threads = [
-            threading.Thread(target=lambda: Client(emulator).ask("GET", VICTIM)) for _round in range(4)
+            threading.Thread(target=lambda: Client(emulator).ask("GET", VICTIM))
+            for _round in range(4)
         ]
         for thread in threads:
             thread.start()

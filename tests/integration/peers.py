@@ -1,0 +1,197 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands between a module and the API: a certificate authority, a forward proxy, nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+LOOPBACK = "127.0.0.1"
+PEM = serialization.Encoding.PEM
+
+
+class Authority:
+    """A certificate authority whose files are in a folder: NAME.pem, NAME.key, NAME.both.pem."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self.folder = folder
+        self.file = folder / f"{name}.pem"
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Test authority {name}")])
+        builder = _builder(self._name, self._name, self._key.public_key(), self._key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        usage = dict.fromkeys(_USAGES, False)
+        usage["key_cert_sign"] = usage["crl_sign"] = True
+        certificate = builder.add_extension(x509.KeyUsage(**usage), True).sign(
+            self._key, hashes.SHA256()
+        )
+        self.file.write_bytes(certificate.public_bytes(PEM))
+
+    def issue(
+        self, name: str, host: str = LOOPBACK, *, days: int = 30, password: str = ""
+    ) -> tuple[Path, Path]:
+        """Write a certificate for a host and its key, and return where they are.
+
+        With fewer than 0 ``days`` it has ended that many days ago.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(subject, self._name, key.public_key(), self._key.public_key(), days)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), False)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        files[0].write_bytes(certificate.public_bytes(PEM))
+        files[1].write_bytes(private_pem(key, password))
+        (self.folder / f"{name}.both.pem").write_bytes(
+            files[0].read_bytes() + files[1].read_bytes()
+        )
+        return files
+
+    def hashed(self, folder: Path) -> Path | None:
+        """Fill a folder as `openssl rehash` does; None where there is no openssl to do it."""
+        openssl = shutil.which("openssl")
+        if not openssl:
+            return None
+        command = [openssl, "x509", "-hash", "-noout", "-in", str(self.file)]
+        name = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        folder.mkdir()
+        shutil.copy(self.file, folder / f"{name}.0")
+        return folder
+
+
+_USAGES = (
+    "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+    "key_cert_sign crl_sign encipher_only decipher_only"
+).split()
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+    days: int = 30,
+) -> x509.CertificateBuilder:
+    now = datetime.now(timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=100))
+        .not_valid_after(now + timedelta(days=days))
+        # Python 3.13 refuses certificates without these two.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), False)
+    )
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey, password: str = "", *, old: bool = False) -> bytes:
+    """A private key as PKCS #8, or in OpenSSL's own older form."""
+    form = serialization.PrivateFormat
+    return key.private_bytes(
+        PEM,
+        form.TraditionalOpenSSL if old else form.PKCS8,
+        serialization.BestAvailableEncryption(password.encode())
+        if password
+        else serialization.NoEncryption(),
+    )
+
+
+class ForwardProxy:
+    """A forward proxy that leads all hosts to one port of this machine, and keeps the heads.
+
+    With ``refusal``, a status and its reason, it leads nowhere.
+    """
+
+    def __init__(self, port: int = 0, refusal: str = "") -> None:
+        self.heads: list[str] = []
+        self._target = port
+        self._refusal = refusal
+        self._open: list[socket.socket] = []
+        proxy = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    proxy._handle(self)
+
+        self._server = socketserver.ThreadingTCPServer((LOOPBACK, 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> ForwardProxy:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in self._open:
+            connection.close()
+
+    def _handle(self, handler: socketserver.StreamRequestHandler) -> None:
+        client = handler.connection
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = handler.rfile.readline(65536)
+            if not line:
+                return
+            head += line
+        self.heads.append(head.decode("latin-1"))
+        if self._refusal:
+            client.sendall(f"HTTP/1.1 {self._refusal}\r\nContent-Length: 0\r\n\r\n".encode())
+            return
+        server = socket.create_connection((LOOPBACK, self._target))
+        self._open += [client, server]
+        if head.startswith(b"CONNECT "):
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            server.sendall(head)  # a server understands a whole URL too (RFC 9112, 3.2.2)
+        back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+        back.start()
+        _pump(client, server)
+        back.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def dead_port() -> Iterator[int]:
+    """A port that nobody listens on, and that nobody can take meanwhile."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        yield taken.getsockname()[1]

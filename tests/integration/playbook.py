@@ -1,0 +1,204 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible as real processes: playbooks whose cases are hosts, ad-hoc calls, ansible-runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MODULE = "keysmith.mongodb.org_api_key"
+GROUP = "group/keysmith.mongodb.all"
+CALLBACKS = Path(__file__).resolve().parent / "callbacks"
+# What a process must end in, on a machine that is busy with others too.
+PATIENCE = 240
+
+# The options of the module and of its connection, for tasks that take them from a host's
+# variables; a case that leaves one out leaves it out of the task.
+CONNECTION = (
+    "platform base_url org_id api_public_key api_private_key client_id client_secret access_token "
+    "validate_certs ca_path client_cert client_key http_proxy timeout retries retry_max_wait "
+    "envelope"
+).split()
+KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split()
+
+
+def from_variables(names: Sequence[str]) -> dict[str, str]:
+    """Options whose values are in the variable ``options`` of each host, where they are."""
+    return {name: f"{{{{ options.{name} | default(omit) }}}}" for name in names}
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What the callback saw of one task on one host."""
+
+    host: str
+    task: str
+    status: str
+    values: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "failed"
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.values.get("changed"))
+
+    @property
+    def msg(self) -> str:
+        return str(self.values.get("msg", ""))
+
+    @property
+    def error(self) -> dict[str, Any]:
+        return dict(self.values.get("error") or {})
+
+    @property
+    def key(self) -> dict[str, Any] | None:
+        """The value of ``org_api_key``; a KeyError where the module returned none at all."""
+        value: dict[str, Any] | None = self.values["org_api_key"]
+        return value
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    results: tuple[TaskResult, ...]
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    def result(self, task: str, host: str = "localhost") -> TaskResult:
+        """The one result of a task on a host."""
+        found = [r for r in self.results if (r.task, r.host) == (task, host)]
+        assert len(found) == 1, f"{task} on {host}: {len(found)} results\n{self.output}"
+        return found[0]
+
+
+class Workshop:
+    """A folder with a home, a temporary folder and settings of its own, for Ansible processes."""
+
+    def __init__(self, folder: Path, collections: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.tmp = folder / "tmp"
+        self.lines = folder / "results.jsonl"
+        for path in (self.home, self.tmp):
+            path.mkdir(parents=True)
+        config = folder / "ansible.cfg"
+        config.write_text("[defaults]\nretry_files_enabled = false\n", "utf-8")
+        self.environ = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.tmp),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "dumb",
+            "no_proxy": "*",
+            # Otherwise Ansible would look for them in the folder that tests are started from.
+            "ANSIBLE_CONFIG": str(config),
+            "ANSIBLE_HOME": str(self.home / ".ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(self.tmp / "local"),
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_CALLBACKS_ENABLED": "result_lines",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_NOCOWS": "1",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+            "ANSIBLE_DEVEL_WARNING": "0",
+            "RESULT_LINES": str(self.lines),
+        }
+
+    def playbook(
+        self,
+        plays: Sequence[Mapping[str, Any]],
+        *arguments: str,
+        hosts: Mapping[str, Mapping[str, Any]] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run ansible-playbook to its end."""
+        process = self.start(plays, *arguments, hosts=hosts, environ=environ)
+        return self.finish(process)
+
+    def start(
+        self,
+        plays: Sequence[Mapping[str, Any]],
+        *arguments: str,
+        hosts: Mapping[str, Mapping[str, Any]] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start ansible-playbook. Each host has its variables and is this machine."""
+        playbook, inventory = self.write(plays, hosts)
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory)]
+        return self.spawn([*command, *arguments, str(playbook)], environ)
+
+    def write(
+        self,
+        plays: Sequence[Mapping[str, Any]],
+        hosts: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> tuple[Path, Path]:
+        """Write playbook and inventory, and return where they are."""
+        # YAML is a superset of JSON, and needs no library to be written so.
+        playbook = self.folder / "playbook.yml"
+        playbook.write_text(
+            json.dumps([{"gather_facts": False, **p} for p in plays], indent=1), "utf-8"
+        )
+        common = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        }
+        inventory = self.folder / "inventory.json"
+        everything = {"hosts": hosts or {"localhost": {}}, "vars": common}
+        inventory.write_text(json.dumps({"all": everything}), "utf-8")
+        return playbook, inventory
+
+    def ad_hoc(
+        self, module: str, arguments: str, *more: str, environ: Mapping[str, str] | None = None
+    ) -> Finished:
+        """Run `ansible localhost -m MODULE -a ARGUMENTS`; its results are in the output only."""
+        command = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", module]
+        return self.finish(self.spawn([*command, "-a", arguments, *more], environ))
+
+    def spawn(
+        self, command: Sequence[str], environ: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**self.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> Finished:
+        try:
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"{process.args!r} did not end:\n{stdout}\n{stderr}") from None
+        return Finished(process.returncode, stdout, stderr, self.results())
+
+    def results(self) -> tuple[TaskResult, ...]:
+        """What the callback has written so far."""
+        if not self.lines.exists():
+            return ()
+        lines = map(json.loads, self.lines.read_text("utf-8").splitlines())
+        return tuple(TaskResult(x["host"], x["task"], x["status"], x["result"]) for x in lines)
