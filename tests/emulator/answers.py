@@ -14,18 +14,43 @@ JSON = "application/json"
 
 # errorCode: HTTP status and text; each %s is filled with one of the parameters, in order.
 ERRORS: dict[str, tuple[int, str]] = {
+    "ADDRESS_ALREADY_IN_ACCESS_LIST": (409, "Address %s is already on the access list."),
+    "API_KEY_ACCESS_LIST_ACCESS_DENIED": (
+        401,
+        "API key access lists are only accessible by the API key or by a user administrator.",
+    ),
+    "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND": (
+        404,
+        "IP address %s not on access list for API key %s.",
+    ),
+    "API_KEY_ACCESS_LIST_NOT_FOUND": (404, "IP address %s not on access list for API key %s."),
+    "API_KEY_ALREADY_IN_GROUP": (400, "API key is already in the group."),
     "API_KEY_NOT_FOUND": (400, "No API key with ID %s exists."),
     "API_KEY_REQUIRES_DESCRIPTION": (400, "An API key must have a description."),
+    "ATLAS_GROUP": (404, "Group %s is an Atlas group."),
     "ATTRIBUTE_READ_ONLY": (400, "Attribute %s is read-only and cannot be changed by the user."),
+    "BAD_ACCESS_LIST_ADD_REQUEST": (
+        400,
+        "An entry of an access list is either an IP address or a CIDR block.",
+    ),
+    "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST": (
+        400,
+        "Cannot remove caller's IP address %s from access list",
+    ),
+    "DUPLICATE_ADDRESSES_IN_INPUT": (400, "Address %s is in the input more than once."),
     "EXPECTED_NON_ATLAS_ORG": (404, "Organization %s is an Atlas organization."),
+    "GROUP_NOT_FOUND": (404, "No group with ID %s exists."),
     "INVALID_API_KEY_DESC": (400, "An API key description must have 1 to 250 characters."),
     "INVALID_ATTRIBUTE": (400, "Invalid attribute %s specified."),
     "INVALID_ENUM_VALUE": (400, "An invalid enumeration value %s was specified."),
+    "INVALID_GROUP_ID": (404, "An invalid group ID %s was specified."),
+    "INVALID_IP_ADDRESS_OR_CIDR_NOTATION": (400, "%s is no IP address and no CIDR block."),
     "INVALID_JSON": (400, "Received JSON is malformed."),
     "INVALID_JSON_ATTRIBUTE": (400, "Received JSON for the %s attribute is malformed."),
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
     "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
     "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
+    "INVALID_ROLE_FOR_GROUP": (400, "Role %s is invalid for groups."),
     "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
     "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),
     "IP_ADDRESS_NOT_ON_ACCESS_LIST": (
@@ -36,7 +61,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "METHOD_NOT_ALLOWED": (405, "Method %s is not allowed for this resource."),
     "MISSING_API_KEY_ROLES": (400, "An API key must have at least one role."),
     "MISSING_ATTRIBUTE": (400, "The required attribute %s was not specified."),
+    "NOT_ATLAS_GROUP": (404, "Group %s is not an Atlas group."),
     "NOT_ATLAS_ORG": (404, "Organization %s is not an Atlas organization."),
+    "NOT_IN_GROUP": (
+        401,
+        "The current user is not in the group, or the group does not exist.",
+    ),
     "NOT_ORG_ADMIN": (
         401,
         "The current user does not have the administrator role in organization %s.",
@@ -61,7 +91,22 @@ ERRORS: dict[str, tuple[int, str]] = {
     "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),
     "USER_UNAUTHORIZED": (401, "Current user is not authorized to perform this action."),
 }
-OPS_MANAGER_TEXTS = {"API_KEY_NOT_FOUND": "No API Key with ID %s exists."}
+# The same where the Public API says it otherwise.
+PUBLIC_ERRORS = {
+    "API_KEY_ACCESS_LIST_ACCESS_DENIED": (400, ERRORS["API_KEY_ACCESS_LIST_ACCESS_DENIED"][1]),
+    "API_KEY_NOT_FOUND": (400, "No API Key with ID %s exists."),
+}
+# Codes that were, and sometimes are, sent under an older name; "access list" changes in their
+# texts too.
+OLD_CODES = {
+    "ADDRESS_ALREADY_IN_ACCESS_LIST": "ADDRESS_ALREADY_IN_WHITELIST",
+    "API_KEY_ACCESS_LIST_ACCESS_DENIED": "API_KEY_WHITELIST_ACCESS_DENIED",
+    "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND": "API_KEY_WHITELIST_NOT_FOUND",
+    "API_KEY_ACCESS_LIST_NOT_FOUND": "API_KEY_WHITELIST_NOT_FOUND",
+    "BAD_ACCESS_LIST_ADD_REQUEST": "BAD_WHITELIST_ADD_REQUEST",
+    "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST": "CANNOT_REMOVE_CALLER_FROM_WHITELIST",
+    "IP_ADDRESS_NOT_ON_ACCESS_LIST": "IP_ADDRESS_NOT_ON_WHITELIST",
+}
 
 
 @dataclass
@@ -104,11 +149,13 @@ class Answer:
 class ApiError(Exception):
     """Ends the handling of a request with an error of the API."""
 
-    def __init__(self, code: str, *parameters: object, ops_manager: bool = False) -> None:
+    def __init__(
+        self, code: str, *parameters: object, is_public: bool = False, is_old: bool = False
+    ) -> None:
+        status, text = (is_public and PUBLIC_ERRORS.get(code)) or ERRORS[code]
+        if is_old and code in OLD_CODES:
+            code, text = OLD_CODES[code], text.replace("access list", "whitelist")
         super().__init__(code)
-        status, text = ERRORS[code]
-        if ops_manager:
-            text = OPS_MANAGER_TEXTS.get(code, text)
         detail = text % parameters if "%s" in text else text
         self.answer = api_error(status, code, detail, list(parameters))
 

@@ -11,18 +11,18 @@ import re
 import secrets
 import string
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule, Submount
 from werkzeug.wrappers import Request
 
 from .answers import Answer, ApiError, api_error
-from .auth import Caller, check_address
+from .auth import Caller, is_listed
 from .settings import Settings
 from .state import ID, ApiKey, Organization, State
 
@@ -38,17 +38,52 @@ ORG_ROLES = {
     "atlas": COMMON_ROLES
     | {"ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY", "ORG_STREAM_PROCESSING_ADMIN"},
 }
-READ_ONLY_FIELDS = {"id", "publicKey", "privateKey", "links"}
+PUBLIC_PROJECT_ROLES = {
+    "GROUP_AUTOMATION_ADMIN",
+    "GROUP_BACKUP_ADMIN",
+    "GROUP_DATA_ACCESS_ADMIN",
+    "GROUP_DATA_ACCESS_READ_ONLY",
+    "GROUP_DATA_ACCESS_READ_WRITE",
+    "GROUP_MONITORING_ADMIN",
+    "GROUP_OWNER",
+    "GROUP_READ_ONLY",
+    "GROUP_USER_ADMIN",
+}
+PROJECT_ROLES = {
+    "ops_manager": PUBLIC_PROJECT_ROLES,
+    "cloud_manager": PUBLIC_PROJECT_ROLES,
+    "atlas": {
+        "GROUP_BACKUP_MANAGER",
+        "GROUP_CLUSTER_MANAGER",
+        "GROUP_DATABASE_ACCESS_ADMIN",
+        "GROUP_DATA_ACCESS_ADMIN",
+        "GROUP_DATA_ACCESS_READ_ONLY",
+        "GROUP_DATA_ACCESS_READ_WRITE",
+        "GROUP_OBSERVABILITY_VIEWER",
+        "GROUP_OWNER",
+        "GROUP_READ_ONLY",
+        "GROUP_SEARCH_INDEX_EDITOR",
+        "GROUP_STREAM_PROCESSING_OWNER",
+    },
+}
+READ_ONLY_FIELDS = {"id", "publicKey", "privateKey", "links", "userId"}
 APP_NAMES = {
     "atlas": "MongoDB Atlas",
     "cloud_manager": "MongoDB Cloud Manager",
     "ops_manager": "MongoDB Ops Manager",
 }
 
+ACCESS_LIST = "/orgs/<org_id>/apiKeys/<key_id>/<any(accessList, whitelist):list_name>"
 ENDPOINTS = [
     Rule("/", endpoint="root"),
+    Rule("/orgs", endpoint="orgs"),
+    Rule("/orgs/<org_id>", endpoint="org"),
     Rule("/orgs/<org_id>/apiKeys", endpoint="keys"),
     Rule("/orgs/<org_id>/apiKeys/<key_id>", endpoint="key"),
+    Rule(ACCESS_LIST, endpoint="access_list"),
+    Rule(f"{ACCESS_LIST}/<address>", endpoint="entry"),
+    Rule("/groups/<group_id>/apiKeys", endpoint="project_keys"),
+    Rule("/groups/<group_id>/apiKeys/<key_id>", endpoint="project_key"),
 ]
 ROUTES = Map(
     [Submount(prefix, [rule.empty() for rule in ENDPOINTS]) for prefix in (ATLAS, PUBLIC)],
@@ -72,11 +107,30 @@ class Call:
     def is_atlas(self) -> bool:
         return is_below(self.path, ATLAS)
 
+    @property
+    def is_write(self) -> bool:
+        return self.request.method != "GET"
+
+    @property
+    def host_url(self) -> str:
+        return self.request.host_url.rstrip("/")
+
+    @property
+    def address(self) -> str:
+        return self.request.remote_addr or ""
+
     def fail(self, code: str, *parameters: object) -> ApiError:
-        return ApiError(code, *parameters, ops_manager=not self.is_atlas)
+        is_old = self.settings.code_spelling == "whitelist"
+        return ApiError(code, *parameters, is_public=not self.is_atlas, is_old=is_old)
 
     def url(self, path: str) -> str:
-        return f"{self.request.host_url.rstrip('/')}{ATLAS if self.is_atlas else PUBLIC}{path}"
+        return f"{self.host_url}{ATLAS if self.is_atlas else PUBLIC}{path}"
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.request.get_data())
+        except ValueError as error:
+            raise self.fail("INVALID_JSON") from error
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.request.args.get(name)
@@ -114,9 +168,13 @@ def _dispatch(call: Call) -> Answer:
         endpoint, values = ROUTES.bind("").match(call.path, method)
     except HTTPException as error:
         raise call.fail("RESOURCE_NOT_FOUND", call.path) from error
+    if values.get("list_name", "accessList") not in _list_names(call):
+        raise call.fail("RESOURCE_NOT_FOUND", call.path)
     if call.is_atlas and not _accepts_version(call.request.headers.get("Accept", "")):
         raise call.fail("INVALID_VERSION_DATE")
-    check_address(call.caller, call.request.remote_addr or "")
+    entries = call.caller.holder.access_list
+    if entries and not is_listed(call.address, entries):
+        raise call.fail("IP_ADDRESS_NOT_ON_ACCESS_LIST", call.address)
     if endpoint == "root" and method == "GET":
         return _root(call)
     ids = {name: unquote(value) for name, value in values.items()}
@@ -124,8 +182,17 @@ def _dispatch(call: Call) -> Answer:
     if handler is None:
         raise call.fail("METHOD_NOT_ALLOWED", method)
     _check_ids(call, ids)
-    organization = _find_organization(call, ids.pop("org_id"), writes=method != "GET")
-    return handler(call, organization, **ids)
+    return handler(call, **ids)
+
+
+def _list_names(call: Call) -> set[str]:
+    """What access lists are called here; the public API still knows their first name."""
+    if call.is_atlas:
+        return {"accessList"}
+    is_old = call.settings.legacy_whitelist
+    if is_old and call.caller.organization.product == "ops_manager":
+        return {"whitelist"}
+    return {"accessList", "whitelist"}
 
 
 def _accepts_version(accept: str) -> bool:
@@ -138,16 +205,20 @@ def _accepts_version(accept: str) -> bool:
 
 
 def _check_ids(call: Call, ids: dict[str, str]) -> None:
-    codes = {"org_id": "INVALID_ORG_ID", "key_id": "INVALID_KEY_ID"}
-    for name, value in ids.items():
-        if not ID.fullmatch(value):
+    codes = {
+        "org_id": "INVALID_ORG_ID",
+        "group_id": "INVALID_GROUP_ID",
+        "key_id": "INVALID_KEY_ID",
+    }
+    for name, code in codes.items():
+        if name in ids and not ID.fullmatch(ids[name]):
             if call.is_atlas:
                 raise call.fail("PATH_PARAM_PARSE_ERROR", call.path)
-            raise call.fail(codes[name], value)
+            raise call.fail(code, ids[name])
 
 
-def _find_organization(call: Call, org_id: str, writes: bool) -> Organization:
-    """The organization in the path, if the caller may do this there."""
+def _enter_organization(call: Call, org_id: str) -> Organization:
+    """The organization in the path, if the caller belongs to it."""
     organization = call.state.organizations.get(org_id)
     if organization is None:
         raise call.fail("ORG_NOT_FOUND", org_id)
@@ -155,16 +226,48 @@ def _find_organization(call: Call, org_id: str, writes: bool) -> Organization:
         if call.is_atlas:
             raise call.fail("USER_CANNOT_ACCESS_ORG")
         raise call.fail("NOT_ORG_ADMIN", org_id)
-    if call.is_atlas and organization.product != "atlas":
-        raise call.fail("NOT_ATLAS_ORG", org_id)
-    if not call.is_atlas and organization.product == "atlas":
-        raise call.fail("EXPECTED_NON_ATLAS_ORG", org_id)
-    holder = call.caller.holder
-    if organization.requires_access_list and not holder.access_list:
-        raise call.fail("ORG_REQUIRES_ACCESS_LIST", call.request.remote_addr)
-    if not holder.roles or (writes and "ORG_OWNER" not in holder.roles):
+    if not _is_served(call, organization):
+        raise call.fail("NOT_ATLAS_ORG" if call.is_atlas else "EXPECTED_NON_ATLAS_ORG", org_id)
+    _check_requirement(call, organization)
+    return organization
+
+
+def _find_organization(call: Call, org_id: str) -> Organization:
+    """The same, if the caller's roles allow to read, or to write, there."""
+    organization = _enter_organization(call, org_id)
+    roles = call.caller.holder.roles
+    if not roles or (call.is_write and "ORG_OWNER" not in roles):
         raise call.fail("USER_UNAUTHORIZED")
     return organization
+
+
+def _enter_project(call: Call, group_id: str) -> Organization:
+    """The organization of the project in the path, if the caller may do this in the project."""
+    for organization in call.state.organizations.values():
+        if group_id in organization.projects:
+            break
+    else:
+        raise call.fail("GROUP_NOT_FOUND", group_id)
+    holder = call.caller.holder
+    roles = holder.projects.get(group_id, []) if isinstance(holder, ApiKey) else []
+    is_owner = "ORG_OWNER" in holder.roles
+    if organization is not call.caller.organization or not (roles or is_owner):
+        raise call.fail("NOT_IN_GROUP")
+    if not _is_served(call, organization):
+        raise call.fail("NOT_ATLAS_GROUP" if call.is_atlas else "ATLAS_GROUP", group_id)
+    _check_requirement(call, organization)
+    if call.is_write and not (is_owner or "GROUP_OWNER" in roles):
+        raise call.fail("USER_UNAUTHORIZED")
+    return organization
+
+
+def _is_served(call: Call, organization: Organization) -> bool:
+    return (organization.product == "atlas") == call.is_atlas
+
+
+def _check_requirement(call: Call, organization: Organization) -> None:
+    if organization.requires_access_list and not call.caller.holder.access_list:
+        raise call.fail("ORG_REQUIRES_ACCESS_LIST", call.address)
 
 
 def _root(call: Call) -> Answer:
@@ -176,9 +279,11 @@ def _root(call: Call) -> Answer:
         "throttling": False,
     }
     if call.is_atlas and isinstance(caller.holder, ApiKey):
-        shown = show(call, caller.organization, caller.holder)
+        visible = caller.organization.visible_keys(call.now)
+        key = visible.get(caller.holder.id, caller.holder)
+        shown = show(call, caller.organization, key)
         content["apiKey"] = {
-            "accessList": [show_entry(entry) for entry in caller.holder.access_list],
+            "accessList": [show_entry(entry) for entry in key.access_list],
             "id": shown["id"],
             "publicKey": shown["publicKey"],
             "roles": shown["roles"],
@@ -210,42 +315,90 @@ def show(
     }
 
 
-def list_keys(call: Call, organization: Organization) -> Answer:
+def _page(call: Call, items: list[dict[str, Any]]) -> Answer:
     page = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
-    keys = sorted(organization.visible_keys(call.now).values(), key=lambda key: key.id)
     start = (page - 1) * size
 
     def link(rel: str, number: int) -> dict[str, str]:
         query = {
+            **call.request.args.to_dict(),
             "includeCount": str(call.flag("includeCount", True)).lower(),
             "pageNum": str(number),
             "itemsPerPage": str(size),
         }
-        href = call.url(f"/orgs/{organization.id}/apiKeys?{urlencode(query)}")
-        return {"href": href, "rel": rel}
+        return {"href": f"{call.host_url}{call.path}?{urlencode(query)}", "rel": rel}
 
     links = [link("self", page)]
     if page > 1:
         links.append(link("previous", page - 1))
-    if start + size < len(keys):
+    if start + size < len(items):
         links.append(link("next", page + 1))
-    results = [show(call, organization, key) for key in keys[start : start + size]]
-    content: dict[str, Any] = {"links": links, "results": results}
+    content: dict[str, Any] = {"links": links, "results": items[start : start + size]}
     if call.flag("includeCount", True):
-        content["totalCount"] = len(keys)
+        content["totalCount"] = len(items)
     return Answer(200, content)
 
 
-def get_key(call: Call, organization: Organization, key_id: str) -> Answer:
-    key = organization.visible_keys(call.now).get(key_id)
-    if key is None:
-        raise call.fail("API_KEY_NOT_FOUND", key_id)
-    return Answer(200, show(call, organization, key))
+def _show_organization(call: Call, organization: Organization) -> dict[str, Any]:
+    href = call.url(f"/orgs/{organization.id}")
+    shown = {
+        "id": organization.id,
+        "isDeleted": False,
+        "links": [{"href": href, "rel": "self"}],
+        "name": organization.name,
+    }
+    return {**shown, "skipDefaultAlertsSettings": False} if call.is_atlas else shown
 
 
-def create_key(call: Call, organization: Organization) -> Answer:
-    body = _key_body(call, organization.product, required=True)
+def _other_organizations(call: Call) -> list[Organization]:
+    """What the caller may see, and nothing else, of other organizations."""
+    return [
+        organization
+        for organization in call.state.organizations.values()
+        if call.caller.holder.name in organization.also_visible_to
+        and _is_served(call, organization)
+    ]
+
+
+def list_organizations(call: Call) -> Answer:
+    found = {organization.id: organization for organization in _other_organizations(call)}
+    if _is_served(call, call.caller.organization):
+        found[call.caller.organization.id] = call.caller.organization
+    start = call.request.args.get("name", "").lower()
+    shown = [
+        _show_organization(call, found[org_id])
+        for org_id in sorted(found)
+        if found[org_id].name.lower().startswith(start)
+    ]
+    return _page(call, shown)
+
+
+def get_organization(call: Call, org_id: str) -> Answer:
+    for organization in _other_organizations(call):
+        if organization.id == org_id:
+            return Answer(200, _show_organization(call, organization))
+    return Answer(200, _show_organization(call, _find_organization(call, org_id)))
+
+
+def list_keys(call: Call, org_id: str) -> Answer:
+    organization = _find_organization(call, org_id)
+    return _list(call, organization, organization.visible_keys(call.now).values())
+
+
+def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Answer:
+    in_order = sorted(keys, key=lambda key: key.id)
+    return _page(call, [show(call, organization, key) for key in in_order])
+
+
+def get_key(call: Call, org_id: str, key_id: str) -> Answer:
+    organization = _find_organization(call, org_id)
+    return Answer(200, show(call, organization, _find_key(call, organization, key_id)))
+
+
+def create_key(call: Call, org_id: str) -> Answer:
+    organization = _find_organization(call, org_id)
+    body = _key_body(call, organization.product, required=("desc", "roles"))
     limit = call.settings.max_api_keys
     if limit is not None and len(organization.api_keys) >= limit:
         raise call.fail("MAX_API_KEYS_PER_ORG_EXCEEDED", limit)
@@ -257,73 +410,276 @@ def create_key(call: Call, organization: Organization) -> Answer:
         description=body["desc"],
         public_key=public_key,
         private_key=str(uuid.uuid4()),
-        roles=body["roles"],
+        roles=_with_member(call, body["roles"]),
     )
     _change(call, organization, key.id, key)
     return Answer(200, show(call, organization, key, clear=True), changed=True)
 
 
-def update_key(call: Call, organization: Organization, key_id: str) -> Answer:
-    body = _key_body(call, organization.product, required=False)
-    key = _writable(call, organization, key_id)
+def update_key(call: Call, org_id: str, key_id: str) -> Answer:
+    organization = _find_organization(call, org_id)
+    body = _key_body(call, organization.product)
+    key = _find_key(call, organization, key_id)
     key = replace(
         key,
         description=body.get("desc", key.description),
-        roles=body.get("roles", key.roles),
+        roles=_with_member(call, body.get("roles", key.roles)),
     )
     _change(call, organization, key_id, key)
     return Answer(200, show(call, organization, key), changed=True)
 
 
-def delete_key(call: Call, organization: Organization, key_id: str) -> Answer:
-    _writable(call, organization, key_id)
+def delete_key(call: Call, org_id: str, key_id: str) -> Answer:
+    organization = _find_organization(call, org_id)
+    _find_key(call, organization, key_id)
     _change(call, organization, key_id, None)
-    default = 200 if organization.product == "ops_manager" else 204
-    status = organization.delete_status or default
-    return Answer(status, {} if status == 200 else None, changed=True)
+    return _deleted(organization, 200 if organization.product == "ops_manager" else 204)
+
+
+def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
+    _, key = _find_listed(call, org_id, key_id)
+    return _page(call, _show_entries(call, key, list_name, org_id))
+
+
+def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Answer:
+    _, key = _find_listed(call, org_id, key_id)
+    found = replace(key, access_list=[_find_entry(call, key, address)])
+    return Answer(200, _show_entries(call, found, list_name, org_id)[0])
+
+
+def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
+    organization, key = _find_listed(call, org_id, key_id)
+    added = _entries_body(call)
+    taken = {ipaddress.ip_network(entry) for entry in key.access_list}
+    for entry in added:
+        if ipaddress.ip_network(entry) in taken:
+            raise call.fail("ADDRESS_ALREADY_IN_ACCESS_LIST", entry)
+    key = replace(key, access_list=[*key.access_list, *added])
+    answer = _page(call, _show_entries(call, key, list_name, org_id))
+    answer.changed = True
+    _change(call, organization, key_id, key)
+    return answer
+
+
+def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Answer:
+    organization, key = _find_listed(call, org_id, key_id)
+    entry = _find_entry(call, key, address)
+    left = [other for other in key.access_list if other != entry]
+    is_caller = call.caller.holder.name == key.name
+    if is_caller and is_listed(call.address, [entry]) and not is_listed(call.address, left):
+        raise call.fail("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", call.address)
+    _change(call, organization, key_id, replace(key, access_list=left))
+    return _deleted(organization, 204)
+
+
+def list_project_keys(call: Call, group_id: str) -> Answer:
+    organization = _enter_project(call, group_id)
+    keys = organization.visible_keys(call.now).values()
+    return _list(call, organization, [key for key in keys if group_id in key.projects])
+
+
+def assign_key(call: Call, group_id: str, key_id: str) -> Answer:
+    """Atlas alone knows this; the public API assigns with PATCH."""
+    if not call.is_atlas:
+        raise call.fail("METHOD_NOT_ALLOWED", call.request.method)
+    organization = _enter_project(call, group_id)
+    roles = _assignment_body(call, organization.product)
+    key = _find_key(call, organization, key_id)
+    if group_id in key.projects:
+        raise call.fail("API_KEY_ALREADY_IN_GROUP")
+    _assign(call, organization, key, group_id, roles)
+    return Answer(204, changed=True)
+
+
+def update_project_key(call: Call, group_id: str, key_id: str) -> Answer:
+    organization = _enter_project(call, group_id)
+    body = _key_body(call, organization.product, required=("roles",), is_project=True)
+    key = _find_key(call, organization, key_id)
+    if call.is_atlas:
+        _check_assigned(call, key, group_id)
+        key = replace(key, description=body.get("desc", key.description))
+    key = _assign(call, organization, key, group_id, body["roles"])
+    return Answer(200, show(call, organization, key), changed=True)
+
+
+def unassign_key(call: Call, group_id: str, key_id: str) -> Answer:
+    organization = _enter_project(call, group_id)
+    key = _find_key(call, organization, key_id)
+    _check_assigned(call, key, group_id)
+    _assign(call, organization, key, group_id, None)
+    return _deleted(organization, 204 if call.is_atlas else 200)
 
 
 Handler = Callable[..., Answer]
 HANDLERS: dict[tuple[str, str], Handler] = {
+    ("GET", "orgs"): list_organizations,
+    ("GET", "org"): get_organization,
     ("GET", "keys"): list_keys,
     ("POST", "keys"): create_key,
     ("GET", "key"): get_key,
     ("PATCH", "key"): update_key,
     ("DELETE", "key"): delete_key,
+    ("GET", "access_list"): list_entries,
+    ("POST", "access_list"): add_entries,
+    ("GET", "entry"): get_entry,
+    ("DELETE", "entry"): remove_entry,
+    ("GET", "project_keys"): list_project_keys,
+    ("POST", "project_key"): assign_key,
+    ("PATCH", "project_key"): update_project_key,
+    ("DELETE", "project_key"): unassign_key,
 }
 
 
-def _writable(call: Call, organization: Organization, key_id: str) -> ApiKey:
-    key = organization.api_keys.get(key_id)
+def _find_key(call: Call, organization: Organization, key_id: str) -> ApiKey:
+    """The key in the path: as it is for a write, as it is seen so far for a read."""
+    keys = organization.api_keys if call.is_write else organization.visible_keys(call.now)
+    key = keys.get(key_id)
     if key is None:
         raise call.fail("API_KEY_NOT_FOUND", key_id)
     return key
+
+
+def _find_listed(call: Call, org_id: str, key_id: str) -> tuple[Organization, ApiKey]:
+    """The key whose access list is asked for, which is for itself and for owners only."""
+    organization = _enter_organization(call, org_id)
+    key = _find_key(call, organization, key_id)
+    holder = call.caller.holder
+    if holder.name != key.name and "ORG_OWNER" not in holder.roles:
+        raise call.fail("API_KEY_ACCESS_LIST_ACCESS_DENIED")
+    return organization, key
+
+
+def _find_entry(call: Call, key: ApiKey, address: str) -> str:
+    block = ipaddress.ip_network(_normalize(call, address))
+    for entry in key.access_list:
+        if ipaddress.ip_network(entry) == block:
+            return entry
+    name = (
+        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND" if call.is_atlas else "API_KEY_ACCESS_LIST_NOT_FOUND"
+    )
+    raise call.fail(name, address, key.id)
+
+
+def _normalize(call: Call, text: str) -> str:
+    """An address or a block as Python writes it; host bits are refused."""
+    try:
+        if not re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]+)?", text):
+            raise ValueError(text)  # Python would take a netmask or a zone
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+    except ValueError as error:
+        raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", text) from error
+
+
+def _show_entries(call: Call, key: ApiKey, list_name: str, org_id: str) -> list[dict[str, Any]]:
+    base = call.url(f"/orgs/{org_id}/apiKeys/{key.id}/{list_name}")
+    absent = {} if call.is_atlas else {"ipAddress": None}
+    return [
+        {
+            **absent,
+            **show_entry(entry),
+            "count": 0,
+            "created": "2026-01-01T00:00:00Z",
+            "links": [{"href": f"{base}/{quote(entry, safe='')}", "rel": "self"}],
+        }
+        for entry in key.access_list
+    ]
+
+
+def _check_assigned(call: Call, key: ApiKey, group_id: str) -> None:
+    if group_id not in key.projects:
+        raise call.fail(call.settings.unassigned_code, key.id)
+
+
+def _assign(
+    call: Call, organization: Organization, key: ApiKey, group_id: str, roles: list[str] | None
+) -> ApiKey:
+    """Store the key with these roles in the project; None takes it out of there."""
+    projects = {name: names for name, names in key.projects.items() if name != group_id}
+    if roles is not None:
+        projects[group_id] = list(dict.fromkeys(roles))
+    key = replace(key, projects=projects)
+    _change(call, organization, key.id, key)
+    return key
+
+
+def _with_member(call: Call, roles: list[str]) -> list[str]:
+    is_added = call.settings.adds_org_member and "ORG_MEMBER" not in roles
+    return [*roles, "ORG_MEMBER"] if is_added else roles
 
 
 def _change(call: Call, organization: Organization, key_id: str, after: ApiKey | None) -> None:
     organization.change(key_id, after, call.now, call.now + call.settings.visibility_delay)
 
 
-def _key_body(call: Call, product: str, required: bool) -> dict[str, Any]:
-    """The checked body of a POST (`required`: both attributes) or PATCH."""
-    try:
-        body = json.loads(call.request.get_data())
-    except ValueError:
-        body = None
+def _deleted(organization: Organization, default: int) -> Answer:
+    status = organization.delete_status or default
+    return Answer(status, {} if status == 200 else None, changed=True)
+
+
+def _key_body(
+    call: Call, product: str, required: tuple[str, ...] = (), is_project: bool = False
+) -> dict[str, Any]:
+    """The checked body that creates or updates a key, or its roles in a project."""
+    body = call.json()
     if not isinstance(body, dict):
         raise call.fail("INVALID_JSON")
+    # The public API takes nothing but roles in a project.
+    known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
+    _check_names(call, body, known)
+    if not call.is_atlas and not body:
+        raise call.fail("MISSING_ATTRIBUTE", known[0])
+    if "desc" in required or "desc" in body:
+        _check_description(call, body.get("desc"))
+    if "roles" in required or "roles" in body:
+        _check_roles(call, product, body.get("roles"), is_project)
+    return body
+
+
+def _assignment_body(call: Call, product: str) -> list[str]:
+    roles: list[str] = []
+    for item in _array_body(call):
+        _check_names(call, item, ("roles",))
+        _check_roles(call, product, item.get("roles"), is_project=True)
+        roles += item["roles"]
+    if not roles:
+        raise call.fail("MISSING_API_KEY_ROLES")
+    return roles
+
+
+def _entries_body(call: Call) -> list[str]:
+    entries: list[str] = []
+    for item in _array_body(call):
+        _check_names(call, item, ("ipAddress", "cidrBlock"))
+        given = [(name, value) for name, value in item.items() if value is not None]
+        if len(given) != 1:
+            raise call.fail("BAD_ACCESS_LIST_ADD_REQUEST")
+        name, value = given[0]
+        if not isinstance(value, str):
+            raise call.fail("INVALID_JSON_ATTRIBUTE", name)
+        if ("/" in value) != (name == "cidrBlock"):
+            raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", value)
+        entry = _normalize(call, value)
+        if any(ipaddress.ip_network(entry) == ipaddress.ip_network(other) for other in entries):
+            raise call.fail("DUPLICATE_ADDRESSES_IN_INPUT", value)
+        entries.append(entry)
+    if not entries:
+        raise call.fail("BAD_ACCESS_LIST_ADD_REQUEST")
+    return entries
+
+
+def _array_body(call: Call) -> list[dict[str, Any]]:
+    body = call.json()
+    if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
+        raise call.fail("INVALID_JSON")
+    return body
+
+
+def _check_names(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in body:
         if name in READ_ONLY_FIELDS:
             raise call.fail("ATTRIBUTE_READ_ONLY", name)
-        if name not in ("desc", "roles"):
+        if name not in known:
             raise call.fail("INVALID_ATTRIBUTE", name)
-    if not call.is_atlas and not body:
-        raise call.fail("MISSING_ATTRIBUTE", "desc")
-    if required or "desc" in body:
-        _check_description(call, body.get("desc"))
-    if required or "roles" in body:
-        _check_roles(call, product, body.get("roles"))
-    return body
 
 
 def _check_description(call: Call, description: object) -> None:
@@ -337,7 +693,7 @@ def _check_description(call: Call, description: object) -> None:
         raise call.fail("INVALID_ATTRIBUTE", "desc")
 
 
-def _check_roles(call: Call, product: str, roles: object) -> None:
+def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
     if not roles:
         if call.is_atlas:
             raise call.fail("MISSING_API_KEY_ROLES")
@@ -345,9 +701,11 @@ def _check_roles(call: Call, product: str, roles: object) -> None:
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise call.fail("INVALID_JSON_ATTRIBUTE", "roles")
     for role in roles:
-        if call.is_atlas and role.startswith("GROUP_"):
+        if is_project and role.startswith("ORG_"):
+            raise call.fail("INVALID_ROLE_FOR_GROUP", role)
+        if not is_project and call.is_atlas and role.startswith("GROUP_"):
             raise call.fail("INVALID_ROLE_FOR_ORG", role)
-        if role not in ORG_ROLES[product]:
+        if role not in (PROJECT_ROLES if is_project else ORG_ROLES)[product]:
             raise call.fail("INVALID_ENUM_VALUE", role)
 
 

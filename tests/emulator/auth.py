@@ -182,12 +182,9 @@ def _oauth_error(status: int, error: str, description: str) -> Answer:
     return Answer(status, {"error": error, "error_description": description})
 
 
-def check_address(caller: Caller, address: str) -> None:
-    """Refuse a caller whose own access list does not hold its address; empty means any."""
-    entries = caller.holder.access_list
+def is_listed(address: str, entries: list[str]) -> bool:
     ip = ipaddress.ip_address(address)
-    if entries and not any(ip in ipaddress.ip_network(entry) for entry in entries):
-        raise ApiError("IP_ADDRESS_NOT_ON_ACCESS_LIST", address)
+    return any(ip in ipaddress.ip_network(entry) for entry in entries)
 
 
 class TokenBucket:

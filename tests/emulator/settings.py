@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHOICES = {
+    "digest_algorithm": ("MD5", "SHA-256"),
+    "unassigned_code": ("API_KEY_NOT_FOUND", "RESOURCE_NOT_FOUND"),
+    "code_spelling": ("access_list", "whitelist"),
+}
+
 
 @dataclass
 class Settings:
@@ -38,7 +44,18 @@ class Settings:
 
     # Creating more keys than this in one organization is refused; None lifts the limit.
     max_api_keys: int | None = 500
+    # A key that is created or updated gets ORG_MEMBER too.
+    adds_org_member: bool = False
+    # What changing or removing an assignment that is not there meets; RESOURCE_NOT_FOUND (404)
+    # names the key.
+    unassigned_code: str = "API_KEY_NOT_FOUND"
+
+    # Codes about access lists: ..._ACCESS_LIST_... or ..._WHITELIST_...
+    code_spelling: str = "access_list"
+    # Ops Manager before 5.0: access lists are found at /whitelist only.
+    legacy_whitelist: bool = False
 
     def __post_init__(self) -> None:
-        if self.digest_algorithm not in ("MD5", "SHA-256"):
-            raise ValueError(f"digest_algorithm: {self.digest_algorithm!r}: MD5 or SHA-256")
+        for name, values in CHOICES.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name}: {getattr(self, name)!r}: {' or '.join(values)}")

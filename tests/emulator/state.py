@@ -20,7 +20,8 @@ class Seed(TypedDict, total=False):
     """What an emulator starts with, as JSON; `State.to_seed()` writes the same form.
 
     An organization has id, name, product (atlas, cloud_manager, ops_manager),
-    requires_access_list, delete_status (200 or 204), projects [{id, name}],
+    requires_access_list, delete_status (200 or 204), also_visible_to [public key or client id:
+    callers of other organizations that may read its name], projects [{id, name}],
     api_keys [{id, description, public_key, private_key, roles, projects, access_list}] with
     projects [{project_id, roles}], and
     service_accounts [{client_id, client_secret, roles, access_list}].
@@ -68,6 +69,7 @@ class Organization:
     product: str = "atlas"
     requires_access_list: bool = False
     delete_status: int | None = None
+    also_visible_to: list[str] = field(default_factory=list)
     projects: dict[str, str] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     service_accounts: dict[str, ServiceAccount] = field(default_factory=dict)
@@ -194,7 +196,8 @@ def load(seed: Mapping[str, Any] | None) -> State:
     taken: set[str] = set()
     top = _Part(seed or {}, "seed", "organizations")
     allowed = (
-        "id name product requires_access_list delete_status projects api_keys service_accounts"
+        "id name product requires_access_list delete_status also_visible_to projects api_keys "
+        "service_accounts"
     )
     for part in top.parts("organizations", allowed):
         organization = _load_organization(part, taken)
@@ -216,6 +219,7 @@ def _load_organization(part: _Part, taken: set[str]) -> Organization:
         product=part.text("product", "|".join(PRODUCTS), "atlas"),
         requires_access_list=part.value.get("requires_access_list", False),
         delete_status=part.value.get("delete_status"),
+        also_visible_to=part.texts("also_visible_to"),
     )
     if not isinstance(organization.requires_access_list, bool):
         raise part.fail("requires_access_list", "must be true or false")

@@ -45,6 +45,7 @@ FORM = "application/x-www-form-urlencoded"
 
 ORG = {letter: letter * 24 for letter in "abcdef"}
 PROJECT, MISSING = "9" * 24, "8" * 24
+PROJECTS = {"a": PROJECT, "c": "3" * 24, "d": "4" * 24}
 CLIENT_ID, CLIENT_SECRET = "mdb_sa_id_" + "1" * 24, "mdb_sa_sk_s3cret/+&"
 
 
@@ -69,12 +70,14 @@ def make_key(public_key: str, *roles: str, **more: Any) -> dict[str, Any]:
 
 def make_seed() -> dict[str, Any]:
     """`a` and `b` are Atlas's, `c` Cloud Manager's, `d` and `e` Ops Manager's; `f` is strict."""
+    reader = {"project_id": PROJECTS["d"], "roles": ["GROUP_READ_ONLY"]}
     grant = {"project_id": PROJECT, "roles": ["GROUP_OWNER"]}
     account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "roles": ["ORG_OWNER"]}
     return {
         "organizations": [
             {
                 "id": ORG["a"],
+                "name": "Acme",
                 "projects": [{"id": PROJECT, "name": "p"}],
                 "api_keys": [
                     make_key("aaaowner", "ORG_OWNER"),
@@ -85,21 +88,33 @@ def make_seed() -> dict[str, Any]:
                 ],
                 "service_accounts": [account],
             },
-            {"id": ORG["b"], "api_keys": [make_key("bbbowner", "ORG_OWNER")]},
+            {
+                "id": ORG["b"],
+                "name": "Acorn & Co",
+                "also_visible_to": ["aaaowner", CLIENT_ID, "dddowner"],
+                "api_keys": [make_key("bbbowner", "ORG_OWNER")],
+            },
             {
                 "id": ORG["c"],
                 "product": "cloud_manager",
+                "projects": [{"id": PROJECTS["c"]}],
                 "api_keys": [make_key("cccowner", "ORG_OWNER"), make_key("cccvictm")],
             },
             {
                 "id": ORG["d"],
                 "product": "ops_manager",
-                "api_keys": [make_key("dddowner", "ORG_OWNER"), make_key("dddvictm", "ORG_MEMBER")],
+                "projects": [{"id": PROJECTS["d"]}],
+                "api_keys": [
+                    make_key("dddowner", "ORG_OWNER"),
+                    make_key("dddvictm", "ORG_MEMBER"),
+                    make_key("dddreads", projects=[reader]),
+                ],
             },
             {
                 "id": ORG["e"],
                 "product": "ops_manager",
                 "delete_status": 204,
+                "projects": [{"id": "5" * 24}],
                 "api_keys": [make_key("eeeowner", "ORG_OWNER"), make_key("eeevictm")],
             },
             {
@@ -118,6 +133,19 @@ def keys_path(letter: str, public_key: str | None = None) -> str:
     """The keys of an organization, or one of them, below the API that serves it."""
     base = PUBLIC if letter in "cde" else ATLAS
     path = f"{base}/orgs/{ORG[letter]}/apiKeys"
+    return f"{path}/{key_id(public_key)}" if public_key else path
+
+
+def list_path(
+    letter: str, public_key: str, entry: str | None = None, name: str = "accessList"
+) -> str:
+    path = f"{keys_path(letter, public_key)}/{name}"
+    return path if entry is None else f"{path}/{quote(entry, safe='')}"
+
+
+def project_path(letter: str, public_key: str | None = None) -> str:
+    base = PUBLIC if letter in "cde" else ATLAS
+    path = f"{base}/groups/{PROJECTS[letter]}/apiKeys"
     return f"{path}/{key_id(public_key)}" if public_key else path
 
 
@@ -372,6 +400,8 @@ def test_bad_page_is_refused(client: Client, query: str) -> None:
 
 SPECIAL = {"__id": key_id("aaavictm"), "__m": MISSING, "__a": ORG["a"], "__b": ORG["b"]}
 SPECIAL |= {"__c": ORG["c"], "__d": ORG["d"], "__e": ORG["e"], "__f": ORG["f"]}
+SPECIAL |= {"__pa": PROJECT, "__pd": PROJECTS["d"], "__own": key_id("aaaowner")}
+SPECIAL |= {"__near": key_id("nearhere"), "__dv": key_id("dddvictm"), "__do": key_id("dddowner")}
 REFUSALS = [
     # caller, method, path ("A/": Atlas, "P/": public API), status, code, parameters
     ("aaaowner", "GET", "A/orgs/__a/apiKeys/__m", 400, "API_KEY_NOT_FOUND", [MISSING]),
@@ -404,13 +434,108 @@ REFUSALS = [
         ["127.0.0.1"],
     ),
     ("fffowner", "GET", "A/orgs/__f/apiKeys", 403, "ORG_REQUIRES_ACCESS_LIST", ["127.0.0.1"]),
+    # organizations
+    ("aaaowner", "GET", "A/orgs/__m", 404, "ORG_NOT_FOUND", [MISSING]),
+    ("aaaowner", "GET", "A/orgs/__f", 401, "USER_CANNOT_ACCESS_ORG", []),
+    ("aaavictm", "GET", "A/orgs/__b", 401, "USER_CANNOT_ACCESS_ORG", []),
+    ("projonly", "GET", "A/orgs/__a", 401, "USER_UNAUTHORIZED", []),
+    ("dddowner", "GET", "P/orgs/__b", 401, "NOT_ORG_ADMIN", [ORG["b"]]),
+    ("aaaowner", "GET", "P/orgs/__a", 404, "EXPECTED_NON_ATLAS_ORG", [ORG["a"]]),
+    ("aaaowner", "POST", "A/orgs", 405, "METHOD_NOT_ALLOWED", ["POST"]),
+    # access lists
+    ("aaaowner", "GET", "A/orgs/__a/apiKeys/__m/accessList", 400, "API_KEY_NOT_FOUND", [MISSING]),
+    ("aaaowner", "GET", "A/orgs/__b/apiKeys/__id/accessList", 401, "USER_CANNOT_ACCESS_ORG", []),
+    ("aaaowner", "GET", "A/orgs/__a/apiKeys/__id/whitelist", 404, "RESOURCE_NOT_FOUND", ["PATH"]),
+    (
+        "aaaowner",
+        "DELETE",
+        "A/orgs/__a/apiKeys/__id/accessList/10.0.0.0%2F8",
+        404,
+        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
+        ["10.0.0.0/8", key_id("aaavictm")],
+    ),
+    (
+        "dddowner",
+        "GET",
+        "P/orgs/__d/apiKeys/__dv/accessList/::1",
+        404,
+        "API_KEY_ACCESS_LIST_NOT_FOUND",
+        ["::1", key_id("dddvictm")],
+    ),
+    (
+        "aaaowner",
+        "DELETE",
+        "A/orgs/__a/apiKeys/__id/accessList/10.0.0.1%2F8",
+        400,
+        "INVALID_IP_ADDRESS_OR_CIDR_NOTATION",
+        ["10.0.0.1/8"],
+    ),
+    (
+        "aaaowner",
+        "DELETE",
+        "A/orgs/__a/apiKeys/__id/accessList/10.0.0.0/8",
+        404,
+        "RESOURCE_NOT_FOUND",
+        ["PATH"],
+    ),
+    (
+        "nearhere",
+        "DELETE",
+        "A/orgs/__a/apiKeys/__near/accessList/127.0.0.1%2F32",
+        400,
+        "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST",
+        ["127.0.0.1"],
+    ),
+    *(
+        (user, method, path, status, "API_KEY_ACCESS_LIST_ACCESS_DENIED", [])
+        for user, path, status in (
+            ("aaavictm", "A/orgs/__a/apiKeys/__own/accessList", 401),
+            ("projonly", "A/orgs/__a/apiKeys/__own/accessList", 401),
+            ("dddvictm", "P/orgs/__d/apiKeys/__do/accessList", 400),
+        )
+        for method in ("GET", "POST")
+    ),
+    # projects
+    ("aaaowner", "GET", "A/groups/__m/apiKeys", 404, "GROUP_NOT_FOUND", [MISSING]),
+    ("aaaowner", "GET", "A/groups/__pd/apiKeys", 401, "NOT_IN_GROUP", []),
+    ("dddvictm", "GET", "P/groups/__pd/apiKeys", 401, "NOT_IN_GROUP", []),
+    ("dddowner", "GET", "A/groups/__pd/apiKeys", 404, "NOT_ATLAS_GROUP", [PROJECTS["d"]]),
+    ("aaaowner", "GET", "P/groups/__pa/apiKeys", 404, "ATLAS_GROUP", [PROJECT]),
+    ("aaaowner", "GET", "A/groups/nope/apiKeys", 400, "PATH_PARAM_PARSE_ERROR", ["PATH"]),
+    ("dddowner", "GET", "P/groups/nope/apiKeys", 404, "INVALID_GROUP_ID", ["nope"]),
+    ("dddreads", "DELETE", "P/groups/__pd/apiKeys/__dv", 401, "USER_UNAUTHORIZED", []),
+    ("dddowner", "POST", "P/groups/__pd/apiKeys/__dv", 405, "METHOD_NOT_ALLOWED", ["POST"]),
+    ("aaaowner", "DELETE", "A/groups/__pa/apiKeys/__m", 400, "API_KEY_NOT_FOUND", [MISSING]),
+    (
+        "aaaowner",
+        "DELETE",
+        "A/groups/__pa/apiKeys/__own",
+        400,
+        "API_KEY_NOT_FOUND",
+        [key_id("aaaowner")],
+    ),
 ]
 
 
-@pytest.mark.parametrize(("user", "method", "path", "status", "code", "parameters"), REFUSALS)
+def in_old_words(code: str) -> str:
+    """The spelling that WHITELIST had, of a code about access lists."""
+    return code.replace("ACCESS_LIST_ENTRY", "WHITELIST").replace("ACCESS_LIST", "WHITELIST")
+
+
+REFUSAL_CASES = [("access_list", *row) for row in REFUSALS] + [
+    ("whitelist", *row[:4], in_old_words(row[4]), row[5])
+    for row in REFUSALS
+    if "ACCESS_LIST" in row[4] and row[4] != "ORG_REQUIRES_ACCESS_LIST"
+]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "user", "method", "path", "status", "code", "parameters"), REFUSAL_CASES
+)
 def test_refusal(
     emulator: Emulator,
     *,
+    spelling: str,
     user: str,
     method: str,
     path: str,
@@ -418,6 +543,7 @@ def test_refusal(
     code: str,
     parameters: list[str],
 ) -> None:
+    emulator.settings.code_spelling = spelling
     path = re.sub("^A", ATLAS, re.sub("^P", PUBLIC, path))
     path = re.sub("__[a-z]+", lambda found: SPECIAL[found[0]], path)
     client, body = Client(emulator, user), {"desc": "d"} if method == "PATCH" else None
@@ -427,6 +553,7 @@ def test_refusal(
     assert sorted(reply.json) == ["detail", "error", "errorCode", "parameters", "reason"]
     told = [path if value == "PATH" else value for value in parameters]
     assert reply.json["parameters"] == told
+    assert spelling == "access_list" or "access list" not in reply.json["detail"]
     assert not emulator.writes
 
 
@@ -534,6 +661,29 @@ def test_change_is_seen_later(emulator: Emulator, client: Client, clock: Clock) 
     assert client.ask("GET", VICTIM).code == "API_KEY_NOT_FOUND"
 
 
+@pytest.mark.parametrize("adds_org_member", [False, True])
+def test_org_member_is_added_where_it_is_set(
+    emulator: Emulator, client: Client, adds_org_member: bool
+) -> None:
+    emulator.settings.adds_org_member = adds_org_member
+    extra = {"ORG_MEMBER"} if adds_org_member else set()
+    body = {"desc": "d", "roles": ["ORG_OWNER"]}
+
+    def roles(key: dict[str, Any]) -> set[str]:
+        assert len({tuple(role.items()) for role in key["roles"]}) == len(key["roles"])
+        return {role["roleName"] for role in key["roles"]}
+
+    made = client.ask("POST", keys_path("a"), body).json
+    assert roles(made) == {"ORG_OWNER"} | extra
+    for sent in ({"roles": ["ORG_READ_ONLY"]}, {"desc": "e"}):
+        changed = client.ask("PATCH", f"{keys_path('a')}/{made['id']}", sent).json
+        assert roles(changed) == {"ORG_READ_ONLY"} | extra
+    both = client.ask("PATCH", VICTIM, {"roles": ["ORG_MEMBER"]}).json
+    assert roles(both) == {"ORG_MEMBER", "GROUP_OWNER"}
+    client.ask("PATCH", project_path("a", "projonly"), {"roles": ["GROUP_READ_ONLY"]})
+    assert roles(client.ask("GET", keys_path("a", "projonly")).json) == {"GROUP_READ_ONLY"}
+
+
 def test_token_bucket(emulator: Emulator, clock: Clock) -> None:
     settings = emulator.settings
     settings.rate_limit, settings.rate_capacity, settings.rate_refill = True, 2, 6
@@ -549,6 +699,417 @@ def test_token_bucket(emulator: Emulator, clock: Clock) -> None:
     assert "Ratelimit-Limit" not in reply.headers
     clock.now += 10
     assert [atlas.ask("GET", VICTIM).status for _round in range(2)] == [200, 429]
+
+
+# --- organizations, access lists, projects -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "letters"),
+    [
+        ("aaaowner", f"{ATLAS}/orgs", "ab"),
+        ("aaaowner", f"{ATLAS}/orgs?name=AC", "ab"),
+        ("aaaowner", f"{ATLAS}/orgs?name=acorn%20%26", "b"),
+        ("aaaowner", f"{ATLAS}/orgs?name=corn", ""),
+        ("aaavictm", f"{ATLAS}/orgs", "a"),
+        ("projonly", f"{ATLAS}/orgs", "a"),
+        ("aaaowner", f"{PUBLIC}/orgs", ""),
+        ("cccowner", f"{PUBLIC}/orgs", "c"),
+        ("dddowner", f"{PUBLIC}/orgs", "d"),
+        ("dddowner", f"{ATLAS}/orgs", "b"),
+    ],
+)
+def test_organizations_of_the_caller(
+    emulator: Emulator, user: str, path: str, letters: str
+) -> None:
+    client = Client(emulator, user)
+    page = client.ask("GET", path).json
+    assert [item["id"] for item in page["results"]] == [ORG[letter] for letter in letters]
+    assert page["totalCount"] == len(letters)
+    if user != "projonly":
+        for item in page["results"]:
+            one = client.ask("GET", f"{path.partition('?')[0]}/{item['id']}").json
+            assert one == item
+            assert one["name"] == emulator.state.organizations[one["id"]].name
+            assert one["links"][0]["href"].endswith(f"/orgs/{one['id']}")
+            assert one["isDeleted"] is False
+
+
+def test_paging_of_organizations_keeps_the_filter(emulator: Emulator, client: Client) -> None:
+    page = client.ask("GET", f"{ATLAS}/orgs?name=ac&itemsPerPage=1").json
+    assert [item["id"] for item in page["results"]] == [ORG["a"]]
+    target = page["links"][1]["href"].removeprefix(emulator.url)
+    assert "name=ac" in target
+    assert [item["id"] for item in client.ask("GET", target).json["results"]] == [ORG["b"]]
+    both = client.bear(client.token(), target=f"{ATLAS}/orgs").json
+    assert both["totalCount"] == 2
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [(letter, "accessList") for letter in "acd"] + [(letter, "whitelist") for letter in "cd"],
+)
+def test_access_list(emulator: Emulator, letter: str, name: str) -> None:
+    victim, client = f"{letter * 3}victm", Client(emulator, f"{letter * 3}owner")
+    path = list_path(letter, victim, name=name)
+
+    def entries(reply: Reply) -> list[dict[str, Any]]:
+        assert reply.status == 200
+        assert reply.json["totalCount"] == len(reply.json["results"])
+        items = [dict(item) for item in reply.json["results"]]
+        for item in items:
+            assert client.ask("GET", item["links"][0]["href"].removeprefix(emulator.url)).json == (
+                item
+            )
+            for assigned in ("count", "created", "links"):
+                del item[assigned]
+        return items
+
+    no_address = {} if letter == "a" else {"ipAddress": None}
+    expected = [
+        {"ipAddress": "192.0.2.1", "cidrBlock": "192.0.2.1/32"},
+        {"cidrBlock": "198.51.100.7/32", **no_address},
+        {"cidrBlock": "198.51.0.0/16", **no_address},
+        {"ipAddress": "2001:db8::1", "cidrBlock": "2001:db8::1/128"},
+        {"cidrBlock": "2001:db8::/32", **no_address},
+    ]
+    assert entries(client.ask("GET", path)) == []
+    first = [{"ipAddress": "192.0.2.1"}, {"cidrBlock": "198.51.100.7/32"}]
+    assert entries(client.ask("POST", path, first)) == expected[:2]
+    second = [
+        {"cidrBlock": "198.51.0.0/16"},
+        {"ipAddress": "2001:DB8:0::0001"},
+        {"cidrBlock": "2001:db8:0::/32", "ipAddress": None},
+    ]
+    assert entries(client.ask("POST", path, second)) == expected
+    assert entries(client.ask("GET", path)) == expected
+    page = client.ask("GET", f"{path}?itemsPerPage=2&pageNum=2").json
+    assert [item["cidrBlock"] for item in page["results"]] == ["198.51.0.0/16", "2001:db8::1/128"]
+
+    # A single address is found by either form, whatever it was added as.
+    for gone in ("192.0.2.1/32", "198.51.100.7", "198.51.0.0/16", "2001:0db8::1", "2001:db8::/32"):
+        one = list_path(letter, victim, gone, name)
+        assert client.ask("GET", one).status == 200
+        reply = client.ask("DELETE", one)
+        assert (reply.status, reply.body) == (204, b"")
+        assert client.ask("GET", one).status == client.ask("DELETE", one).status == 404
+    assert entries(client.ask("GET", path)) == []
+    assert [write.method for write in emulator.writes] == ["POST"] * 2 + ["DELETE"] * 5
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "INVALID_JSON"),
+        ({"ipAddress": "192.0.2.1"}, 400, "INVALID_JSON"),
+        (["192.0.2.1"], 400, "INVALID_JSON"),
+        ([], 400, "BAD_ACCESS_LIST_ADD_REQUEST"),
+        ([{}], 400, "BAD_ACCESS_LIST_ADD_REQUEST"),
+        (
+            [{"ipAddress": "192.0.2.1", "cidrBlock": "192.0.2.1/32"}],
+            400,
+            "BAD_ACCESS_LIST_ADD_REQUEST",
+        ),
+        ([{"comment": "c", "ipAddress": "192.0.2.1"}], 400, "INVALID_ATTRIBUTE"),
+        ([{"ipAddress": 7}], 400, "INVALID_JSON_ATTRIBUTE"),
+        *(
+            ([{"ipAddress": "192.0.2.1"}, {name: text}], 400, "INVALID_IP_ADDRESS_OR_CIDR_NOTATION")
+            for name, text in (
+                ("ipAddress", "192.0.2.256"),
+                ("ipAddress", "192.0.2.1/32"),
+                ("ipAddress", "fe80::1%eth0"),
+                ("ipAddress", ""),
+                ("cidrBlock", "192.0.2.1"),
+                ("cidrBlock", "192.0.2.1/24"),
+                ("cidrBlock", "192.0.2.0/33"),
+                ("cidrBlock", "192.0.2.0/255.255.255.0"),
+                ("cidrBlock", "2001:db8::1/32"),
+            )
+        ),
+        ([{"ipAddress": "127.0.0.1"}], 409, "ADDRESS_ALREADY_IN_ACCESS_LIST"),
+        ([{"cidrBlock": "127.0.0.1/32"}], 409, "ADDRESS_ALREADY_IN_ACCESS_LIST"),
+        (
+            [{"ipAddress": "192.0.2.1"}, {"cidrBlock": "192.0.2.1/32"}],
+            400,
+            "DUPLICATE_ADDRESSES_IN_INPUT",
+        ),
+        (
+            [{"ipAddress": "::1"}, {"ipAddress": "0:0::1"}],
+            400,
+            "DUPLICATE_ADDRESSES_IN_INPUT",
+        ),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["access_list", "whitelist"])
+def test_bad_entries_are_refused_and_nothing_is_added(
+    emulator: Emulator, client: Client, *, body: Any, status: int, code: str, spelling: str
+) -> None:
+    emulator.settings.code_spelling = spelling
+    reply = client.ask("POST", list_path("a", "nearhere"), body)
+    code = in_old_words(code) if spelling == "whitelist" else code
+    assert (reply.status, reply.code, reply.json["errorCode"]) == (status, code, code)
+    found = emulator.state.find_key("nearhere")
+    assert found
+    assert found[1].access_list == ["127.0.0.1"]
+    assert not emulator.writes
+
+
+def test_ops_manager_before_5_knows_whitelist_only(emulator: Emulator) -> None:
+    emulator.settings.legacy_whitelist = True
+    for letter in "acd":
+        client, victim = Client(emulator, f"{letter * 3}owner"), f"{letter * 3}victm"
+        path = list_path(letter, victim)
+        for method, target in (
+            ("GET", path),
+            ("POST", path),
+            ("GET", f"{path}/::1"),
+            ("DELETE", f"{path}/192.0.2.0%2F24"),
+        ):
+            reply = client.ask(method, target, [{"ipAddress": "192.0.2.1"}])
+            if letter == "d":
+                assert (reply.status, reply.code) == (404, "RESOURCE_NOT_FOUND")
+                assert reply.json["parameters"] == [target]
+            else:
+                assert reply.code != "RESOURCE_NOT_FOUND"
+    path = list_path("d", "dddvictm", name="whitelist")
+    made = Client(emulator, "dddowner").ask("POST", path, [{"cidrBlock": "::/0"}]).json
+    assert made["results"][0]["links"][0]["href"] == f"{emulator.url}{path}/%3A%3A%2F0"
+
+
+@pytest.mark.parametrize(("letter", "owner"), [("a", "nearhere"), ("d", "dddvictm")])
+def test_key_reads_and_changes_its_own_list_but_stays_on_it(
+    emulator: Emulator, letter: str, owner: str
+) -> None:
+    client = Client(emulator, owner)
+    wide, other = list_path(letter, owner, "127.0.0.0/8"), list_path(letter, owner, "10.0.0.1")
+    body = [{"cidrBlock": "127.0.0.0/8"}, {"ipAddress": "10.0.0.1"}]
+    assert client.ask("POST", list_path(letter, owner), body).status == 200
+    assert client.ask("GET", wide).status == 200
+    if letter == "a":  # its second entry still lets it in
+        assert client.ask("DELETE", wide).status == 204
+        wide = list_path(letter, owner, "127.0.0.1")
+    assert client.ask("DELETE", other).status == 204
+    reply = client.ask("DELETE", wide)
+    assert (reply.status, reply.json["parameters"]) == (400, ["127.0.0.1"])
+    assert reply.code == "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST"
+    # Another owner may take it off; it may also lock itself out by adding.
+    assert Client(emulator, f"{letter * 3}owner").ask("DELETE", wide).status == 204
+    assert client.ask("POST", list_path(letter, owner), [{"ipAddress": "::1"}]).status == 200
+    assert client.ask("GET", wide).code == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+
+
+@pytest.mark.parametrize("letter", ["a", "c", "d"])
+def test_project_key(emulator: Emulator, letter: str) -> None:
+    client = Client(emulator, f"{letter * 3}owner")
+    public_key = "nearhere" if letter == "a" else f"{letter * 3}victm"
+    path, one = project_path(letter), project_path(letter, public_key)
+    key = keys_path(letter, public_key)
+    before = client.ask("GET", key).json["roles"]
+    others = client.ask("GET", path).json["totalCount"]
+
+    def granted() -> tuple[int, set[str]]:
+        """How many keys are listed in the project, and the roles there of this one."""
+        listed = client.ask("GET", path).json
+        found = [item for item in listed["results"] if item["publicKey"] == public_key]
+        shown = client.ask("GET", key).json
+        assert [role for role in shown["roles"] if "orgId" in role] == before
+        assert not found or found == [shown]
+        roles = [r["roleName"] for r in shown["roles"] if r.get("groupId") == PROJECTS[letter]]
+        assert len(roles) == len(set(roles))
+        return listed["totalCount"] - others, set(roles)
+
+    roles = ["GROUP_OWNER", "GROUP_READ_ONLY"]
+    if letter == "a":
+        assert client.ask("PATCH", one, {"roles": roles}).code == "API_KEY_NOT_FOUND"
+        reply = client.ask("POST", one, [{"roles": roles[:1]}, {"roles": roles}])
+        assert (reply.status, reply.body) == (204, b"")
+        again = client.ask("POST", one, [{"roles": roles}])
+        assert (again.status, again.code) == (400, "API_KEY_ALREADY_IN_GROUP")
+    else:
+        assert client.ask("PATCH", one, {"roles": roles}).status == 200
+    assert granted() == (1, set(roles))
+    reply = client.ask("PATCH", one, {"roles": ["GROUP_DATA_ACCESS_ADMIN"]})
+    assert (reply.status, reply.json) == (200, client.ask("GET", key).json)
+    assert granted() == (1, {"GROUP_DATA_ACCESS_ADMIN"})
+    reply = client.ask("DELETE", one)
+    assert (reply.status, reply.body) == ((204, b"") if letter == "a" else (200, b"{}"))
+    assert granted() == (0, set())
+    missing = client.ask("DELETE", one)
+    assert (missing.status, missing.code) == (400, "API_KEY_NOT_FOUND")
+    emulator.settings.unassigned_code = "RESOURCE_NOT_FOUND"
+    missing = client.ask("DELETE", one)
+    assert (missing.status, missing.code) == (404, "RESOURCE_NOT_FOUND")
+    assert missing.json["parameters"] == [key_id(public_key)]
+    assert client.ask("DELETE", f"{path}/{MISSING}").code == "API_KEY_NOT_FOUND"
+    methods = ["POST" if letter == "a" else "PATCH", "PATCH", "DELETE"]
+    assert [write.method for write in emulator.writes] == methods
+
+
+@pytest.mark.parametrize(
+    ("user", "method", "path", "status"),
+    [
+        ("projonly", "GET", project_path("a"), 200),
+        ("projonly", "DELETE", project_path("a", "aaavictm"), 204),
+        ("dddreads", "GET", project_path("d"), 200),
+    ],
+)
+def test_project_roles_suffice_in_the_project(
+    emulator: Emulator, user: str, method: str, path: str, status: int
+) -> None:
+    assert Client(emulator, user).ask(method, path).status == status
+
+
+@pytest.mark.parametrize(
+    ("roles", "atlas", "public"),
+    [
+        (None, "MISSING_API_KEY_ROLES", "MISSING_ATTRIBUTE"),
+        ([], "MISSING_API_KEY_ROLES", "MISSING_ATTRIBUTE"),
+        ("GROUP_OWNER", "INVALID_JSON_ATTRIBUTE", "INVALID_JSON_ATTRIBUTE"),
+        (["GROUP_OWNER", "NOPE"], "INVALID_ENUM_VALUE", "INVALID_ENUM_VALUE"),
+        (["ORG_OWNER"], "INVALID_ROLE_FOR_GROUP", "INVALID_ROLE_FOR_GROUP"),
+        (["GROUP_CLUSTER_MANAGER"], None, "INVALID_ENUM_VALUE"),
+        (["GROUP_MONITORING_ADMIN"], "INVALID_ENUM_VALUE", None),
+    ],
+)
+def test_project_roles_are_checked(
+    emulator: Emulator, roles: Any, atlas: str | None, public: str | None
+) -> None:
+    body = {} if roles is None else {"roles": roles}
+    client = Client(emulator)
+    for reply in (
+        client.ask("PATCH", project_path("a", "aaavictm"), body),
+        client.ask("POST", project_path("a", "nearhere"), [body]),
+    ):
+        assert reply.code == atlas
+        assert reply.status in ((400,) if atlas else (200, 204))
+    client = Client(emulator, "dddowner")
+    assert client.ask("PATCH", project_path("d", "dddvictm"), body).code == public
+
+
+@pytest.mark.parametrize(
+    ("letter", "method", "body", "code"),
+    [
+        ("a", "POST", {"roles": ["GROUP_OWNER"]}, "INVALID_JSON"),
+        ("a", "POST", ["GROUP_OWNER"], "INVALID_JSON"),
+        ("a", "POST", [], "MISSING_API_KEY_ROLES"),
+        ("a", "POST", [{"roles": ["GROUP_OWNER"], "userId": MISSING}], "ATTRIBUTE_READ_ONLY"),
+        ("a", "PATCH", [{"roles": ["GROUP_OWNER"]}], "INVALID_JSON"),
+        ("a", "PATCH", {"desc": "d"}, "MISSING_API_KEY_ROLES"),
+        ("d", "PATCH", {"roles": ["GROUP_OWNER"], "desc": "d"}, "INVALID_ATTRIBUTE"),
+        ("d", "PATCH", {}, "MISSING_ATTRIBUTE"),
+    ],
+)
+def test_assignment_is_checked(
+    emulator: Emulator, letter: str, method: str, body: Any, code: str
+) -> None:
+    client = Client(emulator, f"{letter * 3}owner")
+    reply = client.ask(method, project_path(letter, f"{letter * 3}victm"), body)
+    assert (reply.status, reply.code) == (400, code)
+    assert not emulator.writes
+
+
+# Method, path and body of the writes that neither make nor revoke a key.
+WRITES: list[tuple[str, str, Any]] = [
+    (method, path, body)
+    for letter, key in (("a", "nearhere"), ("d", "dddvictm"))
+    for method, path, body in (
+        ("PATCH", keys_path(letter, key), {"desc": "changed"}),
+        ("POST", list_path(letter, key), [{"ipAddress": "192.0.2.1"}]),
+        ("DELETE", list_path(letter, key, "10.0.0.0/8"), None),
+        (
+            "POST" if letter == "a" else "PATCH",
+            project_path(letter, key),
+            [{"roles": ["GROUP_OWNER"]}] if letter == "a" else {"roles": ["GROUP_OWNER"]},
+        ),
+        ("PATCH", project_path(letter, f"{letter * 3}other"), {"roles": ["GROUP_READ_ONLY"]}),
+        ("DELETE", project_path(letter, f"{letter * 3}other"), None),
+    )
+]
+
+
+@pytest.fixture
+def prepared(emulator: Emulator) -> Emulator:
+    """The emulator with something to remove for each of WRITES."""
+    seed = make_seed()
+    for organization, letter in ((seed["organizations"][0], "a"), (seed["organizations"][3], "d")):
+        grant = {"project_id": PROJECTS[letter], "roles": ["GROUP_OWNER"]}
+        organization["api_keys"].append(make_key(f"{letter * 3}other", projects=[grant]))
+        for key in organization["api_keys"]:
+            if key["public_key"] in ("nearhere", "dddvictm"):
+                key["access_list"] = ["10.0.0.0/8", "127.0.0.1"]
+    emulator.reset(seed)
+    return emulator
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES)
+def test_other_changes_are_seen_later(
+    prepared: Emulator, clock: Clock, method: str, path: str, body: Any
+) -> None:
+    prepared.settings.visibility_delay = 5
+    letter = "a" if path.startswith(ATLAS) else "d"
+    client = Client(prepared, f"{letter * 3}owner")
+    lists = list_path(letter, "nearhere" if letter == "a" else "dddvictm")
+
+    def seen() -> list[Any]:
+        targets = (keys_path(letter), project_path(letter), lists)
+        return [client.ask("GET", target).json["results"] for target in targets]
+
+    before = seen()
+    changed = client.ask(method, path, body)
+    assert changed.status in (200, 204)
+    again = client.ask(method, path, body)
+    if method in ("POST", "DELETE"):
+        assert again.status in (400, 404, 409)
+    clock.now += 4.9
+    assert seen() == before
+    clock.now += 0.1
+    after = seen()
+    assert after != before
+    if method == "PATCH":
+        assert changed.json in after[0]
+    if path == lists and method == "POST":
+        assert changed.json["results"] == after[2]
+    assert len(prepared.writes) == (2 if method == "PATCH" else 1)
+
+
+def test_new_key_can_be_used_before_it_is_seen(
+    emulator: Emulator, client: Client, clock: Clock
+) -> None:
+    emulator.settings.visibility_delay = 5
+    made = client.ask("POST", keys_path("a"), {"desc": "d", "roles": ["ORG_OWNER"]}).json
+    one, project = f"{keys_path('a')}/{made['id']}", f"{project_path('a')}/{made['id']}"
+    other = Client(emulator, made["publicKey"], made["privateKey"])
+    assert other.ask("GET", ATLAS).json["apiKey"]["publicKey"] == made["publicKey"]
+    assert client.ask("POST", f"{one}/accessList", [{"ipAddress": "127.0.0.1"}]).status == 200
+    assert client.ask("POST", project, [{"roles": ["GROUP_OWNER"]}]).status == 204
+    assert client.ask("POST", list_path("a", "aaaowner"), [{"cidrBlock": "::/0"}]).status == 200
+    assert client.ask("GET", ATLAS).code == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+    client = other
+    for target in (one, f"{one}/accessList", f"{one}/accessList/127.0.0.1"):
+        assert client.ask("GET", target).code == "API_KEY_NOT_FOUND"
+    clock.now += 5
+    assert client.ask("POST", f"{one}/accessList", [{"ipAddress": "::1"}]).status == 200
+    shown = client.ask("GET", ATLAS).json["apiKey"]["accessList"]
+    assert shown == [{"cidrBlock": "127.0.0.1/32", "ipAddress": "127.0.0.1"}]
+    for target in (one, f"{one}/accessList", f"{one}/accessList/127.0.0.1"):
+        assert client.ask("GET", target).status == 200
+    assert len(emulator.writes) == 5
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES)
+def test_faults_work_on_other_writes(prepared: Emulator, method: str, path: str, body: Any) -> None:
+    owner = "aaaowner" if path.startswith(ATLAS) else "dddowner"
+    before = prepared.state.to_seed()
+    for fault in (Fault("lost_before", method, path), Fault("reset", method, path)):
+        prepared.add_fault(fault)
+        with pytest.raises(ConnectionResetError):
+            Client(prepared, owner).ask(method, path, body)
+        assert prepared.state.to_seed() == before
+    assert not prepared.writes
+    prepared.add_fault(Fault("status", method, path, status=503, after_write=True))
+    assert Client(prepared, owner).ask(method, path, body).status == 503
+    assert prepared.state.to_seed() != before
+    assert [(write.method, write.path) for write in prepared.writes] == [(method, path)]
 
 
 # --- digest ------------------------------------------------------------------------------------
@@ -1070,6 +1631,7 @@ def _spoiled(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (lambda org: org.update(product="mms"), "product: 'mms' does not match"),
         (lambda org: org.update(delete_status=404), "delete_status: must be 200 or 204"),
         (lambda org: org.update(requires_access_list=1), "must be true or false"),
+        (lambda org: org.update(also_visible_to="x"), "also_visible_to: must be a list"),
         (lambda org: org.update(keys=[]), "unknown keys"),
         (lambda org: org.update(api_keys={}), "api_keys: must be a list"),
         (lambda org: org["api_keys"].append(None), r"api_keys\[5\]: must be an object"),
@@ -1096,6 +1658,8 @@ def test_unknown_setting_is_refused() -> None:
         Emulator(nonsense=1)
     with pytest.raises(ValueError, match="MD4"):
         Emulator(digest_algorithm="MD4")
+    with pytest.raises(ValueError, match="code_spelling: 'x': access_list or whitelist"):
+        Emulator(code_spelling="x")
 
 
 @contextlib.contextmanager
