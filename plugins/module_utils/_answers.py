@@ -147,7 +147,7 @@ class Page:
 
 
 def page(answer: Answer, request: Request) -> Page:
-    """Return a page of objects that each have an ``id``; raises UnexpectedAnswerError.
+    """Return a page of objects; raises UnexpectedAnswerError.
 
     Without ``totalCount``, which both APIs give, no listing could be called complete.
     """
@@ -157,7 +157,7 @@ def page(answer: Answer, request: Request) -> Page:
     links = payload.get("links", [])
     is_page = (
         isinstance(items, list)
-        and all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items)
+        and all(isinstance(item, dict) for item in items)
         and isinstance(total, int)
         and not isinstance(total, bool)
         and total >= 0

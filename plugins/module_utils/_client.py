@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -90,6 +91,29 @@ class Client:
             _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
         return value
 
+    def post(
+        self, path: str, body: Any, parse: Callable[[Any], T | None], *, doing: str, role: str
+    ) -> T:
+        """Send JSON and return what comes back; ``parse`` gets {} where nothing does.
+
+        It is sent again only where nothing can have been done; after an error whose ``unclear``
+        is true, something may have been.
+        """
+        return self._write(self._request("POST", path, doing, role), body, parse)
+
+    def patch(
+        self, path: str, body: Any, parse: Callable[[Any], T | None], *, doing: str, role: str
+    ) -> T:
+        """Send JSON with what differs and return what comes back; sent again as ``post`` is."""
+        return self._write(self._request("PATCH", path, doing, role), body, parse)
+
+    def _write(self, request: Request, body: Any, parse: Callable[[Any], T | None]) -> T:
+        answer = self._send(request, body=body)
+        value = parse({} if _answers.is_empty(answer) else answer.payload)
+        if value is None:
+            _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+        return value
+
     def delete(self, path: str, *, doing: str, role: str) -> None:
         """Delete what is at a path; only an empty 2xx is a success (api-facts 0, row 2).
 
@@ -103,9 +127,18 @@ class Client:
             )
 
     def pages(
-        self, path: str, parse: Callable[[Any], T | None], *, doing: str, role: str
+        self,
+        path: str,
+        parse: Callable[[Any], T | None],
+        identity: Callable[[T], str],
+        *,
+        doing: str,
+        role: str,
+        query: Mapping[str, str] | None = None,
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
+
+        ``identity`` tells two values apart, so that one that comes twice is noticed.
 
         A change made by others between two pages moves objects across their border. So a listing
         whose pages do not fit together is read again, and one of several pages until it comes out
@@ -116,21 +149,25 @@ class Client:
         for tries in range(LISTING_TRIES):
             if tries and before is None:
                 self.clock.sleep(LISTING_PAUSE)
-            items, number_of_pages = self._listing(request, parse)
+            items, number_of_pages = self._listing(request, parse, identity, query or {})
             if items is not None and (number_of_pages == 1 or items == before):
                 return items
             before = items
         raise _answers.incomplete(request, LISTING_TRIES)
 
     def _listing(
-        self, request: Request, parse: Callable[[Any], T | None]
+        self,
+        request: Request,
+        parse: Callable[[Any], T | None],
+        identity: Callable[[T], str],
+        query: Mapping[str, str],
     ) -> tuple[list[T] | None, int]:
         """Read every page once, and count them; None where they do not fit together."""
         items: dict[str, T] = {}
         total = 0
         for number in range(1, MAX_PAGES + 1):
-            query = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
-            answer = self._send(request, query)
+            paging = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
+            answer = self._send(request, {**query, **paging})
             page = _answers.page(answer, request)
             if number > 1 and page.total != total:
                 break
@@ -140,7 +177,7 @@ class Client:
                 value = parse(item)
                 if value is None:
                     _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
-                items[item["id"]] = value
+                items[identity(value)] = value
             if len(items) != known + len(page.items):
                 break
             is_short = len(page.items) < ITEMS_PER_PAGE and len(items) > total
@@ -160,17 +197,25 @@ class Client:
         )
 
     def _send(
-        self, request: Request, query: Mapping[str, str] | None = None, until: float | None = None
+        self,
+        request: Request,
+        query: Mapping[str, str] | None = None,
+        until: float | None = None,
+        body: Any = None,
     ) -> Answer:
         if self.endpoint.envelope:
             query = {**(query or {}), "envelope": "true"}
+        headers = {"Accept": self.endpoint.media_type}
+        if body is not None:
+            headers["Content-Type"] = self.endpoint.media_type
         self._auth.begin()
         answer = self._http.send(
             request,
             self._auth,
             read=_answers.read,
-            headers={"Accept": self.endpoint.media_type},
+            headers=headers,
             query=query,
+            body=None if body is None else json.dumps(body).encode(),
             until=until,
         )
         if not _answers.is_success(answer):

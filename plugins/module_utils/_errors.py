@@ -177,8 +177,12 @@ class AmbiguousError(KeysmithError):
     """Several keys fit where one is meant."""
 
 
+class MissingError(KeysmithError):
+    """What a task names does not exist, and naming it so does not create it."""
+
+
 class OwnKeyError(KeysmithError):
-    """The key that signs the requests would be revoked."""
+    """The key that signs the requests would be revoked, or lose roles or addresses."""
 
 
 class WaitTimeoutError(KeysmithError):

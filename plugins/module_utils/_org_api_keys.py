@@ -151,13 +151,14 @@ def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey
 def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
     """Return every key of the organization, in the API's order."""
     doing = f"list the API keys of organization {org_id}"
-    return api.pages(_path(org_id), parse, doing=doing, role=ORG_MEMBER)
+    return api.pages(_path(org_id), parse, lambda key: key.id, doing=doing, role=ORG_MEMBER)
 
 
-def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool) -> bool:
+def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool, loss: str) -> bool:
     """Return whether the key is the one that signs the requests; raises unless that is allowed.
 
-    Only a key pair is a key; tokens and service accounts have none.
+    ``loss`` completes "if … is meant". Only a key pair is a key; tokens and service accounts have
+    none.
     """
     own = api.endpoint.public_key
     if own is None:
@@ -166,14 +167,14 @@ def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool) -> bool:
         raise OwnKeyError(
             f"The API does not tell the public key of the API key {key.id}, so it may be the one "
             "that signs the requests, and nothing was changed",
-            check="Set allow_own_key to true if it may be revoked all the same.",
+            check=f"Set allow_own_key to true if {loss} is meant all the same.",
         )
     if key.public_key == own and not allowed:
         raise OwnKeyError(
             f"The API key {key} is the one that signs the requests, and nothing was changed",
             check=(
-                "Revoke it with another credential of the organization, or set allow_own_key to "
-                "true if losing this access is meant."
+                "Use another credential of the organization, or set allow_own_key to true if "
+                f"{loss} is meant."
             ),
         )
     return key.public_key in {own, None}

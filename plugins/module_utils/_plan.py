@@ -21,9 +21,19 @@ class Plan:
     def is_change(self) -> bool:
         return self.before != self.after
 
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that become something else."""
+        return {name: value for name, value in self.after.items() if self.before.get(name) != value}
+
     def diff(self) -> dict[str, Any]:
         """Return the ``diff`` of a task."""
         return {"before": self.before, "after": self.after}
+
+
+def present(current: dict[str, Any] | None, desired: dict[str, Any]) -> Plan:
+    """Plan that something shall be so; a desired field that is None is left as it is."""
+    given = {name: value for name, value in desired.items() if value is not None}
+    return Plan(before=current or {}, after={**(current or {}), **given})
 
 
 def absent(current: dict[str, Any] | None) -> Plan:

@@ -282,7 +282,9 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     key = find(params, api)
     if key is None:
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
-    is_own = _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"])
+    is_own = _org_api_keys.check_not_own(
+        api, key, allowed=params["allow_own_key"], loss="revoking it and losing this access"
+    )
     if is_own and params["wait"]:
         raise OwnKeyError(
             f"The API key {key} signs the requests, or may do so. Once it is revoked, the API "

@@ -410,7 +410,6 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
         {},
         {"results": {}},
         {"results": [1]},
-        {"results": [{"id": 1}]},
         {"results": [], "totalCount": "0"},
         {"results": [], "totalCount": True},
         {"results": [], "totalCount": 0, "links": {}},

@@ -44,8 +44,10 @@ class FakeHttp:
         headers: Mapping[str, str],
         query: Mapping[str, str] | None,
         until: float | None,
+        body: bytes | None,
     ) -> Answer:
-        self.asked.append({"path": request.path, "query": query, "headers": headers})
+        asked = {"path": request.path, "query": query, "headers": headers}
+        self.asked.append(asked if body is None else {**asked, "body": json.loads(body)})
         status, body = self.respond(dict(query or {}))
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return read(Answer(status, "", {}, raw))
@@ -62,7 +64,7 @@ def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bo
 
 
 def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:
-    return client(respond).pages("/x", lambda item: item["id"], doing="list", role="")
+    return client(respond).pages("/x", lambda item: item["id"], str, doing="list", role="")
 
 
 def listing(count: int, *, cap: int = ITEMS_PER_PAGE, total: int = -1, links: bool = True) -> Any:
@@ -93,7 +95,7 @@ def test_a_server_that_gives_fewer_a_page_is_read_to_the_end() -> None:
 
 def test_one_page_is_one_request() -> None:
     api = client(listing(7))
-    api.pages("/x", lambda item: item, doing="list", role="")
+    api.pages("/x", lambda item: item["id"], str, doing="list", role="")
     assert len(api._http.asked) == 1
 
 
@@ -153,7 +155,7 @@ def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
 def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
     with pytest.raises(UnexpectedAnswerError):
         client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
-            "/x", lambda _item: None, doing="list", role=""
+            "/x", lambda _item: None, str, doing="list", role=""
         )
 
 
@@ -175,6 +177,30 @@ def test_requests_carry_version_and_envelope() -> None:
             "headers": {"Accept": "application/x+json"},
         }
     ]
+
+
+@pytest.mark.parametrize("method", ["post", "patch"])
+def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
+    api = client(lambda _query: (200, {"id": "x"}))
+    call = getattr(api, method)
+    assert call("/x", [{"a": "ü"}], lambda data: data["id"], doing="do it", role="") == "x"
+    media_type = "application/x+json"
+    assert api._http.asked[0]["headers"] == {"Accept": media_type, "Content-Type": media_type}
+    assert api._http.asked[0]["body"] == [{"a": "ü"}]
+
+
+def test_a_post_may_be_answered_empty() -> None:
+    api = client(lambda _query: (204, b""))
+    assert api.post("/x", {}, lambda data: data == {}, doing="do it", role="") is True
+
+
+def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
+    api = client(lambda _query: (200, b"<html>"))
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        api.post(
+            "/x", {}, lambda data: data if isinstance(data, dict) else None, doing="x", role=""
+        )
+    assert caught.value.unclear
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class FakeApi:
     def delete(self, _path: str, **_more: Any) -> None:
         self._next()
 
-    def pages(self, _path: str, parse: Any, **_more: Any) -> list[Any]:
+    def pages(self, _path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
         self.listed += 1
         return [parse(data(item)) for item in self.keys]
 
@@ -163,10 +163,12 @@ def test_the_own_key_is_guarded(
 ) -> None:
     api: Any = FakeApi(own=own)
     if isinstance(expected, bool):
-        assert check_not_own(api, key(public_key=public_key), allowed=allowed) is expected
+        assert (
+            check_not_own(api, key(public_key=public_key), allowed=allowed, loss="this") is expected
+        )
         return
     with pytest.raises(expected) as caught:
-        check_not_own(api, key(public_key=public_key), allowed=allowed)
+        check_not_own(api, key(public_key=public_key), allowed=allowed, loss="this")
     assert "allow_own_key" in caught.value.message()
     assert "nothing was changed" in caught.value.message()
 
