@@ -14,6 +14,7 @@ import base64
 import hashlib
 import re
 import secrets
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -199,27 +200,35 @@ class Challenge:
     is_stale: bool = False
 
 
+class _DigestState(threading.local):
+    """The challenge that a thread answers, and how often it has done so."""
+
+    challenge: Challenge | None = None
+    count = 0
+
+
 class DigestAuth(BearerAuth):
     """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
 
-    One challenge serves the whole task: the nonce is reused, counted up, while the server takes it.
+    One challenge serves a thread for the whole task: the nonce is reused, counted up, while the
+    server takes it.
     """
 
     def __init__(self, pair: KeyPair) -> None:
         super().__init__()
         self._pair = pair
-        self._challenge: Challenge | None = None
-        self._count = 0
+        self._state = _DigestState()
 
     def __call__(self, prepared: Any) -> Any:
-        if self._challenge:
-            self._count += 1
+        state = self._state
+        if state.challenge:
+            state.count += 1
             prepared.headers["Authorization"] = digest_header(
                 self._pair,
-                self._challenge,
+                state.challenge,
                 prepared.method,
                 prepared.path_url,
-                count=self._count,
+                count=state.count,
                 cnonce=secrets.token_hex(8),
             )
         return prepared
@@ -229,9 +238,10 @@ class DigestAuth(BearerAuth):
 
         Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
         """
+        state = self._state
         offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
         usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
-        if not self._challenge and not usable:
+        if not state.challenge and not usable:
             raise UnexpectedAnswerError(
                 "the server answers 401 and asks for no Digest authentication"
                 + (f" but with {clean(offered[0].algorithm, 40)}" if offered else ""),
@@ -239,13 +249,13 @@ class DigestAuth(BearerAuth):
                 reason=answer.reason,
                 check="Check base_url: it seems to lead to something else than the API.",
             )
-        if self._challenge and not (
-            usable and (usable[0].is_stale or (self._count > 1 and _is_unspecific(answer)))
+        if state.challenge and not (
+            usable and (usable[0].is_stale or (state.count > 1 and _is_unspecific(answer)))
         ):
             # Signed with a fresh nonce and refused, or refused for a reason that is told.
             return False
-        self._challenge = usable[0]
-        self._count = 0
+        state.challenge = usable[0]
+        state.count = 0
         return True
 
 

@@ -61,10 +61,14 @@ class Client:
     names the role a call needs. Every call raises what ``_errors`` has.
     """
 
-    def __init__(self, http: Http, auth: Signer, endpoint: Endpoint) -> None:
+    def __init__(
+        self, http: Http, auth: Signer, endpoint: Endpoint, conceal: Callable[[str], None]
+    ) -> None:
         self._http = http
         self._auth = auth
         self.endpoint = endpoint
+        # To be told each secret that an answer brings and that nobody is to see.
+        self.conceal = conceal
 
     @property
     def clock(self) -> Clock:

@@ -185,6 +185,14 @@ class OwnKeyError(KeysmithError):
     """The key that signs the requests would be revoked, or lose roles or addresses."""
 
 
+class OrphanError(KeysmithError):
+    """A key was created, or may have been, and its private key is lost; ``parameters``: the ids."""
+
+
+class CredentialsFileError(KeysmithError):
+    """A created key pair could not be written down; ``parameters``: the id, if the key is left."""
+
+
 class WaitTimeoutError(KeysmithError):
     """A change was accepted, and the API did not show it in time."""
 

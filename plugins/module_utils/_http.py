@@ -41,7 +41,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024
@@ -108,12 +108,16 @@ Reader = Callable[[Answer], Answer]
 
 
 class Http:
-    """Sends requests over one session and decides when to send one again."""
+    """Sends requests over one session and decides when to send one again.
+
+    Threads may share it: each has a connection of its own from the session's pool.
+    """
 
     def __init__(self, settings: HttpSettings, clock: Clock, base_url: str) -> None:
         self.clock = clock
         self._settings = settings
         self._waited = 0.0
+        self._lock = threading.Lock()
         self._session = _session(settings)
         self._progress = _Progress()
         self._has_answered = False
@@ -172,8 +176,9 @@ class Http:
             if wait is None:
                 return _finish(outcome, tries, waited, unclear)
             unclear = unclear or may_have_happened(request.method, outcome)
+            with self._lock:
+                self._waited += wait
             self.clock.sleep(wait)
-            self._waited += wait
             waited += wait
 
     def _affordable_wait(

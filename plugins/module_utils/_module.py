@@ -39,8 +39,9 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     """Run a module from its parameters to its exit.
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
-    check_mode)`` returns the result. Both get the module's parameters with ``org_id`` resolved
-    and empty strings as None. A result's ``diff`` is shown where the user asked for diffs.
+    check_mode)`` returns the result. Both get the module's parameters with ``org_id`` and
+    ``platform`` resolved and empty strings as None. A result's ``diff`` is shown where the user
+    asked for diffs; its ``warnings`` are given as such.
     """
     module = _Module(
         argument_spec={**CONNECTION_OPTIONS, **argument_spec}, supports_check_mode=True
@@ -49,6 +50,8 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     # Outside of any "except", where Ansible would add the traceback.
     if has_failed:
         module.fail_json(**result)
@@ -75,6 +78,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         params = {name: given(value) for name, value in module.params.items()}
         connection = resolve(module.params, os.environ)
         params["org_id"] = connection.org_id
+        params["platform"] = connection.platform.name
         check(params)
         with _client(connection, module) as client:
             return False, run(params, client, module.check_mode)
@@ -106,6 +110,7 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
             public_key=credentials.public_key if isinstance(credentials, KeyPair) else None,
             envelope=connection.envelope,
         ),
+        conceal,
     )
     try:
         yield client

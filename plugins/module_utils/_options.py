@@ -57,6 +57,7 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 MAX_SECONDS = 86400
+MAX_DESCRIPTION = 250
 MIN_SECRET = 4
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
 _ID = re.compile(r"[a-f0-9]{24}")
@@ -196,6 +197,46 @@ def _public_variables() -> Iterator[str]:
         yield platform.env_org_id
         if platform.env_service_account:
             yield platform.env_service_account[0]
+
+
+def check_key_name(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that name no key, or more than one. Raises OptionError."""
+    names = [name for name in ("api_user_id", "public_key", "description") if params[name]]
+    if len(names) != 1:
+        raise OptionError(
+            f"{' and '.join(names)} are given" if names else "No key is named",
+            check="Name the key by exactly one of api_user_id, public_key and description.",
+        )
+    if params["api_user_id"]:
+        check_id("api_user_id", params["api_user_id"])
+    if params["public_key"]:
+        check_public_key(params["public_key"])
+
+
+def check_description(name: str, value: str) -> None:
+    """Refuse what the APIs do not take as a description: 1 to 250 characters (api-facts 2)."""
+    if not 1 <= len(value) <= MAX_DESCRIPTION:
+        raise OptionError(
+            f"{name} has {len(value)} characters; it has to have 1 to {MAX_DESCRIPTION}"
+        )
+
+
+def check_roles(platform: str, roles: list[str]) -> None:
+    """Refuse an empty list, and what is no role of a key in an organization of the platform."""
+    if not roles:
+        raise OptionError(
+            "roles is an empty list, and a key has at least one role",
+            check="Leave roles out to keep the roles as they are.",
+        )
+    known = PLATFORMS[platform].org_roles
+    unknown = [role for role in roles if role not in known]
+    if unknown:
+        raise OptionError(
+            f"{clean(', '.join(unknown))} is no role of a key in an organization of "
+            f"{PLATFORMS[platform].title}",
+            check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
+            "set by project_api_key.",
+        )
 
 
 def check_seconds(name: str, value: float, *, zero: bool) -> None:

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
@@ -15,6 +16,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
+    OrphanError,
     OwnKeyError,
     WaitTimeoutError,
     clean,
@@ -26,6 +28,9 @@ ORG_MEMBER = "Organization Member"
 
 FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
+# How long a new key may take to show up in the listing.
+ORPHAN_PATIENCE = 10.0
+_JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,14 @@ class OrgApiKey:
     def result(self) -> dict[str, Any]:
         """Return the value of ``org_api_key``."""
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
+
+
+@dataclass(frozen=True)
+class CreatedKey:
+    """A key at the one moment at which its private key can be seen."""
+
+    key: OrgApiKey
+    private_key: str = field(repr=False)
 
 
 def parse(data: Any) -> OrgApiKey | None:
@@ -131,10 +144,17 @@ def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey |
 def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey | None:
     """Return the key with exactly this description, None where a complete listing lacks it.
 
+    Raises what ``pick_by_description`` does.
+    """
+    return pick_by_description(list_all(api, org_id), org_id, description)
+
+
+def pick_by_description(keys: list[OrgApiKey], org_id: str, description: str) -> OrgApiKey | None:
+    """Return the one of the keys that has exactly this description.
+
     Descriptions are not unique. Raises AmbiguousError where several keys have this one, or where
     others differ from it in white space only: a line end that YAML has added, say.
     """
-    keys = list_all(api, org_id)
     which = f"description {clean(description)!r}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
     words = description.split()
@@ -148,10 +168,165 @@ def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey
     return found
 
 
+def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
+    """Return the key that a task names, None where it is proved missing."""
+    if params["api_user_id"]:
+        return find_by_id(api, org_id, params["api_user_id"])
+    if params["public_key"]:
+        return find_by_public_key(api, org_id, params["public_key"])
+    return find_by_description(api, org_id, params["description"])
+
+
 def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
     """Return every key of the organization, in the API's order."""
     doing = f"list the API keys of organization {org_id}"
     return api.pages(_path(org_id), parse, lambda key: key.id, doing=doing, role=ORG_MEMBER)
+
+
+def create(
+    api: Client, org_id: str, description: str, roles: Collection[str], known_ids: Collection[str]
+) -> CreatedKey:
+    """Create a key. ``known_ids``: those of a complete listing before.
+
+    The answer is the only place where the private key ever is. When it is lost, the request is
+    not sent again: keys of this description that were not there before are looked for, and
+    OrphanError names them.
+    """
+    body = {"desc": description, "roles": sorted(roles)}
+    doing = f"create the API key {clean(description)!r}"
+    try:
+        return api.post(_path(org_id), body, parse_created, doing=doing, role=ORG_OWNER)
+    except KeysmithError as error:
+        if not error.unclear:
+            raise
+        cause = error
+    raise _orphan(api, org_id, description, known_ids, cause)
+
+
+def parse_created(data: Any) -> CreatedKey | None:
+    """Return the created key that the API's JSON describes, with its private key in clear."""
+    key = parse(data)
+    private_key = data.get("privateKey") if key else None
+    if key is None or key.public_key is None or not isinstance(private_key, str):
+        return None
+    return CreatedKey(key, private_key) if private_key and "*" not in private_key else None
+
+
+def twin_warnings(
+    api: Client, org_id: str, key: OrgApiKey, known_ids: Collection[str]
+) -> list[str]:
+    """Say which keys of the same description others have created meanwhile; never raises.
+
+    The new key's private key must reach its user, whatever happens here.
+    """
+    try:
+        twins = _twins(api, org_id, key, known_ids)
+    except KeysmithError as error:
+        return [
+            f"API key {key} was created; whether another run made the same meanwhile could not be "
+            f"checked: {error.message()}"
+        ]
+    return [
+        f"API key {key} was created, and another run made {twin} with the same description "
+        "meanwhile: revoke one of them by its id."
+        for twin in twins
+    ]
+
+
+def _twins(api: Client, org_id: str, key: OrgApiKey, known_ids: Collection[str]) -> list[OrgApiKey]:
+    known = {key.id, *known_ids}
+    keys = list_all(api, org_id)
+    return [
+        other for other in keys if other.description == key.description and other.id not in known
+    ]
+
+
+def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
+    """Set the description or the roles of a key, and return it as it is then.
+
+    After a lost answer the key is read again, since it may be as it should be.
+    """
+    body = {_JSON_NAMES[name]: value for name, value in changes.items()}
+
+    def parse_this(data: Any) -> OrgApiKey | None:
+        changed = parse(data)
+        return changed if changed and changed.id == key.id else None
+
+    try:
+        doing = f"change the API key {key}"
+        return api.patch(_path(org_id, key.id), body, parse_this, doing=doing, role=ORG_OWNER)
+    except KeysmithError as error:
+        if not error.unclear:
+            raise
+        now = find_by_id(api, org_id, key.id)
+        description = changes.get("description", key.description)
+        if now and has_roles(now, changes.get("roles")) and now.description == description:
+            return now
+        state = f"{now.description!r} with the roles {', '.join(now.roles)}" if now else "missing"
+        error.aftermath = f"The API shows the key as {clean(state)} now."
+        raise
+
+
+def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
+    """Whether a key has these roles in its organization; None stands for any.
+
+    An ORG_MEMBER beside them is one that the API has added by itself, and no difference.
+    """
+    return roles is None or set(roles) <= set(key.roles) <= {*roles, "ORG_MEMBER"}
+
+
+def _orphan(
+    api: Client, org_id: str, description: str, known_ids: Collection[str], cause: KeysmithError
+) -> OrphanError:
+    """Find out what a creation whose answer was lost has left behind."""
+    found: list[OrgApiKey] = []
+    try:
+        found = _await_new(api, org_id, description, known_ids)
+    except KeysmithError as failure:
+        left = (
+            f"Whether it was created could not be found out either: {failure.message()} Look for "
+            "keys of this description before running the task again."
+        )
+    else:
+        left = (
+            f"No new key of this description has shown up in {ORPHAN_PATIENCE:.0f} s. Look once "
+            "more before running the task again."
+        )
+        if found:
+            left = (
+                f"New keys of this description: {_names(found)}. The private key is lost and "
+                "cannot be read again: revoke what this task has left by its id, and run it again."
+            )
+    error = OrphanError(
+        cause.what,
+        check=cause.check,
+        request=cause.request,
+        status=cause.status,
+        code=cause.code,
+        reason=cause.reason,
+        detail=cause.detail,
+        parameters=[key.id for key in found],
+    )
+    error.tries, error.waited, error.aftermath = cause.tries, cause.waited, left
+    return error
+
+
+def _await_new(
+    api: Client, org_id: str, description: str, known_ids: Collection[str]
+) -> list[OrgApiKey]:
+    clock = api.clock
+    until = clock.now() + ORPHAN_PATIENCE
+    pause = FIRST_POLL
+    while True:
+        found = [
+            key
+            for key in list_all(api, org_id)
+            if key.description == description and key.id not in known_ids
+        ]
+        if found or clock.now() + pause > until:
+            return found
+        clock.sleep(pause)
+        pause = min(pause * 2, LONGEST_POLL)
 
 
 def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool, loss: str) -> bool:

@@ -14,7 +14,8 @@ class Platform:
     """One of the products, as this collection sees it.
 
     ``env_key_pairs`` are the names of the environment variables (public, private) that the
-    product's own tools read, the preferred pair first.
+    product's own tools read, the preferred pair first. ``assign_method`` is the one that assigns
+    a key to a project.
     """
 
     name: str
@@ -23,12 +24,19 @@ class Platform:
     media_type: str
     default_base_url: str | None
     has_service_accounts: bool
+    org_roles: tuple[str, ...]
+    assign_method: str
     env_key_pairs: tuple[tuple[str, str], ...]
     env_service_account: tuple[str, str] | None
     env_access_token: str | None
     env_base_url: str
     env_org_id: str
 
+
+# What each product takes as the role of a key in an organization (api-facts 2 and 5).
+_OPS_MANAGER_ROLES = ("ORG_OWNER", "ORG_MEMBER", "ORG_GROUP_CREATOR", "ORG_READ_ONLY")
+_CLOUD_MANAGER_ROLES = (*_OPS_MANAGER_ROLES, "ORG_BILLING_ADMIN")
+_ATLAS_ROLES = (*_CLOUD_MANAGER_ROLES, "ORG_BILLING_READ_ONLY", "ORG_STREAM_PROCESSING_ADMIN")
 
 _PUBLIC_API_PATH = "/api/public/v1.0"
 _MCLI_KEY_PAIRS = (("MCLI_PUBLIC_API_KEY", "MCLI_PRIVATE_API_KEY"),)
@@ -41,6 +49,8 @@ ATLAS = Platform(
     media_type="application/vnd.atlas.2023-01-01+json",
     default_base_url="https://cloud.mongodb.com",
     has_service_accounts=True,
+    org_roles=_ATLAS_ROLES,
+    assign_method="POST",
     env_key_pairs=(
         ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"),
         ("MONGODB_ATLAS_PUBLIC_KEY", "MONGODB_ATLAS_PRIVATE_KEY"),
@@ -58,6 +68,8 @@ CLOUD_MANAGER = Platform(
     media_type="application/json",
     default_base_url="https://cloud.mongodb.com",
     has_service_accounts=True,
+    org_roles=_CLOUD_MANAGER_ROLES,
+    assign_method="PATCH",
     env_key_pairs=_MCLI_KEY_PAIRS,
     env_service_account=None,
     env_access_token=None,
@@ -72,6 +84,8 @@ OPS_MANAGER = Platform(
     media_type="application/json",
     default_base_url=None,
     has_service_accounts=False,
+    org_roles=_OPS_MANAGER_ROLES,
+    assign_method="PATCH",
     env_key_pairs=_MCLI_KEY_PAIRS,
     env_service_account=None,
     env_access_token=None,

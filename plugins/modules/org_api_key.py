@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: org_api_key
-short_description: Revoke a programmatic API key of an organization
+short_description: Manage a programmatic API key of an organization
 version_added: 1.0.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Makes sure that a programmatic API key of an organization does not exist, in MongoDB Atlas,
-    Cloud Manager or Ops Manager.
+  - Creates, changes and revokes a programmatic API key of an organization, in MongoDB Atlas, Cloud
+    Manager or Ops Manager.
   - A key is called missing only when the API says so (error code C(API_KEY_NOT_FOUND)), or when the
     complete listing of the organization's keys lacks it. Every other answer, such as a refused
     credential, a missing organization or a sign-on page, fails the task.
@@ -24,10 +24,13 @@ extends_documentation_fragment:
 options:
   state:
     description:
+      - V(present) makes sure that the key exists, with the roles and the description given. A key
+        that is missing is created only when it is named by O(description).
       - V(absent) makes sure that the key does not exist.
+      - The default was added in version 1.1.0; before, V(absent) had to be given.
     type: str
-    choices: [absent]
-    required: true
+    choices: [present, absent]
+    default: present
   api_user_id:
     description:
       - The id of the key, 24 hexadecimal digits. The APIs call it C(apiUserId) and C(API-KEY-ID).
@@ -37,20 +40,53 @@ options:
     aliases: [id]
   public_key:
     description:
-      - The public key of the key. It is looked up in the complete listing of the organization's
-        keys.
+      - The public key of the key, 8 letters in lower case. It is looked up in the complete listing
+        of the organization's keys.
     type: str
   description:
     description:
-      - The description of the key, in full. It is looked up in the complete listing of the
-        organization's keys.
-      - Descriptions are not unique. When several keys have this one, the task fails with their ids
-        and public keys, and changes nothing.
+      - The description of the key, in full, 1 to 250 characters. It is looked up in the complete
+        listing of the organization's keys.
+      - Descriptions are not unique. When several keys have this one, or differ from it in blanks
+        only, the task fails with their ids and public keys, and changes nothing.
     type: str
     aliases: [desc]
+  new_description:
+    description:
+      - What the description shall become, 1 to 250 characters, with O(state=present).
+      - With O(description), a key that has the new description already, while none has the old
+        one, is the key that is meant. When both exist, or neither, the task fails. No key is ever
+        created.
+    type: str
+    version_added: 1.1.0
+  roles:
+    description:
+      - The roles of the key in the organization, all of them, at least one, with O(state=present).
+        Their order is of no importance. Roles in projects are never touched.
+      - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR) and C(ORG_READ_ONLY) are known to all
+        platforms, C(ORG_BILLING_ADMIN) to Atlas and Cloud Manager, C(ORG_BILLING_READ_ONLY) and
+        C(ORG_STREAM_PROCESSING_ADMIN) to Atlas.
+      - A new key needs roles. Where they are not given, those of an existing key are left alone.
+      - The APIs may add C(ORG_MEMBER) by themselves; that is not taken for a difference.
+    type: list
+    elements: str
+    version_added: 1.1.0
+  credentials_file:
+    description:
+      - A file on the machine where the module runs. The pair of a key that is created is written
+        there as JSON (C(org_id), C(api_user_id), C(description), C(public_key), C(private_key)),
+        readable by its owner only, and RV(private_key) is left out of the result.
+      - Before anything is created, the folder is proved to be writable, and the path not to hold
+        anything but the pair of a key of the same description that exists no longer. It may be the
+        only copy of another.
+      - When the file cannot be written after all, the new key is revoked again.
+      - When the key exists and the file does not, the task warns, as a private key cannot be read
+        again.
+    type: path
+    version_added: 1.1.0
   allow_own_key:
     description:
-      - Whether the key that signs the requests may be revoked.
+      - Whether the key that signs the requests may be revoked, or lose a role.
       - By default such a task fails, in check mode too, because it would lock out its own user. It
         also fails when the API does not tell the public key of the key, so that it cannot be
         compared.
@@ -60,16 +96,16 @@ options:
     default: false
   wait:
     description:
-      - Whether to return only when the API itself answers that the revoked key is missing. The
-        APIs forget a key with a delay.
+      - Whether to return only when the API itself answers that the revoked key is missing, with
+        O(state=absent). The APIs forget a key with a delay.
       - This cannot be done for the key that signs the requests, since the API can no longer be
         asked then.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait at most, in seconds, more than 0. When the time is over, the task fails
-        and says that the revocation was accepted.
+      - How long to wait at most, in seconds, more than 0 and up to 86400. When the time is over,
+        the task fails and says that the revocation was accepted.
     type: float
     default: 60
 seealso:
@@ -82,6 +118,34 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Create an API key, and keep its pair in a file that only its owner can read
+  keysmith.mongodb.org_api_key:
+    org_id: "{{ org_id }}"
+    description: "{{ description }}"
+    roles: [ORG_MEMBER, ORG_GROUP_CREATOR]
+    credentials_file: "{{ credentials_file }}"
+
+- name: Create an API key, use its pair at once, and see what is left when that fails
+  block:
+    - name: Create the key
+      keysmith.mongodb.org_api_key:
+        org_id: "{{ org_id }}"
+        description: "{{ description }}"
+        roles: [ORG_READ_ONLY]
+      register: created
+      no_log: true
+  rescue:
+    - name: Tell the ids of keys that may be left, whose private keys are lost
+      ansible.builtin.fail:
+        msg: "{{ ansible_failed_result.error }}"
+
+- name: Change the roles and the description of a key
+  keysmith.mongodb.org_api_key:
+    org_id: "{{ org_id }}"
+    api_user_id: "{{ api_user_id }}"
+    new_description: "{{ new_description }}"
+    roles: [ORG_READ_ONLY]
+
 - name: Revoke an API key of Atlas by its id
   keysmith.mongodb.org_api_key:
     api_public_key: "{{ atlas_public_key }}"
@@ -120,8 +184,9 @@ EXAMPLES = r"""
 RETURN = r"""
 org_api_key:
   description:
-    - The key as it was before it was revoked, or as it would be revoked in check mode.
-    - V(none) when there was no such key.
+    - With O(state=present), the key as it is now, or would be in check mode.
+    - With O(state=absent), the key as it was before it was revoked, or as it would be revoked in
+      check mode; V(none) when there was no such key.
   returned: success
   type: dict
   sample:
@@ -134,7 +199,7 @@ org_api_key:
         roles: [GROUP_READ_ONLY]
   contains:
     id:
-      description: The id of the key.
+      description: The id of the key, V(none) for one that would be created in check mode.
       returned: success
       type: str
       sample: 32b6e34b3d91647abb20e7b8
@@ -155,7 +220,7 @@ org_api_key:
       elements: str
       sample: [ORG_MEMBER]
     projects:
-      description: The projects that lose the key, sorted by id.
+      description: The projects the key is assigned to, sorted by id; a revoked key loses them.
       returned: success
       type: list
       elements: dict
@@ -174,6 +239,14 @@ org_api_key:
           type: list
           elements: str
           sample: [GROUP_READ_ONLY]
+private_key:
+  description:
+    - The private key of a key that was just created, which cannot be read again later. Use
+      C(no_log), or O(credentials_file), with which it is left out.
+  returned: when a key was created without O(credentials_file), not in check mode
+  type: str
+  sample: 55c3bbb6-b4bb-40be-8e66-d20841f3e000
+  version_added: 1.1.0
 error:
   description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
   returned: failure
@@ -229,6 +302,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _credentials_file,
     _module,
     _options,
     _org_api_keys,
@@ -236,16 +310,23 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    CredentialsFileError,
     KeysmithError,
+    MissingError,
     OptionError,
     OwnKeyError,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["absent"], "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "api_user_id": {"type": "str", "aliases": ["id"]},
     "public_key": {"type": "str", "no_log": False},
     "description": {"type": "str", "aliases": ["desc"]},
+    "new_description": {"type": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "credentials_file": {"type": "path", "no_log": False},
     "allow_own_key": {"type": "bool", "default": False, "no_log": False},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float", "default": 60},
@@ -253,33 +334,26 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no key, or more than one."""
+    """Refuse parameters that name no key, or more than one, or what no key can have."""
     _module.require_org_id(params)
-    names = [name for name in ("api_user_id", "public_key", "description") if params[name]]
-    if len(names) != 1:
-        raise OptionError(
-            f"{' and '.join(names)} are given" if names else "No key is named",
-            check="Name the key by exactly one of api_user_id, public_key and description.",
-        )
-    if params["api_user_id"]:
-        _options.check_id("api_user_id", params["api_user_id"])
-    if params["public_key"]:
-        _options.check_public_key(params["public_key"])
+    _options.check_key_name(params)
     _options.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
-
-
-def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey | None:
-    """Return the key that the task names, None where it is proved missing."""
-    org_id = params["org_id"]
-    if params["api_user_id"]:
-        return _org_api_keys.find_by_id(api, org_id, params["api_user_id"])
-    if params["public_key"]:
-        return _org_api_keys.find_by_public_key(api, org_id, params["public_key"])
-    return _org_api_keys.find_by_description(api, org_id, params["description"])
+    if params["state"] == "absent":
+        return
+    for name in ("description", "new_description"):
+        if params[name] is not None:
+            _options.check_description(name, params[name])
+    if params["roles"] is not None:
+        _options.check_roles(params["platform"], params["roles"])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    key = find(params, api)
+    ensure = ensure_present if params["state"] == "present" else ensure_absent
+    return ensure(params, api, check_mode)
+
+
+def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    key = _org_api_keys.find(api, params["org_id"], params)
     if key is None:
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     is_own = _org_api_keys.check_not_own(
@@ -305,6 +379,149 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             error.results = result
             raise
     return result
+
+
+def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    file = None
+    if params["credentials_file"]:
+        file = _credentials_file.inspect(params["credentials_file"])
+    if not params["description"]:
+        key = _org_api_keys.find(api, params["org_id"], params)
+        if key is None:
+            named = params["api_user_id"] or params["public_key"]
+            raise MissingError(
+                f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
+                check="Only a key that is named by its description is created where it is missing.",
+            )
+        return change(params, api, key, file, check_mode)
+    keys = _org_api_keys.list_all(api, params["org_id"])
+    key = pick(params, keys)
+    if key is None:
+        return create(params, api, keys, file, check_mode)
+    return change(params, api, key, file, check_mode)
+
+
+def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
+    """Return the key with the description, or, where it is renamed already, with the new one."""
+    org_id, old, new = params["org_id"], params["description"], params["new_description"]
+    key = _org_api_keys.pick_by_description(keys, org_id, old)
+    if new is None or new == old:
+        renamed = None
+    else:
+        renamed = _org_api_keys.pick_by_description(keys, org_id, new)
+    if key and renamed:
+        raise AmbiguousError(
+            f"API key {key} has the old description and API key {renamed} has the new one",
+            check="Nothing was changed. Name the one that is meant with api_user_id.",
+        )
+    if new is not None and not key and not renamed:
+        raise MissingError(
+            f"No API key of organization {org_id} has the old or the new description",
+            check="A key is renamed where it is, and not created. Leave new_description out to "
+            "create one.",
+        )
+    return key or renamed
+
+
+def change(
+    params: Mapping[str, Any],
+    api: Client,
+    key: OrgApiKey,
+    file: _credentials_file.CredentialsFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    roles = params["roles"]
+    current = {"description": key.description, "roles": list(key.roles)}
+    plan = _plan.present(
+        current,
+        {
+            "description": params["new_description"],
+            "roles": None if _org_api_keys.has_roles(key, roles) else sorted(set(roles)),
+        },
+    )
+    result = {
+        "changed": plan.is_change,
+        "org_api_key": {**key.result(), **plan.after},
+        "diff": plan.diff(),
+        "warnings": _credentials_file.warnings(file, key.id),
+    }
+    if not plan.is_change:
+        return result
+    if set(current["roles"]) - set(plan.after["roles"]):
+        _org_api_keys.check_not_own(
+            api, key, allowed=params["allow_own_key"], loss="taking a role from it"
+        )
+    if not check_mode:
+        changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
+        result["org_api_key"] = changed.result()
+    return result
+
+
+def create(
+    params: Mapping[str, Any],
+    api: Client,
+    keys: list[OrgApiKey],
+    file: _credentials_file.CredentialsFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    org_id, description, roles = params["org_id"], params["description"], params["roles"]
+    if roles is None:
+        raise OptionError(
+            "The API key does not exist, and a new one needs roles", check="Set roles."
+        )
+    known_ids = {key.id for key in keys}
+    if file:
+        _credentials_file.check_free(file, org_id, description, known_ids)
+        _credentials_file.check_writable(file.path, check_mode=check_mode)
+    plan = _plan.present(None, {"description": description, "roles": sorted(set(roles))})
+    planned = {"id": None, "public_key": None, **plan.after, "projects": []}
+    result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
+    if check_mode:
+        return result
+    created = _org_api_keys.create(api, org_id, description, sorted(set(roles)), known_ids)
+    result["org_api_key"] = created.key.result()
+    if file:
+        api.conceal(created.private_key)
+        store(params, api, created, file.path)
+    else:
+        result["private_key"] = created.private_key
+    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, created.key, known_ids)
+    return result
+
+
+def store(
+    params: Mapping[str, Any], api: Client, created: _org_api_keys.CreatedKey, path: str
+) -> None:
+    """Write a new pair down; where that fails, revoke the key, since nobody has its private key."""
+    key = created.key
+    try:
+        _credentials_file.write(
+            path,
+            {
+                "org_id": params["org_id"],
+                "api_user_id": key.id,
+                "description": key.description,
+                "public_key": str(key.public_key),
+                "private_key": created.private_key,
+            },
+        )
+        return
+    except OSError as failure:
+        error = CredentialsFileError(
+            f"The new API key {key} could not be written to {path} ({failure.strerror})",
+            check="Check the folder and its disk.",
+        )
+    try:
+        _org_api_keys.revoke(api, params["org_id"], key)
+        error.aftermath = "The key was revoked again: nothing is left."
+    except KeysmithError as failure:
+        error.parameters = [key.id]
+        error.results = {"changed": True, "org_api_key": key.result()}
+        error.aftermath = (
+            f"It could not be revoked again either, so API key {key.id} is left, and its private "
+            f"key is lost: revoke it by its id. {failure.message()}"
+        )
+    raise error
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bo
     endpoint = Endpoint(
         "https://h", "/api/atlas/v2", "application/x+json", "MongoDB Atlas", "x", None, envelope
     )
-    return Client(FakeHttp(respond), BearerAuth("t"), endpoint)  # type: ignore[arg-type]
+    return Client(FakeHttp(respond), BearerAuth("t"), endpoint, print)  # type: ignore[arg-type]
 
 
 def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The file that takes a created key pair, which the API shows only once.
+
+It may be the only copy of a key pair, so nothing is ever written over that is not proved to be
+worthless: the pair of a key that is gone, of the same organization and description.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+
+_FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
+_MAX_SIZE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class CredentialsFile:
+    """A path and whose key pair it holds: None where there is no file or an empty one."""
+
+    path: str
+    owner: Mapping[str, Any] | None
+
+    def holds(self, api_user_id: str) -> bool:
+        return self.owner is not None and self.owner["api_user_id"] == api_user_id
+
+
+def inspect(path: str) -> CredentialsFile:
+    """Look at a file without changing anything.
+
+    Raises OptionError where something is there that this collection has not written: a link, a
+    folder, another format.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return CredentialsFile(path, None)
+    except OSError as error:
+        raise _refusal(path, f"cannot be looked at ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        what = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
+        raise _refusal(path, f"is {what}")
+    if status.st_size == 0:
+        return CredentialsFile(path, None)
+    try:
+        with open(path, encoding="utf-8") as file:
+            owner = json.loads(file.read(_MAX_SIZE))
+    except OSError as error:
+        raise _refusal(path, f"cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        owner = None
+    if not isinstance(owner, dict) or not all(isinstance(owner.get(f), str) for f in _FIELDS):
+        raise _refusal(path, "holds something else than a key pair of this module")
+    return CredentialsFile(path, owner)
+
+
+def check_free(
+    file: CredentialsFile, org_id: str, description: str, existing_ids: Collection[str]
+) -> None:
+    """Refuse to create a key whose pair would replace one that may still be of use.
+
+    ``existing_ids`` are those of a complete listing. Raises OptionError.
+    """
+    owner = file.owner
+    if owner is None:
+        return
+    is_same = (owner["org_id"], owner["description"]) == (org_id, description)
+    if not is_same or owner["api_user_id"] in existing_ids:
+        raise _refusal(file.path, f"holds the key pair of another API key, {owner['api_user_id']}")
+
+
+def warnings(file: CredentialsFile | None, api_user_id: str) -> list[str]:
+    """Say what is wrong with the file of a key that exists, whose pair cannot be had again."""
+    if file is None or file.holds(api_user_id):
+        return []
+    what = "does not exist"
+    if file.owner:
+        what = f"holds the key pair of another API key, {file.owner['api_user_id']}"
+    return [
+        f"API key {api_user_id} exists, and credentials_file {file.path} {what}. A private key "
+        "cannot be read again: take the file from where it was kept, or revoke the key and create "
+        "a new one."
+    ]
+
+
+def check_writable(path: str, *, check_mode: bool) -> None:
+    """Prove that a file can be made in the folder; in check mode only ask. Raises OptionError."""
+    folder = _folder(path)
+    if not os.path.isdir(folder):
+        raise _refusal(path, f"is in {folder}, which is no folder")
+    if check_mode:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _refusal(path, f"is in {folder}, which cannot be written to")
+        return
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=folder)
+        os.close(descriptor)
+        os.unlink(temporary)
+    except OSError as error:
+        raise _refusal(
+            path, f"is in {folder}, which cannot be written to ({error.strerror})"
+        ) from None
+
+
+def write(path: str, content: Mapping[str, str]) -> None:
+    """Write a key pair as JSON, mode 0600, at once or not at all. Raises OSError.
+
+    ``content`` has the five fields that ``inspect`` expects.
+    """
+    # mkstemp makes it readable by its owner only, from the first byte on.
+    descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=_folder(path))
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
+
+
+def _refusal(path: str, why: str) -> OptionError:
+    return OptionError(
+        f"credentials_file {path} {why}, and nothing was created",
+        check="It may be the only copy of a key pair: move it away, or name another file.",
+    )

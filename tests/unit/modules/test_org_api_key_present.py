@@ -1,0 +1,410 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""org_api_key with state=present through its main(), against the emulator over real sockets."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    MISSING_ID,
+    PLATFORMS,
+    Outcome,
+    VirtualClock,
+    key_id,
+    key_pair,
+    org_id,
+    public_key,
+    run_module,
+    service_account,
+)
+
+ROLES = ["ORG_MEMBER", "ORG_GROUP_CREATOR"]
+
+
+def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
+    """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are ours."""
+    ours = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
+    signer = {} if {"api_public_key", "client_id"} & more.keys() else key_pair(platform)
+    options = {
+        "platform": platform,
+        "base_url": emulator.url,
+        "org_id": org_id(platform),
+        **signer,
+        **more,
+    }
+    return run_module("org_api_key", options, **ours)
+
+
+def keys(emulator: Emulator, platform: str = "atlas") -> dict[str, Any]:
+    return emulator.state.organizations[org_id(platform)].api_keys
+
+
+def named(emulator: Emulator, description: str, platform: str = "atlas") -> list[Any]:
+    return [key for key in keys(emulator, platform).values() if key.description == description]
+
+
+@pytest.mark.parametrize("kind", ["pair", "account"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> None:
+    if kind == "account" and platform == "ops_manager":
+        return
+    signer = key_pair(platform) if kind == "pair" else service_account(platform)
+    wanted = {"description": "new one", "roles": ROLES, **signer}
+    checked = run(emulator, platform, **wanted, check=True, diff=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **wanted, diff=True)
+    again = run(emulator, platform, **wanted, diff=True)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    after = {"description": "new one", "roles": sorted(ROLES)}
+    assert checked.result["diff"] == real.result["diff"] == {"before": {}, "after": after}
+    assert again.result["diff"] == {"before": after, "after": after}
+    (key,) = named(emulator, "new one", platform)
+    assert real.result["private_key"] == key.private_key
+    assert real.result["org_api_key"] == again.result["org_api_key"]
+    assert real.result["org_api_key"] == {
+        "id": key.id,
+        "public_key": key.public_key,
+        "projects": [],
+        **after,
+    }
+    assert checked.result["org_api_key"] == {
+        **real.result["org_api_key"],
+        "id": None,
+        "public_key": None,
+    }
+    assert "private_key" not in checked.result
+    assert "private_key" not in again.result
+    assert key.private_key not in again.output
+    assert len(emulator.writes) == 1
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("option", ["api_user_id", "public_key", "description"])
+def test_roles_are_changed_once(emulator: Emulator, platform: str, option: str) -> None:
+    name = {"api_user_id": key_id(platform, 2), "public_key": public_key(platform, 2)}
+    wanted = {option: name.get(option, "victim"), "roles": ["ORG_READ_ONLY", "ORG_MEMBER"]}
+    checked = run(emulator, platform, **wanted, check=True, diff=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **wanted, diff=True)
+    again = run(emulator, platform, **wanted)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    assert checked.result["diff"] == real.result["diff"]
+    assert checked.result["org_api_key"] == real.result["org_api_key"]
+    assert real.result["diff"]["after"]["roles"] == ["ORG_MEMBER", "ORG_READ_ONLY"]
+    (write,) = emulator.writes
+    assert json.loads(write.body) == {"roles": ["ORG_MEMBER", "ORG_READ_ONLY"]}
+    # Roles in projects are not touched.
+    assert real.result["org_api_key"]["projects"]
+
+
+def test_roles_are_compared_as_sets(emulator: Emulator) -> None:
+    for roles in (["ORG_MEMBER", "ORG_GROUP_CREATOR"], ["ORG_GROUP_CREATOR", "ORG_MEMBER"] * 2):
+        assert not run(emulator, description="victim", roles=roles).changed
+
+
+def test_a_member_role_that_the_api_adds_is_no_difference(emulator: Emulator) -> None:
+    emulator.settings.adds_org_member = True
+    wanted = {"description": "new one", "roles": ["ORG_READ_ONLY"]}
+    assert run(emulator, **wanted).changed
+    assert set(named(emulator, "new one")[0].roles) == {"ORG_READ_ONLY", "ORG_MEMBER"}
+    assert not run(emulator, **wanted).changed
+
+
+def test_what_is_not_given_is_left_alone(emulator: Emulator) -> None:
+    outcome = run(emulator, api_user_id=key_id("atlas", 2))
+    assert not outcome.failed
+    assert not outcome.changed
+    assert outcome.result["org_api_key"]["description"] == "victim"
+
+
+@pytest.mark.parametrize("name", [{"api_user_id": MISSING_ID}, {"public_key": "zzzzzzzz"}])
+def test_a_missing_key_named_by_id_or_public_key_is_never_created(
+    emulator: Emulator, name: dict[str, str]
+) -> None:
+    outcome = run(emulator, **name, roles=ROLES)
+    assert outcome.failed
+    assert "nothing was changed" in outcome.msg
+    assert emulator.writes == []
+
+
+def test_a_new_key_needs_roles(emulator: Emulator) -> None:
+    outcome = run(emulator, description="new one")
+    assert outcome.failed
+    assert "Set roles" in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("description", ["twin", "victim\n"])
+def test_an_ambiguous_description_changes_and_creates_nothing(
+    emulator: Emulator, description: str
+) -> None:
+    assert run(emulator, description=description, roles=["ORG_OWNER"]).failed
+    assert emulator.writes == []
+
+
+def test_a_key_is_renamed_once(emulator: Emulator) -> None:
+    wanted = {"description": "victim", "new_description": "renamed"}
+    assert run(emulator, **wanted, check=True).changed
+    first, again = run(emulator, **wanted), run(emulator, **wanted)
+    assert [first.changed, again.changed] == [True, False]
+    assert again.result["org_api_key"]["id"] == key_id("atlas", 2)
+    assert json.loads(emulator.writes[0].body) == {"desc": "renamed"}
+    by_id = run(emulator, api_user_id=key_id("atlas", 3), new_description="by id")
+    assert by_id.changed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("nobody", "no one", "old or the new"),
+        ("victim", "member", "has the old description and"),
+        ("nobody", "twin", "2 API keys"),
+        ("nobody", "nobody", "old or the new"),
+    ],
+)
+def test_a_renaming_that_is_not_clear_changes_nothing(
+    emulator: Emulator, old: str, new: str, words: str
+) -> None:
+    outcome = run(emulator, description=old, new_description=new, roles=ROLES)
+    assert outcome.failed
+    assert words in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "options", "words"),
+    [
+        ("atlas", {"description": "x" * 251}, "251 characters"),
+        ("atlas", {"new_description": "x" * 251}, "251 characters"),
+        ("atlas", {"roles": []}, "at least one role"),
+        ("atlas", {"roles": ["ORG_KING"]}, "ORG_KING is no role"),
+        ("atlas", {"roles": ["GROUP_OWNER"]}, "GROUP_OWNER is no role"),
+        ("cloud_manager", {"roles": ["ORG_STREAM_PROCESSING_ADMIN"]}, "no role"),
+        ("ops_manager", {"roles": ["ORG_BILLING_ADMIN"]}, "no role"),
+        ("atlas", {"credentials_file": "/"}, "no regular file"),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(
+    emulator: Emulator, platform: str, options: dict[str, Any], words: str
+) -> None:
+    outcome = run(emulator, platform, **{"description": "new one", "roles": ROLES, **options})
+    assert outcome.failed
+    assert words in outcome.msg
+    assert emulator.requests == []
+
+
+def test_a_role_is_not_taken_from_the_own_key(emulator: Emulator) -> None:
+    wanted = {"description": "signs", "roles": ["ORG_READ_ONLY"]}
+    for check in (True, False):
+        outcome = run(emulator, **wanted, check=check)
+        assert outcome.failed
+        assert "allow_own_key" in outcome.msg
+    assert emulator.writes == []
+    # A role more takes nothing.
+    assert run(emulator, description="signs", roles=["ORG_OWNER", "ORG_READ_ONLY"]).changed
+    assert run(emulator, **wanted, allow_own_key=True).changed
+
+
+class TestCredentialsFile:
+    """A pair goes to its file, and nowhere else."""
+
+    wanted: ClassVar = {"description": "new one", "roles": ROLES}
+
+    def test_a_pair_is_written_and_shown_nowhere(self, emulator: Emulator, tmp_path: Path) -> None:
+        path = tmp_path / "pair.json"
+        checked = run(emulator, **self.wanted, credentials_file=str(path), check=True)
+        assert checked.changed
+        assert not path.exists()
+        outcome = run(emulator, **self.wanted, credentials_file=str(path))
+        (key,) = named(emulator, "new one")
+        assert json.loads(path.read_text("utf-8")) == {
+            "org_id": org_id("atlas"),
+            "api_user_id": key.id,
+            "description": "new one",
+            "public_key": key.public_key,
+            "private_key": key.private_key,
+        }
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert "private_key" not in outcome.result
+        assert key.private_key not in outcome.output
+        again = run(emulator, **self.wanted, credentials_file=str(path))
+        assert not again.changed
+        assert "warnings" not in again.result
+
+    def test_a_key_without_its_file_is_warned_of(self, emulator: Emulator, tmp_path: Path) -> None:
+        outcome = run(emulator, description="victim", credentials_file=str(tmp_path / "none"))
+        assert not outcome.changed
+        assert "cannot be read again" in str(outcome.result["warnings"])
+
+    def test_the_file_of_another_key_is_kept(self, emulator: Emulator, tmp_path: Path) -> None:
+        path = tmp_path / "pair.json"
+        run(emulator, **self.wanted, credentials_file=str(path))
+        before = path.read_bytes()
+        outcome = run(emulator, description="second", roles=ROLES, credentials_file=str(path))
+        assert outcome.failed
+        assert "another API key" in outcome.msg
+        assert path.read_bytes() == before
+        assert named(emulator, "second") == []
+
+    def test_the_file_of_a_revoked_key_of_the_same_name_is_replaced(
+        self, emulator: Emulator, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "pair.json"
+        run(emulator, **self.wanted, credentials_file=str(path))
+        assert run(emulator, description="new one", state="absent").changed
+        assert run(emulator, **self.wanted, credentials_file=str(path)).changed
+        assert (
+            json.loads(path.read_text("utf-8"))["api_user_id"] == named(emulator, "new one")[0].id
+        )
+
+    def test_a_place_that_cannot_be_written_to_creates_nothing(self, emulator: Emulator) -> None:
+        outcome = run(emulator, **self.wanted, credentials_file="/proc/self/pair.json")
+        assert outcome.failed
+        assert emulator.writes == []
+
+    @pytest.mark.parametrize("revoking_fails", [False, True])
+    def test_a_key_whose_pair_cannot_be_written_is_revoked(
+        self,
+        emulator: Emulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        revoking_fails: bool,
+    ) -> None:
+        def full(*_arguments: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(_credentials_file, "write", full)
+        if revoking_fails:
+            emulator.add_fault(Fault("status", "DELETE", times=None, status=503))
+        outcome = run(emulator, **self.wanted, credentials_file=str(tmp_path / "pair.json"))
+        assert outcome.failed
+        assert "No space left on device" in outcome.msg
+        left = named(emulator, "new one")
+        assert bool(left) is revoking_fails
+        assert outcome.result["error"]["parameters"] == [key.id for key in left]
+        assert outcome.changed is revoking_fails
+        for key in left:
+            assert key.id in outcome.msg
+            assert key.private_key not in outcome.output
+
+
+FAULTS = [
+    ("lost_before", {}, False),
+    ("lost_after", {}, True),
+    ("reset", {"after_write": True}, True),
+    ("garbage", {"after_write": True}, True),
+    ("truncated", {}, True),
+    ("html", {"status": 200, "after_write": True}, True),
+    ("status", {"status": 500, "after_write": True}, True),
+    ("status", {"status": 503}, False),
+    ("redirect", {}, False),
+    ("json", {"body": {"id": 1}, "after_write": True}, True),
+]
+
+
+@pytest.mark.parametrize("with_file", [False, True])
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_lost_answer_to_a_creation_is_never_sent_again(
+    emulator: Emulator, tmp_path: Path, case: tuple[str, dict[str, Any], bool], with_file: bool
+) -> None:
+    fault, arguments, done = case
+    emulator.add_fault(Fault(fault, "POST", **arguments))
+    wanted: dict[str, Any] = {"description": "new one", "roles": ROLES}
+    if with_file:
+        wanted["credentials_file"] = str(tmp_path / "pair.json")
+    outcome = run(emulator, **wanted)
+    assert outcome.failed
+    left = named(emulator, "new one")
+    assert len(left) == int(done)
+    posts = [request for request in emulator.requests if request.method == "POST"]
+    assert len(posts) == 1
+    assert outcome.result["error"]["parameters"] == [key.id for key in left]
+    assert ("private key is lost" in outcome.msg) is done
+    assert list(tmp_path.iterdir()) == []
+    for key in left:
+        assert key.id in outcome.msg
+        assert key.private_key not in outcome.output
+        assert run(emulator, api_user_id=key.id, state="absent").changed
+    assert run(emulator, **wanted).changed
+    assert len(named(emulator, "new one")) == 1
+
+
+def test_a_lost_key_that_shows_up_late_is_found(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 4.0
+    emulator.add_fault(Fault("lost_after", "POST"))
+    outcome = run(emulator, description="new one", roles=ROLES, clock=clock)
+    assert named(emulator, "new one")[0].id in outcome.msg
+
+
+def test_a_lost_key_that_cannot_be_looked_for_is_said_so(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", "POST"))
+    emulator.add_fault(Fault("status", "GET", after=1, times=None, status=403, code="X"))
+    outcome = run(emulator, description="new one", roles=ROLES)
+    assert "could not be found out either" in outcome.msg
+
+
+@pytest.mark.parametrize("status", [429, 400, 401, 403])
+def test_a_refused_creation_has_left_nothing(emulator: Emulator, status: int) -> None:
+    emulator.add_fault(Fault("status", "POST", status=status, code="REFUSED"))
+    outcome = run(emulator, description="new one", roles=ROLES)
+    assert outcome.failed is (status != 429)
+    assert len(named(emulator, "new one")) == int(status == 429)
+
+
+@pytest.mark.parametrize(("fault", "arguments", "done"), FAULTS)
+def test_a_lost_answer_to_a_change_is_looked_up(
+    emulator: Emulator, fault: str, arguments: dict[str, Any], done: bool
+) -> None:
+    emulator.add_fault(Fault(fault, "PATCH", **arguments))
+    wanted = {"description": "victim", "roles": ["ORG_READ_ONLY"]}
+    outcome = run(emulator, **wanted)
+    assert outcome.failed is not done
+    assert outcome.changed is done
+    if not done:
+        assert "ORG_GROUP_CREATOR" in outcome.msg
+    again = run(emulator, **wanted)
+    assert again.changed is not done
+    assert set(keys(emulator)[key_id("atlas", 2)].roles) == {"ORG_READ_ONLY"}
+
+
+def test_a_twin_of_another_run_is_warned_of(emulator: Emulator) -> None:
+    data = {
+        "id": MISSING_ID,
+        "desc": "new one",
+        "publicKey": "othersxx",
+        "roles": [{"roleName": "ORG_MEMBER", "orgId": org_id("atlas")}],
+    }
+    listing = {"results": [data], "totalCount": 1}
+    emulator.add_fault(Fault("json", "GET", after=1, body=listing))
+    outcome = run(emulator, description="new one", roles=ROLES)
+    assert outcome.changed
+    assert outcome.result["private_key"]
+    warnings = str(outcome.result["warnings"])
+    assert MISSING_ID in warnings
+    assert named(emulator, "new one")[0].id in warnings
+
+
+def test_a_listing_that_fails_after_a_creation_loses_no_private_key(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "GET", after=1, times=None, status=403, code="X"))
+    outcome = run(emulator, description="new one", roles=ROLES)
+    assert outcome.changed
+    assert outcome.result["private_key"] == named(emulator, "new one")[0].private_key
+    assert "could not be checked" in str(outcome.result["warnings"])
+
+
+def test_requests_of_a_creation_are_few(emulator: Emulator) -> None:
+    run(emulator, description="new one", roles=ROLES)
+    asked = [f"{request.method} {request.status}" for request in emulator.requests]
+    # The challenge, the listing before, the creation, the listing after.
+    assert asked == ["GET 401", "GET 200", "POST 200", "GET 200"]
+    assert emulator.connections == 1
