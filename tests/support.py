@@ -63,8 +63,8 @@ def key_id(platform: str, number: int) -> str:
 
 
 def public_key(platform: str, number: int) -> str:
-    letters = "".join(chr(ord("a") + int(digit)) for digit in f"{number:03d}")
-    return _LETTERS[platform] + "key" + letters + "z"
+    letters = "".join(chr(ord("a") + int(digit)) for digit in f"{number:04d}")
+    return _LETTERS[platform] + "key" + letters
 
 
 def client_id(platform: str) -> str:

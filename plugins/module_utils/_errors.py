@@ -225,6 +225,7 @@ _ROLE_TOO_LOW = frozenset(
 # On Ops Manager NOT_ORG_ADMIN means both "of another organization" and "role too low".
 _NOT_YOUR_ORG = frozenset({"USER_CANNOT_ACCESS_ORG", "NOT_IN_ORG", "NOT_ORG_ADMIN"})
 _ORG_MISSING = frozenset({"ORG_NOT_FOUND", "INVALID_ORG_ID", "INACTIVE_ORG"})
+_PROJECT_MISSING = frozenset({"GROUP_NOT_FOUND", "INVALID_GROUP_ID", "NOT_IN_GROUP"})
 _MALFORMED_ID = frozenset(
     {
         "INVALID_KEY_ID",
@@ -258,6 +259,11 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
             "Check org_id: there is no active organization with this id at "
             f"{request.base_url}. Nothing can be said about its keys."
         )
+    if code in _PROJECT_MISSING:
+        return (
+            f"Check project_id: there is no project with this id at {request.base_url}, or "
+            f"{signer} is not in it (this call needs {role})."
+        )
     if code in _IP_NOT_LISTED:
         address = clean(str(parameters[0]), 60) if parameters else "the address of this host"
         return (
@@ -271,10 +277,11 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         )
     if code in {"NOT_ATLAS_ORG", "NOT_ATLAS_GROUP"}:
         return (
-            "This organization is not one of Atlas: set platform to cloud_manager or ops_manager."
+            "This organization or project is not one of Atlas: set platform to cloud_manager or "
+            "ops_manager."
         )
     if code in {"EXPECTED_NON_ATLAS_ORG", "ATLAS_GROUP"}:
-        return "This organization is one of Atlas: set platform to atlas."
+        return "This organization or project is one of Atlas: set platform to atlas."
     if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
         return _wrong_place(request)
     if code == API_KEY_NOT_FOUND:
@@ -284,7 +291,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         )
     if code in _MALFORMED_ID:
         return "Check the ids in the path: each is 24 hexadecimal digits."
-    if code == "API_KEY_ACCESS_LIST_ACCESS_DENIED":
+    if code in {"API_KEY_ACCESS_LIST_ACCESS_DENIED", "API_KEY_WHITELIST_ACCESS_DENIED"}:
         return "An access list can be read by its own key and by an Organization Owner only."
     if code in {"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}:
         return "The organization's plan does not include this."

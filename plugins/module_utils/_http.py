@@ -117,6 +117,7 @@ class Http:
         self.clock = clock
         self._settings = settings
         self._waited = 0.0
+        self._wait_ends = 0.0
         self._lock = threading.Lock()
         self._session = _session(settings)
         self._progress = _Progress()
@@ -176,10 +177,16 @@ class Http:
             if wait is None:
                 return _finish(outcome, tries, waited, unclear)
             unclear = unclear or may_have_happened(request.method, outcome)
-            with self._lock:
-                self._waited += wait
+            self._book(wait)
             self.clock.sleep(wait)
             waited += wait
+
+    def _book(self, wait: float) -> None:
+        """Count a wait towards the task's budget, time that several threads wait only once."""
+        with self._lock:
+            now = self.clock.now()
+            self._waited += max(0.0, now + wait - max(now, self._wait_ends))
+            self._wait_ends = max(self._wait_ends, now + wait)
 
     def _affordable_wait(
         self, tries: int, outcome: Answer | TransportError, until: float | None

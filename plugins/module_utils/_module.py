@@ -39,9 +39,9 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     """Run a module from its parameters to its exit.
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
-    check_mode)`` returns the result. Both get the module's parameters with ``org_id`` and
-    ``platform`` resolved and empty strings as None. A result's ``diff`` is shown where the user
-    asked for diffs; its ``warnings`` are given as such.
+    check_mode)`` returns the result. Both get the module's parameters with empty strings as None,
+    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it). A
+    result's ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
     """
     module = _Module(
         argument_spec={**CONNECTION_OPTIONS, **argument_spec}, supports_check_mode=True
@@ -77,6 +77,8 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
             raise OptionError(missing_required_lib("requests").rstrip("."))
         params = {name: given(value) for name, value in module.params.items()}
         connection = resolve(module.params, os.environ)
+        # What the task itself names, where that means something else than where to act.
+        params["task_org_id"] = params["org_id"]
         params["org_id"] = connection.org_id
         params["platform"] = connection.platform.name
         check(params)

@@ -130,7 +130,9 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     found = {params.get(name) for name in _SECRET_OPTIONS}
     # Put in the wrong place, a private key or a client secret is a secret all the same.
     values = [*params.values(), *(environ.get(name) for name in _public_variables())]
-    found.update(value for value in values if _looks_secret(value))
+    for value in values:
+        items = value if isinstance(value, list) else [value]
+        found.update(item for item in items if _looks_secret(item))
     accounts = [(params.get("client_id"), params.get("client_secret"))]
     for platform in PLATFORMS.values():
         found.update(environ.get(private) for _public, private in platform.env_key_pairs)

@@ -234,11 +234,9 @@ def twin_warnings(
 
 
 def _twins(api: Client, org_id: str, key: OrgApiKey, known_ids: Collection[str]) -> list[OrgApiKey]:
-    known = {key.id, *known_ids}
-    keys = list_all(api, org_id)
-    return [
-        other for other in keys if other.description == key.description and other.id not in known
-    ]
+    # Not before the API shows the new key, so that what follows this task finds it.
+    found = _await_new(api, org_id, key.description, known_ids, key.id)
+    return [other for other in found if other.id != key.id]
 
 
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
@@ -312,8 +310,16 @@ def _orphan(
 
 
 def _await_new(
-    api: Client, org_id: str, description: str, known_ids: Collection[str]
+    api: Client,
+    org_id: str,
+    description: str,
+    known_ids: Collection[str],
+    api_user_id: str | None = None,
 ) -> list[OrgApiKey]:
+    """Return the new keys of a description, once there are any, or the one with the id is.
+
+    Returns what there is after ORPHAN_PATIENCE.
+    """
     clock = api.clock
     until = clock.now() + ORPHAN_PATIENCE
     pause = FIRST_POLL
@@ -323,7 +329,8 @@ def _await_new(
             for key in list_all(api, org_id)
             if key.description == description and key.id not in known_ids
         ]
-        if found or clock.now() + pause > until:
+        is_seen = any(key.id == api_user_id or api_user_id is None for key in found)
+        if is_seen or clock.now() + pause > until:
             return found
         clock.sleep(pause)
         pause = min(pause * 2, LONGEST_POLL)

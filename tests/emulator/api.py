@@ -168,7 +168,7 @@ def _dispatch(call: Call) -> Answer:
         endpoint, values = ROUTES.bind("").match(call.path, method)
     except HTTPException as error:
         raise call.fail("RESOURCE_NOT_FOUND", call.path) from error
-    if values.get("list_name", "accessList") not in _list_names(call):
+    if "list_name" in values and values["list_name"] not in _list_names(call):
         raise call.fail("RESOURCE_NOT_FOUND", call.path)
     if call.is_atlas and not _accepts_version(call.request.headers.get("Accept", "")):
         raise call.fail("INVALID_VERSION_DATE")

@@ -346,6 +346,23 @@ def test_a_lost_key_that_shows_up_late_is_found(emulator: Emulator) -> None:
     assert named(emulator, "new one")[0].id in outcome.msg
 
 
+def test_a_creation_ends_when_the_api_shows_the_key(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 3.0
+    created = run(emulator, description="new one", roles=ROLES, clock=clock)
+    assert created.changed
+    name = {"api_user_id": created.result["org_api_key"]["id"]}
+    assert not run(emulator, **name, clock=clock).failed
+
+
+def test_a_key_that_is_not_shown_in_time_is_created_all_the_same(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 300.0
+    created = run(emulator, description="new one", roles=ROLES, clock=clock)
+    assert created.result["private_key"]
+    assert clock.time - 1000 <= 10
+
+
 def test_a_lost_key_that_cannot_be_looked_for_is_said_so(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", "POST"))
     emulator.add_fault(Fault("status", "GET", after=1, times=None, status=403, code="X"))
@@ -385,7 +402,7 @@ def test_a_twin_of_another_run_is_warned_of(emulator: Emulator) -> None:
         "roles": [{"roleName": "ORG_MEMBER", "orgId": org_id("atlas")}],
     }
     listing = {"results": [data], "totalCount": 1}
-    emulator.add_fault(Fault("json", "GET", after=1, body=listing))
+    emulator.add_fault(Fault("json", "GET", after=1, times=None, body=listing))
     outcome = run(emulator, description="new one", roles=ROLES)
     assert outcome.changed
     assert outcome.result["private_key"]
