@@ -1,0 +1,351 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The IP access list of an API key: addresses to networks and back, read, add, remove."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Union
+from urllib.parse import quote
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    MissingError,
+    OptionError,
+    clean,
+    is_about_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    ORG_MEMBER,
+    ORG_OWNER,
+    OrgApiKey,
+    is_proof_of_absence,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Networks = frozenset[Network]
+
+# What the path is called, and what Ops Manager called it before 5.0.
+ACCESS_LIST = "accessList"
+WHITELIST = "whitelist"
+_ALREADY_THERE = frozenset({"ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"})
+_NOT_THERE = frozenset(
+    {
+        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
+        "API_KEY_ACCESS_LIST_NOT_FOUND",
+        "API_KEY_WHITELIST_ENTRY_NOT_FOUND",
+        "API_KEY_WHITELIST_NOT_FOUND",
+    }
+)
+_CALLER_STAYS = frozenset(
+    {"CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "CANNOT_REMOVE_CALLER_FROM_WHITELIST"}
+)
+# Seconds between looks at a list that may show a change with a delay.
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a task wants of a list: these entries in it, not in it, or (``purge``) nothing else."""
+
+    entries: Networks
+    is_present: bool = True
+    purge: bool = False
+
+    def of(self, current: Networks) -> Networks:
+        """Return what a list has to become."""
+        if not self.is_present:
+            return current - self.entries
+        return self.entries if self.purge else current | self.entries
+
+
+@dataclass(frozen=True)
+class AccessList:
+    """The access list of a key, as a task has found it and as it is now, so far as is known.
+
+    What others do in between is in both. ``name`` is what the path calls it; ``spellings`` are
+    the API's own words for the entries.
+    """
+
+    org_id: str
+    key: OrgApiKey
+    name: str
+    spellings: Mapping[Network, str]
+    before: Networks
+    now: Networks
+
+    @property
+    def path(self) -> str:
+        return f"/orgs/{self.org_id}/apiKeys/{self.key.id}/{self.name}"
+
+    @property
+    def is_changed(self) -> bool:
+        return self.before != self.now
+
+    def result(self) -> dict[str, Any]:
+        """Return the result of a task that has brought the list from ``before`` to ``now``."""
+        before, after = ({"entries": in_order(entries)} for entries in (self.before, self.now))
+        return {
+            "changed": self.is_changed,
+            "org_api_key_access_list": {
+                "api_user_id": self.key.id,
+                "public_key": self.key.public_key,
+                **after,
+            },
+            "diff": {"before": before, "after": after},
+        }
+
+
+def normalize(entries: Iterable[str]) -> Networks:
+    """Return the networks that a task names, each once. Raises OptionError."""
+    return frozenset(_normalize(entry) for entry in entries)
+
+
+def _normalize(entry: str) -> Network:
+    shown = repr(clean(entry, 80))
+    try:
+        # A zone ("fe80::1%eth0") means something on the host itself only.
+        network = ipaddress.ip_network("" if "%" in entry else entry, strict=False)
+    except ValueError:
+        raise OptionError(
+            f"entries has {shown}, which is no IP address and no CIDR block",
+            check=(
+                "An entry is an IPv4 or IPv6 address, or a block of them, such as 192.0.2.7, "
+                "192.0.2.0/24 or 2001:db8::/32, without blanks."
+            ),
+        ) from None
+    address = entry.partition("/")[0]
+    if ipaddress.ip_address(address) != network.network_address:
+        raise OptionError(
+            f"entries has {shown}, whose address has bits beyond the length of its network",
+            check=f"Give the network it belongs to, {network}, or the single address {address}.",
+        )
+    return network
+
+
+def show(network: Network) -> str:
+    """Return a network as results have it: a single address without its length."""
+    is_address = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if is_address else network)
+
+
+def in_order(networks: Iterable[Network]) -> list[str]:
+    """Return networks as results have them, IPv4 first and in the order of their numbers."""
+
+    def place(network: Network) -> tuple[int, int, int]:
+        return network.version, int(network.network_address), network.prefixlen
+
+    return [show(network) for network in sorted(networks, key=place)]
+
+
+def parse_entry(data: Any) -> tuple[Network, str] | None:
+    """Return the network that an entry's JSON describes, and the API's own word for it.
+
+    Shape: UserAccessListResponse (api-facts 2): a block, a single address, or an address with its
+    block beside it. The word is what a DELETE names it by.
+    """
+    block, address = data.get("cidrBlock"), data.get("ipAddress")
+    if not isinstance(block, (str, type(None))) or not isinstance(address, (str, type(None))):
+        return None
+    try:
+        # What others have put there is not ours to refuse: host bits are.
+        network = ipaddress.ip_network(block or address or "", strict=False)
+    except ValueError:
+        return None
+    is_address = network.prefixlen == network.max_prefixlen
+    return network, (address if address and is_address else block) or str(address)
+
+
+def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
+    """Return the access list of a key, under the name by which the API knows it.
+
+    Raises MissingError where the key turns out to be gone.
+    """
+    found = AccessList(org_id, key, ACCESS_LIST, {}, frozenset(), frozenset())
+    try:
+        return _read(api, found)
+    except ApiError as error:
+        if not _is_unknown_path(error) or api.endpoint.api_path == ATLAS.api_path:
+            raise
+        try:
+            return _read(api, replace(found, name=WHITELIST))
+        except ApiError as other:
+            # Neither name is known: that the new one is not says more.
+            raise error if _is_unknown_path(other) else other from None
+
+
+def change(api: Client, found: AccessList, goal: Goal) -> AccessList:
+    """Bring a list to its goal and return what has become of it: additions first, in one request.
+
+    An error's ``results`` tell what exists now.
+    """
+    access_list = _add(api, found, goal) if goal.is_present else found
+    for entry in in_order(access_list.now - goal.of(access_list.now)):
+        access_list = _remove(api, access_list, ipaddress.ip_network(entry))
+    return access_list
+
+
+def _read(api: Client, access_list: AccessList) -> AccessList:
+    key = access_list.key
+    try:
+        entries = api.pages(
+            access_list.path,
+            parse_entry,
+            lambda entry: entry[1],
+            doing=f"read the access list of the API key {key}",
+            role=ORG_MEMBER,
+        )
+    except ApiError as error:
+        raise _explained(error, key) from None
+    spellings = dict(entries)
+    return replace(
+        access_list, spellings=spellings, before=frozenset(spellings), now=frozenset(spellings)
+    )
+
+
+def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
+    """Add what is missing; where others were faster, read the list again and add the rest."""
+    for pause in (*PAUSES, None):
+        missing = goal.of(access_list.now) - access_list.now
+        if not missing:
+            break
+        try:
+            _post(api, access_list, missing)
+        except KeysmithError as error:
+            if error.code not in _ALREADY_THERE or pause is None:
+                return _after_unclear(api, access_list, error, access_list.now | missing)
+            # The list may show only later what the error names already.
+            named = {network for network in missing if _is_named(network, error.parameters)}
+            api.clock.sleep(pause)
+            fresh = _read(api, access_list)
+            access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
+        else:
+            return replace(access_list, now=access_list.now | missing)
+    return access_list
+
+
+def _parse_list(data: Any) -> bool | None:
+    """Tell whether JSON is a list, which a POST is answered with: all of it, or its first page."""
+    return True if isinstance(data, dict) and isinstance(data.get("results"), list) else None
+
+
+def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
+    entries = in_order(networks)
+    try:
+        api.post(
+            access_list.path,
+            [{"cidrBlock" if "/" in entry else "ipAddress": entry} for entry in entries],
+            _parse_list,
+            doing=f"add {_shown(entries)} to the access list of the API key {access_list.key}",
+            role=ORG_OWNER,
+        )
+    except ApiError as error:
+        raise _explained(error, access_list.key) from None
+
+
+def _remove(api: Client, access_list: AccessList, network: Network) -> AccessList:
+    """Remove an entry; one that others have removed before was not there for this task either."""
+    word = access_list.spellings.get(network, show(network))
+    left = access_list.now - {network}
+    try:
+        api.delete(
+            f"{access_list.path}/{quote(word, safe='')}",
+            doing=f"remove {show(network)} from the access list of the API key {access_list.key}",
+            role=ORG_OWNER,
+        )
+    except KeysmithError as error:
+        if error.code not in _NOT_THERE or error.status not in {400, 404}:
+            error = _explained(error, access_list.key)
+            return _after_unclear(api, access_list, error, left)
+        if not error.unclear:
+            return replace(access_list, before=access_list.before - {network}, now=left)
+    return replace(access_list, now=left)
+
+
+def _after_unclear(
+    api: Client, access_list: AccessList, error: KeysmithError, expected: Networks
+) -> AccessList:
+    """Return the list where a request has done its work although it ended in an error.
+
+    ``expected`` is what the list has become then. Otherwise raises the error, and it says what
+    exists now. Nothing is sent again: a list that lacks a change may only not show it yet.
+    """
+    in_question = access_list.now ^ expected
+    if error.unclear:
+        shown = _look(api, access_list, lambda now: in_question & now == in_question & expected)
+        if shown is None:
+            error.aftermath = (
+                f"Before this request the access list had {_shown(in_order(access_list.now))}. "
+                f"Whether {_shown(in_order(in_question))} was changed is not known, since the list "
+                "cannot be read now. Run the task again to find out; that is safe."
+            )
+            error.results = access_list.result()
+            raise error
+        # Only what is in question: other changes of this task may not be shown yet.
+        access_list = replace(access_list, now=access_list.now - in_question | shown & in_question)
+        if access_list.now == expected:
+            return access_list
+    error.results = access_list.result()
+    if error.unclear or access_list.is_changed:
+        error.aftermath = (
+            f"{'Read again, the' if error.unclear else 'The'} access list now has "
+            f"{_shown(in_order(access_list.now))}. Run the task again to do the rest; that is safe."
+        )
+    raise error
+
+
+def _look(
+    api: Client, access_list: AccessList, is_done: Callable[[Networks], bool]
+) -> Networks | None:
+    """Read a list until a change is seen or it is time to give up; None where it cannot be read."""
+    for pause in (*PAUSES, None):
+        try:
+            now = _read(api, access_list).now
+        except KeysmithError:
+            return None
+        if is_done(now) or pause is None:
+            break
+        api.clock.sleep(pause)
+    return now
+
+
+def _explained(error: KeysmithError, key: OrgApiKey) -> KeysmithError:
+    """Return an error with what it means for an access list."""
+    if isinstance(error, ApiError) and is_proof_of_absence(error, key.id):
+        missing = MissingError(
+            f"The API key {key} is gone: somebody has revoked it a moment ago",
+            check="An access list goes with its key.",
+        )
+        missing.unclear = error.unclear
+        return missing
+    if error.code in _CALLER_STAYS:
+        error.check = (
+            "The API keeps a key from cutting itself off: this request comes from an address that "
+            "no other entry of the list covers. Have an entry in the list that covers it, or "
+            "remove this one with another credential or from another address."
+        )
+    return error
+
+
+def _is_unknown_path(error: ApiError) -> bool:
+    return (
+        error.status == 404
+        and error.code == "RESOURCE_NOT_FOUND"
+        and is_about_path(error.parameters)
+    )
+
+
+def _is_named(network: Network, parameters: Iterable[Any]) -> bool:
+    words = {str(network), show(network)}
+    return any(str(item) in words for item in parameters)
+
+
+def _shown(entries: list[str]) -> str:
+    return clean(", ".join(entries)) or "no entries"

@@ -1,0 +1,539 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""org_api_key_access_list through its main(), against the emulator over real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key_access_list
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    API_PATHS,
+    MISSING_ID,
+    PLATFORMS,
+    Outcome,
+    VirtualClock,
+    client_id,
+    fetch_token,
+    key_id,
+    key_pair,
+    org_id,
+    public_key,
+    run_module,
+    service_account,
+)
+
+A, B, C, D = "192.0.2.7", "198.51.100.0/24", "2001:db8::1", "2001:db8:1::/48"
+OLD, OLDER = "10.0.0.0/8", "10.1.2.3"
+VALUE = "org_api_key_access_list"
+
+
+def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
+    """Run the module with the owner's key pair on key 2, unless another key is named."""
+    ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
+    signer = (
+        {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
+    )
+    if not {"api_user_id", "id", "public_key", "description", "desc"} & more.keys():
+        more["api_user_id"] = key_id(platform, 2)
+    options = {
+        "platform": platform,
+        "base_url": emulator.url,
+        "org_id": org_id(platform),
+        **signer,
+        **more,
+    }
+    return run_module("org_api_key_access_list", options, **ours)
+
+
+def entries(emulator: Emulator, platform: str = "atlas", number: int = 2) -> list[str]:
+    keys = emulator.state.organizations[org_id(platform)].api_keys
+    return list(keys[key_id(platform, number)].access_list)
+
+
+def start(emulator: Emulator, *found: str, platform: str = "atlas", number: int = 2) -> None:
+    keys = emulator.state.organizations[org_id(platform)].api_keys
+    keys[key_id(platform, number)].access_list = list(found)
+
+
+def path(platform: str, list_name: str = "accessList") -> str:
+    return (
+        f"{API_PATHS[platform]}/orgs/{org_id(platform)}/apiKeys/{key_id(platform, 2)}/{list_name}"
+    )
+
+
+def methods(emulator: Emulator) -> list[str]:
+    return [f"{request.method} {request.status}" for request in emulator.requests]
+
+
+GOALS: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
+    "present": ({"entries": [A, C, D]}, lambda now: now | {A, C, D}),
+    "purge": ({"entries": [A, C, D], "purge": True}, lambda _now: {A, C, D}),
+    "empty": ({"entries": []}, lambda now: now),
+    "purge-empty": ({"entries": [], "purge": True}, lambda _now: set()),
+    "absent": ({"entries": [A, C, D], "state": "absent"}, lambda now: now - {A, C, D}),
+    "absent-empty": ({"entries": [], "state": "absent"}, lambda now: now),
+}
+STARTS = {
+    "nothing": [],
+    "same": [D, A, C],
+    "some": [A],
+    "others": [OLD, B],
+    "mixed": [D, OLDER, OLD, C],
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("beginning", STARTS)
+def test_check_mode_real_and_again(
+    emulator: Emulator, platform: str, goal: str, beginning: str
+) -> None:
+    options, expected = GOALS[goal]
+    before = STARTS[beginning]
+    after = expected(set(before))
+    start(emulator, *before, platform=platform)
+    checked = run(emulator, platform, **options, check=True, diff=True)
+    assert emulator.writes == []
+    assert entries(emulator, platform) == before
+    real = run(emulator, platform, **options, diff=True)
+    posts = [write.method for write in emulator.writes].count("POST")
+    deletions = len(emulator.writes) - posts
+    again = run(emulator, platform, **options, diff=True)
+    is_change = set(before) != after
+    outcomes = (checked, real, again)
+    assert [outcome.changed for outcome in outcomes] == [is_change, is_change, False]
+    assert not any(outcome.failed for outcome in outcomes)
+    assert set(entries(emulator, platform)) == after
+    in_order = [entry for entry in (OLD, OLDER, A, B, C, D) if entry in after]
+    for outcome in outcomes:
+        assert outcome.result[VALUE] == {
+            "api_user_id": key_id(platform, 2),
+            "public_key": public_key(platform, 2),
+            "entries": in_order,
+        }
+        assert outcome.result["diff"]["after"] == {"entries": in_order}
+    assert checked.result["diff"] == real.result["diff"]
+    assert set(real.result["diff"]["before"]["entries"]) == set(before)
+    assert again.result["diff"]["before"] == again.result["diff"]["after"]
+    # One request for all additions, first, and one for each removal.
+    assert posts == bool(after - set(before))
+    assert deletions == len(set(before) - after)
+    assert "POST" not in [write.method for write in emulator.writes[1:]]
+
+
+def test_requests_are_few_and_on_one_connection(emulator: Emulator) -> None:
+    start(emulator, OLD, A)
+    assert run(emulator, entries=[A, B, C], purge=True).changed
+    assert methods(emulator) == ["GET 401", "GET 200", "GET 200", "POST 200", "DELETE 204"]
+    assert emulator.connections == 1
+    assert json.loads(emulator.writes[0].body) == [{"cidrBlock": B}, {"ipAddress": C}]
+    assert emulator.writes[1].path == f"{path('atlas')}/10.0.0.0%2F8"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_two_ways_to_write_an_entry_are_one(emulator: Emulator, platform: str) -> None:
+    start(emulator, "192.0.2.7/32", "2001:db8::1/128", B, platform=platform)
+    same = ["192.0.2.7", "192.0.2.7/32", "2001:0DB8:0:0:0:0:0:1", "198.51.100.0/255.255.255.0"]
+    assert not run(emulator, platform, entries=same, purge=True).changed
+    removed = run(emulator, platform, entries=same[:3], state="absent")
+    assert removed.result[VALUE]["entries"] == entries(emulator, platform) == [B]
+
+
+def test_every_address_may_be_let_in(emulator: Emulator) -> None:
+    assert run(emulator, entries=["0.0.0.0/0", "::/0"]).result[VALUE]["entries"] == [
+        "0.0.0.0/0",
+        "::/0",
+    ]
+
+
+def test_a_long_list_is_read_whole(emulator: Emulator) -> None:
+    many = [f"10.{number // 250}.{number % 250}.1" for number in range(700)]
+    start(emulator, *many)
+    outcome = run(emulator, entries=[*many, A], purge=True)
+    assert outcome.changed
+    assert len(emulator.writes) == 1
+    assert outcome.result[VALUE]["entries"] == [*many, A]
+
+
+def test_a_diff_is_given_where_it_is_asked_for(emulator: Emulator) -> None:
+    assert "diff" not in run(emulator, entries=[A], check=True).result
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
+def test_a_key_is_named_in_each_way(emulator: Emulator, platform: str, option: str) -> None:
+    name = {"api_user_id": key_id(platform, 3), "public_key": public_key(platform, 3)}
+    name |= {"id": name["api_user_id"], "description": "ünïcode ☃ key", "desc": "ünïcode ☃ key"}
+    outcome = run(emulator, platform, entries=[A], **{option: name[option]})
+    assert outcome.result[VALUE]["api_user_id"] == key_id(platform, 3)
+    assert entries(emulator, platform, 3) == [A]
+
+
+@pytest.mark.parametrize(
+    "name", [{"api_user_id": MISSING_ID}, {"public_key": "zzzzzzzz"}, {"description": "nobody"}]
+)
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_missing_key_fails_unless_its_entries_shall_be_absent(
+    emulator: Emulator, platform: str, name: dict[str, str], check: bool
+) -> None:
+    for more in ({"entries": [A]}, {"entries": [], "purge": True}):
+        outcome = run(emulator, platform, **name, **more, check=check)
+        assert outcome.failed
+        assert not outcome.changed
+        assert "has no API key" in outcome.msg
+        assert next(iter(name.values())) in outcome.msg
+    absent = run(emulator, platform, **name, entries=[A], state="absent", check=check, diff=True)
+    assert not absent.failed
+    assert not absent.changed
+    assert absent.result[VALUE] is None
+    assert absent.result["diff"] == {"before": {}, "after": {}}
+    assert emulator.writes == []
+
+
+def test_a_shared_description_is_refused_and_told(emulator: Emulator) -> None:
+    outcome = run(emulator, description="twin", entries=[A])
+    assert outcome.failed
+    for number in (4, 5):
+        assert f"{key_id('atlas', number)} ({public_key('atlas', number)})" in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("kind", ["service account", "token"])
+@pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
+def test_other_credentials_have_no_key_of_their_own(
+    emulator: Emulator, platform: str, kind: str
+) -> None:
+    signer = service_account(platform)
+    if kind == "token":
+        signer = {"access_token": fetch_token(emulator.url, platform)}
+    own = {"api_user_id": key_id(platform, 1)}
+    assert run(emulator, platform, **own, entries=[A], **signer).changed
+    assert entries(emulator, platform, 1) == [A]
+
+
+OWN = {"api_user_id": key_id("atlas", 1)}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("found", "options"),
+    [
+        ([], {"entries": [A]}),
+        (["127.0.0.1", A], {"entries": [A], "state": "absent"}),
+        (["127.0.0.1", A], {"entries": ["127.0.0.1"], "purge": True}),
+        (["127.0.0.1"], {"entries": [], "purge": True}),
+    ],
+)
+def test_the_own_list_is_guarded(
+    emulator: Emulator, found: list[str], options: dict[str, Any], check: bool
+) -> None:
+    start(emulator, *found, number=1)
+    outcome = run(emulator, **OWN, **options, check=check)
+    assert outcome.failed
+    assert "signs the requests" in outcome.msg
+    assert "changing its own access list" in outcome.msg
+    assert emulator.writes == []
+    assert entries(emulator, number=1) == found
+
+
+def test_the_own_list_needs_no_leave_where_nothing_changes(emulator: Emulator) -> None:
+    start(emulator, "127.0.0.0/8", number=1)
+    for options in (
+        {"entries": ["127.0.0.0/8"], "purge": True},
+        {"entries": [A], "state": "absent"},
+        {"entries": []},
+    ):
+        outcome = run(emulator, **OWN, **options)
+        assert not outcome.failed
+        assert not outcome.changed
+
+
+def test_the_own_list_is_changed_where_the_task_says_so(emulator: Emulator) -> None:
+    start(emulator, OLD, "127.0.0.1", number=1)
+    own = {**OWN, "entries": ["127.0.0.0/8"], "purge": True, "allow_own_key": True}
+    assert run(emulator, **own, check=True).changed
+    assert emulator.writes == []
+    # The address of this request stays on the list all the time.
+    assert run(emulator, **own).changed
+    assert entries(emulator, number=1) == ["127.0.0.0/8"]
+
+
+def test_a_key_without_a_readable_public_key_is_guarded(emulator: Emulator) -> None:
+    body = {"id": key_id("atlas", 2), "desc": "victim", "publicKey": None, "roles": []}
+    for allowed in (False, True):
+        emulator.add_fault(Fault("json", "GET", body=body))
+        outcome = run(emulator, entries=[A], allow_own_key=allowed)
+        assert outcome.failed is not allowed
+    assert outcome.result[VALUE]["public_key"] is None
+
+
+SPELLINGS = pytest.mark.parametrize("spelling", ["access_list", "whitelist"])
+
+
+@SPELLINGS
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_callers_own_address_stays_and_why_is_told(
+    emulator: Emulator, platform: str, spelling: str
+) -> None:
+    emulator.settings.code_spelling = spelling
+    start(emulator, OLD, "127.0.0.1", platform=platform, number=1)
+    own = {"api_user_id": key_id(platform, 1), "allow_own_key": True}
+    outcome = run(emulator, platform, **own, entries=[A], purge=True, diff=True)
+    assert outcome.failed
+    assert outcome.code == f"CANNOT_REMOVE_CALLER_FROM_{spelling.upper()}"
+    assert "keeps a key from cutting itself off" in outcome.msg
+    # What was done before stands, and is told.
+    assert outcome.changed
+    assert outcome.result[VALUE]["entries"] == ["127.0.0.1", A]
+    assert outcome.result["diff"]["before"] == {"entries": [OLD, "127.0.0.1"]}
+    assert set(entries(emulator, platform, 1)) == {"127.0.0.1", A}
+    assert f"access list now has 127.0.0.1, {A}." in outcome.msg
+
+
+def test_a_list_that_shuts_out_its_own_user_tells_what_was_done(emulator: Emulator) -> None:
+    # The first entries of an empty list: with the answer, this host is shut out.
+    outcome = run(emulator, **OWN, entries=[A], allow_own_key=True)
+    assert outcome.changed
+    again = run(emulator, **OWN, entries=[A], allow_own_key=True)
+    assert again.code == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+    assert "127.0.0.1" in again.msg
+
+
+@pytest.fixture
+def before_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], None]], None]:
+    """Have somebody else do something just before the module's first request of a method."""
+
+    def arrange(method: str, act: Callable[[], None]) -> None:
+        original = getattr(Client, method)
+        acts = [act]
+
+        def late(self: Client, *arguments: Any, **more: Any) -> Any:
+            if acts:
+                acts.pop()()
+            return original(self, *arguments, **more)
+
+        monkeypatch.setattr(Client, method, late)
+
+    return arrange
+
+
+@SPELLINGS
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_others_add_meanwhile_loses_no_other_addition(
+    emulator: Emulator, platform: str, spelling: str, before_write: Any
+) -> None:
+    emulator.settings.code_spelling = spelling
+    before_write("post", lambda: start(emulator, OLD, C, A, platform=platform))
+    outcome = run(emulator, platform, entries=[A, B, C], purge=True, diff=True)
+    assert outcome.changed
+    # What others have put there meanwhile is seen, and purged.
+    assert set(entries(emulator, platform)) == {A, B, C}
+    assert outcome.result["diff"] == {
+        "before": {"entries": [OLD, A, C]},
+        "after": {"entries": [A, B, C]},
+    }
+    assert [json.loads(write.body) for write in emulator.writes if write.body] == [
+        [{"cidrBlock": B}]
+    ]
+
+
+@SPELLINGS
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_where_others_have_added_everything_nothing_was_changed(
+    emulator: Emulator, platform: str, spelling: str, before_write: Any
+) -> None:
+    emulator.settings.code_spelling = spelling
+    before_write("post", lambda: start(emulator, A, B, platform=platform))
+    outcome = run(emulator, platform, entries=[A, B])
+    assert not outcome.failed
+    assert not outcome.changed
+    assert outcome.result[VALUE]["entries"] == [A, B]
+    assert emulator.writes == []
+
+
+@SPELLINGS
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_others_remove_meanwhile_is_no_failure(
+    emulator: Emulator, platform: str, spelling: str, before_write: Any
+) -> None:
+    emulator.settings.code_spelling = spelling
+    start(emulator, OLD, OLDER, A, platform=platform)
+    before_write("delete", lambda: start(emulator, OLDER, A, platform=platform))
+    outcome = run(emulator, platform, entries=[OLD, OLDER], state="absent", diff=True)
+    assert outcome.changed
+    assert outcome.result["diff"] == {
+        "before": {"entries": [OLDER, A]},
+        "after": {"entries": [A]},
+    }
+    start(emulator, OLD, A, platform=platform)
+    before_write("delete", lambda: start(emulator, A, platform=platform))
+    outcome = run(emulator, platform, entries=[OLD], state="absent")
+    assert not outcome.failed
+    assert not outcome.changed
+
+
+@pytest.mark.parametrize("options", [{"entries": [B]}, {"entries": [A], "state": "absent"}])
+def test_a_key_that_is_revoked_meanwhile(
+    emulator: Emulator, options: dict[str, Any], before_write: Any
+) -> None:
+    start(emulator, A)
+    keys = emulator.state.organizations[org_id("atlas")].api_keys
+    is_absent = "state" in options
+    before_write("delete" if is_absent else "post", lambda: keys.pop(key_id("atlas", 2)))
+    outcome = run(emulator, **options)
+    assert outcome.failed is not is_absent
+    assert not outcome.changed
+    assert outcome.msg == "" if is_absent else "is gone" in outcome.msg
+
+
+@SPELLINGS
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_second_run_before_reads_show_the_first_changes_nothing(
+    emulator: Emulator, platform: str, spelling: str
+) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    emulator.settings.code_spelling = spelling
+    start(emulator, OLD, OLDER, platform=platform)
+    goal = {"entries": [A, B, C], "purge": True}
+    first = run(emulator, platform, **goal, clock=clock)
+    second = run(emulator, platform, **goal, clock=clock)
+    assert [first.changed, second.changed] == [True, False]
+    assert first.result[VALUE] == second.result[VALUE]
+    assert set(entries(emulator, platform)) == {A, B, C}
+    assert clock.time - 1000 <= 10
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(("delay", "is_seen"), [(5.0, True), (60.0, False)])
+def test_a_lost_answer_is_looked_for_as_long_as_changes_take_to_be_seen(
+    emulator: Emulator, platform: str, delay: float, is_seen: bool
+) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, delay
+    emulator.add_fault(Fault("lost_after", "POST"))
+    outcome = run(emulator, platform, entries=[A, B], clock=clock)
+    assert outcome.failed is not is_seen
+    assert outcome.changed is is_seen
+    if not is_seen:
+        assert "Read again, the access list now has no entries." in outcome.msg
+    clock.time += delay
+    again = run(emulator, platform, entries=[A, B], clock=clock)
+    assert not again.failed
+    assert not again.changed
+    # Never a second one.
+    assert [write.method for write in emulator.writes] == ["POST"]
+
+
+@pytest.mark.parametrize("goal", ["purge", "absent"])
+def test_the_old_path_of_ops_manager_is_found_once(emulator: Emulator, goal: str) -> None:
+    emulator.settings.legacy_whitelist = True
+    emulator.settings.code_spelling = "whitelist"
+    start(emulator, OLD, A, platform="ops_manager")
+    options, expected = GOALS[goal]
+    assert run(emulator, "ops_manager", **options).changed
+    assert set(entries(emulator, "ops_manager")) == expected({OLD, A})
+    names = [
+        request.path.partition(key_id("ops_manager", 2))[2].split("/")[1]
+        for request in emulator.requests[2:]
+    ]
+    assert names[:2] == ["accessList", "whitelist"]
+    assert set(names[2:]) == {"whitelist"}
+    assert not run(emulator, "ops_manager", **options).changed
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_old_path_is_never_asked_of_atlas(emulator: Emulator, platform: str) -> None:
+    unknown = {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [path(platform)]}
+    emulator.add_fault(Fault("status", "GET", "*/accessList", times=None, **unknown))
+    outcome = run(emulator, platform, entries=[A])
+    assert outcome.failed is (platform == "atlas")
+    asked = [request.path for request in emulator.requests if request.path.endswith("/whitelist")]
+    assert bool(asked) is (platform != "atlas")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("always", [True, False])
+def test_envelopes_are_asked_for_and_unwrapped(
+    emulator: Emulator, platform: str, always: bool
+) -> None:
+    emulator.settings.envelope_always = always
+    start(emulator, OLD, platform=platform)
+    goal = {"entries": [A, C], "purge": True, "envelope": not always}
+    assert run(emulator, platform, **goal).changed
+    assert not run(emulator, platform, **goal).changed
+    assert set(entries(emulator, platform)) == {A, C}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_who_may_not_read_the_list_is_told(emulator: Emulator, platform: str) -> None:
+    outcome = run(emulator, platform, entries=[A], **key_pair(platform, 6))
+    assert outcome.code == "API_KEY_ACCESS_LIST_ACCESS_DENIED"
+    assert "by an Organization Owner only" in outcome.msg
+    assert "Could not read the access list of the API key" in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"api_user_id": ""}, "No key is named"),
+        ({"description": "x"}, "api_user_id and description are given"),
+        ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
+        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": "", "public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"org_id": ""}, "No organization is given"),
+        ({"entries": None}, "entries"),
+        ({"entries": ""}, "No entries are given"),
+        ({"entries": "", "purge": True}, "No entries are given"),
+        ({"entries": [""], "purge": True}, "No entries are given"),
+        ({"entries": [A, ""]}, "entries has '', which is no IP address"),
+        ({"entries": [f" {A}"]}, "without blanks"),
+        ({"entries": ["office"]}, "entries has 'office', which is no IP address"),
+        ({"entries": ["fe80::1%eth0"]}, "'fe80::1%eth0'"),
+        ({"entries": [None]}, "entries"),
+        ({"entries": [5]}, "entries has '5'"),
+        ({"entries": ["10.0.0.1/24"]}, "the network it belongs to, 10.0.0.0/24"),
+        ({"entries": ["2001:db8::1/32"]}, "the network it belongs to, 2001:db8::/32"),
+        ({"entries": [A], "state": "absent", "purge": True}, "purge is given with state absent"),
+        ({"state": "gone"}, "present, absent"),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(
+    emulator: Emulator, options: dict[str, Any], words: str
+) -> None:
+    given = {"api_user_id": MISSING_ID, "entries": [A], **key_pair("atlas"), **options}
+    outcome = run(emulator, **given)
+    assert outcome.failed
+    assert words in outcome.msg
+    assert emulator.requests == []
+
+
+def test_entries_have_to_be_given(emulator: Emulator) -> None:
+    outcome = run(emulator)
+    assert "missing required arguments: entries" in outcome.msg
+    assert emulator.requests == []
+
+
+def test_module_and_documentation_have_the_same_options() -> None:
+    import yaml
+
+    documented = yaml.safe_load(org_api_key_access_list.DOCUMENTATION)["options"]
+    spec = {
+        name: {key: value for key, value in option.items() if key != "no_log"}
+        for name, option in org_api_key_access_list.ARGUMENT_SPEC.items()
+    }
+    for option in documented.values():
+        assert option.pop("description")
+    assert documented == spec
+    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)

@@ -1,0 +1,498 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of access lists: what an entry is, what a list becomes, what others do meanwhile."""
+
+from __future__ import annotations
+
+import ipaddress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists import (
+    AccessList,
+    Goal,
+    change,
+    in_order,
+    normalize,
+    parse_entry,
+    read,
+    show,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    LostAnswerError,
+    MissingError,
+    OptionError,
+    Request,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
+from tests.support import VirtualClock
+
+ORG = "5980cfdf0b6d97029d82f86e"
+KEY = OrgApiKey("32b6e34b3d91647abb20e7b8", "d", "abcdefgh", ("ORG_MEMBER",), ())
+A, B, C = "192.0.2.7", "198.51.100.0/24", "2001:db8::/32"
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1/32", "10.0.0.1"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("::/0", "::/0"),
+        ("::1/128", "::1"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("2001:0db8::/32", "2001:db8::/32"),
+    ],
+)
+def test_an_entry_is_written_in_one_way(entry: str, shown: str) -> None:
+    assert in_order(normalize([entry])) == [shown]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        " ",
+        " 10.0.0.1",
+        "10.0.0.1\n",
+        "10.0.0.1 ",
+        "10.0.0",
+        "10.0.0.256",
+        "10.0.0.0/33",
+        "10.0.0.0/-1",
+        "10.0.0.0/",
+        "10.0.0.0/8/8",
+        "10.0.0.1-10.0.0.9",
+        "2001:db8::/129",
+        "fe80::1%eth0",
+        "fe80::%eth0/64",
+        "office.example.com",
+        "167772161",
+        "None",
+        "1\u0660.0.0.1",
+    ],
+)
+def test_what_is_no_entry_is_refused_by_name(entry: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        normalize(["192.0.2.1", entry])
+    assert "no IP address and no CIDR block" in caught.value.message()
+    assert entry.strip() in caught.value.message()
+
+
+@pytest.mark.parametrize(
+    ("entry", "network", "address"),
+    [
+        ("10.0.0.1/24", "10.0.0.0/24", "10.0.0.1"),
+        ("10.0.0.1/0", "0.0.0.0/0", "10.0.0.1"),
+        ("2001:db8::1/64", "2001:db8::/64", "2001:db8::1"),
+        ("10.0.0.1/255.255.255.0", "10.0.0.0/24", "10.0.0.1"),
+    ],
+)
+def test_host_bits_are_refused_with_the_network(entry: str, network: str, address: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        normalize([entry])
+    message = caught.value.message()
+    assert f"'{entry}'" in message
+    assert f"{network}, or the single address {address}." in message
+
+
+def test_duplicates_collapse_and_order_is_that_of_numbers() -> None:
+    entries = ["::1", "10.0.0.10", "10.0.0.9", "10.0.0.9/32", "9.0.0.0/8", "9.0.0.0/16", "0::1/128"]
+    assert in_order(normalize(entries)) == [
+        "9.0.0.0/8",
+        "9.0.0.0/16",
+        "10.0.0.9",
+        "10.0.0.10",
+        "::1",
+    ]
+
+
+@given(st.ip_addresses())
+def test_every_address_is_its_own_network(address: Any) -> None:
+    forms = [str(address), address.exploded, f"{address}/{address.max_prefixlen}"]
+    assert in_order(normalize(forms)) == [str(address)]
+
+
+@given(st.ip_addresses(), st.data())
+def test_every_block_is_taken_and_every_other_address_in_it_is_not(address: Any, data: Any) -> None:
+    length = data.draw(st.integers(0, address.max_prefixlen - 1))
+    network = ipaddress.ip_network((address, length), strict=False)
+    assert normalize([str(network)]) == {network}
+    assert show(network) == str(network)
+    if address != network.network_address:
+        with pytest.raises(OptionError, match="bits beyond"):
+            normalize([f"{address}/{length}"])
+
+
+@given(st.one_of(st.text(), st.text("0123456789abcdef.:/%", max_size=20)))
+def test_any_text_is_an_entry_or_refused(text: str) -> None:
+    try:
+        networks = normalize([text])
+    except OptionError:
+        return
+    assert normalize(in_order(networks)) == networks
+
+
+networks = st.frozensets(
+    st.sampled_from([A, "192.0.2.8", B, "198.51.0.0/16", C, "2001:db8::1", "0.0.0.0/0"]).map(
+        ipaddress.ip_network
+    )
+)
+
+
+@given(networks, networks, st.booleans(), st.booleans())
+def test_a_goal_is_reached_once(current: Any, entries: Any, is_present: bool, purge: bool) -> None:
+    goal = Goal(entries, is_present, purge)
+    after = goal.of(current)
+    assert goal.of(after) == after
+    if is_present:
+        assert entries <= after
+        assert after <= (entries if purge else entries | current)
+    else:
+        assert not entries & after
+        assert after == current - entries
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "word"),
+    [
+        ({"ipAddress": A}, A, A),
+        ({"ipAddress": A, "cidrBlock": f"{A}/32"}, A, A),
+        ({"ipAddress": None, "cidrBlock": f"{A}/32"}, A, f"{A}/32"),
+        ({"ipAddress": None, "cidrBlock": B}, B, B),
+        ({"cidrBlock": B}, B, B),
+        ({"ipAddress": "198.51.100.0", "cidrBlock": B}, B, B),
+        ({"ipAddress": B}, B, B),
+        # Another tool's doing, and an unusual way to write it.
+        ({"cidrBlock": "198.51.100.9/24"}, B, "198.51.100.9/24"),
+        ({"ipAddress": "2001:db8:0:0:0:0:0:1"}, "2001:db8::1", "2001:db8:0:0:0:0:0:1"),
+    ],
+)
+def test_an_answer_is_read_and_its_own_word_kept(data: Any, network: str, word: str) -> None:
+    assert parse_entry(data) == (ipaddress.ip_network(network), word)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"ipAddress": None},
+        {"ipAddress": 5},
+        {"cidrBlock": ["10.0.0.0/8"]},
+        {"cidrBlock": "everywhere"},
+        {"ipAddress": "", "cidrBlock": ""},
+        {"ipAddress": A, "cidrBlock": 8},
+    ],
+)
+def test_an_answer_of_another_shape_is_none(data: Any) -> None:
+    assert parse_entry(data) is None
+
+
+def test_a_result_shows_before_and_after() -> None:
+    before, now = normalize([A, C]), normalize([B, A])
+    result = AccessList(ORG, KEY, "accessList", {}, before, now).result()
+    assert result == {
+        "changed": True,
+        "org_api_key_access_list": {
+            "api_user_id": KEY.id,
+            "public_key": "abcdefgh",
+            "entries": [A, B],
+        },
+        "diff": {"before": {"entries": [A, C]}, "after": {"entries": [A, B]}},
+    }
+    assert not AccessList(ORG, KEY, "accessList", {}, now, now).result()["changed"]
+
+
+def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+    request = Request("GET", "https://h", "/p", "do it")
+    error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
+    error.unclear = unclear
+    return error
+
+
+def lost() -> LostAnswerError:
+    error = LostAnswerError("lost", request=Request("POST", "https://h", "/p", "do it"))
+    error.unclear = True
+    return error
+
+
+class FakeApi:
+    """A client with an access list. ``script``: for each write in turn, what it raises or does.
+
+    An error is raised; a list of entries is what somebody else makes of the list just before; a
+    pair of both is both. ``shown`` are lists that the next reads show instead of the real one.
+    """
+
+    def __init__(
+        self, *entries: str, script: Any = (), shown: Any = (), platform: Any = OPS_MANAGER
+    ) -> None:
+        self.virtual = VirtualClock()
+        self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.endpoint = SimpleNamespace(api_path=platform.api_path, public_key=None)
+        self.entries = list(entries)
+        self.script = list(script)
+        self.shown = list(shown)
+        self.calls: list[str] = []
+
+    def pages(self, path: str, parse: Any, identity: Any, **_more: Any) -> list[Any]:
+        self.calls.append(f"GET {path.rpartition('/')[2]}")
+        shown = self.shown.pop(0) if self.shown else self.entries
+        if isinstance(shown, Exception):
+            raise shown
+        found = [parse({"cidrBlock" if "/" in entry else "ipAddress": entry}) for entry in shown]
+        assert len({identity(entry) for entry in found}) == len(found)
+        return found
+
+    def post(self, _path: str, body: Any, parse: Any, **_more: Any) -> Any:
+        added = [next(iter(item.values())) for item in body]
+        assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
+        self.calls.append(f"POST {' '.join(added)}")
+        self._next(lambda: self.entries.extend(added))
+        return parse({"results": []})
+
+    def delete(self, path: str, **_more: Any) -> None:
+        word = path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
+        self.calls.append(f"DELETE {word}")
+        self._next(lambda: self.entries.remove(word))
+
+    def _next(self, write: Any) -> None:
+        step = self.script.pop(0) if self.script else None
+        others, error = step if isinstance(step, tuple) else (step, step)
+        if isinstance(others, list):
+            self.entries = others
+        if others == "done":
+            write()
+        if isinstance(error, Exception):
+            raise error
+        write()
+
+
+def work(api: Any, goal: Goal) -> AccessList:
+    return change(api, read(api, ORG, KEY), goal)
+
+
+def entries(networks: Any) -> list[str]:
+    return in_order(networks)
+
+
+def test_additions_come_in_one_request_and_before_removals() -> None:
+    api = FakeApi(A, "10.0.0.0/8")
+    done = work(api, Goal(normalize([C, B, A]), purge=True))
+    assert api.calls == ["GET accessList", f"POST {B} {C}", "DELETE 10.0.0.0/8"]
+    assert done.is_changed
+    assert entries(done.now) == [A, B, C]
+
+
+def test_an_entry_is_removed_by_the_apis_own_word() -> None:
+    api = FakeApi("198.51.100.9/24", "2001:db8:0:0:0:0:0:1")
+    work(api, Goal(normalize([B, "2001:db8::1"]), is_present=False))
+    assert api.calls[1:] == ["DELETE 198.51.100.9/24", "DELETE 2001:db8:0:0:0:0:0:1"]
+    assert api.entries == []
+
+
+CONFLICTS = ["ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"]
+
+
+@pytest.mark.parametrize("code", CONFLICTS)
+def test_a_conflict_loses_no_other_addition(code: str) -> None:
+    api = FakeApi(script=[([A], api_error(409, code, A))])
+    done = work(api, Goal(normalize([A, B, C])))
+    assert api.calls == [
+        "GET accessList",
+        f"POST {A} {B} {C}",
+        "GET accessList",
+        f"POST {B} {C}",
+    ]
+    assert entries(done.before) == [A]
+    assert entries(done.now) == sorted(api.entries) == [A, B, C]
+
+
+def test_a_conflict_about_everything_is_no_change() -> None:
+    api = FakeApi(script=[([A, B], api_error(409, CONFLICTS[0], A))])
+    done = work(api, Goal(normalize([A, B])))
+    assert not done.is_changed
+    assert entries(done.now) == [A, B]
+
+
+def test_a_conflict_that_the_list_does_not_show_yet_is_believed() -> None:
+    error = api_error(409, CONFLICTS[0], f"{A}/32")
+    api = FakeApi(script=[error], shown=[[], []])
+    done = work(api, Goal(normalize([A, B])))
+    assert api.calls[-1] == f"POST {B}"
+    assert (entries(done.before), entries(done.now)) == ([A], [A, B])
+
+
+def test_a_conflict_that_names_nothing_is_waited_for_and_has_an_end() -> None:
+    error = api_error(409, CONFLICTS[0])
+    api = FakeApi(script=[error] * 2, shown=[[], [], [A]])
+    done = work(api, Goal(normalize([A, B])))
+    assert api.calls[-1] == f"POST {B}"
+    assert entries(done.now) == [A, B]
+    api = FakeApi(script=[error] * 99)
+    with pytest.raises(ApiError) as caught:
+        work(api, Goal(normalize([A])))
+    assert caught.value.code == CONFLICTS[0]
+    assert caught.value.results["changed"] is False
+    assert sum(api.virtual.sleeps) < 10
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "API_KEY_ACCESS_LIST_NOT_FOUND",
+        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
+        "API_KEY_WHITELIST_NOT_FOUND",
+    ],
+)
+@pytest.mark.parametrize("unclear", [True, False])
+def test_an_entry_that_is_gone_is_a_change_only_where_this_task_may_have_done_it(
+    code: str, unclear: bool
+) -> None:
+    api = FakeApi(A, script=[([], api_error(404, code, A, KEY.id, unclear=unclear))])
+    done = work(api, Goal(normalize([A]), is_present=False))
+    assert done.is_changed is unclear
+    assert entries(done.now) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        api_error(404, "RESOURCE_NOT_FOUND", A),
+        api_error(404, None),
+        api_error(404, "ORG_NOT_FOUND"),
+        api_error(401, "API_KEY_ACCESS_LIST_NOT_FOUND"),
+        api_error(403, "API_KEY_ACCESS_LIST_NOT_FOUND"),
+    ],
+)
+def test_nothing_else_means_that_an_entry_is_gone(error: ApiError) -> None:
+    with pytest.raises(ApiError) as caught:
+        work(FakeApi(A, script=[error]), Goal(normalize([A]), is_present=False))
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [A]
+
+
+def test_a_lost_answer_to_the_additions_is_read_and_never_sent_again() -> None:
+    api = FakeApi(C, script=[("done", lost())], shown=[[C], [C], [C]])
+    done = work(api, Goal(normalize([A, B])))
+    # The list shows it late.
+    assert [call[:4] for call in api.calls] == ["GET ", "POST", "GET ", "GET ", "GET "]
+    assert done.is_changed
+    assert entries(done.now) == [A, B, C]
+
+
+@pytest.mark.parametrize("shown", [[C], [A, C]])
+def test_a_lost_answer_to_additions_that_are_not_there_fails_with_the_list(shown: Any) -> None:
+    api = FakeApi(C, script=[(shown, lost())])
+    with pytest.raises(LostAnswerError) as caught:
+        work(api, Goal(normalize([A, B])))
+    assert [call for call in api.calls if call.startswith("POST")] == [f"POST {A} {B}"]
+    assert caught.value.results["org_api_key_access_list"]["entries"] == shown
+    assert caught.value.results["changed"] is (A in shown)
+    assert f"access list now has {', '.join(shown)}." in caught.value.message()
+
+
+def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such() -> None:
+    api = FakeApi(C, script=[lost()], shown=[[C], api_error(503, None)])
+    with pytest.raises(LostAnswerError) as caught:
+        work(api, Goal(normalize([A])))
+    message = caught.value.message()
+    assert f"Before this request the access list had {C}." in message
+    assert f"Whether {A} was changed is not known" in message
+
+
+def test_an_answer_that_is_no_list_is_checked_by_reading() -> None:
+    error = UnexpectedAnswerError("no list", request=lost().request)
+    error.unclear = True
+    assert work(FakeApi(script=[("done", error)]), Goal(normalize([A]))).is_changed
+
+
+def test_a_removal_in_doubt_is_read() -> None:
+    goal = Goal(normalize([A, B]), is_present=False)
+    api = FakeApi(A, B, C, script=[None, ("done", lost())])
+    assert entries(work(api, goal).now) == [C]
+    api = FakeApi(A, B, C, script=[None, lost()])
+    with pytest.raises(LostAnswerError) as caught:
+        work(api, goal)
+    assert caught.value.results["changed"] is True
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [B, C]
+
+
+def test_a_failed_removal_tells_what_was_done_before_even_if_it_is_not_shown_yet() -> None:
+    old = ["10.0.0.0/8", "10.1.0.0/16"]
+    api = FakeApi(*old, script=[None, None, api_error(500, None, unclear=True)], shown=[old] * 9)
+    with pytest.raises(ApiError) as caught:
+        work(api, Goal(normalize([A]), purge=True))
+    results = caught.value.results
+    assert results["org_api_key_access_list"]["entries"] == ["10.1.0.0/16", A]
+    assert results["diff"]["before"]["entries"] == old
+
+
+@pytest.mark.parametrize("missing", ["POST", "DELETE", "GET"])
+def test_a_key_that_is_gone_meanwhile_is_missing(missing: str) -> None:
+    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id)
+    api: Any = FakeApi(
+        A,
+        script=[None] * (missing == "DELETE") + [error],
+        shown=[error] if missing == "GET" else [],
+    )
+    with pytest.raises(MissingError, match="is gone") as caught:
+        work(api, Goal(normalize([B]), purge=True))
+    assert caught.value.results.get("changed", False) is (missing == "DELETE")
+
+
+PATH = "/api/public/v1.0/orgs/x/apiKeys/y/accessList"
+
+
+@pytest.mark.parametrize("parameters", [(PATH,), ()])
+def test_the_old_name_is_taken_where_the_new_one_is_not_known(parameters: Any) -> None:
+    unknown = api_error(404, "RESOURCE_NOT_FOUND", *parameters)
+    api: Any = FakeApi(A, shown=[unknown])
+    found = read(api, ORG, KEY)
+    assert api.calls == ["GET accessList", "GET whitelist"]
+    assert found.path.endswith(f"/apiKeys/{KEY.id}/whitelist")
+    # The name is found out once.
+    change(api, found, Goal(normalize([B])))
+    assert len(api.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "platform"),
+    [
+        (api_error(404, "RESOURCE_NOT_FOUND", PATH), ATLAS),
+        (api_error(404, "RESOURCE_NOT_FOUND", KEY.id), OPS_MANAGER),
+        (api_error(404, None), OPS_MANAGER),
+        (api_error(403, "RESOURCE_NOT_FOUND", PATH), OPS_MANAGER),
+        (api_error(404, "ORG_NOT_FOUND"), OPS_MANAGER),
+    ],
+)
+def test_the_old_name_is_not_taken_otherwise(error: ApiError, platform: Any) -> None:
+    api: Any = FakeApi(A, shown=[error], platform=platform)
+    with pytest.raises(ApiError) as caught:
+        read(api, ORG, KEY)
+    assert caught.value is error
+    assert api.calls == ["GET accessList"]
+
+
+def test_where_neither_name_is_known_the_first_error_is_told() -> None:
+    first, second = (api_error(404, "RESOURCE_NOT_FOUND", PATH) for _round in range(2))
+    with pytest.raises(ApiError) as caught:
+        read(FakeApi(shown=[first, second]), ORG, KEY)  # type: ignore[arg-type]
+    assert caught.value is first
+    other = api_error(401, "USER_UNAUTHORIZED")
+    with pytest.raises(ApiError) as caught:
+        read(FakeApi(shown=[first, other]), ORG, KEY)  # type: ignore[arg-type]
+    assert caught.value is other
