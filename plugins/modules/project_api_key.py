@@ -1,0 +1,354 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: project_api_key
+short_description: Assign a programmatic API key to a project
+version_added: 1.1.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Assigns a programmatic API key of an organization to one of its projects, changes its roles
+    there, or takes it out of the project, in MongoDB Atlas, Cloud Manager or Ops Manager.
+  - The key itself, its roles in the organization and what it may do in other projects are never
+    touched. To create or revoke a key use M(keysmith.mongodb.org_api_key).
+  - A key is called unassigned only when the complete listing of the project's keys lacks it.
+  - When the answer to a change is lost, the change is not sent again. The project's listing is read
+    instead, for up to 10 seconds, and unless it shows what was asked for, the task fails and tells
+    what it shows.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+options:
+  project_id:
+    description:
+      - The id of the project, 24 hexadecimal digits. The APIs call it C(groupId) and C(PROJECT-ID).
+    type: str
+    required: true
+    aliases: [group_id]
+  state:
+    description:
+      - V(present) makes sure that the key is assigned to the project and has exactly O(roles)
+        there. A key that does not exist in the organization is an error.
+      - V(absent) makes sure that the key is not assigned to the project. The key itself stays in
+        the organization.
+    type: str
+    choices: [present, absent]
+    default: present
+  api_user_id:
+    description:
+      - The id of the key, 24 hexadecimal digits. The APIs call it C(apiUserId) and C(API-KEY-ID).
+      - Exactly one of O(api_user_id), O(public_key) and O(description) names the key. An empty
+        string counts as not given.
+    type: str
+    aliases: [id]
+  public_key:
+    description:
+      - The public key of the key, 8 letters in lower case. It is looked up in the complete listing
+        of the project's keys, and then in that of the organization's.
+    type: str
+  description:
+    description:
+      - The description of the key, in full. It is looked up in the complete listing of the
+        organization's keys.
+      - Descriptions are not unique. When several keys of the organization have this one, or differ
+        from it in blanks only, the task fails with their ids and public keys, and changes nothing.
+    type: str
+    aliases: [desc]
+  roles:
+    description:
+      - The roles of the key in the project, all of them, at least one. Each begins with C(GROUP_),
+        such as C(GROUP_READ_ONLY) and C(GROUP_OWNER); which there are depends on O(platform).
+        Their order is of no importance.
+      - They are required for O(state=present), and of no meaning for O(state=absent).
+    type: list
+    elements: str
+  allow_own_key:
+    description:
+      - Whether the key that signs the requests may lose a role in the project, or be taken out of
+        it.
+      - By default such a task fails, in check mode too, because it would lock out its own user. It
+        also fails when the API does not tell the public key of the key, so that it cannot be
+        compared.
+      - Only a key pair (O(api_public_key)) is an API key. A service account or an access token has
+        no API key of its own, and so nothing is refused.
+    type: bool
+    default: false
+seealso:
+  - module: keysmith.mongodb.org_api_key
+  - module: keysmith.mongodb.org_api_key_info
+  - name: Atlas Administration API, programmatic API keys
+    description: The API that is called for O(platform=atlas).
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
+  - name: Ops Manager, project API keys
+    description: The API that is called for O(platform=ops_manager).
+    link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/project/
+"""
+
+EXAMPLES = r"""
+- name: Let an API key of Atlas read a project
+  keysmith.mongodb.project_api_key:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    project_id: "{{ project_id }}"
+    api_user_id: "{{ api_user_id }}"
+    roles: [GROUP_READ_ONLY]
+
+- name: Give a key of Ops Manager, named by its description, exactly two roles in a project
+  keysmith.mongodb.project_api_key:
+    platform: ops_manager
+    base_url: "{{ ops_manager_url }}"
+    ca_path: "{{ ops_manager_ca }}"
+    api_public_key: "{{ ops_manager_public_key }}"
+    api_private_key: "{{ ops_manager_private_key }}"
+    org_id: "{{ ops_manager_org_id }}"
+    project_id: "{{ ops_manager_project_id }}"
+    description: "{{ ops_manager_description }}"
+    roles:
+      - GROUP_READ_ONLY
+      - GROUP_DATA_ACCESS_READ_ONLY
+
+- name: Take a key out of a project, and leave it in the organization
+  keysmith.mongodb.project_api_key:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    project_id: "{{ project_id }}"
+    public_key: "{{ public_key }}"
+    state: absent
+"""
+
+RETURN = r"""
+project_api_key:
+  description:
+    - The assignment as it is after the task, or as it would be in check mode.
+    - V(none) when the key is not assigned to the project.
+  returned: success
+  type: dict
+  sample:
+    project_id: 5e2211c17a3e5a48f5497de3
+    api_user_id: 32b6e34b3d91647abb20e7b8
+    public_key: zmmrboas
+    description: backup of the billing cluster
+    roles: [GROUP_READ_ONLY]
+  contains:
+    project_id:
+      description: The id of the project.
+      returned: success
+      type: str
+      sample: 5e2211c17a3e5a48f5497de3
+    api_user_id:
+      description: The id of the key.
+      returned: success
+      type: str
+      sample: 32b6e34b3d91647abb20e7b8
+    public_key:
+      description: The public key, V(none) where the API does not tell it.
+      returned: success
+      type: str
+      sample: zmmrboas
+    description:
+      description: The description of the key.
+      returned: success
+      type: str
+      sample: backup of the billing cluster
+    roles:
+      description: The names of the key's roles in the project, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [GROUP_READ_ONLY]
+error:
+  description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
+  returned: failure
+  type: dict
+  sample:
+    status: 400
+    code: INVALID_ENUM_VALUE
+    reason: Bad Request
+    detail: An invalid enumeration value GROUP_READER was specified.
+    parameters: [GROUP_READER]
+    method: POST
+    path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    status:
+      description: The HTTP status, V(none) where there was no answer.
+      returned: failure
+      type: int
+      sample: 400
+    code:
+      description: The API's own error code.
+      returned: failure
+      type: str
+      sample: INVALID_ENUM_VALUE
+    reason:
+      description: The HTTP reason phrase, or what broke where there was no answer.
+      returned: failure
+      type: str
+      sample: Bad Request
+    detail:
+      description: The API's own words.
+      returned: failure
+      type: str
+      sample: An invalid enumeration value GROUP_READER was specified.
+    parameters:
+      description: What the API's words speak of, such as an id or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: [GROUP_READER]
+    method:
+      description: The method of the request that failed.
+      returned: failure
+      type: str
+      sample: POST
+    path:
+      description: The path of the request that failed.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _options,
+    _org_api_keys,
+    _plan,
+    _project_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    MissingError,
+    OptionError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "api_user_id": {"type": "str", "aliases": ["id"]},
+    "public_key": {"type": "str", "no_log": False},
+    "description": {"type": "str", "aliases": ["desc"]},
+    "roles": {"type": "list", "elements": "str"},
+    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+}
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that name no project, not exactly one key, or no roles."""
+    _module.require_org_id(params)
+    if params["project_id"] is None:
+        raise OptionError("No project is given", check="Set project_id.")
+    _options.check_id("project_id", params["project_id"])
+    _options.check_key_name(params)
+    if params["state"] == "absent":
+        return
+    if not params["roles"]:
+        raise OptionError(
+            "A key that is assigned to a project needs roles, and none are given",
+            check="Set roles, or set state to absent to take the key out of the project.",
+        )
+    wrong = [role for role in params["roles"] if not role.startswith("GROUP_")]
+    if wrong:
+        raise OptionError(
+            f"{clean(repr(wrong))} in roles is no role in a project",
+            check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
+        )
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    project_id = params["project_id"]
+    assigned = _project_api_keys.list_all(api, project_id)
+    key = find(params, api, assigned)
+    if key is None:
+        return unassigned()
+    before = _project_api_keys.roles_in(project_id, assigned.get(key.id))
+    roles = desired_roles(params)
+    result = planned(params, api, key, before)
+    if check_mode or not result["changed"]:
+        return result
+    if roles is None:
+        if not _project_api_keys.unassign(api, project_id, key):
+            return unassigned()
+    elif before is not None:
+        _project_api_keys.change(api, project_id, key, roles)
+    else:
+        method = PLATFORMS[params["platform"]].assign_method
+        met = _project_api_keys.assign(api, project_id, key, roles, method)
+        if met is not None:
+            # Somebody else was faster; what is left to do starts from there.
+            result = planned(params, api, key, met)
+            if result["changed"]:
+                _project_api_keys.change(api, project_id, key, roles)
+    return result
+
+
+def find(
+    params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
+) -> OrgApiKey | None:
+    """Return the key, from the project's listing where that can tell; None only for absent."""
+    named = params["api_user_id"] or params["public_key"]
+    for key in assigned.values():
+        if named and named in {key.id, key.public_key}:
+            return key
+    found = _org_api_keys.find(api, params["org_id"], params)
+    if found is None and params["state"] == "present":
+        named = named or f"with the description {clean(params['description'])!r}"
+        raise MissingError(
+            f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
+            check="Only a key that exists is assigned to a project. Create it with org_api_key.",
+        )
+    return found
+
+
+def desired_roles(params: Mapping[str, Any]) -> tuple[str, ...] | None:
+    return None if params["state"] == "absent" else tuple(sorted(set(params["roles"])))
+
+
+def planned(
+    params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _project_api_keys.Roles
+) -> dict[str, Any]:
+    """Return the result that the task comes to; raises OwnKeyError where that must not be."""
+    roles = desired_roles(params)
+    current = None if before is None else {"roles": list(before)}
+    if roles is None:
+        plan = _plan.absent(current)
+    else:
+        plan = _plan.present(current, {"roles": list(roles)})
+    if before is not None and (roles is None or set(before) - set(roles)):
+        loss = "taking it out of the project" if roles is None else "taking a role from it"
+        _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+    assignment = plan.after and {
+        "project_id": params["project_id"],
+        "api_user_id": key.id,
+        "public_key": key.public_key,
+        "description": key.description,
+        **plan.after,
+    }
+    return {
+        "changed": plan.is_change,
+        "project_api_key": assignment or None,
+        "diff": plan.diff(),
+    }
+
+
+def unassigned() -> dict[str, Any]:
+    """Return the result where there was nothing to take out of the project."""
+    return {"changed": False, "project_api_key": None, "diff": _plan.absent(None).diff()}
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,561 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""project_api_key through its main(), against the emulator over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.modules import project_api_key
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    API_PATHS,
+    MISSING_ID,
+    PLATFORMS,
+    PRIVATE_KEYS,
+    Outcome,
+    VirtualClock,
+    client_id,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    seed,
+    service_account,
+)
+
+WANTED = ["GROUP_READ_ONLY", "GROUP_DATA_ACCESS_READ_ONLY"]
+IN_ORDER = sorted(WANTED)
+SECRETS = (*PRIVATE_KEYS.values(), "mdb_sa_sk_")
+# What the key has in the project before a task, and what tasks want of it.
+STARTS: dict[str, list[str] | None] = {
+    "not assigned": None,
+    "the same in another order": ["GROUP_DATA_ACCESS_READ_ONLY", "GROUP_READ_ONLY"],
+    "fewer roles": ["GROUP_READ_ONLY"],
+    "more roles": [*WANTED, "GROUP_OWNER"],
+    "other roles": ["GROUP_OWNER"],
+}
+
+
+def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
+    """Run the module for key 3 with the owner's key pair, unless the options say otherwise."""
+    ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
+    options = {
+        "platform": platform,
+        "base_url": emulator.url,
+        "org_id": org_id(platform),
+        "project_id": project_id(platform),
+        **more,
+    }
+    if not {"api_user_id", "id", "public_key", "description", "desc"} & more.keys():
+        options["api_user_id"] = key_id(platform, 3)
+    if not {"api_public_key", "client_id"} & more.keys():
+        options |= key_pair(platform)
+    if options.get("state") != "absent":
+        options.setdefault("roles", WANTED)
+    outcome = run_module("project_api_key", options, **ours)
+    for secret in SECRETS:
+        assert secret not in outcome.output
+    return outcome
+
+
+def other_project(platform: str) -> str:
+    return project_id(platform)[:-2] + "bb"
+
+
+def start(
+    emulator: Emulator, platform: str, roles: list[str] | None, number: int = 3
+) -> dict[str, Any]:
+    """Let a key have these roles in the project, and others elsewhere; return the rest's state."""
+    organization = emulator.state.organizations[org_id(platform)]
+    organization.projects[other_project(platform)] = "elsewhere"
+    here = {} if roles is None else {project_id(platform): roles}
+    organization.api_keys[key_id(platform, number)].projects = {
+        other_project(platform): ["GROUP_OWNER"],
+        **here,
+    }
+    return rest(emulator, platform, number)
+
+
+def rest(emulator: Emulator, platform: str, number: int = 3) -> dict[str, Any]:
+    """Everything but the assignment of one key to the project."""
+    state = emulator.state.to_seed()
+    for organization in state["organizations"]:
+        for key in organization["api_keys"]:
+            if key["id"] == key_id(platform, number):
+                key["projects"] = [
+                    item for item in key["projects"] if item["project_id"] != project_id(platform)
+                ]
+    return dict(state)
+
+
+def roles_of(emulator: Emulator, platform: str = "atlas", number: int = 3) -> list[str] | None:
+    key = emulator.state.organizations[org_id(platform)].api_keys[key_id(platform, number)]
+    roles = key.projects.get(project_id(platform))
+    return None if roles is None else sorted(roles)
+
+
+def assignment(platform: str, number: int = 3) -> dict[str, Any]:
+    return {
+        "project_id": project_id(platform),
+        "api_user_id": key_id(platform, number),
+        "public_key": public_key(platform, number),
+        "description": "ünïcode ☃ key",
+        "roles": IN_ORDER,
+    }
+
+
+def signers() -> list[Any]:
+    return [
+        *(pytest.param(platform, key_pair, id=f"{platform}-pair") for platform in PLATFORMS),
+        *(
+            pytest.param(platform, service_account, id=f"{platform}-account")
+            for platform in ("atlas", "cloud_manager")
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
+def test_a_key_gets_exactly_these_roles(
+    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+) -> None:
+    untouched = start(emulator, platform, before)
+    options = {**signer(platform), "diff": True}
+    checked = run(emulator, platform, **options, check=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **options)
+    again = run(emulator, platform, **options)
+    is_change = before is None or sorted(before) != IN_ORDER
+    assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
+    for outcome in (checked, real, again):
+        assert not outcome.failed
+        assert outcome.result["project_api_key"] == assignment(platform)
+    assert checked.result["diff"] == real.result["diff"]
+    assert real.result["diff"] == {
+        "before": {} if before is None else {"roles": sorted(before)},
+        "after": {"roles": IN_ORDER},
+    }
+    assert again.result["diff"] == {"before": {"roles": IN_ORDER}, "after": {"roles": IN_ORDER}}
+    assert roles_of(emulator, platform) == IN_ORDER
+    assert rest(emulator, platform) == untouched
+    method = "POST" if platform == "atlas" and before is None else "PATCH"
+    path = f"{API_PATHS[platform]}/groups/{project_id(platform)}/apiKeys/{key_id(platform, 3)}"
+    assert [(write.method, write.path) for write in emulator.writes] == [(method, path)] * is_change
+
+
+@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
+def test_a_key_is_taken_out_of_the_project_and_stays(
+    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+) -> None:
+    untouched = start(emulator, platform, before)
+    options = {**signer(platform), "diff": True, "state": "absent"}
+    checked = run(emulator, platform, **options, check=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **options)
+    again = run(emulator, platform, **options)
+    is_change = before is not None
+    assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
+    for outcome in (checked, real, again):
+        assert not outcome.failed
+        assert outcome.result["project_api_key"] is None
+    assert checked.result["diff"] == real.result["diff"]
+    assert real.result["diff"] == {
+        "before": {"roles": sorted(before)} if before else {},
+        "after": {},
+    }
+    assert again.result["diff"] == {"before": {}, "after": {}}
+    assert roles_of(emulator, platform) is None
+    assert rest(emulator, platform) == untouched
+    assert [write.method for write in emulator.writes] == ["DELETE"] * is_change
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("before", [None, ["GROUP_OWNER"]])
+@pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
+def test_a_key_is_named_in_each_way(
+    emulator: Emulator, platform: str, before: list[str] | None, option: str
+) -> None:
+    start(emulator, platform, before)
+    names = {"public_key": public_key(platform, 3)}
+    names |= dict.fromkeys(("api_user_id", "id"), key_id(platform, 3))
+    names |= dict.fromkeys(("description", "desc"), "ünïcode ☃ key")
+    outcome = run(emulator, platform, **{option: names[option]})
+    assert outcome.changed
+    assert outcome.result["project_api_key"] == assignment(platform)
+    assert roles_of(emulator, platform) == IN_ORDER
+    gone = run(emulator, platform, **{option: names[option]}, state="absent")
+    assert gone.changed
+    assert roles_of(emulator, platform) is None
+
+
+MISSING = [{"api_user_id": MISSING_ID}, {"public_key": "zzzzzzzz"}, {"description": "nobody"}]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("check", [True, False])
+def test_a_missing_key_is_an_error_where_it_shall_be_assigned(
+    emulator: Emulator, platform: str, name: dict[str, str], check: bool
+) -> None:
+    outcome = run(emulator, platform, **name, check=check)
+    assert outcome.failed
+    assert f"Organization {org_id(platform)} has no API key" in outcome.msg
+    assert next(iter(name.values())) in outcome.msg
+    assert "nothing was changed" in outcome.msg
+    gone = run(emulator, platform, **name, check=check, state="absent", diff=True)
+    assert not gone.failed
+    assert not gone.changed
+    assert gone.result["project_api_key"] is None
+    assert gone.result["diff"] == {"before": {}, "after": {}}
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_shared_description_is_refused_though_one_is_assigned(
+    emulator: Emulator, state: str
+) -> None:
+    start(emulator, "atlas", ["GROUP_OWNER"], number=4)
+    outcome = run(emulator, description="twin", state=state)
+    assert outcome.failed
+    for number in (4, 5):
+        assert key_id("atlas", number) in outcome.msg
+    assert emulator.writes == []
+
+
+def test_roles_given_twice_are_one(emulator: Emulator) -> None:
+    assert run(emulator, roles=[*WANTED, *WANTED]).changed
+    assert not run(emulator, roles=WANTED).changed
+    assert roles_of(emulator) == IN_ORDER
+
+
+def test_roles_are_of_no_meaning_for_absent(emulator: Emulator) -> None:
+    start(emulator, "atlas", WANTED)
+    assert run(emulator, state="absent", roles=["GROUP_OWNER"]).changed
+    assert roles_of(emulator) is None
+
+
+def test_a_diff_is_given_where_it_is_asked_for(emulator: Emulator) -> None:
+    assert "diff" not in run(emulator, check=True).result
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "expected"),
+    [
+        (None, {}, ["GET 401", "GET 200", "GET 200", "POST 204"]),
+        (WANTED, {}, ["GET 401", "GET 200"]),
+        (["GROUP_OWNER"], {}, ["GET 401", "GET 200", "PATCH 200"]),
+        (WANTED, {"public_key": public_key("atlas", 3)}, ["GET 401", "GET 200"]),
+        (WANTED, {"state": "absent"}, ["GET 401", "GET 200", "DELETE 204"]),
+        (WANTED, {"description": "ünïcode ☃ key"}, ["GET 401", "GET 200", "GET 200"]),
+        (None, {"api_user_id": MISSING_ID}, ["GET 401", "GET 200", "GET 400"]),
+    ],
+)  # fmt: skip
+def test_requests_are_few_and_on_one_connection(
+    emulator: Emulator, before: Any, options: dict[str, Any], expected: list[str]
+) -> None:
+    start(emulator, "atlas", before)
+    run(emulator, **options)
+    assert [f"{request.method} {request.status}" for request in emulator.requests] == expected
+    assert emulator.connections == 1
+
+
+def test_the_project_s_listing_of_several_pages_is_read_whole(emulator: Emulator) -> None:
+    emulator.reset(seed(extra_keys=899))
+    keys = emulator.state.organizations[org_id("atlas")].api_keys
+    for key in keys.values():
+        key.projects[project_id("atlas")] = WANTED
+    last = max(keys)
+    assert not run(emulator, api_user_id=last).changed
+    assert run(emulator, api_user_id=last, state="absent").changed
+    assert len([key for key in keys.values() if not key.projects]) == 1
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("always", [True, False])
+def test_envelopes_are_asked_for_and_unwrapped(
+    emulator: Emulator, platform: str, always: bool
+) -> None:
+    emulator.settings.envelope_always = always
+    for options in ({}, {"roles": ["GROUP_OWNER"]}, {"state": "absent"}):
+        assert run(emulator, platform, **options, envelope=not always).changed
+        assert not run(emulator, platform, **options, envelope=not always).changed
+
+
+# The own key
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("options", [{"state": "absent"}, {"roles": ["GROUP_OWNER"]}])
+def test_the_own_key_keeps_its_roles(
+    emulator: Emulator, platform: str, options: dict[str, Any], check: bool
+) -> None:
+    start(emulator, platform, WANTED, number=1)
+    own = {"api_user_id": key_id(platform, 1), **options}
+    refused = run(emulator, platform, **own, check=check)
+    assert refused.failed
+    assert "signs the requests" in refused.msg
+    assert "allow_own_key" in refused.msg
+    assert emulator.writes == []
+    allowed = run(emulator, platform, **own, allow_own_key=True, check=check)
+    assert allowed.changed
+    assert len(emulator.writes) is not check
+
+
+@pytest.mark.parametrize("before", [None, ["GROUP_READ_ONLY"]])
+def test_the_own_key_may_be_given_more(emulator: Emulator, before: list[str] | None) -> None:
+    start(emulator, "atlas", before, number=1)
+    assert run(emulator, api_user_id=key_id("atlas", 1)).changed
+    assert not run(emulator, api_user_id=key_id("atlas", 1)).changed
+    assert roles_of(emulator, number=1) == IN_ORDER
+
+
+def test_the_own_key_may_stay_out_of_the_project(emulator: Emulator) -> None:
+    outcome = run(emulator, api_user_id=key_id("atlas", 1), state="absent")
+    assert not outcome.failed
+    assert not outcome.changed
+
+
+def test_a_service_account_has_no_key_of_its_own(emulator: Emulator) -> None:
+    start(emulator, "atlas", WANTED, number=1)
+    own = {"api_user_id": key_id("atlas", 1), "state": "absent"}
+    assert run(emulator, **own, **service_account("atlas")).changed
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_key_without_a_readable_public_key_may_be_the_own_one(
+    emulator: Emulator, allowed: bool
+) -> None:
+    start(emulator, "atlas", WANTED)
+    roles = [{"groupId": project_id("atlas"), "roleName": "GROUP_OWNER"}]
+    key = {"id": key_id("atlas", 3), "desc": "x", "publicKey": None, "roles": roles}
+    emulator.add_fault(Fault("json", "GET", body={"results": [key], "totalCount": 1}))
+    outcome = run(emulator, allow_own_key=allowed)
+    assert outcome.failed is not allowed
+    assert len(emulator.writes) == allowed
+
+
+# Others at the same time, and changes that show with a delay
+
+
+@pytest.mark.parametrize("met", [["GROUP_OWNER"], WANTED])
+def test_an_assignment_that_others_made_first_is_met_by_an_update(
+    emulator: Emulator, met: list[str]
+) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    assert run(emulator, roles=met, clock=clock).changed
+    # The listing does not show it yet, and the POST knows better.
+    late = run(emulator, clock=clock, diff=True)
+    assert not late.failed
+    assert late.changed is (met != WANTED)
+    assert late.result["diff"] == {
+        "before": {"roles": sorted(met)},
+        "after": {"roles": IN_ORDER},
+    }
+    assert roles_of(emulator) == IN_ORDER
+    methods = [write.method for write in emulator.writes]
+    assert methods == ["POST", "PATCH"][: 1 + late.changed]
+
+
+def test_the_own_key_s_roles_are_not_taken_by_who_is_late(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    own = {"api_user_id": key_id("atlas", 1), "clock": clock}
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    assert run(emulator, **own, roles=["GROUP_OWNER"]).changed
+    late = run(emulator, **own)
+    assert late.failed
+    assert "signs the requests" in late.msg
+    assert roles_of(emulator, number=1) == ["GROUP_OWNER"]
+
+
+def test_an_assignment_that_never_shows_is_told(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 500.0
+    assert run(emulator, roles=["GROUP_OWNER"], clock=clock).changed
+    late = run(emulator, clock=clock)
+    assert late.code == "API_KEY_ALREADY_IN_GROUP"
+    assert "run the task again later" in late.msg
+    assert len(emulator.writes) == 1
+    clock.time += 500
+    assert run(emulator, clock=clock).changed
+    assert roles_of(emulator) == IN_ORDER
+
+
+@pytest.mark.parametrize("code", ["API_KEY_NOT_FOUND", "RESOURCE_NOT_FOUND"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_key_that_others_took_out_first_is_unchanged(
+    emulator: Emulator, platform: str, code: str
+) -> None:
+    clock = VirtualClock()
+    emulator.settings.unassigned_code = code
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    # Before anything that reads may miss.
+    emulator.state.organizations[org_id(platform)].api_keys[key_id(platform, 3)].projects = {
+        project_id(platform): WANTED
+    }
+    assert run(emulator, platform, state="absent", clock=clock).changed
+    # The listing still shows it, and its DELETE knows better.
+    again = run(emulator, platform, state="absent", clock=clock, diff=True)
+    assert not again.failed
+    assert not again.changed
+    assert again.result["diff"] == {"before": {}, "after": {}}
+    assert len(emulator.writes) == 1
+
+
+@pytest.mark.parametrize("code", ["API_KEY_NOT_FOUND", "RESOURCE_NOT_FOUND"])
+def test_a_change_of_a_key_that_others_took_out_fails_and_tells(
+    emulator: Emulator, code: str
+) -> None:
+    clock = VirtualClock()
+    emulator.settings.unassigned_code = code
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    start(emulator, "atlas", ["GROUP_OWNER"])
+    assert run(emulator, state="absent", clock=clock).changed
+    late = run(emulator, clock=clock)
+    assert late.code == code
+    assert "taken it out of the project a moment ago" in late.msg
+    clock.time += 5
+    assert run(emulator, clock=clock).changed
+    assert roles_of(emulator) == IN_ORDER
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "API_KEY_NOT_FOUND", "parameters": [MISSING_ID], "status": 400},
+        {"code": "RESOURCE_NOT_FOUND", "parameters": [MISSING_ID], "status": 404},
+        {"code": "RESOURCE_NOT_FOUND", "parameters": ["/api/atlas/v2/x"], "status": 404},
+        {"code": "GROUP_NOT_FOUND", "parameters": [], "status": 404},
+        {"code": "USER_UNAUTHORIZED", "status": 401},
+        {"code": "ACCESS_FORBIDDEN", "status": 403},
+    ],
+)
+def test_a_deletion_that_is_refused_is_not_taken_for_absence(
+    emulator: Emulator, body: dict[str, Any]
+) -> None:
+    start(emulator, "atlas", WANTED)
+    emulator.add_fault(Fault("status", "DELETE", times=None, **body))
+    outcome = run(emulator, state="absent")
+    assert outcome.failed
+    assert outcome.code == body["code"]
+    assert roles_of(emulator) == IN_ORDER
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"project_id": ""}, "No project is given"),
+        ({"project_id": "x"}, "project_id is 'x', which is no id"),
+        ({"group_id": "X" * 24, "project_id": None}, "project_id"),
+        ({"api_user_id": ""}, "No key is named"),
+        ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
+        ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
+        ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
+        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
+        ({"roles": None}, "needs roles"),
+        ({"roles": []}, "needs roles"),
+        ({"roles": ""}, "role"),
+        ({"roles": ["GROUP_OWNER", "ORG_OWNER"]}, "'ORG_OWNER'] in roles is no role in a project"),
+        ({"roles": ["Project Owner"]}, "is no role in a project"),
+        ({"roles": [""]}, "is no role in a project"),
+        ({"roles": ["group_owner"]}, "is no role in a project"),
+        ({"org_id": ""}, "No organization is given"),
+        ({"org_id": "", "state": "absent"}, "No organization is given"),
+        ({"project_id": "x", "state": "absent"}, "project_id"),
+        ({"api_user_id": "", "state": "absent"}, "No key is named"),
+        ({"state": "purged"}, "present, absent"),
+        ({"state": ""}, "present, absent"),
+        ({"access_token": "x"}, "Two kinds"),
+        ({"timeout": 0}, "timeout"),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(
+    emulator: Emulator, options: dict[str, Any], words: str
+) -> None:
+    outcome = run(emulator, **{**key_pair("atlas"), **options})
+    assert outcome.failed
+    assert words in outcome.msg
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({"project_id": MISSING_ID}, "GROUP_NOT_FOUND", "Check project_id"),
+        (key_pair("atlas", 6), "NOT_IN_GROUP", "Check project_id"),
+        (key_pair("atlas", 7), "IP_ADDRESS_NOT_ON_ACCESS_LIST", "Add 127.0.0.1"),
+        ({"project_id": project_id("cloud_manager")}, "NOT_IN_GROUP", "Check project_id"),
+        ({"org_id": "f" * 24}, "ORG_NOT_FOUND", "no active organization"),
+        ({"org_id": org_id("cloud_manager")}, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
+        ({"roles": ["GROUP_EMPEROR"]}, "INVALID_ENUM_VALUE", "GROUP_EMPEROR"),
+        (
+            {**key_pair("atlas"), "api_private_key": "nonsense"},
+            "UNEXPECTED_ERROR",
+            "expired or revoked",
+        ),
+        (
+            {
+                "platform": "cloud_manager",
+                "org_id": org_id("atlas"),
+                "project_id": project_id("atlas"),
+                **key_pair("atlas"),
+            },
+            "ATLAS_GROUP",
+            "set platform to atlas",
+        ),
+        (
+            {"project_id": project_id("cloud_manager"), **key_pair("cloud_manager")},
+            "NOT_ATLAS_GROUP",
+            "set platform to cloud_manager or ops_manager",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_check(
+    emulator: Emulator, options: dict[str, Any], code: str, words: str
+) -> None:
+    outcome = run(emulator, **options)
+    assert outcome.failed
+    assert outcome.code == code
+    assert words in outcome.msg
+    assert emulator.writes == []
+
+
+def test_a_role_in_the_project_that_is_too_low_is_told(emulator: Emulator) -> None:
+    start(emulator, "atlas", ["GROUP_READ_ONLY"], number=6)
+    outcome = run(emulator, **key_pair("atlas", 6))
+    assert outcome.code == "USER_UNAUTHORIZED"
+    assert "needs the role Project Owner" in outcome.msg
+    assert emulator.writes == []
+
+
+def test_a_role_that_the_platform_does_not_know_is_told_by_the_api(emulator: Emulator) -> None:
+    roles = ["GROUP_SEARCH_INDEX_EDITOR"]
+    assert run(emulator, "atlas", roles=roles).changed
+    refused = run(emulator, "ops_manager", roles=roles)
+    assert refused.code == "INVALID_ENUM_VALUE"
+    assert roles_of(emulator, "ops_manager") is None
+
+
+def test_module_and_documentation_have_the_same_options() -> None:
+    documented = yaml.safe_load(project_api_key.DOCUMENTATION)["options"]
+    spec = {
+        name: {key: value for key, value in option.items() if key != "no_log"}
+        for name, option in project_api_key.ARGUMENT_SPEC.items()
+    }
+    for option in documented.values():
+        assert option.pop("description")
+    assert documented == spec
+    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)

@@ -1,0 +1,256 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a change of an assignment comes to when the API refuses, or its answer is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    LostAnswerError,
+    Request,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+    PATIENCE,
+    assign,
+    change,
+    list_all,
+    roles_in,
+    unassign,
+)
+from tests.support import VirtualClock
+
+PROJECT = "5e2211c17a3e5a48f5497de3"
+OTHER_PROJECT = "5e2211c17a3e5a48f5497de4"
+KEY = OrgApiKey("32b6e34b3d91647abb20e7b8", "d", "abcdefgh", ("ORG_MEMBER",), ())
+WANTED = ("GROUP_OWNER", "GROUP_READ_ONLY")
+BELOW = ("GROUP_READ_ONLY",)
+PATH = f"/groups/{PROJECT}/apiKeys/{KEY.id}"
+
+
+def shown(roles: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """The project's listing: another key, and ours if it has roles; each is elsewhere too."""
+    keys = {"f" * 24: ("GROUP_OWNER",), **({} if roles is None else {KEY.id: roles})}
+    return [
+        {
+            "id": key_id,
+            "desc": "d",
+            "publicKey": "abcdefgh",
+            "roles": [
+                {"roleName": "GROUP_ELSEWHERE", "groupId": OTHER_PROJECT},
+                {"roleName": "ORG_MEMBER", "orgId": "0" * 24},
+                *({"roleName": role, "groupId": PROJECT} for role in names),
+            ],
+        }
+        for key_id, names in keys.items()
+    ]
+
+
+def refusal(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+    request = Request("POST", "https://h", "/p", "do it")
+    error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
+    error.unclear = unclear
+    return error
+
+
+def lost() -> KeysmithError:
+    error = LostAnswerError("gone", request=Request("POST", "https://h", "/p", "do it"))
+    error.unclear = True
+    return error
+
+
+class FakeApi:
+    """A client whose writes end as told, and whose listing shows one thing after the other."""
+
+    def __init__(self, write: Any = None, *listings: Any) -> None:
+        self.virtual = VirtualClock()
+        self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.write = write
+        self.listings = list(listings)
+        self.calls: list[tuple[str, str, Any]] = []
+
+    def _do(self, method: str, path: str, body: Any, parse: Callable[[Any], Any]) -> Any:
+        self.calls.append((method, path, body))
+        if isinstance(self.write, Exception):
+            raise self.write
+        value = parse(self.write)
+        assert value is not None
+        return value
+
+    def post(self, path: str, body: Any, parse: Any, **_more: Any) -> Any:
+        return self._do("POST", path, body, parse)
+
+    def patch(self, path: str, body: Any, parse: Any, **_more: Any) -> Any:
+        return self._do("PATCH", path, body, parse)
+
+    def delete(self, path: str, **_more: Any) -> None:
+        self._do("DELETE", path, None, lambda _data: True)
+
+    def pages(self, path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
+        self.calls.append(("GET", path, None))
+        listing = self.listings.pop(0) if len(self.listings) > 1 else self.listings[0]
+        if isinstance(listing, Exception):
+            raise listing
+        return [parse(item) for item in shown(listing)]
+
+    @property
+    def writes(self) -> list[tuple[str, str, Any]]:
+        return [call for call in self.calls if call[0] != "GET"]
+
+
+@pytest.mark.parametrize("roles", [None, (), BELOW, WANTED])
+def test_the_listing_tells_the_roles_in_this_project(roles: tuple[str, ...] | None) -> None:
+    api: Any = FakeApi(None, roles)
+    listed = list_all(api, PROJECT)
+    assert roles_in(PROJECT, listed.get(KEY.id)) == roles
+    assert "f" * 24 in listed
+
+
+@pytest.mark.parametrize("answer", [{}, shown(WANTED)[1], shown(BELOW)[1]])
+def test_each_platform_assigns_with_its_own_method(answer: dict[str, Any]) -> None:
+    atlas: Any = FakeApi(answer)
+    assert assign(atlas, PROJECT, KEY, WANTED, "POST") is None
+    assert atlas.calls == [("POST", PATH, [{"roles": list(WANTED)}])]
+    other: Any = FakeApi(answer)
+    assert assign(other, PROJECT, KEY, WANTED, "PATCH") is None
+    assert other.calls == [("PATCH", PATH, {"roles": list(WANTED)})]
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {"results": []}, shown(WANTED)[0]])
+def test_an_answer_about_something_else_is_not_taken(answer: Any) -> None:
+    for do in (assign, change):
+        with pytest.raises(AssertionError):
+            do(FakeApi(answer), PROJECT, KEY, WANTED, *(["POST"] if do is assign else []))  # type: ignore
+
+
+@pytest.mark.parametrize("met", [WANTED, BELOW, ()])
+@pytest.mark.parametrize("lag", [0, 3])
+def test_who_is_late_learns_what_the_faster_one_did(met: tuple[str, ...], lag: int) -> None:
+    api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), *[None] * lag, met)
+    assert assign(api, PROJECT, KEY, WANTED, "POST") == met
+    assert len(api.writes) == 1
+    assert len(api.virtual.sleeps) == lag
+
+
+def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
+    api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), None)
+    with pytest.raises(ApiError) as caught:
+        assign(api, PROJECT, KEY, WANTED, "POST")
+    assert "run the task again later" in caught.value.message()
+    assert len(api.writes) == 1
+    assert sum(api.virtual.sleeps) <= PATIENCE
+
+
+def changes() -> list[Any]:
+    def assign_with(method: str) -> Callable[[Any], Any]:
+        return lambda api: assign(api, PROJECT, KEY, WANTED, method)
+
+    return [
+        pytest.param(assign_with("POST"), WANTED, None, id="POST"),
+        pytest.param(assign_with("PATCH"), WANTED, None, id="PATCH"),
+        pytest.param(lambda api: change(api, PROJECT, KEY, WANTED), WANTED, BELOW, id="change"),
+        pytest.param(lambda api: unassign(api, PROJECT, KEY), None, BELOW, id="DELETE"),
+    ]
+
+
+@pytest.mark.parametrize(("do", "wanted", "before"), changes())
+@pytest.mark.parametrize("lag", [0, 3])
+def test_a_lost_answer_is_looked_up(do: Any, wanted: Any, before: Any, lag: int) -> None:
+    api: Any = FakeApi(lost(), *[before] * lag, wanted)
+    assert do(api) in {None, True}
+    assert len(api.writes) == 1
+    assert len(api.virtual.sleeps) == lag
+
+
+@pytest.mark.parametrize(("do", "_wanted", "before"), changes())
+def test_a_lost_answer_that_changed_nothing_fails_and_tells(
+    do: Any, _wanted: Any, before: Any
+) -> None:
+    api: Any = FakeApi(lost(), before)
+    with pytest.raises(LostAnswerError) as caught:
+        do(api)
+    state = "not assigned to it" if before is None else "assigned with the roles GROUP_READ_ONLY"
+    assert f"shows the API key {KEY.id} as {state} now" in caught.value.message()
+    assert len(api.writes) == 1
+    assert sum(api.virtual.sleeps) <= PATIENCE
+
+
+@pytest.mark.parametrize(("do", "_wanted", "before"), changes())
+def test_a_lost_answer_that_cannot_be_looked_up_fails_and_tells(
+    do: Any, _wanted: Any, before: Any
+) -> None:
+    api: Any = FakeApi(lost(), before, refusal(503, None))
+    with pytest.raises(LostAnswerError) as caught:
+        do(api)
+    assert "could not be found out" in caught.value.message()
+    assert "Run the task again; that is safe." in caught.value.message()
+    assert len(api.writes) == 1
+
+
+REFUSALS = [
+    refusal(401, "USER_UNAUTHORIZED"),
+    refusal(403, "API_KEY_NOT_FOUND", KEY.id),
+    refusal(400, None),
+    refusal(404, None),
+    refusal(404, "RESOURCE_NOT_FOUND"),
+    refusal(404, "RESOURCE_NOT_FOUND", "/api/atlas/v2/groups/x"),
+]
+HINTS = [
+    refusal(400, "API_KEY_NOT_FOUND", KEY.id),
+    refusal(404, "API_KEY_NOT_FOUND", KEY.id),
+    refusal(404, "RESOURCE_NOT_FOUND", KEY.id),
+    refusal(404, "INVALID_KEY_ID"),
+    refusal(400, "API_KEY_NOT_IN_GROUP"),
+]
+
+
+def name(error: ApiError) -> str:
+    return f"{error.status} {error.code} {len(error.parameters)}"
+
+
+@pytest.mark.parametrize(("do", "_wanted", "_before"), changes())
+@pytest.mark.parametrize("error", REFUSALS, ids=name)
+def test_a_refusal_is_raised_at_once(do: Any, _wanted: Any, _before: Any, error: ApiError) -> None:
+    api: Any = FakeApi(error)
+    with pytest.raises(ApiError) as caught:
+        do(api)
+    assert caught.value is error
+    assert len(api.calls) == 1
+
+
+@pytest.mark.parametrize("error", HINTS, ids=name)
+@pytest.mark.parametrize("unclear", [True, False])
+@pytest.mark.parametrize("lag", [0, 3])
+def test_that_a_key_is_out_of_the_project_is_proved_by_its_listing(
+    error: ApiError, unclear: bool, lag: int
+) -> None:
+    again = refusal(error.status or 0, error.code, *error.parameters, unclear=unclear)
+    api: Any = FakeApi(again, *[BELOW] * lag, None)
+    # True where an earlier try of this very call may have done it.
+    assert unassign(api, PROJECT, KEY) is unclear
+
+
+@pytest.mark.parametrize("error", HINTS, ids=name)
+def test_a_hint_that_the_listing_denies_is_raised(error: ApiError) -> None:
+    api: Any = FakeApi(error, WANTED)
+    with pytest.raises(ApiError) as caught:
+        unassign(api, PROJECT, KEY)
+    assert caught.value is error
+    assert "assigned with the roles GROUP_OWNER, GROUP_READ_ONLY now" in error.message()
+
+
+@pytest.mark.parametrize("error", HINTS[:3], ids=name)
+def test_a_change_of_a_key_that_was_taken_out_meanwhile_says_so(error: ApiError) -> None:
+    api: Any = FakeApi(error)
+    with pytest.raises(ApiError) as caught:
+        change(api, PROJECT, KEY, WANTED)
+    assert "taken it out of the project a moment ago" in caught.value.message()
+    assert len(api.calls) == 1
