@@ -27,6 +27,7 @@ from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
 
 FIRST = 100  # the number of the first extra key of a seed
+FIRST_KEYS = range(1, 8)  # the keys that every seed has
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,22 @@ def table(latency: float, count: int, runs: int) -> list[str]:
     return lines
 
 
+def listing_table(counts: tuple[int, ...]) -> list[str]:
+    """Show what it costs to list an organization of so many keys, without Ansible around it."""
+    lines = ["", "org_api_key_info listing one organization, in one process", ""]
+    lines += ["| keys | s | ms a key | peak MB | requests |", "|---:|---:|---:|---:|---:|"]
+    with emulator(0.03) as url:
+        for count in counts:
+            control(url, "reset", seed(extra_keys=count - len(FIRST_KEYS)))
+            command = [sys.executable, "-m", "tests.benchmark.list_keys", url, str(count)]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            seconds, megabytes = map(float, run.stdout.split())
+            requests = control(url, "stats")["requests"]
+            each = seconds / count * 1000
+            lines.append(f"| {count} | {seconds:.2f} | {each:.2f} | {megabytes:.0f} | {requests} |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--keys", type=int, default=20, help="keys a loop (default: 20)")
@@ -151,6 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     for latency in options.latency:
         print("\n".join(table(latency, options.keys, options.runs)), flush=True)
+    print("\n".join(listing_table((500, 1000, 2500, 5000))), flush=True)
 
 
 if __name__ == "__main__":

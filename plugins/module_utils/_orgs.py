@@ -1,0 +1,52 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The organizations that a credential can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+
+
+@dataclass(frozen=True)
+class Organization:
+    id: str
+    name: str
+    is_deleted: bool = False
+
+    def result(self) -> dict[str, str]:
+        """Return an item of ``orgs``."""
+        return {"id": self.id, "name": self.name}
+
+
+def parse(data: Any) -> Organization | None:
+    """Return the organization that the API's JSON describes, None where it does not describe one.
+
+    Shape: AtlasOrganization (api-facts 2); ``isDeleted`` is not always there.
+    """
+    if not isinstance(data, dict):
+        return None
+    org_id, name, is_deleted = data.get("id"), data.get("name"), data.get("isDeleted")
+    if not (isinstance(org_id, str) and isinstance(name, str)):
+        return None
+    return Organization(org_id, name, is_deleted is True)
+
+
+def list_all(api: Client) -> list[Organization]:
+    """Return every organization that the credential can see, deleted ones left out.
+
+    The API's own ``?name=`` is not used: what it takes for equal is not said anywhere.
+    """
+    doing = "list the organizations"
+    found = api.pages("/orgs", parse, lambda org: org.id, doing=doing, role="Organization Member")
+    return [org for org in found if not org.is_deleted]
+
+
+def select(orgs: list[Organization], *, name: str | None, org_id: str | None) -> list[Organization]:
+    """Return those with this name and this id, None standing for any, by name and then by id."""
+    found = [org for org in orgs if name in {None, org.name} and org_id in {None, org.id}]
+    return sorted(found, key=lambda org: (org.name, org.id))

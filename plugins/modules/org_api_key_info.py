@@ -1,0 +1,349 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: org_api_key_info
+short_description: List the programmatic API keys of an organization
+version_added: 1.1.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Lists the programmatic API keys of an organization, in MongoDB Atlas, Cloud Manager or Ops
+    Manager, with their roles, their projects and, where asked for, their access lists.
+  - Every page of the listing is read, and nothing is changed. Private keys cannot be read, not even
+    masked ones are returned.
+  - Only keys that fit all of the options given are returned. That there are none is no error; a
+    listing that cannot be had whole is one.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+attributes:
+  check_mode:
+    description: Only reads, and so does the same in check mode.
+    support: full
+  diff_mode:
+    description: Only reads, and so has no diff.
+    support: N/A
+options:
+  api_user_id:
+    description:
+      - Return only the key with this id, 24 hexadecimal digits. The APIs call it C(apiUserId) and
+        C(API-KEY-ID). The listing is not read then, which is faster.
+    type: str
+    aliases: [id]
+  public_key:
+    description:
+      - Return only the key with this public key, 8 letters in lower case.
+      - When no key is known to have it, but the API does not tell the public key of some, the task
+        fails.
+    type: str
+  description:
+    description:
+      - Return only keys with exactly this description. Descriptions are not unique.
+    type: str
+    aliases: [desc]
+  description_match:
+    description:
+      - Return only keys whose description as a whole fits this pattern. V(*) stands for any text,
+        V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other; upper and
+        lower case differ.
+    type: str
+  roles:
+    description:
+      - Return only keys that have at least one of these roles in the organization, such as
+        C(ORG_OWNER). With an empty list no key is returned.
+      - Roles in projects begin with C(GROUP_) and are refused here; use O(project_id).
+    type: list
+    elements: str
+  project_id:
+    description:
+      - Return only keys that are assigned to the project with this id, 24 hexadecimal digits.
+    type: str
+    aliases: [group_id]
+  access_list:
+    description:
+      - Whether to return the access list of each key too. This takes one more request a key, at
+        most 8 at the same time; filters keep them few.
+      - Access lists can be read with the role C(ORG_OWNER), and the own one of the key that signs.
+    type: bool
+    default: false
+seealso:
+  - module: keysmith.mongodb.org_api_key
+  - module: keysmith.mongodb.org_info
+  - name: Atlas Administration API, programmatic API keys
+    description: The API that is called for O(platform=atlas).
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
+  - name: Ops Manager, organization API keys
+    description: The API that is called for O(platform=ops_manager).
+    link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
+"""
+
+EXAMPLES = r"""
+- name: List all API keys of an organization of Atlas
+  keysmith.mongodb.org_api_key_info:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+  register: found
+
+- name: Show who owns the organization
+  ansible.builtin.debug:
+    msg: "{{ item.id }} {{ item.description }}"
+  loop: "{{ found.org_api_keys }}"
+  loop_control:
+    label: "{{ item.id }}"
+  when: "'ORG_OWNER' in item.roles"
+
+- name: List the powerful keys with their access lists
+  keysmith.mongodb.org_api_key_info:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    roles: [ORG_OWNER, ORG_GROUP_CREATOR]
+    access_list: true
+  register: powerful
+
+- name: Show those that may be used from anywhere
+  ansible.builtin.debug:
+    msg: "{{ powerful.org_api_keys | rejectattr('access_list') | map(attribute='id') }}"
+
+- name: Find the keys that continuous integration has left in a project of Ops Manager
+  keysmith.mongodb.org_api_key_info:
+    platform: ops_manager
+    base_url: "{{ ops_manager_url }}"
+    ca_path: "{{ ops_manager_ca }}"
+    api_public_key: "{{ ops_manager_public_key }}"
+    api_private_key: "{{ ops_manager_private_key }}"
+    org_id: "{{ ops_manager_org_id }}"
+    project_id: "{{ ops_manager_project_id }}"
+    description_match: "ci-*"
+"""
+
+RETURN = r"""
+org_api_keys:
+  description:
+    - The keys, sorted by description and then by id; an empty list when there are none.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: 32b6e34b3d91647abb20e7b8
+      public_key: zmmrboas
+      description: backup of the billing cluster
+      roles: [ORG_MEMBER]
+      projects:
+        - project_id: 5e2211c17a3e5a48f5497de3
+          roles: [GROUP_READ_ONLY]
+      access_list: [192.0.2.7, 198.51.100.0/24]
+  contains:
+    id:
+      description: The id of the key.
+      returned: success
+      type: str
+      sample: 32b6e34b3d91647abb20e7b8
+    public_key:
+      description: The public key, V(none) where the API does not tell it.
+      returned: success
+      type: str
+      sample: zmmrboas
+    description:
+      description: The description of the key.
+      returned: success
+      type: str
+      sample: backup of the billing cluster
+    roles:
+      description: The names of its roles in the organization, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [ORG_MEMBER]
+    projects:
+      description: The projects the key is assigned to, sorted by id.
+      returned: success
+      type: list
+      elements: dict
+      sample:
+        - project_id: 5e2211c17a3e5a48f5497de3
+          roles: [GROUP_READ_ONLY]
+      contains:
+        project_id:
+          description: The id of the project. The APIs call it group too.
+          returned: success
+          type: str
+          sample: 5e2211c17a3e5a48f5497de3
+        roles:
+          description: The names of the key's roles in the project, sorted.
+          returned: success
+          type: list
+          elements: str
+          sample: [GROUP_READ_ONLY]
+    access_list:
+      description:
+        - The addresses and the networks (CIDR) that the key may be used from, IPv4 first and then
+          by number. A single address is given without its length.
+        - With an empty list the key may be used from anywhere, unless the organization requires
+          access lists.
+      returned: when O(access_list=true)
+      type: list
+      elements: str
+      sample: [192.0.2.7, 198.51.100.0/24]
+error:
+  description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
+  returned: failure
+  type: dict
+  sample:
+    status: 401
+    code: USER_UNAUTHORIZED
+    reason: Unauthorized
+    detail: Current user is not authorized to perform this action.
+    parameters: []
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
+  contains:
+    status:
+      description: The HTTP status, V(none) where there was no answer.
+      returned: failure
+      type: int
+      sample: 401
+    code:
+      description: The API's own error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or what broke where there was no answer.
+      returned: failure
+      type: str
+      sample: Unauthorized
+    detail:
+      description: The API's own words.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description: What the API's words speak of, such as an id or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The method of the request that failed.
+      returned: failure
+      type: str
+      sample: GET
+    path:
+      description: The path of the request that failed.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _module,
+    _options,
+    _org_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    MissingError,
+    OptionError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+
+# Access lists that are read at the same time: fewer than the connections a session keeps.
+THREADS = 8
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "api_user_id": {"type": "str", "aliases": ["id"]},
+    "public_key": {"type": "str", "no_log": False},
+    "description": {"type": "str", "aliases": ["desc"]},
+    "description_match": {"type": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "project_id": {"type": "str", "aliases": ["group_id"]},
+    "access_list": {"type": "bool", "default": False},
+}
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse filters that no key can fit."""
+    _module.require_org_id(params)
+    for name in ("api_user_id", "project_id"):
+        if params[name]:
+            _options.check_id(name, params[name])
+    if params["public_key"]:
+        _options.check_public_key(params["public_key"])
+    wrong = [role for role in params["roles"] or [] if not role.startswith("ORG_")]
+    if wrong:
+        raise OptionError(
+            f"{clean(repr(wrong))} in roles is no role in an organization",
+            check="Such roles begin with ORG_. Keys of a project are found by project_id.",
+        )
+
+
+def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
+    keys = [key for key in find(params, api) if fits(params, key)]
+    keys.sort(key=lambda key: (key.description, key.id))
+    if params["access_list"]:
+        results = with_access_lists(api, params["org_id"], keys)
+    else:
+        results = [key.result() for key in keys]
+    return {"changed": False, "org_api_keys": results}
+
+
+def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
+    """Return the key that is named by what is unique, else all."""
+    if not params["api_user_id"] and not params["public_key"]:
+        return _org_api_keys.list_all(api, params["org_id"])
+    key = _org_api_keys.find(api, params["org_id"], params)
+    return [key] if key else []
+
+
+def fits(params: Mapping[str, Any], key: OrgApiKey) -> bool:
+    pattern, roles, project_id = (
+        params[name] for name in ("description_match", "roles", "project_id")
+    )
+    return (
+        params["public_key"] in {None, key.public_key}
+        and params["description"] in {None, key.description}
+        and (pattern is None or fnmatchcase(key.description, pattern))
+        and (roles is None or not set(roles).isdisjoint(key.roles))
+        and (project_id is None or project_id in dict(key.projects))
+    )
+
+
+def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
+    """Return the results with access lists; keys that are gone meanwhile are left out."""
+
+    def result(key: OrgApiKey) -> dict[str, Any] | None:
+        try:
+            entries = _access_lists.read(api, org_id, key).now
+        except MissingError:
+            return None
+        return {**key.result(), "access_list": _access_lists.in_order(entries)}
+
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        futures = [pool.submit(result, key) for key in keys]
+        results = [future.result() for future in futures]
+    finally:
+        # After an error, what has not begun never does.
+        pool.shutdown(cancel_futures=True)
+    return [found for found in results if found]
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run)
+
+
+if __name__ == "__main__":
+    main()

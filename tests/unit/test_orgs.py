@@ -1,0 +1,88 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Organizations: what the API's JSON says, and which are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._orgs import (
+    Organization,
+    list_all,
+    parse,
+    select,
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"id": "1", "name": "a"}, Organization("1", "a")),
+        ({"id": "1", "name": "a", "isDeleted": False, "links": []}, Organization("1", "a")),
+        ({"id": "1", "name": "", "isDeleted": None}, Organization("1", "")),
+        ({"id": "1", "name": "a", "isDeleted": True}, Organization("1", "a", is_deleted=True)),
+        ({"id": 1, "name": "a"}, None),
+        ({"id": "1", "name": None}, None),
+        ({"name": "a"}, None),
+        ({}, None),
+        (None, None),
+        ("a", None),
+        ([], None),
+    ],
+)
+def test_an_organization_has_an_id_and_a_name(data: Any, expected: Any) -> None:
+    assert parse(data) == expected
+
+
+def test_deleted_organizations_are_left_out() -> None:
+    class FakeApi:
+        def pages(self, path: str, parse_: Any, identity: Any, **_more: Any) -> list[Any]:
+            assert path == "/orgs"
+            items = [{"id": "1", "name": "a", "isDeleted": True}, {"id": "2", "name": "a"}]
+            found = [parse_(item) for item in items]
+            assert [identity(org) for org in found] == ["1", "2"]
+            return found
+
+    api: Any = FakeApi()
+    assert list_all(api) == [Organization("2", "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "org_id", "expected"),
+    [
+        (None, None, ["3", "1", "2", "4"]),
+        ("b", None, ["1", "2"]),
+        ("B", None, ["3"]),
+        ("b", "2", ["2"]),
+        (None, "4", ["4"]),
+        ("bc", "1", []),
+        ("", None, []),
+        (None, "5", []),
+    ],
+)
+def test_names_and_ids_are_compared_exactly(
+    name: str | None, org_id: str | None, expected: list[str]
+) -> None:
+    orgs = [Organization(*pair) for pair in (("4", "bc"), ("2", "b"), ("1", "b"), ("3", "B"))]
+    assert [org.id for org in select(orgs, name=name, org_id=org_id)] == expected
+
+
+@given(
+    st.lists(st.builds(Organization, st.text("12", min_size=1, max_size=2), st.text("ab"))),
+    st.none() | st.text("ab", max_size=2),
+    st.none() | st.text("12", min_size=1, max_size=2),
+)
+def test_a_selection_is_a_sorted_filter(
+    orgs: list[Organization], name: str | None, org_id: str | None
+) -> None:
+    expected = []
+    for org in sorted(orgs, key=lambda org: org.id):
+        if (name is None or org.name == name) and (org_id is None or org.id == org_id):
+            expected.append(org)
+    expected.sort(key=lambda org: org.name)
+    assert select(orgs, name=name, org_id=org_id) == expected
