@@ -437,12 +437,12 @@ def delete_key(call: Call, org_id: str, key_id: str) -> Answer:
 
 
 def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
-    _, key = _find_listed(call, org_id, key_id)
+    _organization, key = _find_listed(call, org_id, key_id)
     return _page(call, _show_entries(call, key, list_name, org_id))
 
 
 def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Answer:
-    _, key = _find_listed(call, org_id, key_id)
+    _organization, key = _find_listed(call, org_id, key_id)
     found = replace(key, access_list=[_find_entry(call, key, address)])
     return Answer(200, _show_entries(call, found, list_name, org_id)[0])
 

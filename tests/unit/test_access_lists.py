@@ -273,12 +273,13 @@ class FakeApi:
     def _next(self, write: Any) -> None:
         step = self.script.pop(0) if self.script else None
         others, error = step if isinstance(step, tuple) else (step, step)
+        failure: Exception | None = error if isinstance(error, Exception) else None
         if isinstance(others, list):
             self.entries = others
         if others == "done":
             write()
-        if isinstance(error, Exception):
-            raise error
+        if failure is not None:
+            raise failure
         write()
 
 
