@@ -39,8 +39,9 @@ help:  ## this list (the default)
 demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
 	@$(PY) tests/tools/demo.py
 
+# A file of tests stays in one process, as its tests may share one run of ansible-playbook.
 test: .venv/.test-ready  ## unit, integration and meta tests (ARGS="-k name" picks some)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 # In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
 lint: .venv/.lint-ready  ## format, style, types, docs, licences, changelog, ansible-lint, galaxy-importer
