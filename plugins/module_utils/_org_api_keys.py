@@ -292,8 +292,9 @@ def _orphan(
         )
         if found:
             left = (
-                f"New keys of this description: {_names(found)}. The private key is lost and "
-                "cannot be read again: revoke what this task has left by its id, and run it again."
+                f"New keys of this description: {_names(found)}. Unless it is another run's, this "
+                "is what the task has left, and its private key is lost: revoke it by its id, and "
+                "run the task again."
             )
     error = OrphanError(
         cause.what,

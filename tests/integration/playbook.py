@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 MODULE = "keysmith.mongodb.org_api_key"
+ACCESS_LIST = "keysmith.mongodb.org_api_key_access_list"
+PROJECT_KEY = "keysmith.mongodb.project_api_key"
+KEYS_INFO = "keysmith.mongodb.org_api_key_info"
+ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
 # What a process must end in, on a machine that is busy with others too.
@@ -28,11 +32,20 @@ CONNECTION = (
     "envelope"
 ).split()
 KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split()
+# What names a key, and what else each module of a key's whole life takes.
+_NAME = "api_user_id public_key description".split()
+OPTIONS = {
+    MODULE: [*_NAME, *"state new_description roles credentials_file allow_own_key".split()],
+    ACCESS_LIST: [*_NAME, *"state entries purge allow_own_key".split()],
+    PROJECT_KEY: [*_NAME, *"state project_id roles allow_own_key".split()],
+    KEYS_INFO: [*_NAME, *"description_match roles project_id access_list".split()],
+    ORGS_INFO: ["name"],
+}
 
 
-def from_variables(names: Sequence[str]) -> dict[str, str]:
-    """Options whose values are in the variable ``options`` of each host, where they are."""
-    return {name: f"{{{{ options.{name} | default(omit) }}}}" for name in names}
+def from_variables(names: Sequence[str], variable: str = "options") -> dict[str, str]:
+    """Options whose values are in a variable, ``options`` of each host mostly, where they are."""
+    return {name: f"{{{{ {variable}.{name} | default(omit) }}}}" for name in names}
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,11 @@ class TaskResult:
     @property
     def error(self) -> dict[str, Any]:
         return dict(self.values.get("error") or {})
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The results of a loop, or the one result of a task without."""
+        return list(self.values["results"]) if "results" in self.values else [self.values]
 
     @property
     def key(self) -> dict[str, Any] | None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,9 +26,14 @@ import pytest
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
 from tests.integration.playbook import (
+    ACCESS_LIST,
     CONNECTION,
     KEY,
+    KEYS_INFO,
     MODULE,
+    OPTIONS,
+    ORGS_INFO,
+    PROJECT_KEY,
     Finished,
     TaskResult,
     Workshop,
@@ -41,12 +47,13 @@ from tests.support import (
     key_id,
     key_pair,
     org_id,
+    project_id,
     public_key,
     run_module,
     seed,
 )
 
-ATLAS, OPS = "atlas", "ops_manager"
+ATLAS, CLOUD, OPS = "atlas", "cloud_manager", "ops_manager"
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 # Each kind with characters that look different in a URL, where it may have them.
 CLIENT_SECRET = "mdb_sa_sk_canary+sign/of=the&mine?0123456789"
@@ -56,6 +63,7 @@ WRONG_PRIVATE_KEY = "ca11ab1e-dead-4ead-8ead-00000000dead"
 MEMBER_PRIVATE_KEY = "ca11ab1e-6666-4666-8666-00006666feed"
 CANARIES = {
     "the private key of Atlas": PRIVATE_KEYS[ATLAS],
+    "the private key of Cloud Manager": PRIVATE_KEYS[CLOUD],
     "the private key of Ops Manager": PRIVATE_KEYS[OPS],
     "the wrong private key": WRONG_PRIVATE_KEY,
     "the private key of the member": MEMBER_PRIVATE_KEY,
@@ -109,6 +117,13 @@ class Case:
     options: dict[str, Any]
     words: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
+    module: str = MODULE
+    no_log: bool = False
+
+    @property
+    def play(self) -> tuple[str, bool]:
+        """What the cases of one play have in common."""
+        return self.module, self.no_log
 
 
 @dataclass
@@ -120,6 +135,8 @@ class World:
     refusing_proxy: str
     dead_proxy: str
     token: str
+    # Where created pairs are kept, which are not searched.
+    files: Path
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(100, 1000)))
 
     def options(self, **more: Any) -> dict[str, Any]:
@@ -130,8 +147,25 @@ class World:
             "org_id": org_id(ATLAS),
             "api_user_id": key_id(ATLAS, number),
             "retries": 0,
+            "state": "absent",
             **more,
         }
+
+    def other(self, module: str, platform: str = ATLAS, *words: str, **more: Any) -> Case:
+        """A case that needs more options than a revocation."""
+        options: dict[str, Any] = {"base_url": self.emulator.url, "retries": 0}
+        options |= {"platform": platform, "org_id": org_id(platform)}
+        if platform != ATLAS:
+            options |= key_pair(platform)
+        return Case({**options, **more}, words, module=module)
+
+    def creation(self, platform: str, name: str, *words: str, **more: Any) -> Case:
+        """A case that creates, or is to create, a key of this description."""
+        new = {"description": name, "roles": ["ORG_MEMBER"], "state": "present"}
+        return self.other(MODULE, platform, *words, **new, **more)
+
+    def file(self, name: str) -> dict[str, str]:
+        return {"credentials_file": str(self.files / name)}
 
     def faulty(self, fault: Fault, *words: str, **more: Any) -> Case:
         options = self.options(**more)
@@ -233,6 +267,71 @@ def _cases(world: World) -> dict[str, Case]:
     }
 
 
+LOST = ("The private key is lost",)
+CREATED = "create "
+
+
+def _life(world: World) -> dict[str, Case]:
+    """Creations, and what else belongs to a key's whole life.
+
+    All creations of Ops Manager lose their answer, all those of Cloud Manager meet an echo.
+    """
+    unlucky = key_id(ATLAS, 2)
+    project = {"project_id": project_id(ATLAS)}
+    return {
+        "change-create": world.creation(ATLAS, CREATED + "shown"),
+        "change-create-account": world.creation(
+            ATLAS, CREATED + "shown with an account", **ACCOUNT
+        ),
+        "change-create-no-log": replace(
+            world.creation(ATLAS, CREATED + "with no_log"), no_log=True
+        ),
+        "change-create-file": world.creation(
+            ATLAS, CREATED + "with a file", **world.file("kept.json")
+        ),
+        "create-lost": world.creation(OPS, CREATED + "lost", *LOST),
+        "create-lost-file": world.creation(
+            OPS, CREATED + "lost with a file", *LOST, **world.file("lost.json")
+        ),
+        "create-echo": world.creation(CLOUD, CREATED + PRIVATE_KEYS[CLOUD], *ECHO),
+        "create-echo-file": world.creation(
+            CLOUD, CREATED + "and meet an echo", *ECHO, **world.file("echo.json")
+        ),
+        "change-roles": world.other(
+            MODULE, roles=["ORG_READ_ONLY"], api_user_id=key_id(ATLAS, next(world.numbers))
+        ),
+        "change-access-list": world.other(
+            ACCESS_LIST, entries=["192.0.2.7"], api_user_id=key_id(ATLAS, next(world.numbers))
+        ),
+        "access-list-echo": world.other(
+            ACCESS_LIST, ATLAS, *ECHO, entries=["192.0.2.7"], api_user_id=unlucky, **ACCOUNT
+        ),
+        "change-project": world.other(
+            PROJECT_KEY,
+            roles=["GROUP_OWNER"],
+            api_user_id=key_id(ATLAS, next(world.numbers)),
+            **project,
+        ),
+        "project-echo": world.other(
+            PROJECT_KEY, ATLAS, *ECHO, roles=["GROUP_OWNER"], api_user_id=unlucky, **project
+        ),
+        "read-keys": world.other(KEYS_INFO, access_list=True, **ACCOUNT),
+        "read-keys-echo": world.other(KEYS_INFO, ATLAS, *ECHO, api_user_id=unlucky),
+        "read-organizations": world.other(ORGS_INFO, **ACCOUNT),
+    }
+
+
+def _add_faults_of_life(emulator: Emulator) -> None:
+    unlucky = key_id(ATLAS, 2)
+    for fault in (
+        Fault("lost_after", "POST", f"*/orgs/{org_id(OPS)}/apiKeys", times=None),
+        Fault("echo", "POST", f"*/orgs/{org_id(CLOUD)}/apiKeys", times=None),
+        Fault("echo", "GET", f"*/apiKeys/{unlucky}", times=None),
+        Fault("echo", "PATCH", f"*/groups/*/apiKeys/{unlucky}", times=None),
+    ):
+        emulator.add_fault(fault)
+
+
 def _seed() -> dict[str, Any]:
     value = seed(extra_keys=60)
     for organization in value["organizations"]:
@@ -248,7 +347,8 @@ def _seed() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _world() -> Iterator[World]:
+def _world(files: Path) -> Iterator[World]:
+    files.mkdir()
     refusing = ForwardProxy(refusal="407 Proxy Authentication Required")
     user = f"//user:{quote(PROXY_PASSWORD, safe='')}@"
     with (
@@ -260,6 +360,7 @@ def _world() -> Iterator[World]:
         echoing.add_fault(Fault("echo", "POST", "/api/oauth/token", times=None))
         # Revoking the token fails, and nobody is to hear of it.
         emulator.add_fault(Fault("echo", "POST", "/api/oauth/revoke", times=None))
+        _add_faults_of_life(emulator)
         answer = fetch_seeded_token(emulator)
         emulator.requests.clear()
         yield World(
@@ -268,6 +369,7 @@ def _world() -> Iterator[World]:
             refusing_proxy=refusing.url.replace("//", user),
             dead_proxy=f"http:{user}{LOOPBACK}:{port}",
             token=answer,
+            files=files,
         )
 
 
@@ -277,17 +379,19 @@ def fetch_seeded_token(emulator: Emulator) -> str:
         return fetch_token(emulator.url, ATLAS)
 
 
-def _play() -> dict[str, Any]:
+def _plays(cases: Mapping[str, Case]) -> list[dict[str, Any]]:
+    """A play for each module, and one for what has no_log, whose result is not shown either."""
     planted = [PLANTED, quote(PLANTED, safe=""), base64.b64encode(PLANTED.encode()).decode()]
-    return {
-        "hosts": "all",
-        "strategy": "free",
-        "tasks": [
+    found = []
+    for module, no_log in dict.fromkeys(case.play for case in cases.values()):
+        options = dict.fromkeys([*CONNECTION, *OPTIONS[module], *(KEY if module == MODULE else [])])
+        tasks: list[dict[str, Any]] = [
             {
-                "name": "Revoke",
+                "name": "Act",
                 "register": "outcome",
                 "ignore_errors": True,
-                MODULE: {"state": "absent", **from_variables([*CONNECTION, *KEY])},
+                "no_log": no_log,
+                module: from_variables(list(options)),
             },
             {"name": "Show", "ansible.builtin.debug": {"var": "outcome"}},
             {
@@ -295,8 +399,15 @@ def _play() -> dict[str, Any]:
                 "ansible.builtin.debug": {"msg": planted},
                 "when": "inventory_hostname == 'revoke'",
             },
-        ],
-    }
+        ]
+        found.append(
+            {
+                "hosts": [n for n, case in cases.items() if case.play == (module, no_log)],
+                "strategy": "free",
+                "tasks": tasks[:1] if no_log else tasks,
+            }
+        )
+    return found
 
 
 def _environ(world: World) -> dict[str, str]:
@@ -319,7 +430,45 @@ def _canaries(world: World) -> dict[str, str]:
             tokens.add(value)
         tokens.update(parse_qs(recorded.body.decode()).get("token", []))
     assert len(tokens) > 2
-    return {**CANARIES, **{f"token {number}": token for number, token in enumerate(tokens)}}
+    return {
+        **CANARIES,
+        **{f"token {number}": token for number, token in enumerate(tokens)},
+        **{f"the private key of {name!r}": key for name, key in created_keys(world).items()},
+    }
+
+
+def created_keys(world: World) -> dict[str, str]:
+    """The private keys of what tasks have created, by description."""
+    organizations = world.emulator.state.organizations.values()
+    return {
+        key.description: key.private_key
+        for organization in organizations
+        for key in organization.api_keys.values()
+        if key.description.startswith(CREATED)
+    }
+
+
+def without_documented(text: str, shown: Mapping[str, str]) -> str:
+    """A text without the one thing that a creation shows: ``"private_key": "…"`` in its result.
+
+    Within the JSON of events the quotes have backslashes before them.
+    """
+    for secret in shown.values():
+        text = re.sub(rf'(\\*"private_key\\*": ?\\*")({re.escape(secret)})\\*"', r"\1(shown)", text)
+    return text
+
+
+def shown_keys(world: World, cases: Mapping[str, Case]) -> dict[str, str]:
+    """The private keys that results show: no file took them, and no_log was not set."""
+    created = created_keys(world)
+    return {
+        name: created[case.options["description"]]
+        for name, case in cases.items()
+        if case.options.get("description") in created
+        and not case.words
+        and not case.no_log
+        and "credentials_file" not in case.options
+    }
 
 
 @dataclass(frozen=True)
@@ -330,9 +479,11 @@ class Searched:
     cases: dict[str, Case]
     canaries: dict[str, str]
     places: dict[str, str]
+    shown: dict[str, str]
+    created: dict[str, str]
 
     def result(self, name: str) -> TaskResult:
-        return self.run.result("Revoke", name)
+        return self.run.result("Act", name)
 
 
 def _prepare(world: World, cases: dict[str, Case]) -> dict[str, dict[str, Any]]:
@@ -346,15 +497,15 @@ def _prepare(world: World, cases: dict[str, Case]) -> dict[str, dict[str, Any]]:
 def playbook(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Searched:
     """All cases with ansible-playbook."""
     workshop = Workshop(tmp_path_factory.mktemp("secrets") / "run", collections)
-    with _world() as world:
-        cases = _cases(world)
+    with _world(workshop.folder / "files") as world:
+        cases = {**_cases(world), **_life(world)}
         hosts = _prepare(world, cases)
         # Tracebacks have secrets in them easily; ansible-core shows them since 2.19 when asked to.
         environ = {**_environ(world), "ANSIBLE_DISPLAY_TRACEBACK": "always"}
         run = workshop.playbook(
-            [_play()], "-vvvv", "--diff", "--forks=4", hosts=hosts, environ=environ
+            _plays(cases), "-vvvv", "--diff", "--forks=4", hosts=hosts, environ=environ
         )
-        canaries = _canaries(world)
+        canaries, shown, created = _canaries(world), shown_keys(world, cases), created_keys(world)
     assert run.code == 0, run.output
     places = {
         "stdout": run.stdout,
@@ -363,14 +514,15 @@ def playbook(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Sea
         **dict(files(workshop.home)),
         **dict(files(workshop.tmp)),
     }
-    return Searched(run, cases, canaries, places)
+    return Searched(run, cases, canaries, places, shown, created)
 
 
 # Those of which a runner's events might tell more than ansible-playbook does.
 OF_RUNNER = (
     "revoke revoke-service-account wrong-private-key role-too-low echo-key-pair "
     "echo-service-account redirect lost-after dead-proxy refusing-proxy two-kinds "
-    "password-in-base-url"
+    "password-in-base-url change-create change-create-no-log change-create-file create-lost "
+    "create-echo"
 ).split()
 
 
@@ -379,9 +531,10 @@ def runner(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Searc
     """Some cases with ansible-runner, which AWX uses: its events, artifacts and own output."""
     folder = tmp_path_factory.mktemp("runner")
     workshop = Workshop(folder / "run", collections)
-    with _world() as world:
-        cases = {name: case for name, case in _cases(world).items() if name in OF_RUNNER}
-        playbook, inventory = workshop.write([_play()], _prepare(world, cases))
+    with _world(folder / "files") as world:
+        every = {**_cases(world), **_life(world)}
+        cases = {name: case for name, case in every.items() if name in OF_RUNNER}
+        playbook, inventory = workshop.write(_plays(cases), _prepare(world, cases))
         job = folder / "job"
         (job / "env").mkdir(parents=True)
         # Temporary files are part of what is searched.
@@ -391,7 +544,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Searc
         command += ["-p", str(playbook), "--inventory", str(inventory), "-vvvv"]
         command += ["--cmdline", "--diff --forks=4"]
         run = workshop.finish(workshop.spawn(command))
-        canaries = _canaries(world)
+        canaries, shown, created = _canaries(world), shown_keys(world, cases), created_keys(world)
     assert run.code == 0, run.output
     # The runner writes the whole environment into `command`; that file is its own.
     artifacts = {
@@ -406,7 +559,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Searc
         **dict(files(workshop.home)),
         **dict(files(workshop.tmp)),
     }
-    return Searched(run, cases, canaries, places)
+    return Searched(run, cases, canaries, places, shown, created)
 
 
 @pytest.fixture(params=["playbook", "runner"])
@@ -416,8 +569,33 @@ def searched(request: pytest.FixtureRequest) -> Searched:
 
 
 def test_nothing_secret_comes_out(searched: Searched) -> None:
-    hits = search(searched.places, searched.canaries)
+    places = {
+        place: without_documented(text, searched.shown) for place, text in searched.places.items()
+    }
+    hits = search(places, searched.canaries)
     assert not hits, "\n".join(hits)
+
+
+def test_private_key_is_shown_by_a_creation_that_neither_hides_nor_keeps_it(
+    searched: Searched,
+) -> None:
+    """Otherwise the search would have looked for what was nowhere to be seen."""
+    assert set(searched.shown) == {
+        name for name in searched.cases if name in {"change-create", "change-create-account"}
+    }
+    for name, secret in searched.shown.items():
+        assert searched.result(name).values["private_key"] == secret
+        assert search(searched.places, {name: secret})
+    # What was created in vain counts too.
+    assert {"create with no_log", "create with a file", "create lost"} <= set(searched.created)
+
+
+@pytest.mark.parametrize("text", ['"msg": "{}"', '"private_key": "{}x"', '"private_keys": "{}"'])
+def test_private_key_anywhere_else_is_found(text: str) -> None:
+    secret = PRIVATE_KEYS[ATLAS]
+    assert secret in without_documented(text.format(secret), {"a": secret})
+    for documented in (f'{{"private_key": "{secret}"}}', f'{{\\"private_key\\": \\"{secret}\\"}}'):
+        assert secret not in without_documented(documented, {"a": secret})
 
 
 def test_search_finds_what_is_planted(searched: Searched) -> None:
@@ -451,7 +629,7 @@ def test_tasks_end_as_they_should(searched: Searched) -> None:
     wrong = []
     for name, case in searched.cases.items():
         result = searched.result(name)
-        expected = (bool(case.words), name.startswith("revoke"))
+        expected = (bool(case.words), name.startswith(("revoke", "change-")))
         if (result.failed, result.changed) != expected:
             wrong.append(f"{name}: {result.status}, changed={result.changed}: {result.msg}")
         wrong += [f"{name}: no {w!r} in {result.msg!r}" for w in case.words if w not in result.msg]
@@ -470,7 +648,11 @@ def test_failure_shows_no_traceback_that_nobody_asked_for(runner: Searched) -> N
 def test_invocation_masks_secret_options(searched: Searched) -> None:
     seen = set()
     for name, case in searched.cases.items():
-        arguments = searched.result(name).values["invocation"]["module_args"]
+        values = searched.result(name).values
+        if case.no_log:
+            assert "invocation" not in values
+            continue
+        arguments = values["invocation"]["module_args"]
         for option in SECRETS_OF_A_TASK & set(case.options):
             assert arguments[option] == MASK, f"{name}: {option}"
             seen.add(option)
@@ -511,3 +693,48 @@ def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
         outcome = run_module("org_api_key", options)
         assert words in outcome.msg
         assert secret[:10] not in outcome.output
+
+
+CREATED_PRIVATE_KEY = "ca11ab1e-4e44-4e44-8e44-000000004e44"
+# Without `roles` it is no key; its end is cut off; or what has the private key is no success.
+BROKEN_CREATION = {
+    "id": "5a00000000000000000000d1",
+    "desc": CREATED + "broken",
+    "publicKey": "brokenky",
+    "privateKey": CREATED_PRIVATE_KEY,
+}
+
+
+@pytest.mark.parametrize("with_file", [False, True], ids=["shown", "file"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("json", "POST", body=BROKEN_CREATION, after_write=True),
+        Fault("json", "POST", body=[BROKEN_CREATION], after_write=True),
+        Fault("json", "POST", body=BROKEN_CREATION, status=202, after_write=True),
+        Fault("status", "POST", body=json.dumps(BROKEN_CREATION), after_write=True),
+        Fault("status", "POST", status=500, body=CREATED_PRIVATE_KEY, after_write=True),
+        Fault("status", "POST", status=200, body=json.dumps(BROKEN_CREATION)[:-3]),
+        Fault("truncated", "POST"),
+    ],
+    ids=["no roles", "list", "202", "500 object", "500 text", "cut off", "truncated"],
+)
+def test_private_key_in_an_answer_that_is_no_success_stays_in(
+    emulator: Emulator, tmp_path: Path, fault: Fault, with_file: bool
+) -> None:
+    fault.path = "*/apiKeys"
+    emulator.add_fault(fault)
+    options = {
+        "base_url": emulator.url,
+        "org_id": org_id(ATLAS),
+        "description": CREATED + "broken",
+        "roles": ["ORG_MEMBER"],
+        **key_pair(ATLAS),
+    }
+    if with_file:
+        options["credentials_file"] = str(tmp_path / "pair.json")
+    outcome = run_module("org_api_key", options)
+    assert outcome.failed
+    keys = emulator.state.organizations[org_id(ATLAS)].api_keys.values()
+    secrets = {key.id: key.private_key for key in keys} | {"made up": CREATED_PRIVATE_KEY}
+    assert not search({"output": outcome.output}, secrets)

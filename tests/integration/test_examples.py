@@ -1,0 +1,407 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The EXAMPLES of every module, and the plays in the README, run as they stand.
+
+One ansible-playbook process runs them all. An example is a host, whose variables are those that the
+example uses, and has an organization of its own, with the keys that it speaks of.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import jinja2.nodes
+import pytest
+import requests
+import yaml
+from jinja2.nativetypes import NativeEnvironment
+
+from tests.emulator import Emulator
+from tests.integration.playbook import GROUP, MODULE, Finished, TaskResult, Workshop, from_variables
+from tests.support import COLLECTION, ROOT
+
+PREFIX = "keysmith.mongodb."
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+README = "README.md"
+# What stands for a connection by itself: an example that has one of these gets none by defaults.
+CREDENTIALS = ("api_public_key", "client_id", "access_token")
+CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
+# Keywords of tasks whose text is an expression, without braces.
+EXPRESSIONS = ("when", "failed_when", "changed_when", "until", "that")
+PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
+# Where the README names a server and a file of its own instead of a variable.
+ELSEWHERE = {"base_url": "ops_manager_url", "ca_path": "ops_manager_ca"}
+# Questions of a survey that stay unanswered, by the name of the play.
+UNANSWERED = {"Revoke one API key": ("description", "wait")}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A task and what follows it up to the next task of this collection; or a play."""
+
+    source: str
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.content[0]['name']}".replace(" ", "-")
+
+    @property
+    def host(self) -> str:
+        return f"example{self.number}"
+
+    @property
+    def content(self) -> list[dict[str, Any]]:
+        return list(yaml.safe_load(self.text))
+
+    @property
+    def is_play(self) -> bool:
+        return "hosts" in self.content[0]
+
+    @property
+    def own_defaults(self) -> dict[str, Any]:
+        return dict(self.content[0].get("module_defaults", {}).get(GROUP, {}))
+
+    @property
+    def has_credentials(self) -> bool:
+        options = [self.own_defaults, *(args for _, _, args in ours(self.content))]
+        return any(name in given for given in options for name in CREDENTIALS)
+
+    @property
+    def product(self) -> str:
+        platforms = [self.own_defaults.get("platform")]
+        platforms += [args.get("platform") for _, _, args in ours(self.content)]
+        return next((str(platform) for platform in platforms if platform), "atlas")
+
+
+def ours(content: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """The tasks of this collection, without those that come only after a failure."""
+    for task in tasks(content):
+        for name in task:
+            if name.startswith(PREFIX):
+                yield task, name, task[name]
+
+
+def tasks(value: list[dict[str, Any]], parts: str = "tasks block always") -> Iterator[Any]:
+    """Every task of plays, blocks and lists of tasks."""
+    for item in value:
+        nested = [name for name in ("tasks", "block", "rescue", "always") if name in item]
+        for name in nested:
+            yield from tasks(item[name], parts) if name in parts.split() else ()
+        if not nested:
+            yield item
+
+
+def _examples() -> Iterator[Example]:
+    numbers = count(1)
+    for module in MODULES:
+        source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").EXAMPLES
+        group = ""
+        for text in re.split(r"(?m)^(?=- )", source):
+            if PREFIX in text and PREFIX in group:
+                yield Example(module, next(numbers), group)
+                group = ""
+            group += text
+        yield Example(module, next(numbers), group)
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / README).read_text("utf-8"), re.DOTALL):
+        content = yaml.safe_load(text)
+        if isinstance(content, list) and content[0].get("hosts") == "localhost":
+            yield Example(README, next(numbers), text)
+
+
+EXAMPLES = list(_examples())
+TASKS = [example for example in EXAMPLES if not example.is_play]
+PLAYS = [example for example in EXAMPLES if example.is_play]
+
+each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
+
+
+def letters(number: int) -> str:
+    """A number as the four letters that a public key may end in."""
+    return "".join(chr(ord("a") + int(digit)) for digit in f"{number:04d}")
+
+
+def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
+    """The values of all variables that examples use."""
+    number = example.number
+    start = f"{0x5D00 + number:04x}{'0' * 18}"
+    org_id, project_id = f"{start}01", f"{start}aa"
+    certificates = requests.certs.where()
+    pair = (PUBLIC_KEY.format(letters(number)), PRIVATE_KEY.format(number))
+    values = {
+        "org_id": org_id,
+        "project_id": project_id,
+        "api_user_id": f"{start}e1",
+        "public_key": f"publ{letters(number)}",
+        "leaked_public_key": f"leak{letters(number)}",
+        "description": "the key",
+        "new_description": "the key's new name",
+        "credentials_file": str(folder / f"{example.host}.json"),
+        "atlas_public_key": pair[0],
+        "atlas_private_key": pair[1],
+        "client_id": f"mdb_sa_id_{org_id}",
+        "client_secret": f"mdb_sa_sk_canary-{number:040d}",
+        "ops_manager_url": url,
+        "ops_manager_ca": certificates,
+        "ops_manager_public_key": pair[0],
+        "ops_manager_private_key": pair[1],
+        "ops_manager_org_id": org_id,
+        "ops_manager_org_name": f"Organization {number}",
+        "ops_manager_project_id": project_id,
+        "ops_manager_description": "the key of Ops Manager",
+        "office_networks": ["192.0.2.0/24", "2001:db8::/32"],
+        "old_address": "198.51.100.7",
+        "application_networks": {"web": ["192.0.2.7"], "mail": ["192.0.2.8", "192.0.2.16/28"]},
+        "team_keys": ["team's first", "team's second"],
+        "wait": True,
+    }
+    unanswered = UNANSWERED.get(example.content[0]["name"], ())
+    return {**values, **dict.fromkeys(unanswered, "")}
+
+
+NATIVE = NativeEnvironment(undefined=jinja2.StrictUndefined)
+NATIVE.filters["dict2items"] = lambda value: [{"key": k, "value": v} for k, v in value.items()]
+
+
+def render(value: Any, variables: Mapping[str, Any]) -> Any:
+    """The value of an option; None where it is that of an earlier task."""
+    if not isinstance(value, str) or "{{" not in value:
+        return value
+    try:
+        return NATIVE.from_string(value).render(variables)
+    except jinja2.UndefinedError:
+        return None
+
+
+@dataclass
+class Need:
+    """What an example needs to be there, found out from its options."""
+
+    example: Example
+    variables: dict[str, Any]
+    org_id: str = ""
+    projects: set[str] = field(default_factory=set)
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    created: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.org_id = self.variables["org_id"]
+        self.projects = {self.variables["project_id"]}
+        for task, module, args in ours(self.example.content):
+            for item in render(task.get("loop"), self.variables) or [None]:
+                variables = {**self.variables, "item": item, "omit": None}
+                options = {**self.example.own_defaults, **args}
+                self.add(module, {name: render(v, variables) for name, v in options.items()})
+
+    def add(self, module: str, options: Mapping[str, Any]) -> None:
+        self.org_id = options.get("org_id") or self.org_id
+        self.projects |= {options["project_id"]} if options.get("project_id") else set()
+        if module.removeprefix(PREFIX).endswith("_info"):
+            return
+        names = {name: options.get(name) for name in ("api_user_id", "public_key", "description")}
+        description = names["description"]
+        is_present = options.get("state", "present") == "present"
+        if module == MODULE and is_present and description and "new_description" not in options:
+            self.created.add(description)
+        elif any(names.values()) and description not in self.created:
+            is_assigned = module == f"{PREFIX}project_api_key" and not is_present
+            self.seed(names, [options["project_id"]] if is_assigned else [])
+
+    def seed(self, names: Mapping[str, Any], projects: list[str]) -> None:
+        number = 100 * self.example.number + len(self.keys)
+        key = {
+            "id": names["api_user_id"] or f"{0x5E000000 + number:08x}{'0' * 16}",
+            "public_key": names["public_key"] or f"seed{letters(number)}",
+            "description": names["description"] or f"key {number}",
+            "private_key": f"{number:08d}-1111-4111-8111-{'0' * 12}",
+            "roles": ["ORG_MEMBER"],
+            "projects": [{"project_id": p, "roles": ["GROUP_OWNER"]} for p in projects],
+            "access_list": [self.variables["old_address"]],
+        }
+        unique = ("id", "public_key", "description")
+        if not any(key[name] == other[name] for name in unique for other in self.keys):
+            self.keys.append(key)
+
+    def organization(self) -> dict[str, Any]:
+        variables = self.variables
+        owner = {
+            "roles": ["ORG_OWNER"],
+            "access_list": ["127.0.0.0/8"],
+        }
+        signer = {
+            "id": f"{0x5E000000 + 100 * self.example.number + 99:08x}{'0' * 16}",
+            "description": "signs",
+            "public_key": variables["atlas_public_key"],
+            "private_key": variables["atlas_private_key"],
+            **owner,
+        }
+        left_by_ci = {
+            **signer,
+            "id": f"{0x5E000000 + 100 * self.example.number + 98:08x}{'0' * 16}",
+            "description": "ci-1",
+            "public_key": f"conti{letters(self.example.number)[1:]}",
+            "roles": ["ORG_MEMBER"],
+            "projects": [{"project_id": p, "roles": ["GROUP_OWNER"]} for p in self.projects],
+        }
+        account = {name: variables[name] for name in ("client_id", "client_secret")}
+        product = self.example.product
+        return {
+            "id": self.org_id,
+            "name": variables["ops_manager_org_name"],
+            "product": product,
+            "projects": [{"id": p, "name": f"project {p}"} for p in sorted(self.projects)],
+            "api_keys": [signer, left_by_ci, *self.keys],
+            "service_accounts": [{**account, **owner}] if product != "ops_manager" else [],
+        }
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The run, what each example needed, and the paths that were written to."""
+
+    run: Finished
+    needs: dict[str, Need]
+    written: list[str]
+
+    def results(self, example: Example, name: str | None = None) -> list[TaskResult]:
+        found = [result for result in self.run.results if result.host == example.host]
+        return [result for result in found if name in {None, result.task}]
+
+
+def _play(example: Example) -> dict[str, Any]:
+    """The play, on the host of the example, with its own defaults over those of the test."""
+    (play,) = content = example.content
+    for _, _, args in ours(content):
+        for option, variable in ELSEWHERE.items():
+            if "{{" not in args.get(option, "{{"):
+                args[option] = f"{{{{ {variable} }}}}"
+    defaults = {**from_variables(CONNECTION, "connection_of_test"), **example.own_defaults}
+    return {**play, "hosts": example.host, "module_defaults": {GROUP: defaults}}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
+    folder = tmp_path_factory.mktemp("examples")
+    workshop = Workshop(folder / "run", collections)
+    files = folder / "files"
+    files.mkdir()
+    with Emulator(token_requests_per_minute=None) as emulator:
+        needs = {e.host: Need(e, table(e, emulator.url, files)) for e in EXAMPLES}
+        emulator.reset({"organizations": [need.organization() for need in needs.values()]})
+        hosts = {}
+        for example in EXAMPLES:
+            variables = needs[example.host].variables
+            file = files / f"{example.host}.yml"
+            file.write_text(example.text, "utf-8")
+            connection = {"platform": example.product, "base_url": emulator.url}
+            connection["org_id"] = needs[example.host].org_id
+            if not example.has_credentials:
+                connection["api_public_key"] = variables["atlas_public_key"]
+                connection["api_private_key"] = variables["atlas_private_key"]
+            hosts[example.host] = {
+                **variables,
+                "connection_of_test": connection,
+                "file_of_test": str(file),
+            }
+        play = {
+            "hosts": [example.host for example in TASKS],
+            "strategy": "free",
+            "module_defaults": {GROUP: from_variables(CONNECTION, "connection_of_test")},
+            "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
+        }
+        run = workshop.playbook([play, *map(_play, PLAYS)], "--forks=4", hosts=hosts)
+        written = [recorded.path for recorded in emulator.writes]
+    return Examples(run, needs, written)
+
+
+def strings(value: Any, keyword: str = "") -> Iterator[str]:
+    """Every template in a YAML value."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from strings(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item, keyword)
+    elif isinstance(value, str):
+        yield f"{{{{ {value} }}}}" if keyword in EXPRESSIONS else value
+
+
+def unknown_variables(content: list[dict[str, Any]], known: Mapping[str, Any]) -> set[str]:
+    """The variables of templates that no value is known of."""
+    used = set()
+    for text in strings(content):
+        tree = NATIVE.parse(text)
+        used |= {name.name for name in tree.find_all(jinja2.nodes.Name)}
+    every = list(tasks(content, "tasks block rescue always"))
+    made = {task.get("register") for task in every}
+    made |= {task.get("loop_control", {}).get("loop_var", "item") for task in every}
+    made |= {name for task in [*every, *content] for name in task.get("vars", {})}
+    return {
+        name
+        for name in used - made - known.keys()
+        if name != "omit" and not name.startswith(("ansible_", "playbook_", "inventory_"))
+    }
+
+
+@each_example
+def test_table_has_each_variable(example: Example) -> None:
+    unknown = unknown_variables(example.content, table(example, "", Path()))
+    assert not unknown, f"give a value to {', '.join(sorted(unknown))} in table()"
+
+
+def test_unknown_variables_are_found() -> None:
+    text = """
+    - name: "{{ one }}"
+      block:
+        - debug:
+            msg: [{a: "{{ two | nonesuch(three) }} {{ item }} {{ later.x }}"}, four]
+          when: five
+          register: later
+    """
+    found = unknown_variables(yaml.safe_load(text), {"three": 3})
+    assert found == {"one", "two", "five"}
+
+
+def test_every_module_has_examples() -> None:
+    assert {example.source for example in TASKS} == set(MODULES)
+
+
+def test_playbook_ends_well(ran: Examples) -> None:
+    assert ran.run.code == 0, ran.run.output
+
+
+@each_example
+def test_example_ends_well(ran: Examples, example: Example) -> None:
+    results = ran.results(example)
+    bad = [f"{r.task}: {r.msg or r.values}" for r in results if r.status not in {"ok", "skipped"}]
+    assert not bad
+    every = list(tasks(example.content, "tasks block rescue always"))
+    rescues = [task["name"] for task in every if task not in list(tasks(example.content))]
+    assert not [r.task for r in results if r.task in rescues]
+    for task in tasks(example.content):
+        assert ran.results(example, task["name"]), task["name"]
+
+
+@each_example
+def test_example_does_something(ran: Examples, example: Example) -> None:
+    """A writer changes something with each item of its loop, a reader finds something."""
+    is_writer = False
+    for task, module, _ in ours(example.content):
+        (result,) = ran.results(example, task["name"])
+        if module.endswith("_info"):
+            (found,) = [v for name, v in result.values.items() if name in {"orgs", "org_api_keys"}]
+            assert found
+            continue
+        is_writer = True
+        items = [result.values] if "censored" in result.values else result.items
+        assert [item["changed"] for item in items] == [True] * len(items)
+    need = ran.needs[example.host]
+    places = {need.org_id, *need.projects}
+    assert any(place in path for path in ran.written for place in places) is is_writer
