@@ -95,8 +95,11 @@ class Connection:
 
 
 def given(value: Any) -> Any:
-    """Return an option's value, None for the empty string: an unanswered survey question."""
-    return None if value == "" else value
+    """Return an option's value, None for the empty string: an unanswered survey question.
+
+    Of that Ansible makes a list with one empty string, where an option is a list.
+    """
+    return None if value in ("", [""]) else value
 
 
 def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:

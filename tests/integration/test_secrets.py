@@ -267,7 +267,7 @@ def _cases(world: World) -> dict[str, Case]:
     }
 
 
-LOST = ("The private key is lost",)
+LOST = ("private key is lost",)
 CREATED = "create "
 
 

@@ -61,6 +61,15 @@ def test_doc_fragment_and_spec_are_equal() -> None:
     assert documented == spec
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", None), ([""], None), (None, None), ([], []), ("x", "x"), (0, 0), (False, False)],
+)
+def test_what_an_unanswered_survey_sends_is_not_given(value: Any, expected: Any) -> None:
+    assert _options.given(value) == expected
+    assert type(_options.given(value)) is type(expected)
+
+
 def test_no_option_has_a_fallback() -> None:
     assert not [name for name, option in CONNECTION_OPTIONS.items() if "fallback" in option]
 

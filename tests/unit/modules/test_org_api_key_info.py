@@ -370,7 +370,7 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
         ({"project_id": "shop"}, "project_id is 'shop', which is no id"),
         ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "['GROUP_OWNER'] in roles is no role"),
         ({"roles": ["owner"]}, "is no role in an organization"),
-        ({"roles": [""]}, "is no role in an organization"),
+        ({"roles": ["ORG_OWNER", ""]}, "is no role in an organization"),
         ({"access_list": "perhaps"}, "access_list"),
         ({"access_token": "x"}, "Two kinds"),
     ],

@@ -119,8 +119,9 @@ def test_a_member_role_that_the_api_adds_is_no_difference(emulator: Emulator) ->
     assert not run(emulator, **wanted).changed
 
 
-def test_what_is_not_given_is_left_alone(emulator: Emulator) -> None:
-    outcome = run(emulator, api_user_id=key_id("atlas", 2))
+@pytest.mark.parametrize("unanswered", [{}, {"roles": ""}, {"new_description": "", "roles": ""}])
+def test_what_is_not_given_is_left_alone(emulator: Emulator, unanswered: dict[str, str]) -> None:
+    outcome = run(emulator, api_user_id=key_id("atlas", 2), **unanswered)
     assert not outcome.failed
     assert not outcome.changed
     assert outcome.result["org_api_key"]["description"] == "victim"
