@@ -71,13 +71,13 @@ class Example:
 
     @property
     def has_credentials(self) -> bool:
-        options = [self.own_defaults, *(args for _, _, args in ours(self.content))]
+        options = [self.own_defaults, *(args for _task, _module, args in ours(self.content))]
         return any(name in given for given in options for name in CREDENTIALS)
 
     @property
     def product(self) -> str:
         platforms = [self.own_defaults.get("platform")]
-        platforms += [args.get("platform") for _, _, args in ours(self.content)]
+        platforms += [args.get("platform") for _task, _module, args in ours(self.content)]
         return next((str(platform) for platform in platforms if platform), "atlas")
 
 
@@ -278,7 +278,7 @@ class Examples:
 def _play(example: Example) -> dict[str, Any]:
     """The play, on the host of the example, with its own defaults over those of the test."""
     (play,) = content = example.content
-    for _, _, args in ours(content):
+    for _task, _module, args in ours(content):
         for option, variable in ELSEWHERE.items():
             if "{{" not in args.get(option, "{{"):
                 args[option] = f"{{{{ {variable} }}}}"
@@ -393,7 +393,7 @@ def test_example_ends_well(ran: Examples, example: Example) -> None:
 def test_example_does_something(ran: Examples, example: Example) -> None:
     """A writer changes something with each item of its loop, a reader finds something."""
     is_writer = False
-    for task, module, _ in ours(example.content):
+    for task, module, _args in ours(example.content):
         (result,) = ran.results(example, task["name"])
         if module.endswith("_info"):
             (found,) = [v for name, v in result.values.items() if name in {"orgs", "org_api_keys"}]

@@ -122,7 +122,7 @@ def _meet(this: Round, folder: Path, collections: Path) -> Met:
         runs = [workshop.finish(p) for workshop, p in zip(workshops, processes)]
         keys = emulator.state.organizations[organization].api_keys.values()
         made = [key for key in keys if key.description == DESCRIPTION]
-        faults = [Fault("slow", method, path) for method, path, _ in this.meetings]
+        faults = [Fault("slow", method, path) for method, path, _status in this.meetings]
         statuses = [
             r.status
             for r in emulator.requests

@@ -225,6 +225,18 @@ def test_the_emulator_imports_nothing_of_the_collection(path: Path) -> None:
     assert COLLECTION not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted([*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]),
+    ids=lambda path: path.name,
+)
+def test_no_name_is_a_mere_underscore(path: Path) -> None:
+    """ansible-test refuses it, and takes minutes to say so."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_"]
+    assert [node.lineno for node in stored if isinstance(node.ctx, ast.Store)] == []
+
+
 def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None:
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
     changelog = (ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8")
