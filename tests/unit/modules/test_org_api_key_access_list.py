@@ -91,45 +91,6 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("goal", GOALS)
-@pytest.mark.parametrize("beginning", STARTS)
-def test_check_mode_real_and_again(
-    emulator: Emulator, platform: str, goal: str, beginning: str
-) -> None:
-    options, expected = GOALS[goal]
-    before = STARTS[beginning]
-    after = expected(set(before))
-    start(emulator, *before, platform=platform)
-    checked = run(emulator, platform, **options, check=True, diff=True)
-    assert emulator.writes == []
-    assert entries(emulator, platform) == before
-    real = run(emulator, platform, **options, diff=True)
-    posts = [write.method for write in emulator.writes].count("POST")
-    deletions = len(emulator.writes) - posts
-    again = run(emulator, platform, **options, diff=True)
-    is_change = set(before) != after
-    outcomes = (checked, real, again)
-    assert [outcome.changed for outcome in outcomes] == [is_change, is_change, False]
-    assert not any(outcome.failed for outcome in outcomes)
-    assert set(entries(emulator, platform)) == after
-    in_order = [entry for entry in (OLD, OLDER, A, B, C, D) if entry in after]
-    for outcome in outcomes:
-        assert outcome.result[VALUE] == {
-            "api_user_id": key_id(platform, 2),
-            "public_key": public_key(platform, 2),
-            "entries": in_order,
-        }
-        assert outcome.result["diff"]["after"] == {"entries": in_order}
-    assert checked.result["diff"] == real.result["diff"]
-    assert set(real.result["diff"]["before"]["entries"]) == set(before)
-    assert again.result["diff"]["before"] == again.result["diff"]["after"]
-    # One request for all additions, first, and one for each removal.
-    assert posts == bool(after - set(before))
-    assert deletions == len(set(before) - after)
-    assert "POST" not in [write.method for write in emulator.writes[1:]]
-
-
 def test_requests_are_few_and_on_one_connection(emulator: Emulator) -> None:
     start(emulator, OLD, A)
     assert run(emulator, entries=[A, B, C], purge=True).changed

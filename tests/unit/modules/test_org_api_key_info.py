@@ -307,22 +307,6 @@ PLACES = [("/apiKeys", 0), ("/accessList", 0), ("/accessList", 6)]
 
 
 @pytest.mark.parametrize(("path", "after"), PLACES)
-@pytest.mark.parametrize(("name", "arguments"), PASSING)
-def test_trouble_is_overcome_once_and_told_for_ever(
-    emulator: Emulator, path: str, after: int, name: str, arguments: dict[str, Any]
-) -> None:
-    whole = run(emulator, access_list=True).result["org_api_keys"]
-    emulator.add_fault(Fault(name, path=f"*{path}", after=after, **arguments))
-    assert run(emulator, access_list=True).result["org_api_keys"] == whole
-    emulator.clear_faults()
-    emulator.add_fault(Fault(name, path=f"*{path}", after=after, times=None, **arguments))
-    outcome = run(emulator, access_list=True, retries=2)
-    assert outcome.failed
-    assert "Could not" in outcome.msg
-    assert "org_api_keys" not in outcome.result
-
-
-@pytest.mark.parametrize(("path", "after"), PLACES)
 @pytest.mark.parametrize(("name", "arguments"), WRONG)
 def test_what_is_no_listing_is_not_taken_for_an_empty_one(
     emulator: Emulator, path: str, after: int, name: str, arguments: dict[str, Any]
