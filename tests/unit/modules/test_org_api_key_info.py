@@ -184,16 +184,6 @@ def test_requests_are_few(emulator: Emulator, options: Any, requests: list[str])
     assert {request.path for request in emulator.requests} == {path}
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_page_is_read(emulator: Emulator, platform: str) -> None:
-    emulator.reset(seed(extra_keys=899))
-    outcome = run(emulator, platform)
-    assert len(outcome.result["org_api_keys"]) == 906
-    assert outcome.result["org_api_keys"] == expected(emulator, platform)
-    assert [request.status for request in emulator.requests] == [401, 200, 200, 200, 200]
-    assert numbers(run(emulator, platform, description="extra 898"), platform) == [998]
-
-
 @pytest.mark.parametrize("always", [True, False])
 def test_envelopes_are_asked_for_and_unwrapped(emulator: Emulator, always: bool) -> None:
     emulator.settings.envelope_always = always
@@ -304,21 +294,6 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 # The listing, the first and the last access list.
 PLACES = [("/apiKeys", 0), ("/accessList", 0), ("/accessList", 6)]
-
-
-@pytest.mark.parametrize(("path", "after"), PLACES)
-@pytest.mark.parametrize(("name", "arguments"), WRONG)
-def test_what_is_no_listing_is_not_taken_for_an_empty_one(
-    emulator: Emulator, path: str, after: int, name: str, arguments: dict[str, Any]
-) -> None:
-    emulator.add_fault(Fault(name, path=f"*{path}", after=after, **arguments))
-    outcome = run(emulator, access_list=True)
-    if path == "/accessList" and arguments.get("code") == "RESOURCE_NOT_FOUND":
-        # The old name of the path is for Ops Manager only.
-        assert "whitelist" not in str([request.path for request in emulator.requests])
-    assert outcome.failed
-    assert outcome.code == arguments.get("code")
-    assert "org_api_keys" not in outcome.result
 
 
 def test_after_an_error_the_rest_is_not_read(emulator: Emulator) -> None:

@@ -312,33 +312,6 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("with_file", [False, True])
-@pytest.mark.parametrize("case", FAULTS)
-def test_a_lost_answer_to_a_creation_is_never_sent_again(
-    emulator: Emulator, tmp_path: Path, case: tuple[str, dict[str, Any], bool], with_file: bool
-) -> None:
-    fault, arguments, done = case
-    emulator.add_fault(Fault(fault, "POST", **arguments))
-    wanted: dict[str, Any] = {"description": "new one", "roles": ROLES}
-    if with_file:
-        wanted["credentials_file"] = str(tmp_path / "pair.json")
-    outcome = run(emulator, **wanted)
-    assert outcome.failed
-    left = named(emulator, "new one")
-    assert len(left) == int(done)
-    posts = [request for request in emulator.requests if request.method == "POST"]
-    assert len(posts) == 1
-    assert outcome.result["error"]["parameters"] == [key.id for key in left]
-    assert ("private key is lost" in outcome.msg) is done
-    assert list(tmp_path.iterdir()) == []
-    for key in left:
-        assert key.id in outcome.msg
-        assert key.private_key not in outcome.output
-        assert run(emulator, api_user_id=key.id, state="absent").changed
-    assert run(emulator, **wanted).changed
-    assert len(named(emulator, "new one")) == 1
-
-
 def test_a_lost_key_that_shows_up_late_is_found(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 4.0
@@ -377,22 +350,6 @@ def test_a_refused_creation_has_left_nothing(emulator: Emulator, status: int) ->
     outcome = run(emulator, description="new one", roles=ROLES)
     assert outcome.failed is (status != 429)
     assert len(named(emulator, "new one")) == int(status == 429)
-
-
-@pytest.mark.parametrize(("fault", "arguments", "done"), FAULTS)
-def test_a_lost_answer_to_a_change_is_looked_up(
-    emulator: Emulator, fault: str, arguments: dict[str, Any], done: bool
-) -> None:
-    emulator.add_fault(Fault(fault, "PATCH", **arguments))
-    wanted = {"description": "victim", "roles": ["ORG_READ_ONLY"]}
-    outcome = run(emulator, **wanted)
-    assert outcome.failed is not done
-    assert outcome.changed is done
-    if not done:
-        assert "ORG_GROUP_CREATOR" in outcome.msg
-    again = run(emulator, **wanted)
-    assert again.changed is not done
-    assert set(keys(emulator)[key_id("atlas", 2)].roles) == {"ORG_READ_ONLY"}
 
 
 def test_a_twin_of_another_run_is_warned_of(emulator: Emulator) -> None:

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""org_api_key_info: long listings, and what is no listing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator, Fault
+from tests.support import PLATFORMS, seed
+from tests.unit.modules.test_org_api_key_info import PLACES, WRONG, expected, numbers, run
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_page_is_read(emulator: Emulator, platform: str) -> None:
+    emulator.reset(seed(extra_keys=899))
+    outcome = run(emulator, platform)
+    assert len(outcome.result["org_api_keys"]) == 906
+    assert outcome.result["org_api_keys"] == expected(emulator, platform)
+    assert [request.status for request in emulator.requests] == [401, 200, 200, 200, 200]
+    assert numbers(run(emulator, platform, description="extra 898"), platform) == [998]
+
+
+@pytest.mark.parametrize(("path", "after"), PLACES)
+@pytest.mark.parametrize(("name", "arguments"), WRONG)
+def test_what_is_no_listing_is_not_taken_for_an_empty_one(
+    emulator: Emulator, path: str, after: int, name: str, arguments: dict[str, Any]
+) -> None:
+    emulator.add_fault(Fault(name, path=f"*{path}", after=after, **arguments))
+    outcome = run(emulator, access_list=True)
+    if path == "/accessList" and arguments.get("code") == "RESOURCE_NOT_FOUND":
+        # The old name of the path is for Ops Manager only.
+        assert "whitelist" not in str([request.path for request in emulator.requests])
+    assert outcome.failed
+    assert outcome.code == arguments.get("code")
+    assert "org_api_keys" not in outcome.result

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""project_api_key: every beginning, platform and credential, in check mode, for real and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator
+from tests.support import API_PATHS, PLATFORMS, key_id, project_id, public_key
+from tests.unit.modules.test_project_api_key import (
+    IN_ORDER,
+    STARTS,
+    assignment,
+    rest,
+    roles_of,
+    run,
+    signers,
+    start,
+)
+
+
+@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
+def test_a_key_gets_exactly_these_roles(
+    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+) -> None:
+    untouched = start(emulator, platform, before)
+    options = {**signer(platform), "diff": True}
+    checked = run(emulator, platform, **options, check=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **options)
+    again = run(emulator, platform, **options)
+    is_change = before is None or sorted(before) != IN_ORDER
+    assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
+    for outcome in (checked, real, again):
+        assert not outcome.failed
+        assert outcome.result["project_api_key"] == assignment(platform)
+    assert checked.result["diff"] == real.result["diff"]
+    assert real.result["diff"] == {
+        "before": {} if before is None else {"roles": sorted(before)},
+        "after": {"roles": IN_ORDER},
+    }
+    assert again.result["diff"] == {"before": {"roles": IN_ORDER}, "after": {"roles": IN_ORDER}}
+    assert roles_of(emulator, platform) == IN_ORDER
+    assert rest(emulator, platform) == untouched
+    method = "POST" if platform == "atlas" and before is None else "PATCH"
+    path = f"{API_PATHS[platform]}/groups/{project_id(platform)}/apiKeys/{key_id(platform, 3)}"
+    assert [(write.method, write.path) for write in emulator.writes] == [(method, path)] * is_change
+
+
+@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
+def test_a_key_is_taken_out_of_the_project_and_stays(
+    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+) -> None:
+    untouched = start(emulator, platform, before)
+    options = {**signer(platform), "diff": True, "state": "absent"}
+    checked = run(emulator, platform, **options, check=True)
+    assert emulator.writes == []
+    real = run(emulator, platform, **options)
+    again = run(emulator, platform, **options)
+    is_change = before is not None
+    assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
+    for outcome in (checked, real, again):
+        assert not outcome.failed
+        assert outcome.result["project_api_key"] is None
+    assert checked.result["diff"] == real.result["diff"]
+    assert real.result["diff"] == {
+        "before": {"roles": sorted(before)} if before else {},
+        "after": {},
+    }
+    assert again.result["diff"] == {"before": {}, "after": {}}
+    assert roles_of(emulator, platform) is None
+    assert rest(emulator, platform) == untouched
+    assert [write.method for write in emulator.writes] == ["DELETE"] * is_change
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("before", [None, ["GROUP_OWNER"]])
+@pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
+def test_a_key_is_named_in_each_way(
+    emulator: Emulator, platform: str, before: list[str] | None, option: str
+) -> None:
+    start(emulator, platform, before)
+    names = {"public_key": public_key(platform, 3)}
+    names |= dict.fromkeys(("api_user_id", "id"), key_id(platform, 3))
+    names |= dict.fromkeys(("description", "desc"), "ünïcode ☃ key")
+    outcome = run(emulator, platform, **{option: names[option]})
+    assert outcome.changed
+    assert outcome.result["project_api_key"] == assignment(platform)
+    assert roles_of(emulator, platform) == IN_ORDER
+    gone = run(emulator, platform, **{option: names[option]}, state="absent")
+    assert gone.changed
+    assert roles_of(emulator, platform) is None
