@@ -256,7 +256,11 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
     except KeysmithError as error:
         if not error.unclear:
             raise
-        now = find_by_id(api, org_id, key.id)
+        try:
+            now = find_by_id(api, org_id, key.id)
+        except KeysmithError:
+            # That the key cannot be read now says less than that it may have been changed.
+            raise error from None
         description = changes.get("description", key.description)
         if now and has_roles(now, changes.get("roles")) and now.description == description:
             return now

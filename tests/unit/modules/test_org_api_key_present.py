@@ -352,6 +352,15 @@ def test_a_refused_creation_has_left_nothing(emulator: Emulator, status: int) ->
     assert len(named(emulator, "new one")) == int(status == 429)
 
 
+def test_a_lost_change_that_cannot_be_looked_up_is_said_so(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", "PATCH"))
+    emulator.add_fault(Fault("status", "GET", after=1, times=None, status=403, code="X"))
+    outcome = run(emulator, description="victim", roles=["ORG_READ_ONLY"])
+    assert outcome.failed
+    assert outcome.result["error"]["method"] == "PATCH"
+    assert "may have been carried out" in outcome.msg
+
+
 def test_a_twin_of_another_run_is_warned_of(emulator: Emulator) -> None:
     data = {
         "id": MISSING_ID,
