@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 
 from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
+from tests.tools.demo import stop
 
 FIRST = 100  # the number of the first extra key of a seed
 FIRST_KEYS = range(1, 8)  # the keys that every seed has
@@ -166,6 +168,8 @@ def main() -> None:
         help="seconds of one round trip, one table each (default: 0.03 0.1)",
     )
     options = parser.parse_args()
+    # So that the emulator is stopped too.
+    signal.signal(signal.SIGTERM, stop)
     for latency in options.latency:
         print("\n".join(table(latency, options.keys, options.runs)), flush=True)
     print("\n".join(listing_table((500, 1000, 2500, 5000))), flush=True)
