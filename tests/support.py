@@ -199,7 +199,7 @@ def run_module(
     """Run a module's own main() in this process: its output is what Ansible would read."""
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
-    http = importlib.import_module(f"{COLLECTION}.plugins.module_utils._http")
+    time = importlib.import_module(f"{COLLECTION}.plugins.module_utils._clock")
     clock = clock or VirtualClock()
     arguments = {
         **options,
@@ -209,7 +209,7 @@ def run_module(
         "_ansible_no_log": False,
         "_ansible_syslog_facility": "LOG_USER",
     }
-    ticking = http.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
+    ticking = time.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
     output = io.StringIO()
     # Kept for the whole process, which for Ansible is one module.
     warnings._global_warnings.clear()

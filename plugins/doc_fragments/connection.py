@@ -114,6 +114,8 @@ options:
       - How often a request is sent again, 0 or more, when it is refused for its rate, or, where
         sending it twice does no harm, when the connection breaks or the server has a problem
         (status 502, 503 and 504, and twice at most 500).
+      - A refusal for its rate holds back all requests of the task. Of requests that are sent at the
+        same time, refusals count while none gets through.
     type: int
     default: 5
   retry_max_wait:

@@ -223,7 +223,7 @@ def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
                 return _after_unclear(api, access_list, error, access_list.now | missing)
             # The list may show only later what the error names already.
             named = {network for network in missing if _is_named(network, error.parameters)}
-            api.clock.sleep(pause)
+            api.stop.pause(pause)
             fresh = _read(api, access_list)
             access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
         else:
@@ -312,7 +312,7 @@ def _look(
             return None
         if is_done(now) or pause is None:
             break
-        api.clock.sleep(pause)
+        api.stop.pause(pause)
     return now
 
 

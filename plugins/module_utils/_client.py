@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
-    Answer,
-    Auth,
-    Clock,
-    Http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Auth, Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
 # The most that both APIs give at once (api-facts 2 and 5).
 ITEMS_PER_PAGE = 500
@@ -73,6 +70,10 @@ class Client:
     @property
     def clock(self) -> Clock:
         return self._http.clock
+
+    @property
+    def stop(self) -> Stop:
+        return self._http.stop
 
     def close(self) -> None:
         self._auth.end()
@@ -152,7 +153,7 @@ class Client:
         before: list[T] | None = None
         for tries in range(LISTING_TRIES):
             if tries and before is None:
-                self.clock.sleep(LISTING_PAUSE)
+                self.stop.pause(LISTING_PAUSE)
             items, number_of_pages = self._listing(request, parse, identity, query or {})
             if items is not None and (number_of_pages == 1 or items == before):
                 return items

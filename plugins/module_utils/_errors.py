@@ -193,6 +193,14 @@ class CredentialsFileError(KeysmithError):
     """A created key pair could not be written down; ``parameters``: the id, if the key is left."""
 
 
+class StoppedError(KeysmithError):
+    """The task is to end early, by a signal or its time limit, and does not wait any longer."""
+
+
+class PartialError(KeysmithError):
+    """Some of many changes were not made; ``results`` tell which, and which were."""
+
+
 class WaitTimeoutError(KeysmithError):
     """A change was accepted, and the API did not show it in time."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import random
 import socket
 import ssl
 import threading
@@ -26,6 +25,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     DeadlineError,
@@ -34,12 +34,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ProxyError,
     RedirectError,
     Request,
+    StoppedError,
     TlsError,
     TransportError,
     UnexpectedAnswerError,
     clean,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rate_limiter import RateLimiter
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
 VERSION = "1.1.0"
 
@@ -48,19 +51,12 @@ MAX_BODY = 16 * 1024 * 1024
 # Each wait for bytes may take ``timeout``; the whole answer this many times as long.
 DEADLINE_FACTOR = 3
 MAX_RETRIES_OF_500 = 2
+# A connection for each of them is kept.
+MAX_THREADS = 16
 FIRST_WAIT = 0.5
 LONGEST_BACKOFF = 20.0
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time and chance, to be replaced in tests. Seconds."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,9 @@ class Http:
 
     def __init__(self, settings: HttpSettings, clock: Clock, base_url: str) -> None:
         self.clock = clock
+        self.stop = Stop(clock)
         self._settings = settings
+        self._limiter = RateLimiter(clock.now)
         self._waited = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
@@ -149,37 +147,68 @@ class Http:
         retries early. Raises TransportError (its ``unclear`` tells whether the request may have
         been carried out) and UnexpectedAnswerError.
         """
+
+        def exchange() -> Answer:
+            prepared = self._prepare(request, headers, query, body)
+            return self._exchange(prepared, request, auth, read, until)
+
         unclear = False
-        tries = 0
+        tries = failures = errors_500 = 0
         waited = 0.0
-        errors_500 = 0
         while True:
+            ticket = self._await_turn(request, unclear)
             tries += 1
-            outcome: Answer | TransportError
             try:
-                with self._transport_errors(request):
-                    prepared = self._prepare(request, headers, query, body)
-                    outcome = self._exchange(prepared, request, auth, read, until)
-            except TransportError as error:
-                outcome = error
+                outcome = self._try(request, exchange)
             except UnexpectedAnswerError as error:
                 error.request = error.request or request
                 error.unclear = unclear or may_have_happened(request.method, error)
                 raise
+            is_refused = isinstance(outcome, Answer) and outcome.status == 429
+            failures += not is_refused
             errors_500 += isinstance(outcome, Answer) and outcome.status == 500
+            # Refusals count for all threads together: while others get through, it is not in vain.
+            count = self._limiter.refused(ticket) if is_refused else failures
             wait = None
             if (
-                tries <= self._settings.retries
+                count <= self._settings.retries
                 and errors_500 <= MAX_RETRIES_OF_500
                 and may_retry(request.method, outcome)
             ):
-                wait = self._affordable_wait(tries, outcome, until)
+                wait = self._affordable_wait(count, outcome, until)
             if wait is None:
                 return _finish(outcome, tries, waited, unclear)
             unclear = unclear or may_have_happened(request.method, outcome)
             self._book(wait)
-            self.clock.sleep(wait)
             waited += wait
+            if is_refused:
+                self._limiter.pause(ticket, wait)
+            else:
+                self._pause(wait, request, unclear)
+
+    def _await_turn(self, request: Request, unclear: bool) -> int:
+        """Return when the request may be sent, with what the limiter wants to know of it later."""
+        while True:
+            wait, ticket = self._limiter.take_turn(request.path)
+            if not wait:
+                return ticket
+            self._pause(wait, request, unclear)
+
+    def _pause(self, wait: float, request: Request, unclear: bool) -> None:
+        try:
+            self.stop.pause(wait)
+        except StoppedError as error:
+            error.request, error.unclear = request, unclear
+            raise
+
+    def _try(self, request: Request, exchange: Callable[[], Answer]) -> Answer | TransportError:
+        try:
+            with self._transport_errors(request):
+                answer = exchange()
+        except TransportError as error:
+            return error
+        self._limiter.answered(request.path, answer.status, answer.headers)
+        return answer
 
     def _book(self, wait: float) -> None:
         """Count a wait towards the task's budget, time that several threads wait only once."""
@@ -193,9 +222,11 @@ class Http:
     ) -> float | None:
         """Return how long to wait before the next try, or None where that would be too long."""
         least = max(FIRST_WAIT, retry_after(outcome))
-        left = self._settings.retry_max_wait - self._waited
+        now = self.clock.now()
+        # What other threads are waiting for already costs nothing more.
+        left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
         if until is not None:
-            left = min(left, until - self.clock.now())
+            left = min(left, until - now)
         if least > left:
             return None
         backoff = min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
@@ -331,6 +362,8 @@ def _session(settings: HttpSettings) -> Any:
     # Even where redirects are not allowed, requests looks where they lead, and reads the body
     # without a limit for that.
     session.get_redirect_target = lambda _response: None
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, requests.adapters.HTTPAdapter(pool_maxsize=MAX_THREADS))
     session.headers.clear()
     session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
     if settings.verify is False:

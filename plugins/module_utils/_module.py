@@ -17,11 +17,12 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import KeyPair, choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client, Endpoint
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock, Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     Connection,

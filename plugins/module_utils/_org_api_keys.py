@@ -337,7 +337,7 @@ def _await_new(
         is_seen = any(key.id == api_user_id or api_user_id is None for key in found)
         if is_seen or clock.now() + pause > until:
             return found
-        clock.sleep(pause)
+        api.stop.pause(pause)
         pause = min(pause * 2, LONGEST_POLL)
 
 
@@ -396,7 +396,7 @@ def await_absence(api: Client, org_id: str, key: OrgApiKey, timeout: float) -> N
                     f"The API still shows the API key {key} {timeout:g} s after its revocation",
                     check="Run the task again to see whether it is gone, or raise wait_timeout.",
                 )
-            clock.sleep(pause)
+            api.stop.pause(pause)
             pause = min(pause * 2, LONGEST_POLL)
     except KeysmithError as error:
         error.aftermath = (

@@ -180,7 +180,7 @@ def _await(
         roles = roles_in(project_id, list_all(api, project_id).get(key.id))
         if is_expected(roles) or clock.now() + pause > until:
             return roles
-        clock.sleep(pause)
+        api.stop.pause(pause)
         pause = min(pause * 2, LONGEST_POLL)
 
 

@@ -36,6 +36,9 @@ LAYERS = (
     "_auth",
     "_answers",
     "_http",
+    "_rate_limiter",
+    "_stop",
+    "_clock",
     "_errors",
     "_requests",
 )

@@ -23,6 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists imp
     read,
     show,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     LostAnswerError,
@@ -31,12 +32,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     ATLAS,
     OPS_MANAGER,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -243,6 +244,7 @@ class FakeApi:
     ) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.stop = Stop(self.clock)
         self.endpoint = SimpleNamespace(api_path=platform.api_path, public_key=None)
         self.entries = list(entries)
         self.script = list(script)

@@ -17,12 +17,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     Client,
     Endpoint,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 
@@ -32,6 +34,7 @@ class FakeHttp:
     def __init__(self, respond: Callable[[dict[str, str]], tuple[int, Any]]) -> None:
         virtual = VirtualClock()
         self.clock = Clock(virtual.now, virtual.sleep, virtual.random)
+        self.stop = Stop(self.clock)
         self.respond = respond
         self.asked: list[dict[str, Any]] = []
 

@@ -19,19 +19,20 @@ import requests
 import urllib3
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     DeadlineError,
     LostAnswerError,
     ProxyError,
     Request,
+    StoppedError,
     TlsError,
     TransportError,
     UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
-    Clock,
     Http,
     HttpSettings,
     may_have_happened,
@@ -61,11 +62,11 @@ def final() -> TransportError:
 
 
 class ScriptedHttp(Http):
-    """Http over a list of outcomes instead of a network."""
+    """Http over a list of outcomes instead of a network. Nobody sleeps with a lock in his hand."""
 
     def __init__(self, outcomes: Iterable[Any], **settings: Any) -> None:
         self.virtual = VirtualClock()
-        clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        clock = Clock(self.virtual.now, self._sleep, self.virtual.random)
         super().__init__(HttpSettings(**settings), clock, URL)
         self.outcomes = list(outcomes)
         self.is_sent = True
@@ -78,6 +79,11 @@ class ScriptedHttp(Http):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _sleep(self, seconds: float) -> None:
+        assert not self._lock.locked()
+        assert not self._limiter._lock.locked()
+        self.virtual.sleep(seconds)
 
     def call(self, request: Request, until: float | None = None) -> Answer:
         return self.send(request, None, read=lambda a: a, headers={}, until=until)
@@ -193,6 +199,45 @@ def test_until_ends_retries_and_shortens_the_timeout() -> None:
     assert http_.call(GET, until=http_.virtual.time + 4).tries == 4
     assert http_.timeouts[0] == 4
     assert sum(http_.virtual.sleeps) <= 4
+
+
+def test_a_refusal_is_not_counted_while_others_get_through() -> None:
+    refused = [answer(429), answer(429), answer(204)] * 20
+    http_ = ScriptedHttp(refused, retries=2, retry_max_wait=1000)
+    assert [http_.call(DELETE).status for _request in range(20)] == [204] * 20
+    assert ScriptedHttp([answer(429)] * 9, retries=2).call(DELETE).tries == 3
+
+
+def test_what_others_wait_for_already_costs_nothing_more() -> None:
+    http_ = ScriptedHttp([answer(429, Retry_After="100")] * 2, retry_max_wait=120)
+    http_._book(100)
+    assert http_.call(DELETE).tries == 2
+
+
+def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
+    http_ = ScriptedHttp([answer(502), answer(204)], retries=5)
+    with http_.stop.armed(0.2), pytest.raises(StoppedError) as caught:
+        http_.call(DELETE)
+    assert http_.virtual.time == pytest.approx(1000.2)
+    assert len(http_.outcomes) == 1
+    assert caught.value.unclear
+    assert caught.value.message().startswith("Could not do it: time_limit, 0.2 s, is over.")
+
+
+def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
+    http_ = ScriptedHttp([answer(429), answer(204)])
+    with http_.stop.armed(0.2), pytest.raises(StoppedError) as caught:
+        http_.call(DELETE)
+    assert not caught.value.unclear
+
+
+def test_requests_take_turns_when_the_limit_is_nearly_used_up() -> None:
+    low = {"RateLimit_Limit": "500", "RateLimit_Remaining": "10"}
+    http_ = ScriptedHttp([answer(204, **low), answer(204, **low), answer(204, **low)])
+    request = Request("DELETE", URL, "/api/atlas/v2/orgs/5a/apiKeys/5b", "revoke it")
+    for _request in range(3):
+        http_.call(request)
+    assert http_.virtual.sleeps == pytest.approx([0.24])
 
 
 def test_an_unexpected_answer_is_not_tried_again() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -17,7 +18,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     OrgApiKey,
     await_absence,
@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     revoke,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -56,6 +57,7 @@ class FakeApi:
     def __init__(self, *answers: Any, keys: Any = (), own: str | None = None) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.stop = Stop(self.clock)
         self.answers = list(answers)
         self.keys = keys
         self.endpoint = SimpleNamespace(public_key=own)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     LostAnswerError,
     Request,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
     PATIENCE,
@@ -26,6 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys
     roles_in,
     unassign,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 PROJECT = "5e2211c17a3e5a48f5497de3"
@@ -73,6 +74,7 @@ class FakeApi:
     def __init__(self, write: Any = None, *listings: Any) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
+        self.stop = Stop(self.clock)
         self.write = write
         self.listings = list(listings)
         self.calls: list[tuple[str, str, Any]] = []

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task that is told to stop ends its waits at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import StoppedError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import SIGNALS, Stop
+from tests.support import VirtualClock
+
+
+def stop_of(virtual: VirtualClock, sleep: Callable[[float], None] | None = None) -> Stop:
+    return Stop(Clock(virtual.now, sleep or virtual.sleep, virtual.random))
+
+
+def test_a_pause_that_nothing_ends_is_one_sleep() -> None:
+    virtual = VirtualClock()
+    stop_of(virtual).pause(7.25)
+    assert virtual.sleeps == [7.25]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
+    virtual = VirtualClock()
+
+    def sleep(seconds: float) -> None:
+        virtual.sleep(seconds)
+        if len(virtual.sleeps) == 3:
+            os.kill(os.getpid(), number)
+
+    stop = stop_of(virtual, sleep)
+    with stop.armed(None):
+        assert stop.reason == ""
+        with pytest.raises(StoppedError, match=f"told to stop .{number.name}."):
+            stop.pause(60)
+        with pytest.raises(StoppedError):
+            stop.pause(60)
+    assert len(virtual.sleeps) == 3
+
+
+def test_the_time_limit_ends_a_pause() -> None:
+    virtual = VirtualClock()
+    stop = stop_of(virtual)
+    with stop.armed(5):
+        stop.pause(3)
+        with pytest.raises(StoppedError, match="time_limit, 5 s, is over"):
+            stop.pause(3)
+    assert virtual.time == pytest.approx(1005)
+    assert stop.reason
+
+
+def test_signals_do_what_they_did_before_and_after() -> None:
+    stop = stop_of(VirtualClock())
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stop.armed(None):
+        assert all(signal.getsignal(number) not in before for number in SIGNALS)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stop = stop_of(VirtualClock())
+        with stop.armed(None):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.reason == ""
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_another_thread_can_be_given_a_time_limit_too() -> None:
+    reasons = []
+
+    def run() -> None:
+        virtual = VirtualClock()
+        stop = stop_of(virtual)
+        with stop.armed(1):
+            virtual.sleep(1)
+            reasons.append(stop.reason)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert reasons == ["time_limit, 1 s, is over"]
