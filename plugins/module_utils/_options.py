@@ -133,9 +133,7 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     found = {params.get(name) for name in _SECRET_OPTIONS}
     # Put in the wrong place, a private key or a client secret is a secret all the same.
     values = [*params.values(), *(environ.get(name) for name in _public_variables())]
-    for value in values:
-        items = value if isinstance(value, list) else [value]
-        found.update(item for item in items if _looks_secret(item))
+    found.update(item for item in _leaves(values) if _looks_secret(item))
     accounts = [(params.get("client_id"), params.get("client_secret"))]
     for platform in PLATFORMS.values():
         found.update(environ.get(private) for _public, private in platform.env_key_pairs)
@@ -172,7 +170,7 @@ def check_id(name: str, value: str) -> None:
     if _ID.fullmatch(value):
         return
     hint = "An id is 24 hexadecimal digits, in lower case."
-    if name == "api_user_id" and _PUBLIC_KEY.fullmatch(value):
+    if name == "api_user_id" and is_public_key(value):
         hint = "That looks like a public key: use public_key."
     elif _CLIENT_ID.fullmatch(value):
         hint = "That is the client id of a service account, not of an API key."
@@ -182,7 +180,7 @@ def check_id(name: str, value: str) -> None:
 
 def check_public_key(value: str) -> None:
     """Refuse what is no public key, without showing it: it may be a private key."""
-    if _PUBLIC_KEY.fullmatch(value):
+    if is_public_key(value):
         return
     hint = "A public key is 8 letters in lower case."
     if _looks_secret(value):
@@ -190,6 +188,21 @@ def check_public_key(value: str) -> None:
     if _ID.fullmatch(value):
         hint = "It looks like an id: use api_user_id."
     raise OptionError("public_key is no public key", check=hint)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield everything in lists and dictionaries that is neither."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield value
+        return
+    for item in value:
+        yield from _leaves(item)
+
+
+def is_public_key(value: str) -> bool:
+    return bool(_PUBLIC_KEY.fullmatch(value))
 
 
 def _looks_secret(value: Any) -> bool:
@@ -241,6 +254,16 @@ def check_roles(platform: str, roles: list[str]) -> None:
             f"{PLATFORMS[platform].title}",
             check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
             "set by project_api_key.",
+        )
+
+
+def check_org_role_names(roles: list[str]) -> None:
+    """Refuse what is no role in an organization, where keys are looked for by their roles."""
+    wrong = [role for role in roles if not role.startswith("ORG_")]
+    if wrong:
+        raise OptionError(
+            f"{clean(repr(wrong))} in roles is no role in an organization",
+            check="Such roles begin with ORG_. Keys of a project are found by project_id.",
         )
 
 

@@ -135,7 +135,7 @@ def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey |
     if not found and unknown:
         raise AmbiguousError(
             f"No API key of organization {org_id} is known to have the {which}, but the API does "
-            f"not tell the public key of {_names(unknown)}",
+            f"not tell the public key of {names(unknown)}",
             check="Nothing was changed. Name the one that is meant with api_user_id.",
         )
     return found
@@ -157,15 +157,20 @@ def pick_by_description(keys: list[OrgApiKey], org_id: str, description: str) ->
     """
     which = f"description {clean(description)!r}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
-    words = description.split()
-    similar = [key for key in keys if key.description.split() == words]
+    similar = similar_to(keys, description)
     if not found and similar:
         raise AmbiguousError(
             f"No API key of organization {org_id} has the {which} exactly, but with other blanks "
-            f"or line ends {_names(similar)} has",
+            f"or line ends {names(similar)} has",
             check="Nothing was changed. Give the description exactly, or name the key by its id.",
         )
     return found
+
+
+def similar_to(keys: Collection[OrgApiKey], description: str) -> list[OrgApiKey]:
+    """Return the keys whose description differs from this one in white space at most."""
+    words = description.split()
+    return [key for key in keys if key.description.split() == words]
 
 
 def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
@@ -296,7 +301,7 @@ def _orphan(
         )
         if found:
             left = (
-                f"New keys of this description: {_names(found)}. Unless it is another run's, this "
+                f"New keys of this description: {names(found)}. Unless it is another run's, this "
                 "is what the task has left, and its private key is lost: revoke it by its id, and "
                 "run the task again."
             )
@@ -440,13 +445,14 @@ def _hints_at_absence(error: ApiError) -> bool:
 def _only(org_id: str, which: str, keys: list[OrgApiKey]) -> OrgApiKey | None:
     if len(keys) > 1:
         raise AmbiguousError(
-            f"{len(keys)} API keys of organization {org_id} have the {which}: {_names(keys)}",
+            f"{len(keys)} API keys of organization {org_id} have the {which}: {names(keys)}",
             check="Nothing was changed. Name the one that is meant with api_user_id.",
         )
     return keys[0] if keys else None
 
 
-def _names(keys: list[OrgApiKey]) -> str:
+def names(keys: Collection[OrgApiKey]) -> str:
+    """Return the keys as errors list them."""
     return ", ".join(str(key) for key in sorted(keys, key=lambda key: key.id))
 
 

@@ -242,8 +242,6 @@ error:
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -251,16 +249,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
     _org_api_keys,
+    _workers,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    MissingError,
-    OptionError,
-    clean,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import MissingError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 
-# Access lists that are read at the same time: fewer than the connections a session keeps.
+# Access lists that are read at the same time.
 THREADS = 8
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -282,16 +278,12 @@ def check(params: Mapping[str, Any]) -> None:
             _options.check_id(name, params[name])
     if params["public_key"]:
         _options.check_public_key(params["public_key"])
-    wrong = [role for role in params["roles"] or [] if not role.startswith("ORG_")]
-    if wrong:
-        raise OptionError(
-            f"{clean(repr(wrong))} in roles is no role in an organization",
-            check="Such roles begin with ORG_. Keys of a project are found by project_id.",
-        )
+    _options.check_org_role_names(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    keys = [key for key in find(params, api) if fits(params, key)]
+    selection = filters(params)
+    keys = [key for key in find(params, api) if selection.fits(key)]
     keys.sort(key=lambda key: (key.description, key.id))
     if params["access_list"]:
         results = with_access_lists(api, params["org_id"], keys)
@@ -308,16 +300,16 @@ def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     return [key] if key else []
 
 
-def fits(params: Mapping[str, Any], key: OrgApiKey) -> bool:
-    pattern, roles, project_id = (
-        params[name] for name in ("description_match", "roles", "project_id")
-    )
-    return (
-        params["public_key"] in {None, key.public_key}
-        and params["description"] in {None, key.description}
-        and (pattern is None or fnmatchcase(key.description, pattern))
-        and (roles is None or not set(roles).isdisjoint(key.roles))
-        and (project_id is None or project_id in dict(key.projects))
+def filters(params: Mapping[str, Any]) -> Selection:
+    def one(name: str) -> list[str] | None:
+        return None if params[name] is None else [params[name]]
+
+    return Selection(
+        public_keys=one("public_key"),
+        descriptions=one("description"),
+        description_match=one("description_match"),
+        roles=params["roles"],
+        project_id=params["project_id"],
     )
 
 
@@ -331,14 +323,7 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
             return None
         return {**key.result(), "access_list": _access_lists.in_order(entries)}
 
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        futures = [pool.submit(result, key) for key in keys]
-        results = [future.result() for future in futures]
-    finally:
-        # After an error, what has not begun never does.
-        pool.shutdown(cancel_futures=True)
-    return [found for found in results if found]
+    return [found for found in _workers.each(result, keys, threads=THREADS) if found]
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
     "_module",
+    "_selection",
     "_options",
     "_plan",
     "_credentials_file",
@@ -39,6 +40,7 @@ LAYERS = (
     "_rate_limiter",
     "_stop",
     "_clock",
+    "_workers",
     "_errors",
     "_requests",
 )
