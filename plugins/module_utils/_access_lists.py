@@ -103,19 +103,19 @@ class AccessList:
         }
 
 
-def normalize(entries: Iterable[str]) -> Networks:
+def normalize(entries: Iterable[str], option: str = "entries") -> Networks:
     """Return the networks that a task names, each once. Raises OptionError."""
-    return frozenset(_normalize(entry) for entry in entries)
+    return frozenset(_normalize(entry, option) for entry in entries)
 
 
-def _normalize(entry: str) -> Network:
+def _normalize(entry: str, option: str) -> Network:
     shown = repr(clean(entry, 80))
     try:
         # A zone ("fe80::1%eth0") means something on the host itself only.
         network = ipaddress.ip_network("" if "%" in entry else entry, strict=False)
     except ValueError:
         raise OptionError(
-            f"entries has {shown}, which is no IP address and no CIDR block",
+            f"{option} has {shown}, which is no IP address and no CIDR block",
             check=(
                 "An entry is an IPv4 or IPv6 address, or a block of them, such as 192.0.2.7, "
                 "192.0.2.0/24 or 2001:db8::/32, without blanks."
@@ -124,7 +124,7 @@ def _normalize(entry: str) -> Network:
     address = entry.partition("/")[0]
     if ipaddress.ip_address(address) != network.network_address:
         raise OptionError(
-            f"entries has {shown}, whose address has bits beyond the length of its network",
+            f"{option} has {shown}, whose address has bits beyond the length of its network",
             check=f"Give the network it belongs to, {network}, or the single address {address}.",
         )
     return network
@@ -168,7 +168,7 @@ def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
 
     Raises MissingError where the key turns out to be gone.
     """
-    found = AccessList(org_id, key, ACCESS_LIST, {}, frozenset(), frozenset())
+    found = of_new_key(org_id, key, ACCESS_LIST)
     try:
         return _read(api, found)
     except ApiError as error:
@@ -179,6 +179,11 @@ def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
         except ApiError as other:
             # Neither name is known: that the new one is not says more.
             raise error if _is_unknown_path(other) else other from None
+
+
+def of_new_key(org_id: str, key: OrgApiKey, name: str) -> AccessList:
+    """Return the access list of a key that was just created, which has no entries yet."""
+    return AccessList(org_id, key, name, {}, frozenset(), frozenset())
 
 
 def change(api: Client, found: AccessList, goal: Goal) -> AccessList:

@@ -19,7 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CredentialsFileError,
+    KeysmithError,
+    OptionError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    CreatedKey,
+    revoke,
+)
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
 _MAX_SIZE = 64 * 1024
@@ -111,6 +120,47 @@ def check_writable(path: str, *, check_mode: bool) -> None:
         raise _refusal(
             path, f"is in {folder}, which cannot be written to ({error.strerror})"
         ) from None
+
+
+def path_in(folder: str, api_user_id: str) -> str:
+    """Return the file of a key in a folder for many: named by what no two keys share."""
+    return os.path.join(folder, f"{api_user_id}.json")
+
+
+def store(api: Client, org_id: str, created: CreatedKey, path: str) -> None:
+    """Write a new pair down; where that fails, revoke the key, since nobody has its private key.
+
+    Raises CredentialsFileError; its ``results`` tell of a key that is left.
+    """
+    key = created.key
+    try:
+        write(
+            path,
+            {
+                "org_id": org_id,
+                "api_user_id": key.id,
+                "description": key.description,
+                "public_key": str(key.public_key),
+                "private_key": created.private_key,
+            },
+        )
+        return
+    except OSError as failure:
+        error = CredentialsFileError(
+            f"The new API key {key} could not be written to {path} ({failure.strerror})",
+            check="Check the folder and its disk.",
+        )
+    try:
+        revoke(api, org_id, key)
+        error.aftermath = "The key was revoked again: nothing is left."
+    except KeysmithError as failure:
+        error.parameters = [key.id]
+        error.results = {"changed": True, "org_api_key": key.result()}
+        error.aftermath = (
+            f"It could not be revoked again either, so API key {key.id} is left, and its private "
+            f"key is lost: revoke it by its id. {failure.message()}"
+        )
+    raise error
 
 
 def write(path: str, content: Mapping[str, str]) -> None:

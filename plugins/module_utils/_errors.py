@@ -11,6 +11,8 @@ described by method and path, never by headers or body.
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -201,8 +203,28 @@ class PartialError(KeysmithError):
     """Some of many changes were not made; ``results`` tell which, and which were."""
 
 
+class TooManyError(KeysmithError):
+    """More keys would be revoked than the task allows; ``parameters``: their ids."""
+
+
 class WaitTimeoutError(KeysmithError):
     """A change was accepted, and the API did not show it in time."""
+
+
+class InternalError(KeysmithError):
+    """A mistake of this collection."""
+
+
+def internal_error(error: Exception) -> InternalError:
+    """Describe a mistake of ours without its traceback, which may hold values of variables."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return InternalError(
+        f"Internal error of keysmith.mongodb: {type(error).__name__} at "
+        f"{os.path.basename(where.filename)}:{where.lineno}",
+        check=(
+            "Something may have been changed; run the task again to find out. Please report this."
+        ),
+    )
 
 
 API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -21,6 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
+    internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
@@ -86,10 +86,14 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         with _client(connection, module) as client:
             return False, run(params, client, module.check_mode)
     except KeysmithError as error:
-        return True, {**error.results, "msg": error.message(), "error": error.fields()}
+        return True, _failure(error)
     except Exception as error:
         # A traceback would reach logs and events, with the values of variables in it.
-        return True, _internal_error(error)
+        return True, _failure(internal_error(error))
+
+
+def _failure(error: KeysmithError) -> dict[str, Any]:
+    return {**error.results, "msg": error.message(), "error": error.fields()}
 
 
 @contextmanager
@@ -129,16 +133,3 @@ def require_org_id(params: Mapping[str, Any]) -> None:
             check="Set org_id, or the environment variable that platform reads it from "
             "(MONGODB_ATLAS_ORG_ID, or MCLI_ORG_ID).",
         )
-
-
-def _internal_error(error: Exception) -> dict[str, Any]:
-    """Describe a mistake of ours without its traceback, which may hold values of variables."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(where.filename)}:{where.lineno}"
-    return {
-        "msg": (
-            f"Internal error of keysmith.mongodb: {type(error).__name__} at {place}. Something may "
-            "have been changed; run the task again to find out. Please report this."
-        ),
-        "error": KeysmithError("").fields(),
-    }

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
@@ -33,15 +33,19 @@ ORPHAN_PATIENCE = 10.0
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
+# Pairs of a project's id and the roles there, sorted.
+Projects = tuple[tuple[str, tuple[str, ...]], ...]
+
+
 @dataclass(frozen=True)
 class OrgApiKey:
-    """A programmatic API key. ``projects`` are pairs of project id and roles there, sorted."""
+    """A programmatic API key."""
 
     id: str
     description: str
     public_key: str | None
     roles: tuple[str, ...]
-    projects: tuple[tuple[str, tuple[str, ...]], ...]
+    projects: Projects
 
     def __str__(self) -> str:
         return f"{self.id} ({self.public_key or 'public key not readable'})"
@@ -51,15 +55,24 @@ class OrgApiKey:
         return {
             "description": self.description,
             "roles": list(self.roles),
-            "projects": [
-                {"project_id": project_id, "roles": list(roles)}
-                for project_id, roles in self.projects
-            ],
+            "projects": show_projects(self.projects),
         }
 
     def result(self) -> dict[str, Any]:
         """Return the value of ``org_api_key``."""
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
+
+
+def show_projects(projects: Projects) -> list[dict[str, Any]]:
+    """Return projects as results have them."""
+    return [{"project_id": project_id, "roles": list(roles)} for project_id, roles in projects]
+
+
+def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None) -> OrgApiKey:
+    """Return the key with these roles in a project; None stands for not assigned to it."""
+    projects = {**dict(key.projects), project_id: roles}
+    kept = ((name, roles) for name, roles in sorted(projects.items()) if roles is not None)
+    return replace(key, projects=tuple(kept))
 
 
 @dataclass(frozen=True)
@@ -218,30 +231,28 @@ def parse_created(data: Any) -> CreatedKey | None:
 
 
 def twin_warnings(
-    api: Client, org_id: str, key: OrgApiKey, known_ids: Collection[str]
+    api: Client, org_id: str, created: Collection[OrgApiKey], known_ids: Collection[str]
 ) -> list[str]:
-    """Say which keys of the same description others have created meanwhile; never raises.
+    """Say which keys of the same descriptions others have created meanwhile; never raises.
 
-    The new key's private key must reach its user, whatever happens here.
+    The new keys' private keys must reach their user, whatever happens here.
     """
+    ids = {key.id for key in created}
     try:
-        twins = _twins(api, org_id, key, known_ids)
+        # Not before the API shows the new keys, so that what follows this task finds them.
+        found = _await_new(api, org_id, {key.description for key in created}, known_ids, ids)
     except KeysmithError as error:
         return [
-            f"API key {key} was created; whether another run made the same meanwhile could not be "
-            f"checked: {error.message()}"
+            f"API key {names(created)} was created; whether another run made the same meanwhile "
+            f"could not be checked: {error.message()}"
         ]
     return [
         f"API key {key} was created, and another run made {twin} with the same description "
         "meanwhile: revoke one of them by its id."
-        for twin in twins
+        for key in created
+        for twin in found
+        if twin.description == key.description and twin.id not in ids
     ]
-
-
-def _twins(api: Client, org_id: str, key: OrgApiKey, known_ids: Collection[str]) -> list[OrgApiKey]:
-    # Not before the API shows the new key, so that what follows this task finds it.
-    found = _await_new(api, org_id, key.description, known_ids, key.id)
-    return [other for other in found if other.id != key.id]
 
 
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
@@ -288,7 +299,7 @@ def _orphan(
     """Find out what a creation whose answer was lost has left behind."""
     found: list[OrgApiKey] = []
     try:
-        found = _await_new(api, org_id, description, known_ids)
+        found = _await_new(api, org_id, {description}, known_ids)
     except KeysmithError as failure:
         left = (
             f"Whether it was created could not be found out either: {failure.message()} Look for "
@@ -322,11 +333,11 @@ def _orphan(
 def _await_new(
     api: Client,
     org_id: str,
-    description: str,
+    descriptions: Collection[str],
     known_ids: Collection[str],
-    api_user_id: str | None = None,
+    expected_ids: Collection[str] = (),
 ) -> list[OrgApiKey]:
-    """Return the new keys of a description, once there are any, or the one with the id is.
+    """Return the new keys of descriptions: once there are any, or, better, all that are expected.
 
     Returns what there is after ORPHAN_PATIENCE.
     """
@@ -337,9 +348,9 @@ def _await_new(
         found = [
             key
             for key in list_all(api, org_id)
-            if key.description == description and key.id not in known_ids
+            if key.description in descriptions and key.id not in known_ids
         ]
-        is_seen = any(key.id == api_user_id or api_user_id is None for key in found)
+        is_seen = found and {key.id for key in found}.issuperset(expected_ids)
         if is_seen or clock.now() + pause > until:
             return found
         api.stop.pause(pause)

@@ -81,6 +81,15 @@ def assign(
     return None
 
 
+def assign_all(
+    api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...], method: str
+) -> None:
+    """Assign a key with exactly these roles, also where somebody else was faster with others."""
+    met = assign(api, project_id, key, roles, method)
+    if met is not None and met != roles:
+        change(api, project_id, key, roles)
+
+
 def change(api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...]) -> None:
     """Give an assigned key exactly these roles in the project."""
     doing = f"change the roles of the API key {key} in project {project_id}"

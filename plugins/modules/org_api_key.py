@@ -311,7 +311,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
-    CredentialsFileError,
     KeysmithError,
     MissingError,
     OptionError,
@@ -482,46 +481,11 @@ def create(
     result["org_api_key"] = created.key.result()
     if file:
         api.conceal(created.private_key)
-        store(params, api, created, file.path)
+        _credentials_file.store(api, org_id, created, file.path)
     else:
         result["private_key"] = created.private_key
-    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, created.key, known_ids)
+    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [created.key], known_ids)
     return result
-
-
-def store(
-    params: Mapping[str, Any], api: Client, created: _org_api_keys.CreatedKey, path: str
-) -> None:
-    """Write a new pair down; where that fails, revoke the key, since nobody has its private key."""
-    key = created.key
-    try:
-        _credentials_file.write(
-            path,
-            {
-                "org_id": params["org_id"],
-                "api_user_id": key.id,
-                "description": key.description,
-                "public_key": str(key.public_key),
-                "private_key": created.private_key,
-            },
-        )
-        return
-    except OSError as failure:
-        error = CredentialsFileError(
-            f"The new API key {key} could not be written to {path} ({failure.strerror})",
-            check="Check the folder and its disk.",
-        )
-    try:
-        _org_api_keys.revoke(api, params["org_id"], key)
-        error.aftermath = "The key was revoked again: nothing is left."
-    except KeysmithError as failure:
-        error.parameters = [key.id]
-        error.results = {"changed": True, "org_api_key": key.result()}
-        error.aftermath = (
-            f"It could not be revoked again either, so API key {key.id} is left, and its private "
-            f"key is lost: revoke it by its id. {failure.message()}"
-        )
-    raise error
 
 
 def main() -> None:
