@@ -62,6 +62,16 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
 class _Module(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that hides every secret before it can fail, in its own validation too."""
 
+    def _load_params(self) -> None:
+        """Read the task's parameters, without those given as empty strings.
+
+        Such are the unanswered questions of a survey: they stand for "not given", whatever the
+        type of the option.
+        """
+        super()._load_params()
+        for name in [name for name, value in self.params.items() if value == ""]:
+            del self.params[name]
+
     def conceal(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
 

@@ -246,8 +246,6 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no project, not exactly one key, or no roles."""
     _module.require_org_id(params)
-    if params["project_id"] is None:
-        raise OptionError("No project is given", check="Set project_id.")
     _options.check_id("project_id", params["project_id"])
     _options.check_key_name(params)
     if params["state"] == "absent":

@@ -277,7 +277,6 @@ def test_envelopes_are_asked_for_and_unwrapped(
         ({"api_user_id": MISSING_ID, "platform": "ops_manager", "base_url": ""}, "base_url"),
         ({"api_user_id": MISSING_ID, "access_token": "x"}, "Two kinds"),
         ({"api_user_id": MISSING_ID, "state": "gone"}, "absent"),
-        ({"api_user_id": MISSING_ID, "state": ""}, "absent"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(
