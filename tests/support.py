@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -161,6 +162,16 @@ class VirtualClock:
         return 0.5
 
 
+class RealClock(VirtualClock):
+    """Time as it passes, for runs in a process of their own."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a module run ended: its result, what it printed, and the time it believed to pass."""
@@ -199,7 +210,7 @@ def run_module(
     """Run a module's own main() in this process: its output is what Ansible would read."""
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
-    time = importlib.import_module(f"{COLLECTION}.plugins.module_utils._clock")
+    clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._clock")
     clock = clock or VirtualClock()
     arguments = {
         **options,
@@ -209,7 +220,7 @@ def run_module(
         "_ansible_no_log": False,
         "_ansible_syslog_facility": "LOG_USER",
     }
-    ticking = time.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
+    ticking = clocks.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
     output = io.StringIO()
     # Kept for the whole process, which for Ansible is one module.
     warnings._global_warnings.clear()

@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -104,22 +104,48 @@ def warnings(file: CredentialsFile | None, api_user_id: str) -> list[str]:
 
 
 def check_writable(path: str, *, check_mode: bool) -> None:
-    """Prove that a file can be made in the folder; in check mode only ask. Raises OptionError."""
-    folder = _folder(path)
+    """Prove that a file can be made; in check mode only ask. Raises OptionError."""
+    check_folder(f"credentials_file {path} is in {_folder(path)}, which", _folder(path), check_mode)
+
+
+def check_folder(what: str, folder: str, check_mode: bool) -> None:
+    """Prove that files can be made in a folder; in check mode only ask. Raises OptionError.
+
+    ``what`` begins the sentence of the error.
+    """
+    why = ""
     if not os.path.isdir(folder):
-        raise _refusal(path, f"is in {folder}, which is no folder")
-    if check_mode:
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise _refusal(path, f"is in {folder}, which cannot be written to")
-        return
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=folder)
-        os.close(descriptor)
-        os.unlink(temporary)
-    except OSError as error:
-        raise _refusal(
-            path, f"is in {folder}, which cannot be written to ({error.strerror})"
-        ) from None
+        why = "is no folder"
+    elif check_mode:
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
+    else:
+        try:
+            descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=folder)
+            os.close(descriptor)
+            os.unlink(temporary)
+        except OSError as error:
+            why = f"cannot be written to ({error.strerror})"
+    if why:
+        raise OptionError(
+            f"{what} {why}, and nothing was created",
+            check="Name a folder that exists, on the machine where the module runs.",
+        )
+
+
+def folder_warnings(folder: str, api_user_ids: Sequence[str]) -> list[str]:
+    """Say of which keys that exist a folder for many lacks the pair, which cannot be had again."""
+    lacking = [
+        api_user_id
+        for api_user_id in api_user_ids
+        if not inspect(path_in(folder, api_user_id)).holds(api_user_id)
+    ]
+    if not lacking:
+        return []
+    return [
+        f"{len(lacking)} API keys exist and credentials_dir {folder} lacks their pairs: "
+        f"{', '.join(lacking)}. A private key cannot be read again: take the files from where they "
+        "were kept, or revoke the keys and create new ones."
+    ]
 
 
 def path_in(folder: str, api_user_id: str) -> str:

@@ -178,7 +178,7 @@ def check_id(name: str, value: str) -> None:
     raise OptionError(f"{name} is {shown}, which is no id", check=hint)
 
 
-def check_public_key(value: str) -> None:
+def check_public_key(value: str, name: str = "public_key") -> None:
     """Refuse what is no public key, without showing it: it may be a private key."""
     if is_public_key(value):
         return
@@ -187,7 +187,7 @@ def check_public_key(value: str) -> None:
         hint = "It looks like a private key, which is a secret and names nothing."
     if _ID.fullmatch(value):
         hint = "It looks like an id: use api_user_id."
-    raise OptionError("public_key is no public key", check=hint)
+    raise OptionError(f"{name}: what is given is no public key", check=hint)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -254,6 +254,21 @@ def check_roles(platform: str, roles: list[str]) -> None:
             f"{PLATFORMS[platform].title}",
             check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
             "set by project_api_key.",
+        )
+
+
+def check_project_roles(roles: list[str]) -> None:
+    """Refuse an empty list, and what is no role of a key in a project. Raises OptionError."""
+    if not roles:
+        raise OptionError(
+            "A key that is assigned to a project needs roles, and none are given",
+            check="Give at least one role that begins with GROUP_.",
+        )
+    wrong = [role for role in roles if not role.startswith("GROUP_")]
+    if wrong:
+        raise OptionError(
+            f"{clean(repr(wrong))} in roles is no role in a project",
+            check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
         )
 
 

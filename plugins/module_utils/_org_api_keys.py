@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -162,7 +162,9 @@ def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey
     return pick_by_description(list_all(api, org_id), org_id, description)
 
 
-def pick_by_description(keys: list[OrgApiKey], org_id: str, description: str) -> OrgApiKey | None:
+def pick_by_description(
+    keys: Sequence[OrgApiKey], org_id: str, description: str
+) -> OrgApiKey | None:
     """Return the one of the keys that has exactly this description.
 
     Descriptions are not unique. Raises AmbiguousError where several keys have this one, or where
@@ -170,8 +172,8 @@ def pick_by_description(keys: list[OrgApiKey], org_id: str, description: str) ->
     """
     which = f"description {clean(description)!r}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
-    similar = similar_to(keys, description)
-    if not found and similar:
+    similar = [] if found else similar_to(keys, description)
+    if similar:
         raise AmbiguousError(
             f"No API key of organization {org_id} has the {which} exactly, but with other blanks "
             f"or line ends {names(similar)} has",

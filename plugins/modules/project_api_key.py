@@ -226,7 +226,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
-    OptionError,
     clean,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
@@ -250,17 +249,7 @@ def check(params: Mapping[str, Any]) -> None:
     _options.check_key_name(params)
     if params["state"] == "absent":
         return
-    if not params["roles"]:
-        raise OptionError(
-            "A key that is assigned to a project needs roles, and none are given",
-            check="Set roles, or set state to absent to take the key out of the project.",
-        )
-    wrong = [role for role in params["roles"] if not role.startswith("GROUP_")]
-    if wrong:
-        raise OptionError(
-            f"{clean(repr(wrong))} in roles is no role in a project",
-            check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
-        )
+    _options.check_project_roles(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:

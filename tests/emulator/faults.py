@@ -34,8 +34,9 @@ SIGN_ON_PAGE = b"""<!DOCTYPE html>
 class Fault:
     """A named fault for requests that match; see FAULTS for the names and their arguments.
 
-    It skips the first `after` matches and is used for `times` of the next (None: for ever).
-    Only requests that passed authentication, and OAuth requests, count, unless `anonymous`.
+    It skips the first `after` matches and is used for `times` of the next (None: for ever): each
+    of them, or every so many. Only requests that passed authentication, and OAuth requests, count,
+    unless `anonymous`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Fault:
         after: int = 0,
         times: int | None = 1,
         *,
+        every: int = 1,
         anonymous: bool = False,
         **arguments: Any,
     ) -> None:
@@ -61,6 +63,7 @@ class Fault:
         self.path = path
         self.after = after
         self.times = times
+        self.every = every
         self.anonymous = anonymous
         self.arguments = arguments
 
@@ -121,7 +124,9 @@ class Faults:
             if not fault.matches(method, path) or (anonymous and not fault.anonymous):
                 continue
             counts[0] += 1
-            is_due = counts[0] > fault.after and (fault.times is None or counts[1] < fault.times)
+            number = counts[0] - fault.after
+            is_due = number > 0 and number % fault.every == 0
+            is_due = is_due and (fault.times is None or counts[1] < fault.times)
             if picked is None and is_due:
                 counts[1] += 1
                 picked = fault

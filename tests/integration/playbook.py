@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MODULE = "keysmith.mongodb.org_api_key"
 ACCESS_LIST = "keysmith.mongodb.org_api_key_access_list"
+KEYS = "keysmith.mongodb.org_api_keys"
 PROJECT_KEY = "keysmith.mongodb.project_api_key"
 KEYS_INFO = "keysmith.mongodb.org_api_key_info"
 ORGS_INFO = "keysmith.mongodb.org_info"
@@ -103,6 +106,28 @@ class Finished:
         found = [r for r in self.results if (r.task, r.host) == (task, host)]
         assert len(found) == 1, f"{task} on {host}: {len(found)} results\n{self.output}"
         return found[0]
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it has started, at once, as the end of a machine does."""
+    pids = [process.pid]
+    parents = [_stat(path) for path in Path("/proc").glob("[0-9]*")]
+    for pid in pids:
+        pids += [child for child, parent in parents if parent == pid]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Return the ids of a process and its parent, from what Linux tells of it."""
+    try:
+        # The name, in parentheses, may have blanks.
+        parent = int((path / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0, 0
+    return int(path.name), parent
 
 
 class Workshop:

@@ -24,7 +24,15 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from tests.emulator import Emulator
-from tests.integration.playbook import GROUP, MODULE, Finished, TaskResult, Workshop, from_variables
+from tests.integration.playbook import (
+    GROUP,
+    KEYS,
+    MODULE,
+    Finished,
+    TaskResult,
+    Workshop,
+    from_variables,
+)
 from tests.support import COLLECTION, ROOT
 
 PREFIX = "keysmith.mongodb."
@@ -160,6 +168,8 @@ def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
         "old_address": "198.51.100.7",
         "application_networks": {"web": ["192.0.2.7"], "mail": ["192.0.2.8", "192.0.2.16/28"]},
         "team_keys": ["team's first", "team's second"],
+        "leaked_public_keys": [f"leak{letters(number)}", "gonegone"],
+        "credentials_dir": str(folder),
         "wait": True,
     }
     unanswered = UNANSWERED.get(example.content[0]["name"], ())
@@ -172,6 +182,10 @@ NATIVE.filters["dict2items"] = lambda value: [{"key": k, "value": v} for k, v in
 
 def render(value: Any, variables: Mapping[str, Any]) -> Any:
     """The value of an option; None where it is that of an earlier task."""
+    if isinstance(value, dict):
+        return {name: render(item, variables) for name, item in value.items()}
+    if isinstance(value, list):
+        return [render(item, variables) for item in value]
     if not isinstance(value, str) or "{{" not in value:
         return value
     try:
@@ -205,6 +219,9 @@ class Need:
         self.projects |= {options["project_id"]} if options.get("project_id") else set()
         if module.removeprefix(PREFIX).endswith("_info"):
             return
+        if module == KEYS:
+            self.add_many(options)
+            return
         names = {name: options.get(name) for name in ("api_user_id", "public_key", "description")}
         description = names["description"]
         is_present = options.get("state", "present") == "present"
@@ -214,14 +231,26 @@ class Need:
             is_assigned = module == f"{PREFIX}project_api_key" and not is_present
             self.seed(names, [options["project_id"]] if is_assigned else [])
 
-    def seed(self, names: Mapping[str, Any], projects: list[str]) -> None:
+    def add_many(self, options: Mapping[str, Any]) -> None:
+        """Seed a key that the selectors fit; declared keys need none."""
+        for public_key in options.get("public_keys") or []:
+            self.seed({"public_key": public_key}, [])
+        for pattern in options.get("description_match") or []:
+            self.seed({"description": pattern.replace("*", "of anna")}, [])
+        projects = [options["project_id"]] if "project_id" in options else []
+        for role in options.get("roles") or []:
+            self.seed({}, projects, role)
+        for key in options.get("api_keys") or []:
+            self.projects |= {project["project_id"] for project in key.get("projects") or []}
+
+    def seed(self, names: Mapping[str, Any], projects: list[str], role: str = "ORG_MEMBER") -> None:
         number = 100 * self.example.number + len(self.keys)
         key = {
-            "id": names["api_user_id"] or f"{0x5E000000 + number:08x}{'0' * 16}",
-            "public_key": names["public_key"] or f"seed{letters(number)}",
-            "description": names["description"] or f"key {number}",
+            "id": names.get("api_user_id") or f"{0x5E000000 + number:08x}{'0' * 16}",
+            "public_key": names.get("public_key") or f"seed{letters(number)}",
+            "description": names.get("description") or f"key {number}",
             "private_key": f"{number:08d}-1111-4111-8111-{'0' * 12}",
-            "roles": ["ORG_MEMBER"],
+            "roles": [role],
             "projects": [{"project_id": p, "roles": ["GROUP_OWNER"]} for p in projects],
             "access_list": [self.variables["old_address"]],
         }

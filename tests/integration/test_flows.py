@@ -122,6 +122,32 @@ FLOWS = [
         lambda p: {"project_id": project_id(p), "description": "victim", "state": "absent"},
     ),
     Flow(
+        "revoke many",
+        "org_api_keys",
+        lambda _p: {"description_match": ["*"], "keep": ["signs"], "state": "absent"},
+    ),
+    Flow(
+        "change many",
+        "org_api_keys",
+        lambda p: {
+            "api_keys": [
+                {"description": "victim", "projects": [], "access_list": ["192.0.2.1"]},
+                {"description": "member", "roles": ["ORG_READ_ONLY"]},
+                {
+                    "description": "ünïcode ☃ key",
+                    "projects": [{"project_id": project_id(p), "roles": ["GROUP_OWNER"]}],
+                },
+            ],
+            "purge": True,
+        },
+    ),
+    Flow(
+        "create as declared",
+        "org_api_keys",
+        lambda _p: {"api_keys": [{"description": "new one", "roles": ["ORG_MEMBER"]}]},
+        creates="new one",
+    ),
+    Flow(
         "read keys and their access lists",
         "org_api_key_info",
         lambda _p: {"access_list": True},

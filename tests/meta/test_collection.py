@@ -24,6 +24,7 @@ PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
     "_module",
+    "_bulk",
     "_selection",
     "_options",
     "_plan",

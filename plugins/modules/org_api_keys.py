@@ -1,0 +1,806 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: org_api_keys
+short_description: Manage many programmatic API keys of an organization in one task
+version_added: 1.2.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Revokes all keys of an organization that fit a selection, or makes an organization have the
+    keys that are declared, in MongoDB Atlas, Cloud Manager or Ops Manager.
+  - All keys are read once, in one complete listing, and then changed several at the same time. For
+    a hundred keys this is many times faster than a loop over M(keysmith.mongodb.org_api_key).
+  - What happens to one key does not keep the others from being changed. The task fails in the end
+    and tells what has become of each; when it is run again, it does the rest.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+options:
+  state:
+    description:
+      - V(present) creates and changes keys so that they are as O(api_keys) declares them, and with
+        O(purge) revokes all others.
+      - V(absent) revokes all keys that are selected.
+    type: str
+    choices: [present, absent]
+    default: present
+  api_user_ids:
+    description:
+      - Selects the keys with these ids, each 24 hexadecimal digits, with O(state=absent).
+      - A key is selected when it fits one value of each selector that is given. The selectors are
+        O(api_user_ids), O(public_keys), O(descriptions), O(description_match), O(roles) and
+        O(project_id). At least one has to be given; an empty list selects no key.
+      - Ids, public keys and descriptions that no key has are no failure; RV(missing) lists them.
+    type: list
+    elements: str
+  public_keys:
+    description:
+      - Selects the keys with these public keys, each 8 letters in lower case.
+      - When one is not found, and the API does not tell the public keys of all keys, the task
+        fails and changes nothing.
+    type: list
+    elements: str
+  descriptions:
+    description:
+      - Selects the keys with exactly these descriptions, all keys where several have the same.
+      - When one is not found, but is but for blanks or line ends the description of a key, the task
+        fails and changes nothing.
+    type: list
+    elements: str
+  description_match:
+    description:
+      - Selects the keys whose description as a whole fits one of these patterns. V(*) stands for
+        any text, V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other;
+        upper and lower case differ.
+    type: list
+    elements: str
+  roles:
+    description:
+      - Selects the keys that have at least one of these roles in the organization, such as
+        C(ORG_OWNER).
+    type: list
+    elements: str
+  project_id:
+    description:
+      - Selects the keys that are assigned to the project with this id, 24 hexadecimal digits.
+    type: str
+    aliases: [group_id]
+  keep:
+    description:
+      - Keys that are never touched, whatever else is said of them. Each item is an id, a public
+        key, or a pattern as in O(description_match) for descriptions; what fits any of these ways
+        is kept.
+      - The task warns of an item without wildcards that no key fits, as it may be a slip of the
+        pen. When a key that is declared in O(api_keys) is to be kept too, it fails.
+    type: list
+    elements: str
+  api_keys:
+    description:
+      - The keys that shall exist, with O(state=present). Each is known by its description, which
+        has to be different from that of all others here, and to be had by one key of the
+        organization at most. Otherwise the task fails and changes nothing.
+    type: list
+    elements: dict
+    suboptions:
+      description:
+        description:
+          - The description of the key, in full, 1 to 250 characters.
+        type: str
+        required: true
+        aliases: [desc]
+      roles:
+        description:
+          - The roles of the key in the organization, all of them, at least one, as with
+            O(keysmith.mongodb.org_api_key#module:roles). A key that does not exist yet needs them.
+            Where they are not given, those of an existing key are left alone.
+        type: list
+        elements: str
+      access_list:
+        description:
+          - The IP addresses and CIDR blocks in the key's access list, all of them. Entries that
+            are not listed here are removed. Where it is not given, the access list is left alone,
+            and not read.
+        type: list
+        elements: str
+      projects:
+        description:
+          - The projects that the key is assigned to, all of them. It is taken out of those that
+            are not listed here. Where they are not given, they are left alone.
+        type: list
+        elements: dict
+        suboptions:
+          project_id:
+            description: The id of the project, 24 hexadecimal digits.
+            type: str
+            required: true
+            aliases: [group_id]
+          roles:
+            description: The roles of the key in the project, all of them, at least one.
+            type: list
+            elements: str
+            required: true
+  purge:
+    description:
+      - Whether to revoke all keys that O(api_keys) does not list, but for O(keep) and the key that
+        signs the requests, with O(state=present).
+    type: bool
+    default: false
+  credentials_dir:
+    description:
+      - A folder on the machine where the module runs. The pair of each key that is created is
+        written at once to a file of its own there, named by the key's id (C(<id>.json)), as
+        O(keysmith.mongodb.org_api_key#module:credentials_file) does. RV(created) has the path
+        instead of the private key.
+      - Before anything is created, the folder is proved to be writable. When a file cannot be
+        written after all, its key is revoked again.
+    type: path
+  max_revocations:
+    description:
+      - How many keys may be revoked at most, 0 or more. When it would be more, nothing at all is
+        changed, and the error tells how many and which.
+    type: int
+    default: 50
+  allow_own_key:
+    description:
+      - Whether the key that signs the requests may be revoked, lose roles or projects, or have its
+        access list changed. It goes last then, and only when all else is done.
+      - By default it is not revoked although it is selected or not declared; RV(kept) lists it, and
+        with O(state=absent) the task warns of it. What O(api_keys) would take from it makes the
+        task fail before anything is changed.
+      - When the API does not tell the public key of a key that would be revoked, it may be that
+        one, and the task fails before anything is changed.
+    type: bool
+    default: false
+  concurrency:
+    description:
+      - How many keys are changed at the same time, 1 to 16. All of them obey one rate limiter.
+    type: int
+    default: 8
+  fail_fast:
+    description:
+      - Whether to begin nothing more after the first failure. What has begun is brought to its
+        end, and the rest is listed in RV(pending).
+    type: bool
+    default: false
+  time_limit:
+    description:
+      - After how many seconds nothing more is begun and nothing waited for, more than 0 and up to
+        86400. Requests that are on their way are brought to their end, for which O(timeout) is the
+        limit, and the task fails with all results so far.
+      - Use this rather than the C(timeout) of a task or C(async), which can tell no results. The
+        first lets the module go on unseen; the second kills it.
+      - The signals C(SIGTERM) and C(SIGINT) do the same at any time.
+    type: float
+notes:
+  - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
+    when it fails. Use C(no_log).
+  - For N keys to be revoked, N requests are sent, and as many as the listing has pages (two more
+    where it has several), and one for each of the connections that has to answer a challenge.
+seealso:
+  - module: keysmith.mongodb.org_api_key
+  - module: keysmith.mongodb.org_api_key_info
+  - name: Atlas Administration API, programmatic API keys
+    description: The API that is called for O(platform=atlas).
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
+  - name: Ops Manager, organization API keys
+    description: The API that is called for O(platform=ops_manager).
+    link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
+"""
+
+EXAMPLES = r"""
+- name: Revoke all keys of a stolen laptop, but for one that another team uses
+  keysmith.mongodb.org_api_keys:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    state: absent
+    description_match: ["laptop *"]
+    keep: ["laptop of the build team"]
+
+- name: Revoke keys whose public keys have leaked, whichever of them exist
+  keysmith.mongodb.org_api_keys:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    state: absent
+    public_keys: "{{ leaked_public_keys }}"
+  register: revoked
+
+- name: Tell what had leaked and was gone already
+  ansible.builtin.debug:
+    var: revoked.missing
+
+- name: Revoke every owner key of a project, on Ops Manager, within five minutes
+  keysmith.mongodb.org_api_keys:
+    platform: ops_manager
+    base_url: "{{ ops_manager_url }}"
+    ca_path: "{{ ops_manager_ca }}"
+    api_public_key: "{{ ops_manager_public_key }}"
+    api_private_key: "{{ ops_manager_private_key }}"
+    org_id: "{{ ops_manager_org_id }}"
+    state: absent
+    roles: [ORG_OWNER]
+    project_id: "{{ project_id }}"
+    time_limit: 300
+
+- name: Keep an organization's keys as code, and nothing beside them
+  keysmith.mongodb.org_api_keys:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    api_keys:
+      - description: nightly backup
+        roles: [ORG_MEMBER]
+        access_list: [192.0.2.0/24]
+        projects:
+          - project_id: "{{ project_id }}"
+            roles: [GROUP_READ_ONLY]
+      - description: billing report
+        roles: [ORG_BILLING_READ_ONLY]
+    purge: true
+    keep: ["terraform *"]
+    credentials_dir: "{{ credentials_dir }}"
+"""
+
+RETURN = r"""
+revoked:
+  description: The keys that were revoked, or would be in check mode, as they were, sorted.
+  returned: always, unless nothing was tried
+  type: list
+  elements: dict
+  sample:
+    - id: 32b6e34b3d91647abb20e7b8
+      public_key: zmmrboas
+      description: laptop of Anna
+      roles: [ORG_MEMBER]
+      projects: []
+created:
+  description: The keys that were created, or would be in check mode, sorted.
+  returned: always, unless nothing was tried
+  type: list
+  elements: dict
+  sample:
+    - id: 32b6e34b3d91647abb20e7b9
+      public_key: qrsiktrc
+      description: nightly backup
+      roles: [ORG_MEMBER]
+      projects:
+        - project_id: 5e2211c17a3e5a48f5497de3
+          roles: [GROUP_READ_ONLY]
+      access_list: [192.0.2.0/24]
+      credentials_file: keys/32b6e34b3d91647abb20e7b9.json
+  contains:
+    id:
+      description: The id of the key, V(none) for one that would be created in check mode.
+      returned: success
+      type: str
+      sample: 32b6e34b3d91647abb20e7b9
+    public_key:
+      description: The public key, V(none) where the API does not tell it.
+      returned: success
+      type: str
+      sample: qrsiktrc
+    description:
+      description: The description of the key.
+      returned: success
+      type: str
+      sample: nightly backup
+    roles:
+      description: The names of its roles in the organization, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [ORG_MEMBER]
+    projects:
+      description: The projects the key is assigned to, with its roles there, sorted by id.
+      returned: success
+      type: list
+      elements: dict
+      sample:
+        - project_id: 5e2211c17a3e5a48f5497de3
+          roles: [GROUP_READ_ONLY]
+    access_list:
+      description: The entries of its access list, sorted.
+      returned: when O(api_keys) has an access list for the key
+      type: list
+      elements: str
+      sample: [192.0.2.0/24]
+    credentials_file:
+      description: The file that holds the pair of the key.
+      returned: with O(credentials_dir), not in check mode
+      type: str
+      sample: keys/32b6e34b3d91647abb20e7b9.json
+    private_key:
+      description: The private key, which cannot be read again later.
+      returned: without O(credentials_dir), not in check mode
+      type: str
+      sample: 55c3bbb6-b4bb-40be-8e66-d20841f3e000
+updated:
+  description:
+    - The keys that were changed, as they are now, or would be in check mode, with the values of
+      RV(created[]).
+  returned: always, unless nothing was tried
+  type: list
+  elements: dict
+  sample: []
+unchanged:
+  description:
+    - The keys that were as declared already, and those that somebody else had revoked when their
+      turn came.
+  returned: always, unless nothing was tried
+  type: list
+  elements: dict
+  sample: []
+kept:
+  description:
+    - The keys that would have been revoked, but are not touched, with their C(id), C(public_key)
+      and C(description), and the C(reason), C(keep) or C(own_key).
+  returned: always, unless nothing was tried
+  type: list
+  elements: dict
+  sample:
+    - id: 32b6e34b3d91647abb20e7c0
+      public_key: aaaabbbb
+      description: terraform
+      reason: keep
+missing:
+  description: The ids, public keys and descriptions of the selection that no key has.
+  returned: with O(state=absent), unless nothing was tried
+  type: list
+  elements: str
+  sample: [deadbeefdeadbeefdeadbeef]
+failures:
+  description:
+    - The keys that could not be changed, or not in everything, with their C(id), C(public_key) and
+      C(description), the message C(msg), and an C(error) with the values of RV(error).
+  returned: failure, when changes have begun
+  type: list
+  elements: dict
+  sample:
+    - id: 32b6e34b3d91647abb20e7b8
+      public_key: zmmrboas
+      description: laptop of Anna
+      msg: "Could not revoke the API key 32b6e34b3d91647abb20e7b8 (zmmrboas): …"
+      error:
+        status: 503
+        code:
+        reason: Service Unavailable
+        detail:
+        parameters: []
+        method: DELETE
+        path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+pending:
+  description:
+    - The keys whose change was not begun, with their C(id), C(public_key) and C(description).
+  returned: failure, when changes have begun
+  type: list
+  elements: dict
+  sample: []
+error:
+  description:
+    - What went wrong, for C(rescue) blocks; the first failure where there are several. A value
+      that is not known is V(none).
+  returned: failure
+  type: dict
+  sample:
+    status: 503
+    code:
+    reason: Service Unavailable
+    detail:
+    parameters: []
+    method: DELETE
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    status:
+      description: The HTTP status, V(none) where there was no answer.
+      returned: failure
+      type: int
+      sample: 503
+    code:
+      description: The API's own error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or what broke where there was no answer.
+      returned: failure
+      type: str
+      sample: Service Unavailable
+    detail:
+      description: The API's own words.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description:
+        - What the API's words speak of, such as an id or a path; the ids of all keys that would be
+          revoked where O(max_revocations) forbids it.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The method of the request that failed.
+      returned: failure
+      type: str
+      sample: DELETE
+    path:
+      description: The path of the request that failed.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _bulk,
+    _credentials_file,
+    _module,
+    _options,
+    _org_api_keys,
+    _selection,
+    _workers,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import Change, Declared
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    OptionError,
+    TooManyError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
+
+# How many keys a message names; the results have them all.
+SHOWN = 20
+
+SELECTORS = (
+    "api_user_ids",
+    "public_keys",
+    "descriptions",
+    "description_match",
+    "roles",
+    "project_id",
+)
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "api_user_ids": {"type": "list", "elements": "str"},
+    "public_keys": {"type": "list", "elements": "str", "no_log": False},
+    "descriptions": {"type": "list", "elements": "str"},
+    "description_match": {"type": "list", "elements": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "project_id": {"type": "str", "aliases": ["group_id"]},
+    "keep": {"type": "list", "elements": "str"},
+    "api_keys": {
+        "type": "list",
+        "elements": "dict",
+        "no_log": False,
+        "options": {
+            "description": {"type": "str", "required": True, "aliases": ["desc"]},
+            "roles": {"type": "list", "elements": "str"},
+            "access_list": {"type": "list", "elements": "str"},
+            "projects": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
+                    "roles": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+        },
+    },
+    "purge": {"type": "bool", "default": False},
+    "credentials_dir": {"type": "path"},
+    "max_revocations": {"type": "int", "default": 50},
+    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    "concurrency": {"type": "int", "default": 8},
+    "fail_fast": {"type": "bool", "default": False},
+    "time_limit": {"type": "float"},
+}
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that select nothing in particular, or what no key can be."""
+    _module.require_org_id(params)
+    if not 1 <= params["concurrency"] <= MAX_THREADS:
+        raise OptionError(
+            f"concurrency is {params['concurrency']}; it has to be from 1 to {MAX_THREADS}"
+        )
+    if params["max_revocations"] < 0:
+        raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
+    if params["time_limit"] is not None:
+        _options.check_seconds("time_limit", params["time_limit"], zero=False)
+    _refuse_blanks("keep", params)
+    given = [name for name in SELECTORS if params[name] is not None]
+    if params["state"] == "absent":
+        _check_absent(params, given)
+    else:
+        _check_present(params, given)
+
+
+def _check_absent(params: Mapping[str, Any], given: Sequence[str]) -> None:
+    if params["api_keys"] is not None or params["purge"]:
+        raise OptionError(
+            "api_keys or purge is given with state absent",
+            check=f"They go with state present. Keys to be revoked are selected by "
+            f"{', '.join(SELECTORS)}.",
+        )
+    if not given:
+        raise OptionError(
+            "No key is selected",
+            check=f"Give at least one of {', '.join(SELECTORS)}. For all keys, set "
+            'description_match to "*".',
+        )
+    for name in ("descriptions", "description_match"):
+        _refuse_blanks(name, params)
+    for api_user_id in params["api_user_ids"] or ():
+        _options.check_id("api_user_ids", api_user_id)
+    for public_key in params["public_keys"] or ():
+        _options.check_public_key(public_key, "public_keys")
+    if params["project_id"]:
+        _options.check_id("project_id", params["project_id"])
+    _options.check_org_role_names(params["roles"] or [])
+
+
+def _check_present(params: Mapping[str, Any], given: Sequence[str]) -> None:
+    if given:
+        raise OptionError(
+            f"{' and '.join(given)} is given with state present",
+            check="It selects keys to be revoked: set state to absent, or leave it out.",
+        )
+    if params["api_keys"] is None:
+        raise OptionError(
+            "No keys are declared",
+            check="Set api_keys; [] together with purge means an organization without any.",
+        )
+    keys = declared(params)
+    doubles = [text for text, n in Counter(key.description for key in keys).items() if n > 1]
+    if doubles:
+        raise OptionError(
+            f"api_keys has several keys with the description {clean(repr(doubles)[1:-1])}",
+            check="Each key is known by its description, so it has to be its own.",
+        )
+    for key in keys:
+        _check_declared(params["platform"], key)
+
+
+def _check_declared(platform: str, key: Declared) -> None:
+    _options.check_description("description in api_keys", key.description)
+    if key.roles is not None:
+        _options.check_roles(platform, list(key.roles))
+    for project_id, roles in key.projects or ():
+        _options.check_id("project_id in api_keys", project_id)
+        _options.check_project_roles(list(roles))
+    ids = [project_id for project_id, _roles in key.projects or ()]
+    if len(set(ids)) < len(ids):
+        raise OptionError(
+            f"The key {clean(key.description)!r} in api_keys names a project twice",
+            check="Give all roles in a project at once.",
+        )
+
+
+def _refuse_blanks(name: str, params: Mapping[str, Any]) -> None:
+    if any(not item.strip() for item in params[name] or ()):
+        raise OptionError(
+            f"{name} has an empty item", check="Is a variable empty that should name something?"
+        )
+
+
+def declared(params: Mapping[str, Any]) -> list[Declared]:
+    """Return the keys that a task declares. Raises OptionError."""
+    return [_declared(item) for item in params["api_keys"]]
+
+
+def _declared(item: Mapping[str, Any]) -> Declared:
+    item = {name: _options.given(value) for name, value in item.items()}
+    roles, entries, projects = item["roles"], item["access_list"], item["projects"]
+    if projects is not None:
+        pairs = sorted((p["project_id"], tuple(sorted(set(p["roles"])))) for p in projects)
+        projects = tuple(pairs)
+    return Declared(
+        description=item["description"] or "",
+        roles=None if roles is None else tuple(sorted(set(roles))),
+        access_list=None if entries is None else _access_lists.normalize(entries, "access_list"),
+        projects=projects,
+    )
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    with api.stop.armed(params["time_limit"]):
+        return ensure(params, api, check_mode)
+
+
+def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    org_id, keep = params["org_id"], params["keep"] or []
+    keys = _org_api_keys.list_all(api, org_id)
+    _selection.check_keep(keep, org_id, keys)
+    if params["state"] == "absent":
+        selection = _selection.Selection(**{name: params[name] for name in SELECTORS})
+        _selection.check_provable(selection, org_id, keys)
+        changes, more = revocations(params, api, [key for key in keys if selection.fits(key)])
+        more["missing"] = selection.missing(keys)
+    else:
+        changes, more = declarations(params, api, keys, check_mode)
+    more["warnings"] += [
+        f"keep has {clean(item)!r}, which no API key of organization {org_id} fits."
+        for item in _selection.idle(keep, keys)
+    ]
+    check_limit(params, changes)
+    if check_mode or not any(change.plan.is_change for change in changes):
+        return {**_bulk.planned(changes), **more}
+    work = _bulk.Work(
+        api=api,
+        org_id=org_id,
+        known_ids={key.id for key in keys},
+        assign_method=PLATFORMS[params["platform"]].assign_method,
+        access_list_name=access_list_name(params, api, keys, changes),
+        credentials_dir=params["credentials_dir"],
+        concurrency=params["concurrency"],
+        fail_fast=params["fail_fast"],
+    )
+    outcomes, warnings = work.do(changes)
+    more["warnings"] += warnings
+    return _bulk.reported(work, changes, outcomes, more)
+
+
+def revocations(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]
+) -> tuple[list[Change], dict[str, Any]]:
+    """Return the revocation of each key, and further results: those that are kept, and warnings."""
+    changes: list[Change] = []
+    kept: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    for key in sorted(keys, key=lambda key: (key.description, key.id)):
+        change = _bulk.revocation(key)
+        own = api.endpoint.public_key
+        if _selection.is_kept(key, params["keep"] or ()):
+            kept.append({**change.name(), "reason": "keep"})
+        elif own and key.public_key == own and not params["allow_own_key"]:
+            kept.append({**change.name(), "reason": "own_key"})
+            if params["state"] == "absent":
+                warnings.append(
+                    f"API key {key} is selected too, but it signs the requests, and is left: use "
+                    "another credential of the organization, or set allow_own_key to true."
+                )
+        else:
+            is_own = _org_api_keys.check_not_own(
+                api, key, allowed=params["allow_own_key"], loss="revoking it and losing this access"
+            )
+            changes.append(replace(change, is_own=is_own))
+    return changes, {"kept": kept, "warnings": warnings}
+
+
+def declarations(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
+) -> tuple[list[Change], dict[str, Any]]:
+    """Return what each declared key needs, and the revocation of all others where that is asked."""
+    pairs = [(key, match(params["org_id"], keys, key)) for key in declared(params)]
+    check_declared(params, pairs)
+    changes = [
+        _with_own(params, api, change)
+        for change in _workers.each(
+            lambda pair: _change(params, api, *pair), pairs, threads=params["concurrency"]
+        )
+        if change
+    ]
+    folder = params["credentials_dir"]
+    more: dict[str, Any] = {"kept": [], "warnings": []}
+    if params["purge"]:
+        listed = {existing.id for _key, existing in pairs if existing}
+        surplus, more = revocations(params, api, [key for key in keys if key.id not in listed])
+        changes += surplus
+    if folder:
+        if any(change.kind == "created" for change in changes):
+            _credentials_file.check_folder(f"credentials_dir {folder}", folder, check_mode)
+        existing_ids = [existing.id for _key, existing in pairs if existing]
+        more["warnings"] += _credentials_file.folder_warnings(folder, existing_ids)
+    return changes, more
+
+
+def match(org_id: str, keys: Sequence[OrgApiKey], key: Declared) -> OrgApiKey | None:
+    """Return the existing key with the description; raises AmbiguousError."""
+    try:
+        return _org_api_keys.pick_by_description(keys, org_id, key.description)
+    except AmbiguousError as error:
+        error.check = (
+            "Nothing was changed. A declared key is known by its description: give every key one "
+            "of its own, or revoke those that are too many by their ids, with org_api_key."
+        )
+        raise
+
+
+def check_declared(
+    params: Mapping[str, Any], pairs: Sequence[tuple[Declared, OrgApiKey | None]]
+) -> None:
+    """Refuse declared keys that are to be kept, and new ones without roles."""
+    kept = [
+        key for _declared, key in pairs if key and _selection.is_kept(key, params["keep"] or ())
+    ]
+    if kept:
+        raise AmbiguousError(
+            f"api_keys declares what keep says is not to be touched: {_org_api_keys.names(kept)}",
+            check="Nothing was changed. Leave the key out of one of them.",
+        )
+    bare = [key.description for key, existing in pairs if existing is None and key.roles is None]
+    if bare:
+        raise OptionError(
+            f"New API keys need roles, and there is none yet with the description "
+            f"{clean(repr(bare)[1:-1])}",
+            check="Nothing was changed. Set roles for each of them in api_keys.",
+        )
+
+
+def _change(
+    params: Mapping[str, Any], api: Client, key: Declared, existing: OrgApiKey | None
+) -> Change:
+    found = None
+    if existing and key.access_list is not None:
+        found = _access_lists.read(api, params["org_id"], existing)
+    return _bulk.declaration(key, existing, found)
+
+
+def _with_own(params: Mapping[str, Any], api: Client, change: Change) -> Change:
+    if change.key is None or not change.has_losses():
+        return change
+    is_own = _org_api_keys.check_not_own(
+        api,
+        change.key,
+        allowed=params["allow_own_key"],
+        loss="taking roles from it or changing its own access list",
+    )
+    return replace(change, is_own=is_own)
+
+
+def check_limit(params: Mapping[str, Any], changes: Sequence[Change]) -> None:
+    """Refuse to revoke more keys than the task allows. Raises TooManyError."""
+    doomed = [change.key for change in changes if change.key and change.kind == "revoked"]
+    if len(doomed) <= params["max_revocations"]:
+        return
+    shown = _org_api_keys.names(doomed[:SHOWN])
+    rest = f" and {len(doomed) - SHOWN} more" if len(doomed) > SHOWN else ""
+    raise TooManyError(
+        f"{len(doomed)} API keys of organization {params['org_id']} would be revoked, and "
+        f"max_revocations is {params['max_revocations']}: {shown}{rest}",
+        check=(
+            "Nothing was changed. Select fewer, or raise max_revocations if all of them are meant; "
+            "error.parameters has the ids of all."
+        ),
+        parameters=[key.id for key in doomed],
+    )
+
+
+def access_list_name(
+    params: Mapping[str, Any],
+    api: Client,
+    keys: Sequence[OrgApiKey],
+    changes: Sequence[Change],
+) -> str:
+    """Return what the API calls the access lists of new keys; old Ops Managers differ."""
+    for change in changes:
+        if change.found:
+            return change.found.name
+    is_needed = any(c.kind == "created" and c.plan.after.get("access_list") for c in changes)
+    if is_needed and keys and params["platform"] != ATLAS.name:
+        return _access_lists.read(api, params["org_id"], keys[0]).name
+    return _access_lists.ACCESS_LIST
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run)
+
+
+if __name__ == "__main__":
+    main()

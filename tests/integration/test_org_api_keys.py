@@ -1,0 +1,401 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""keysmith.mongodb.org_api_keys: any selection, faults at eight at a time, and sudden death."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.emulator import Emulator, Fault
+from tests.integration.playbook import GROUP, KEYS, Workshop, kill
+from tests.support import (
+    PLATFORMS,
+    ROOT,
+    Outcome,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    seed,
+)
+
+PLATFORM = "atlas"
+SIGNER = key_id(PLATFORM, 1)
+EXTRA = {"state": "absent", "description_match": ["extra *"], "max_revocations": 500}
+
+
+def run(emulator: Emulator, **options: Any) -> Outcome:
+    check = options.pop("check", False)
+    diff = options.pop("diff", False)
+    base = {"base_url": emulator.url, "org_id": org_id(PLATFORM), **key_pair(PLATFORM)}
+    return run_module("org_api_keys", {**base, **options}, check=check, diff=diff)
+
+
+def keys(emulator: Emulator) -> dict[str, Any]:
+    return emulator.state.organizations[org_id(PLATFORM)].api_keys
+
+
+def extra(emulator: Emulator) -> list[str]:
+    return [key.id for key in keys(emulator).values() if key.description.startswith("extra")]
+
+
+# Any organization, any selection
+
+PROJECTS = [project_id(PLATFORM), project_id(PLATFORM)[:-1] + "b"]
+WORDS = ["a", "b", "ab", "a b", "laptop", "abcdefgh", "ä*", "[x]"]
+ROLES = ["ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY"]
+NUMBERS = st.integers(0, 11)
+GLOBS = st.sampled_from([*WORDS, "*", "a*", "*b", "?", "[ab]", "[!a]*", "nobody"])
+KEY_IDS = [SIGNER, *(key_id(PLATFORM, number) for number in range(20, 31))]
+PUBLIC_KEYS = [public_key(PLATFORM, number) for number in (1, *range(20, 31))]
+
+
+@st.composite
+def organizations(draw: st.DrawFn) -> dict[str, Any]:
+    """One organization of up to twelve keys, of which the first signs."""
+    world = seed()
+    world["organizations"] = [o for o in world["organizations"] if o["id"] == org_id(PLATFORM)]
+    (organization,) = world["organizations"]
+    organization["projects"] = [{"id": project, "name": project} for project in PROJECTS]
+    (signer,) = (key for key in organization["api_keys"] if key["id"] == SIGNER)
+    organization["api_keys"] = [signer]
+    for number in range(draw(NUMBERS)):
+        projects = draw(st.sets(st.sampled_from(PROJECTS)))
+        organization["api_keys"].append(
+            {
+                "id": KEY_IDS[number + 1],
+                "public_key": PUBLIC_KEYS[number + 1],
+                "private_key": f"{number:08d}-1111-4111-8111-{'0' * 12}",
+                "description": draw(st.sampled_from(WORDS)),
+                "roles": sorted(draw(st.sets(st.sampled_from(ROLES), min_size=1))),
+                "projects": [{"project_id": p, "roles": ["GROUP_OWNER"]} for p in projects],
+                "access_list": [],
+            }
+        )
+    return world
+
+
+SELECTORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "api_user_ids": st.lists(st.sampled_from(KEY_IDS), max_size=6),
+        "public_keys": st.lists(st.sampled_from(PUBLIC_KEYS), max_size=6),
+        "descriptions": st.lists(st.sampled_from([*WORDS, "nobody"]), max_size=3),
+        "description_match": st.lists(GLOBS, max_size=3),
+        "roles": st.lists(st.sampled_from(ROLES), max_size=2),
+        "project_id": st.sampled_from(PROJECTS),
+    },
+).filter(bool)
+KEEP = st.lists(st.sampled_from(KEY_IDS) | st.sampled_from(PUBLIC_KEYS) | GLOBS, max_size=3)
+
+
+def is_selected(key: dict[str, Any], selectors: dict[str, Any]) -> bool:
+    """The same said once more, in the words of the documentation."""
+    tests = {
+        "api_user_ids": lambda wanted: key["id"] in wanted,
+        "public_keys": lambda wanted: key["public_key"] in wanted,
+        "descriptions": lambda wanted: key["description"] in wanted,
+        "description_match": lambda wanted: any(
+            fnmatchcase(key["description"], glob) for glob in wanted
+        ),
+        "roles": lambda wanted: any(role in wanted for role in key["roles"]),
+        "project_id": lambda wanted: any(p["project_id"] == wanted for p in key["projects"]),
+    }
+    return all(tests[name](value) for name, value in selectors.items())
+
+
+# The emulator is reset by each example itself.
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(world=organizations(), selectors=SELECTORS, keep=KEEP, allow=st.booleans())
+def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
+    emulator: Emulator,
+    world: dict[str, Any],
+    selectors: dict[str, Any],
+    keep: list[str],
+    allow: bool,
+) -> None:
+    emulator.reset(world)
+    doomed = {
+        key["id"]
+        for key in (world["organizations"][0]["api_keys"])
+        if is_selected({"projects": [], **key}, selectors)
+        and not any(
+            item in {key["id"], key["public_key"]} or fnmatchcase(key["description"], item)
+            for item in keep
+        )
+        and (allow or key["id"] != SIGNER)
+    }
+    before = set(keys(emulator))
+    options = {"state": "absent", "keep": keep, "allow_own_key": allow, **selectors}
+    planned = run(emulator, check=True, diff=True, **options)
+    assert not planned.failed, planned.msg
+    assert set(keys(emulator)) == before
+    outcome = run(emulator, diff=True, **options)
+    assert not outcome.failed, outcome.msg
+    assert before - set(keys(emulator)) == doomed
+    for name in ("changed", "revoked", "kept", "missing", "diff"):
+        assert planned.result[name] == outcome.result[name]
+    assert {key["id"] for key in outcome.result["revoked"]} == doomed
+    assert outcome.changed is bool(doomed)
+
+
+# Refusals and faults, eight requests at a time
+
+
+@pytest.mark.parametrize("retry_after", [None, 0, 2])
+def test_a_storm_of_refusals_is_outlived(emulator: Emulator, retry_after: int | None) -> None:
+    emulator.reset(seed(extra_keys=200))
+    arguments = {} if retry_after is None else {"retry_after": retry_after}
+    emulator.add_fault(Fault("status", every=3, times=None, status=429, **arguments))
+    outcome = run(emulator, retry_max_wait=1000, **EXTRA)
+    assert not outcome.failed, outcome.msg
+    assert len(outcome.result["revoked"]) == 200
+    assert extra(emulator) == []
+    statuses = [request.status for request in emulator.requests]
+    refused = statuses.count(429)
+    assert refused >= 100
+    # A listing, 200 revocations, one more request for each that was refused, and the challenges.
+    assert len(statuses) - statuses.count(401) == 201 + refused
+    assert statuses.count(401) <= 8
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_real_bucket_is_not_overdrawn(emulator: Emulator, platform: str) -> None:
+    emulator.reset(seed(extra_keys=60))
+    emulator.settings.rate_limit = True
+    emulator.settings.rate_capacity = 40
+    emulator.settings.rate_refill = 6000
+    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
+    options = {**base, **key_pair(platform), **EXTRA}
+    outcome = run_module("org_api_keys", options)
+    assert not outcome.failed, outcome.msg
+    assert len(outcome.result["revoked"]) == 60
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "lost_before": {},
+    "lost_after": {},
+    "reset": {"after_write": True},
+    "truncated": {},
+    "garbage": {"after_write": True},
+    "html": {"status": 404},
+    "redirect": {},
+    "429": {"status": 429, "retry_after": 1},
+    "403": {"status": 403},
+    "500": {"status": 500},
+    "500-done": {"status": 500, "after_write": True},
+    "503": {"status": 503},
+}
+
+
+@pytest.mark.parametrize("times", [1, 5, None])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_some_of_many_revocations_is_mended_or_told(
+    emulator: Emulator, fault: str, times: int | None
+) -> None:
+    emulator.reset(seed(extra_keys=24))
+    name = fault if fault.isidentifier() else "status"
+    emulator.add_fault(Fault(name, "DELETE", every=4, times=times, **FAULTS[fault]))
+    before = set(extra(emulator))
+    first = run(emulator, **EXTRA)
+    assert "Internal error" not in first.msg
+    gone = before - set(extra(emulator))
+    told = {key["id"] for key in first.result["revoked"]}
+    # What is said to be revoked is; what was revoked and not said so is said to be unclear.
+    assert told <= gone
+    failed = {key["id"]: key for key in first.result.get("failures", [])}
+    assert told | failed.keys() == before
+    assert first.failed is bool(failed)
+    for key_id_ in gone & failed.keys():
+        assert "may have been carried out" in failed[key_id_]["msg"]
+    emulator.clear_faults()
+    again = run(emulator, **EXTRA)
+    assert not again.failed
+    assert extra(emulator) == []
+    assert told | {key["id"] for key in again.result["revoked"]} | (gone & failed.keys()) == before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("number", range(12))
+def test_a_fault_at_any_request_of_many_creations_loses_nothing(
+    emulator: Emulator, tmp_path: Path, fault: str, number: int
+) -> None:
+    name = fault if fault.isidentifier() else "status"
+    emulator.add_fault(Fault(name, after=number, **FAULTS[fault]))
+    api_keys = [
+        {
+            "description": f"new {n}",
+            "roles": ["ORG_MEMBER"],
+            "access_list": ["192.0.2.1"],
+        }
+        for n in range(5)
+    ]
+    options = {"api_keys": api_keys, "credentials_dir": str(tmp_path)}
+    first = run(emulator, **options)
+    assert "Internal error" not in first.msg
+    made = {key.id: key for key in keys(emulator).values() if key.description.startswith("new ")}
+    assert len({key.description for key in made.values()}) == len(made)
+    pairs = {path.stem: json.loads(path.read_text("utf-8")) for path in tmp_path.iterdir()}
+    for api_user_id, pair in pairs.items():
+        assert made[api_user_id].private_key == pair["private_key"]
+    # A key whose pair nobody has is named, so that it can be revoked.
+    orphans = made.keys() - pairs.keys()
+    named = {id_ for f in first.result.get("failures", []) for id_ in f["error"]["parameters"]}
+    assert orphans <= named
+    for orphan in orphans:
+        del keys(emulator)[orphan]
+    again = run(emulator, **options)
+    assert not again.failed, again.msg
+    made = {key.id: key for key in keys(emulator).values() if key.description.startswith("new ")}
+    assert sorted(key.description for key in made.values()) == [f"new {n}" for n in range(5)]
+    assert {path.stem for path in tmp_path.iterdir()} == made.keys()
+    assert all(key.access_list for key in made.values())
+
+
+# Playbooks
+
+
+def play(url: str, **options: Any) -> dict[str, Any]:
+    connection = {"base_url": url, "org_id": org_id(PLATFORM), **key_pair(PLATFORM)}
+    return {
+        "hosts": "localhost",
+        "module_defaults": {GROUP: connection},
+        "tasks": [{"name": "Keys", KEYS: options}],
+    }
+
+
+def test_a_playbook_says_what_an_organization_has(tmp_path: Path, collections: Path) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    declared = {
+        "api_keys": [
+            {
+                "description": "nightly backup",
+                "roles": ["ORG_MEMBER"],
+                "access_list": ["192.0.2.0/24"],
+                "projects": [{"project_id": project_id(PLATFORM), "roles": ["GROUP_OWNER"]}],
+            },
+            {"description": "victim", "roles": ["ORG_MEMBER"]},
+        ],
+        "purge": True,
+        "keep": ["twin"],
+        "credentials_dir": str(folder),
+    }
+    with Emulator(seed()) as emulator:
+        plays = [play(emulator.url, **declared)]
+        shop = Workshop(tmp_path / "check", collections)
+        planned = shop.playbook(plays, "--check", "--diff")
+        assert not emulator.writes
+        done = Workshop(tmp_path / "do", collections).playbook(plays, "--diff")
+        again = Workshop(tmp_path / "again", collections).playbook(plays, "--diff")
+        assert sorted(key.description for key in keys(emulator).values()) == [
+            "nightly backup", "signs", "twin", "twin", "victim",
+        ]  # fmt: skip
+    assert [run.code for run in (planned, done, again)] == [0, 0, 0], planned.output + done.output
+    results = [run.result("Keys") for run in (planned, done, again)]
+    assert [result.changed for result in results] == [True, True, False]
+    assert results[0].values["diff"] == results[1].values["diff"]
+    (created,) = results[1].values["created"]
+    pair = json.loads(Path(created["credentials_file"]).read_text("utf-8"))
+    assert pair["private_key"] not in done.output
+    assert '+            "description": "nightly backup",' in done.stdout
+    assert '-            "description": "listed elsewhere",' in done.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("moment", [5, 90, 180])
+def test_a_run_that_is_killed_is_finished_by_the_next(
+    tmp_path: Path, collections: Path, moment: int
+) -> None:
+    with Emulator(seed(extra_keys=200)) as emulator:
+        emulator.settings.latency = 0.01
+        plays = [play(emulator.url, **EXTRA)]
+        shop = Workshop(tmp_path / "killed", collections)
+        process = shop.start(plays)
+        wait_for(lambda: len(emulator.writes) >= moment, process)
+        kill(process)
+        settle(emulator)
+        left = extra(emulator)
+        assert 0 < len(left) < 200
+        again = Workshop(tmp_path / "again", collections).playbook(plays)
+        assert again.code == 0, again.output
+        assert sorted(k["id"] for k in again.result("Keys").values["revoked"]) == sorted(left)
+        assert extra(emulator) == []
+        assert len(emulator.writes) >= 200
+
+
+def wait_for(is_so: Any, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def settle(emulator: Emulator) -> None:
+    """Wait until the emulator has done what was on its way."""
+    count = -1
+    while count != len(emulator.requests):
+        count = len(emulator.requests)
+        time.sleep(0.3)
+
+
+MODULE_PROCESS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests.support import RealClock, run_module
+print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).output)
+"""
+
+
+@pytest.mark.parametrize(("ending", "words"), [
+    ("SIGTERM", "the task was told to stop (SIGTERM)"),
+    ("SIGINT", "the task was told to stop (SIGINT)"),
+    ("time_limit", "time_limit, 2 s, is over"),
+])  # fmt: skip
+def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
+    collections: Path, ending: str, words: str
+) -> None:
+    with Emulator(seed(extra_keys=200)) as emulator:
+        emulator.settings.latency = 0.1
+        base = {"base_url": emulator.url, "org_id": org_id(PLATFORM), **key_pair(PLATFORM)}
+        options = {**base, **EXTRA, "concurrency": 4}
+        if ending == "time_limit":
+            options["time_limit"] = 2
+        process = subprocess.Popen(
+            [sys.executable, "-c", MODULE_PROCESS, str(collections), json.dumps(options)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if ending != "time_limit":
+            wait_for(lambda: len(emulator.writes) >= 20, process)
+            process.send_signal(signal.Signals[ending])
+        stdout, stderr = process.communicate(timeout=60)
+        result = json.loads(stdout)
+        settle(emulator)
+        left = extra(emulator)
+    assert stderr == ""
+    assert result["failed"]
+    assert words in result["msg"]
+    assert "failures" in result
+    assert result["failures"] == []
+    # Nothing that was on its way is lost: what is not revoked is pending, and the other way round.
+    assert sorted(key["id"] for key in result["pending"]) == sorted(left)
+    assert len(result["revoked"]) + len(left) == 200
+    assert len(left) > 100

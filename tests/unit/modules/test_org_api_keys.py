@@ -1,0 +1,570 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many keys in one task: what is selected, declared, kept, refused and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    MISSING_ID,
+    PLATFORMS,
+    Outcome,
+    client_id,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    seed,
+    service_account,
+)
+
+EXTRA = [key_id("atlas", 100 + number) for number in range(20)]
+ALL_EXTRA = {"state": "absent", "description_match": ["extra *"]}
+
+
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    check = options.pop("check", False)
+    diff = options.pop("diff", False)
+    if not {"client_id", "access_token", "api_public_key"} & options.keys():
+        options |= key_pair(platform)
+    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
+    given = {name: value for name, value in {**base, **options}.items() if value is not None}
+    return run_module("org_api_keys", given, check=check, diff=diff)
+
+
+@pytest.fixture
+def crowd(emulator: Emulator) -> Emulator:
+    """An emulator whose organizations have twenty keys more."""
+    emulator.reset(seed(extra_keys=20))
+    return emulator
+
+
+def keys(emulator: Emulator, platform: str = "atlas") -> dict[str, dict[str, Any]]:
+    """The keys of an organization as they are, by id."""
+    organizations = emulator.state.to_seed()["organizations"]
+    (found,) = (o["api_keys"] for o in organizations if o["id"] == org_id(platform))
+    return {key["id"]: key for key in found}
+
+
+def ids(values: Any) -> list[str]:
+    return [value["id"] for value in values]
+
+
+def warnings(outcome: Outcome) -> str:
+    return json.dumps(outcome.result.get("warnings", []), ensure_ascii=False)
+
+
+# Absent
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_all_selected_keys_are_revoked_and_nothing_else(crowd: Emulator, platform: str) -> None:
+    before = keys(crowd, platform)
+    planned = run(crowd, platform, check=True, diff=True, **ALL_EXTRA)
+    assert not crowd.writes
+    outcome = run(crowd, platform, diff=True, **ALL_EXTRA)
+    assert outcome.changed
+    extra = [key["id"] for key in before.values() if key["description"].startswith("extra")]
+    assert sorted(ids(outcome.result["revoked"])) == extra
+    assert keys(crowd, platform).keys() == before.keys() - set(extra)
+    for name in ("changed", "revoked", "kept", "missing", "diff"):
+        assert planned.result[name] == outcome.result[name]
+    again = run(crowd, platform, diff=True, **ALL_EXTRA)
+    assert not again.changed
+    assert again.result["revoked"] == []
+    assert again.result["diff"]["before"] == again.result["diff"]["after"]
+
+
+def test_a_key_costs_one_request(crowd: Emulator) -> None:
+    run(crowd, concurrency=4, **ALL_EXTRA)
+    statuses = [request.status for request in crowd.requests]
+    assert statuses.count(204) == 20
+    assert statuses.count(200) == 1  # the listing
+    assert 1 <= statuses.count(401) <= 4  # one challenge a thread
+    assert len(statuses) == 21 + statuses.count(401)
+    assert crowd.connections <= 4
+
+
+@pytest.mark.parametrize(
+    ("selectors", "numbers"),
+    [
+        ({"api_user_ids": [EXTRA[0], EXTRA[1], MISSING_ID]}, [100, 101]),
+        ({"public_keys": [public_key("atlas", 103), "zzzzzzzz"]}, [103]),
+        ({"descriptions": ["extra 4", "twin", "nobody"]}, [4, 5, 104]),
+        ({"description_match": ["extra 1?", "*☃*"]}, [3, *range(110, 120)]),
+        ({"roles": ["ORG_READ_ONLY", "ORG_GROUP_CREATOR"]}, [2, 3]),
+        ({"project_id": project_id("atlas")}, [2]),
+        ({"group_id": project_id("atlas"), "roles": ["ORG_READ_ONLY"]}, []),
+        (
+            {"description_match": ["extra *"], "roles": ["ORG_MEMBER"], "keep": ["extra ?"]},
+            list(range(110, 120)),
+        ),
+        ({"description_match": ["extra 0", "extra 1"], "keep": [EXTRA[0]]}, [101]),
+        ({"description_match": ["extra 0", "extra 1"], "keep": [public_key("atlas", 100)]}, [101]),
+        ({"api_user_ids": []}, []),
+        ({"api_user_ids": [], "description_match": ["*"]}, []),
+        ({"description_match": "extra 0,extra 1"}, [100, 101]),
+    ],
+)
+def test_a_selection_revokes_what_fits(
+    crowd: Emulator, selectors: dict[str, Any], numbers: list[int]
+) -> None:
+    before = keys(crowd)
+    outcome = run(crowd, state="absent", **selectors)
+    expected = {key_id("atlas", number) for number in numbers}
+    assert set(ids(outcome.result["revoked"])) == expected
+    assert before.keys() - keys(crowd).keys() == expected
+    assert outcome.changed is bool(numbers)
+
+
+def test_names_that_no_key_has_are_told(crowd: Emulator) -> None:
+    names = {"api_user_ids": [MISSING_ID], "public_keys": ["zzzzzzzz"], "descriptions": ["gone"]}
+    outcome = run(crowd, state="absent", **names)
+    assert outcome.result["missing"] == [MISSING_ID, "zzzzzzzz", "gone"]
+    assert not outcome.changed
+
+
+def test_the_key_that_signs_is_left_with_a_warning(crowd: Emulator) -> None:
+    before = keys(crowd)
+    outcome = run(crowd, state="absent", description_match=["*"])
+    assert keys(crowd).keys() == {key_id("atlas", 1)}
+    assert len(outcome.result["revoked"]) == len(before) - 1
+    (kept,) = outcome.result["kept"]
+    assert (kept["id"], kept["reason"]) == (key_id("atlas", 1), "own_key")
+    assert "signs the requests, and is left" in warnings(outcome)
+
+
+def test_the_key_that_signs_goes_last_where_that_is_allowed(crowd: Emulator) -> None:
+    outcome = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
+    assert outcome.changed
+    assert not keys(crowd)
+    assert crowd.writes[-1].path.endswith(key_id("atlas", 1))
+
+
+def test_the_key_that_signs_stays_when_something_else_failed(crowd: Emulator) -> None:
+    crowd.add_fault(Fault("status", "DELETE", f"*{EXTRA[3]}", status=403))
+    outcome = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
+    assert outcome.failed
+    assert ids(outcome.result["failures"]) == [EXTRA[3]]
+    assert ids(outcome.result["pending"]) == [key_id("atlas", 1)]
+    assert "the key that signs the requests goes last" in outcome.msg
+    assert keys(crowd).keys() == {key_id("atlas", 1), EXTRA[3]}
+    again = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
+    assert not again.failed
+    assert not keys(crowd)
+
+
+def test_a_service_account_has_no_key_of_its_own(crowd: Emulator) -> None:
+    account = service_account("atlas")
+    assert run(crowd, state="absent", description_match=["*"], **account).changed
+    assert not keys(crowd)
+
+
+@pytest.mark.parametrize("options", [{"check": True}, {}])
+def test_no_more_are_revoked_than_allowed(crowd: Emulator, options: dict[str, Any]) -> None:
+    outcome = run(crowd, max_revocations=19, **ALL_EXTRA, **options)
+    assert outcome.failed
+    assert not crowd.writes
+    assert "20 API keys of organization" in outcome.msg
+    assert "max_revocations is 19" in outcome.msg
+    assert sorted(outcome.result["error"]["parameters"]) == EXTRA
+    assert not run(crowd, max_revocations=20, **ALL_EXTRA, **options).failed
+
+
+def test_an_error_names_some_of_many_keys(emulator: Emulator) -> None:
+    emulator.reset(seed(extra_keys=60))
+    outcome = run(emulator, **ALL_EXTRA)
+    assert "60 API keys" in outcome.msg
+    assert " and 40 more" in outcome.msg
+    assert len(outcome.result["error"]["parameters"]) == 60
+
+
+def test_what_fails_does_not_keep_the_rest(crowd: Emulator) -> None:
+    for number in (2, 7):
+        crowd.add_fault(
+            Fault("status", "DELETE", f"*{EXTRA[number]}", status=403, code="ACCESS_FORBIDDEN")
+        )
+    outcome = run(crowd, **ALL_EXTRA)
+    assert outcome.failed
+    assert outcome.changed
+    assert outcome.code == "ACCESS_FORBIDDEN"
+    assert len(outcome.result["revoked"]) == 18
+    assert sorted(ids(outcome.result["failures"])) == [EXTRA[2], EXTRA[7]]
+    for failure in outcome.result["failures"]:
+        assert failure["error"]["code"] == "ACCESS_FORBIDDEN"
+        assert failure["id"] in failure["msg"]
+    assert outcome.result["pending"] == []
+    assert "18 made, 2 failed" in outcome.msg
+    again = run(crowd, **ALL_EXTRA)
+    assert sorted(ids(again.result["revoked"])) == [EXTRA[2], EXTRA[7]]
+
+
+def test_fail_fast_begins_nothing_more(crowd: Emulator) -> None:
+    crowd.add_fault(Fault("status", "DELETE", status=403, after=4))
+    outcome = run(crowd, concurrency=1, fail_fast=True, **ALL_EXTRA)
+    assert len(outcome.result["revoked"]) == 4
+    assert len(outcome.result["failures"]) == 1
+    assert len(outcome.result["pending"]) == 15
+    assert "15 not begun, because fail_fast is true" in outcome.msg
+    assert len(keys(crowd)) == 7 + 16
+
+
+def test_keys_that_others_revoke_meanwhile_are_unchanged(crowd: Emulator) -> None:
+    crowd.add_fault(
+        Fault(
+            "status",
+            "DELETE",
+            f"*{EXTRA[5]}",
+            status=400,
+            code="API_KEY_NOT_FOUND",
+            parameters=[EXTRA[5]],
+        )
+    )
+    outcome = run(crowd, diff=True, **ALL_EXTRA)
+    assert not outcome.failed
+    assert len(outcome.result["revoked"]) == 19
+    assert ids(outcome.result["unchanged"]) == [EXTRA[5]]
+    assert len(outcome.result["diff"]["before"]["api_keys"]) == 19
+
+
+def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
+    crowd.add_fault(Fault("status", "DELETE", f"*{EXTRA[0]}", times=None, status=503))
+    outcome = run(crowd, concurrency=1, time_limit=3, retries=100, **ALL_EXTRA)
+    assert outcome.failed
+    assert outcome.clock.time <= 1003.01
+    (failure,) = outcome.result["failures"]
+    assert failure["id"] == EXTRA[0]
+    assert "time_limit, 3 s, is over" in failure["msg"]
+    assert len(outcome.result["pending"]) == 19
+    assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
+
+
+# Present
+
+NEW = {
+    "description": "new one",
+    "roles": ["ORG_MEMBER"],
+    "access_list": ["192.0.2.1", "10.0.0.0/8"],
+}
+
+
+def in_project(*roles: str) -> dict[str, Any]:
+    return {"project_id": MISSING_ID, "roles": list(roles)}
+
+
+def declared(platform: str) -> list[dict[str, Any]]:
+    """A key to be created, three to be changed in one way each, and one that is as declared."""
+    project = {"project_id": project_id(platform), "roles": ["GROUP_READ_ONLY"]}
+    return [
+        {**NEW, "projects": [project]},
+        {"description": "victim", "projects": [project]},
+        {"description": "member", "roles": ["ORG_READ_ONLY"]},
+        {"description": "listed elsewhere", "access_list": ["198.51.100.0/24"]},
+        {"description": "ünïcode ☃ key", "roles": ["ORG_READ_ONLY"], "access_list": []},
+    ]
+
+
+@pytest.mark.parametrize("purge", [False, True])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_organization_becomes_as_declared(
+    emulator: Emulator, platform: str, purge: bool
+) -> None:
+    before = keys(emulator, platform)
+    options = {"api_keys": declared(platform), "purge": purge, "diff": True}
+    planned = run(emulator, platform, check=True, **options)
+    assert not emulator.writes
+    outcome = run(emulator, platform, **options)
+    assert outcome.changed
+    after = {key["description"]: key for key in keys(emulator, platform).values()}
+    assert after["new one"]["roles"] == ["ORG_MEMBER"]
+    assert sorted(after["new one"]["access_list"]) == ["10.0.0.0/8", "192.0.2.1"]
+    project = {"project_id": project_id(platform), "roles": ["GROUP_READ_ONLY"]}
+    assert after["new one"]["projects"] == after["victim"]["projects"] == [project]
+    assert after["member"]["roles"] == ["ORG_READ_ONLY"]
+    assert after["listed elsewhere"]["access_list"] == ["198.51.100.0/24"]
+    assert ("twin" in after) is not purge
+    assert key_id(platform, 1) in keys(emulator, platform)
+    assert sorted(ids(outcome.result["updated"])) == [key_id(platform, n) for n in (2, 6, 7)]
+    assert ids(outcome.result["unchanged"]) == [key_id(platform, 3)]
+    (created,) = outcome.result["created"]
+    assert created["private_key"]
+    assert created["access_list"] == ["10.0.0.0/8", "192.0.2.1"]
+    assert created["projects"] == [project]
+    assert sorted(ids(outcome.result["revoked"])) == [key_id(platform, n) for n in (4, 5) if purge]
+    for name in ("changed", "revoked", "updated", "unchanged", "kept", "diff"):
+        assert planned.result[name] == outcome.result[name], name
+    assert planned.result["created"] == [
+        {
+            "id": None,
+            "public_key": None,
+            "description": "new one",
+            "roles": ["ORG_MEMBER"],
+            "projects": [project],
+            "access_list": ["10.0.0.0/8", "192.0.2.1"],
+        }
+    ]
+    writes = len(emulator.writes)
+    again = run(emulator, platform, **options)
+    assert not again.changed
+    assert len(again.result["unchanged"]) == 5
+    assert len(emulator.writes) == writes
+    assert before[key_id(platform, 1)] == keys(emulator, platform)[key_id(platform, 1)]
+
+
+def test_what_is_not_declared_of_a_key_is_left_alone(emulator: Emulator) -> None:
+    before = keys(emulator)
+    api_keys = [{"description": "victim"}, {"description": "listed elsewhere", "roles": ""}]
+    outcome = run(emulator, api_keys=api_keys)
+    assert not outcome.changed
+    assert keys(emulator) == before
+    # Nothing but the challenge and the listing.
+    assert len(emulator.requests) == 2
+
+
+def test_an_empty_list_of_projects_or_addresses_empties_it(emulator: Emulator) -> None:
+    api_keys = [
+        {"description": "victim", "projects": []},
+        {"description": "listed elsewhere", "access_list": []},
+    ]
+    assert run(emulator, api_keys=api_keys).changed
+    assert keys(emulator)[key_id("atlas", 2)]["projects"] == []
+    assert keys(emulator)[key_id("atlas", 7)]["access_list"] == []
+
+
+def test_nothing_declared_and_purge_revokes_all_but_the_own_key(emulator: Emulator) -> None:
+    outcome = run(emulator, api_keys=[], purge=True)
+    assert keys(emulator).keys() == {key_id("atlas", 1)}
+    assert outcome.result["kept"][0]["reason"] == "own_key"
+    # Every run would say so, of an organization that is kept as code.
+    assert "signs the requests" not in warnings(outcome)
+
+
+def test_a_role_that_the_api_adds_by_itself_is_no_difference(emulator: Emulator) -> None:
+    emulator.settings.adds_org_member = True
+    api_keys = [{"description": "new one", "roles": ["ORG_READ_ONLY"]}]
+    assert run(emulator, api_keys=api_keys).changed
+    assert not run(emulator, api_keys=api_keys).changed
+
+
+def test_keys_of_an_old_ops_manager_get_their_whitelist(emulator: Emulator) -> None:
+    emulator.settings.legacy_whitelist = True
+    assert not run(emulator, "ops_manager", api_keys=[NEW]).failed
+    (new,) = (k for k in keys(emulator, "ops_manager").values() if k["description"] == "new one")
+    assert sorted(new["access_list"]) == ["10.0.0.0/8", "192.0.2.1"]
+
+
+def test_created_pairs_are_kept_in_files_of_their_own(emulator: Emulator, tmp_path: Path) -> None:
+    api_keys = [{"description": f"new {number}", "roles": ["ORG_MEMBER"]} for number in range(12)]
+    outcome = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
+    created = outcome.result["created"]
+    assert len(created) == 12
+    for key in created:
+        assert "private_key" not in key
+        path = Path(key["credentials_file"])
+        assert path == tmp_path / f"{key['id']}.json"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        pair = json.loads(path.read_text("utf-8"))
+        assert pair["description"] == key["description"]
+        assert pair["private_key"] == keys(emulator)[key["id"]]["private_key"]
+        assert pair["private_key"] not in outcome.output
+    again = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
+    assert not again.changed
+    assert "warnings" not in again.result
+    path.unlink()
+    warned = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
+    assert f"1 API keys exist and credentials_dir {tmp_path} lacks" in warnings(warned)
+
+
+def test_a_pair_that_cannot_be_written_is_revoked_again(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = keys(emulator)
+    outcome = run(emulator, api_keys=[NEW], credentials_dir=str(tmp_path))
+    assert outcome.failed
+    assert keys(emulator) == before
+    assert list(tmp_path.iterdir()) == []
+    assert outcome.result["created"] == []
+    (failure,) = outcome.result["failures"]
+    assert failure["id"] is None
+    assert "The key was revoked again: nothing is left." in failure["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_folder_that_is_none_is_refused_before_any_write(
+    emulator: Emulator, tmp_path: Path, check: bool
+) -> None:
+    folder = tmp_path / "none"
+    outcome = run(emulator, api_keys=[NEW], credentials_dir=str(folder), check=check)
+    assert outcome.failed
+    assert f"credentials_dir {folder} is no folder, and nothing was created" in outcome.msg
+    assert not emulator.writes
+
+
+def test_a_key_that_gets_half_of_what_is_declared_is_reported_twice(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "POST", "*/accessList", status=403))
+    outcome = run(emulator, api_keys=[NEW, {"description": "member", "roles": ["ORG_READ_ONLY"]}])
+    assert outcome.failed
+    assert outcome.changed
+    (created,) = outcome.result["created"]
+    assert created["private_key"]
+    assert created["access_list"] == []
+    (failure,) = outcome.result["failures"]
+    assert failure["id"] == created["id"]
+    assert ids(outcome.result["updated"]) == [key_id("atlas", 6)]
+    again = run(emulator, api_keys=[NEW])
+    assert ids(again.result["updated"]) == [created["id"]]
+
+
+def test_a_lost_answer_to_a_creation_is_told_and_never_repeated(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
+    others = [{"description": f"new {n}", "roles": ["ORG_MEMBER"]} for n in range(3)]
+    outcome = run(emulator, api_keys=[NEW, *others], concurrency=1)
+    assert outcome.failed
+    assert len(outcome.result["created"]) == 3
+    (failure,) = outcome.result["failures"]
+    (orphan,) = failure["error"]["parameters"]
+    assert keys(emulator)[orphan]["description"] == failure["description"]
+    assert "its private key is lost" in failure["msg"]
+    assert len(emulator.writes) == 4
+
+
+def test_a_twin_that_another_run_makes_is_told(emulator: Emulator) -> None:
+    twin = {
+        "id": MISSING_ID,
+        "desc": "new one",
+        "publicKey": "othersxx",
+        "roles": [{"roleName": "ORG_MEMBER", "orgId": org_id("atlas")}],
+    }
+    listing = {"results": [twin], "totalCount": 1}
+    emulator.add_fault(Fault("json", "GET", "*/apiKeys", after=1, times=None, body=listing))
+    outcome = run(emulator, api_keys=[NEW])
+    assert outcome.result["created"][0]["private_key"]
+    assert MISSING_ID in warnings(outcome)
+
+
+def test_created_keys_cost_one_more_listing_in_all(emulator: Emulator) -> None:
+    api_keys = [{"description": f"new {number}", "roles": ["ORG_MEMBER"]} for number in range(12)]
+    run(emulator, api_keys=api_keys)
+    asked = [(request.method, request.status) for request in emulator.requests]
+    assert asked.count(("POST", 200)) == 12
+    assert asked.count(("GET", 200)) == 2
+    assert all(status == 401 for _method, status in asked if status not in {200})
+
+
+# What is refused before any write
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"api_keys": [{"description": "twin"}]}, "2 API keys of organization"),
+        ({"api_keys": [{"description": "victim\n"}]}, "with other blanks or line ends"),
+        ({"api_keys": [{"description": "nobody"}]}, "New API keys need roles"),
+        ({"api_keys": [NEW, {"description": "victim"}], "keep": ["vic*"]}, "declares what"),
+        ({"api_keys": [{"description": "signs", "roles": ["ORG_MEMBER"]}]}, "signs the requests"),
+        ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "signs the"),
+        ({"api_keys": [NEW], "purge": True, "max_revocations": 5}, "max_revocations is 5"),
+        ({"state": "absent", "descriptions": ["victim "]}, "with other blanks or line ends"),
+    ],
+)
+def test_what_cannot_be_meant_fails_and_changes_nothing(
+    emulator: Emulator, options: dict[str, Any], words: str, check: bool
+) -> None:
+    outcome = run(emulator, check=check, **options)
+    assert outcome.failed
+    assert words in outcome.msg
+    assert "othing was changed" in outcome.msg
+    assert not emulator.writes
+
+
+def test_the_own_key_changes_last_where_that_is_allowed(emulator: Emulator) -> None:
+    signs = {"description": "signs", "roles": ["ORG_MEMBER"]}
+    outcome = run(emulator, api_keys=[signs, NEW], allow_own_key=True, purge=True)
+    assert not outcome.failed
+    assert emulator.writes[-1].method == "PATCH"
+    assert keys(emulator)[key_id("atlas", 1)]["roles"] == ["ORG_MEMBER"]
+
+
+def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> None:
+    project = {"project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
+    signs = {"description": "signs", "roles": ["ORG_OWNER", "ORG_MEMBER"], "projects": [project]}
+    outcome = run(emulator, api_keys=[signs])
+    assert ids(outcome.result["updated"]) == [key_id("atlas", 1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"state": "absent"}, "No key is selected"),
+        ({"state": "absent", "keep": ["x"]}, "No key is selected"),
+        ({"state": "absent", "roles": "", "descriptions": [""]}, "No key is selected"),
+        ({"state": "absent", "api_user_ids": ["x"]}, "api_user_ids is 'x', which is no id"),
+        ({"state": "absent", "api_user_ids": [client_id("atlas")]}, "id of a service account"),
+        ({"state": "absent", "public_keys": ["ABC"]}, "public_keys"),
+        (
+            {"state": "absent", "public_keys": ["dddddddd-0000-4000-8000-0000000000a1"]},
+            "looks like a private key",
+        ),
+        ({"state": "absent", "descriptions": ["x", ""]}, "descriptions has an empty item"),
+        ({"state": "absent", "description_match": ["x", " "]}, "description_match has an empty"),
+        ({"state": "absent", "roles": ["GROUP_OWNER"]}, "is no role in an organization"),
+        ({"state": "absent", "project_id": "x"}, "project_id is 'x'"),
+        ({"state": "absent", "roles": ["ORG_OWNER"], "keep": ["x", ""]}, "keep has an empty item"),
+        ({"state": "absent", "api_keys": [NEW]}, "given with state absent"),
+        ({"state": "absent", "roles": ["ORG_OWNER"], "purge": True}, "given with state absent"),
+        ({}, "No keys are declared"),
+        ({"purge": True}, "No keys are declared"),
+        ({"api_keys": [NEW], "roles": ["ORG_OWNER"]}, "roles is given with state present"),
+        ({"api_keys": [NEW, NEW]}, "several keys with the description 'new one'"),
+        ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
+        ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "ORG_EMPEROR is no role"),
+        ({"api_keys": [{**NEW, "description": "x" * 251}]}, "has 251 characters"),
+        ({"api_keys": [{**NEW, "description": ""}]}, "has 0 characters"),
+        ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
+        (
+            {"api_keys": [{**NEW, "projects": [{"project_id": "x", "roles": ["GROUP_OWNER"]}]}]},
+            "project_id in api_keys is 'x'",
+        ),
+        ({"api_keys": [{**NEW, "projects": [in_project()]}]}, "needs roles"),
+        ({"api_keys": [{**NEW, "projects": [in_project("ORG_OWNER")]}]}, "no role in a project"),
+        ({"api_keys": [{**NEW, "projects": [in_project("GROUP_OWNER")] * 2}]}, "a project twice"),
+        ({"api_keys": [NEW], "concurrency": 0}, "concurrency is 0"),
+        ({"api_keys": [NEW], "concurrency": 17}, "concurrency is 17"),
+        ({"api_keys": [NEW], "max_revocations": -1}, "max_revocations is -1"),
+        ({"api_keys": [NEW], "time_limit": 0}, "time_limit is 0"),
+        ({"api_keys": [NEW], "org_id": ""}, "No organization is given"),
+        ({"api_keys": [NEW], "access_token": "x", **key_pair("atlas")}, "Two kinds"),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(
+    emulator: Emulator, options: dict[str, Any], words: str
+) -> None:
+    outcome = run(emulator, **options)
+    assert outcome.failed
+    assert words in outcome.msg
+    assert "dddddddd" not in outcome.output
+    assert not emulator.requests
+
+
+def test_a_name_to_be_kept_that_nothing_has_is_told(emulator: Emulator) -> None:
+    outcome = run(
+        emulator, state="absent", description_match=["victim"], keep=["bakcup", "terraform *"]
+    )
+    assert "keep has 'bakcup'" in warnings(outcome)
+    assert "terraform" not in warnings(outcome)
