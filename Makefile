@@ -56,7 +56,7 @@ sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can
 docs: .venv/.docs-ready $(INSTALLED)  ## the modules' pages as HTML in .cache/docs
 	@tests/tools/docs.sh
 
-bench: .venv/.test-ready  ## this collection against ansible.builtin.uri, request by request
+bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS="--keys 1 10 --runs 1")
 	@$(PY) -m tests.benchmark $(ARGS)
 
 build: $(TARBALL)  ## the collection as an archive in .cache/build
@@ -78,6 +78,10 @@ $(PY):
 
 .venv/.test-ready: .venv/.demo-ready tests/requirements.txt
 	@tests/tools/venv.sh .venv tests/requirements.txt
+	@touch $@
+
+.venv/.bench-ready: .venv/.test-ready tests/requirements-bench.txt
+	@tests/tools/venv.sh .venv tests/requirements-bench.txt
 	@touch $@
 
 .venv/.lint-ready: .venv/.demo-ready tests/requirements-lint.txt

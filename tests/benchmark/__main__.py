@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: org_api_key against ansible.builtin.uri, with ansible.builtin.ping as the floor.
+"""`make bench`: ways to revoke many keys, side by side, against an emulator in another process.
 
-Each way is one task that loops over the keys, in an ansible-playbook process of its own, against
-an emulator in another process. The ways take turns, and the table shows medians.
+The ways take turns, and the tables show medians. What Ansible does is measured as the time of the
+task, loop and all; the script that is the floor after its imports; curl as its shell loop.
 """
 
 from __future__ import annotations
@@ -12,49 +12,66 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmark.plot import plot
 from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
 from tests.tools.demo import stop
 
+HERE = Path(__file__).parent
 FIRST = 100  # the number of the first extra key of a seed
 FIRST_KEYS = range(1, 8)  # the keys that every seed has
+THREADS = 8  # as org_api_keys has by default
 
 
 @dataclass(frozen=True)
 class Way:
+    """A way to revoke keys. ``tag``: of the task in playbook.yml, or the name of a script."""
+
     name: str
     tag: str
-    expect_change: bool
-    exists: bool
+    exists: bool = True
+
+    @property
+    def is_task(self) -> bool:
+        return self.tag not in {"curl", "floor"}
+
+
+MANY = Way("org_api_keys, one task", "org_api_keys")
+ONE = Way("org_api_key in a loop", "org_api_key")
+URI = Way("ansible.builtin.uri in a loop", "uri")
+CURL = Way("curl --digest in a shell loop", "curl")
+FLOOR = Way(f"requests on {THREADS} threads (the floor)", "floor")
+PING = Way("ping (the floor of any task)", "ping")
+WAYS = (MANY, ONE, URI, CURL, FLOOR)
+NO_OP = tuple(Way(way.name, way.tag, exists=False) for way in (MANY, ONE, URI))
 
 
 @dataclass
 class Figures:
+    """What was measured of one way with one number of keys."""
+
     seconds: list[float] = field(default_factory=list)
-    requests: float = 0
-    connections: float = 0
+    requests: int = 0
+    connections: int = 0
+    peak: float = 0.0
 
-
-WAYS = (
-    Way("org_api_key, key exists", "org_api_key", expect_change=True, exists=True),
-    Way("uri, key exists", "uri", expect_change=True, exists=True),
-    Way("org_api_key, key is missing", "org_api_key", expect_change=False, exists=False),
-    Way("uri, key is missing", "uri", expect_change=False, exists=False),
-    Way("ping (the floor of any task)", "ping", expect_change=False, exists=True),
-)
-RIVALS = {0: 1, 1: 1, 2: 3, 3: 3}
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
 
 
 @contextmanager
@@ -77,102 +94,260 @@ def control(url: str, name: str, body: Any = None) -> Any:
     return json.loads(text) if text else None
 
 
-def measure(way: Way, url: str, count: int, folder: Path) -> tuple[float, dict[str, int]]:
-    """Return the seconds of the task and what the emulator counted."""
+def measure(way: Way, url: str, count: int, folder: Path, row: Figures) -> None:
+    """Run a way once, and add what it took."""
     control(url, "reset", seed(extra_keys=count if way.exists else 0))
-    variables = {
+    key_ids = [key_id("atlas", FIRST + number) for number in range(count)]
+    call = {
         "url": url,
         "org_id": org_id("atlas"),
         "public_key": public_key("atlas", 1),
         "private_key": PRIVATE_KEYS["atlas"],
-        "key_ids": [key_id("atlas", FIRST + number) for number in range(count)],
-        "expect_change": way.expect_change,
+        "key_ids": key_ids,
     }
+    row.seconds.append(run_task(way, call, folder) if way.is_task else run_script(way, call))
+    stats = control(url, "stats")
+    row.requests, row.connections = stats["requests"], stats["connections"]
+    if way.exists and stats["writes"] != count:
+        sys.exit(f"{way.name} revoked {stats['writes']} of {count} keys")
+
+
+def run_task(
+    way: Way, call: dict[str, Any], folder: Path, environ: dict[str, str] | None = None
+) -> float:
+    """Return the seconds of one task in an ansible-playbook process of its own."""
     durations = folder / "durations.json"
-    environ = {
+    everything = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "tests" / "tools" / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"),
         "ANSIBLE_CALLBACKS_ENABLED": "durations",
         "BENCHMARK_DURATIONS": str(durations),
         "no_proxy": "127.0.0.1",
+        **(environ or {}),
     }
     # As on a user's machine: Python keeps its bytecode.
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    playbook = ["playbook", str(Path(__file__).with_name("playbook.yml"))]
-    run = subprocess.run(
-        [sys.executable, "-m", "ansible", *playbook, "-t", way.tag, "-e", json.dumps(variables)],
+    everything.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables = {**call, "expect_change": way.exists}
+    command = [sys.executable, "-m", "ansible", "playbook", str(HERE / "playbook.yml")]
+    if environ:
+        variables["ansible_python_interpreter"] = str(HERE / "peak.py")
+    run([*command, "-t", way.tag, "-e", json.dumps(variables)], everything, way)
+    (seconds,) = json.loads(durations.read_text()).values()
+    return float(seconds)
+
+
+def run_script(way: Way, call: dict[str, Any]) -> float:
+    """Return the seconds of a script that is no Ansible."""
+    environ = {**os.environ, "no_proxy": "127.0.0.1"}
+    if way is FLOOR:
+        text = json.dumps({**call, "threads": THREADS})
+        return float(run([sys.executable, str(HERE / "floor.py"), text], environ, way))
+    keys = f"{call['url']}/api/atlas/v2/orgs/{call['org_id']}/apiKeys"
+    pair = f"{call['public_key']}:{call['private_key']}"
+    started = time.monotonic()
+    run([str(HERE / "curl.sh"), keys, pair, *call["key_ids"]], environ, way)
+    return time.monotonic() - started
+
+
+def run(command: Sequence[str], environ: dict[str, str], way: Way) -> str:
+    done = subprocess.run(
+        command,
         env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if run.returncode:
-        sys.exit(f"{way.name} failed:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
-    (seconds,) = json.loads(durations.read_text()).values()
-    return seconds, control(url, "stats")
+    if done.returncode:
+        sys.exit(f"{way.name} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    return done.stdout
 
 
-def table(latency: float, count: int, runs: int) -> list[str]:
-    figures = [Figures() for _way in WAYS]
-    with emulator(latency) as url, tempfile.TemporaryDirectory() as folder:
+def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
+    """Return the peak memory in MB of a task's module, or of a script; measured in a run apart."""
+    control(url, "reset", seed(extra_keys=count))
+    peaks = folder / "peaks"
+    peaks.unlink(missing_ok=True)
+    environ = {"BENCHMARK_PYTHON": sys.executable, "BENCHMARK_PEAKS": str(peaks)}
+    key_ids = [key_id("atlas", FIRST + number) for number in range(count)]
+    call = {
+        "url": url,
+        "org_id": org_id("atlas"),
+        "public_key": public_key("atlas", 1),
+        "private_key": PRIVATE_KEYS["atlas"],
+        "key_ids": key_ids,
+        "threads": THREADS,
+    }
+    if way.is_task:
+        run_task(way, call, folder, environ)
+    else:
+        command = [str(HERE / "peak.py"), str(HERE / "floor.py"), json.dumps(call)]
+        run(command, {**os.environ, **environ}, way)
+    return max(map(float, peaks.read_text().split()))
+
+
+def import_seconds(runs: int) -> float:
+    """Return what `import requests` costs a Python that has Ansible's own imports already."""
+    text = (
+        "import time, ansible.module_utils.basic\n"
+        "started = time.monotonic()\n"
+        "import requests\n"
+        "print(time.monotonic() - started)"
+    )
+    command = [sys.executable, "-c", text]
+    return statistics.median(float(run(command, dict(os.environ), PING)) for _run in range(runs))
+
+
+Measured = dict[tuple[str, int], Figures]
+
+
+def compare(latency: float, counts: Sequence[int], runs: int, folder: Path) -> Measured:
+    """Measure every way with every number of keys, in turns."""
+    figures: Measured = {(way.tag, count): Figures() for way in WAYS for count in counts}
+    figures[PING.tag, 1] = Figures()
+    with emulator(latency) as url:
         for _run in range(runs):
-            for way, row in zip(WAYS, figures, strict=True):
-                seconds, stats = measure(way, url, count, Path(folder))
-                row.seconds.append(seconds / count)
-                row.requests = stats["requests"] / count
-                row.connections = stats["connections"] / count
+            for count in counts:
+                for way in WAYS:
+                    measure(way, url, count, folder, figures[way.tag, count])
+            url_of_ping = run_task(PING, {"url": url, "key_ids": ["x"]}, folder)
+            figures[PING.tag, 1].seconds.append(url_of_ping)
+        # A loop is one process after the other: one key shows the peak of all.
+        for way in (MANY, FLOOR):
+            for count in counts:
+                figures[way.tag, count].peak = peak_of(way, url, count, folder)
+        for way in (ONE, URI):
+            peak = peak_of(way, url, 1, folder)
+            for count in counts:
+                figures[way.tag, count].peak = peak
+        figures[PING.tag, 1].peak = peak_of(PING, url, 1, folder)
+    return figures
+
+
+def table(figures: Measured, counts: Sequence[int]) -> list[str]:
     lines = [
-        "",
-        f"{latency * 1000:.0f} ms a round trip, {count} keys a loop, median of {runs} runs",
-        "",
-        "| way | s a task | times uri | requests a task | connections a task |",
-        "|---|---:|---:|---:|---:|",
+        "| keys | way | s | times faster than uri | requests a key | connections a key | peak MB |",
+        "|---:|---|---:|---:|---:|---:|---:|",
     ]
-    medians = [statistics.median(row.seconds) for row in figures]
-    for index, (way, row) in enumerate(zip(WAYS, figures, strict=True)):
-        rival = RIVALS.get(index)
-        ratio = "" if rival is None else f"{medians[index] / medians[rival]:.2f}"
-        counts = f"{row.requests:.1f} | {row.connections:.1f}"
-        lines.append(f"| {way.name} | {medians[index]:.3f} | {ratio} | {counts} |")
+    for count in counts:
+        for way in WAYS:
+            row = figures[way.tag, count]
+            faster = figures[URI.tag, count].median / row.median
+            peak = f"{row.peak:.0f}" if row.peak else ""
+            each = f"{row.requests / count:.2f} | {row.connections / count:.2f}"
+            lines.append(
+                f"| {count} | {way.name} | {row.median:.3f} | {faster:.1f} | {each} | {peak} |"
+            )
+    ping = figures[PING.tag, 1]
+    lines.append(f"| | {PING.name} | {ping.median:.3f} | | | | {ping.peak:.0f} |")
     return lines
 
 
-def listing_table(counts: tuple[int, ...]) -> list[str]:
+def goals(figures: Measured, counts: Sequence[int], import_cost: float) -> list[str]:
+    """What org_api_keys costs beyond any task, against the floor; and what a key costs."""
+    ping = figures[PING.tag, 1].median
+    lines = [
+        f"Beyond a ping ({ping:.3f} s) and `import requests` ({import_cost:.3f} s), which every "
+        "such task pays:",
+        "",
+        "| keys | org_api_keys, s | floor, s | times the floor | ms a key |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for count in counts:
+        own = figures[MANY.tag, count].median - ping - import_cost
+        floor = figures[FLOOR.tag, count].median
+        lines.append(
+            f"| {count} | {own:.3f} | {floor:.3f} | {own / floor:.2f} | {own / count * 1000:.1f} |"
+        )
+    return lines
+
+
+def no_op_table(latency: float, count: int, runs: int, folder: Path) -> list[str]:
+    """Show what it costs to find that there is nothing to do."""
+    figures = [Figures() for _way in NO_OP]
+    with emulator(latency) as url:
+        for _run in range(runs):
+            for way, row in zip(NO_OP, figures, strict=True):
+                measure(way, url, count, folder, row)
+    lines = ["| way | s a key | requests a key | connections a key |", "|---|---:|---:|---:|"]
+    for way, row in zip(NO_OP, figures, strict=True):
+        each = f"{row.requests / count:.2f} | {row.connections / count:.2f}"
+        lines.append(f"| {way.name} | {row.median / count:.3f} | {each} |")
+    return lines
+
+
+def listing_table(counts: Sequence[int]) -> list[str]:
     """Show what it costs to list an organization of so many keys, without Ansible around it."""
-    lines = ["", "org_api_key_info listing one organization, in one process", ""]
-    lines += ["| keys | s | ms a key | peak MB | requests |", "|---:|---:|---:|---:|---:|"]
+    lines = ["| keys | s | ms a key | peak MB | requests |", "|---:|---:|---:|---:|---:|"]
     with emulator(0.03) as url:
         for count in counts:
             control(url, "reset", seed(extra_keys=count - len(FIRST_KEYS)))
             command = [sys.executable, "-m", "tests.benchmark.list_keys", url, str(count)]
-            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-            seconds, megabytes = map(float, run.stdout.split())
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            seconds, megabytes = map(float, done.stdout.split())
             requests = control(url, "stats")["requests"]
             each = seconds / count * 1000
             lines.append(f"| {count} | {seconds:.2f} | {each:.2f} | {megabytes:.0f} | {requests} |")
     return lines
 
 
+def machine() -> str:
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{platform.system()}, {time.strftime('%Y-%m-%d')}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--keys", type=int, default=20, help="keys a loop (default: 20)")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each way (default: 5)")
+    counts = [1, 10, 100, 400]
+    parser.add_argument("--keys", type=int, nargs="+", default=counts, help="default: 1 10 100 400")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each way (default: 3)")
     parser.add_argument(
         "--latency",
         type=float,
         nargs="+",
-        default=[0.03, 0.1],
-        help="seconds of one round trip, one table each (default: 0.03 0.1)",
+        default=[0.03, 0.0],
+        help="seconds of one round trip, one table each (default: 0.03 0)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / ".cache" / "bench",
+        help="folder for speed-figures.md and speed.svg (default: .cache/bench; docs keeps them)",
     )
     options = parser.parse_args()
     # So that the emulator is stopped too.
     signal.signal(signal.SIGTERM, stop)
-    for latency in options.latency:
-        print("\n".join(table(latency, options.keys, options.runs)), flush=True)
-    print("\n".join(listing_table((500, 1000, 2500, 5000))), flush=True)
+    lines = [f"<!-- Made by `make bench`: {machine()}, medians of {options.runs} runs. -->", ""]
+    lines += [f"{machine()}, medians of {options.runs} runs.", ""]
+
+    def tell(title: str, section: list[str]) -> None:
+        print("\n".join(["", title, "", *section]), flush=True)
+        lines.extend([f"### {title}", "", *section, ""])
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        import_cost = import_seconds(max(options.runs, 5))
+        drawn: list[tuple[float, dict[str, list[float]]]] = []
+        for latency in options.latency:
+            figures = compare(latency, options.keys, options.runs, folder)
+            title = f"{latency * 1000:.0f} ms a round trip"
+            tell(f"Revoking keys, {title}", table(figures, options.keys))
+            tell(f"Against the floor, {title}", goals(figures, options.keys, import_cost))
+            curves = {w.name: [figures[w.tag, n].median for n in options.keys] for w in WAYS}
+            drawn.append((latency, curves))
+        few = min(10, options.keys[-1])
+        title = f"Nothing to do: {few} keys that are missing, {options.latency[0] * 1000:.0f} ms"
+        tell(title, no_op_table(options.latency[0], few, options.runs, folder))
+    sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
+    tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "speed-figures.md").write_text("\n".join(lines), "utf-8")
+    plot(options.keys, drawn, options.out / "speed.svg")
+    print(f"\n{options.out / 'speed-figures.md'}\n{options.out / 'speed.svg'}")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ OPTIONS = {
     MODULE: [*_NAME, *"state new_description roles credentials_file allow_own_key".split()],
     ACCESS_LIST: [*_NAME, *"state entries purge allow_own_key".split()],
     PROJECT_KEY: [*_NAME, *"state project_id roles allow_own_key".split()],
+    KEYS: (
+        "state api_user_ids public_keys descriptions description_match roles project_id keep "
+        "api_keys purge credentials_dir max_revocations allow_own_key concurrency fail_fast "
+        "time_limit"
+    ).split(),
     KEYS_INFO: [*_NAME, *"description_match roles project_id access_list".split()],
     ORGS_INFO: ["name"],
 }

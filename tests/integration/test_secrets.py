@@ -29,6 +29,7 @@ from tests.integration.playbook import (
     ACCESS_LIST,
     CONNECTION,
     KEY,
+    KEYS,
     KEYS_INFO,
     MODULE,
     OPTIONS,
@@ -164,6 +165,11 @@ class World:
         new = {"description": name, "roles": ["ORG_MEMBER"], "state": "present"}
         return self.other(MODULE, platform, *words, **new, **more)
 
+    def many(self, platform: str, name: str, *words: str, **more: Any) -> Case:
+        """A case that creates, or is to create, a key of this description as one of many."""
+        api_keys = [{"description": name, "roles": ["ORG_MEMBER"]}]
+        return self.other(KEYS, platform, *words, api_keys=api_keys, **more)
+
     def file(self, name: str) -> dict[str, str]:
         return {"credentials_file": str(self.files / name)}
 
@@ -296,6 +302,15 @@ def _life(world: World) -> dict[str, Case]:
         "create-echo": world.creation(CLOUD, CREATED + PRIVATE_KEYS[CLOUD], *ECHO),
         "create-echo-file": world.creation(
             CLOUD, CREATED + "and meet an echo", *ECHO, **world.file("echo.json")
+        ),
+        "change-create-many": world.many(ATLAS, CREATED + "shown as one of many"),
+        "change-create-many-files": world.many(
+            ATLAS, CREATED + "with a folder", credentials_dir=str(world.files), **ACCOUNT
+        ),
+        "create-many-lost": world.many(OPS, CREATED + "lost as one of many", *LOST),
+        "create-many-echo": world.many(CLOUD, CREATED + "as one of many, meeting an echo", *ECHO),
+        "revoke-many": world.other(
+            KEYS, state="absent", api_user_ids=[key_id(ATLAS, next(world.numbers))]
         ),
         "change-roles": world.other(
             MODULE, roles=["ORG_READ_ONLY"], api_user_id=key_id(ATLAS, next(world.numbers))
@@ -458,16 +473,22 @@ def without_documented(text: str, shown: Mapping[str, str]) -> str:
     return text
 
 
+def description(case: Case) -> Any:
+    """What the key of a case is called."""
+    (key,) = case.options.get("api_keys") or [case.options]
+    return key.get("description")
+
+
 def shown_keys(world: World, cases: Mapping[str, Case]) -> dict[str, str]:
     """The private keys that results show: no file took them, and no_log was not set."""
     created = created_keys(world)
     return {
-        name: created[case.options["description"]]
+        name: created[description(case)]
         for name, case in cases.items()
-        if case.options.get("description") in created
+        if description(case) in created
         and not case.words
         and not case.no_log
-        and "credentials_file" not in case.options
+        and not {"credentials_file", "credentials_dir"} & case.options.keys()
     }
 
 
@@ -522,7 +543,7 @@ OF_RUNNER = (
     "revoke revoke-service-account wrong-private-key role-too-low echo-key-pair "
     "echo-service-account redirect lost-after dead-proxy refusing-proxy two-kinds "
     "password-in-base-url change-create change-create-no-log change-create-file create-lost "
-    "create-echo"
+    "create-echo change-create-many change-create-many-files create-many-echo"
 ).split()
 
 
@@ -576,15 +597,18 @@ def test_nothing_secret_comes_out(searched: Searched) -> None:
     assert not hits, "\n".join(hits)
 
 
+SHOWING = {"change-create", "change-create-account", "change-create-many"}
+
+
 def test_private_key_is_shown_by_a_creation_that_neither_hides_nor_keeps_it(
     searched: Searched,
 ) -> None:
     """Otherwise the search would have looked for what was nowhere to be seen."""
-    assert set(searched.shown) == {
-        name for name in searched.cases if name in {"change-create", "change-create-account"}
-    }
+    assert set(searched.shown) == {name for name in searched.cases if name in SHOWING}
     for name, secret in searched.shown.items():
-        assert searched.result(name).values["private_key"] == secret
+        values = searched.result(name).values
+        (key,) = values.get("created") or [values]
+        assert key["private_key"] == secret
         assert search(searched.places, {name: secret})
     # What was created in vain counts too.
     assert {"create with no_log", "create with a file", "create lost"} <= set(searched.created)
