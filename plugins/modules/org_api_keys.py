@@ -179,8 +179,9 @@ options:
 notes:
   - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
     when it fails. Use C(no_log).
-  - For N keys to be revoked, N requests are sent, and as many as the listing has pages (two more
-    where it has several), and one for each of the connections that has to answer a challenge.
+  - For N keys to be revoked, N requests are sent, and one for each page of the listing (a page has
+    500 keys; a listing of several pages is read until it comes out the same twice), and with a key
+    pair one for each of the O(concurrency) threads, which is answered by a challenge.
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_api_key_info
@@ -456,6 +457,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Cl
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     OptionError,
+    StoppedError,
     TooManyError,
     clean,
 )
@@ -689,13 +691,18 @@ def declarations(
     """Return what each declared key needs, and the revocation of all others where that is asked."""
     pairs = [(key, match(params["org_id"], keys, key)) for key in declared(params)]
     check_declared(params, pairs)
-    changes = [
-        _with_own(params, api, change)
-        for change in _workers.each(
-            lambda pair: _change(params, api, *pair), pairs, threads=params["concurrency"]
+    found = _workers.each(
+        lambda pair: _change(params, api, *pair),
+        pairs,
+        threads=params["concurrency"],
+        goes_on=lambda: not api.stop.reason,
+    )
+    changes = [_with_own(params, api, change) for change in found if change]
+    if len(changes) < len(pairs):
+        raise StoppedError(
+            f"Not all access lists were read, because {api.stop.reason}",
+            check="Nothing was changed.",
         )
-        if change
-    ]
     folder = params["credentials_dir"]
     more: dict[str, Any] = {"kept": [], "warnings": []}
     if params["purge"]:

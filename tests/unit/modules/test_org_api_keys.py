@@ -250,6 +250,15 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
 
 
+def test_a_time_limit_ends_the_reading_of_access_lists(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "GET", "*/accessList", times=None, status=503))
+    api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
+    outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=3, retries=100)
+    assert "time_limit, 3 s, is over" in outcome.msg
+    assert not outcome.changed
+    assert outcome.clock.time <= 1003.01
+
+
 # Present
 
 NEW = {
