@@ -9,9 +9,11 @@ import importlib
 import io
 import json
 import os
+import signal
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,7 @@ def run_module(
         mock.patch.dict(os.environ, {"LC_ALL": "C.UTF-8", **(environ or {})}, clear=True),
         mock.patch.object(utils, "Clock", return_value=ticking),
         _arguments(arguments),
+        _same_signals(),
         redirect_stdout(output),
     ):
         try:
@@ -239,6 +242,16 @@ def run_module(
             raise AssertionError("main() has to end by exit_json or fail_json")
     text = output.getvalue()
     return Outcome(json.loads(text), text, clock)
+
+
+@contextmanager
+def _same_signals() -> Iterator[None]:
+    """Give back the handlers of signals, which a module keeps to the end of its process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _arguments(arguments: dict[str, Any]) -> Any:

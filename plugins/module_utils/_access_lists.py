@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     MissingError,
     OptionError,
+    StoppedError,
     clean,
     is_about_path,
 )
@@ -193,6 +194,10 @@ def change(api: Client, found: AccessList, goal: Goal) -> AccessList:
     """
     access_list = _add(api, found, goal) if goal.is_present else found
     for entry in in_order(access_list.now - goal.of(access_list.now)):
+        try:
+            api.stop.check()
+        except StoppedError as error:
+            return _after_unclear(api, access_list, error, access_list.now)
         access_list = _remove(api, access_list, ipaddress.ip_network(entry))
     return access_list
 
@@ -228,8 +233,11 @@ def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
                 return _after_unclear(api, access_list, error, access_list.now | missing)
             # The list may show only later what the error names already.
             named = {network for network in missing if _is_named(network, error.parameters)}
-            api.stop.pause(pause)
-            fresh = _read(api, access_list)
+            try:
+                api.stop.pause(pause)
+                fresh = _read(api, access_list)
+            except KeysmithError as failure:
+                return _after_unclear(api, access_list, failure, access_list.now)
             access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
         else:
             return replace(access_list, now=access_list.now | missing)
@@ -313,11 +321,13 @@ def _look(
     for pause in (*PAUSES, None):
         try:
             now = _read(api, access_list).now
+            if is_done(now) or pause is None:
+                break
+            api.stop.pause(pause)
+        except StoppedError:
+            break
         except KeysmithError:
             return None
-        if is_done(now) or pause is None:
-            break
-        api.stop.pause(pause)
     return now
 
 
@@ -325,7 +335,8 @@ def _explained(error: KeysmithError, key: OrgApiKey) -> KeysmithError:
     """Return an error with what it means for an access list."""
     if isinstance(error, ApiError) and is_proof_of_absence(error, key.id):
         missing = MissingError(
-            f"The API key {key} is gone: somebody has revoked it a moment ago",
+            f"The API key {key} is not there: somebody has revoked it a moment ago, or the API "
+            "does not know it yet",
             check="An access list goes with its key.",
         )
         missing.unclear = error.unclear

@@ -200,27 +200,43 @@ class Challenge:
     is_stale: bool = False
 
 
-class _DigestState(threading.local):
-    """The challenge that a thread answers, and how often it has done so."""
+@dataclass
+class _DigestState:
+    """The challenge that a thread answers, and how often it has been answered."""
 
+    owner: threading.Thread
     challenge: Challenge | None = None
-    count = 0
+    count: int = 0
 
 
 class DigestAuth(BearerAuth):
     """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
 
-    One challenge serves a thread for the whole task: the nonce is reused, counted up, while the
-    server takes it.
+    One challenge serves a thread for the whole task, and after its end another thread: the nonce
+    is reused, counted up, while the server takes it.
     """
 
     def __init__(self, pair: KeyPair) -> None:
         super().__init__()
         self._pair = pair
-        self._state = _DigestState()
+        self._lock = threading.Lock()
+        self._states: list[_DigestState] = []
+
+    def _state(self) -> _DigestState:
+        me = threading.current_thread()
+        with self._lock:
+            for state in self._states:
+                if state.owner is me:
+                    return state
+            for state in self._states:
+                if not state.owner.is_alive():
+                    state.owner = me
+                    return state
+            self._states.append(_DigestState(me))
+            return self._states[-1]
 
     def __call__(self, prepared: Any) -> Any:
-        state = self._state
+        state = self._state()
         if state.challenge:
             state.count += 1
             prepared.headers["Authorization"] = digest_header(
@@ -238,7 +254,7 @@ class DigestAuth(BearerAuth):
 
         Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
         """
-        state = self._state
+        state = self._state()
         offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
         usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
         if not state.challenge and not usable:

@@ -134,15 +134,18 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
 
 def folder_warnings(folder: str, api_user_ids: Sequence[str]) -> list[str]:
     """Say of which keys that exist a folder for many lacks the pair, which cannot be had again."""
-    lacking = [
-        api_user_id
-        for api_user_id in api_user_ids
-        if not inspect(path_in(folder, api_user_id)).holds(api_user_id)
-    ]
+
+    def has_pair(api_user_id: str) -> bool:
+        try:
+            return inspect(path_in(folder, api_user_id)).holds(api_user_id)
+        except OptionError:
+            return False
+
+    lacking = [api_user_id for api_user_id in api_user_ids if not has_pair(api_user_id)]
     if not lacking:
         return []
     return [
-        f"{len(lacking)} API keys exist and credentials_dir {folder} lacks their pairs: "
+        f"credentials_dir {folder} has no pairs of these API keys, which exist: "
         f"{', '.join(lacking)}. A private key cannot be read again: take the files from where they "
         "were kept, or revoke the keys and create new ones."
     ]

@@ -200,7 +200,15 @@ class StoppedError(KeysmithError):
 
 
 class PartialError(KeysmithError):
-    """Some of many changes were not made; ``results`` tell which, and which were."""
+    """Some of many changes were not made; ``results`` tell which, and which were.
+
+    ``first`` is the first failure, where there was any: ``error`` is its.
+    """
+
+    first: KeysmithError | None = None
+
+    def fields(self) -> dict[str, Any]:
+        return self.first.fields() if self.first else super().fields()
 
 
 class TooManyError(KeysmithError):

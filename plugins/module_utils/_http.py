@@ -184,7 +184,7 @@ class Http:
             if is_refused:
                 self._limiter.pause(ticket, wait)
             else:
-                self._pause(wait, request, unclear)
+                self._pause(wait, request, unclear, outcome)
 
     def _await_turn(self, request: Request, unclear: bool) -> int:
         """Return when the request may be sent, with what the limiter wants to know of it later."""
@@ -194,11 +194,23 @@ class Http:
                 return ticket
             self._pause(wait, request, unclear)
 
-    def _pause(self, wait: float, request: Request, unclear: bool) -> None:
+    def _pause(
+        self,
+        wait: float,
+        request: Request,
+        unclear: bool,
+        outcome: Answer | TransportError | None = None,
+    ) -> None:
         try:
             self.stop.pause(wait)
         except StoppedError as error:
             error.request, error.unclear = request, unclear
+            if isinstance(outcome, Answer):
+                error.status, error.reason = outcome.status, outcome.reason
+                error.check = f"The last answer was {outcome.status} {outcome.reason}.".strip()
+            elif outcome:
+                error.reason = outcome.reason
+                error.check = f"Before that, {outcome.what}."
             raise
 
     def _try(self, request: Request, exchange: Callable[[], Answer]) -> Answer | TransportError:

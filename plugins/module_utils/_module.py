@@ -27,7 +27,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     Connection,
     find_secrets,
-    given,
     resolve,
     secret_forms,
 )
@@ -69,8 +68,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         type of the option.
         """
         super()._load_params()
-        for name in [name for name, value in self.params.items() if value == ""]:
-            del self.params[name]
+        _drop_empty(self.params, self.argument_spec)
 
     def conceal(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
@@ -81,12 +79,22 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         raise AssertionError("fail_json returned")
 
 
+def _drop_empty(params: dict[str, Any], spec: Mapping[str, Any]) -> None:
+    for name in [name for name, value in params.items() if value == ""]:
+        del params[name]
+    for name, option in spec.items():
+        items = params.get(name) if "options" in option else None
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict):
+                _drop_empty(item, option["options"])
+
+
 def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, Any]]:
     """Return whether the module failed, and its result."""
     try:
         if not _requests.HAS_REQUESTS:
             raise OptionError(missing_required_lib("requests").rstrip("."))
-        params = {name: given(value) for name, value in module.params.items()}
+        params = dict(module.params)
         connection = resolve(module.params, os.environ)
         # What the task itself names, where that means something else than where to act.
         params["task_org_id"] = params["org_id"]

@@ -29,6 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError, clean
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     PLATFORMS,
     Platform,
@@ -60,7 +61,6 @@ MAX_SECONDS = 86400
 MAX_DESCRIPTION = 250
 MIN_SECRET = 4
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
-_ID = re.compile(r"[a-f0-9]{24}")
 _PUBLIC_KEY = re.compile(r"[a-z]{8}")
 # A UUID, and what the secret of a service account begins with.
 _PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
@@ -95,11 +95,8 @@ class Connection:
 
 
 def given(value: Any) -> Any:
-    """Return an option's value, None for the empty string: an unanswered survey question.
-
-    Of that Ansible makes a list with one empty string, where an option is a list.
-    """
-    return None if value in ("", [""]) else value
+    """Return the value of an option or a variable, None for the empty string."""
+    return None if value == "" else value
 
 
 def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:
@@ -167,11 +164,11 @@ def secret_forms(secret: str) -> set[str]:
 
 def check_id(name: str, value: str) -> None:
     """Refuse what is no id (24 lower-case hexadecimal digits). Raises OptionError."""
-    if _ID.fullmatch(value):
+    if is_id(value):
         return
     hint = "An id is 24 hexadecimal digits, in lower case."
-    if name == "api_user_id" and is_public_key(value):
-        hint = "That looks like a public key: use public_key."
+    if name.startswith("api_user_id") and is_public_key(value):
+        hint = f"That looks like a public key: use {name.replace('api_user_id', 'public_key')}."
     elif _CLIENT_ID.fullmatch(value):
         hint = "That is the client id of a service account, not of an API key."
     shown = "hidden" if _looks_secret(value) else repr(clean(value, 80))
@@ -185,8 +182,8 @@ def check_public_key(value: str, name: str = "public_key") -> None:
     hint = "A public key is 8 letters in lower case."
     if _looks_secret(value):
         hint = "It looks like a private key, which is a secret and names nothing."
-    if _ID.fullmatch(value):
-        hint = "It looks like an id: use api_user_id."
+    if is_id(value):
+        hint = f"It looks like an id: use {name.replace('public_key', 'api_user_id')}."
     raise OptionError(f"{name}: what is given is no public key", check=hint)
 
 

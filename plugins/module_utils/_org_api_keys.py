@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 # How long a new key may take to show up in the listing.
 ORPHAN_PATIENCE = 10.0
+_ID = re.compile(r"[a-f0-9]{24}")
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
@@ -95,6 +97,7 @@ def parse(data: Any) -> OrgApiKey | None:
     roles = data.get("roles")
     if not (
         isinstance(key_id, str)
+        and is_id(key_id)
         and isinstance(description, str)
         and isinstance(public_key, (str, type(None)))
         and isinstance(roles, list)
@@ -105,7 +108,9 @@ def parse(data: Any) -> OrgApiKey | None:
     for role in roles:
         name = role.get("roleName") if isinstance(role, dict) else None
         group_id = role.get("groupId") if isinstance(role, dict) else None
-        if not isinstance(name, str) or not isinstance(group_id, (str, type(None))):
+        if not isinstance(name, str) or not (
+            group_id is None or (isinstance(group_id, str) and is_id(group_id))
+        ):
             return None
         (org_roles if group_id is None else projects.setdefault(group_id, set())).add(name)
     return OrgApiKey(
@@ -144,14 +149,27 @@ def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey |
     keys = list_all(api, org_id)
     which = f"public key {public_key}"
     found = _only(org_id, which, [key for key in keys if key.public_key == public_key])
-    unknown = [key for key in keys if key.public_key is None]
-    if not found and unknown:
-        raise AmbiguousError(
-            f"No API key of organization {org_id} is known to have the {which}, but the API does "
-            f"not tell the public key of {names(unknown)}",
-            check="Nothing was changed. Name the one that is meant with api_user_id.",
-        )
+    if not found:
+        check_public_keys_told(org_id, keys, [public_key], "Name the key with api_user_id.")
     return found
+
+
+def check_public_keys_told(
+    org_id: str, keys: Collection[OrgApiKey], public_keys: Collection[str], instead: str
+) -> None:
+    """Refuse to take public keys for missing where the API hides some; raises AmbiguousError.
+
+    ``instead`` tells what to do about it.
+    """
+    told = {key.public_key for key in keys}
+    lost = [name for name in public_keys if name not in told]
+    if lost and None in told:
+        hidden = names([key for key in keys if key.public_key is None])
+        raise AmbiguousError(
+            f"No API key of organization {org_id} is known to have the public key "
+            f"{', '.join(lost)}, but the API does not tell the public key of {hidden}",
+            check=f"Nothing was changed. {instead}",
+        )
 
 
 def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey | None:
@@ -172,7 +190,8 @@ def pick_by_description(
     """
     which = f"description {clean(description)!r}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
-    similar = [] if found else similar_to(keys, description)
+    words = words_of(description)
+    similar = [] if found else [key for key in keys if words_of(key.description) == words]
     if similar:
         raise AmbiguousError(
             f"No API key of organization {org_id} has the {which} exactly, but with other blanks "
@@ -182,10 +201,17 @@ def pick_by_description(
     return found
 
 
-def similar_to(keys: Collection[OrgApiKey], description: str) -> list[OrgApiKey]:
-    """Return the keys whose description differs from this one in white space at most."""
-    words = description.split()
-    return [key for key in keys if key.description.split() == words]
+def words_of(description: str) -> tuple[str, ...]:
+    """Return what descriptions have in common that differ in white space at most."""
+    return tuple(description.split())
+
+
+def by_words(keys: Iterable[OrgApiKey]) -> dict[tuple[str, ...], list[OrgApiKey]]:
+    """Return the keys by the words of their descriptions, to look up many quickly."""
+    groups: dict[tuple[str, ...], list[OrgApiKey]] = {}
+    for key in keys:
+        groups.setdefault(words_of(key.description), []).append(key)
+    return groups
 
 
 def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
@@ -214,13 +240,23 @@ def create(
     """
     body = {"desc": description, "roles": sorted(roles)}
     doing = f"create the API key {clean(description)!r}"
+
+    def parse_new(data: Any) -> CreatedKey | None:
+        created = parse_created(data)
+        return created if created and created.key.id not in known_ids else None
+
     try:
-        return api.post(_path(org_id), body, parse_created, doing=doing, role=ORG_OWNER)
+        return api.post(_path(org_id), body, parse_new, doing=doing, role=ORG_OWNER)
     except KeysmithError as error:
         if not error.unclear:
             raise
         cause = error
     raise _orphan(api, org_id, description, known_ids, cause)
+
+
+def is_id(value: str) -> bool:
+    """Whether a text is an id: 24 hexadecimal digits. Ids become parts of paths and file names."""
+    return bool(_ID.fullmatch(value))
 
 
 def parse_created(data: Any) -> CreatedKey | None:
@@ -241,12 +277,13 @@ def twin_warnings(
     """
     ids = {key.id for key in created}
     try:
+        api.stop.check()
         # Not before the API shows the new keys, so that what follows this task finds them.
         found = _await_new(api, org_id, {key.description for key in created}, known_ids, ids)
     except KeysmithError as error:
         return [
-            f"API key {names(created)} was created; whether another run made the same meanwhile "
-            f"could not be checked: {error.message()}"
+            f"Created: {names(created)}. Whether another run made the same meanwhile could not be "
+            f"checked: {error.message()}"
         ]
     return [
         f"API key {key} was created, and another run made {twin} with the same description "
@@ -329,6 +366,7 @@ def _orphan(
         parameters=[key.id for key in found],
     )
     error.tries, error.waited, error.aftermath = cause.tries, cause.waited, left
+    error.results = {"changed": True} if found else {}
     return error
 
 
@@ -359,14 +397,17 @@ def _await_new(
         pause = min(pause * 2, LONGEST_POLL)
 
 
-def check_not_own(api: Client, key: OrgApiKey, *, allowed: bool, loss: str) -> bool:
+def check_not_own(
+    api: Client, key: OrgApiKey, *, allowed: bool, loss: str, is_own_seen: bool = False
+) -> bool:
     """Return whether the key is the one that signs the requests; raises unless that is allowed.
 
-    ``loss`` completes "if … is meant". Only a key pair is a key; tokens and service accounts have
+    ``loss`` completes "if … is meant". ``is_own_seen``: a listing shows the own key, so that none
+    whose public key is hidden can be it. Only a key pair is a key; tokens and service accounts have
     none.
     """
     own = api.endpoint.public_key
-    if own is None:
+    if own is None or (is_own_seen and key.public_key != own):
         return False
     if key.public_key is None and not allowed:
         raise OwnKeyError(

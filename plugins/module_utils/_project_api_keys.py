@@ -83,11 +83,18 @@ def assign(
 
 def assign_all(
     api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...], method: str
-) -> None:
-    """Assign a key with exactly these roles, also where somebody else was faster with others."""
+) -> bool:
+    """Assign a key with exactly these roles; return whether this call did anything.
+
+    Somebody else may be faster, with the same roles or with others, which are changed then.
+    """
     met = assign(api, project_id, key, roles, method)
-    if met is not None and met != roles:
+    if met == roles:
+        return False
+    if met is not None:
+        api.stop.check()
         change(api, project_id, key, roles)
+    return True
 
 
 def change(api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...]) -> None:

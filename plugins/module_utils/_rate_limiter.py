@@ -19,9 +19,9 @@ from dataclasses import dataclass
 # Of its capacity; below that, requests take turns.
 NEARLY_USED_UP = 0.05
 # What the API documents of its token buckets: requests that are refilled each minute, by the
-# capacity that RateLimit-Limit tells (api-facts 6). No bucket has less than a third.
+# capacity that RateLimit-Limit tells (api-facts 6). What another capacity means, of a gateway's own
+# say, is not known, and changes nothing.
 _REFILLS = {300: 100, 500: 250, 1200: 500}
-_LEAST_REFILL = 1 / 3
 _SCOPE = re.compile(r"/(?:orgs|groups)/[^/]+")
 
 
@@ -65,12 +65,10 @@ class RateLimiter:
         with self._lock:
             if status != 429 and status < 500:
                 self._refusals_in_a_row = 0
-            if not limit or left is None:
+            if limit not in _REFILLS or left is None:
                 return
             bucket = self._buckets.setdefault(_scope(path), _Bucket())
-            bucket.interval = 0.0
-            if left < limit * NEARLY_USED_UP:
-                bucket.interval = 60 / _REFILLS.get(limit, limit * _LEAST_REFILL)
+            bucket.interval = 60 / _REFILLS[limit] if left < limit * NEARLY_USED_UP else 0.0
 
     def refused(self, ticket: int) -> int:
         """Return how many refusals there were in a row, this one included.

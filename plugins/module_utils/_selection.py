@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import AmbiguousError, clean
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import is_public_key
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     OrgApiKey,
+    by_words,
+    check_public_keys_told,
     names,
-    similar_to,
+    words_of,
 )
 
 _WILDCARDS = frozenset("*?[")
@@ -32,6 +35,15 @@ class Selection:
     roles: Collection[str] | None = None
     project_id: str | None = None
 
+    @classmethod
+    def of(cls, selectors: Mapping[str, Any]) -> Selection:
+        """Return the selection of a task; lists become what is quick to look up, in their order."""
+        values: dict[str, Any] = {
+            name: dict.fromkeys(value) if isinstance(value, list) else value
+            for name, value in selectors.items()
+        }
+        return cls(**values)
+
     def fits(self, key: OrgApiKey) -> bool:
         return (
             (self.api_user_ids is None or key.id in self.api_user_ids)
@@ -43,10 +55,12 @@ class Selection:
         )
 
     def missing(self, keys: Collection[OrgApiKey]) -> list[str]:
-        """Return what names a key and is had by none of the listing, in the task's order."""
+        """Return what names a key or a project and is had by none of the listing."""
         known = {name for key in keys for name in (key.id, key.public_key)}
+        known |= {project_id for key in keys for project_id, _roles in key.projects}
         descriptions = {key.description for key in keys}
         named = [*(self.api_user_ids or ()), *(self.public_keys or ())]
+        named += [self.project_id] if self.project_id else []
         missing = [name for name in named if name not in known]
         missing += [name for name in self.descriptions or () if name not in descriptions]
         return list(dict.fromkeys(missing))
@@ -58,17 +72,12 @@ def check_provable(selection: Selection, org_id: str, keys: Collection[OrgApiKey
     That is a public key, where the API does not tell all of them, and a description that differs
     in blanks only from one that is there.
     """
-    untold = [key for key in keys if key.public_key is None]
-    told = {key.public_key for key in keys}
-    lost = [name for name in selection.public_keys or () if name not in told]
-    if lost and untold:
-        raise AmbiguousError(
-            f"No API key of organization {org_id} is known to have the public key "
-            f"{', '.join(lost)}, but the API does not tell the public key of {names(untold)}",
-            check="Nothing was changed. Name those that are meant with api_user_ids.",
-        )
+    check_public_keys_told(
+        org_id, keys, selection.public_keys or (), "Name those that are meant with api_user_ids."
+    )
+    groups = by_words(keys)
     for description in selection.descriptions or ():
-        similar = similar_to(keys, description)
+        similar = groups.get(words_of(description), [])
         if similar and all(key.description != description for key in similar):
             raise AmbiguousError(
                 f"No API key of organization {org_id} has the description {clean(description)!r} "
@@ -78,34 +87,51 @@ def check_provable(selection: Selection, org_id: str, keys: Collection[OrgApiKey
 
 
 def is_kept(key: OrgApiKey, keep: Iterable[str]) -> bool:
-    """Whether an id, a public key or a glob of descriptions keeps a key from being touched."""
+    """Whether an id, a public key, a description or a glob of it keeps a key from being touched."""
     return any(_keeps(item, key) for item in keep)
 
 
+def keeps_description(keep: Iterable[str], description: str) -> bool:
+    """Whether every key of a description is kept."""
+    return any(item == description or fnmatchcase(description, item) for item in keep)
+
+
 def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) -> None:
-    """Refuse a public key to keep that may be that of a key whose own the API does not tell."""
-    untold = [key for key in keys if key.public_key is None]
-    told = {key.public_key for key in keys}
-    lost = [item for item in keep if is_public_key(item) and item not in told]
-    if lost and untold:
-        raise AmbiguousError(
-            f"keep names {', '.join(lost)}, which no API key of organization {org_id} is known to "
-            f"have as its public key, but the API does not tell the public key of {names(untold)}",
-            check="Nothing was changed. Name those that are to be kept by their ids.",
-        )
+    """Refuse what is to be kept, is not found, and may be there under another guise.
+
+    What is not kept may be revoked. Raises AmbiguousError.
+    """
+    idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
+    check_public_keys_told(
+        org_id,
+        keys,
+        [item for item in idle if is_public_key(item)],
+        "keep has it: name those that are to be kept by their ids.",
+    )
+    groups, ids = by_words(keys), {key.id: key for key in keys}
+    for item in idle:
+        similar = groups.get(words_of(item)) or [
+            ids[word] for word in (item.strip().lower(),) if word in ids
+        ]
+        if similar:
+            raise AmbiguousError(
+                f"keep has {clean(item)!r}, which no API key of organization {org_id} has exactly, "
+                f"but with other blanks, line ends or letters {names(similar)} has",
+                check="Nothing was changed. Name it exactly, so that it is kept.",
+            )
 
 
-def idle(keep: Iterable[str], keys: Collection[OrgApiKey]) -> list[str]:
-    """Return what is to be kept by its name and is not there: a slip of the pen, perhaps."""
+def idle_warnings(keep: Iterable[str], org_id: str, keys: Collection[OrgApiKey]) -> list[str]:
+    """Say what is to be kept by its name and is not there: a slip of the pen, perhaps."""
     return [
-        item
+        f"keep has {clean(item)!r}, which no API key of organization {org_id} fits."
         for item in keep
         if not _WILDCARDS & set(item) and not any(_keeps(item, key) for key in keys)
     ]
 
 
 def _keeps(item: str, key: OrgApiKey) -> bool:
-    return item in {key.id, key.public_key} or fnmatchcase(key.description, item)
+    return item in {key.id, key.public_key} or keeps_description([item], key.description)
 
 
 def _fits_any(key: OrgApiKey, patterns: Iterable[str]) -> bool:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
@@ -25,11 +23,11 @@ LOOK = 0.1
 
 
 class Stop:
-    """Whether a task is to end early. Until it is ``armed``, signals do what they always do."""
+    """Whether a task is to end early: by a signal, where it heeds them, or its time limit."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._is_armed = False
+        self._heeds_signals = False
         self._signal = ""
         self._limit = 0.0
         self._until = float("inf")
@@ -43,24 +41,27 @@ class Stop:
             return f"time_limit, {self._limit:g} s, is over"
         return ""
 
-    @contextmanager
-    def armed(self, time_limit: float | None) -> Iterator[None]:
-        """Take SIGTERM, SIGINT and the end of ``time_limit`` (seconds) as a wish to stop."""
-        if time_limit is not None:
-            self._limit = time_limit
-            self._until = self._clock.now() + time_limit
-        self._is_armed = True
-        handlers = {}
+    def set_limit(self, seconds: float) -> None:
+        """Take the end of a time limit, from now on, as a wish to stop."""
+        self._limit = seconds
+        self._until = self._clock.now() + seconds
+
+    def heed_signals(self) -> None:
+        """Take SIGTERM and SIGINT as a wish to stop, to the end of the process.
+
+        To its very end, since a result that is not printed yet must not be lost either.
+        """
+        self._heeds_signals = True
         if threading.current_thread() is threading.main_thread():
-            # Who started the task with a signal ignored, does not want it to end by it.
-            wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            handlers = {number: signal.signal(number, self._note) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            self._is_armed = False
+            for number in SIGNALS:
+                # Who started the task with a signal ignored, does not want it to end by it.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
+
+    def check(self) -> None:
+        """Raise StoppedError where the task is to end, before something more is begun."""
+        if self.reason:
+            raise StoppedError(self.reason)
 
     def _note(self, number: int, _frame: Any) -> None:
         self._signal = signal.Signals(number).name
@@ -69,9 +70,8 @@ class Stop:
         """Wait. Raises StoppedError as soon as the task is to end."""
         ends = self._clock.now() + seconds
         while True:
-            if self.reason:
-                raise StoppedError(self.reason)
+            self.check()
             left = min(ends, self._until) - self._clock.now()
             if left <= 0:
                 return
-            self._clock.sleep(min(left, LOOK) if self._is_armed else left)
+            self._clock.sleep(min(left, LOOK) if self._heeds_signals else left)

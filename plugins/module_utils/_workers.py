@@ -43,9 +43,14 @@ def each(
         except BaseException as error:
             failures.append(error)
 
-    helpers = [threading.Thread(target=work) for _helper in range(min(threads, len(items)) - 1)]
-    for helper in helpers:
-        helper.start()
+    helpers: list[threading.Thread] = []
+    try:
+        for _helper in range(min(threads, len(items)) - 1):
+            helper = threading.Thread(target=work)
+            helper.start()
+            helpers.append(helper)
+    except RuntimeError:
+        pass  # The machine gives no more threads: those that there are do all the work.
     work()
     for helper in helpers:
         helper.join()

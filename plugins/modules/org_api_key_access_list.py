@@ -251,11 +251,6 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no key or more than one, or what cannot be in a list."""
     _module.require_org_id(params)
     _options.check_key_name(params)
-    if params["entries"] is None:
-        raise OptionError(
-            "No entries are given",
-            check="Set entries; [] together with purge means a list without any.",
-        )
     _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(

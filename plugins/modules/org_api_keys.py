@@ -15,8 +15,11 @@ description:
     keys that are declared, in MongoDB Atlas, Cloud Manager or Ops Manager.
   - All keys are read once, in one complete listing, and then changed several at the same time. For
     a hundred keys this is many times faster than a loop over M(keysmith.mongodb.org_api_key).
-  - What happens to one key does not keep the others from being changed. The task fails in the end
-    and tells what has become of each; when it is run again, it does the rest.
+  - What happens to one key while keys are changed does not keep the others from being changed. The
+    task fails in the end and tells what has become of each; when it is run again, it does the rest.
+    Only a rate limit that lasts longer than O(retry_max_wait) ends it early. What cannot be read
+    before (the listing, an access list that O(api_keys) declares) fails the task, and nothing is
+    changed.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -35,7 +38,8 @@ options:
       - A key is selected when it fits one value of each selector that is given. The selectors are
         O(api_user_ids), O(public_keys), O(descriptions), O(description_match), O(roles) and
         O(project_id). At least one has to be given; an empty list selects no key.
-      - Ids, public keys and descriptions that no key has are no failure; RV(missing) lists them.
+      - Ids, public keys, descriptions and a project that no key has are no failure; RV(missing)
+        lists them.
     type: list
     elements: str
   public_keys:
@@ -73,10 +77,12 @@ options:
   keep:
     description:
       - Keys that are never touched, whatever else is said of them. Each item is an id, a public
-        key, or a pattern as in O(description_match) for descriptions; what fits any of these ways
-        is kept.
-      - The task warns of an item without wildcards that no key fits, as it may be a slip of the
-        pen. When a key that is declared in O(api_keys) is to be kept too, it fails.
+        key, a description, or a pattern as in O(description_match) for descriptions; what fits any
+        of these ways is kept.
+      - Give a list, since Ansible splits a text at its commas.
+      - When an item that no key fits is but for blanks, line ends or upper case what a key has, the
+        task fails and changes nothing. Of any other without wildcards it warns, as it may be a slip
+        of the pen. When a key that is declared in O(api_keys) is to be kept too, it fails.
     type: list
     elements: str
   api_keys:
@@ -128,6 +134,9 @@ options:
     description:
       - Whether to revoke all keys that O(api_keys) does not list, but for O(keep) and the key that
         signs the requests, with O(state=present).
+      - These are revoked also when a declared key could not be created, so that a full organization
+        gets room. Where a key replaces another, use O(fail_fast), or the role
+        C(keysmith.mongodb.rotate_org_api_key).
     type: bool
     default: false
   credentials_dir:
@@ -148,12 +157,13 @@ options:
   allow_own_key:
     description:
       - Whether the key that signs the requests may be revoked, lose roles or projects, or have its
-        access list changed. It goes last then, and only when all else is done.
+        access list changed. It goes last then, and only when all else is
+        done; of its changes, that of its roles is the last.
       - By default it is not revoked although it is selected or not declared; RV(kept) lists it, and
         with O(state=absent) the task warns of it. What O(api_keys) would take from it makes the
         task fail before anything is changed.
-      - When the API does not tell the public key of a key that would be revoked, it may be that
-        one, and the task fails before anything is changed.
+      - When the listing does not show it, and the API does not tell the public key of a key that
+        would be revoked, that may be it, and the task fails before anything is changed.
     type: bool
     default: false
   concurrency:
@@ -170,8 +180,8 @@ options:
   time_limit:
     description:
       - After how many seconds nothing more is begun and nothing waited for, more than 0 and up to
-        86400. Requests that are on their way are brought to their end, for which O(timeout) is the
-        limit, and the task fails with all results so far.
+        86400. Requests that are on their way are brought to their end, which takes at most three
+        times O(timeout), and the task fails with all results so far.
       - Use this rather than the C(timeout) of a task or C(async), which can tell no results. The
         first lets the module go on unseen; the second kills it.
       - The signals C(SIGTERM) and C(SIGINT) do the same at any time.
@@ -437,45 +447,25 @@ error:
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
     _bulk,
-    _credentials_file,
+    _changes,
+    _key_sets,
     _module,
     _options,
     _org_api_keys,
     _selection,
-    _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import Change, Declared
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    AmbiguousError,
     OptionError,
-    StoppedError,
     TooManyError,
-    clean,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
-
-# How many keys a message names; the results have them all.
-SHOWN = 20
-
-SELECTORS = (
-    "api_user_ids",
-    "public_keys",
-    "descriptions",
-    "description_match",
-    "roles",
-    "project_id",
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -525,284 +515,46 @@ def check(params: Mapping[str, Any]) -> None:
         raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
     if params["time_limit"] is not None:
         _options.check_seconds("time_limit", params["time_limit"], zero=False)
-    _refuse_blanks("keep", params)
-    given = [name for name in SELECTORS if params[name] is not None]
+    _key_sets.check_items("keep", params)
     if params["state"] == "absent":
-        _check_absent(params, given)
+        _key_sets.check_selection(params)
     else:
-        _check_present(params, given)
-
-
-def _check_absent(params: Mapping[str, Any], given: Sequence[str]) -> None:
-    if params["api_keys"] is not None or params["purge"]:
-        raise OptionError(
-            "api_keys or purge is given with state absent",
-            check=f"They go with state present. Keys to be revoked are selected by "
-            f"{', '.join(SELECTORS)}.",
-        )
-    if not given:
-        raise OptionError(
-            "No key is selected",
-            check=f"Give at least one of {', '.join(SELECTORS)}. For all keys, set "
-            'description_match to "*".',
-        )
-    for name in ("descriptions", "description_match"):
-        _refuse_blanks(name, params)
-    for api_user_id in params["api_user_ids"] or ():
-        _options.check_id("api_user_ids", api_user_id)
-    for public_key in params["public_keys"] or ():
-        _options.check_public_key(public_key, "public_keys")
-    if params["project_id"]:
-        _options.check_id("project_id", params["project_id"])
-    _options.check_org_role_names(params["roles"] or [])
-
-
-def _check_present(params: Mapping[str, Any], given: Sequence[str]) -> None:
-    if given:
-        raise OptionError(
-            f"{' and '.join(given)} is given with state present",
-            check="It selects keys to be revoked: set state to absent, or leave it out.",
-        )
-    if params["api_keys"] is None:
-        raise OptionError(
-            "No keys are declared",
-            check="Set api_keys; [] together with purge means an organization without any.",
-        )
-    keys = declared(params)
-    doubles = [text for text, n in Counter(key.description for key in keys).items() if n > 1]
-    if doubles:
-        raise OptionError(
-            f"api_keys has several keys with the description {clean(repr(doubles)[1:-1])}",
-            check="Each key is known by its description, so it has to be its own.",
-        )
-    for key in keys:
-        _check_declared(params["platform"], key)
-
-
-def _check_declared(platform: str, key: Declared) -> None:
-    _options.check_description("description in api_keys", key.description)
-    if key.roles is not None:
-        _options.check_roles(platform, list(key.roles))
-    for project_id, roles in key.projects or ():
-        _options.check_id("project_id in api_keys", project_id)
-        _options.check_project_roles(list(roles))
-    ids = [project_id for project_id, _roles in key.projects or ()]
-    if len(set(ids)) < len(ids):
-        raise OptionError(
-            f"The key {clean(key.description)!r} in api_keys names a project twice",
-            check="Give all roles in a project at once.",
-        )
-
-
-def _refuse_blanks(name: str, params: Mapping[str, Any]) -> None:
-    if any(not item.strip() for item in params[name] or ()):
-        raise OptionError(
-            f"{name} has an empty item", check="Is a variable empty that should name something?"
-        )
-
-
-def declared(params: Mapping[str, Any]) -> list[Declared]:
-    """Return the keys that a task declares. Raises OptionError."""
-    return [_declared(item) for item in params["api_keys"]]
-
-
-def _declared(item: Mapping[str, Any]) -> Declared:
-    item = {name: _options.given(value) for name, value in item.items()}
-    roles, entries, projects = item["roles"], item["access_list"], item["projects"]
-    if projects is not None:
-        pairs = sorted((p["project_id"], tuple(sorted(set(p["roles"])))) for p in projects)
-        projects = tuple(pairs)
-    return Declared(
-        description=item["description"] or "",
-        roles=None if roles is None else tuple(sorted(set(roles))),
-        access_list=None if entries is None else _access_lists.normalize(entries, "access_list"),
-        projects=projects,
-    )
+        _key_sets.check_declaration(params)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    with api.stop.armed(params["time_limit"]):
-        return ensure(params, api, check_mode)
-
-
-def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    api.stop.heed_signals()
+    if params["time_limit"] is not None:
+        api.stop.set_limit(params["time_limit"])
     org_id, keep = params["org_id"], params["keep"] or []
     keys = _org_api_keys.list_all(api, org_id)
     _selection.check_keep(keep, org_id, keys)
     if params["state"] == "absent":
-        selection = _selection.Selection(**{name: params[name] for name in SELECTORS})
-        _selection.check_provable(selection, org_id, keys)
-        changes, more = revocations(params, api, [key for key in keys if selection.fits(key)])
-        more["missing"] = selection.missing(keys)
+        wanted = _key_sets.selected(params, api, keys)
     else:
-        changes, more = declarations(params, api, keys, check_mode)
-    more["warnings"] += [
-        f"keep has {clean(item)!r}, which no API key of organization {org_id} fits."
-        for item in _selection.idle(keep, keys)
-    ]
-    check_limit(params, changes)
-    if check_mode or not any(change.plan.is_change for change in changes):
-        return {**_bulk.planned(changes), **more}
+        wanted = _key_sets.as_declared(params, api, keys, check_mode)
+    more = wanted.more()
+    more["warnings"] += _selection.idle_warnings(keep, org_id, keys)
+    try:
+        _key_sets.check_limit(params, wanted.changes)
+    except TooManyError as error:
+        error.results = more
+        raise
+    if check_mode or not any(change.plan.is_change for change in wanted.changes):
+        return {**_changes.planned(wanted.changes), **more}
     work = _bulk.Work(
         api=api,
         org_id=org_id,
         known_ids={key.id for key in keys},
         assign_method=PLATFORMS[params["platform"]].assign_method,
-        access_list_name=access_list_name(params, api, keys, changes),
+        access_list_name=_key_sets.access_list_name(params, api, keys, wanted.changes),
         credentials_dir=params["credentials_dir"],
         concurrency=params["concurrency"],
         fail_fast=params["fail_fast"],
     )
-    outcomes, warnings = work.do(changes)
+    outcomes, warnings = work.do(wanted.changes)
     more["warnings"] += warnings
-    return _bulk.reported(work, changes, outcomes, more)
-
-
-def revocations(
-    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]
-) -> tuple[list[Change], dict[str, Any]]:
-    """Return the revocation of each key, and further results: those that are kept, and warnings."""
-    changes: list[Change] = []
-    kept: list[dict[str, Any]] = []
-    warnings: list[str] = []
-    for key in sorted(keys, key=lambda key: (key.description, key.id)):
-        change = _bulk.revocation(key)
-        own = api.endpoint.public_key
-        if _selection.is_kept(key, params["keep"] or ()):
-            kept.append({**change.name(), "reason": "keep"})
-        elif own and key.public_key == own and not params["allow_own_key"]:
-            kept.append({**change.name(), "reason": "own_key"})
-            if params["state"] == "absent":
-                warnings.append(
-                    f"API key {key} is selected too, but it signs the requests, and is left: use "
-                    "another credential of the organization, or set allow_own_key to true."
-                )
-        else:
-            is_own = _org_api_keys.check_not_own(
-                api, key, allowed=params["allow_own_key"], loss="revoking it and losing this access"
-            )
-            changes.append(replace(change, is_own=is_own))
-    return changes, {"kept": kept, "warnings": warnings}
-
-
-def declarations(
-    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
-) -> tuple[list[Change], dict[str, Any]]:
-    """Return what each declared key needs, and the revocation of all others where that is asked."""
-    pairs = [(key, match(params["org_id"], keys, key)) for key in declared(params)]
-    check_declared(params, pairs)
-    found = _workers.each(
-        lambda pair: _change(params, api, *pair),
-        pairs,
-        threads=params["concurrency"],
-        goes_on=lambda: not api.stop.reason,
-    )
-    changes = [_with_own(params, api, change) for change in found if change]
-    if len(changes) < len(pairs):
-        raise StoppedError(
-            f"Not all access lists were read, because {api.stop.reason}",
-            check="Nothing was changed.",
-        )
-    folder = params["credentials_dir"]
-    more: dict[str, Any] = {"kept": [], "warnings": []}
-    if params["purge"]:
-        listed = {existing.id for _key, existing in pairs if existing}
-        surplus, more = revocations(params, api, [key for key in keys if key.id not in listed])
-        changes += surplus
-    if folder:
-        if any(change.kind == "created" for change in changes):
-            _credentials_file.check_folder(f"credentials_dir {folder}", folder, check_mode)
-        existing_ids = [existing.id for _key, existing in pairs if existing]
-        more["warnings"] += _credentials_file.folder_warnings(folder, existing_ids)
-    return changes, more
-
-
-def match(org_id: str, keys: Sequence[OrgApiKey], key: Declared) -> OrgApiKey | None:
-    """Return the existing key with the description; raises AmbiguousError."""
-    try:
-        return _org_api_keys.pick_by_description(keys, org_id, key.description)
-    except AmbiguousError as error:
-        error.check = (
-            "Nothing was changed. A declared key is known by its description: give every key one "
-            "of its own, or revoke those that are too many by their ids, with org_api_key."
-        )
-        raise
-
-
-def check_declared(
-    params: Mapping[str, Any], pairs: Sequence[tuple[Declared, OrgApiKey | None]]
-) -> None:
-    """Refuse declared keys that are to be kept, and new ones without roles."""
-    kept = [
-        key for _declared, key in pairs if key and _selection.is_kept(key, params["keep"] or ())
-    ]
-    if kept:
-        raise AmbiguousError(
-            f"api_keys declares what keep says is not to be touched: {_org_api_keys.names(kept)}",
-            check="Nothing was changed. Leave the key out of one of them.",
-        )
-    bare = [key.description for key, existing in pairs if existing is None and key.roles is None]
-    if bare:
-        raise OptionError(
-            f"New API keys need roles, and there is none yet with the description "
-            f"{clean(repr(bare)[1:-1])}",
-            check="Nothing was changed. Set roles for each of them in api_keys.",
-        )
-
-
-def _change(
-    params: Mapping[str, Any], api: Client, key: Declared, existing: OrgApiKey | None
-) -> Change:
-    found = None
-    if existing and key.access_list is not None:
-        found = _access_lists.read(api, params["org_id"], existing)
-    return _bulk.declaration(key, existing, found)
-
-
-def _with_own(params: Mapping[str, Any], api: Client, change: Change) -> Change:
-    if change.key is None or not change.has_losses():
-        return change
-    is_own = _org_api_keys.check_not_own(
-        api,
-        change.key,
-        allowed=params["allow_own_key"],
-        loss="taking roles from it or changing its own access list",
-    )
-    return replace(change, is_own=is_own)
-
-
-def check_limit(params: Mapping[str, Any], changes: Sequence[Change]) -> None:
-    """Refuse to revoke more keys than the task allows. Raises TooManyError."""
-    doomed = [change.key for change in changes if change.key and change.kind == "revoked"]
-    if len(doomed) <= params["max_revocations"]:
-        return
-    shown = _org_api_keys.names(doomed[:SHOWN])
-    rest = f" and {len(doomed) - SHOWN} more" if len(doomed) > SHOWN else ""
-    raise TooManyError(
-        f"{len(doomed)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {shown}{rest}",
-        check=(
-            "Nothing was changed. Select fewer, or raise max_revocations if all of them are meant; "
-            "error.parameters has the ids of all."
-        ),
-        parameters=[key.id for key in doomed],
-    )
-
-
-def access_list_name(
-    params: Mapping[str, Any],
-    api: Client,
-    keys: Sequence[OrgApiKey],
-    changes: Sequence[Change],
-) -> str:
-    """Return what the API calls the access lists of new keys; old Ops Managers differ."""
-    for change in changes:
-        if change.found:
-            return change.found.name
-    is_needed = any(c.kind == "created" and c.plan.after.get("access_list") for c in changes)
-    if is_needed and keys and params["platform"] != ATLAS.name:
-        return _access_lists.read(api, params["org_id"], keys[0]).name
-    return _access_lists.ACCESS_LIST
+    return _bulk.reported(work, wanted.changes, outcomes, more)
 
 
 def main() -> None:

@@ -25,8 +25,10 @@ PREFIX = "keysmith.mongodb."
 LAYERS = (
     "_module",
     "_bulk",
+    "_key_sets",
     "_selection",
     "_options",
+    "_changes",
     "_plan",
     "_credentials_file",
     "_access_lists",

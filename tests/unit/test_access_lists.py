@@ -452,7 +452,7 @@ def test_a_key_that_is_gone_meanwhile_is_missing(missing: str) -> None:
         script=[None] * (missing == "DELETE") + [error],
         shown=[error] if missing == "GET" else [],
     )
-    with pytest.raises(MissingError, match="is gone") as caught:
+    with pytest.raises(MissingError, match="is not there") as caught:
         work(api, Goal(normalize([B]), purge=True))
     assert caught.value.results.get("changed", False) is (missing == "DELETE")
 

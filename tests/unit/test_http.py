@@ -216,7 +216,8 @@ def test_what_others_wait_for_already_costs_nothing_more() -> None:
 
 def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
     http_ = ScriptedHttp([answer(502), answer(204)], retries=5)
-    with http_.stop.armed(0.2), pytest.raises(StoppedError) as caught:
+    http_.stop.set_limit(0.2)
+    with pytest.raises(StoppedError) as caught:
         http_.call(DELETE)
     assert http_.virtual.time == pytest.approx(1000.2)
     assert len(http_.outcomes) == 1
@@ -226,7 +227,8 @@ def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
 
 def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
     http_ = ScriptedHttp([answer(429), answer(204)])
-    with http_.stop.armed(0.2), pytest.raises(StoppedError) as caught:
+    http_.stop.set_limit(0.2)
+    with pytest.raises(StoppedError) as caught:
         http_.call(DELETE)
     assert not caught.value.unclear
 

@@ -63,7 +63,7 @@ def test_doc_fragment_and_spec_are_equal() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("", None), ([""], None), (None, None), ([], []), ("x", "x"), (0, 0), (False, False)],
+    [("", None), ([""], [""]), (None, None), ([], []), ("x", "x"), (0, 0), (False, False)],
 )
 def test_what_an_unanswered_survey_sends_is_not_given(value: Any, expected: Any) -> None:
     assert _options.given(value) == expected

@@ -16,7 +16,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import
     Selection,
     check_keep,
     check_provable,
-    idle,
+    idle_warnings,
     is_kept,
 )
 
@@ -121,9 +121,13 @@ def test_a_key_is_kept_by_its_id_its_public_key_or_its_description(
 def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
     check_keep(["zzzzzzzz", "laptop *"], ORG, KEYS)
     check_keep([str(KEYS[1].public_key), "laptop *"], ORG, [HIDDEN, *KEYS[1:]])
-    with pytest.raises(AmbiguousError, match="keep names zzzzzzzz"):
+    with pytest.raises(AmbiguousError, match="public key zzzzzzzz"):
         check_keep(["zzzzzzzz"], ORG, [HIDDEN, *KEYS[1:]])
 
 
 def test_names_that_keep_nothing_are_told_and_globs_are_not() -> None:
-    assert idle(["bakcup", "gone *", IDS[0], "backup", "f" * 24], KEYS) == ["bakcup", "f" * 24]
+    told = idle_warnings(["bakcup", "gone *", IDS[0], "backup", "f" * 24], ORG, KEYS)
+    assert [warning.partition(",")[0] for warning in told] == [
+        "keep has 'bakcup'",
+        f"keep has '{'f' * 24}'",
+    ]

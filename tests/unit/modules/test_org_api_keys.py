@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from tests.emulator import Emulator, Fault
 from tests.support import (
+    COLLECTION,
     MISSING_ID,
     PLATFORMS,
     Outcome,
+    VirtualClock,
     client_id,
     key_id,
     key_pair,
@@ -36,11 +41,12 @@ ALL_EXTRA = {"state": "absent", "description_match": ["extra *"]}
 def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
     check = options.pop("check", False)
     diff = options.pop("diff", False)
+    clock = options.pop("clock", None)
     if not {"client_id", "access_token", "api_public_key"} & options.keys():
         options |= key_pair(platform)
     base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
     given = {name: value for name, value in {**base, **options}.items() if value is not None}
-    return run_module("org_api_keys", given, check=check, diff=diff)
+    return run_module("org_api_keys", given, check=check, diff=diff, clock=clock)
 
 
 @pytest.fixture
@@ -158,7 +164,7 @@ def test_the_key_that_signs_stays_when_something_else_failed(crowd: Emulator) ->
     assert outcome.failed
     assert ids(outcome.result["failures"]) == [EXTRA[3]]
     assert ids(outcome.result["pending"]) == [key_id("atlas", 1)]
-    assert "the key that signs the requests goes last" in outcome.msg
+    assert "not begun, because the key that signs goes last" in outcome.msg
     assert keys(crowd).keys() == {key_id("atlas", 1), EXTRA[3]}
     again = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
     assert not again.failed
@@ -251,12 +257,17 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
 
 
 def test_a_time_limit_ends_the_reading_of_access_lists(emulator: Emulator) -> None:
-    emulator.add_fault(Fault("status", "GET", "*/accessList", times=None, status=503))
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    # Each answer takes its time, without any wait of ours that could notice the end.
+    emulator.sleep = lambda _seconds: clock.sleep(2)
+    emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
     api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
-    outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=3, retries=100)
-    assert "time_limit, 3 s, is over" in outcome.msg
+    outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=1, clock=clock)
+    assert "Not all access lists were read, because time_limit, 1 s, is over" in outcome.msg
     assert not outcome.changed
-    assert outcome.clock.time <= 1003.01
+    read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
+    assert len(read) == 1
 
 
 # Present
@@ -392,7 +403,10 @@ def test_created_pairs_are_kept_in_files_of_their_own(emulator: Emulator, tmp_pa
     assert "warnings" not in again.result
     path.unlink()
     warned = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
-    assert f"1 API keys exist and credentials_dir {tmp_path} lacks" in warnings(warned)
+    assert f"credentials_dir {tmp_path} has no pairs of these API keys" in warnings(warned)
+    path.symlink_to("/etc/hostname")
+    warned = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
+    assert path.stem in warnings(warned)
 
 
 def test_a_pair_that_cannot_be_written_is_revoked_again(
@@ -522,7 +536,12 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
     [
         ({"state": "absent"}, "No key is selected"),
         ({"state": "absent", "keep": ["x"]}, "No key is selected"),
-        ({"state": "absent", "roles": "", "descriptions": [""]}, "No key is selected"),
+        ({"state": "absent", "roles": "", "descriptions": ""}, "No key is selected"),
+        # A variable without a value must not widen a selection, or narrow what is kept.
+        ({"state": "absent", "api_user_ids": [""], "roles": ["ORG_OWNER"]}, "has an empty item"),
+        ({"state": "absent", "public_keys": [" "], "roles": ["ORG_OWNER"]}, "has an empty item"),
+        ({"state": "absent", "roles": [""]}, "roles has an empty item"),
+        ({"state": "absent", "roles": ["ORG_OWNER"], "keep": [""]}, "keep has an empty item"),
         ({"state": "absent", "api_user_ids": ["x"]}, "api_user_ids is 'x', which is no id"),
         ({"state": "absent", "api_user_ids": [client_id("atlas")]}, "id of a service account"),
         ({"state": "absent", "public_keys": ["ABC"]}, "public_keys"),
@@ -544,11 +563,15 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
         ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "ORG_EMPEROR is no role"),
         ({"api_keys": [{**NEW, "description": "x" * 251}]}, "has 251 characters"),
-        ({"api_keys": [{**NEW, "description": ""}]}, "has 0 characters"),
+        ({"api_keys": [{**NEW, "description": ""}]}, "description found in api_keys"),
+        ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
+        ({"api_keys": [{**NEW, "access_list": [None]}]}, "is no IP address"),
+        ({"api_keys": [{**NEW, "access_list": [""]}]}, "is no IP address"),
+        ({"api_keys": [{**NEW, "roles": [""]}]}, "is no role"),
         ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
         (
             {"api_keys": [{**NEW, "projects": [{"project_id": "x", "roles": ["GROUP_OWNER"]}]}]},
-            "project_id in api_keys is 'x'",
+            "In api_keys, 'new one': project_id is 'x'",
         ),
         ({"api_keys": [{**NEW, "projects": [in_project()]}]}, "needs roles"),
         ({"api_keys": [{**NEW, "projects": [in_project("ORG_OWNER")]}]}, "no role in a project"),
@@ -577,3 +600,250 @@ def test_a_name_to_be_kept_that_nothing_has_is_told(emulator: Emulator) -> None:
     )
     assert "keep has 'bakcup'" in warnings(outcome)
     assert "terraform" not in warnings(outcome)
+
+
+def hide_public_keys(emulator: Emulator, *numbers: int) -> None:
+    for number in numbers:
+        keys_of(emulator)[key_id("atlas", number)].public_key = ""
+
+
+def keys_of(emulator: Emulator) -> dict[str, Any]:
+    return emulator.state.organizations[org_id("atlas")].api_keys
+
+
+# What a review has found
+
+
+def test_no_more_threads_can_be_had(crowd: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine gives no more, those that there are do all the work."""
+    count = 0
+    start = threading.Thread.start
+
+    def limited(self: threading.Thread) -> None:
+        nonlocal count
+        if "work" in getattr(self._target, "__name__", ""):
+            count += 1
+            if count > 3:
+                raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    outcome = run(crowd, **ALL_EXTRA)
+    assert count == 4
+    assert len(outcome.result["revoked"]) == 20
+
+
+@pytest.mark.parametrize("keep", ["ci [prod]", "ci [[]prod]", "ci*", "pipeline"])
+def test_a_description_is_kept_as_it_is_and_as_a_pattern(emulator: Emulator, keep: str) -> None:
+    # "pipeline" looks like a public key, and is none.
+    for number, description in ((2, "ci [prod]"), (3, "pipeline")):
+        keys_of(emulator)[key_id("atlas", number)].description = description
+    outcome = run(emulator, state="absent", description_match=["ci*", "pipeline"], keep=[keep])
+    kept = key_id("atlas", 3 if keep == "pipeline" else 2)
+    assert ids(outcome.result["kept"]) == [kept]
+    assert kept in keys(emulator)
+
+
+@pytest.mark.parametrize("keep", ["victim\n", " victim", key_id("atlas", 2).upper()])
+def test_what_is_kept_by_a_slip_of_the_pen_fails(emulator: Emulator, keep: str) -> None:
+    outcome = run(emulator, state="absent", description_match=["*"], keep=[keep])
+    assert outcome.failed
+    assert "but with other blanks, line ends or letters" in outcome.msg
+    assert not emulator.writes
+
+
+def test_a_new_key_that_is_to_be_kept_too_is_refused(emulator: Emulator) -> None:
+    outcome = run(emulator, api_keys=[NEW], keep=["new *"])
+    assert "api_keys declares what keep says is not to be touched: 'new one'" in outcome.msg
+    assert not emulator.writes
+
+
+def test_a_stop_while_a_lost_answer_is_looked_up_tells_all_of_it(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 60.0
+    emulator.add_fault(Fault("lost_after", "POST", "*/accessList"))
+    api_keys = [{"description": "victim", "access_list": ["192.0.2.1"]}]
+    outcome = run(emulator, api_keys=api_keys, time_limit=1, clock=clock)
+    assert outcome.failed
+    (failure,) = outcome.result["failures"]
+    assert failure["error"]["method"] == "POST"
+    assert "Read again, the access list now has no entries" in failure["msg"]
+
+
+def test_no_entry_is_removed_after_the_time_limit(emulator: Emulator) -> None:
+    entries = [f"192.0.2.{number}" for number in range(60)]
+    keys_of(emulator)[key_id("atlas", 2)].access_list.extend(entries)
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.sleep = lambda _seconds: clock.sleep(1)
+    emulator.add_fault(Fault("slow", "DELETE", times=None))
+    api_keys = [{"description": "victim", "access_list": []}]
+    outcome = run(emulator, api_keys=api_keys, time_limit=5, clock=clock)
+    assert outcome.failed
+    assert outcome.changed
+    assert len(emulator.writes) == 5
+    (updated,) = outcome.result["updated"]
+    assert len(updated["access_list"]) == 55
+
+
+def test_no_step_of_a_key_begins_after_the_time_limit(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.sleep = lambda _seconds: clock.sleep(5)
+    emulator.add_fault(Fault("slow", "POST", "*/apiKeys"))
+    outcome = run(emulator, api_keys=[NEW], time_limit=1, clock=clock)
+    assert [request.path.rpartition("/")[2] for request in emulator.writes] == ["apiKeys"]
+    (created,) = outcome.result["created"]
+    assert created["private_key"]
+    (failure,) = outcome.result["failures"]
+    assert failure["id"] == created["id"]
+    assert "was not checked" in warnings(outcome) or "could not be checked" in warnings(outcome)
+
+
+def test_the_key_known_to_sign_comes_after_those_that_may(crowd: Emulator) -> None:
+    hide_public_keys(crowd, *range(100, 112))
+    refused = run(crowd, state="absent", description_match=["*"], api_keys=None)
+    # The listing shows the own key: none of the others can be it.
+    assert not refused.failed
+    assert keys(crowd).keys() == {key_id("atlas", 1)}
+
+
+def test_where_the_own_key_may_be_hidden_nothing_is_revoked(crowd: Emulator) -> None:
+    # The emulator knows the signer by its public key, so that only the answer hides it.
+    listing = [
+        {"id": EXTRA[0], "desc": "extra 0", "roles": []},
+        {"id": EXTRA[1], "desc": "extra 1", "publicKey": "elsewhre", "roles": []},
+    ]
+    body = {"results": listing, "totalCount": 2}
+    crowd.add_fault(Fault("json", "GET", times=None, body=body))
+    outcome = run(crowd, **ALL_EXTRA)
+    assert "it may be the one that signs the requests, and nothing was changed" in outcome.msg
+    assert not crowd.writes
+    allowed = run(crowd, allow_own_key=True, **ALL_EXTRA)
+    assert [request.path[-24:] for request in crowd.writes] == [EXTRA[1], EXTRA[0]]
+    assert not allowed.failed
+
+
+def test_the_own_key_loses_its_roles_last(emulator: Emulator) -> None:
+    project = {"project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
+    signs = {"description": "signs", "roles": ["ORG_MEMBER"], "projects": [project]}
+    signs["access_list"] = ["127.0.0.1"]
+    outcome = run(emulator, api_keys=[signs], allow_own_key=True)
+    assert not outcome.failed, outcome.msg
+    assert emulator.writes[-1].method == "PATCH"
+    assert not run(emulator, api_keys=[signs], allow_own_key=True).changed
+
+
+def test_taking_a_role_in_a_project_from_the_own_key_needs_leave(emulator: Emulator) -> None:
+    keys_of(emulator)[key_id("atlas", 1)].projects[project_id("atlas")] = ["GROUP_OWNER"]
+    outcome = run(emulator, api_keys=[{"description": "signs", "projects": []}])
+    assert "signs the requests" in outcome.msg
+    assert not emulator.writes
+
+
+def test_creations_begin_before_revocations(emulator: Emulator) -> None:
+    run(emulator, api_keys=[NEW], purge=True, concurrency=1)
+    assert [request.method for request in emulator.writes][:2] == ["POST", "POST"]
+    assert emulator.writes[-1].method == "DELETE"
+
+
+def test_a_refusal_that_lasts_too_long_ends_it(crowd: Emulator) -> None:
+    crowd.add_fault(Fault("status", "DELETE", times=None, status=429, retry_after=300))
+    outcome = run(crowd, concurrency=2, **ALL_EXTRA)
+    assert sum(request.status == 429 for request in crowd.requests) <= 2
+    assert "not begun, because the API refuses more requests" in outcome.msg
+    assert len(outcome.result["pending"]) >= 18
+
+
+def test_what_somebody_else_has_done_meanwhile_is_no_change(emulator: Emulator) -> None:
+    gone = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [key_id("atlas", 2)]}
+    emulator.add_fault(Fault("status", "DELETE", "*/groups/*", after_write=True, **gone))
+    outcome = run(emulator, api_keys=[{"description": "victim", "projects": []}])
+    assert not outcome.failed
+    assert not outcome.changed
+    assert ids(outcome.result["unchanged"]) == [key_id("atlas", 2)]
+
+
+def test_the_first_failure_is_the_error_of_all(crowd: Emulator) -> None:
+    crowd.add_fault(Fault("status", "DELETE", f"*{EXTRA[3]}", status=403, code="X"))
+    error = run(crowd, **ALL_EXTRA).result["error"]
+    assert (error["method"], error["status"], error["code"]) == ("DELETE", 403, "X")
+    assert error["path"].endswith(EXTRA[3])
+
+
+@pytest.mark.parametrize("created_id", ["../evil", key_id("atlas", 2)])
+def test_an_id_that_is_none_or_not_new_is_not_believed(
+    emulator: Emulator, tmp_path: Path, created_id: str
+) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    body = {
+        "id": created_id,
+        "desc": "new one",
+        "publicKey": "newonexx",
+        "privateKey": "ca11ab1e-4e44-4e44-8e44-000000004e44",
+        "roles": [],
+    }
+    emulator.add_fault(Fault("json", "POST", body=body))
+    outcome = run(emulator, api_keys=[NEW], credentials_dir=str(folder))
+    assert outcome.failed
+    assert list(tmp_path.iterdir()) == [folder]
+    assert list(folder.iterdir()) == []
+    assert "ca11ab1e" not in outcome.output
+
+
+def test_a_misspelt_role_or_project_is_told(emulator: Emulator) -> None:
+    outcome = run(emulator, state="absent", roles=["ORG_OWNR"], project_id=MISSING_ID)
+    assert "roles has 'ORG_OWNR'" in warnings(outcome)
+    assert outcome.result["missing"] == [MISSING_ID]
+
+
+def test_a_lost_creation_is_a_change(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
+    outcome = run(emulator, api_keys=[NEW])
+    assert outcome.failed
+    assert outcome.changed
+    assert outcome.result["created"] == []
+
+
+def test_what_is_kept_is_told_when_too_many_would_be_revoked(crowd: Emulator) -> None:
+    outcome = run(crowd, state="absent", description_match=["*"], keep=["twin"], max_revocations=1)
+    assert outcome.failed
+    assert {key["reason"] for key in outcome.result["kept"]} == {"keep", "own_key"}
+
+
+def test_a_mistake_of_ours_with_one_key_does_not_lose_the_others(
+    crowd: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._org_api_keys")
+    revoke = utils.revoke
+
+    def broken(api: Any, org: str, key: Any) -> bool:
+        if key.id == EXTRA[4]:
+            raise ZeroDivisionError
+        return bool(revoke(api, org, key))
+
+    monkeypatch.setattr(utils, "revoke", broken)
+    outcome = run(crowd, **ALL_EXTRA)
+    assert len(outcome.result["revoked"]) == 19
+    (failure,) = outcome.result["failures"]
+    assert "Internal error of keysmith.mongodb: ZeroDivisionError" in failure["msg"]
+
+
+def test_many_names_are_looked_up_quickly(emulator: Emulator) -> None:
+    """Not by looking through all keys for each of them."""
+    emulator.reset(seed(extra_keys=400))
+    descriptions = [f"extra {number}" for number in range(400)]
+    calls = 0
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._org_api_keys")
+    words_of = utils.words_of
+
+    def counting(description: str) -> Any:
+        nonlocal calls
+        calls += 1
+        return words_of(description)
+
+    with mock.patch.object(utils, "words_of", counting):
+        api_keys = [{"description": description} for description in descriptions]
+        assert not run(emulator, api_keys=api_keys).failed
+    assert calls < 10 * 400

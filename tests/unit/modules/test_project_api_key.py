@@ -393,7 +393,7 @@ def test_a_deletion_that_is_refused_is_not_taken_for_absence(
         ({"roles": ""}, "role"),
         ({"roles": ["GROUP_OWNER", "ORG_OWNER"]}, "'ORG_OWNER'] in roles is no role in a project"),
         ({"roles": ["Project Owner"]}, "is no role in a project"),
-        ({"roles": [""]}, "needs roles"),
+        ({"roles": [""]}, "is no role in a project"),
         ({"roles": ["GROUP_OWNER", ""]}, "is no role in a project"),
         ({"roles": ["group_owner"]}, "is no role in a project"),
         ({"org_id": ""}, "No organization is given"),
