@@ -177,10 +177,11 @@ class Workshop:
         *arguments: str,
         hosts: Mapping[str, Mapping[str, Any]] | None = None,
         environ: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> Finished:
         """Run ansible-playbook to its end."""
         process = self.start(plays, *arguments, hosts=hosts, environ=environ)
-        return self.finish(process)
+        return self.finish(process, patience)
 
     def start(
         self,
@@ -214,6 +215,10 @@ class Workshop:
         inventory.write_text(json.dumps({"all": everything}), "utf-8")
         return playbook, inventory
 
+    def python(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Finished:
+        """Run Python to its end, for a playbook that is there already."""
+        return self.finish(self.spawn([sys.executable, *arguments], environ))
+
     def ad_hoc(
         self, module: str, arguments: str, *more: str, environ: Mapping[str, str] | None = None
     ) -> Finished:
@@ -235,9 +240,9 @@ class Workshop:
             errors="replace",
         )
 
-    def finish(self, process: subprocess.Popen[str]) -> Finished:
+    def finish(self, process: subprocess.Popen[str], patience: float = PATIENCE) -> Finished:
         try:
-            stdout, stderr = process.communicate(timeout=PATIENCE)
+            stdout, stderr = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             process.kill()
             stdout, stderr = process.communicate()

@@ -1,0 +1,542 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations by the role rotate_org_api_key: cases, the plays that run them, and what must hold."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from tests.emulator import Emulator, Fault, Recorded, api
+from tests.integration.playbook import GROUP, Finished, TaskResult, Workshop, from_variables
+from tests.integration.test_secrets import search
+
+ROLE = "keysmith.mongodb.rotate_org_api_key"
+# The numbers of the keys of an organization; successors that are there already come after OLD.
+OWNER, OLD, BEGUN = 1, 2, 3
+LAST_YEAR, NEXT_YEAR = "2025-11-22T12:00:00Z", "2999-11-22T12:00:00Z"
+VAULT_PASSWORD = "canary-of-the-vault-0123456789"
+CONNECTION = (
+    "platform base_url org_id api_public_key api_private_key client_id client_secret"
+).split()
+# The role's variables, with their defaults as they stand in a template.
+OPTIONS = {
+    "api_user_id": "''",
+    "description": "''",
+    "store_tasks": "''",
+    "grace_period": "0",
+    "allow_own_key": "false",
+}
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization of its own for each case, in the form of a seed."""
+
+    number: int
+    product: str
+    description: str
+    old: dict[str, Any] | None
+    successors: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        """What all its ids begin with."""
+        return f"5f{self.number:06d}"
+
+    def _id(self, end: str) -> str:
+        return f"{self.prefix}{end:0>16}"
+
+    @property
+    def org_id(self) -> str:
+        return self._id("01")
+
+    @property
+    def project_id(self) -> str:
+        return self._id("aa")
+
+    def key_id(self, number: int) -> str:
+        return self._id(f"e{number}")
+
+    def public_key(self, number: int) -> str:
+        digits = f"{self.number:03d}{number}"
+        return "seed" + "".join(chr(ord("a") + int(digit)) for digit in digits)
+
+    def pair(self, number: int) -> dict[str, str]:
+        private_key = f"ca11ab1e-{self.number:04d}-4000-8000-{number:012d}"
+        return {"api_public_key": self.public_key(number), "api_private_key": private_key}
+
+    def account(self) -> dict[str, str]:
+        secret = f"mdb_sa_sk_canary-{self.number:040d}"
+        return {"client_id": f"mdb_sa_id_{self.org_id}", "client_secret": secret}
+
+    def expected(self) -> dict[str, Any]:
+        """The key as it is to be before and after a rotation."""
+        return {
+            "description": self.description,
+            # Only an owner can rotate, so each of them may sign.
+            "roles": ["ORG_OWNER", "ORG_READ_ONLY"],
+            "projects": [
+                {"project_id": self.project_id, "roles": ["GROUP_READ_ONLY", "GROUP_OWNER"]},
+                {"project_id": self._id("bb"), "roles": ["GROUP_READ_ONLY"]},
+            ],
+            "access_list": ["127.0.0.0/8", "192.0.2.7"],
+            **(self.old or {}),
+        }
+
+    def seed(self) -> dict[str, Any]:
+        def key(number: int, **values: Any) -> dict[str, Any]:
+            pair = self.pair(number)
+            return {
+                "id": self.key_id(number),
+                "public_key": pair["api_public_key"],
+                "private_key": pair["api_private_key"],
+                **values,
+            }
+
+        keys = [key(OWNER, description="signs", roles=["ORG_OWNER"])]
+        if self.old is not None:
+            keys.append(key(OLD, **self.expected()))
+        for number, state in enumerate(self.successors, BEGUN):
+            mark = f" (successor of {self.key_id(OLD)}: {state})" if state else ""
+            values = {**self.expected(), "description": self.description + mark}
+            keys.append(key(number, **values))
+        account = {**self.account(), "roles": ["ORG_OWNER"]}
+        return {
+            "id": self.org_id,
+            "name": f"Organization {self.number}",
+            "product": self.product,
+            "projects": [{"id": self.project_id}, {"id": self._id("bb")}],
+            "api_keys": keys,
+            "service_accounts": [account] if self.product != "ops_manager" else [],
+        }
+
+
+RUNS = ("First", "Second")
+# How a run may end.
+ROTATED = "rotated"  # one key is left, a new one, and it is as the old one was
+WAITING = "waiting"  # the old key and its proved successor are left
+UNTOUCHED = "untouched"  # it failed, and nothing was written
+ROLLED_BACK = "rolled back"  # it failed, and the old key alone is left
+LEFT = "left"  # it failed, and the old key and a successor are left
+ABSENT = "absent"  # there was nothing to be done
+IMAGINED = "imagined"  # in check mode
+
+REFUSAL = {"status": 400, "code": "EMULATED"}
+UNKNOWN = {"status": 401, "code": "UNEXPECTED_ERROR"}
+
+
+class By(Fault):
+    """A fault for some of the requests of one caller, or of new pairs where none is named."""
+
+    def __init__(self, step: Step, path: str, caller: str) -> None:
+        super().__init__(step.name, step.method, path, times=None, **step.arguments)
+        self.caller, self.due = caller, range(step.skip, step.skip + step.count)
+        self.seen = 0
+
+    @property
+    def is_played(self) -> bool:
+        return self.seen > self.due.start
+
+    def play(self, exchange: Any) -> None:
+        caller = exchange.recorded.caller
+        if caller == self.caller or (not self.caller and not caller.startswith("seed")):
+            self.seen += 1
+            if self.seen - 1 in self.due:
+                super().play(exchange)
+                return
+        exchange.send(exchange.perform())
+
+
+@dataclass(frozen=True)
+class Step:
+    """A request that fails, once; ``method`` and ``path`` are those of the organization."""
+
+    method: str
+    path: str
+    skip: int = 0
+    count: int = 1
+    by_new_pair: bool = False
+    name: str = "status"
+    arguments: dict[str, Any] = field(default_factory=lambda: dict(REFUSAL))
+
+    def fault(self, organization: Organization) -> By:
+        path = self.path.format(
+            org_id=organization.org_id,
+            project_id=organization.project_id,
+            old=organization.key_id(OLD),
+        )
+        return By(self, path, "" if self.by_new_pair else organization.public_key(OWNER))
+
+
+@dataclass(frozen=True)
+class Case:
+    """``ends`` are those of its runs, ``words`` those of the message of the first."""
+
+    name: str
+    ends: tuple[str, ...] = (ROTATED,)
+    words: tuple[str, ...] = ()
+    # What every run is given, and what the first alone is.
+    options: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    # The organization: what is another than usual.
+    product: str = "atlas"
+    has_old_key: bool = True
+    old: dict[str, Any] = field(default_factory=dict)
+    successors: tuple[str, ...] = ()
+    # The number of the key that signs, 0 for a service account.
+    signer: int = OWNER
+
+    def __str__(self) -> str:
+        return self.name.replace(" ", "-")
+
+    @property
+    def host(self) -> str:
+        return str(self)
+
+    @property
+    def is_check(self) -> bool:
+        return bool(self.first.get("check"))
+
+    def organization(self, number: int) -> Organization:
+        description = self.old.get("description", f"the key of {self}")
+        old = {**self.old, "description": description} if self.has_old_key else None
+        return Organization(number, self.product, description, old, self.successors)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came out, and the keys of each organization at the start and after each run."""
+
+    process: Finished
+    organizations: dict[str, Organization]
+    keys: list[dict[str, list[dict[str, Any]]]]
+    writes: list[list[Recorded]]
+    files: Path
+    secrets: dict[str, str]
+
+    def results(self, case: Case, run: int) -> list[TaskResult]:
+        """The results of the role's tasks in one run."""
+        mine = [result for result in self.process.results if result.host == case.host]
+        begin = next(i for i, r in enumerate(mine) if r.task == f"{RUNS[run]} run")
+        end = next(i for i, r in enumerate(mine) if r.task == f"{RUNS[run]} run ended")
+        return mine[begin + 1 : end]
+
+    def told(self, case: Case, run: int) -> Mapping[str, Any]:
+        """``failed`` with its message, or the role's result."""
+        found = self.process.result(f"{RUNS[run]} run ended", case.host).values["msg"]
+        return dict(found)
+
+    def left(self, case: Case, run: int) -> list[dict[str, Any]]:
+        """The keys after a run, but the owner's; before the first one with -1."""
+        organization = self.organizations[case.host]
+        every = self.keys[run + 1][organization.org_id]
+        return [key for key in every if key["id"] != organization.key_id(OWNER)]
+
+    def written(self, case: Case, run: int) -> list[str]:
+        """Method and path of each change in the organization and its projects."""
+        mine = self.organizations[case.host].prefix
+        return [f"{w.method} {w.path}" for w in self.writes[run] if mine in w.path]
+
+
+@contextmanager
+def rotate(cases: Sequence[Case], folder: Path, collections: Path) -> Iterator[Ran]:
+    """Run the role for all cases in one process, as often as each of them says."""
+    workshop = new_workshop(folder / "run", collections)
+    files = folder / "files"
+    files.mkdir()
+    (files / "store.yml").write_text(STORE, "utf-8")
+    organizations = {case.host: case.organization(n) for n, case in enumerate(cases)}
+    seed = {"organizations": [organization.seed() for organization in organizations.values()]}
+    with keep_private_keys() as secrets, Emulator(seed, token_requests_per_minute=None) as emulator:
+        due = [(step, case.host) for case in cases for step in case.steps]
+        # The first fault that fits is taken, so those of one organization go first.
+        for step, host in sorted(due, key=lambda item: item[0].path == "*/orgs"):
+            emulator.add_fault(step.fault(organizations[host]))
+        hosts: dict[str, dict[str, Any]] = {
+            case.host: variables(case, organizations[case.host], emulator.url, files)
+            for case in cases
+        }
+        snapshots = [files / f"state{number}.json" for number in range(len(RUNS) + 1)]
+        plays: list[dict[str, Any]] = [_snapshot(emulator.url, snapshots[0])]
+        for number, name in enumerate(RUNS):
+            names = [case.host for case in cases if len(case.ends) > number]
+            if not names:
+                break
+            plays += [play(name, names), _snapshot(emulator.url, snapshots[number + 1])]
+        process = workshop.playbook(
+            plays,
+            "-vvv",
+            "--diff",
+            "--forks=4",
+            hosts={**hosts, "localhost": {}},
+            patience=600,
+        )
+        counts = [r.values["json"]["writes"] for r in process.results if r.task == "Count"]
+        writes = [emulator.writes[a:b] for a, b in zip(counts, counts[1:])]
+        keys = [
+            {o["id"]: o["api_keys"] for o in json.loads(path.read_text("utf-8"))["organizations"]}
+            for path in snapshots
+            if path.exists()
+        ]
+        yield Ran(process, organizations, keys, writes, files, secrets)
+
+
+# What a user might write: with a loop, and a condition on the pair.
+STORE = """
+- name: Write the pair down
+  ansible.builtin.copy:
+    content: "{{ rotate_org_api_key_pair | to_json }}"
+    dest: "{{ rotate_org_api_key_file }}{{ item }}"
+    mode: "0600"
+  loop: "{{ [rotate_org_api_key_pair.private_key[:0], '.2'] }}"
+- name: Break
+  ansible.builtin.fail:
+    msg: no store for {{ rotate_org_api_key_pair[is_broken] }}
+  when: is_broken | length > 0
+"""
+
+
+def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str, Any]:
+    """The variables of a host: its connection, and the role's, for each run."""
+    credentials = org.pair(case.signer) if case.signer else org.account()
+    usual = {"api_user_id": org.key_id(OLD), "store_tasks": "store_file.yml"}
+    places = {
+        "<description>": org.description,
+        "<tasks>": str(files),
+        "<successor>": org.key_id(BEGUN),
+    }
+
+    def fill(value: Any) -> Any:
+        for place, text in places.items():
+            value = value.replace(place, text) if isinstance(value, str) else value
+        # A description may look like a template, and is none.
+        return {"__ansible_unsafe": value} if isinstance(value, str) and "{{" in value else value
+
+    runs = {}
+    for name, more in zip(RUNS, (case.first, {})):
+        runs[name] = {k: fill(v) for k, v in {**usual, **case.options, **more}.items()}
+    return {
+        "connection_of_test": {
+            "platform": case.product,
+            "base_url": url,
+            "org_id": org.org_id,
+            **credentials,
+        },
+        "runs": runs,
+        "rotate_org_api_key_file": str(files / f"{case.host}.json"),
+    }
+
+
+def _snapshot(url: str, path: Path) -> dict[str, Any]:
+    """Keep the emulator's state in a file, as results are searched for secrets."""
+    keep = {"url": f"{url}/_emulator/state", "dest": str(path)}
+    tasks = [
+        {"name": "Keep", "ansible.builtin.uri": keep, "no_log": True},
+        {"name": "Count", "ansible.builtin.uri": {"url": f"{url}/_emulator/stats"}},
+    ]
+    return {"hosts": "localhost", "tasks": tasks}
+
+
+def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
+    """Rotate the key of each host with what its ``runs`` have for this run; tell how that ended."""
+    options = {
+        f"rotate_org_api_key_{option}": f"{{{{ runs['{name}'].{option} | default({default}) }}}}"
+        for option, default in OPTIONS.items()
+    }
+    rotate = {
+        "name": "Rotate",
+        "ansible.builtin.include_role": {
+            "name": ROLE,
+            "apply": {"check_mode": f"{{{{ runs['{name}'].check | default(false) }}}}"},
+        },
+        "vars": {
+            **options,
+            "rotate_org_api_key_proof_retries": 3,
+            "rotate_org_api_key_proof_delay": 0,
+            "rotate_org_api_key_vault_password": VAULT_PASSWORD,
+            "rotate_org_api_key_hashi_vault_path": "mongodb/key",
+            "rotate_org_api_key_awx_credential": "the key",
+            "rotate_org_api_key_awx_credential_type": "MongoDB key",
+            "is_broken": f"{{{{ runs['{name}'].is_broken | default('') }}}}",
+        },
+    }
+    # A loop tells in its items what has failed.
+    failure = (
+        "{{ [ansible_failed_result | default({})] | map(attribute='msg', default='') | join }} "
+        "{{ (ansible_failed_result | default({})).results | default([]) "
+        "| map(attribute='msg', default='') | join(' ') }}"
+    )
+    told = (
+        "{{ ({'failed': failure} if failure else rotate_org_api_key_result) "
+        "| combine({'created': true} if __rotate_org_api_key_created else {}) }}"
+    )
+    folder = "{{ rotate_org_api_key_file | dirname }}"
+    return {
+        "name": name,
+        "hosts": list(hosts),
+        "strategy": "free",
+        "module_defaults": {
+            GROUP: from_variables(CONNECTION, "connection_of_test"),
+            "group/community.hashi_vault.vault": {"url": f"{folder}/hashi.json"},
+            "group/awx.awx.controller": {"controller_host": f"{folder}/awx.json"},
+        },
+        "tasks": [
+            {"name": f"{name} run", "ansible.builtin.set_fact": {"failure": ""}},
+            {
+                "name": "Rotate or see why not",
+                "block": [rotate],
+                "rescue": [
+                    {
+                        "name": "Go on",
+                        "ansible.builtin.set_fact": {"failure": f"Failed: {failure}"},
+                    },
+                ],
+            },
+            {"name": f"{name} run ended", "ansible.builtin.debug": {"msg": told}},
+        ],
+    }
+
+
+@contextmanager
+def keep_private_keys() -> Iterator[dict[str, str]]:
+    """Keep each private key that an emulator makes up, by a number; keys may be gone at the end."""
+    kept: dict[str, str] = {"the vault's password": VAULT_PASSWORD}
+
+    def uuid4() -> uuid.UUID:
+        value = uuid.uuid4()
+        kept[f"private key {len(kept)}"] = str(value)
+        return value
+
+    with mock.patch.object(api, "uuid", mock.Mock(uuid4=uuid4)):
+        yield kept
+
+
+_MODULE = '''#!/usr/bin/python
+"""A stand-in that takes what the real module takes, and writes it to a file."""
+import json
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({spec}, supports_check_mode=True)
+with open(module.params["{place}"], "w") as file:
+    json.dump(module.params, file)
+module.exit_json(changed=True)
+'''
+# Names, types and defaults are those of community.hashi_vault 7.1 and awx.awx 24.6.
+_STAND_INS = {
+    ("community", "hashi_vault", "vault", "vault_kv2_write"): _MODULE.format(
+        place="url",
+        spec="""{
+    "url": {"type": "str"},
+    "engine_mount_point": {"type": "str", "default": "secret"},
+    "path": {"type": "str", "required": True},
+    "data": {"type": "dict", "required": True, "no_log": True},
+    "cas": {"type": "int"},
+    "read_before_write": {"type": "bool", "default": False},
+}""",
+    ),
+    ("awx", "awx", "controller", "credential"): _MODULE.format(
+        place="controller_host",
+        spec="""{
+    "controller_host": {"type": "str"},
+    "name": {"required": True},
+    "description": {},
+    "organization": {},
+    "credential_type": {"required": True},
+    "inputs": {"type": "dict", "no_log": True},
+    "update_secrets": {"type": "bool", "default": True, "no_log": False},
+    "state": {"choices": ["present", "absent", "exists"], "default": "present"},
+}""",
+    ),
+}
+
+
+def new_workshop(folder: Path, collections: Path) -> Workshop:
+    """Make one with collections in which the modules of store tasks write down their options."""
+    workshop = Workshop(folder, collections)
+    workshop.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
+    for (namespace, name, group, module), source in _STAND_INS.items():
+        place = folder / "stand-ins" / "ansible_collections" / namespace / name
+        (place / "plugins" / "modules").mkdir(parents=True)
+        (place / "meta").mkdir()
+        (place / "plugins" / "modules" / f"{module}.py").write_text(source, "utf-8")
+        runtime = f"requires_ansible: '>=2.16.0'\naction_groups:\n  {group}:\n    - {module}\n"
+        (place / "meta" / "runtime.yml").write_text(runtime, "utf-8")
+    return workshop
+
+
+def essence(key: Mapping[str, Any]) -> dict[str, Any]:
+    """What a successor has of the key before it."""
+    return {
+        "description": key["description"],
+        "roles": sorted(key["roles"]),
+        "projects": sorted((p["project_id"], sorted(p["roles"])) for p in key["projects"]),
+        "access_list": sorted(key["access_list"]),
+    }
+
+
+def check_end(ran: Ran, case: Case, run: int) -> None:
+    """A run ends as it should, and leaves what it should."""
+    told, end = ran.told(case, run), case.ends[run]
+    has_failed = end in {UNTOUCHED, ROLLED_BACK, LEFT}
+    assert ("failed" in told) is has_failed, told
+    # The new pair is in no variable any more.
+    assert "created" not in told
+    old_id = ran.organizations[case.host].key_id(OLD)
+    before, after = ran.left(case, run - 1), ran.left(case, run)
+    if end in {UNTOUCHED, ABSENT, IMAGINED}:
+        assert ran.written(case, run) == []
+        assert after == before
+    elif end == ROLLED_BACK:
+        assert after == [key for key in before if key["id"] == old_id]
+    elif end == ROTATED:
+        (key,) = after
+        assert essence(key) == essence(ran.organizations[case.host].expected())
+        assert key["id"] != old_id
+        assert told["api_user_id"] == key["id"]
+    else:
+        assert len([key for key in after if " (successor of " in key["description"]]) <= 1
+        assert 1 <= len(after) <= 2
+    if not has_failed and end != IMAGINED:
+        assert told["state"] == end
+    changed = any(result.changed for result in ran.results(case, run))
+    if not has_failed:
+        assert changed is (bool(ran.written(case, run)) or end == IMAGINED)
+    assert ran.written(case, run) or not changed or end == IMAGINED
+
+
+def check_words(ran: Ran, case: Case) -> None:
+    message = str(ran.told(case, 0).get("failed", ""))
+    assert not [word for word in case.words if word not in message], message
+
+
+def check_stored(ran: Ran, case: Case) -> None:
+    """The file has the pair of the one key that is left, and only its owner can read it."""
+    path = ran.files / f"{case.host}.json"
+    (key,) = ran.left(case, len(case.ends) - 1)
+    assert json.loads(path.read_text("utf-8")) == {
+        "org_id": ran.organizations[case.host].org_id,
+        "api_user_id": key["id"],
+        "description": key["description"],
+        "public_key": key["public_key"],
+        "private_key": key["private_key"],
+    }
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def check_secrets(ran: Ran) -> None:
+    """No private key is in what was printed at -vvv with --diff, and in no result."""
+    assert len(ran.secrets) > 10
+    places = {"stdout": ran.process.stdout, "stderr": ran.process.stderr}
+    for number, result in enumerate(ran.process.results):
+        places[f"{result.task} {number}"] = str(result.values)
+    found = search(places, ran.secrets)
+    assert not found, found[:3]
