@@ -96,6 +96,7 @@ def test_built_collection_has_no_litter(checkout: Path, tmp_path: Path, collecti
         "MANIFEST.json",
         "COPYING",
         "meta/runtime.yml",
+        "playbooks/templates/org_api_keys.html.j2",
         "plugins/doc_fragments/connection.py",
         "plugins/modules/org_api_key.py",
         "plugins/module_utils/_client.py",

@@ -20,6 +20,7 @@ from tests.support import COLLECTION, ROOT
 PLUGINS = ROOT / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
 UTILS = sorted(path.stem for path in (PLUGINS / "module_utils").glob("*.py"))
+FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
@@ -140,6 +141,17 @@ def test_examples_parse_and_use_full_names_and_real_options(module: str) -> None
     examples = list(tasks(yaml.safe_load(source.EXAMPLES)))
     assert any(PREFIX + module in task for task in examples)
     check_tasks(examples)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_documents_itself_and_has_a_unit_test(name: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.filter.{name}")
+    assert yaml.safe_load(source.DOCUMENTATION)["name"] == name
+    assert list(source.FilterModule().filters()) == [name]
+    assert yaml.safe_load(source.RETURN)["_value"]["sample"]
+    assert PREFIX + name in source.EXAMPLES
+    check_tasks(list(tasks(yaml.safe_load(source.EXAMPLES))))
+    assert (ROOT / "tests" / "unit" / "filter" / f"test_{name}.py").is_file()
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

@@ -1,0 +1,707 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook audit_org_api_keys: what it writes, and that a hostile description does nothing.
+
+One run reads five organizations, two of which it cannot read as a whole. The page it writes is
+looked at in a real Chromium where there is one, and its pictures are kept in tests/output/audit.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import itertools
+import json
+import re
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.filter.visible import visible
+from tests.emulator import Emulator
+from tests.integration.chromium import Chromium, find
+from tests.integration.playbook import Finished, Workshop
+from tests.support import ROOT
+
+PLAYBOOK = "keysmith.mongodb.audit_org_api_keys"
+CANARY = "ca11ab1e-0000-4000-8000-{:012d}"
+CLIENT_SECRET = "mdb_sa_sk_canary-{:040d}"
+OWNER, MEMBER = ("ORG_OWNER",), ("ORG_MEMBER",)
+HERE, OFFICE = ("127.0.0.0/8",), ("192.0.2.0/24",)
+
+# Descriptions that would like to be more than that; PWNED becomes the path of a file.
+HOSTILE = [
+    "<script>window.pwned = 1</script>",
+    '"><img src=x onerror=window.pwned=1>',
+    "</th></tr></table><h1>owned</h1>",
+    "</bdi></style></title><style>*{display:none}</style>",
+    "<!-- ",
+    "&lt;b&gt;&amp;#60;",
+    "javascript:window.pwned=1",
+    "' onclick='window.pwned=1",
+    "{{ lookup('ansible.builtin.pipe', 'touch PWNED') }}",
+    "{% for x in range(9) %}x{% endfor %}{# gone #}",
+    "!unsafe {{ 7 * 7 }}",
+    "invoice\u202efdp.exe",
+    "\u2066isolated \u200fmarks\u061c",
+    "nul\x00bell\x07escape\x1b[31m",
+    "two\r\nlines\u2028and a third",
+    '=HYPERLINK("http://example.com/?"&A1;"click")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1:A9)",
+    "\t=1+1",
+    " =1+1",
+    "\uff1d1+1",
+    'quotes "" and, commas; and more',
+    "مفتاح النسخ الاحتياطي",
+    "  blanks  ",
+    "ünïcode ☃ 🔑",
+    "W" * 250,
+]
+FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+def organization(number: int, name: str, keys: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {
+        "id": org_id(number),
+        "name": name,
+        "projects": [{"id": project_id(number, n), "name": f"project {n}"} for n in range(9)],
+        "api_keys": [
+            {
+                "id": f"{number:02x}e{n:021d}",
+                "public_key": public_key(number, n),
+                "private_key": CANARY.format(100_000 * number + n),
+                **key,
+                "projects": [assignment(number, p) for p in key["projects"]],
+            }
+            for n, key in enumerate(keys)
+        ],
+        **more,
+    }
+
+
+def key(
+    description: str,
+    roles: Sequence[str] = MEMBER,
+    projects: Iterable[int] = (0,),
+    access_list: Sequence[str] = OFFICE,
+) -> dict[str, Any]:
+    return {
+        "description": description,
+        "roles": list(roles),
+        "projects": list(projects),
+        "access_list": list(access_list),
+    }
+
+
+def org_id(number: int) -> str:
+    return f"{number:02x}{0:022d}"
+
+
+def project_id(number: int, project: int) -> str:
+    return f"{number:02x}a{project:021d}"
+
+
+def assignment(number: int, project: int) -> dict[str, Any]:
+    return {"project_id": project_id(number, project), "roles": ["GROUP_READ_ONLY", "GROUP_OWNER"]}
+
+
+def public_key(number: int, n: int) -> str:
+    return "".join(chr(ord("a") + int(digit)) for digit in f"{number:02d}{n:06d}")
+
+
+def seed(pwned: str) -> dict[str, Any]:
+    hostile = [key(text.replace("PWNED", pwned)) for text in HOSTILE]
+    mixed = [
+        key("signs", OWNER, access_list=HERE),
+        key("open", access_list=[]),
+        key("open owner", OWNER, [], []),
+        key("all of IPv4", access_list=["192.0.2.7", "0.0.0.0/0"]),
+        key("all of IPv6", access_list=["::/0"]),
+        key("all in halves", access_list=["0.0.0.0/1", "128.0.0.0/1"]),
+        key("twin"),
+        key("twin", projects=()),
+        key("busy", projects=range(9), access_list=[f"198.51.100.{n}" for n in range(9)]),
+    ]
+    many = [key("signs", OWNER, (), HERE), *(key(f"service {n}") for n in range(200))]
+    account = {"client_id": f"mdb_sa_id_{org_id(3)}", "client_secret": CLIENT_SECRET.format(3)}
+    empty = {"service_accounts": [{**account, "roles": list(OWNER), "access_list": []}]}
+    reads_only = [key("signs", ["ORG_READ_ONLY"], (), HERE), key("someone else's", OWNER)]
+    return {
+        "organizations": [
+            organization(1, "Shop <script>", mixed + hostile),
+            organization(2, "Warehouse", many, product="ops_manager"),
+            organization(3, "Empty", [], product="cloud_manager", **empty),
+            organization(4, "Closed", [key("signs", OWNER, (), HERE)]),
+            organization(5, "Partial", reads_only),
+        ]
+    }
+
+
+# What is to be found in the keys of the first organization that are not merely hostile.
+FOUND = {
+    "signs": ["org_owner"],
+    "open": ["no_access_list"],
+    "open owner": ["org_owner", "no_access_list", "no_project"],
+    "all of IPv4": ["any_address"],
+    "all of IPv6": ["any_address"],
+    "all in halves": ["any_address"],
+    "twin": ["same_description"],
+    "busy": [],
+}
+COUNTS = {
+    "org_owner": 4,
+    "no_access_list": 2,
+    "any_address": 3,
+    "same_description": 2,
+    "no_project": 4,
+}
+
+
+def hosts(url: str) -> dict[str, dict[str, Any]]:
+    """A host an organization; what else is said of them is not to be heeded."""
+
+    def signer(number: int) -> dict[str, str]:
+        private = CANARY.format(100_000 * number)
+        return {"api_public_key": public_key(number, 0), "api_private_key": private}
+
+    account = {"client_id": f"mdb_sa_id_{org_id(3)}", "client_secret": CLIENT_SECRET.format(3)}
+    machine = {
+        "ansible_connection": "ssh",
+        "ansible_become": True,
+        "ansible_python_interpreter": "/nonexistent/python",
+        "base_url": url,
+    }
+    return {
+        "shop": {**machine, "org_id": org_id(1), **signer(1)},
+        "warehouse": {**machine, "org_id": org_id(2), "platform": "ops_manager", **signer(2)},
+        # Its id is found out.
+        "empty": {**machine, "platform": "cloud_manager", "org_id": "", **account},
+        "closed": {
+            **machine,
+            "org_id": org_id(4),
+            **signer(4),
+            "api_private_key": CANARY.format(7),
+        },
+        "partial": {**machine, "org_id": org_id(5), **signer(5), "validate_certs": ""},
+    }
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A run and what it has written."""
+
+    run: Finished
+    folder: Path
+    workshop: Workshop
+    emulator: Emulator
+    pwned: Path
+
+    def read(self, kind: str) -> str:
+        return (self.folder / f"org_api_keys.{kind}").read_bytes().decode("utf-8")
+
+    @property
+    def organizations(self) -> list[dict[str, Any]]:
+        return list(json.loads(self.read("json"))["organizations"])
+
+    @property
+    def keys(self) -> list[dict[str, Any]]:
+        return [key for organization in self.organizations for key in organization["api_keys"]]
+
+
+def play(
+    workshop: Workshop,
+    variables: Mapping[str, Any],
+    *arguments: str,
+    hosts: Mapping[str, Mapping[str, Any]] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run the playbook by its full name; without hosts, on the localhost that nobody names."""
+    command = [sys.executable, "-m", "ansible", "playbook", PLAYBOOK, "-e", json.dumps(variables)]
+    if hosts:
+        command += ["-i", str(workshop.write([], hosts)[1])]
+    return workshop.finish(workshop.spawn([*command, *arguments], environ))
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Audit]:
+    place = tmp_path_factory.mktemp("audit")
+    workshop = Workshop(place / "run", collections)
+    folder, pwned = place / "reports" / "keys", place / "pwned"
+    folder.parent.mkdir()
+    with Emulator(seed(str(pwned))) as emulator:
+        variables = {
+            "audit_org_api_keys_hosts": "all",
+            "audit_org_api_keys_dest": str(folder),
+            "audit_org_api_keys_access_lists": "",
+            "awx_user_name": "auditor <b>",
+        }
+        run = play(workshop, variables, hosts=hosts(emulator.url))
+        yield Audit(run, folder, workshop, emulator, pwned)
+
+
+def test_run_fails_for_what_was_not_read_and_for_nothing_else(audit: Audit) -> None:
+    assert audit.run.code == 2, audit.run.output
+    last = [r for r in audit.run.results if r.task == "Fail where something could not be read"]
+    assert {r.host: r.status for r in last} == {
+        "shop": "skipped",
+        "warehouse": "skipped",
+        "empty": "skipped",
+        "closed": "failed",
+        "partial": "failed",
+    }
+    assert (
+        "Not audited: Could not list the API keys" in audit.run.result(last[0].task, "closed").msg
+    )
+    assert "without access lists" in audit.run.result(last[0].task, "partial").msg
+
+
+def test_nothing_was_written_to_the_organizations(audit: Audit) -> None:
+    assert audit.emulator.writes == []
+
+
+def test_files_are_for_their_owner_only(audit: Audit) -> None:
+    modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in audit.folder.iterdir()}
+    assert modes == {f"org_api_keys.{kind}": 0o600 for kind in ("html", "json", "csv")}
+    assert stat.S_IMODE(audit.folder.stat().st_mode) == 0o700
+
+
+def test_no_secret_is_anywhere(audit: Audit) -> None:
+    text = audit.run.output + "".join(map(audit.read, ("html", "json", "csv")))
+    assert "ca11ab1e" not in text
+    assert "canary" not in text
+
+
+def test_template_in_a_description_stays_text(audit: Audit) -> None:
+    assert not audit.pwned.exists()
+    descriptions = {key["description"] for key in audit.keys}
+    assert {text.replace("PWNED", str(audit.pwned)) for text in HOSTILE} <= descriptions
+
+
+def test_json_tells_each_organization(audit: Audit) -> None:
+    document = json.loads(audit.read("json"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["audited_at"])
+    assert document["audited_by"] == "auditor <b>"
+    told = [(o["host"], o["name"], o["org_id"], o["platform"]) for o in audit.organizations]
+    assert told == [
+        ("closed", "", org_id(4), "atlas"),
+        ("empty", "Empty", org_id(3), "cloud_manager"),
+        ("partial", "Partial", org_id(5), "atlas"),
+        ("shop", "Shop <script>", org_id(1), "atlas"),
+        ("warehouse", "Warehouse", org_id(2), "ops_manager"),
+    ]
+    assert [len(o["api_keys"]) for o in audit.organizations] == [0, 0, 2, 9 + len(HOSTILE), 201]
+    assert [bool(o["error"]) for o in audit.organizations] == [True] + [False] * 4
+    partial = [bool(o["access_lists_error"]) for o in audit.organizations]
+    assert partial == [False, False, True, False, False]
+
+
+def test_findings_are_exact(audit: Audit) -> None:
+    shop = {o["host"]: o["api_keys"] for o in audit.organizations}["shop"]
+    told = {key["description"]: key["findings"] for key in shop}
+    twins = [key["findings"] for key in shop if key["description"] == "twin"]
+    assert sorted(twins) == [["same_description"], ["same_description", "no_project"]]
+    assert {**told, "twin": ["same_description"]} == {
+        **FOUND,
+        **{text.replace("PWNED", str(audit.pwned)): [] for text in HOSTILE},
+    }
+    assert Counter(name for key in audit.keys for name in key["findings"]) == COUNTS
+
+
+def test_access_list_that_was_not_read_is_not_called_empty(audit: Audit) -> None:
+    partial = audit.organizations[2]
+    assert "ACCESS_DENIED" in partial["access_lists_error"]
+    assert all("access_list" not in key for key in partial["api_keys"])
+    rows = [row for row in table(audit) if row["host"] == "partial"]
+    assert [row["note"] for row in rows] == ["access list not read"] * 2
+    assert audit.read("html").count(">not read<") == 2
+    assert audit.read("html").count("Not known of 2 keys") == 2
+
+
+def table(audit: Audit) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(audit.read("csv"), newline=""), strict=True))
+
+
+def test_csv_has_a_row_for_each_key_and_for_what_has_none(audit: Audit) -> None:
+    rows = table(audit)
+    assert [row["api_user_id"] for row in rows if row["api_user_id"]] == [
+        k["id"] for k in audit.keys
+    ]
+    others = {row["host"]: row["note"] for row in rows if not row["api_user_id"]}
+    assert others.keys() == {"closed", "empty"}
+    assert others["closed"].startswith("not audited: Could not list the API keys")
+    assert others["empty"] == "no API keys"
+    busy = next(row for row in rows if row["description"] == "busy")
+    assert busy["projects"].split("; ")[0] == f"{project_id(1, 0)}: GROUP_OWNER GROUP_READ_ONLY"
+    assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
+
+
+def test_csv_is_harmless_to_spreadsheets(audit: Audit) -> None:
+    for row in table(audit):
+        for value in row.values():
+            assert value.isprintable(), value
+            assert value.strip()[:1] not in FORMULA or not value.strip(), value
+    told = [row["description"] for row in table(audit) if row["api_user_id"]]
+    meant = [visible(key["description"]) for key in audit.keys]
+    assert told == ["'" + text if text.strip()[:1] in FORMULA else text for text in meant]
+    assert audit.read("csv").count("\n") == len(table(audit)) + 1
+
+
+class Page(HTMLParser):
+    """What is in a page: elements with their attributes, properly nested, and texts."""
+
+    EMPTY = ("meta", "link", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.descriptions: list[str] = []
+        self.comments: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if ("scope", "row") in attrs:
+            self.descriptions.append("")
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-3:] == ["tr", "th", "bdi"]:
+            self.descriptions[-1] += data
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+
+def test_page_holds_nothing_but_what_the_template_makes(audit: Audit) -> None:
+    page = Page(audit.read("html"))
+    counts = Counter(tag for tag, _attributes in page.elements)
+    assert counts.keys() == set(
+        "html head meta link title style body header h1 p time bdi nav ul li a span main div h2 h3"
+        " section ol details summary table caption thead tr th tbody td code strong footer"
+        " script".split()
+    )
+    singles = ("html", "head", "title", "style", "script", "body", "h1", "main", "header")
+    assert [counts[tag] for tag in singles] == [1] * len(singles)
+    assert (counts["table"], counts["section"], counts["tr"]) == (3, 6, 3 + len(audit.keys))
+    assert page.comments == []
+    known = set(
+        "lang charset http-equiv content name rel href class id role scope data-first data-label"
+        " data-sort datetime aria-labelledby aria-label".split()
+    )
+    assert {name for _tag, attributes in page.elements for name in attributes} == known
+
+
+def test_page_shows_every_description_as_it_is(audit: Audit) -> None:
+    page = Page(audit.read("html"))
+    assert page.descriptions == [visible(key["description"]) for key in audit.keys]
+    text = html.unescape(audit.read("html"))
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_page_leads_nowhere_else_and_every_link_somewhere(audit: Audit) -> None:
+    page = Page(audit.read("html"))
+    ids = [attributes["id"] for _tag, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"] for _tag, attributes in page.elements if "href" in attributes}
+    links -= {"data:,", "org_api_keys.json", "org_api_keys.csv"}
+    assert {link[:1] for link in links} == {"#"}
+    assert {link[1:] for link in links} <= set(ids)
+    assert "://" not in "".join(sum(style_and_script(audit), ()))
+
+
+def style_and_script(audit: Audit) -> list[tuple[str, ...]]:
+    text = audit.read("html")
+    return [
+        (re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[1],) for tag in ("style", "script")
+    ]
+
+
+def test_policy_lets_in_the_style_and_the_script_by_their_hashes(audit: Audit) -> None:
+    page = Page(audit.read("html"))
+    policy = next(a["content"] for _tag, a in page.elements if "http-equiv" in a)
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for (text,) in style_and_script(audit)
+    ]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_page_tells_the_findings_and_what_was_not_read(audit: Audit) -> None:
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", "", audit.read("html"))))
+    assert f"{len(audit.keys)} API keys in 4 organizations" in text
+    assert "UTC by auditor <b>." in text
+    assert "1 organization could not be audited closed: Could not list the API keys" in text
+    assert "The access lists of 1 organization could not be read Partial: Could not" in text
+    shown = re.findall(r'<span class="number[^"]*">(\d+)</span>', audit.read("html"))
+    assert list(map(int, shown)) == list(COUNTS.values())
+
+
+def luminance(colour: str) -> float:
+    colour = "".join(2 * digit for digit in colour) if len(colour) == 3 else colour
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(p * share for p, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["light", "dark"])
+def test_colours_can_be_told_apart(audit: Audit, number: int) -> None:
+    """As WCAG 2.2 asks of text, level AA."""
+    found = re.findall(r"--([\w-]+): #(\w+);", style_and_script(audit)[0][0])
+    names = list(dict.fromkeys(name for name, _colour in found))
+    colours = dict(found[number * len(names) : (number + 1) * len(names)])
+    assert list(colours) == names
+    texts = itertools.product(("ink", "soft", "link", "note", "grave"), ("paper", "raised", "mark"))
+    own = [(n, f"{n}-back") for n in ("note", "grave")]
+    for text, back in [*texts, *own, ("ink", "grave-back")]:
+        values = sorted(luminance(colours[name]) for name in (text, back))
+        assert (values[1] + 0.05) / (values[0] + 0.05) >= 4.5, (text, back)
+
+
+@pytest.fixture
+def alone(audit: Audit, tmp_path: Path) -> Any:
+    """A run for the one organization that the environment's credential belongs to."""
+    environ = {
+        "MONGODB_ATLAS_PUBLIC_API_KEY": public_key(5, 0),
+        "MONGODB_ATLAS_PRIVATE_API_KEY": CANARY.format(500_000),
+        "MONGODB_ATLAS_BASE_URL": audit.emulator.url,
+        "USER": "alice",
+    }
+
+    def run(*arguments: str, **variables: Any) -> Finished:
+        given = {"audit_org_api_keys_dest": str(tmp_path / "reports"), **variables}
+        return play(audit.workshop, given, *arguments, environ=environ)
+
+    return run
+
+
+# An unanswered question of a survey is one that was not asked.
+UNANSWERED = dict.fromkeys(("audit_org_api_keys_hosts", "org_id", "platform", "validate_certs"), "")
+
+
+def test_one_organization_of_the_environment_is_audited(alone: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir(mode=0o750)
+    precious = tmp_path / "precious"
+    precious.write_text("precious", "utf-8")
+    (folder / "org_api_keys.html").symlink_to(precious)
+    contents = []
+    for _round in range(2):
+        run = alone(audit_org_api_keys_access_lists="false", **UNANSWERED)
+        assert run.code == 0, run.output
+        contents.append({path.name: path.read_text("utf-8") for path in folder.iterdir()})
+    assert precious.read_text("utf-8") == "precious"
+    assert not (folder / "org_api_keys.html").is_symlink()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    document = json.loads(contents[0]["org_api_keys.json"])
+    assert document["audited_by"] == "alice"
+    (organization,) = document["organizations"]
+    assert (organization["host"], organization["org_id"]) == ("localhost", org_id(5))
+    assert organization["access_lists_error"] == ""
+    assert "Not known of 2 keys" in contents[0]["org_api_keys.html"]
+    # The clock is all that tells two runs apart.
+    for first, second in zip(contents[0].values(), contents[1].values(), strict=True):
+        assert without_time(first) == without_time(second)
+
+
+def without_time(text: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ| at \d\d:\d\d UTC)", "", text)
+
+
+def test_check_mode_writes_nothing(alone: Any, tmp_path: Path) -> None:
+    run = alone("--check", audit_org_api_keys_access_lists=False)
+    assert run.code == 0, run.output
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"audit_org_api_keys_hosts": "nowhere"}, "No host of the inventory fits"),
+        ({"audit_org_api_keys_dest": "reports"}, "with its whole path"),
+    ],
+)
+def test_run_that_would_audit_nothing_fails(
+    alone: Any, variables: dict[str, Any], words: str
+) -> None:
+    run = alone(**variables)
+    assert run.code == 2
+    assert words in run.output
+
+
+CHROMIUM = find()
+in_chromium = pytest.mark.skipif(
+    not CHROMIUM, reason="chromium, chromium-browser or google-chrome is not installed"
+)
+PICTURES = ROOT / "tests" / "output" / "audit"
+SHOP = "section:has(tr:nth-child(20)) "
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with Chromium(CHROMIUM or "") as page:
+        yield page
+
+
+@pytest.fixture
+def page(audit: Audit, chromium: Chromium) -> Chromium:
+    chromium.resize(1280, 1600)
+    chromium.prefer("light")
+    chromium.open(audit.folder / "org_api_keys.html")
+    return chromium
+
+
+@in_chromium
+@pytest.mark.parametrize("width", [320, 390, 768, 896, 897, 1280, 2560])
+def test_page_fits_in_chromium(audit: Audit, page: Chromium, width: int) -> None:
+    page.resize(width, 844 if width < 600 else 1600)
+    page.open(audit.folder / "org_api_keys.html")
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("innerWidth") == width
+    assert page.complaints() == []
+    assert page.requested() == [(audit.folder / "org_api_keys.html").as_uri()]
+    assert page.evaluate("window.pwned === undefined && document.images.length === 0")
+
+
+@in_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_is_light_and_dark_in_chromium(audit: Audit, page: Chromium, width: int) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        page.resize(width, 844 if width == 390 else 1600)
+        page.prefer(scheme)
+        page.open(audit.folder / "org_api_keys.html")
+        picture = page.screenshot(PICTURES / f"top-{width}-{scheme}.png")
+        page.evaluate("document.querySelector('#org-4').scrollIntoView()")
+        page.screenshot(PICTURES / f"keys-{width}-{scheme}.png")
+        seen[scheme] = (page.evaluate("getComputedStyle(document.body).backgroundColor"), picture)
+    assert seen["light"][0] != seen["dark"][0]
+    assert seen["light"][1] != seen["dark"][1]
+
+
+@in_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_columns_are_sorted_in_chromium(audit: Audit, page: Chromium, width: int) -> None:
+    page.resize(width, 844)
+    buttons = "#org-4 thead button"
+
+    def column(number: int) -> list[str]:
+        rows = "[...document.querySelector('#org-4 tbody').rows]"
+        cell = f"row.cells[{number}]"
+        return list(
+            page.evaluate(f"{rows}.map((row) => {cell}.dataset.sort ?? {cell}.textContent)")
+        )
+
+    def order() -> list[str | None]:
+        heads = "[...document.querySelectorAll('#org-4 thead th')]"
+        return list(page.evaluate(f"{heads}.map((head) => head.getAttribute('aria-sort'))"))
+
+    ids = sorted(
+        page.evaluate("[...document.querySelectorAll('#org-4 tbody tr')].map((r) => r.id)")
+    )
+    assert order() == [None] * 6
+    page.click(buttons, 5)
+    assert order() == [None] * 5 + ["descending"]
+    findings = list(map(int, column(5)))
+    assert findings == sorted(findings, reverse=True)
+    assert findings[0] == 3
+    page.click(buttons, 5)
+    assert order() == [None] * 5 + ["ascending"]
+    assert list(map(int, column(5))) == sorted(findings)
+    # By keyboard, and by number where there are numbers in a text.
+    page.evaluate("document.querySelector('#org-5 thead button').focus()")
+    page.press_enter()
+    texts = page.evaluate(
+        "[...document.querySelectorAll('#org-5 tbody th')].map((h) => h.innerText)"
+    )
+    assert texts == ["signs" if n < 0 else f"service {n}" for n in [*range(200), -1]]
+    assert ids == sorted(
+        page.evaluate("[...document.querySelectorAll('#org-4 tbody tr')].map((r) => r.id)")
+    )
+    assert page.complaints() == []
+
+
+@in_chromium
+def test_finding_leads_to_its_keys_in_chromium(page: Chromium) -> None:
+    page.click("#same_description summary")
+    page.click("#same_description .keys a", 1)
+    page.wait_for("document.querySelector('tr:target') !== null")
+    assert page.evaluate("document.querySelector('tr:target th').innerText") == "twin"
+    top, height = page.evaluate(
+        "(() => { const r = document.querySelector('tr:target').getBoundingClientRect();"
+        " return [r.top, innerHeight]; })()"
+    )
+    assert 0 <= top < height
+
+
+@in_chromium
+def test_page_is_whole_without_its_script_in_chromium(audit: Audit, page: Chromium) -> None:
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(audit.folder / "org_api_keys.html")
+        assert page.evaluate("document.querySelectorAll('button').length") == 0
+        assert page.evaluate("document.querySelectorAll('tbody tr').length") == len(audit.keys)
+        assert page.evaluate("document.querySelector('thead th').innerText") == "Description"
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@in_chromium
+def test_policy_holds_in_chromium(page: Chromium) -> None:
+    """What got in all the same would neither run nor fetch."""
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=\"http://127.0.0.1:9/x.png\">"
+        '<a id="evil" style="color: red" onclick="window.pwned = 1">x</a>\');'
+        "const s = document.createElement('script'); s.textContent = 'window.pwned = 1';"
+        "document.body.append(s); document.querySelector('#evil').click()"
+    )
+    page.wait_for("document.images[0].complete")
+    assert page.evaluate("window.pwned === undefined")
+    assert len([text for text in page.complaints() if "Content Security Policy" in text]) >= 4
+
+
+@in_chromium
+def test_page_prints_in_chromium(page: Chromium) -> None:
+    assert page.print(PICTURES / "print.pdf").startswith(b"%PDF")
+    page.prefer("dark")
+    try:
+        features = [{"name": "prefers-color-scheme", "value": "dark"}]
+        page.call("Emulation.setEmulatedMedia", media="print", features=features)
+        # What is left of a landscape A4 between the margins.
+        page.resize(1017, 1400)
+        assert (
+            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1017
+        hidden = (
+            "document.querySelector('td details li').checkVisibility({contentVisibilityAuto: true})"
+        )
+        assert page.evaluate(hidden), "what is folded is printed too"
+        page.evaluate("document.querySelector('#org-4').scrollIntoView()")
+        page.screenshot(PICTURES / "print.png")
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
