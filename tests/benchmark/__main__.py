@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 FIRST = 100  # the number of the first extra key of a seed
 FIRST_KEYS = range(1, 8)  # the keys that every seed has
 THREADS = 8  # as org_api_keys has by default
-LONG = 200  # a loop over more keys takes minutes, and is run once
+LONG = 50  # a loop over more keys takes minutes, and is run once
 
 
 @dataclass(frozen=True)

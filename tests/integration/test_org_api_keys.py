@@ -32,6 +32,7 @@ from tests.support import (
     public_key,
     run_module,
     seed,
+    service_account,
 )
 
 PLATFORM = "atlas"
@@ -403,3 +404,25 @@ def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
     assert sorted(key["id"] for key in result["pending"]) == sorted(left)
     assert len(result["revoked"]) + len(left) == 200
     assert len(left) > 100
+
+
+def test_a_signal_after_the_work_does_not_lose_the_result(collections: Path) -> None:
+    """Giving back a token takes a request of its own, after all keys are made."""
+    with Emulator(seed()) as emulator:
+        emulator.add_fault(Fault("slow", "POST", "/api/oauth/revoke", seconds=2.0))
+        base = {"base_url": emulator.url, "org_id": org_id(PLATFORM), **service_account(PLATFORM)}
+        api_keys = [{"description": f"new {n}", "roles": ["ORG_MEMBER"]} for n in range(3)]
+        options = json.dumps({**base, "api_keys": api_keys})
+        process = subprocess.Popen(
+            [sys.executable, "-c", MODULE_PROCESS, str(collections), options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: emulator.requests[-1:] and "revoke" in emulator.requests[-1].path, process)
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=60)
+    assert stderr == ""
+    created = json.loads(stdout)["created"]
+    assert len([key["private_key"] for key in created]) == 3
