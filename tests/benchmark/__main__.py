@@ -134,7 +134,7 @@ def run_task(
     variables = {**call, "expect_change": way.exists}
     command = [sys.executable, "-m", "ansible", "playbook", str(HERE / "playbook.yml")]
     if environ:
-        variables["ansible_python_interpreter"] = str(HERE / "peak.py")
+        variables["ansible_python_interpreter"] = str(HERE / "peak.sh")
     run([*command, "-t", way.tag, "-e", json.dumps(variables)], everything, way)
     (seconds,) = json.loads(durations.read_text()).values()
     return float(seconds)
@@ -185,7 +185,7 @@ def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
     if way.is_task:
         run_task(way, call, folder, environ)
     else:
-        command = [str(HERE / "peak.py"), str(HERE / "floor.py"), json.dumps(call)]
+        command = [str(HERE / "peak.sh"), str(HERE / "floor.py"), json.dumps(call)]
         run(command, {**os.environ, **environ}, way)
     return max(map(float, peaks.read_text().split()))
 

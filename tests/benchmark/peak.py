@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands for a Python interpreter: runs it, and appends the peak memory in MB to a file."""
+"""Runs a Python interpreter with its arguments, and appends its peak memory in MB to a file."""
 
 from __future__ import annotations
 
