@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 import secrets
 import threading
@@ -200,51 +201,46 @@ class Challenge:
     is_stale: bool = False
 
 
-@dataclass
-class _DigestState:
-    """The challenge that a thread answers, and how often it has been answered."""
+class _Nonce:
+    """A challenge, and the numbers of the requests that answer it: no two have the same."""
 
-    owner: threading.Thread
-    challenge: Challenge | None = None
-    count: int = 0
+    def __init__(self, challenge: Challenge) -> None:
+        self.challenge = challenge
+        self.numbers = itertools.count(1)
+
+
+class _Current(threading.local):
+    """What a thread answers, and the number of its last answer."""
+
+    nonce: _Nonce | None = None
+    number = 0
 
 
 class DigestAuth(BearerAuth):
     """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
 
-    One challenge serves a thread for the whole task, and after its end another thread: the nonce
-    is reused, counted up, while the server takes it.
+    One challenge serves all threads of a task for the whole task: the nonce is reused, counted up,
+    while the server takes it. A thread whose answer is refused, for coming out of turn say, gets
+    a challenge of its own.
     """
 
     def __init__(self, pair: KeyPair) -> None:
         super().__init__()
         self._pair = pair
-        self._lock = threading.Lock()
-        self._states: list[_DigestState] = []
-
-    def _state(self) -> _DigestState:
-        me = threading.current_thread()
-        with self._lock:
-            for state in self._states:
-                if state.owner is me:
-                    return state
-            for state in self._states:
-                if not state.owner.is_alive():
-                    state.owner = me
-                    return state
-            self._states.append(_DigestState(me))
-            return self._states[-1]
+        self._latest: _Nonce | None = None
+        self._current = _Current()
 
     def __call__(self, prepared: Any) -> Any:
-        state = self._state()
-        if state.challenge:
-            state.count += 1
+        current = self._current
+        current.nonce = current.nonce or self._latest
+        if current.nonce:
+            current.number = next(current.nonce.numbers)
             prepared.headers["Authorization"] = digest_header(
                 self._pair,
-                state.challenge,
+                current.nonce.challenge,
                 prepared.method,
                 prepared.path_url,
-                count=state.count,
+                count=current.number,
                 cnonce=secrets.token_hex(8),
             )
         return prepared
@@ -254,10 +250,10 @@ class DigestAuth(BearerAuth):
 
         Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
         """
-        state = self._state()
+        current = self._current
         offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
         usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
-        if not state.challenge and not usable:
+        if not current.nonce and not usable:
             raise UnexpectedAnswerError(
                 "the server answers 401 and asks for no Digest authentication"
                 + (f" but with {clean(offered[0].algorithm, 40)}" if offered else ""),
@@ -265,13 +261,12 @@ class DigestAuth(BearerAuth):
                 reason=answer.reason,
                 check="Check base_url: it seems to lead to something else than the API.",
             )
-        if state.challenge and not (
-            usable and (usable[0].is_stale or (state.count > 1 and _is_unspecific(answer)))
+        if current.nonce and not (
+            usable and (usable[0].is_stale or (current.number > 1 and _is_unspecific(answer)))
         ):
             # Signed with a fresh nonce and refused, or refused for a reason that is told.
             return False
-        state.challenge = usable[0]
-        state.count = 0
+        current.nonce = self._latest = _Nonce(usable[0])
         return True
 
 
