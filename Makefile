@@ -16,7 +16,8 @@ TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
 INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
 
 # What the built collection is made of. Folders are listed too: their time changes when a file goes.
-SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING requirements.txt meta plugins playbooks roles \
+# The name "docs" alone is a target.
+SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING requirements.txt docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)
 
 # Ansible of the make targets sees this checkout's settings only, not those of the user or the machine.
@@ -29,7 +30,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test lint format sanity docs bench build clean
+.PHONY: help demo test lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -53,7 +54,7 @@ format: .venv/.lint-ready  ## put the Python code into ruff's format
 sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can be had (CORES="2.19 2.20" picks some)
 	@$(PY) tests/tools/sanity.py $(CORES)
 
-docs: .venv/.docs-ready $(INSTALLED)  ## the modules' pages as HTML in .cache/docs
+docs: .venv/.docs-ready $(INSTALLED)  ## guides and the modules' pages as HTML in .cache/docs
 	@tests/tools/docs.sh
 
 bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS="--keys 1 10 --runs 1")
@@ -61,6 +62,13 @@ bench: .venv/.bench-ready  ## this collection against uri, curl and bare request
 
 build: $(TARBALL)  ## the collection as an archive in .cache/build
 	@echo $(TARBALL)
+
+# The archive is built anew, from what was found to be clean.
+release: .venv/.lint-ready  ## look whether all is ready for a release, and tell how to make it
+	@$(PY) tests/tools/release.py
+	@rm -f $(TARBALL) && $(MAKE) build
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox -s build-import-check
+	@$(PY) tests/tools/release.py $(TARBALL)
 
 clean:  ## remove everything that was made here
 	rm -rf .venv .nox .cache .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output

@@ -95,6 +95,8 @@ def test_built_collection_has_no_litter(checkout: Path, tmp_path: Path, collecti
     assert {
         "MANIFEST.json",
         "COPYING",
+        "docs/docsite/extra-docs.yml",
+        "docs/docsite/rst/guide_errors.rst",
         "meta/runtime.yml",
         "playbooks/templates/org_api_keys.html.j2",
         "plugins/doc_fragments/connection.py",

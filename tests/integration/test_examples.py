@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The EXAMPLES of every module, and the plays in the README, run as they stand.
+"""The EXAMPLES of every module, and the plays in README and guides, run as they stand.
 
 One ansible-playbook process runs them all. An example is a host, whose variables are those that the
 example uses, and has an organization of its own, with the keys that it speaks of.
@@ -23,6 +23,7 @@ import requests
 import yaml
 from jinja2.nativetypes import NativeEnvironment
 
+from tests.documents import DOCUMENTS, yaml_blocks
 from tests.emulator import Emulator
 from tests.integration.playbook import (
     GROUP,
@@ -37,7 +38,6 @@ from tests.support import COLLECTION, ROOT
 
 PREFIX = "keysmith.mongodb."
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-README = "README.md"
 # What stands for a connection by itself: an example that has one of these gets none by defaults.
 CREDENTIALS = ("api_public_key", "client_id", "access_token")
 CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
@@ -94,7 +94,7 @@ def ours(content: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, d
     for task in tasks(content):
         for name in task:
             if name.startswith(PREFIX):
-                yield task, name, task[name]
+                yield task, name, task[name] or {}
 
 
 def tasks(value: list[dict[str, Any]], parts: str = "tasks block always") -> Iterator[Any]:
@@ -118,10 +118,11 @@ def _examples() -> Iterator[Example]:
                 group = ""
             group += text
         yield Example(module, next(numbers), group)
-    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / README).read_text("utf-8"), re.DOTALL):
-        content = yaml.safe_load(text)
-        if isinstance(content, list) and content[0].get("hosts") == "localhost":
-            yield Example(README, next(numbers), text)
+    for document in DOCUMENTS:
+        for text in yaml_blocks(document):
+            content = yaml.safe_load(text)
+            if isinstance(content, list) and content[0].get("hosts") == "localhost":
+                yield Example(document.name, next(numbers), text)
 
 
 EXAMPLES = list(_examples())

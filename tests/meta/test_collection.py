@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import COLLECTION, ROOT
 
 PLUGINS = ROOT / "plugins"
@@ -154,10 +155,9 @@ def test_a_filter_documents_itself_and_has_a_unit_test(name: str) -> None:
     assert (ROOT / "tests" / "unit" / "filter" / f"test_{name}.py").is_file()
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
-def test_the_yaml_in_a_document_uses_real_options(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_yaml_in_a_document_uses_real_options(document: Path) -> None:
+    for block in yaml_blocks(document):
         check_tasks(list(tasks(yaml.safe_load(block))))
 
 
@@ -175,7 +175,7 @@ def check_tasks(found: list[dict[str, Any]]) -> None:
         ours = [name for name in task if name.removeprefix(PREFIX) in MODULES]
         for name in ours:
             assert name.startswith(PREFIX), name
-            assert task[name].keys() <= options(name.removeprefix(PREFIX)), task
+            assert (task[name] or {}).keys() <= options(name.removeprefix(PREFIX)), task
 
 
 def test_the_readme_lists_every_module() -> None:
@@ -200,10 +200,10 @@ def test_the_readme_has_the_sections_of_certification_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
-def test_links_are_absolute_and_lead_to_files(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)]+)\)", text):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_are_absolute_and_lead_to_files(document: Path) -> None:
+    pattern = r"`[^`<]+<([^>]+)>`__" if document.suffix == ".rst" else r"\]\(([^)]+)\)"
+    for link in re.findall(pattern, document.read_text(encoding="utf-8")):
         assert link.startswith("https://"), link
         _own, _slash, path = link.partition("/keysmith.mongodb/blob/main/")
         if path:
@@ -212,6 +212,12 @@ def test_links_are_absolute_and_lead_to_files(document: str) -> None:
 
 def test_the_layers_are_all_there() -> None:
     assert sorted(LAYERS) == UTILS
+
+
+def test_contributing_tells_of_every_layer() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^\| (`_\w+\.py`.*?) \|", text, re.MULTILINE))
+    assert sorted(re.findall(r"`(_\w+)\.py`", rows)) == UTILS
 
 
 @pytest.mark.parametrize("name", UTILS)

@@ -1,0 +1,187 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guides say what the code does: each error has its section, each example runs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _errors,
+    _module,
+    _org_api_keys,
+)
+from tests.documents import GUIDES, blocks
+from tests.emulator import Emulator
+from tests.support import COLLECTION, MISSING_ID, ROOT, key_id, key_pair, org_id, run_module
+
+RST = ROOT / "docs" / "docsite" / "rst"
+ERRORS = (RST / "guide_errors.rst").read_text("utf-8")
+PREFIX = "ansible_collections.keysmith.mongodb.docsite."
+CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
+
+# What the messages in the guide speak of.
+REQUEST = _errors.Request(
+    "DELETE",
+    "https://cloud.mongodb.com",
+    "/api/atlas/v2/orgs/5f0d9a4e1c2b3a0011223301/apiKeys/5f0d9a4e1c2b3a00112233a2",
+    "revoke the API key 5f0d9a4e1c2b3a00112233a2 (zmmrboas)",
+    role="Organization Owner",
+    signer="the API key ownerkey",
+    platform="MongoDB Atlas",
+)
+
+
+def classes() -> dict[str, type]:
+    """The errors that users meet, those without subclasses, by the last part of their labels."""
+    every = [
+        value
+        for _name, value in inspect.getmembers(_errors, inspect.isclass)
+        if issubclass(value, _errors.KeysmithError) and not value.__subclasses__()
+    ]
+    return {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in every}
+
+
+def codes() -> set[str]:
+    """The API's codes about which the code has more to say than the API's own words."""
+    tree = ast.parse(inspect.getsource(_errors))
+    values = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    found = {value for value in values if isinstance(value, str) and CODE.fullmatch(value)}
+    return found | _access_lists._CALLER_STAYS
+
+
+def statuses() -> set[int]:
+    """The statuses about which the code has something to say."""
+    tree = ast.parse(inspect.getsource(_errors._advice_by_status))
+    return {
+        node.comparators[0].value  # type: ignore[attr-defined]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+    }
+
+
+def sections() -> dict[str, str]:
+    """The text of each section about errors, as it is read, by each of its labels."""
+    found: dict[str, str] = {}
+    labels: list[str] = []
+    for part in re.split(r"^(?=\.\. _)", ERRORS, flags=re.MULTILINE):
+        label = re.match(rf"\.\. _{re.escape(PREFIX)}errors\.(\w+):\n", part)
+        if not label:
+            continue
+        assert label[1] not in found, f"{label[1]} is there twice"
+        labels.append(label[1])
+        text = " ".join(part[label.end() :].replace("\\", "").split())
+        if text:
+            found.update(dict.fromkeys(labels, text))
+            labels = []
+    return found
+
+
+def test_every_error_has_a_section_and_no_section_is_left_over() -> None:
+    expected = {*classes(), *(code.lower() for code in codes())}
+    expected |= {f"status_{status}" for status in statuses()}
+    assert sections().keys() == expected
+
+
+def test_sections_are_found() -> None:
+    assert {"own_key_error", "user_unauthorized", "status_429"} <= sections().keys()
+    assert len({*sections().values()}) > 30
+
+
+def advice() -> Iterator[tuple[str, str]]:
+    """What the code says to check, by the label of the section that has to say it."""
+    for code in sorted(codes() - _access_lists._CALLER_STAYS):
+        parameters = [REQUEST.path] if code == "RESOURCE_NOT_FOUND" else ["192.0.2.7"]
+        yield code.lower(), _errors.api_advice(401, code, parameters, REQUEST)
+    for status in sorted(statuses()):
+        yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
+    caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
+    key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
+    yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, key).check
+
+
+@pytest.mark.parametrize(
+    ("label", "text"), list(advice()), ids=lambda value: value.partition(" ")[0]
+)
+def test_a_section_has_the_words_of_the_message(label: str, text: str) -> None:
+    assert text in sections()[label]
+
+
+@pytest.mark.parametrize("label", sorted(sections()))
+def test_a_section_says_what_to_check_and_what_exists_afterwards(label: str) -> None:
+    text = sections()[label]
+    assert "**Check** " in text
+    assert "**Afterwards** " in text
+
+
+def test_every_label_that_is_led_to_is_there() -> None:
+    """Sphinx says so too, but only when the site is built."""
+    texts = [path.read_text("utf-8") for path in GUIDES]
+    defined = {label for text in texts for label in re.findall(r"^\.\. _(\S+):$", text, re.M)}
+    led_to = {label for text in texts for label in re.findall(r":ref:`([^`<>]+)`", text)}
+    assert led_to <= defined
+    assert all(label.startswith(PREFIX) for label in defined)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make a module of a source, for run_module, under a name that no real one has."""
+
+    def _load(source: str) -> ModuleType:
+        name = f"{COLLECTION}.plugins.modules.of_a_guide"
+        module = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(source, module.__dict__)
+        return module
+
+    return _load
+
+
+def test_the_module_in_the_guide_works(emulator: Emulator, load: Any) -> None:
+    load(blocks(RST / "guide_writing_a_module.rst", "python")[0])
+    options = {
+        "base_url": emulator.url,
+        "org_id": org_id("atlas"),
+        "api_user_id": key_id("atlas", 2),
+        "description": "another name",
+        **key_pair("atlas"),
+    }
+    checked = run_module("of_a_guide", options, check=True, diff=True)
+    assert emulator.writes == []
+    real = run_module("of_a_guide", options, diff=True)
+    assert real.changed
+    assert real.result == checked.result
+    assert real.result["org_api_key"]["description"] == "another name"
+    again = run_module("of_a_guide", options)
+    assert (again.changed, again.failed) == (False, False)
+    assert len(emulator.writes) == 1
+    missing = run_module("of_a_guide", {**options, "api_user_id": MISSING_ID})
+    assert missing.failed
+    assert "not created" in missing.msg
+
+
+def test_the_call_in_the_guide_works(emulator: Emulator, load: Any) -> None:
+    module = load(blocks(RST / "guide_writing_a_module.rst", "python")[1])
+
+    def run(params: Any, api: Any, _check_mode: bool) -> dict[str, Any]:
+        return {"changed": False, "org": module.read(api, params["org_id"]).result()}
+
+    module.main = lambda: _module.execute({}, _module.require_org_id, run)
+    options = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+    outcome = run_module("of_a_guide", options)
+    assert outcome.result["org"] == {"id": org_id("atlas"), "name": "The atlas organization"}
+
+
+def test_the_test_in_the_guide_passes(emulator: Emulator, load: Any) -> None:
+    (source,) = blocks(RST / "guide_tests.rst", "python")
+    load(source).test_a_lost_answer_is_a_change(emulator)
