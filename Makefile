@@ -41,7 +41,7 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 	@$(PY) tests/tools/demo.py
 
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook.
-test: .venv/.test-ready  ## unit, integration and meta tests (ARGS="-k name" picks some)
+test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 # In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
@@ -99,6 +99,11 @@ $(PY):
 .venv/.docs-ready: .venv/.demo-ready tests/requirements-docs.txt
 	@tests/tools/venv.sh .venv tests/requirements-docs.txt
 	@touch $@
+
+# Where it cannot be had, the tests that need it are skipped.
+.cache/awx: tests/tools/awx_collection.py | .venv/.demo-ready
+	@echo "Getting the collection awx.awx (once, 54 MB)…"
+	@$(PY) tests/tools/awx_collection.py $@ || true
 
 $(TARBALL): .venv/.demo-ready $(SOURCES)
 	@mkdir -p $(@D)

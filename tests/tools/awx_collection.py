@@ -1,0 +1,40 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`awx_collection.py FOLDER`: gets the collection awx.awx for tests, out of PyPI's package ansible.
+
+That package (54 MB) has it as its makers released it, and pip is there in any case. Where the
+package cannot be had this tells so and fails, and the tests that need it are skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+INSIDE = "ansible_collections/awx/awx/"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
+        options = ["--no-input", "--no-deps", "--only-binary", ":all:", "--dest", temporary]
+        if subprocess.run([*command, *options, "ansible"], check=False).returncode:
+            sys.exit("The collection awx.awx cannot be had; tests that need it are skipped.")
+        (wheel,) = Path(temporary).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if name.startswith(INSIDE)]
+            archive.extractall(Path(temporary) / "unpacked", names)
+        # Only now, so that what is there is whole.
+        shutil.rmtree(folder, ignore_errors=True)
+        (Path(temporary) / "unpacked").rename(folder)
+
+
+if __name__ == "__main__":
+    main()
