@@ -366,6 +366,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
             "rotate_org_api_key_hashi_vault_path": "mongodb/key",
             "rotate_org_api_key_awx_credential": "the key",
             "rotate_org_api_key_awx_credential_type": "MongoDB key",
+            "rotate_org_api_key_awx_inputs": {"platform": "atlas", "public_key": "old"},
             "is_broken": f"{{{{ runs['{name}'].is_broken | default('') }}}}",
         },
     }

@@ -248,15 +248,8 @@ def test_survey_without_any_answer_revokes_nothing(awx: Awx, emulator: Emulator)
     assert emulator.requests == []
 
 
-def of_playbook(name: str) -> str:
-    """The name of a playbook, where it is there."""
-    if not (ROOT / "playbooks" / f"{name}.yml").is_file():
-        pytest.skip(f"there is no playbook {name} yet")
-    return name
-
-
 def test_key_is_rotated(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
-    playbook = of_playbook("rotate_org_api_key")
+    playbook = "rotate_org_api_key"
     stored = tmp_path / "pair.json"
     variables = {
         **survey(playbook, api_user_id=key_id(OPS, 2), store_tasks="store_file.yml"),
@@ -274,7 +267,7 @@ def test_key_is_rotated(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_organization_is_audited(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
-    playbook = of_playbook("audit_org_api_keys")
+    playbook = "audit_org_api_keys"
     variables = survey(playbook, audit_org_api_keys_dest=str(tmp_path / "report"))
     job = awx.job("audit", playbook, of_ops_manager(emulator.url), variables)
     assert job.run.code == 0, job.run.output

@@ -212,7 +212,8 @@ def test_awx_gets_the_pair(ran: Ran) -> None:
     (key,) = ran.left(AWX, 0)
     given = json.loads((ran.files / "awx.json").read_text("utf-8"))
     pair = {"public_key": key["public_key"], "private_key": key["private_key"]}
-    assert given["inputs"] == pair
+    # AWX takes these for all inputs there are.
+    assert given["inputs"] == {"platform": "atlas", **pair}
     names = ("name", "credential_type", "organization", "update_secrets")
     assert [given[name] for name in names] == ["the key", "MongoDB key", "Default", True]
 
