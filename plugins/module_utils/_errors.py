@@ -264,6 +264,7 @@ _ROLE_TOO_LOW = frozenset(
 _NOT_YOUR_ORG = frozenset({"USER_CANNOT_ACCESS_ORG", "NOT_IN_ORG", "NOT_ORG_ADMIN"})
 _ORG_MISSING = frozenset({"ORG_NOT_FOUND", "INVALID_ORG_ID", "INACTIVE_ORG"})
 _PROJECT_MISSING = frozenset({"GROUP_NOT_FOUND", "INVALID_GROUP_ID", "NOT_IN_GROUP"})
+_NO_MORE_KEYS = frozenset({"MAX_API_KEYS_PER_ORG_EXCEEDED", "MAX_PUBLIC_API_KEY_REACHED"})
 _MALFORMED_ID = frozenset(
     {
         "INVALID_KEY_ID",
@@ -284,13 +285,13 @@ def is_about_path(parameters: Sequence[Any]) -> bool:
 def api_advice(status: int, code: str | None, parameters: Sequence[Any], request: Request) -> str:
     """Return what to check for an error of the API, in one or two sentences."""
     signer = request.signer
-    role = request.role or "a higher one"
+    needs = f" (this call needs the role {request.role})" if request.role else ""
     if code in _ROLE_TOO_LOW:
-        return f"The role of {signer} is too low: this call needs the role {role}."
+        return f"The role of {signer} is too low for this{needs}."
     if code in _NOT_YOUR_ORG:
         return (
             f"Check org_id: a credential belongs to one organization, and {signer} may not act on "
-            f"this one, or has too low a role there (this call needs {role})."
+            f"this one, or has too low a role there{needs}."
         )
     if code in _ORG_MISSING:
         return (
@@ -300,7 +301,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
     if code in _PROJECT_MISSING:
         return (
             f"Check project_id: there is no project with this id at {request.base_url}, or "
-            f"{signer} is not in it (this call needs {role})."
+            f"{signer} is not in it{needs}."
         )
     if code in _IP_NOT_LISTED:
         address = clean(str(parameters[0]), 60) if parameters else "the address of this host"
@@ -331,6 +332,8 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         return "Check the ids in the path: each is 24 hexadecimal digits."
     if code in {"API_KEY_ACCESS_LIST_ACCESS_DENIED", "API_KEY_WHITELIST_ACCESS_DENIED"}:
         return "An access list can be read by its own key and by an Organization Owner only."
+    if code in _NO_MORE_KEYS:
+        return "The organization has as many API keys as it may have: revoke some that nobody uses."
     if code in {"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}:
         return "The organization's plan does not include this."
     if code == "ACCOUNT_SUSPENDED":

@@ -99,8 +99,8 @@ def check_declaration(params: Mapping[str, Any]) -> None:
     given = [name for name in SELECTORS if params[name] is not None]
     if given:
         raise OptionError(
-            f"{' and '.join(given)} is given with state present",
-            check="It selects keys to be revoked: set state to absent, or leave it out.",
+            f"Given with state present: {', '.join(given)}",
+            check="Such options select keys to be revoked: set state to absent, or leave them out.",
         )
     if params["api_keys"] is None:
         raise OptionError(

@@ -191,7 +191,7 @@ notes:
     when it fails. Use C(no_log).
   - For N keys to be revoked, N requests are sent, and one for each page of the listing (a page has
     500 keys; a listing of several pages is read until it comes out the same twice), and with a key
-    pair one for each of the O(concurrency) threads, which is answered by a challenge.
+    pair one more, which is answered by a challenge that serves all the others.
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_api_key_info

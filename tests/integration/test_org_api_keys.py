@@ -170,9 +170,8 @@ def test_a_storm_of_refusals_is_outlived(emulator: Emulator, retry_after: int | 
     statuses = [request.status for request in emulator.requests]
     refused = statuses.count(429)
     assert refused >= 100
-    # A listing, 200 revocations, one more request for each that was refused, and the challenges.
-    assert len(statuses) - statuses.count(401) == 201 + refused
-    assert statuses.count(401) <= 8
+    # A listing, 200 revocations, one more request for each that was refused, and one challenge.
+    assert len(statuses) == 201 + refused + 1
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
