@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import yaml
 
 from tests.emulator import Emulator, Settings
 from tests.support import ROOT, seed
@@ -41,6 +42,9 @@ for _name in list(os.environ):
     ):
         del os.environ[_name]
 
+
+# Ansible's word for a text that is no template; playbooks are read by tests too.
+yaml.SafeLoader.add_constructor("!unsafe", yaml.SafeLoader.construct_scalar)
 
 # A slow machine is no failure, and no folder of examples is left behind.
 hypothesis.settings.register_profile("quiet", deadline=None, database=None)

@@ -39,3 +39,5 @@ def plot(
     axes[0][0].legend(fontsize="small")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text("".join(f"{line.rstrip()}\n" for line in lines), "utf-8")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The playbooks of the job templates, run by ansible-runner as AWX runs them.
 
-The project is this checkout, whose collections/requirements.yml is installed by the command of
+The project is this checkout, whose collections/requirements.yaml is installed by the command of
 AWX's project sync. Credentials are in the environment, answers of the survey in extra variables,
 where each question that is not answered is an empty string. Nothing secret comes out.
 """
@@ -104,7 +104,7 @@ class Awx:
         """Install what the project requires, as AWX does when it has fetched the project."""
         workshop = Workshop(self.folder / "sync", self.installed)
         command = [sys.executable, "-m", "ansible", "galaxy", "collection", "install"]
-        command += ["-r", str(ROOT / "collections" / "requirements.yml")]
+        command += ["-r", str(ROOT / "collections" / "requirements.yaml")]
         process = subprocess.run(
             [*command, "--collections-path", str(self.installed)],
             # AWX is in the folder of the project then.

@@ -359,7 +359,9 @@ def settle(emulator: Emulator) -> None:
 
 
 MODULE_PROCESS = """
-import json, sys
+import json, signal, sys
+# Whoever runs the tests in the background may have them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 from tests.support import RealClock, run_module
 print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).output)

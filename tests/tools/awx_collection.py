@@ -30,6 +30,8 @@ def main() -> None:
         (wheel,) = Path(temporary).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             names = [name for name in archive.namelist() if name.startswith(INSIDE)]
+            if not names:
+                sys.exit("PyPI's ansible has no awx.awx any more; tests that need it are skipped.")
             archive.extractall(Path(temporary) / "unpacked", names)
         # Only now, so that what is there is whole.
         shutil.rmtree(folder, ignore_errors=True)
