@@ -50,4 +50,4 @@ def test_example_is_good_for_an_image(tmp_path: Path) -> None:
     assert example["dependencies"]["ansible_core"]["package_pip"] in recipe
     required = (tmp_path / "context" / "_build" / "requirements.yml").read_text("utf-8")
     names = [item["name"] for item in yaml.safe_load(required)["collections"]]
-    assert names == ["keysmith.mongodb", "awx.awx"]
+    assert names == ["keysmith.mongodb", "awx.awx", "community.hashi_vault"]
