@@ -43,7 +43,7 @@ from tests.integration.rotations import (
     check_words,
     rotate,
 )
-from tests.support import ROOT
+from tests.support import ROOT, key_id, key_pair, org_id, seed
 
 BY_DESCRIPTION = {"api_user_id": "", "description": "<description>"}
 OVERDUE, PROVED = f"old until {LAST_YEAR}", f"old until {NEXT_YEAR}"
@@ -328,3 +328,58 @@ def test_readme_of_the_role_names_every_variable() -> None:
     assert {
         name: spec["default"] for name, spec in options.items() if "default" in spec
     } == defaults
+
+
+def test_a_successor_whose_private_key_is_not_known_is_never_counted_as_one(
+    tmp_path: Path, collections: Path
+) -> None:
+    """Nothing is revoked for it: here a default of the play has kept the pair elsewhere."""
+    with Emulator(seed()) as emulator:
+        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+        play = {
+            "hosts": "localhost",
+            "module_defaults": {
+                "group/keysmith.mongodb.all": connection,
+                "keysmith.mongodb.org_api_key": {"credentials_file": str(tmp_path / "pair.json")},
+            },
+            "roles": [
+                {
+                    "role": "keysmith.mongodb.rotate_org_api_key",
+                    "vars": {
+                        "rotate_org_api_key_api_user_id": key_id("atlas", 2),
+                        "rotate_org_api_key_store_tasks": "store_file.yml",
+                        "rotate_org_api_key_file": str(tmp_path / "stored.json"),
+                    },
+                }
+            ],
+        }
+        keys = emulator.state.organizations[org_id("atlas")].api_keys
+        before = set(keys)
+        run = Workshop(tmp_path / "run", collections).playbook([play])
+        assert run.code == 2
+        assert "its private key is not known here" in run.output
+        assert "was revoked again. The old key works as before." in run.output, run.output
+        assert set(keys) == before
+    assert not (tmp_path / "stored.json").exists()
+
+
+def test_what_is_no_id_is_refused(tmp_path: Path, collections: Path) -> None:
+    """It would be found missing, and look like a rotation that is over."""
+    names = ["ABC", key_id("atlas", 2).upper(), "akeyaaac", ".*", " ", key_id("atlas", 2) + "\n"]
+    hosts = {f"host{number}": {"named": name} for number, name in enumerate(names)}
+    variables = {
+        "rotate_org_api_key_api_user_id": "{{ named }}",
+        "rotate_org_api_key_store_tasks": "store_file.yml",
+    }
+    role = {"role": "keysmith.mongodb.rotate_org_api_key", "vars": variables}
+    with Emulator(seed()) as emulator:
+        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+        defaults = {"group/keysmith.mongodb.all": connection}
+        play = {"hosts": "all", "module_defaults": defaults, "roles": [role]}
+        run = Workshop(tmp_path / "run", collections).playbook([play], hosts=hosts)
+        assert emulator.requests == []
+    for host in hosts:
+        refused = run.result(
+            "keysmith.mongodb.rotate_org_api_key : Refuse what names no key, or two", host
+        )
+        assert "24 hexadecimal digits" in refused.msg
