@@ -96,17 +96,22 @@ def control(url: str, name: str, body: Any = None) -> Any:
     return json.loads(text) if text else None
 
 
-def measure(way: Way, url: str, count: int, folder: Path, row: Figures) -> None:
-    """Run a way once, and add what it took."""
-    control(url, "reset", seed(extra_keys=count if way.exists else 0))
-    key_ids = [key_id("atlas", FIRST + number) for number in range(count)]
-    call = {
+def call_for(url: str, count: int) -> dict[str, Any]:
+    """Return what a task or a script has to know to revoke so many keys."""
+    return {
         "url": url,
         "org_id": org_id("atlas"),
         "public_key": public_key("atlas", 1),
         "private_key": PRIVATE_KEYS["atlas"],
-        "key_ids": key_ids,
+        "key_ids": [key_id("atlas", FIRST + number) for number in range(count)],
+        "threads": THREADS,
     }
+
+
+def measure(way: Way, url: str, count: int, folder: Path, row: Figures) -> None:
+    """Run a way once, and add what it took."""
+    control(url, "reset", seed(extra_keys=count if way.exists else 0))
+    call = call_for(url, count)
     row.seconds.append(run_task(way, call, folder) if way.is_task else run_script(way, call))
     stats = control(url, "stats")
     row.requests, row.connections = stats["requests"], stats["connections"]
@@ -144,8 +149,8 @@ def run_script(way: Way, call: dict[str, Any]) -> float:
     """Return the seconds of a script that is no Ansible."""
     environ = {**os.environ, "no_proxy": "127.0.0.1"}
     if way is FLOOR:
-        text = json.dumps({**call, "threads": THREADS})
-        return float(run([sys.executable, str(HERE / "floor.py"), text], environ, way))
+        script = [sys.executable, str(HERE / "floor.py"), json.dumps(call)]
+        return float(run(script, environ, way))
     keys = f"{call['url']}/api/atlas/v2/orgs/{call['org_id']}/apiKeys"
     pair = f"{call['public_key']}:{call['private_key']}"
     started = time.monotonic()
@@ -173,15 +178,7 @@ def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
     peaks = folder / "peaks"
     peaks.unlink(missing_ok=True)
     environ = {"BENCHMARK_PYTHON": sys.executable, "BENCHMARK_PEAKS": str(peaks)}
-    key_ids = [key_id("atlas", FIRST + number) for number in range(count)]
-    call = {
-        "url": url,
-        "org_id": org_id("atlas"),
-        "public_key": public_key("atlas", 1),
-        "private_key": PRIVATE_KEYS["atlas"],
-        "key_ids": key_ids,
-        "threads": THREADS,
-    }
+    call = call_for(url, count)
     if way.is_task:
         run_task(way, call, folder, environ)
     else:
