@@ -96,10 +96,11 @@ def keeps_description(keep: Iterable[str], description: str) -> bool:
     return any(item == description or fnmatchcase(description, item) for item in keep)
 
 
-def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) -> None:
+def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) -> list[str]:
     """Refuse what is to be kept, is not found, and may be there under another guise.
 
-    What is not kept may be revoked. Raises AmbiguousError.
+    What is not kept may be revoked. Raises AmbiguousError. Return warnings of what else is named
+    and not there: a slip of the pen, perhaps.
     """
     idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
     check_public_keys_told(
@@ -119,14 +120,10 @@ def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) 
                 f"but with other blanks, line ends or letters {names(similar)} has",
                 check="Nothing was changed. Name it exactly, so that it is kept.",
             )
-
-
-def idle_warnings(keep: Iterable[str], org_id: str, keys: Collection[OrgApiKey]) -> list[str]:
-    """Say what is to be kept by its name and is not there: a slip of the pen, perhaps."""
     return [
         f"keep has {clean(item)!r}, which no API key of organization {org_id} fits."
-        for item in keep
-        if not _WILDCARDS & set(item) and not any(_keeps(item, key) for key in keys)
+        for item in idle
+        if not _WILDCARDS & set(item)
     ]
 
 

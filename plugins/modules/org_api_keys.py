@@ -528,13 +528,13 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         api.stop.set_limit(params["time_limit"])
     org_id, keep = params["org_id"], params["keep"] or []
     keys = _org_api_keys.list_all(api, org_id)
-    _selection.check_keep(keep, org_id, keys)
+    keep_warnings = _selection.check_keep(keep, org_id, keys)
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
         wanted = _key_sets.as_declared(params, api, keys, check_mode)
     more = wanted.more()
-    more["warnings"] += _selection.idle_warnings(keep, org_id, keys)
+    more["warnings"] += keep_warnings
     try:
         _key_sets.check_limit(params, wanted.changes)
     except TooManyError as error:

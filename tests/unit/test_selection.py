@@ -16,7 +16,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import
     Selection,
     check_keep,
     check_provable,
-    idle_warnings,
     is_kept,
 )
 
@@ -126,7 +125,7 @@ def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
 
 
 def test_names_that_keep_nothing_are_told_and_globs_are_not() -> None:
-    told = idle_warnings(["bakcup", "gone *", IDS[0], "backup", "f" * 24], ORG, KEYS)
+    told = check_keep(["bakcup", "gone *", IDS[0], "backup", "f" * 24], ORG, KEYS)
     assert [warning.partition(",")[0] for warning in told] == [
         "keep has 'bakcup'",
         f"keep has '{'f' * 24}'",
