@@ -30,7 +30,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test lint format sanity docs bench build release clean
+.PHONY: help demo test trust lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -43,6 +43,9 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook.
 test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+trust: .venv/.test-ready  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
+	@$(PY) -m tests.tools.trust $(ARGS)
 
 # In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
 lint: .venv/.lint-ready  ## format, style, types, docs, licences, changelog, ansible-lint, galaxy-importer
