@@ -12,6 +12,8 @@ SHELL := /bin/sh
 
 PY := .venv/bin/python
 VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
+# The tests that agree on words.
+WORDS := tests/unit
 TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
 INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
 
@@ -30,7 +32,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test trust lint format sanity docs bench build release clean
+.PHONY: help demo test words trust lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -43,6 +45,11 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook.
 test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; read aloud what has changed in it
+	@mkdir -p .cache && rm -f .cache/words
+	@TESTS_WRITE_WORDS="$(CURDIR)/.cache/words" $(PY) -m pytest -q -n auto $(WORDS)
+	@$(PY) -m tests.words .cache/words
 
 trust: .venv/.test-ready  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)

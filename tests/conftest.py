@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import yaml
 
+from tests import words
 from tests.emulator import Emulator, Settings
-from tests.support import ROOT, seed
+from tests.support import COLLECTION, ROOT, seed
 
 
 def _collections_folder() -> Path:
@@ -70,3 +73,30 @@ def emulator(_emulator: Emulator) -> Emulator:
         setattr(_emulator.settings, field.name, field.default)
     _emulator.reset(seed())
     return _emulator
+
+
+@pytest.fixture
+def agreed_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold what errors say to what was agreed on, in tests that do not make up words."""
+    if getattr(request.node.obj, "is_hypothesis_test", False):
+        yield
+        return
+    errors = importlib.import_module(f"{COLLECTION}.plugins.module_utils._errors")
+    as_written = errors.KeysmithError.message
+    heard: list[str] = []
+
+    def message(self: Any) -> str:
+        said = str(as_written(self))
+        # Of a missing library Ansible tells in its own words, which are others in each version.
+        if "required Python library" not in said:
+            heard.append(words.text(said, self.fields()))
+        return said
+
+    monkeypatch.setattr(errors.KeysmithError, "message", message)
+    yield
+    if words.VARIABLE in os.environ:
+        for found in heard:
+            words.record(found)
+        return
+    unknown = [found for found in heard if found not in words.known()]
+    assert not unknown, "Not in tests/words.txt (make words):\n" + "\n".join(unknown)
