@@ -66,7 +66,6 @@ def record(found: str) -> None:
 def main(recorded: str) -> None:
     texts = {json.loads(line) for line in Path(recorded).read_text("utf-8").splitlines()}
     FILE.write_text("\n\n".join(sorted(texts)) + "\n", "utf-8")
-    print(f"{len(texts)} texts in {FILE}; read what has changed: git diff {FILE.name}")
 
 
 if __name__ == "__main__":
