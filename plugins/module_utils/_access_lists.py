@@ -137,13 +137,22 @@ def show(network: Network) -> str:
     return str(network.network_address if is_address else network)
 
 
+def spell(network: Network) -> str:
+    """Return a network as requests have it: Atlas' specification knows no "::" in an address."""
+    if network.version == 4:
+        return show(network)
+    groups = network.network_address.exploded.split(":")
+    address = ":".join(f"{int(group, 16):x}" for group in groups)
+    return address if network.prefixlen == 128 else f"{address}/{network.prefixlen}"
+
+
 def in_order(networks: Iterable[Network]) -> list[str]:
     """Return networks as results have them, IPv4 first and in the order of their numbers."""
+    return [show(network) for network in sorted(networks, key=_place)]
 
-    def place(network: Network) -> tuple[int, int, int]:
-        return network.version, int(network.network_address), network.prefixlen
 
-    return [show(network) for network in sorted(networks, key=place)]
+def _place(network: Network) -> tuple[int, int, int]:
+    return network.version, int(network.network_address), network.prefixlen
 
 
 def parse_entry(data: Any) -> tuple[Network, str] | None:
@@ -250,13 +259,14 @@ def _parse_list(data: Any) -> bool | None:
 
 
 def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
-    entries = in_order(networks)
+    words = [spell(network) for network in sorted(networks, key=_place)]
+    shown = _shown(in_order(networks))
     try:
         api.post(
             access_list.path,
-            [{"cidrBlock" if "/" in entry else "ipAddress": entry} for entry in entries],
+            [{"cidrBlock" if "/" in word else "ipAddress": word} for word in words],
             _parse_list,
-            doing=f"add {_shown(entries)} to the access list of the API key {access_list.key}",
+            doing=f"add {shown} to the access list of the API key {access_list.key}",
             role=ORG_OWNER,
         )
     except ApiError as error:
@@ -265,7 +275,7 @@ def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
 
 def _remove(api: Client, access_list: AccessList, network: Network) -> AccessList:
     """Remove an entry; one that others have removed before was not there for this task either."""
-    word = access_list.spellings.get(network, show(network))
+    word = access_list.spellings.get(network, spell(network))
     left = access_list.now - {network}
     try:
         api.delete(
@@ -359,7 +369,7 @@ def _is_unknown_path(error: ApiError) -> bool:
 
 
 def _is_named(network: Network, parameters: Iterable[Any]) -> bool:
-    words = {str(network), show(network)}
+    words = {str(network), show(network), spell(network)}
     return any(str(item) in words for item in parameters)
 
 

@@ -283,7 +283,7 @@ def _root(call: Call) -> Answer:
         key = visible.get(caller.holder.id, caller.holder)
         shown = show(call, caller.organization, key)
         content["apiKey"] = {
-            "accessList": [show_entry(entry) for entry in key.access_list],
+            "accessList": [show_entry(call, entry) for entry in key.access_list],
             "id": shown["id"],
             "publicKey": shown["publicKey"],
             "roles": shown["roles"],
@@ -291,10 +291,15 @@ def _root(call: Call) -> Answer:
     return Answer(200, content)
 
 
-def show_entry(entry: str) -> dict[str, str]:
-    """An access list entry; a single address comes as a block too."""
-    shown = {"cidrBlock": str(ipaddress.ip_network(entry))}
-    return shown if "/" in entry else {**shown, "ipAddress": entry}
+def show_entry(call: Call, entry: str) -> dict[str, str]:
+    """An access list entry; a single address comes as a block too. Atlas leaves no zeros out."""
+    network = ipaddress.ip_network(entry)
+    address = str(network.network_address)
+    if call.is_atlas and network.version == 6:
+        groups = network.network_address.exploded.split(":")
+        address = ":".join(f"{int(group, 16):x}" for group in groups)
+    shown = {"cidrBlock": f"{address}/{network.prefixlen}"}
+    return shown if "/" in entry else {**shown, "ipAddress": address}
 
 
 def show(
@@ -576,7 +581,7 @@ def _show_entries(call: Call, key: ApiKey, list_name: str, org_id: str) -> list[
     return [
         {
             **absent,
-            **show_entry(entry),
+            **show_entry(call, entry),
             "count": 0,
             "created": "2026-01-01T00:00:00Z",
             "links": [{"href": f"{base}/{quote(entry, safe='')}", "rel": "self"}],

@@ -22,6 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists imp
     parse_entry,
     read,
     show,
+    spell,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -43,6 +44,8 @@ from tests.support import VirtualClock
 ORG = "5980cfdf0b6d97029d82f86e"
 KEY = OrgApiKey("32b6e34b3d91647abb20e7b8", "d", "abcdefgh", ("ORG_MEMBER",), ())
 A, B, C = "192.0.2.7", "198.51.100.0/24", "2001:db8::/32"
+# As requests have it.
+C_SENT = "2001:db8:0:0:0:0:0:0/32"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +192,24 @@ def test_an_answer_is_read_and_its_own_word_kept(data: Any, network: str, word: 
 
 
 @pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        (A, A),
+        (B, B),
+        (f"{A}/32", A),
+        ("::1", "0:0:0:0:0:0:0:1"),
+        ("::/0", "0:0:0:0:0:0:0:0/0"),
+        ("2001:db8::10/124", "2001:db8:0:0:0:0:0:10/124"),
+        ("2001:DB8:0000::0001/128", "2001:db8:0:0:0:0:0:1"),
+    ],
+)
+def test_a_request_leaves_no_zeros_of_an_address_out(entry: str, word: str) -> None:
+    (network,) = normalize([entry])
+    assert spell(network) == word
+    assert normalize([word]) == {network}
+
+
+@pytest.mark.parametrize(
     "data",
     [
         {},
@@ -296,7 +317,7 @@ def entries(networks: Any) -> list[str]:
 def test_additions_come_in_one_request_and_before_removals() -> None:
     api = FakeApi(A, "10.0.0.0/8")
     done = work(api, Goal(normalize([C, B, A]), purge=True))
-    assert api.calls == ["GET accessList", f"POST {B} {C}", "DELETE 10.0.0.0/8"]
+    assert api.calls == ["GET accessList", f"POST {B} {C_SENT}", "DELETE 10.0.0.0/8"]
     assert done.is_changed
     assert entries(done.now) == [A, B, C]
 
@@ -317,12 +338,13 @@ def test_a_conflict_loses_no_other_addition(code: str) -> None:
     done = work(api, Goal(normalize([A, B, C])))
     assert api.calls == [
         "GET accessList",
-        f"POST {A} {B} {C}",
+        f"POST {A} {B} {C_SENT}",
         "GET accessList",
-        f"POST {B} {C}",
+        f"POST {B} {C_SENT}",
     ]
     assert entries(done.before) == [A]
-    assert entries(done.now) == sorted(api.entries) == [A, B, C]
+    assert entries(done.now) == [A, B, C]
+    assert sorted(api.entries) == [A, B, C_SENT]
 
 
 def test_a_conflict_about_everything_is_no_change() -> None:

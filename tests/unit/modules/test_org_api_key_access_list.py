@@ -96,7 +96,8 @@ def test_requests_are_few_and_on_one_connection(emulator: Emulator) -> None:
     assert run(emulator, entries=[A, B, C], purge=True).changed
     assert methods(emulator) == ["GET 401", "GET 200", "GET 200", "POST 200", "DELETE 204"]
     assert emulator.connections == 1
-    assert json.loads(emulator.writes[0].body) == [{"cidrBlock": B}, {"ipAddress": C}]
+    sent = json.loads(emulator.writes[0].body)
+    assert sent == [{"cidrBlock": B}, {"ipAddress": "2001:db8:0:0:0:0:0:1"}]
     assert emulator.writes[1].path == f"{path('atlas')}/10.0.0.0%2F8"
 
 
