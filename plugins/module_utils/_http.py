@@ -289,6 +289,11 @@ class Http:
                 raise _redirect(response.status_code, location, request)
             body = _read_body(response, request)
             self._has_answered = True
+            if self._proxies and is_of_proxy(response, request):
+                refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
+                failure = _proxy_refusal("the request", refusal, request, self._settings)
+                failure.status = response.status_code
+                raise failure
             return Answer(
                 status=response.status_code,
                 reason=clean(response.reason or "", 60),
@@ -590,10 +595,10 @@ def _transport_error(
         )
         invalid.transient = False
         return invalid
-    proxy = urlsplit(settings.proxy or "").netloc.rpartition("@")[2] if via_proxy else ""
+    proxy = _proxy_host(settings) if via_proxy else ""
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if "ProxyError" in names:
-        failure = _proxy_error(causes, request, proxy, tls)
+        failure = _proxy_error(causes, request, settings, tls)
         if failure:
             return failure
     ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
@@ -648,6 +653,11 @@ def _transport_error(
     )
 
 
+def _proxy_host(settings: HttpSettings) -> str:
+    """Return host and port of the proxy, without its user and password."""
+    return urlsplit(settings.proxy or "").netloc.rpartition("@")[2]
+
+
 def _connect_error(causes: list[BaseException], request: Request, host: str) -> ConnectError:
     for cause in causes:
         if isinstance(cause, socket.gaierror):
@@ -678,28 +688,18 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
 
 
 def _proxy_error(
-    causes: list[BaseException], request: Request, proxy: str, tls: ssl.SSLError | None
+    causes: list[BaseException], request: Request, settings: HttpSettings, tls: ssl.SSLError | None
 ) -> ProxyError | None:
     """Return the error of a proxy that lets nothing through; None where it had done so already.
 
     urllib3 calls everything that breaks on the way through a proxy an error of the proxy.
     """
+    proxy = _proxy_host(settings)
     for cause in causes:
         text = str(cause.args[0]) if cause.args else ""
         if isinstance(cause, OSError) and text.startswith("Tunnel connection failed: "):
             refusal = clean(text.partition(": ")[2], 80)
-            failure = ProxyError(
-                f"the proxy {proxy} refused to connect: {refusal}",
-                request=request,
-                reason="proxy refused",
-                check=(
-                    "Check the proxy's user and password, in http_proxy or the environment."
-                    if refusal.startswith("407")
-                    else "Check that the proxy lets this host connect to the API."
-                ),
-            )
-            failure.transient = refusal[:3] in {"500", "502", "503", "504"}
-            return failure
+            return _proxy_refusal("to connect", refusal, request, settings)
     if isinstance(tls, ssl.SSLCertVerificationError):
         failure = ProxyError(
             f"the certificate of the proxy {proxy} is not accepted: {_verify_message(tls)}",
@@ -718,6 +718,37 @@ def _proxy_error(
             check="Check http_proxy, or the proxy variables of the environment.",
         )
     return None
+
+
+def is_of_proxy(response: Any, request: Request) -> bool:
+    """Whether the answer to a request that a proxy can read is a refusal of the proxy itself.
+
+    Some (tinyproxy) say 401, in HTML, to a wrong password, where the standard has 407.
+    """
+    if not request.base_url.startswith("http://"):
+        return False
+    offers = response.headers.get("WWW-Authenticate", "").strip().lower()
+    media_type = response.headers.get("Content-Type", "").lower()
+    return response.status_code == 407 or (
+        response.status_code == 401 and offers.startswith("basic") and "json" not in media_type
+    )
+
+
+def _proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSettings) -> ProxyError:
+    failure = ProxyError(
+        f"the proxy {_proxy_host(settings)} refused {what}: {refusal}",
+        request=request,
+        reason="proxy refused",
+        check=(
+            "Check the proxy's user and password, in http_proxy or the environment."
+            if refusal.startswith(("401", "407"))
+            else "Check that the proxy lets this host connect to the API."
+        ),
+    )
+    failure.transient = refusal[:3] in {"500", "502", "503", "504"}
+    # It has gone no further than to the proxy.
+    failure.never_sent = True
+    return failure
 
 
 def _tls_error(

@@ -447,7 +447,9 @@ def test_proxy_that_refuses_a_plain_request_is_told(emulator: Emulator) -> None:
         outcome = revoke(emulator.url, http_proxy=proxy.url)
     assert outcome.failed
     assert outcome.result["error"]["status"] == 407
+    assert f"the proxy {LOOPBACK}:{proxy.port} refused the request: 407" in outcome.msg
     assert "http_proxy" in outcome.msg
+    assert len(proxy.heads) == 1
 
 
 def test_tasks_of_a_playbook_use_the_authority(

@@ -35,6 +35,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
     Http,
     HttpSettings,
+    is_of_proxy,
     may_have_happened,
     may_retry,
     place,
@@ -374,6 +375,8 @@ def test_what_breaks_is_told_in_words(
             False,
             "user and password",
         ),
+        # So tinyproxy says that the password is wrong.
+        ("Tunnel connection failed: 401 Unauthorized", False, "user and password"),
         ("Tunnel connection failed: 403 Forbidden", False, "403 Forbidden"),
         ("Tunnel connection failed: 503 Service Unavailable", True, "503"),
     ],
@@ -391,6 +394,38 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
     assert "hidden" not in message
     assert caught.value.transient == transient
     assert not caught.value.unclear
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "challenge", "media_type", "expected"),
+    [
+        ("http://h", 407, "", "text/html", True),
+        ("http://h", 401, 'Basic realm="Tinyproxy"', "text/html", True),
+        ("http://h", 401, 'Basic realm="x"', "", True),
+        # The API's own, or that of a server in front of it.
+        ("http://h", 401, 'Basic realm="x"', "application/json", False),
+        ("http://h", 401, 'Digest realm="x", nonce="y"', "text/html", False),
+        ("http://h", 401, "", "text/html", False),
+        ("http://h", 403, 'Basic realm="x"', "text/html", False),
+        # Nobody in between can read or answer what is in a tunnel.
+        ("https://h", 407, "", "text/html", False),
+        ("https://h", 401, 'Basic realm="x"', "text/html", False),
+    ],
+)
+def test_an_answer_of_the_proxy_itself_is_told_from_one_behind_it(
+    url: str, status: int, challenge: str, media_type: str, expected: bool
+) -> None:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({"WWW-Authenticate": challenge, "Content-Type": media_type})
+    request = Request("DELETE", url, "/", "revoke")
+    assert is_of_proxy(response, request) is expected
+
+
+def test_what_a_proxy_refuses_has_not_been_carried_out() -> None:
+    failure = _http._proxy_refusal("the request", "407 No", DELETE, HttpSettings(proxy="http://p"))
+    assert not may_have_happened("DELETE", failure)
+    assert not may_retry("DELETE", failure)
 
 
 def test_what_breaks_behind_a_proxy_is_not_called_unsent() -> None:
