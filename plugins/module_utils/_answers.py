@@ -27,6 +27,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 
 # Gateways and proxies answer these in words of their own, and mean what the status says.
 _STATUSES_OF_GATEWAYS = frozenset({401, 407, 429, 500, 502, 503, 504})
+# What web servers answer over TLS to a client certificate that is missing or not accepted.
+_STATUSES_OF_CLIENT_CERTIFICATES = frozenset({400, 403})
 _MAX_DETAIL = 2000
 
 
@@ -88,7 +90,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             check=(
                 f"Nothing of {request.platform} seems to answer at {request.url}: check base_url "
                 "and platform, and any proxy or firewall in between. This does not show that "
-                "anything is missing."
+                f"anything is missing.{_client_certificate_hint(answer, request)}"
             ),
         )
     else:
@@ -197,6 +199,17 @@ def kind(answer: Answer) -> str:
     if "json" in media_type:
         return "broken JSON"
     return f"not JSON ({clean(media_type, 60)})" if media_type else "not JSON"
+
+
+def _client_certificate_hint(answer: Answer, request: Request) -> str:
+    if answer.status not in _STATUSES_OF_CLIENT_CERTIFICATES:
+        return ""
+    if not request.base_url.startswith("https://"):
+        return ""
+    return (
+        " A server that asks for a client certificate may answer so too: set client_cert and "
+        "client_key, or check them."
+    )
 
 
 def _wish(answer: Answer) -> str:

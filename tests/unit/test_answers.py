@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -237,6 +238,23 @@ def test_what_is_not_the_apis_error_is_unexpected(
     assert isinstance(error, kind)
     assert isinstance(error, ApiError) is (kind is ApiError)
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "base_url", "is_named"),
+    [
+        (400, "https://h", True),
+        (403, "https://h", True),
+        (404, "https://h", False),
+        (400, "http://h", False),
+    ],
+)
+def test_a_page_over_tls_may_ask_for_a_client_certificate(
+    status: int, base_url: str, is_named: bool
+) -> None:
+    """As nginx does: 400, "No required SSL certificate was sent"."""
+    error = as_error(answer(status, b"<html>", "text/html"), replace(REQUEST, base_url=base_url))
+    assert ("client_cert and client_key" in error.message()) is is_named
 
 
 @pytest.mark.parametrize("before", range(0, 2100, 50))
