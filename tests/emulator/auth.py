@@ -49,6 +49,10 @@ class Authenticator:
 
     def identify(self, request: Request, target: str) -> Caller | Answer:
         """The caller, or the 401 to send. `target` is the path with its query, as requested."""
+        header = self.settings.checked_user_header
+        if header and header in request.headers:
+            found = self.state.find_key(request.headers[header])
+            return Caller(*found) if found else self.challenge()
         authorization = request.authorization
         if authorization is None:
             return self.challenge()

@@ -29,6 +29,9 @@ class Settings:
     digest_algorithm: str = "MD5"
     nonce_uses: int | None = None
     nonce_lifetime: float | None = 300.0
+    # A server in front has asked for the digest already, and names whom it let in in this header;
+    # without the header it is asked for here.
+    checked_user_header: str | None = None
 
     # OAuth; None lifts a limit.
     token_lifetime: float = 3600.0

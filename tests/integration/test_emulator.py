@@ -1210,6 +1210,19 @@ def test_curl_agrees_about_digest(emulator: Emulator, algorithm: str) -> None:
     assert [request.caller for request in emulator.requests] == [None, "aaaowner", None, None]
 
 
+def test_a_server_in_front_may_have_checked_the_digest(emulator: Emulator, client: Client) -> None:
+    def status(user: str) -> int:
+        return client.send("GET", keys_path("a"), headers={"X-User": user}).status
+
+    assert status("aaaowner") == 401
+    emulator.settings.checked_user_header = "X-User"
+    assert status("aaaowner") == 200
+    assert emulator.requests[-1].caller == "aaaowner"
+    assert status("nobody") == 401
+    assert client.send("GET", keys_path("a")).status == 401
+    assert client.ask("GET", keys_path("a")).status == 200
+
+
 # --- oauth -------------------------------------------------------------------------------------
 
 

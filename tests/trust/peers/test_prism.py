@@ -1,0 +1,212 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every request of every module, and the emulator's answers, against the API's own specification.
+
+Prism stands between them and refuses what the specification does not have. The specification has
+a licence that keeps it out of this collection: TRUST_SPEC names the file. Without it the test is
+skipped, even where nothing else may be wanting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.emulator import Emulator
+from tests.integration.peers import LOOPBACK
+from tests.support import (
+    ROOT,
+    fetch_token,
+    key_id,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    seed,
+)
+from tests.trust.figures import count
+from tests.trust.installed import find
+from tests.trust.peers.processes import free_port, open_folder, serving
+
+VARIABLE = "TRUST_SPEC"
+BESIDE = ROOT.parent / "shared" / "reference" / "atlas-admin-api.yaml"
+# Where `make trust` installs it.
+OWN_PRISM = ROOT / ".cache" / "prism" / "node_modules" / ".bin" / "prism"
+ATLAS = "atlas"
+PREFIX = "/api/atlas/v2"
+
+# What the specification says of answers and recorded answers of the API disprove.
+CORRECTIONS = {
+    # "count":0, of an address that nobody has called from yet.
+    ("UserAccessListResponse", "count"): ("minimum", 1),
+    # Names of organizations have blanks.
+    ("AtlasOrganization", "name"): ("pattern", r"^[\w\-.(),:&@+']{1,64}$"),
+}
+
+# All that the modules ask of Atlas, but for tokens, which the specification does not have.
+KEY = "/orgs/{id}/apiKeys/{id}"
+PROJECT_KEY = "/groups/{id}/apiKeys/{id}"
+OPERATIONS = {
+    "GET /orgs",
+    "GET /orgs/{id}/apiKeys",
+    "POST /orgs/{id}/apiKeys",
+    f"GET {KEY}",
+    f"PATCH {KEY}",
+    f"DELETE {KEY}",
+    f"GET {KEY}/accessList",
+    f"POST {KEY}/accessList",
+    f"DELETE {KEY}/accessList/{{address}}",
+    "GET /groups/{id}/apiKeys",
+    f"POST {PROJECT_KEY}",
+    f"PATCH {PROJECT_KEY}",
+    f"DELETE {PROJECT_KEY}",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task; the steps are one story, each on what the ones before have left."""
+
+    module: str
+    options: dict[str, Any] = field(default_factory=dict)
+    is_write: bool = True
+
+
+PROJECT = {"project_id": project_id(ATLAS)}
+ROLES = {"roles": ["GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN"]}
+STORY = [
+    Step("org_info", is_write=False),
+    Step("org_info", {"name": "The atlas organization"}, is_write=False),
+    Step("org_api_key_info", {"access_list": True}, is_write=False),
+    Step("org_api_key_info", {"api_user_id": key_id(ATLAS, 2)}, is_write=False),
+    Step("org_api_key_info", {"public_key": public_key(ATLAS, 2)}, is_write=False),
+    Step("org_api_key_info", PROJECT, is_write=False),
+    Step("org_api_key", {"description": "new one", "roles": ["ORG_MEMBER", "ORG_READ_ONLY"]}),
+    Step("org_api_key", {"description": "ünïcode ☃ key", "roles": ["ORG_BILLING_ADMIN"]}),
+    Step("org_api_key", {"api_user_id": key_id(ATLAS, 6), "new_description": "renamed"}),
+    Step("org_api_key", {"api_user_id": key_id(ATLAS, 2), "roles": ["ORG_MEMBER"]}),
+    Step("org_api_key", {"description": "new one", "state": "absent"}),
+    Step("org_api_key", {"api_user_id": key_id(ATLAS, 6), "state": "absent"}),
+    Step(
+        "org_api_key_access_list",
+        {
+            "description": "victim",
+            "entries": ["192.0.2.1", "10.0.0.0/8", "2001:db8::1", "2001:db8::/32"],
+        },
+    ),
+    Step(
+        "org_api_key_access_list",
+        {"description": "victim", "entries": ["10.0.0.0/8", "192.0.2.0/24"], "purge": True},
+    ),
+    Step(
+        "org_api_key_access_list",
+        {"description": "victim", "entries": ["192.0.2.0/24"], "state": "absent"},
+    ),
+    Step("project_api_key", {**PROJECT, **ROLES, "api_user_id": key_id(ATLAS, 3)}),
+    Step("project_api_key", {**PROJECT, **ROLES, "description": "victim"}),
+    Step("project_api_key", {**PROJECT, "description": "victim", "state": "absent"}),
+    Step(
+        "org_api_keys",
+        {
+            "api_keys": [
+                {"description": "made", "roles": ["ORG_MEMBER"], "access_list": ["192.0.2.7"]},
+                {"description": "victim", "projects": [{**PROJECT, **ROLES}]},
+                {"description": "listed elsewhere", "roles": ["ORG_MEMBER"]},
+            ]
+        },
+    ),
+    Step("org_api_keys", {"description_match": ["*"], "keep": ["signs"], "state": "absent"}),
+]
+
+
+def specification(folder: Path) -> Path:
+    """Write the specification, corrected, and return where it is; or skip."""
+    named = os.environ.get(VARIABLE)
+    path = Path(named) if named else BESIDE
+    if not named and not path.exists():
+        pytest.skip(f"the specification of the Atlas Administration API is not there ({VARIABLE})")
+    document = yaml.safe_load(path.read_text("utf-8"))
+    for (schema, name), (keyword, value) in CORRECTIONS.items():
+        # A KeyError, or another value: the specification has changed, and so must the list.
+        described = document["components"]["schemas"][schema]["properties"][name]
+        assert described.pop(keyword) == value, (schema, name)
+    written = folder / "specification.json"
+    # Dates in examples are texts in JSON.
+    written.write_text(json.dumps(document, default=str), "utf-8")
+    return written
+
+
+@contextmanager
+def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
+    """Prism in front of a server; gives its URL and the file that it logs to."""
+    spec = specification(tmp_path)
+    program = str(OWN_PRISM) if OWN_PRISM.exists() else find("prism")
+    node = find("node")
+    port = free_port()
+    with open_folder(tmp_path) as folder:
+        options = ["--errors", "--host", LOOPBACK, "--port", str(port)]
+        command = [node, str(Path(program).resolve()), "proxy", *options, str(spec), upstream]
+        with serving(command, [port], folder):
+            yield f"http://{LOOPBACK}:{port}", folder / "output"
+
+
+def test_every_request_is_one_of_the_specification(tmp_path: Path) -> None:
+    with Emulator(seed()) as emulator, prism(tmp_path, emulator.url) as (url, log):
+        token = fetch_token(emulator.url, ATLAS)
+        emulator.requests.clear()
+        common = {"base_url": url, "access_token": token, "retries": 0}
+        for step in STORY:
+            place = {} if step.module == "org_info" else {"org_id": org_id(ATLAS)}
+            for check in (True, False) if step.is_write else (False,):
+                options = {**common, **place, **step.options}
+                outcome = run_module(step.module, options, check=check)
+                assert not outcome.failed, (step, outcome.msg)
+                assert outcome.changed == step.is_write, step
+        asked = [operation(request.method, request.path) for request in emulator.requests]
+        assert set(asked) == OPERATIONS
+        assert {request.status for request in emulator.requests} == {200, 204}
+        told = log.read_text("utf-8")
+        assert told.count("Request received") == len(asked)
+        assert not re.search("violation|terminated with error", told, re.IGNORECASE), told
+        check_that_prism_looks(url, token, emulator)
+    count("peers", "requests held against the specification of Atlas by prism", len(asked))
+    count(
+        "peers", "requests held against the specification of Atlas by prism: kinds", len(OPERATIONS)
+    )
+
+
+def operation(method: str, path: str) -> str:
+    """What a request asks for, whatever the ids."""
+    place = re.sub("/[0-9a-f]{24}", "/{id}", path.removeprefix(PREFIX))
+    return f"{method} {re.sub('accessList/.+', 'accessList/{address}', place)}"
+
+
+def check_that_prism_looks(url: str, token: str, emulator: Emulator) -> None:
+    """A request with a mistake does not come through, nor an answer with one."""
+    arrived = len(emulator.requests)
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/vnd.atlas.2023-01-01+json",
+        "Content-Type": "application/vnd.atlas.2023-01-01+json",
+    }
+    keys = f"{url}{PREFIX}/orgs/{org_id(ATLAS)}/apiKeys"
+    wrong = {"desc": "no roles"}
+    answer = requests.post(keys, json=wrong, headers=headers, timeout=60)
+    assert answer.status_code == 422, answer.text
+    assert len(emulator.requests) == arrived
+    # The system's status lacks the key that signs where a token does.
+    answer = requests.get(f"{url}{PREFIX}", headers=headers, timeout=60)
+    assert answer.status_code == 500
+    assert "apiKey" in answer.text
+    assert len(emulator.requests) == arrived + 1
