@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import socket
 import ssl
 import threading
@@ -372,6 +373,8 @@ def retry_after(outcome: Answer | TransportError) -> float:
 
 
 def _session(settings: HttpSettings) -> Any:
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(_quotes_no_headers)
     session = requests.Session()
     # Nothing from the environment: netrc would replace a bearer token, and the environment's
     # CA bundle and proxies would override options. They are resolved with the options instead.
@@ -387,6 +390,14 @@ def _session(settings: HttpSettings) -> Any:
         # The user said so; a warning in the module's stderr tells nobody.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return session
+
+
+def _quotes_no_headers(record: logging.LogRecord) -> bool:
+    """Keep out of logs what urllib3 quotes of a head that it cannot read.
+
+    A server may have put into it what it was sent, the token or the client secret.
+    """
+    return "parse headers" not in str(record.msg)
 
 
 def _pool_managers(session: Any, proxies: Mapping[str, str]) -> Iterator[Any]:

@@ -46,7 +46,7 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     module = _Module(
         argument_spec={**CONNECTION_OPTIONS, **argument_spec}, supports_check_mode=True
     )
-    module.conceal(find_secrets(module.params, os.environ))
+    module.conceal_given()
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
@@ -59,7 +59,7 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]
-    """An AnsibleModule that hides every secret before it can fail, in its own validation too."""
+    """An AnsibleModule that hides every secret before it logs, or fails in its own validation."""
 
     def _load_params(self) -> None:
         """Read the task's parameters, without those given as empty strings.
@@ -73,8 +73,21 @@ class _Module(AnsibleModule):  # type: ignore[misc]
     def conceal(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
 
-    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+    def conceal_given(self) -> None:
+        """Hide the secrets of options and environment."""
         self.conceal(find_secrets(self.params, os.environ))
+
+    def _log_invocation(self) -> None:
+        """Log to syslog or journal what the task says, as every module does.
+
+        Ansible hides the values of secret options there, and not a secret that has come into
+        another one: halves of a pair that are swapped, say.
+        """
+        self.conceal_given()
+        super()._log_invocation()
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        self.conceal_given()
         super().fail_json(msg, **kwargs)
         raise AssertionError("fail_json returned")
 

@@ -16,7 +16,7 @@ from unittest import mock
 
 from tests.emulator import Emulator, Fault, Recorded, api
 from tests.integration.playbook import GROUP, Finished, TaskResult, Workshop, from_variables
-from tests.integration.test_secrets import search
+from tests.integration.secret_search import search
 
 ROLE = "keysmith.mongodb.rotate_org_api_key"
 # The numbers of the keys of an organization; successors that are there already come after OLD.
@@ -74,7 +74,8 @@ class Organization:
         return {"api_public_key": self.public_key(number), "api_private_key": private_key}
 
     def account(self) -> dict[str, str]:
-        secret = f"mdb_sa_sk_canary-{self.number:040d}"
+        # Its end is looked for too, and must not look like that of an id.
+        secret = f"mdb_sa_sk_{self.number:033d}-canary"
         return {"client_id": f"mdb_sa_id_{self.org_id}", "client_secret": secret}
 
     def expected(self) -> dict[str, Any]:
@@ -222,6 +223,7 @@ class Ran:
     writes: list[list[Recorded]]
     files: Path
     secrets: dict[str, str]
+    workshop: Workshop
 
     def results(self, case: Case, run: int) -> list[TaskResult]:
         """The results of the role's tasks in one run."""
@@ -248,7 +250,13 @@ class Ran:
 
 
 @contextmanager
-def rotate(cases: Sequence[Case], folder: Path, collections: Path) -> Iterator[Ran]:
+def rotate(
+    cases: Sequence[Case],
+    folder: Path,
+    collections: Path,
+    verbosity: str = "-vvv",
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Ran]:
     """Run the role for all cases in one process, as often as each of them says."""
     workshop = new_workshop(folder / "run", collections)
     files = folder / "files"
@@ -274,10 +282,11 @@ def rotate(cases: Sequence[Case], folder: Path, collections: Path) -> Iterator[R
             plays += [play(name, names), _snapshot(emulator.url, snapshots[number + 1])]
         process = workshop.playbook(
             plays,
-            "-vvv",
+            verbosity,
             "--diff",
             "--forks=4",
             hosts={**hosts, "localhost": {}},
+            environ=environ,
             patience=600,
         )
         counts = [r.values["json"]["writes"] for r in process.results if r.task == "Count"]
@@ -287,7 +296,7 @@ def rotate(cases: Sequence[Case], folder: Path, collections: Path) -> Iterator[R
             for path in snapshots
             if path.exists()
         ]
-        yield Ran(process, organizations, keys, writes, files, secrets)
+        yield Ran(process, organizations, keys, writes, files, secrets, workshop)
 
 
 # What a user might write: with a loop, and a condition on the pair.

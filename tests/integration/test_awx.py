@@ -23,7 +23,7 @@ import yaml
 
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import PATIENCE, Finished, Workshop
-from tests.integration.test_secrets import files, search
+from tests.integration.secret_search import files, search
 from tests.support import (
     CLIENT_SECRETS,
     ORG_IDS,

@@ -36,7 +36,7 @@ from tests.integration.rotations import (
     play,
     variables,
 )
-from tests.integration.test_secrets import search
+from tests.integration.secret_search import search
 
 RUN = "First"
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"

@@ -1,0 +1,352 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every module in every kind of trouble, each case in an organization of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    ApiError,
+    ConnectError,
+    CredentialsFileError,
+    DeadlineError,
+    InternalError,
+    KeysmithError,
+    LostAnswerError,
+    MissingError,
+    OptionError,
+    OrphanError,
+    OwnKeyError,
+    PartialError,
+    ProxyError,
+    RedirectError,
+    StoppedError,
+    TlsError,
+    TooManyError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from tests.emulator import Fault
+from tests.integration.playbook import (
+    ACCESS_LIST,
+    KEYS,
+    KEYS_INFO,
+    MODULE,
+    ORGS_INFO,
+    PROJECT_KEY,
+)
+from tests.support import MISSING_ID
+from tests.trust.secrets.world import (
+    ATLAS,
+    CREATED,
+    ECHO,
+    LOST,
+    Case,
+    Home,
+    World,
+    fetch_token,
+)
+
+Options = dict[str, Any]
+SECRETS = ("api_private_key", "client_secret", "access_token")
+KINDS = ("pair", "account", "token")
+
+
+def new_key(home: Home, **more: Any) -> Options:
+    return {"description": f"{CREATED}{home.number}", "roles": ["ORG_MEMBER"], **more}
+
+
+# What each module is asked to do.
+TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
+    "revoke": (MODULE, lambda home: {"state": "absent", "api_user_id": home.key_id(2)}),
+    "make": (MODULE, new_key),
+    "revoke-many": (KEYS, lambda home: {"state": "absent", "api_user_ids": [home.key_id(2)]}),
+    "list-access": (
+        ACCESS_LIST,
+        lambda home: {"api_user_id": home.key_id(2), "entries": ["192.0.2.7"]},
+    ),
+    "assign": (
+        PROJECT_KEY,
+        lambda home: {
+            "api_user_id": home.key_id(2),
+            "project_id": home.id("aa"),
+            "roles": ["GROUP_OWNER"],
+        },
+    ),
+    "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),
+    "read-organizations": (ORGS_INFO, lambda home: {}),
+}
+READING = {"read-keys", "read-organizations"}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a task meets, the error it ends in, and the words by which that is known.
+
+    ``fault`` meets all its requests, and is told the secret that signs them; ``options`` change.
+    """
+
+    name: str
+    error: type[KeysmithError]
+    words: tuple[str, ...]
+    fault: Callable[[str], Fault] | None = None
+    options: Callable[[World, Options], Options] = lambda _world, _options: {}
+    is_broken: bool = False
+
+
+def _misplaced(_world: World, options: Options) -> Options:
+    """Halves swapped, a line end, a scheme: what a hurried copy makes of a credential."""
+    if "api_private_key" in options:
+        halves = options["api_public_key"], options["api_private_key"]
+        return {"api_private_key": halves[0], "api_public_key": halves[1]}
+    if "client_secret" in options:
+        return {"client_secret": options["client_secret"] + "\n"}
+    return {"access_token": f"Bearer {options['access_token']}"}
+
+
+MISPLACED = {
+    "pair": ("looks like a private key",),
+    "account": ("line ends",),
+    "token": ("without the word Bearer",),
+}
+AWAY = "https://sso.example.com/{0}?token={0}"
+TROUBLES = (
+    Trouble("echo", ApiError, ECHO, lambda _secret: Fault("echo")),
+    Trouble("echo-500", ApiError, ECHO, lambda _secret: Fault("echo", status=500)),
+    Trouble(
+        "page", UnexpectedAnswerError, ("HTML page",), lambda _secret: Fault("html", status=200)
+    ),
+    Trouble(
+        "elsewhere",
+        RedirectError,
+        ("sso.example.com",),
+        lambda secret: Fault("redirect", location=AWAY.format(quote(secret, safe=""))),
+    ),
+    Trouble("lost", LostAnswerError, ("broke",), lambda _secret: Fault("lost_before")),
+    Trouble(
+        "late",
+        DeadlineError,
+        ("in time",),
+        lambda _secret: Fault("slow", seconds=3),
+        options=lambda _world, _options: {"timeout": 0.3},
+    ),
+    Trouble(
+        "nobody",
+        ConnectError,
+        ("refuses connections",),
+        options=lambda world, _options: {"base_url": world.dead_server},
+    ),
+    Trouble(
+        "no-tls",
+        TlsError,
+        ("does not speak TLS",),
+        options=lambda world, _options: {"base_url": world.emulator.url.replace("http:", "https:")},
+    ),
+    Trouble(
+        "proxy",
+        ProxyError,
+        ("refused to connect",),
+        options=lambda world, _options: {
+            "base_url": world.emulator.url.replace("http:", "https:"),
+            "http_proxy": world.refusing_proxy,
+        },
+    ),
+    # Its words are those of the kind of credential.
+    Trouble("misplaced", OptionError, (), options=_misplaced),
+    # Digest's name is what breaks the request.
+    Trouble("mistake", InternalError, ("Internal error", "LookupError"), is_broken=True),
+)
+
+
+@dataclass(frozen=True)
+class Special:
+    """What one module alone can come to, or comes to in a way of its own."""
+
+    name: str
+    error: type[KeysmithError]
+    words: tuple[str, ...]
+    module: str
+    options: Callable[[World, Home], Options]
+    fault: Callable[[Home], Fault] | None = None
+    is_changed: bool = False
+
+
+def _both(home: Home, **more: Any) -> Options:
+    return {"state": "absent", "api_user_ids": [home.key_id(2), home.key_id(3)], **more}
+
+
+def _victim(home: Home) -> dict[str, Any]:
+    key = home.seed()["api_keys"][1]
+    names = {"desc": key["description"], "publicKey": key["public_key"]}
+    return {"id": key["id"], **names, "roles": [{"orgId": home.org_id, "roleName": "ORG_MEMBER"}]}
+
+
+FULL_DISK = "full-disk.json"  # see sitecustomize.py
+SPECIALS = (
+    Special(
+        "twins",
+        AmbiguousError,
+        ("twin",),
+        MODULE,
+        lambda _world, _home: {"state": "absent", "description": "twin"},
+    ),
+    Special(
+        "missing",
+        MissingError,
+        (MISSING_ID,),
+        MODULE,
+        lambda _world, _home: {"api_user_id": MISSING_ID, "new_description": "new"},
+    ),
+    Special(
+        "own",
+        OwnKeyError,
+        ("signs the requests",),
+        MODULE,
+        lambda _world, home: {"state": "absent", "api_user_id": home.key_id(1)},
+    ),
+    Special(
+        "orphan",
+        OrphanError,
+        LOST,
+        MODULE,
+        lambda _world, home: new_key(home),
+        lambda _home: Fault("lost_after", "POST"),
+        is_changed=True,
+    ),
+    Special(
+        "orphans",
+        PartialError,
+        LOST,
+        KEYS,
+        lambda _world, home: {"api_keys": [new_key(home)]},
+        lambda _home: Fault("lost_after", "POST"),
+        is_changed=True,
+    ),
+    Special(
+        "full-disk",
+        CredentialsFileError,
+        ("nothing is left",),
+        MODULE,
+        lambda world, home: new_key(home, credentials_file=str(world.files / FULL_DISK)),
+    ),
+    Special(
+        "stopped",
+        StoppedError,
+        ("time_limit",),
+        KEYS,
+        # The first access list comes when the time is over.
+        lambda _world, home: {
+            "api_keys": [
+                {"description": name, "roles": [role], "access_list": ["192.0.2.7"]}
+                for name, role in (("victim", "ORG_MEMBER"), ("signs", "ORG_OWNER"))
+            ],
+            "concurrency": 1,
+            "time_limit": 1,
+        },
+        lambda home: Fault("slow", "GET", seconds=1.2),
+    ),
+    Special(
+        "stopped-halfway",
+        PartialError,
+        ("time_limit",),
+        KEYS,
+        lambda _world, home: _both(home, concurrency=1, time_limit=1.5),
+        lambda _home: Fault("slow", "DELETE", seconds=2),
+        is_changed=True,
+    ),
+    Special(
+        "partial",
+        PartialError,
+        ("2 failed", *ECHO),
+        KEYS,
+        lambda _world, home: _both(home),
+        lambda _home: Fault("echo", "DELETE"),
+    ),
+    Special(
+        "too-many",
+        TooManyError,
+        ("max_revocations is 1",),
+        KEYS,
+        lambda _world, home: _both(home, max_revocations=1),
+    ),
+    Special(
+        "still-there",
+        WaitTimeoutError,
+        ("after its revocation",),
+        MODULE,
+        lambda _world, home: {
+            "state": "absent",
+            "api_user_id": home.key_id(2),
+            "wait": True,
+            "wait_timeout": 1,
+        },
+        # The challenge does not count: signed GET, DELETE, and then the key is shown for ever.
+        lambda home: Fault("json", "GET", after=2, body=_victim(home)),
+        is_changed=True,
+    ),
+)
+PLAN = [(task, trouble) for task in TASKS for trouble in (None, *TROUBLES)]
+HOMES = [
+    Home(number, is_broken=bool(trouble and trouble.is_broken))
+    for number, (_task, trouble) in enumerate(PLAN)
+]
+SPECIAL_HOMES = [Home(len(PLAN) + number) for number in range(len(SPECIALS))]
+
+
+def credentials(world: World, home: Home, kind: str) -> Options:
+    if kind == "token":
+        return {"access_token": fetch_token(world.emulator, home.account()["client_id"])}
+    return home.pair() if kind == "pair" else home.account()
+
+
+def secret_of(options: Options) -> str:
+    return next(str(options[name]) for name in SECRETS if name in options)
+
+
+def matrix(world: World) -> dict[str, Case]:
+    cases = {}
+    for (task, trouble), home in zip(PLAN, HOMES):
+        # Each trouble meets all of them, with one module or another.
+        number = home.number + home.number // (len(TROUBLES) + 1)
+        kind = "pair" if home.is_broken else KINDS[number % len(KINDS)]
+        case = troubled(world, home, task, trouble, kind)
+        if trouble and trouble.fault:
+            world.faults |= dict.fromkeys(home.callers, trouble.fault(secret_of(case.options)))
+        cases[f"{task}-meets-{trouble.name if trouble else 'nothing'}"] = case
+    for special, home in zip(SPECIALS, SPECIAL_HOMES):
+        options = base(world, home) | home.pair() | special.options(world, home)
+        cases[f"ends-in-{special.name}"] = Case(
+            options,
+            special.words,
+            module=special.module,
+            error=special.error,
+            is_changed=special.is_changed,
+        )
+        if special.fault:
+            world.faults |= dict.fromkeys(home.callers, special.fault(home))
+    return cases
+
+
+def base(world: World, home: Home) -> Options:
+    return {
+        "platform": ATLAS,
+        "base_url": world.emulator.url,
+        "org_id": home.org_id,
+        "retries": 0,
+    }
+
+
+def troubled(world: World, home: Home, task: str, trouble: Trouble | None, kind: str) -> Case:
+    module, asked = TASKS[task]
+    options = base(world, home) | asked(home) | credentials(world, home, kind)
+    if trouble is None:
+        return Case(options, module=module, is_changed=task not in READING)
+    options |= trouble.options(world, options)
+    words = trouble.words or MISPLACED[kind]
+    return Case(options, words, module=module, error=trouble.error)

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every module, in every kind of trouble: canary secrets are nowhere in what comes out.
+
+One run of ansible-runner and one of ansible-playbook, each at -vvvv with diffs, with the logging of
+all libraries switched on, and with a journal or syslog listened to; see sitecustomize.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+    TransportError,
+)
+from tests.integration.playbook import Workshop
+from tests.integration.secret_search import PLANTED, PLANTED_FORMS, search, without_documented
+from tests.support import ROOT, client_id, public_key
+from tests.trust.figures import count
+from tests.trust.secrets.cases import life, revocations
+from tests.trust.secrets.matrix import HOMES, SPECIAL_HOMES, matrix
+from tests.trust.secrets.runs import (
+    Listened,
+    act,
+    plays,
+    prepare,
+    run_playbook,
+    run_runner,
+    secret_variables,
+    shown_keys,
+    switched_on,
+)
+from tests.trust.secrets.world import ATLAS, LOST, Case, canaries, created_keys, open_world
+
+MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+SECRETS_OF_A_TASK = {"api_private_key", "client_secret", "access_token", "http_proxy"}
+SHOWING = {"change-create", "change-create-account", "change-create-many", "make-meets-nothing"}
+# Besides the matrix: what events might tell more of than stdout does.
+OF_RUNNER = (
+    "revoke revoke-service-account wrong-private-key wrong-client-secret role-too-low dead-proxy "
+    "password-in-base-url secret-of-the-environment-in-a-name change-create "
+    "change-create-account change-create-no-log change-create-file create-lost create-echo "
+    "change-create-many change-create-many-files create-many-echo"
+).split()
+
+
+@dataclass(frozen=True)
+class Searched:
+    listened: Listened
+    cases: dict[str, Case]
+    canaries: dict[str, str]
+    # Private keys that results show, and all that were made.
+    shown: dict[str, str]
+    created: dict[str, str]
+
+
+def test_playbook_run_shows_no_secret(tmp_path: Path, collections: Path) -> None:
+    searched = _run(tmp_path, collections, with_runner=False)
+    _check(searched)
+    # Modules log what they were told to do, and what is no secret stays readable.
+    syslog = searched.listened.heard("syslog")
+    assert syslog.count("Invoked with ") == _logging(searched)
+    assert f"api_public_key={public_key(ATLAS, 6)}" in syslog
+    assert "api_private_key=NOT_LOGGING_PARAMETER" in syslog
+
+
+def test_runner_run_shows_no_secret(tmp_path: Path, collections: Path) -> None:
+    searched = _run(tmp_path, collections, with_runner=True)
+    _check(searched)
+    journal = searched.listened.heard("journal")
+    assert journal.count("Invoked with ") == _logging(searched)
+    assert f"'API_PUBLIC_KEY': '{public_key(ATLAS, 6)}'" in journal
+    places = searched.listened.places
+    assert sum("/job_events/" in name for name in places) > 3 * len(searched.cases)
+    hits = search(places, {"what was planted": PLANTED})
+    found = {hit.partition(" is in ")[2].partition(":")[0] for hit in hits}
+    assert any("/job_events/" in place for place in found)
+    assert any(place.endswith("/job/stdout") for place in found)
+    _check_no_unasked_traceback(searched)
+
+
+def _put_together(*parts: dict[str, Case]) -> dict[str, Case]:
+    cases = {name: case for part in parts for name, case in part.items()}
+    assert len(cases) == sum(map(len, parts))
+    return cases
+
+
+def _run(folder: Path, collections: Path, *, with_runner: bool) -> Searched:
+    workshop = Workshop(folder / "run", collections)
+    with open_world(folder / "files", [*HOMES, *SPECIAL_HOMES]) as world:
+        others, table = {**revocations(world), **life(world)}, matrix(world)
+        if with_runner:
+            others = {name: others[name] for name in OF_RUNNER}
+        else:
+            table = {name: case for name, case in table.items() if name.startswith("ends-in-")}
+        cases = _put_together(others, table)
+        playbook, inventory = workshop.write(plays(cases), prepare(world, cases))
+        environ = {
+            **switched_on(workshop.folder, journal=with_runner),
+            **secret_variables(world),
+        }
+        if with_runner:
+            # Without tracebacks, unlike the other run: whatever shows one then does so unasked.
+            del environ["ANSIBLE_DISPLAY_TRACEBACK"]
+            listened = run_runner(workshop, str(playbook), inventory, environ)
+        else:
+            listened = run_playbook(workshop, ["-i", str(inventory), str(playbook)], environ)
+        assert listened.run.code == 0, listened.run.output
+        every = canaries(world)
+        shown, created = shown_keys(world, cases), created_keys(world)
+    return Searched(listened, cases, every, shown, created)
+
+
+def _check(searched: Searched) -> None:
+    _check_ends(searched)
+    _check_that_the_search_would_find(searched)
+    _check_masks(searched)
+    places = {
+        place: without_documented(text, searched.shown)
+        for place, text in searched.listened.places.items()
+    }
+    hits = search(places, searched.canaries)
+    assert not hits, f"{len(hits)} hits\n" + "\n".join(hits[:60])
+    count("secrets", "tasks run at -vvvv, each in its own good or bad luck", len(searched.cases))
+    count("secrets", "canaries looked for, each in more than a dozen forms", len(searched.canaries))
+    count("secrets", "outputs, events, logs and files searched", len(places))
+    count("secrets", "megabytes searched", sum(map(len, places.values())) // 1_000_000)
+
+
+def _check_ends(searched: Searched) -> None:
+    """Tasks end as they should: otherwise the search would have been through something else."""
+    wrong = []
+    for name, case in searched.cases.items():
+        result = act(searched.listened.run, name)
+        # A creation whose answer is lost has made a key all the same.
+        is_changed = case.is_changed or (
+            case.error is None and (name.startswith(("revoke", "change-")) or case.words == LOST)
+        )
+        expected = (bool(case.words), is_changed)
+        if (result.failed, result.changed) != expected:
+            wrong.append(f"{name}: {result.status}, changed={result.changed}: {result.msg}")
+        wrong += [f"{name}: no {w!r} in {result.msg!r}" for w in case.words if w not in result.msg]
+        is_mistake = case.error is _errors.InternalError
+        if "Traceback" in result.msg or ("Internal error" in result.msg) is not is_mistake:
+            wrong.append(f"{name}: {result.msg}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _check_that_the_search_would_find(searched: Searched) -> None:
+    """In each place where words come out there are words; and what is shown on purpose."""
+    listened = searched.listened
+    for form in PLANTED_FORMS:
+        found = [place for place, text in listened.places.items() if form in text]
+        assert {"stdout", "the callback's lines"} <= set(found)
+    # The verbosity and the logging are there too.
+    assert any("ESTABLISH LOCAL CONNECTION" in text for text in listened.places.values())
+    logged = listened.heard("stderr")
+    assert logged.count("DEBUG:urllib3.connectionpool:Starting new HTTP connection") > 40
+    assert "DEBUG:urllib3.connectionpool:http://127.0.0.1:" in logged
+    assert set(searched.shown) == SHOWING & set(searched.cases)
+    for name, secret in searched.shown.items():
+        values = act(listened.run, name).values
+        (key,) = values.get("created") or [values]
+        assert key["private_key"] == secret
+        assert search(listened.places, {name: secret})
+    # What was created in vain counts too.
+    assert {"create with no_log", "create with a file", "create lost"} <= set(searched.created)
+    assert len([name for name in searched.canaries if name.startswith("token ")]) > 10
+
+
+def _check_masks(searched: Searched) -> None:
+    """Secret options are masked where Ansible shows an invocation; what is public is not."""
+    seen = set()
+    for name, case in searched.cases.items():
+        values = act(searched.listened.run, name).values
+        if case.no_log:
+            assert "invocation" not in values
+            continue
+        arguments = values["invocation"]["module_args"]
+        for option in SECRETS_OF_A_TASK & set(case.options):
+            assert arguments[option] == MASK, f"{name}: {option}"
+            seen.add(option)
+    assert seen == SECRETS_OF_A_TASK
+    result = act(searched.listened.run, "role-too-low")
+    assert public_key(ATLAS, 6) in result.msg
+    assert result.values["invocation"]["module_args"]["api_public_key"] == public_key(ATLAS, 6)
+    assert client_id(ATLAS) in act(searched.listened.run, "wrong-client-secret").msg
+
+
+def _check_no_unasked_traceback(searched: Searched) -> None:
+    """Before ansible-core 2.19, failing from within an `except` shows one at -vvv."""
+    failed = [name for name, case in searched.cases.items() if case.words]
+    results = [act(searched.listened.run, name) for name in failed]
+    assert not [r.host for r in results if " File " in str(r.values.get("exception", ""))]
+
+
+def _logging(searched: Searched) -> int:
+    """How many tasks log what they were told: not those with no_log, and none that is refused."""
+    results = [act(searched.listened.run, n) for n, c in searched.cases.items() if not c.no_log]
+    return sum("unable to convert" not in result.msg for result in results)
+
+
+def test_no_module_and_no_error_is_left_out(tmp_path: Path) -> None:
+    with open_world(tmp_path / "files", [*HOMES, *SPECIAL_HOMES]) as world:
+        cases = matrix(world)
+    modules = {case.module.rpartition(".")[2] for case in cases.values()}
+    assert modules == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    family = {
+        item
+        for item in vars(_errors).values()
+        if isinstance(item, type) and issubclass(item, KeysmithError)
+    }
+    errors = {case.error for case in cases.values()} - {None}
+    assert errors == family - {KeysmithError, TransportError}
