@@ -169,14 +169,14 @@ class _Progress:
             self._extra["private_key"] = created.private_key
             return
         work.api.conceal(created.private_key)
-        path = _credentials_file.path_in(work.credentials_dir, created.key.id)
+        file = _credentials_file.new_in(work.credentials_dir, created.key.id)
         try:
-            _credentials_file.store(work.api, work.org_id, created, path)
+            _credentials_file.store(work.api, work.org_id, created, file)
         except KeysmithError as error:
             if not error.results.get("changed"):
                 self._key, self._is_made = None, False
             raise
-        self._extra["credentials_file"] = path
+        self._extra["credentials_file"] = file.path
 
     def _set_roles(self, _declared: Declared) -> None:
         plan, work = self._change.plan, self._work

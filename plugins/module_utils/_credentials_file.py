@@ -10,6 +10,7 @@ worthless: the pair of a key that is gone, of the same organization and descript
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -120,9 +121,7 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
         why = "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
     else:
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=folder)
-            os.close(descriptor)
-            os.unlink(temporary)
+            _prove_writable(folder)
         except OSError as error:
             why = f"cannot be written to ({error.strerror})"
     if why:
@@ -156,15 +155,21 @@ def path_in(folder: str, api_user_id: str) -> str:
     return os.path.join(folder, f"{api_user_id}.json")
 
 
-def store(api: Client, org_id: str, created: CreatedKey, path: str) -> None:
+def new_in(folder: str, api_user_id: str) -> CredentialsFile:
+    """Return the file of a new key in a folder for many, where nothing is."""
+    return CredentialsFile(path_in(folder, api_user_id), None)
+
+
+def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) -> None:
     """Write a new pair down; where that fails, revoke the key, since nobody has its private key.
 
-    Raises CredentialsFileError; its ``results`` tell of a key that is left.
+    ``file``: as it was found before. Raises CredentialsFileError; its ``results`` tell of a key
+    that is left.
     """
-    key = created.key
+    key, path = created.key, file.path
     try:
         write(
-            path,
+            file,
             {
                 "org_id": org_id,
                 "api_user_id": key.id,
@@ -174,6 +179,12 @@ def store(api: Client, org_id: str, created: CreatedKey, path: str) -> None:
             },
         )
         return
+    except FileExistsError:
+        error = CredentialsFileError(
+            f"The new API key {key} could not be written to {path}: somebody else, another run of "
+            "this task say, has written there meanwhile",
+            check="It may be the only copy of a key pair. Run the task again.",
+        )
     except OSError as failure:
         error = CredentialsFileError(
             f"The new API key {key} could not be written to {path} ({failure.strerror})",
@@ -192,24 +203,87 @@ def store(api: Client, org_id: str, created: CreatedKey, path: str) -> None:
     raise error
 
 
-def write(path: str, content: Mapping[str, str]) -> None:
-    """Write a key pair as JSON, mode 0600, at once or not at all. Raises OSError.
+def write(file: CredentialsFile, content: Mapping[str, str]) -> None:
+    """Write a key pair as JSON, mode 0600, at once or not at all, and over nothing but ``file``.
 
-    ``content`` has the five fields that ``inspect`` expects.
+    ``content`` has the five fields that ``inspect`` expects. Raises OSError: FileExistsError where
+    something else is there by now.
     """
-    # mkstemp makes it readable by its owner only, from the first byte on.
-    descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=_folder(path))
+    data = f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _write_nameless(file, data)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Not every file system, and not every machine, has nameless files.
+        _write_named(file, data)
+
+
+def _write_nameless(file: CredentialsFile, data: bytes) -> None:
+    """Write to a file that has no name before it is whole: whoever is killed leaves nothing."""
+    descriptor = _open_nameless(_folder(file.path))
+    try:
+        _fill(descriptor, data)
+        source = f"/proc/self/fd/{descriptor}"
+        try:
+            # That it is given makes Python follow the link in /proc; it is no folder.
+            os.link(source, file.path, src_dir_fd=descriptor)
+        except FileExistsError:
+            _check_same(file)
+            os.unlink(file.path)
+            os.link(source, file.path, src_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_nameless(folder: str) -> int:
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    return os.open(folder, flag | os.O_WRONLY, 0o600)
+
+
+def _write_named(file: CredentialsFile, data: bytes) -> None:
+    # mkstemp makes it readable by its owner only, from the first byte on.
+    descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=_folder(file.path))
+    try:
+        try:
+            _fill(descriptor, data)
+        finally:
+            os.close(descriptor)
+        _check_same(file)
+        os.replace(temporary, file.path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _check_same(file: CredentialsFile) -> None:
+    """Refuse a file that holds what it did not hold before: a pair that another run has written."""
+    try:
+        is_same = inspect(file.path) in (file, CredentialsFile(file.path, None))
+    except OptionError:
+        is_same = False
+    if not is_same:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), file.path)
+
+
+def _prove_writable(folder: str) -> None:
+    """Make a file and take it away again; raises OSError."""
+    try:
+        os.close(_open_nameless(folder))
+    except OSError:
+        descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=folder)
+        os.close(descriptor)
+        os.unlink(temporary)
 
 
 def _folder(path: str) -> str:

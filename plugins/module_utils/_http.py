@@ -363,13 +363,21 @@ def retry_after(outcome: Answer | TransportError) -> float:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    date = _date(value)
+    if date is None or not isinstance(outcome, Answer):
+        return 0.0
+    # By the server's clock, where it tells the time: this machine's may be wrong by years.
+    now = _date(outcome.headers.get("Date", "")) or datetime.now(timezone.utc)
+    return max(0.0, (date - now).total_seconds())
+
+
+def _date(value: str) -> datetime | None:
+    """Return the time in a header, None where it cannot be read."""
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
-        return 0.0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+        return None
+    return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
 def _session(settings: HttpSettings) -> Any:

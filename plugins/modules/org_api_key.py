@@ -79,7 +79,8 @@ options:
       - Before anything is created, the folder is proved to be writable, and the path not to hold
         anything but the pair of a key of the same description that exists no longer. It may be the
         only copy of another.
-      - When the file cannot be written after all, the new key is revoked again.
+      - When the file cannot be written after all, or another run has written a pair there
+        meanwhile, the new key is revoked again.
       - When the key exists and the file does not, the task warns, as a private key cannot be read
         again.
     type: path
@@ -481,7 +482,7 @@ def create(
     result["org_api_key"] = created.key.result()
     if file:
         api.conceal(created.private_key)
-        _credentials_file.store(api, org_id, created, file.path)
+        _credentials_file.store(api, org_id, created, file)
     else:
         result["private_key"] = created.private_key
     result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [created.key], known_ids)

@@ -151,6 +151,11 @@ class Emulator:
             self._faults.clear()
 
     @property
+    def open_connections(self) -> int:
+        """How many connections are open: while there is none, nothing is on its way."""
+        return len(self._server.open) if self._server else 0
+
+    @property
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 

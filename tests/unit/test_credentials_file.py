@@ -26,11 +26,24 @@ PAIR = {
 }
 
 
+def free(path: Path) -> _credentials_file.CredentialsFile:
+    return _credentials_file.CredentialsFile(str(path), None)
+
+
+@pytest.fixture(params=["nameless", "named"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to write: files without a name are not to be had everywhere."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 def test_a_pair_is_written_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "pair.json"
     previous = os.umask(0)
     try:
-        _credentials_file.write(str(path), PAIR)
+        _credentials_file.write(_credentials_file.inspect(str(path)), PAIR)
     finally:
         os.umask(previous)
     assert json.loads(path.read_text(encoding="utf-8")) == PAIR
@@ -38,6 +51,7 @@ def test_a_pair_is_written_for_its_owner_only(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["pair.json"]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_failed_write_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,8 +63,25 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        _credentials_file.write(str(path), PAIR)
+        _credentials_file.write(free(path), PAIR)
     assert path.read_text(encoding="utf-8") == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pair.json"]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("before", [None, "", "worthless"])
+def test_what_another_run_has_written_meanwhile_is_not_written_over(
+    tmp_path: Path, before: str | None
+) -> None:
+    path = tmp_path / "pair.json"
+    other, new = ({**PAIR, "api_user_id": digit * 24} for digit in "ab")
+    if before is not None:
+        path.write_text(json.dumps(PAIR) if before else "", encoding="utf-8")
+    found = _credentials_file.inspect(str(path))
+    _credentials_file.write(found, other)
+    with pytest.raises(FileExistsError):
+        _credentials_file.write(found, new)
+    assert json.loads(path.read_text(encoding="utf-8")) == other
     assert [entry.name for entry in tmp_path.iterdir()] == ["pair.json"]
 
 
@@ -90,7 +121,7 @@ def test_only_a_worthless_pair_is_written_over(
     tmp_path: Path, org_id: str, description: str, existing: list[str], is_free: bool
 ) -> None:
     path = tmp_path / "pair.json"
-    _credentials_file.write(str(path), PAIR)
+    _credentials_file.write(free(path), PAIR)
     file = _credentials_file.inspect(str(path))
     assert file.holds(PAIR["api_user_id"])
     assert _credentials_file.warnings(file, PAIR["api_user_id"]) == []

@@ -177,6 +177,17 @@ def test_retry_after_may_be_a_date() -> None:
     assert 25 < http_.virtual.sleeps[0] < 40
 
 
+@pytest.mark.parametrize("days", [-10_000, 10_000])
+def test_retry_after_is_a_date_by_the_servers_clock(days: int) -> None:
+    """Where the answer tells the time: this machine's calendar may be wrong."""
+    now = datetime.now(timezone.utc) + timedelta(days=days)
+    until = format_datetime(now + timedelta(seconds=8), usegmt=True)
+    refusal = answer(429, Retry_After=until, Date=format_datetime(now, usegmt=True))
+    http_ = ScriptedHttp([refusal, answer(200)])
+    http_.call(GET)
+    assert http_.virtual.sleeps == [9.0]
+
+
 def test_waiting_has_a_budget_for_the_whole_task() -> None:
     http_ = ScriptedHttp([answer(429, Retry_After="50")] * 9, retry_max_wait=120)
     assert http_.call(GET).tries == 3

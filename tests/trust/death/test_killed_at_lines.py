@@ -1,0 +1,124 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module that creates keys is killed before each single line of the code that writes files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator
+from tests.support import MISSING_ID, ROOT, key_pair, org_id, run_module
+from tests.trust.figures import count
+
+SECTION = "death"
+PLATFORM = "atlas"
+SCRIPT = Path(__file__).parent / "killed_at_lines.py"
+MOST = 500
+NEW = {"description": "point {point}", "roles": ["ORG_MEMBER"]}
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A task, and what is in its file before."""
+
+    name: str
+    module: str
+    options: dict[str, Any]
+    before: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def worthless(description: str) -> str:
+    """The pair of a key of this description that is gone."""
+    pair = {"api_user_id": MISSING_ID, "public_key": "goneaway", "private_key": "gone"}
+    return json.dumps({"org_id": org_id(PLATFORM), "description": description, **pair})
+
+
+FILE = {**NEW, "credentials_file": "{folder}/{point}/pair.json"}
+CREATIONS = [
+    Creation("into no file", "org_api_key", FILE),
+    Creation("into an empty file", "org_api_key", FILE, ""),
+    Creation("over a pair of no worth", "org_api_key", FILE, worthless("point {point}")),
+    Creation(
+        "into a folder",
+        "org_api_keys",
+        {"api_keys": [NEW], "credentials_dir": "{folder}/{point}"},
+    ),
+]
+
+
+@pytest.mark.parametrize("creation", CREATIONS, ids=str)
+def test_no_half_of_a_file_is_left_whenever_it_is_killed(
+    emulator: Emulator, collections: Path, tmp_path: Path, creation: Creation
+) -> None:
+    emulator.settings.max_api_keys = None
+    for point in range(MOST):
+        (tmp_path / str(point)).mkdir()
+        if creation.before is not None:
+            before = creation.before.replace("{point}", str(point))
+            (tmp_path / str(point) / "pair.json").write_text(before, "utf-8")
+    common = {"platform": PLATFORM, "base_url": emulator.url, "org_id": org_id(PLATFORM)}
+    options = {**common, **key_pair(PLATFORM), **creation.options}
+    text = json.dumps(options).replace("{folder}", str(tmp_path))
+    script = subprocess.run(
+        [sys.executable, SCRIPT, collections, creation.module, "_credentials_file.py", text],
+        cwd=ROOT,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert script.returncode == 0, script.stderr
+    points = int(script.stdout)
+    assert 20 < points < MOST
+    lost = 0
+    for point in range(points):
+        lost += check(emulator, creation, tmp_path / str(point), text, point)
+    # Some were killed between the creation and the file, some before and some after.
+    assert 0 < lost < points
+    count(SECTION, "kills before each line of the code that writes credentials", points)
+
+
+def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point: int) -> bool:
+    """Return whether the pair is lost; the next run says so, or makes a key with its file."""
+    before = None if creation.before is None else creation.before.replace("{point}", str(point))
+    started = {} if before is None else {"pair.json": before}
+
+    def files() -> dict[str, str]:
+        return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+
+    def keys() -> list[Any]:
+        every = emulator.state.organizations[org_id(PLATFORM)].api_keys.values()
+        return [key for key in every if key.description == f"point {point}"]
+
+    def has_pair() -> bool:
+        """Whether there is the pair of the one key, and nothing else; otherwise nothing new is."""
+        found = files()
+        if found in ({}, started):
+            return False
+        (content,), (key,) = found.values(), keys()
+        pair = json.loads(content)
+        assert (pair["api_user_id"], pair["private_key"]) == (key.id, key.private_key)
+        return True
+
+    had_pair, had_key = has_pair(), bool(keys())
+    again = run_module(creation.module, json.loads(text.replace("{point}", str(point))))
+    assert not again.failed, again.msg
+    assert again.changed is not had_key
+    (key,) = keys()
+    is_lost = had_key and not had_pair
+    warnings = json.dumps(again.result.get("warnings", []))
+    assert (key.id in warnings and "cannot be read again" in warnings) is is_lost
+    assert has_pair() is not is_lost
+    return is_lost
