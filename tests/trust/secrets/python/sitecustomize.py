@@ -68,20 +68,24 @@ def _be_a_journal() -> None:
 
 def _break() -> None:
     """Fail like a library with a mistake in it, which tells all it knows when it fails."""
-    put_header, replace = http.client.HTTPConnection.putheader, os.replace
+    put_header = http.client.HTTPConnection.putheader
 
     def breaking(self: Any, header: Any, *values: Any) -> None:
         if BROKEN in str(values):
             raise LookupError(f"no place for {header}: {values} of {dict(os.environ)}")
         put_header(self, header, *values)
 
-    def full(source: Any, target: Any, **options: Any) -> None:
-        if FULL in str(target):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), Path(source).read_text("utf-8"))
-        replace(source, target, **options)
+    def on_a_full_disk(act: Any) -> Any:
+        def full(source: Any, target: Any, **options: Any) -> None:
+            if FULL in str(target):
+                content = Path(source).read_text("utf-8")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), content)
+            act(source, target, **options)
+
+        return full
 
     http.client.HTTPConnection.putheader = breaking  # type: ignore[method-assign]
-    os.replace = full  # type: ignore[assignment]
+    os.link, os.replace = on_a_full_disk(os.link), on_a_full_disk(os.replace)
 
 
 if os.environ.get("SPY_FOLDER"):
