@@ -112,8 +112,7 @@ def normalize(entries: Iterable[str], option: str = "entries") -> Networks:
 def _normalize(entry: str, option: str) -> Network:
     shown = repr(clean(entry, 80))
     try:
-        # A zone ("fe80::1%eth0") means something on the host itself only.
-        network = ipaddress.ip_network("" if "%" in entry else entry, strict=False)
+        network = _network(entry)
     except ValueError:
         raise OptionError(
             f"{option} has {shown}, which is no IP address and no CIDR block",
@@ -129,6 +128,12 @@ def _normalize(entry: str, option: str) -> Network:
             check=f"Give the network it belongs to, {network}, or the single address {address}.",
         )
     return network
+
+
+def _network(text: str) -> Network:
+    """Return the network that a text is, host bits aside. Raises ValueError."""
+    # A zone ("fe80::1%eth0") means something on the host itself only.
+    return ipaddress.ip_network("" if "%" in text else text, strict=False)
 
 
 def show(network: Network) -> str:
@@ -161,15 +166,20 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
     Shape: UserAccessListResponse (api-facts 2): a block, a single address, or an address with its
     block beside it. The word is what a DELETE names it by.
     """
+    if not isinstance(data, dict):
+        return None
     block, address = data.get("cidrBlock"), data.get("ipAddress")
     if not isinstance(block, (str, type(None))) or not isinstance(address, (str, type(None))):
         return None
     try:
         # What others have put there is not ours to refuse: host bits are.
-        network = ipaddress.ip_network(block or address or "", strict=False)
+        network = _network(block or address or "")
+        is_address = network.prefixlen == network.max_prefixlen
+        # It becomes a part of a path: what is no address could lead elsewhere, to the key itself.
+        if is_address and address and _network(address) != network:
+            return None
     except ValueError:
         return None
-    is_address = network.prefixlen == network.max_prefixlen
     return network, (address if address and is_address else block) or str(address)
 
 

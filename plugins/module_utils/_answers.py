@@ -30,6 +30,9 @@ _STATUSES_OF_GATEWAYS = frozenset({401, 407, 429, 500, 502, 503, 504})
 # What web servers answer over TLS to a client certificate that is missing or not accepted.
 _STATUSES_OF_CLIENT_CERTIFICATES = frozenset({400, 403})
 _MAX_DETAIL = 2000
+# More than any error speaks of; some name each address of a list.
+_MAX_PARAMETERS = 1000
+_MAX_DIGITS = 40
 
 
 def read(answer: Answer) -> Answer:
@@ -40,7 +43,9 @@ def read(answer: Answer) -> Answer:
     JSON leaves ``is_json`` false; that is for the caller to judge.
     """
     try:
-        payload = json.loads(answer.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        payload = json.loads(
+            answer.body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_int=_int
+        )
         if b"\\ud" in answer.body.lower():
             payload = _without_lone_surrogates(payload)
     except (ValueError, RecursionError):
@@ -97,7 +102,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
         parameters = payload.get("parameters")
         parameters = [
             clean(item, 200) if isinstance(item, str) else item
-            for item in (parameters if isinstance(parameters, list) else [])
+            for item in (parameters[:_MAX_PARAMETERS] if isinstance(parameters, list) else [])
             if isinstance(item, str) or (isinstance(item, (int, float)) and math.isfinite(item))
         ]
         error = ApiError(
@@ -187,6 +192,15 @@ def incomplete(request: Request, tries: int) -> UnexpectedAnswerError:
     )
 
 
+def endless(request: Request, pages: int) -> UnexpectedAnswerError:
+    """Return the error of a listing that does not end."""
+    return UnexpectedAnswerError(
+        f"the listing has not ended after {pages} pages, which is more than the API ever gives",
+        request=request,
+        check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+    )
+
+
 def kind(answer: Answer) -> str:
     """Say in words what a body is, for messages."""
     if not answer.body.strip():
@@ -234,6 +248,13 @@ def _word(value: Any, limit: int = 200) -> str | None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _int(digits: str) -> int:
+    """Read a number of a sane length: older Pythons take hours for millions of digits."""
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError("no number of an API has so many digits")
+    return int(digits)
 
 
 def _without_lone_surrogates(value: Any) -> Any:

@@ -14,13 +14,20 @@ from typing import Any, Protocol, TypeVar
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Auth, Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    MAX_BODY,
+    Answer,
+    Auth,
+    Http,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
 # The most that both APIs give at once (api-facts 2 and 5).
 ITEMS_PER_PAGE = 500
 # No organization has so many keys (Atlas and Ops Manager stop at 500).
 MAX_PAGES = 200
+# All pages together, since all of them are kept until the last has come.
+MAX_LISTING = 4 * MAX_BODY
 LISTING_TRIES = 4
 LISTING_PAUSE = 0.5
 
@@ -169,13 +176,16 @@ class Client:
     ) -> tuple[list[T] | None, int]:
         """Read every page once, and count them; None where they do not fit together."""
         items: dict[str, T] = {}
-        total = 0
+        total = size = 0
         for number in range(1, MAX_PAGES + 1):
             paging = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
             answer = self._send(request, {**query, **paging})
             page = _answers.page(answer, request)
-            if number > 1 and page.total != total:
+            size += len(answer.body)
+            if size > MAX_LISTING:
                 break
+            if number > 1 and page.total != total:
+                return None, 0
             total = page.total
             known = len(items)
             for item in page.items:
@@ -184,11 +194,12 @@ class Client:
                     _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
                 items[identity(value)] = value
             if len(items) != known + len(page.items):
-                break
+                return None, 0
             is_short = len(page.items) < ITEMS_PER_PAGE and len(items) > total
             if not page.items or (not page.has_next and (is_short or len(items) == total)):
                 return (list(items.values()) if len(items) >= total else None), number
-        return None, 0
+        # To begin once more would be in vain.
+        raise _answers.endless(request, number)
 
     def _request(self, method: str, path: str, doing: str, role: str) -> Request:
         return Request(

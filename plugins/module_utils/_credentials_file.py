@@ -25,9 +25,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     KeysmithError,
     OptionError,
+    shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     CreatedKey,
+    is_id,
     revoke,
 )
 
@@ -53,24 +55,30 @@ def inspect(path: str) -> CredentialsFile:
     folder, another format.
     """
     try:
-        status = os.lstat(path)
+        place = _resolved(path)
+        status = os.lstat(place)
     except FileNotFoundError:
+        if os.path.basename(path) in {"", os.curdir, os.pardir}:
+            raise _refusal(path, "names a folder that does not exist") from None
         return CredentialsFile(path, None)
     except OSError as error:
         raise _refusal(path, f"cannot be looked at ({error.strerror})") from None
+    except ValueError:
+        raise _refusal(path, "has a NUL, which no path has") from None
     if not stat.S_ISREG(status.st_mode):
         what = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
         raise _refusal(path, f"is {what}")
     if status.st_size == 0:
         return CredentialsFile(path, None)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(place, encoding="utf-8") as file:
             owner = json.loads(file.read(_MAX_SIZE))
     except OSError as error:
         raise _refusal(path, f"cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         owner = None
-    if not isinstance(owner, dict) or not all(isinstance(owner.get(f), str) for f in _FIELDS):
+    is_pair = isinstance(owner, dict) and all(isinstance(owner.get(f), str) for f in _FIELDS)
+    if not is_pair or not is_id(owner["api_user_id"]):
         raise _refusal(path, "holds something else than a key pair of this module")
     return CredentialsFile(path, owner)
 
@@ -106,7 +114,10 @@ def warnings(file: CredentialsFile | None, api_user_id: str) -> list[str]:
 
 def check_writable(path: str, *, check_mode: bool) -> None:
     """Prove that a file can be made; in check mode only ask. Raises OptionError."""
-    check_folder(f"credentials_file {path} is in {_folder(path)}, which", _folder(path), check_mode)
+    # As the task names it, links and all.
+    folder = os.path.dirname(os.path.abspath(path))
+    what = f"credentials_file {shown(path)} is in {shown(folder)}, which"
+    check_folder(what, os.path.dirname(_resolved(path)), check_mode)
 
 
 def check_folder(what: str, folder: str, check_mode: bool) -> None:
@@ -221,17 +232,18 @@ def write(file: CredentialsFile, content: Mapping[str, str]) -> None:
 
 def _write_nameless(file: CredentialsFile, data: bytes) -> None:
     """Write to a file that has no name before it is whole: whoever is killed leaves nothing."""
-    descriptor = _open_nameless(_folder(file.path))
+    place = _resolved(file.path)
+    descriptor = _open_nameless(os.path.dirname(place))
     try:
         _fill(descriptor, data)
         source = f"/proc/self/fd/{descriptor}"
         try:
             # That it is given makes Python follow the link in /proc; it is no folder.
-            os.link(source, file.path, src_dir_fd=descriptor)
+            os.link(source, place, src_dir_fd=descriptor)
         except FileExistsError:
             _check_same(file)
-            os.unlink(file.path)
-            os.link(source, file.path, src_dir_fd=descriptor)
+            os.unlink(place)
+            os.link(source, place, src_dir_fd=descriptor)
     finally:
         os.close(descriptor)
 
@@ -245,14 +257,22 @@ def _open_nameless(folder: str) -> int:
 
 def _write_named(file: CredentialsFile, data: bytes) -> None:
     # mkstemp makes it readable by its owner only, from the first byte on.
-    descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=_folder(file.path))
+    place = _resolved(file.path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".keysmith-", dir=os.path.dirname(place))
     try:
         try:
             _fill(descriptor, data)
         finally:
             os.close(descriptor)
-        _check_same(file)
-        os.replace(temporary, file.path)
+        try:
+            # Unlike a renaming, this never takes the place of anything.
+            os.link(temporary, place)
+        except OSError:
+            # It has a file, or the file system has no links.
+            _check_same(file)
+            os.replace(temporary, place)
+        else:
+            os.unlink(temporary)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -286,12 +306,14 @@ def _prove_writable(folder: str) -> None:
         os.unlink(temporary)
 
 
-def _folder(path: str) -> str:
-    return os.path.dirname(os.path.abspath(path))
+def _resolved(path: str) -> str:
+    """Return a path whose folder has no links and no dots: it is the same to every call."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _refusal(path: str, why: str) -> OptionError:
     return OptionError(
-        f"credentials_file {path} {why}, and nothing was created",
+        f"credentials_file {shown(path)} {why}, and nothing was created",
         check="It may be the only copy of a key pair: move it away, or name another file.",
     )

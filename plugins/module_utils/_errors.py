@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAX_QUOTED = 400
+# As Linux has it.
+_MAX_PATH = 4096
 
 
 def clean(text: str, limit: int = _MAX_QUOTED) -> str:
@@ -35,6 +37,16 @@ def clean(text: str, limit: int = _MAX_QUOTED) -> str:
             return f"{kept} …".lstrip()
         kept = f"{kept} {word}".lstrip()
     return kept if len(head) == len(text) else f"{kept} …".lstrip()
+
+
+def printable(text: str) -> str:
+    """Return a text with a blank for each control character, line end or mark without width."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def shown(path: str) -> str:
+    """Return a path of the task fit for a message, which one of a megabyte is not."""
+    return path if len(path) <= _MAX_PATH else f"{path[:40]} … ({len(path)} characters)"
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,8 @@ class KeysmithError(Exception):
                 "The request may have been carried out all the same. Run the task again to find "
                 "out; that is safe."
             )
-        return " ".join(parts)
+        # Paths of the task and words of the API may have been put in as they are.
+        return printable(" ".join(parts))
 
     def fields(self) -> dict[str, Any]:
         """Return the ``error`` value of a failed task, for ``rescue`` blocks."""

@@ -536,7 +536,8 @@ def _read_body(response: Any, request: Request) -> bytes:
 def _announced_length(response: Any) -> int:
     """Return how many bytes the head promised; older urllib3 does not miss what is lacking."""
     length = response.headers.get("Content-Length", "").strip()
-    if response.status_code in {204, 304} or "Transfer-Encoding" in response.headers:
+    is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    if response.status_code in {204, 304} or is_chunked:
         return 0
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 

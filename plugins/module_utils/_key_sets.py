@@ -29,6 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     TooManyError,
     clean,
+    shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
@@ -227,7 +228,8 @@ def as_declared(
     warnings, folder = list(surplus.warnings), params["credentials_dir"]
     if folder:
         if any(change.kind == "created" for change in changes):
-            _credentials_file.check_folder(f"credentials_dir {folder}", folder, check_mode)
+            what = f"credentials_dir {shown(folder)}"
+            _credentials_file.check_folder(what, folder, check_mode)
         warnings += _credentials_file.folder_warnings(folder, existing_ids)
     return KeySet([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
 

@@ -21,10 +21,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
     internal_error,
+    printable,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
+    MIN_SECRET,
     Connection,
     find_secrets,
     resolve,
@@ -51,7 +53,7 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     if not module._diff:
         result.pop("diff", None)
     for warning in result.pop("warnings", ()):
-        module.warn(warning)
+        module.warn(printable(warning))
     # Outside of any "except", where Ansible would add the traceback.
     if has_failed:
         module.fail_json(**result)
@@ -69,6 +71,10 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """
         super()._load_params()
         _drop_empty(self.params, self.argument_spec)
+        # Ansible itself would fail with a traceback when it logs them.
+        self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
+        for name in self.broken:
+            self.params[name] = _mended(self.params[name])
 
     def conceal(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
@@ -102,11 +108,31 @@ def _drop_empty(params: dict[str, Any], spec: Mapping[str, Any]) -> None:
                 _drop_empty(item, option["options"])
 
 
+def _is_broken(value: Any) -> bool:
+    return value != _mended(value)
+
+
+def _mended(value: Any) -> Any:
+    """Return a value without halves of UTF-16 pairs, which no text has."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return value
+
+
 def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, Any]]:
     """Return whether the module failed, and its result."""
     try:
         if not _requests.HAS_REQUESTS:
             raise OptionError(missing_required_lib("requests").rstrip("."))
+        if module.broken:
+            raise OptionError(
+                f"{', '.join(module.broken)}: what is given has characters that no text has",
+                check="Is it binary data, or in another encoding than UTF-8?",
+            )
         params = dict(module.params)
         connection = resolve(module.params, os.environ)
         # What the task itself names, where that means something else than where to act.
@@ -130,7 +156,9 @@ def _failure(error: KeysmithError) -> dict[str, Any]:
 @contextmanager
 def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     def conceal(secret: str) -> None:
-        module.conceal(secret_forms(secret))
+        # As with options: what is too short would be hidden in every other word.
+        if len(secret) >= MIN_SECRET:
+            module.conceal(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
     if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):

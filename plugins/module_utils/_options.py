@@ -12,9 +12,11 @@ Ansible's validation: the task, then the environment, then the default.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import os
 import re
 import ssl
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,7 +29,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     ServiceAccount,
     is_header_safe,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError, clean
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
+    clean,
+    shown,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import HttpSettings
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
@@ -65,6 +71,9 @@ _PUBLIC_KEY = re.compile(r"[a-z]{8}")
 # A UUID, and what the secret of a service account begins with.
 _PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
 _CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
+# An underscore is in no name by the rules, and in many by custom.
+_HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+_MAX_HOST = 254
 _ENV_PLATFORM = "KEYSMITH_MONGODB_PLATFORM"
 _ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
 _ENV_CA_PATH = "KEYSMITH_MONGODB_CA_PATH"
@@ -340,14 +349,23 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
 
 def _split(url: str) -> Any:
     """Return the parts of a URL, None where it cannot be one."""
-    if not is_header_safe(url):
+    # urllib3 and Python disagree on what a backslash ends, and so on which host is meant.
+    if not is_header_safe(url) or "\\" in url:
         return None
     try:
         parts = urlsplit(url)
         has_good_port = parts.port is None or parts.port > 0
+        is_host = not parts.hostname or _is_host(parts.hostname)
     except ValueError:
         return None
-    return parts if has_good_port else None
+    return parts if has_good_port and is_host else None
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be that of a host: urllib3 has errors of its own for others."""
+    if ":" not in name:
+        return bool(_HOST.fullmatch(name)) and len(name) <= _MAX_HOST
+    return bool(ipaddress.IPv6Address(name.replace("%25", "%", 1)))
 
 
 def _credentials(
@@ -602,13 +620,19 @@ def _client_certificate(
 
 def _check_readable(source: str, path: str) -> None:
     try:
-        with open(path, "rb"):
-            pass
+        # A pipe would be waited for without end, and a device read without end.
+        why = "is no regular file"
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb"):
+                return
     except OSError as error:
-        raise OptionError(
-            f"{source} is {path}, which cannot be read ({error.strerror})",
-            check="The file has to be on the machine where the module runs.",
-        ) from None
+        why = f"cannot be read ({error.strerror})"
+    except ValueError:
+        why = "cannot be read (it has a NUL, which no path has)"
+    raise OptionError(
+        f"{source} is {shown(path)}, which {why}",
+        check="The file has to be on the machine where the module runs.",
+    )
 
 
 def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -32,6 +32,8 @@ LONGEST_POLL = 2.0
 # How long a new key may take to show up in the listing.
 ORPHAN_PATIENCE = 10.0
 _ID = re.compile(r"[a-f0-9]{24}")
+# The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
+_PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
@@ -99,7 +101,7 @@ def parse(data: Any) -> OrgApiKey | None:
         isinstance(key_id, str)
         and is_id(key_id)
         and isinstance(description, str)
-        and isinstance(public_key, (str, type(None)))
+        and (public_key is None or _is_public_key(public_key))
         and isinstance(roles, list)
     ):
         return None
@@ -257,6 +259,10 @@ def create(
 def is_id(value: str) -> bool:
     """Whether a text is an id: 24 hexadecimal digits. Ids become parts of paths and file names."""
     return bool(_ID.fullmatch(value))
+
+
+def _is_public_key(value: Any) -> bool:
+    return isinstance(value, str) and bool(_PUBLIC_KEY.fullmatch(value))
 
 
 def parse_created(data: Any) -> CreatedKey | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def parse(data: Any) -> Organization | None:
     if not isinstance(data, dict):
         return None
     org_id, name, is_deleted = data.get("id"), data.get("name"), data.get("isDeleted")
-    if not (isinstance(org_id, str) and isinstance(name, str)):
+    if not (isinstance(org_id, str) and is_id(org_id) and isinstance(name, str)):
         return None
     return Organization(org_id, name, is_deleted is True)
 

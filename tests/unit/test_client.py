@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     ITEMS_PER_PAGE,
+    MAX_PAGES,
     Client,
     Endpoint,
 )
@@ -23,7 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_BODY, Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
@@ -111,15 +112,24 @@ def test_one_page_is_one_request() -> None:
             {"results": [{"id": "1"}, {"id": "1"}], "totalCount": 2},
         ),  # twice the same
         lambda query: (200, {"results": [{"id": "1"}], "totalCount": 9}),  # the same page for ever
-        lambda query: (  # never ends
-            200,
-            {"results": [{"id": query["pageNum"]}], "totalCount": 9999, "links": [{"rel": "next"}]},
-        ),
     ],
 )
 def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
     with pytest.raises(UnexpectedAnswerError, match="never fit together"):
         pages(respond)
+
+
+@pytest.mark.parametrize("size", [1, MAX_BODY // 2])
+def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        items = [{"id": query["pageNum"] + "x" * size}]
+        return 200, {"results": items, "totalCount": 9999, "links": [{"rel": "next"}]}
+
+    api = client(respond)
+    with pytest.raises(UnexpectedAnswerError, match="has not ended after"):
+        api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    # Neither without a count, nor with more than a machine may be able to keep.
+    assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
 
 
 def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice() -> None:

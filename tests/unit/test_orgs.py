@@ -18,16 +18,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._orgs import (
     select,
 )
 
+ONE, TWO = "a" * 23 + "1", "a" * 23 + "2"
+
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"id": "1", "name": "a"}, Organization("1", "a")),
-        ({"id": "1", "name": "a", "isDeleted": False, "links": []}, Organization("1", "a")),
-        ({"id": "1", "name": "", "isDeleted": None}, Organization("1", "")),
-        ({"id": "1", "name": "a", "isDeleted": True}, Organization("1", "a", is_deleted=True)),
+        ({"id": ONE, "name": "a"}, Organization(ONE, "a")),
+        ({"id": ONE, "name": "a", "isDeleted": False, "links": []}, Organization(ONE, "a")),
+        ({"id": ONE, "name": "", "isDeleted": None}, Organization(ONE, "")),
+        ({"id": ONE, "name": "a", "isDeleted": True}, Organization(ONE, "a", is_deleted=True)),
         ({"id": 1, "name": "a"}, None),
-        ({"id": "1", "name": None}, None),
+        ({"id": "1", "name": "a"}, None),
+        ({"id": ONE.upper(), "name": "a"}, None),
+        ({"id": f"{ONE}/../{TWO}", "name": "a"}, None),
+        ({"id": ONE, "name": None}, None),
         ({"name": "a"}, None),
         ({}, None),
         (None, None),
@@ -43,13 +48,13 @@ def test_deleted_organizations_are_left_out() -> None:
     class FakeApi:
         def pages(self, path: str, parse_: Any, identity: Any, **_more: Any) -> list[Any]:
             assert path == "/orgs"
-            items = [{"id": "1", "name": "a", "isDeleted": True}, {"id": "2", "name": "a"}]
+            items = [{"id": ONE, "name": "a", "isDeleted": True}, {"id": TWO, "name": "a"}]
             found = [parse_(item) for item in items]
-            assert [identity(org) for org in found] == ["1", "2"]
+            assert [identity(org) for org in found] == [ONE, TWO]
             return found
 
     api: Any = FakeApi()
-    assert list_all(api) == [Organization("2", "a")]
+    assert list_all(api) == [Organization(TWO, "a")]
 
 
 @pytest.mark.parametrize(

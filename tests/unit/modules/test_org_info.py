@@ -132,9 +132,9 @@ def test_every_page_is_read(emulator: Emulator) -> None:
 
 
 def test_deleted_organizations_are_left_out(emulator: Emulator) -> None:
-    items = [{"id": MISSING_ID, "name": "a", "isDeleted": True}, {"id": "b", "name": "a"}]
+    items = [{"id": MISSING_ID, "name": "a", "isDeleted": True}, {"id": "b" * 24, "name": "a"}]
     emulator.add_fault(Fault("json", "GET", body={"results": items, "totalCount": 2}))
-    assert run(emulator).result["orgs"] == [{"id": "b", "name": "a"}]
+    assert run(emulator).result["orgs"] == [{"id": "b" * 24, "name": "a"}]
 
 
 @pytest.mark.parametrize("always", [True, False])

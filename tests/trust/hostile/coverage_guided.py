@@ -1,0 +1,73 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A target for atheris: bytes become an answer, and all that reads answers has to survive it.
+
+coverage_guided.py FOLDER-OF-COLLECTIONS [arguments of libFuzzer]; started by the test beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+
+import atheris
+
+sys.path.insert(0, sys.argv.pop(1))
+with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
+    from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+        _access_lists,
+        _answers,
+        _auth,
+        _errors,
+        _http,
+        _org_api_keys,
+        _orgs,
+        _rate_limiter,
+    )
+
+KEY_ID = "deadbeefdeadbeefdeadbeef"
+REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it")
+PAIR = _auth.KeyPair("abcdefgh", "private")
+STATUSES = (200, 204, 400, 401, 403, 404, 429, 500, 503, 101, 304, 999)
+HEADERS = ("Retry-After", "WWW-Authenticate", "Content-Type", "RateLimit-Limit")
+
+
+def one(data: bytes) -> None:
+    """The first byte picks the status, the second how many more are a header's value."""
+    if len(data) < 2:
+        return
+    status, length = STATUSES[data[0] % len(STATUSES)], data[1]
+    value = data[2 : 2 + length].decode("latin-1")
+    headers = dict.fromkeys(HEADERS, value)
+    answer = _answers.read(_http.Answer(status, value, headers, data[2 + length :]))
+    assert _http.retry_after(answer) >= 0
+    limiter = _rate_limiter.RateLimiter(lambda: 0.0)
+    limiter.answered("/orgs/x", status, {**headers, "RateLimit-Remaining": "0"})
+    for challenge in _auth.find_challenges(value):
+        if challenge.algorithm in _auth._HASHES:
+            signed = _auth.digest_header(PAIR, challenge, "GET", "/x", count=1, cnonce="c")
+            assert signed.isprintable()
+    error = _answers.as_error(answer, REQUEST)
+    assert error.message().isprintable()
+    json.dumps(error.fields(), ensure_ascii=False).encode()
+    if isinstance(error, _errors.ApiError) and _org_api_keys.is_proof_of_absence(error, KEY_ID):
+        assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body
+    items = [answer.payload]
+    with suppress(_errors.UnexpectedAnswerError):
+        items += _answers.page(answer, REQUEST).items
+    for item in items:
+        key = _org_api_keys.parse(item)
+        assert key is None or (str(key).isprintable() and _org_api_keys.is_id(key.id))
+        created = _org_api_keys.parse_created(item)
+        assert created is None or created.key == key
+        org = _orgs.parse(item)
+        assert org is None or _org_api_keys.is_id(org.id)
+        entry = _access_lists.parse_entry(item)
+        assert entry is None or ".." not in entry[1]
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()

@@ -1,0 +1,208 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that sends whatever bytes it is told to, and the answers that the API would give."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Union
+from urllib.parse import unquote
+
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.support import MISSING_ID, org_id, project_id
+
+LOOPBACK = "127.0.0.1"
+# How much is tried, compared to what a run of the section tries.
+FACTOR = float(os.environ.get("TRUST_EXAMPLES", "1"))
+
+KEY_ID = MISSING_ID
+OTHER_ID = "feedfeedfeedfeedfeedfeed"
+ORG, PROJECT = org_id("atlas"), project_id("atlas")
+PRIVATE_KEY = "ca11ab1e-0000-4000-8000-0000000000d1"
+CHALLENGE = 'Digest realm="MMS Public API", domain="", nonce="abc", algorithm=MD5, qop="auth"'
+
+
+def examples(number: int) -> settings:
+    """Settings for a test of so many examples, the same ones in every run."""
+    return settings(
+        max_examples=max(1, int(number * FACTOR)),
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came; ``number`` counts the requests of a server from 0."""
+
+    number: int
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+
+Pieces = Union[bytes, Iterable[bytes]]
+Respond = Callable[[Asked], Pieces]
+
+
+def http(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1", "replace") + body
+
+
+def as_json(status: int, data: Any, *headers: str) -> bytes:
+    content_type = "Content-Type: application/json"
+    return http(f"{status} Whatever", json.dumps(data).encode(), content_type, *headers)
+
+
+class Server:
+    """Answers every request by a function of it; what that yields is sent piece by piece."""
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+        self.asked: list[Asked] = []
+        self.errors: list[BaseException] = []
+        self._lock = threading.Lock()
+        self._socket = socket.create_server((LOOPBACK, 0))
+        self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _address = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
+
+    def _answer_all(self, connection: socket.socket) -> None:
+        # A client that has had enough breaks the connection.
+        with connection, suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = connection.makefile("rb")
+            while asked := self._read(stream):
+                try:
+                    pieces = self._respond(asked)
+                except BaseException as error:
+                    self.errors.append(error)
+                    raise
+                for piece in [pieces] if isinstance(pieces, bytes) else pieces:
+                    connection.sendall(piece)
+                if not isinstance(pieces, bytes) or not _is_whole(pieces):
+                    return
+
+    def _read(self, stream: Any) -> Asked | None:
+        line = stream.readline(65536).decode("latin-1")
+        if not line.strip():
+            return None
+        method, target = line.split(" ")[:2]
+        headers: dict[str, str] = {}
+        while (field := stream.readline(65536).decode("latin-1").strip("\r\n")) != "":
+            name, _colon, value = field.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", "0")))
+        with self._lock:
+            asked = Asked(len(self.asked), method, target, headers, body)
+            self.asked.append(asked)
+        return asked
+
+    def sent(self, method: str) -> list[Asked]:
+        return [asked for asked in self.asked if asked.method == method]
+
+    def close(self) -> None:
+        # Otherwise the thread would go on waiting in accept.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def _is_whole(answer: bytes) -> bool:
+    """Whether an answer was made by ``http`` and is complete, so that another may follow."""
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    marked = len(lines) > 1 and lines[1] == b"Content-Length: %d" % len(body)
+    return bool(blank) and marked and b"\r\nConnection: close" not in head
+
+
+@contextmanager
+def serving(respond: Respond) -> Iterator[Server]:
+    server = Server(respond)
+    try:
+        yield server
+    finally:
+        server.close()
+    assert not server.errors
+
+
+# What the APIs answer where nothing is wrong.
+ROLES = [
+    {"orgId": ORG, "roleName": "ORG_MEMBER"},
+    {"groupId": PROJECT, "roleName": "GROUP_READ_ONLY"},
+]
+KEY = {"id": KEY_ID, "desc": "victim", "publicKey": "abcdefgh", "roles": ROLES, "links": []}
+OTHER = {"id": OTHER_ID, "desc": "other", "publicKey": "hgfedcba", "roles": ROLES[:1], "links": []}
+ENTRIES = [
+    {"cidrBlock": "192.0.2.0/24", "count": 0},
+    {"cidrBlock": "198.51.100.7/32", "ipAddress": "198.51.100.7"},
+]
+ORGANIZATION = {"id": ORG, "name": "Shop", "isDeleted": False, "links": []}
+NOT_FOUND = {
+    "error": 400,
+    "errorCode": "API_KEY_NOT_FOUND",
+    "detail": "There is no such key.",
+    "parameters": [KEY_ID],
+    "reason": "Bad Request",
+}
+
+
+def page(items: list[Any]) -> dict[str, Any]:
+    return {"results": items, "totalCount": len(items), "links": []}
+
+
+def faithful(asked: Asked) -> tuple[int, Any]:
+    """Status and JSON of the APIs for a request, for both API paths; None stands for no body."""
+    path = unquote(asked.path)
+    if path.startswith("/api/oauth/"):
+        token = {"access_token": "t0ken-" + "x" * 40, "expires_in": 3600, "token_type": "Bearer"}
+        return 200, token if path.endswith("token") else {}
+    if asked.method == "DELETE":
+        return 204, None
+    if "accessList" in path or "whitelist" in path:
+        return 200, page(ENTRIES)
+    if asked.method == "POST" and path.endswith("/apiKeys"):
+        wish = json.loads(asked.body)
+        new = {**OTHER, "id": "c0ffee" * 4, "desc": wish["desc"], "privateKey": PRIVATE_KEY}
+        return 200, new
+    if asked.method in {"POST", "PATCH"}:
+        return 200, {**KEY, "id": path.rpartition("/")[2]}
+    if path.endswith("/apiKeys"):
+        return 200, page([KEY, OTHER])
+    if path.endswith("/orgs"):
+        return 200, page([ORGANIZATION])
+    return 200, KEY
+
+
+def encoded(status: int, data: Any, *headers: str) -> bytes:
+    return http(f"{status} OK", b"", *headers) if data is None else as_json(status, data, *headers)
+
+
+def is_challenged(asked: Asked) -> bool:
+    """Whether a request comes without the signature that an API asks for."""
+    return "authorization" not in asked.headers

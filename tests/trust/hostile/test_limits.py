@@ -1,0 +1,308 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers without an end, in bytes, in time or in pages: a task ends all the same, and says why.
+
+Time is real here, with a small time limit. Memory is that of a process of its own for each case.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT, key_pair, run_module, service_account
+from tests.trust import figures
+from tests.trust.hostile.servers import (
+    CHALLENGE,
+    KEY,
+    KEY_ID,
+    NOT_FOUND,
+    ORG,
+    Asked,
+    Pieces,
+    Respond,
+    as_json,
+    http,
+    is_challenged,
+    page,
+    serving,
+)
+
+TIMEOUT = 0.3
+# Three times the time limit is the rule; the rest is the machine's.
+PATIENCE = 20.0
+TOKEN = {"access_token": "t0ken-0123456789"}
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def slowly(*pieces: bytes) -> Iterator[bytes]:
+    """The last piece again and again, each just before the time limit for the next one."""
+    yield from pieces[:-1]
+    for _turn in range(2000):
+        time.sleep(TIMEOUT / 4)
+        yield pieces[-1]
+
+
+DRIPS: dict[str, Callable[[], Pieces]] = {
+    "a status line": lambda: slowly(b"H"),
+    "a reason": lambda: slowly(b"HTTP/1.1 200 O", b"K"),
+    "a header": lambda: slowly(HEAD + b"X: ", b"x"),
+    "headers": lambda: slowly(HEAD, b"X: x\r\n"),
+    "a body": lambda: slowly(HEAD + b"Content-Length: 5000\r\n\r\n", b" "),
+    "a body of no length": lambda: slowly(HEAD + b"\r\n", b" "),
+    "a chunk": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n", b" "),
+    "chunks": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "a chunk's length": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+    "a trailer": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+    "interim answers": lambda: slowly(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "the body of an error": lambda: slowly(b"HTTP/1.1 400 X\r\nContent-Length: 5000\r\n\r\n", b" "),
+    "the body of a redirect": lambda: slowly(
+        b"HTTP/1.1 304 X\r\nContent-Length: 5000\r\nLocation: /x\r\n\r\n", b" "
+    ),
+    "nothing": lambda: slowly(b""),
+}
+
+
+def only(pieces: Callable[[], Pieces], method: str = "GET", path: str = "") -> Respond:
+    """Answer so to the requests that are meant, and to others as the API does."""
+
+    def respond(asked: Asked) -> Pieces:
+        if asked.method == method and path in asked.path:
+            return pieces()
+        if asked.path.startswith("/api/oauth"):
+            return as_json(200, TOKEN)
+        return as_json(200, KEY)
+
+    return respond
+
+
+def revoke(respond: Respond, **options: Any) -> tuple[str, float]:
+    """Return the message of a task that cannot succeed, and the seconds it took."""
+    with serving(respond) as server:
+        common = {"base_url": server.url, "org_id": ORG, "state": "absent", "retries": 0}
+        common |= {"api_user_id": KEY_ID, "timeout": TIMEOUT}
+        credentials = {} if {"client_id", "api_public_key"} & options.keys() else TOKEN
+        started = time.monotonic()
+        outcome = run_module("org_api_key", {**common, **credentials, **options})
+        took = time.monotonic() - started
+    assert outcome.failed, outcome.output
+    assert not outcome.changed
+    assert "Internal error" not in outcome.msg
+    return outcome.msg, took
+
+
+@pytest.mark.parametrize("name", DRIPS)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_answer_that_drips_ends_in_time(name: str, method: str) -> None:
+    message, took = revoke(only(DRIPS[name], method))
+    assert took < PATIENCE
+    assert "Could not" in message
+    if method == "DELETE":
+        assert "may have been carried out" in message
+    figures.count("hostile", "answers that come drop by drop")
+
+
+@pytest.mark.parametrize("name", ["a header", "a body", "chunks"])
+def test_a_token_that_drips_ends_in_time(name: str) -> None:
+    respond = only(DRIPS[name], "POST", "/oauth/token")
+    message, took = revoke(respond, **service_account("atlas"))
+    assert took < PATIENCE
+    assert "A token may have been made" in message
+    figures.count("hostile", "answers that come drop by drop")
+
+
+@pytest.mark.parametrize("name", ["a header", "a body"])
+def test_a_challenge_that_drips_ends_in_time(name: str) -> None:
+    message, took = revoke(only(DRIPS[name]), **key_pair("atlas"))
+    assert took < PATIENCE
+    assert "in time" in message
+    figures.count("hostile", "answers that come drop by drop")
+
+
+@pytest.mark.parametrize("name", ["a status line", "headers", "nothing"])
+def test_a_proxy_that_drips_ends_in_time(name: str) -> None:
+    """It is asked for a tunnel, whose answer is read before there is any answer of the API."""
+    with serving(only(DRIPS[name], "CONNECT")) as proxy:
+        message, took = revoke(
+            only(DRIPS[name]), base_url="https://api.example", http_proxy=proxy.url
+        )
+    assert took < PATIENCE
+    assert "Could not read the API key" in message
+    figures.count("hostile", "answers that come drop by drop")
+
+
+def test_a_revocation_of_a_token_that_drips_ends_in_time() -> None:
+    """It is a courtesy, whose failure changes nothing."""
+
+    def respond(asked: Asked) -> Pieces:
+        if asked.path.endswith("/revoke"):
+            return DRIPS["headers"]()
+        return as_json(200, TOKEN) if "oauth" in asked.path else as_json(400, NOT_FOUND)
+
+    with serving(respond) as server:
+        options = {"base_url": server.url, "org_id": ORG, "state": "absent", "timeout": TIMEOUT}
+        started = time.monotonic()
+        options |= {**service_account("atlas"), "api_user_id": KEY_ID}
+        outcome = run_module("org_api_key", options)
+    assert time.monotonic() - started < PATIENCE
+    assert outcome.result["org_api_key"] is None
+
+
+def endless(answer: Callable[[int], Any]) -> Respond:
+    """A listing whose pages never end; they are told by number."""
+
+    def respond(asked: Asked) -> Pieces:
+        words = asked.target.replace("&", " ").replace("?", " ").split()
+        number = next(int(word[8:]) for word in words if word.startswith("pageNum="))
+        return as_json(200, answer(number))
+
+    return respond
+
+
+def key_number(number: int) -> dict[str, Any]:
+    return {**KEY, "id": f"{number:024x}"}
+
+
+NEXT = {"links": [{"rel": "next", "href": "https://h/"}]}
+LISTINGS: dict[str, tuple[Callable[[int], Any], int]] = {
+    "a new key a page": (lambda n: {"results": [key_number(n)], "totalCount": 10**6, **NEXT}, 200),
+    "a new key a page, and a count that is less": (
+        lambda n: {"results": [key_number(n)], "totalCount": 1, **NEXT},
+        200,
+    ),
+    "the same page again": (lambda _n: {"results": [KEY], "totalCount": 10**6, **NEXT}, 8),
+    "a count that grows": (lambda n: {"results": [key_number(n)], "totalCount": n + 1, **NEXT}, 8),
+    "a count of more than there is": (lambda _n: {**page([]), "totalCount": 10**30}, 4),
+    "empty pages": (lambda _n: {"results": [], "totalCount": 5, **NEXT}, 4),
+    "a key twice": (lambda _n: page([KEY, KEY]), 4),
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_a_listing_without_an_end_is_none(name: str) -> None:
+    answer, most = LISTINGS[name]
+    with serving(endless(answer)) as server:
+        options = {"base_url": server.url, "org_id": ORG, **TOKEN, "description": "gone"}
+        outcome = run_module("org_api_key", {**options, "state": "absent"})
+        assert len(server.asked) <= most
+    assert outcome.failed, "without the whole listing nothing is missing"
+    assert "listing" in outcome.msg
+    figures.count("hostile", "listings without an end")
+
+
+# What is run for each case of memory: a module, against a server of another process.
+CHILD = """
+import json, resource, sys
+from tests import conftest
+from tests.support import run_module
+name, options = json.loads(sys.argv[1])
+run_module(name, {**options, "base_url": "http://127.0.0.1:9", "retries": 0})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+outcome = run_module(name, options)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([outcome.result, after - before]))
+"""
+MIB = 1024 * 1024
+
+
+def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """Return a module's result, and how many MiB more than a small answer it took."""
+    with serving(respond) as server:
+        options = {"base_url": server.url, "org_id": ORG, "timeout": 60, **options}
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD, json.dumps([options.pop("module"), options])],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=300,
+        )
+    result, kib = json.loads(child.stdout)
+    return result, kib / 1024
+
+
+@functools.cache
+def bomb(size: int = 256) -> bytes:
+    """So many MiB of blanks, packed into a few kilobytes."""
+    return gzip.compress(b" " * (size * MIB), 1)
+
+
+def packed(status: str, body: bytes, *headers: str) -> bytes:
+    return http(status, body, "Content-Encoding: gzip", *headers)
+
+
+INFO = {"module": "org_info", **TOKEN, "retries": 0}
+
+
+def after_challenge(asked: Asked) -> Pieces:
+    if is_challenged(asked):
+        return packed("401 X", bomb(), f"WWW-Authenticate: {CHALLENGE}")
+    return as_json(200, page([]))
+
+
+def forever(piece: bytes) -> Callable[[], Iterator[bytes]]:
+    return lambda: itertools.chain([HEAD + b"\r\n"], itertools.repeat(piece, 4000))
+
+
+HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
+    "a body without an end": (only(forever(b" " * MIB)), INFO, 120),
+    "a gzip bomb": (only(lambda: packed("200 OK", bomb())), INFO, 120),
+    "a gzip bomb in a gzip bomb": (
+        only(lambda: packed("200 OK", gzip.compress(bomb()))),
+        INFO,
+        120,
+    ),
+    "a gzip bomb of many members": (only(lambda: packed("200 OK", bomb(1) * 256)), INFO, 120),
+    "a gzip bomb as an error": (only(lambda: packed("500 X", bomb())), INFO, 120),
+    "a gzip bomb as a refused rate": (only(lambda: packed("429 X", bomb())), INFO, 120),
+    "a gzip bomb as a challenge": (
+        after_challenge,
+        {"module": "org_info", "retries": 0, **key_pair("atlas")},
+        120,
+    ),
+    "a gzip bomb for a token": (
+        only(lambda: packed("200 OK", bomb()), "POST"),
+        {"module": "org_info", "retries": 0, **service_account("atlas")},
+        120,
+    ),
+    # JSON is worth more memory than its bytes: this is the worst there is.
+    "objects without an end": (
+        only(lambda: http("200 OK", b"[" + b'{"":0},' * (2 * MIB) + b"0]")),
+        INFO,
+        900,
+    ),
+    "an error of a million words": (
+        only(lambda: as_json(400, {"errorCode": "X", "error": 400, "parameters": ["a b"] * 10**6})),
+        INFO,
+        400,
+    ),
+    "pages of megabytes": (
+        endless(
+            lambda n: {"results": [{"id": f"{n:024x}", "name": "x" * 12 * MIB}], "totalCount": 999}
+        ),
+        INFO,
+        600,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_an_answer_without_an_end_takes_memory_that_has_one(name: str) -> None:
+    respond, options, most = HUGE[name]
+    result, mib = measured(respond, dict(options))
+    assert result["failed"]
+    assert "Internal error" not in result["msg"]
+    assert result["msg"].isprintable()
+    assert len(json.dumps(result)) < MIB
+    assert mib < most
+    figures.count("hostile", "answers without an end and gzip bombs")

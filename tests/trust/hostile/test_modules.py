@@ -1,0 +1,256 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every module against answers that are wrong at any request: it ends, in order and in the truth.
+
+A server on a real socket gives the API's own answers but for one request, or all from it on. What
+it has sent is kept, so that what a module makes of it can be held against what was proved.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import PRIVATE_KEYS, Outcome, public_key, run_module, service_account
+from tests.trust import figures
+from tests.trust.hostile.answers import (
+    MUTATIONS,
+    Mutation,
+    Sent,
+    complete_listings,
+    right_answer,
+)
+from tests.trust.hostile.servers import (
+    CHALLENGE,
+    FACTOR,
+    KEY,
+    KEY_ID,
+    NOT_FOUND,
+    ORG,
+    PRIVATE_KEY,
+    PROJECT,
+    Asked,
+    as_json,
+    examples,
+    faithful,
+    is_challenged,
+    serving,
+)
+
+TOKEN = "t0ken-of-another-tool-0123456789"
+CREDENTIALS = {
+    "key_pair": {
+        "api_public_key": public_key("atlas", 1),
+        "api_private_key": PRIVATE_KEYS["atlas"],
+    },
+    "service_account": service_account("atlas"),
+    "access_token": {"access_token": TOKEN},
+}
+SECRETS = [
+    PRIVATE_KEYS["atlas"],
+    CREDENTIALS["service_account"]["client_secret"],
+    TOKEN,
+    "t0ken-xxxx",
+    PRIVATE_KEY,
+]
+BY_ID = {"api_user_id": KEY_ID}
+NAMES = [BY_ID, {"public_key": KEY["publicKey"]}, {"description": KEY["desc"]}]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task, and the path and property whose lack in a whole listing proves its end."""
+
+    module: str
+    options: dict[str, Any]
+    path: str = "/apiKeys"
+    absent: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "-".join([self.module, self.options.get("state", ""), *self.options][:3])
+
+
+ABSENT, PRESENT = {"state": "absent"}, {"state": "present"}
+PROJECT_PATH = f"/groups/{PROJECT}/apiKeys"
+TASKS = [
+    *(Task("org_api_key", {**name, **ABSENT}, absent=name) for name in NAMES),
+    Task("org_api_key", {**BY_ID, **ABSENT, "wait": True, "wait_timeout": 5}, absent=BY_ID),
+    Task("org_api_key", {"description": "new", "roles": ["ORG_MEMBER"]}),
+    Task("org_api_key", {**BY_ID, "new_description": "renamed", "roles": ["ORG_OWNER"]}),
+    *(Task("org_api_key_info", {**more, "access_list": True}) for more in ({}, BY_ID)),
+    Task("org_api_keys", {**ABSENT, "api_user_ids": [KEY_ID], "concurrency": 1}, absent=BY_ID),
+    Task("org_api_keys", {"api_keys": [], "purge": True, "concurrency": 2}),
+    Task(
+        "org_api_keys",
+        {
+            "api_keys": [
+                {"description": "victim", "roles": ["ORG_OWNER"], "access_list": ["192.0.2.9"]},
+                {
+                    "description": "new",
+                    "roles": ["ORG_MEMBER"],
+                    "projects": [{"project_id": PROJECT, "roles": ["GROUP_OWNER"]}],
+                },
+            ],
+            "concurrency": 1,
+        },
+    ),
+    Task("org_api_key_access_list", {**BY_ID, "entries": ["203.0.113.9"], "purge": True}),
+    Task(
+        "org_api_key_access_list",
+        {**BY_ID, **ABSENT, "entries": ["198.51.100.7"]},
+        path="List",
+        absent={"entry": "198.51.100.7"},
+    ),
+    Task("project_api_key", {**BY_ID, "project_id": PROJECT, "roles": ["GROUP_OWNER"]}),
+    Task(
+        "project_api_key",
+        {**BY_ID, **ABSENT, "project_id": PROJECT},
+        path=PROJECT_PATH,
+        absent=BY_ID,
+    ),
+    Task("org_info", {}),
+]
+
+
+def has(item: Any, wanted: dict[str, Any]) -> bool:
+    """Whether an object of a listing is what a task wants absent, by the JSON alone."""
+    if not isinstance(item, dict):
+        return False
+    if "entry" in wanted:
+        values = [item.get("cidrBlock"), item.get("ipAddress")]
+        return any(isinstance(v, str) and v.split("/")[0] == wanted["entry"] for v in values)
+    names = {"api_user_id": "id", "public_key": "publicKey", "description": "desc"}
+    return all(item.get(names[name]) == value for name, value in wanted.items())
+
+
+def run(
+    task: Task, platform: str, credentials: str, faults: dict[int, Mutation], lasting: bool
+) -> tuple[Outcome, list[Sent]]:
+    """Run a task with answers that are wrong at some requests; return what was sent too."""
+    log: list[Sent] = []
+
+    def respond(asked: Asked) -> bytes:
+        if credentials == "key_pair" and is_challenged(asked):
+            return as_json(401, {"error": 401}, f"WWW-Authenticate: {CHALLENGE}")
+        number = len(log)
+        which = max((n for n in faults if n <= number), default=-1) if lasting else number
+        mutate = faults.get(which, right_answer)
+        gone = [one.asked.path for one in log if one.asked.method == "DELETE"]
+        is_gone = asked.path in gone and asked.method == "GET"
+        sent = mutate(asked, *((400, NOT_FOUND) if is_gone else faithful(asked)))
+        log.append(sent)
+        return sent.wire
+
+    with serving(respond) as server:
+        options = {
+            "platform": platform,
+            "base_url": server.url,
+            "org_id": ORG,
+            "timeout": 2,
+            "retries": 2,
+            **CREDENTIALS[credentials],
+            **task.options,
+        }
+        return run_module(task.module, options, diff=True), list(log)
+
+
+def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
+    """Hold against each other what a module says and what was proved to it."""
+    text = json.dumps(outcome.result, ensure_ascii=False)
+    text.encode()
+    assert "Internal error" not in text
+    assert "Traceback" not in text
+    if "private_key" in text:
+        text = text.replace(PRIVATE_KEY, "", 1)
+    assert not [secret for secret in SECRETS if secret in text], text
+    for words in [outcome.msg, *map(str, outcome.result.get("warnings", []))]:
+        assert words.isprintable()
+        assert len(words) < 20_000
+    if outcome.failed:
+        assert outcome.msg
+        assert outcome.result["error"].keys() >= {"status", "code", "path"}
+        return
+    if task.module.endswith("info"):
+        assert not outcome.changed
+        return
+    if not task.absent:
+        return
+    if outcome.changed:
+        assert was_deleted(task, log), [sent.wire for sent in log]
+    else:
+        assert was_missing(task, log), [sent.wire for sent in log]
+
+
+def was_missing(task: Task, log: list[Sent]) -> bool:
+    if any(sent.is_missing for sent in log):
+        return True
+    paths = {task.path, "/apiKeys"} if "entry" not in task.absent else {task.path}
+    return any(
+        not any(has(item, task.absent) for item in items)
+        for path in paths
+        for items in complete_listings(log, path)
+    )
+
+
+def was_deleted(task: Task, log: list[Sent]) -> bool:
+    deletions = [sent for sent in log if sent.asked.method == "DELETE"]
+    if any(sent.is_deletion or (sent.status is None and _may_be_empty(sent)) for sent in deletions):
+        return True
+    if task.path != "/apiKeys":  # there a listing tells what an unclear answer does not
+        return bool(deletions) and was_missing(task, log)
+    return len(deletions) > 1 and deletions[-1].is_missing
+
+
+def _may_be_empty(sent: Sent) -> bool:
+    """Whether a whole head without content came, whatever else is strange about it."""
+    head, blank, _body = sent.wire.partition(b"\r\n\r\n")
+    return bool(blank) and head.split(b" ")[1:2] == [b"204"]
+
+
+# How many answers are made for a task; those of a revocation are the ones that matter most.
+NUMBERS = {"org_api_key": 150, "org_api_keys": 120}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_any_answer_ends_a_task_in_order_and_in_truth(task: Task) -> None:
+    tried = 0
+
+    @examples(NUMBERS.get(task.module, 100))
+    @given(
+        st.sampled_from(["atlas", "cloud_manager", "ops_manager"]),
+        st.sampled_from(list(CREDENTIALS)),
+        st.dictionaries(st.integers(0, 4), MUTATIONS, min_size=1, max_size=2),
+        st.booleans(),
+    )
+    def attempt(
+        platform: str, credentials: str, faults: dict[int, Mutation], lasting: bool
+    ) -> None:
+        nonlocal tried
+        if platform == "ops_manager":
+            credentials = "key_pair"
+        started = time.monotonic()
+        outcome, log = run(task, platform, credentials, faults, lasting)
+        check(task, outcome, log)
+        assert time.monotonic() - started < 60
+        tried += 1
+
+    attempt()
+    assert tried >= 50 * min(FACTOR, 1)
+    figures.count("hostile", "tasks with wrong answers made by hypothesis", tried)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+@pytest.mark.parametrize("credentials", CREDENTIALS)
+def test_the_right_answers_are_taken(task: Task, credentials: str) -> None:
+    """Otherwise the test above would say little."""
+    outcome, log = run(task, "atlas", credentials, {}, lasting=False)
+    assert not outcome.failed, outcome.msg
+    assert outcome.changed is (not task.module.endswith("info"))
+    check(task, outcome, log)

@@ -1,0 +1,251 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every option of every module with values that no honest user gives: nothing leaks into a request.
+
+The options come from the modules' own argument specs, so that a new one is tried too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from tests.emulator import Emulator, Recorded
+from tests.support import (
+    API_PATHS,
+    COLLECTION,
+    ROOT,
+    Outcome,
+    client_id,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    run_module,
+    service_account,
+)
+from tests.trust import figures
+
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+BY_ID = {"api_user_id": key_id("atlas", 3)}
+ROLES = {"roles": ["GROUP_OWNER"]}
+# Tasks that do something, one of which is tried with each value in the place of one option.
+TASKS: dict[str, list[dict[str, Any]]] = {
+    "org_api_key": [
+        {**BY_ID, "state": "absent"},
+        {"description": "new", "roles": ["ORG_MEMBER"]},
+    ],
+    "org_api_key_access_list": [{**BY_ID, "entries": ["192.0.2.1"]}],
+    "org_api_key_info": [{}],
+    "org_api_keys": [
+        {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
+        {"api_keys": [{"description": "new", "roles": ["ORG_MEMBER"]}]},
+    ],
+    "org_info": [{}],
+    "project_api_key": [{**BY_ID, "project_id": project_id("atlas"), **ROLES}],
+}
+MARK = "x-evil"
+VALUES = {
+    "CR LF": f"a\r\n{MARK}: 1",
+    "CR LF at the end": f"a {MARK}\r\n",
+    "LF": f"a\n{MARK}: 1",
+    "NUL": f"a\x00{MARK}",
+    "half of a pair": f"\ud800{MARK}",
+    "a byte that is no text": f"\udcff{MARK}",
+    "another line end": f"a\u2028{MARK}\u2029\x85",
+    "escapes": f"\x1b[31m{MARK}\x1b]0;x\x07\x9b",
+    "writing direction": f"\u202e{MARK}\u2066",
+    "a way up": f"../../../{MARK}",
+    "a way up, quoted": f"%2e%2e%2f%2e%2e/{MARK}",
+    "a path": f"a/{MARK}",
+    "a parameter": f"a;{MARK}",
+    "a query": f"a?{MARK}=1",
+    "a fragment": f"a#{MARK}",
+    "quoted line ends": f"a%0d%0a{MARK}: 1",
+    "a template": f"{{{{ {MARK} }}}}",
+    "an id with more": f"{key_id('atlas', 3)}/{MARK}",
+    "an id with a line end": key_id("atlas", 3) + f"\n{MARK}",
+    "digits of another script": "\u0665" * 24 + MARK,
+    "a megabyte": "A" * 1_000_000 + MARK,
+    "a quote": f'a", {MARK}="1',
+}
+HEADERS = {"Host", "Accept", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length"}
+UNSENDABLE = ("half of a pair", "a byte that is no text")
+
+
+@pytest.fixture(autouse=True)
+def _deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files with hostile names are made, so far down that no way up leads out."""
+    folder = tmp_path / "a" / "b" / "c" / "d"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+
+
+def spec(module: str) -> dict[str, dict[str, Any]]:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    options = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    return {**options.CONNECTION_OPTIONS, **source.ARGUMENT_SPEC}
+
+
+def filled(option: Mapping[str, Any], text: str) -> Iterator[Any]:
+    """Values of an option with the text in them: a text, a list, a dictionary in a list."""
+    if option["type"] != "list":
+        yield text
+    elif "options" not in option:
+        yield [text]
+    else:
+        for name, inner in option["options"].items():
+            for value in filled(inner, text):
+                yield [{**_least(option["options"]), name: value}]
+
+
+def _least(options: Mapping[str, Any]) -> dict[str, Any]:
+    known = {"description": "new", "project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
+    least = {name: known[name] for name, option in options.items() if option.get("required")}
+    return {**least, "roles": ["ORG_MEMBER"]} if "access_list" in options else least
+
+
+def tasks(module: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, option in spec(module).items():
+        # Others are no text: Ansible refuses what cannot be turned into one of them.
+        if option["type"] not in {"str", "path", "list"}:
+            continue
+        for value in filled(option, text):
+            for task in TASKS[module]:
+                given = {**task, name: value}
+                if name in {"public_key", "description"} and "api_user_id" in given:
+                    del given["api_user_id"]
+                yield name, given
+
+
+def run(emulator: Emulator, module: str, options: Mapping[str, Any]) -> Outcome:
+    credentials = key_pair("atlas")
+    if {"client_id", "client_secret"} & options.keys():
+        credentials = service_account("atlas")
+    elif "access_token" in options:
+        credentials = {}
+    common = {"base_url": emulator.url, "org_id": org_id("atlas"), "retries": 0, "timeout": 5}
+    return run_module(module, {**common, **credentials, **options}, diff=True)
+
+
+def check(outcome: Outcome, requests: list[Recorded], value: str) -> None:
+    assert "Internal error" not in outcome.output
+    assert "Traceback" not in outcome.output
+    # Ansible itself refuses what is none of the choices of an option, in words of its own.
+    if not outcome.msg.startswith("value of "):
+        assert outcome.msg.isprintable(), outcome.msg
+        assert len(outcome.msg) < 10_000
+    for warning in outcome.result.get("warnings", ()):
+        assert str(warning).isprintable()
+    for request in requests:
+        paths = [*API_PATHS.values(), "/api/oauth"]
+        assert any(request.path.startswith(path) for path in paths), request.path
+        # A credential stands where it belongs, whatever it is.
+        others = [pair for pair in request.headers if pair[0] != "Authorization"]
+        text = request.path + json.dumps(request.query) + str(others)
+        assert MARK not in text.lower(), text
+        assert {name for name, _value in others} <= HEADERS
+        assert request.headers.get("Authorization", "").count("response=") <= 1
+        assert ".." not in request.path
+        if request.headers.get("Content-Type", "").endswith("json"):
+            json.loads(request.body)
+        elif request.body:
+            assert {name for name, _value in parse_qsl(request.body.decode())} <= {
+                *("grant_type", "token", "token_type_hint")
+            }
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("kind", VALUES)
+def test_no_value_of_an_option_becomes_more_than_a_value(
+    emulator: Emulator, module: str, kind: str
+) -> None:
+    tried = 0
+    for name, options in tasks(module, VALUES[kind]):
+        emulator.requests.clear()
+        emulator.writes.clear()
+        outcome = run(emulator, module, options)
+        check(outcome, emulator.requests, VALUES[kind])
+        if kind in UNSENDABLE:
+            assert outcome.failed, (name, outcome.output)
+            assert emulator.requests == []
+            assert name in outcome.msg
+        tried += 1
+    assert tried >= 12
+    figures.count("hostile", "tasks with a hostile value in one option", tried)
+
+
+SECRET = "s3cret-of-base-url"
+URLS = {
+    "credentials": f"http://user:{SECRET}@127.0.0.1",
+    "a user": f"http://{SECRET}@127.0.0.1",
+    "a fragment": "http://127.0.0.1/#top",
+    "an empty fragment": "http://127.0.0.1#",
+    "a query": "http://127.0.0.1/?a=b",
+    "another scheme": "ftp://127.0.0.1",
+    "a file": "file:///etc/passwd",
+    "a script": "javascript:alert(1)",
+    "no scheme": "127.0.0.1:8080",
+    "no host": "http:///x",
+    "a newline": "http://127.0.0.1\r\nX-Evil: 1",
+    "a newline in the path": "http://127.0.0.1/a\nb",
+    "a tab": "http://127.0\t.0.1",
+    "a blank": "http://127.0.0.1/a b",
+    "NUL": "http://127.0.0.1\x00.example",
+    "a control character": "http://127.0.0.1\x1b[31m",
+    "letters of other scripts": "http://\uff11\uff12\uff17.0.0.1",
+    "a name in other scripts": "http://münchen.example",
+    "a point that is none": "http://127\u30020.0.1",
+    "a port out of range": "http://127.0.0.1:65536",
+    "a port of nothing": "http://127.0.0.1:0",
+    "a negative port": "http://127.0.0.1:-1",
+    "a port in letters": "http://127.0.0.1:http",
+    "half of an IPv6 address": "http://[::1",
+    "no IPv6 address": "http://[::g]",
+    "two hosts": "http://127.0.0.1\\.example",
+    "a user behind a backslash": "http://127.0.0.1\\@example.com",
+    "a host of blanks": "http:// ",
+    "quotes": 'http://127.0.0.1"',
+    "a percent": "http://127.0.0.1%00",
+    "line ends, quoted": "http://127.0.0.1%0d%0aX-Evil",
+    "half of a pair": "http://\ud800",
+    "a host of a megabyte": "http://" + "a" * 1_000_000,
+    "many points": "http://" + "." * 300,
+    "a long label": "http://" + "a" * 64 + ".example",
+}
+
+
+@pytest.mark.parametrize("kind", URLS)
+@pytest.mark.parametrize("option", ["base_url", "http_proxy"])
+def test_an_address_that_is_none_is_refused_in_words(
+    emulator: Emulator, kind: str, option: str
+) -> None:
+    # A proxy may have credentials and a query, and needs no scheme; nobody is there to answer.
+    given = {option: URLS[kind]}
+    outcome = run(emulator, "org_info", given)
+    assert outcome.failed, outcome.output
+    check(outcome, emulator.requests, URLS[kind])
+    assert SECRET not in outcome.output
+    assert emulator.requests == []
+    assert "Could not" in outcome.msg or option in outcome.msg, outcome.msg
+    figures.count("hostile", "addresses that are none")
+
+
+def test_an_address_of_ipv6_is_taken(emulator: Emulator) -> None:
+    outcome = run(emulator, "org_info", {"base_url": "http://[::1]:9"})
+    assert "[::1]:9" in outcome.msg
+
+
+def test_a_client_id_is_what_it_is_and_no_more(emulator: Emulator) -> None:
+    for more in ("\n", "\r\nX: y", "/..", " ", "a"):
+        given = {**service_account("atlas"), "client_id": client_id("atlas") + more}
+        outcome = run(emulator, "org_info", given)
+        assert "no id of a service account" in outcome.msg
+    assert emulator.requests == []

@@ -1,0 +1,199 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The functions that read what a server says, with thousands of values each."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _answers,
+    _auth,
+    _errors,
+    _http,
+    _org_api_keys,
+    _orgs,
+    _rate_limiter,
+)
+from tests.trust import figures
+from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
+from tests.trust.hostile.servers import ENTRIES, KEY, KEY_ID, ORG, ORGANIZATION, examples
+
+REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", role="Owner")
+WHAT = "values made by hypothesis for what reads answers"
+
+
+def answer(status: int, body: bytes, headers: list[str]) -> _http.Answer:
+    pairs = (line.partition(": ") for line in headers)
+    named = {name: value for name, _colon, value in pairs}
+    return _answers.read(_http.Answer(status, "Reason", named, body))
+
+
+def counted(number: int, test: Any) -> None:
+    test()
+    figures.count("hostile", WHAT, number)
+
+
+def test_any_answer_is_read_and_told() -> None:
+    bodies = (
+        st.binary(max_size=300)
+        | (ERRORS | JSON).map(lambda data: json.dumps(data).encode())
+        | st.builds(lambda s, d: json.dumps({"status": s, "content": d}).encode(), STATUSES, ERRORS)
+    )
+
+    @examples(3000)
+    @given(STATUSES, bodies, st.lists(HEADERS, max_size=3))
+    @example(400, json.dumps({"error": 1, "parameters": [10**400]}).encode(), [])
+    @example(400, b'{"error": 1, "parameters": [1e999, -1e999]}', [])
+    @example(400, b'{"error": 1, "parameters": [' + b"9" * 39 + b"]}", [])
+    def attempt(status: int, body: bytes, headers: list[str]) -> None:
+        read = answer(status, body, headers)
+        if _answers.is_success(read):
+            with suppress(_errors.UnexpectedAnswerError):
+                assert _answers.page(read, REQUEST).total >= 0
+            return
+        error = _answers.as_error(read, REQUEST)
+        assert error.message().isprintable()
+        assert len(error.message()) < 4000
+        assert json.dumps(error.fields(), ensure_ascii=False).encode()
+
+    counted(3000, attempt)
+
+
+def test_an_error_does_not_tell_without_end() -> None:
+    body = {"error": 400, "errorCode": "X", "parameters": ["word " * 100] * 200_000}
+    error = _answers.as_error(answer(400, json.dumps(body).encode(), []), REQUEST)
+    assert len(json.dumps(error.fields())) < 300_000
+
+
+def test_any_wish_to_wait_is_a_time() -> None:
+    @examples(2000)
+    @given(LINES | HEADERS.map(lambda line: line.partition(": ")[2]))
+    @example("1 " * 30_000)
+    def attempt(value: str) -> None:
+        wait = _http.retry_after(_http.Answer(503, "", {"Retry-After": value}, b""))
+        assert wait >= 0
+        assert math.isfinite(wait)
+        limiter = _rate_limiter.RateLimiter(lambda: 0.0)
+        headers = {"RateLimit-Limit": value, "RateLimit-Remaining": value}
+        limiter.answered("/orgs/x", 200, headers)
+        limiter.answered("/orgs/x", 200, {**headers, "RateLimit-Limit": "300"})
+        limiter.take_turn("/orgs/x")
+        assert limiter.take_turn("/orgs/x")[0] <= 1
+
+    counted(2000, attempt)
+
+
+# Of what challenges are made, and what breaks them.
+WORDS = [
+    *"realm= nonce= qop= algorithm= opaque= stale=true MD5 SHA-256".split(),
+    *["Digest ", "Basic ", '"auth"', '"x"', '"', "\\", ",", "="],
+    *[" ", "\t", "\r\n", "\x00", "\xff", "é"],
+]
+
+
+def test_any_challenge_is_answered_in_one_line_or_not_at_all() -> None:
+    words = st.sampled_from(WORDS)
+    pair = _auth.KeyPair("abcdefgh", "private")
+
+    @examples(3000)
+    @given(st.lists(words, max_size=30).map("".join) | LINES)
+    @example("a" * 30_000)
+    @example("a " * 30_000)
+    @example('a="\\' * 30_000)
+    def attempt(header: str) -> None:
+        for challenge in _auth.find_challenges(header):
+            if challenge.algorithm not in _auth._HASHES:
+                continue
+            signed = _auth.digest_header(pair, challenge, "GET", "/x", count=1, cnonce="c")
+            assert signed.isprintable()
+            signed.encode("latin-1")
+
+    counted(3000, attempt)
+
+
+def fields_of(data: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """An object of the API, each of its fields right, of any type, or not there."""
+    return st.fixed_dictionaries(
+        {}, optional={name: st.just(value) | JSON for name, value in data.items()}
+    )
+
+
+ROLES = st.lists(
+    fields_of({"roleName": "ORG_OWNER", "groupId": ORG, "orgId": ORG}) | JSON, max_size=3
+)
+
+
+def test_any_object_is_a_key_or_none() -> None:
+    @examples(2500)
+    @given(fields_of({**KEY, "privateKey": "p"}), ROLES | JSON, st.booleans())
+    @example({**KEY, "publicKey": ESCAPES}, [], True)
+    @example({**KEY, "id": KEY_ID + "\n"}, [], True)
+    def attempt(data: dict[str, Any], roles: Any, has_roles: bool) -> None:
+        data = {**data, "roles": roles} if has_roles else data
+        created = _org_api_keys.parse_created(data)
+        key = _org_api_keys.parse(data)
+        assert (created is None) or created.key == key
+        if key is not None:
+            assert key.id == data["id"]
+            assert _org_api_keys.is_id(key.id)
+            assert str(key).isprintable()
+            assert len(str(key)) < 120
+            assert all(_org_api_keys.is_id(project) for project, _roles in key.projects)
+
+    counted(2500, attempt)
+
+
+def test_any_object_is_an_organization_or_none() -> None:
+    @examples(1000)
+    @given(fields_of(ORGANIZATION) | JSON)
+    def attempt(data: Any) -> None:
+        found = _orgs.parse(data)
+        assert found is None or (_org_api_keys.is_id(found.id) and isinstance(found.name, str))
+
+    counted(1000, attempt)
+
+
+def test_any_entry_leads_to_itself_or_is_none() -> None:
+    """Its word becomes a part of a path; ".." there would be the key that the list belongs to."""
+    parts = TEXTS | st.sampled_from(["..", ".", "198.51.100.7/32", "2001:db8::1", "::1%../.."])
+
+    @examples(2500)
+    @given(
+        st.fixed_dictionaries({}, optional={"cidrBlock": parts | JSON, "ipAddress": parts | JSON})
+        | st.sampled_from(ENTRIES)
+        | JSON
+    )
+    @example({"cidrBlock": "198.51.100.7/32", "ipAddress": ".."})
+    @example({"cidrBlock": "198.51.100.7/32", "ipAddress": "198.51.100.8"})
+    @example({"ipAddress": "fe80::1%../.."})
+    def attempt(data: Any) -> None:
+        found = _access_lists.parse_entry(data)
+        if found:
+            network, word = found
+            assert ipaddress.ip_network(word, strict=False) == network
+            assert set(word) <= set("0123456789abcdefABCDEF.:/")
+
+    counted(2500, attempt)
+
+
+def test_any_text_is_cleaned() -> None:
+    @examples(1500)
+    @given(st.text(max_size=300), st.integers(1, 80))
+    @example("\x1b]0;title\x07" * 20, 40)
+    def attempt(text: str, limit: int) -> None:
+        for told in (_errors.clean(text, limit), _errors.printable(text)):
+            assert told.isprintable()
+        assert len(_errors.clean(text, limit)) <= limit + 2
+        assert len(_errors.printable(text)) == len(text)
+
+    counted(1500, attempt)

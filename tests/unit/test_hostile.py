@@ -1,0 +1,142 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests in tests/trust/hostile have found, one by one and quickly."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _answers,
+    _credentials_file,
+    _errors,
+    _http,
+    _options,
+    _org_api_keys,
+)
+from tests.emulator import Emulator, Fault
+from tests.support import key_pair, org_id, run_module
+
+REQUEST = _errors.Request("GET", "https://h", "/x", "read it")
+KEY = {"id": "a" * 24, "desc": "x", "publicKey": "abcdefgh", "roles": []}
+PAIR = {
+    "org_id": "b" * 24,
+    "api_user_id": "a" * 24,
+    "description": "x",
+    "public_key": "abcdefgh",
+    "private_key": "p",
+}
+
+
+def error(body: bytes) -> _errors.KeysmithError:
+    return _answers.as_error(_answers.read(_http.Answer(400, "", {}, body)), REQUEST)
+
+
+def test_a_number_of_hundreds_of_digits_is_no_internal_error() -> None:
+    body = b'{"errorCode": "X", "parameters": [' + b"9" * 400 + b"]}"
+    assert isinstance(error(body), _errors.UnexpectedAnswerError)
+
+
+def test_parameters_are_not_told_without_end() -> None:
+    body = json.dumps({"errorCode": "X", "parameters": ["x"] * 5000}).encode()
+    assert len(error(body).parameters) == 1000
+
+
+def test_a_message_is_one_line_whatever_is_put_in() -> None:
+    assert _errors.OptionError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
+
+
+@pytest.mark.parametrize("value", ["a\x1b[31m", "a b", "a" * 65, "\u202e", 1, ["a"]])
+def test_a_public_key_is_short_and_visible(value: Any) -> None:
+    assert _org_api_keys.parse({**KEY, "publicKey": value}) is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"cidrBlock": "192.0.2.1/32", "ipAddress": ".."},
+        {"cidrBlock": "192.0.2.1/32", "ipAddress": "192.0.2.2"},
+        {"ipAddress": "fe80::1%../.."},
+        None,
+    ],
+)
+def test_an_entry_that_would_lead_elsewhere_is_none(entry: Any) -> None:
+    assert _access_lists.parse_entry(entry) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://a\\.b", "http://a%00", "http://a%0d%0ab", "http://a..b", "http://" + "a" * 64),
+        *("http://[::g]", "http://a_b-:1:2"),
+    ],
+)
+def test_what_is_no_host_is_no_address(url: str) -> None:
+    assert _options._split(url) is None
+
+
+@pytest.mark.parametrize("url", ["http://a_b.c-d.:80", "http://[::1]:80", "http://[fe80::1%25e]"])
+def test_what_is_a_host_is_an_address(url: str) -> None:
+    assert _options._split(url) is not None
+
+
+def test_a_pair_takes_the_place_of_what_was_seen_only(tmp_path: Path) -> None:
+    path = str(tmp_path / "pair.json")
+    nothing = _credentials_file.CredentialsFile(path, None)
+    _credentials_file.write(nothing, PAIR)
+    seen = _credentials_file.inspect(path)
+    with pytest.raises(FileExistsError):
+        _credentials_file.write(nothing, {**PAIR, "private_key": "q"})
+    assert json.loads(Path(path).read_text("utf-8")) == PAIR
+    _credentials_file.write(seen, {**PAIR, "private_key": "q"})
+    assert json.loads(Path(path).read_text("utf-8"))["private_key"] == "q"
+    assert [found.name for found in tmp_path.iterdir()] == ["pair.json"]
+
+
+def test_a_file_system_without_links_takes_a_pair_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = str(tmp_path / "pair.json")
+    nothing = _credentials_file.CredentialsFile(path, None)
+    _credentials_file.write(nothing, PAIR)
+    with pytest.raises(FileExistsError):
+        _credentials_file.write(nothing, PAIR)
+    assert [found.name for found in tmp_path.iterdir()] == ["pair.json"]
+
+
+@pytest.mark.parametrize("path", ["{0}/new/", "{0}/new/.", "{0}/a\x00b"])
+def test_a_path_that_can_be_no_file_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(_errors.OptionError, match="nothing was created"):
+        _credentials_file.inspect(path.format(tmp_path))
+
+
+def run(emulator: Emulator, **options: Any) -> Any:
+    common = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+    return run_module("org_api_key", {**common, **options}, diff=True)
+
+
+def test_halves_of_pairs_in_options_are_refused_by_name(emulator: Emulator) -> None:
+    outcome = run(emulator, description="a\ud800b", api_private_key="p\udcffq")
+    assert outcome.msg.startswith("api_private_key, description: ")
+    assert emulator.requests == []
+
+
+def test_a_token_of_a_letter_hides_nothing(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("json", "POST", "/api/oauth/token", body={"access_token": "e"}))
+    account = {"client_id": "mdb_sa_id_" + "a" * 24, "client_secret": "mdb_sa_sk_x"}
+    options = {"base_url": emulator.url, **account}
+    outcome = run_module("org_info", {**options, "retries": 0})
+    assert "read" in outcome.msg or "list" in outcome.msg
+    assert "********" not in outcome.msg
