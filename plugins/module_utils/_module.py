@@ -109,7 +109,7 @@ def _drop_empty(params: dict[str, Any], spec: Mapping[str, Any]) -> None:
 
 
 def _is_broken(value: Any) -> bool:
-    return value != _mended(value)
+    return bool(value != _mended(value))
 
 
 def _mended(value: Any) -> Any:

@@ -279,6 +279,7 @@ MUTATIONS = st.one_of(
     other_answers(),
     missing_answers(),
     listings(),
+    listings(),
     raw_answers(),
 )
 

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ LOOPBACK = "127.0.0.1"
 FACTOR = float(os.environ.get("TRUST_EXAMPLES", "1"))
 
 KEY_ID = MISSING_ID
+NEW_ID = "c0ffee" * 4
 OTHER_ID = "feedfeedfeedfeedfeedfeed"
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
 PRIVATE_KEY = "ca11ab1e-0000-4000-8000-0000000000d1"
@@ -188,8 +190,9 @@ def faithful(asked: Asked) -> tuple[int, Any]:
         return 200, page(ENTRIES)
     if asked.method == "POST" and path.endswith("/apiKeys"):
         wish = json.loads(asked.body)
-        new = {**OTHER, "id": "c0ffee" * 4, "desc": wish["desc"], "privateKey": PRIVATE_KEY}
-        return 200, new
+        name = wish["desc"]
+        new_id = NEW_ID if name == "new" else f"{zlib.crc32(name.encode()):024x}"
+        return 200, {**OTHER, "id": new_id, "desc": name, "privateKey": PRIVATE_KEY}
     if asked.method in {"POST", "PATCH"}:
         return 200, {**KEY, "id": path.rpartition("/")[2]}
     if path.endswith("/apiKeys"):

@@ -25,6 +25,7 @@ from tests.support import ROOT, Outcome, key_id, key_pair, org_id, run_module
 from tests.trust import figures
 from tests.trust.hostile.servers import (
     KEY_ID,
+    NEW_ID,
     ORG,
     PRIVATE_KEY,
     Asked,
@@ -313,8 +314,7 @@ RACES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("option", ["credentials_file", "credentials_dir"])
 def test_what_appears_meanwhile_is_not_written_over(tmp_path: Path, option: str, name: str) -> None:
     """Another run, of another organization, may name the same file at the same moment."""
-    new_id = "c0ffee" * 4
-    place = tmp_path / ("pair.json" if option == "credentials_file" else f"{new_id}.json")
+    place = tmp_path / ("pair.json" if option == "credentials_file" else f"{NEW_ID}.json")
     states: list[dict[str, str]] = []
 
     def respond(asked: Asked) -> bytes:
@@ -332,7 +332,7 @@ def test_what_appears_meanwhile_is_not_written_over(tmp_path: Path, option: str,
         else:
             options |= {"api_keys": [key], option: str(tmp_path)}
             outcome = run_module("org_api_keys", options)
-        assert [asked.path.rpartition("/")[2] for asked in server.sent("DELETE")] == [new_id]
+        assert [asked.path.rpartition("/")[2] for asked in server.sent("DELETE")] == [NEW_ID]
     assert outcome.failed
     assert "revoked again: nothing is left" in outcome.msg
     assert PRIVATE_KEY not in outcome.output
@@ -368,7 +368,7 @@ def test_a_pair_proved_worthless_is_replaced(tmp_path: Path) -> None:
 
 def test_a_folder_of_pairs_keeps_what_an_api_names_twice(tmp_path: Path) -> None:
     """An API that gives a new key the id of one whose pair is kept there, of elsewhere."""
-    path = tmp_path / f"{'c0ffee' * 4}.json"
+    path = tmp_path / f"{NEW_ID}.json"
     path.write_text(json.dumps({**PAIR, "api_user_id": KEY_ID}), "utf-8")
     key = {"description": "new", "roles": ["ORG_MEMBER"]}
     with serving(lambda asked: encoded(*faithful(asked))) as server:

@@ -10,6 +10,7 @@ it has sent is kept, so that what a module makes of it can be held against what 
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,8 +168,8 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
     text.encode()
     assert "Internal error" not in text
     assert "Traceback" not in text
-    if "private_key" in text:
-        text = text.replace(PRIVATE_KEY, "", 1)
+    # The one place where a secret is meant to be: that of a key which was just created.
+    text = re.sub(rf'"private_key": "{PRIVATE_KEY}"', "", text)
     assert not [secret for secret in SECRETS if secret in text], text
     for words in [outcome.msg, *map(str, outcome.result.get("warnings", []))]:
         assert words.isprintable()
