@@ -32,7 +32,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test words trust lint format sanity docs bench build release clean
+.PHONY: help demo test words trust mutants coverage lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -50,9 +50,19 @@ words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; 
 	@mkdir -p .cache && rm -f .cache/words
 	@TESTS_WRITE_WORDS="$(CURDIR)/.cache/words" $(PY) -m pytest -q -n auto $(WORDS)
 	@$(PY) -m tests.words .cache/words
+	@git --no-pager diff --stat tests/words.txt
 
-trust: .venv/.test-ready  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
+trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
+
+mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (hours; ARGS="--again" tries what was missed)
+	@$(PY) -m tests.tools.mutants $(ARGS)
+
+coverage: .venv/.mutants-ready .cache/awx  ## which lines and branches of plugins the unit and integration tests go through
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(PY) -m coverage run --rcfile=tests/coverage.ini -m pytest -n auto --dist loadfile tests/unit tests/integration
+	@$(PY) -m coverage combine -q --rcfile=tests/coverage.ini
+	@$(PY) -m coverage report --rcfile=tests/coverage.ini
 
 # In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
 lint: .venv/.lint-ready  ## format, style, types, docs, licences, changelog, ansible-lint, galaxy-importer
@@ -102,6 +112,10 @@ $(PY):
 	@tests/tools/venv.sh .venv tests/requirements-bench.txt
 	@touch $@
 
+.venv/.mutants-ready: .venv/.test-ready tests/requirements-mutants.txt
+	@tests/tools/venv.sh .venv tests/requirements-mutants.txt
+	@touch $@
+
 .venv/.lint-ready: .venv/.demo-ready tests/requirements-lint.txt
 	@tests/tools/venv.sh .venv tests/requirements-lint.txt
 	@touch $@
@@ -114,6 +128,11 @@ $(PY):
 .cache/awx: tests/tools/awx_collection.py | .venv/.demo-ready
 	@echo "Getting the collection awx.awx (once, 54 MB)…"
 	@$(PY) tests/tools/awx_collection.py $@ || true
+
+# Holds requests to the API's specification; without it, or without npm, those tests are skipped.
+.cache/prism:
+	@echo "Getting prism (once, 90 MB)…"
+	@npm install --prefix $@ --no-save --no-audit --no-fund --silent @stoplight/prism-cli@5 || rm -rf $@
 
 $(TARBALL): .venv/.demo-ready $(SOURCES)
 	@mkdir -p $(@D)

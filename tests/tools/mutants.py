@@ -1,0 +1,183 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make mutants`: small mistakes are put into plugins/module_utils, and tests have to find them.
+
+mutants.py [--again] [--out FILE] [NAME...]: --again tries only those that were not found the last
+time; a NAME is that of a mutant, with * and ?. It works in .cache/mutants, with mutmut, and fails
+where fewer than 90 % are found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tools.sanity import ROOT, copy_project, project_files
+
+CACHE = ROOT / ".cache" / "mutants"
+COLLECTION = Path("ansible_collections/keysmith/mongodb")
+UTILS = COLLECTION / "plugins" / "module_utils"
+GOAL = 90.0
+# Those that run in one process; what others start is a process without mutants.
+TESTS = (
+    "tests/unit",
+    "tests/integration/test_faults.py",
+    "tests/integration/test_hostile_server.py",
+    "tests/integration/test_tls.py",
+)
+# mutmut's exit codes (its status_by_exit_code).
+KILLED = {1, 3}
+TIMEOUT = {-24, 24, 36, 152, 255}
+# pytest would make a package of the folders above the tests, in which the plugins are not found.
+PLUGIN = (
+    'import importlib\n\nimportlib.import_module("ansible_collections.keysmith.mongodb.plugins")\n'
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``diff`` is what differs, as lines that begin with - and +."""
+
+    name: str
+    status: str
+    diff: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        return self.name.split(".")[-2]
+
+
+def prepare() -> None:
+    """Copy the project to where Ansible expects it; what has not changed is not mutated anew."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    copy_project(project_files(), CACHE / COLLECTION)
+    copied = [COLLECTION / path.name for path in sorted((CACHE / COLLECTION).iterdir())]
+    copied += sorted(p.relative_to(CACHE) for p in (CACHE / COLLECTION / "plugins").iterdir())
+    options = {
+        "source_paths": [str(UTILS)],
+        # Not what is mutated: a copy would take its place.
+        "also_copy": [str(p) for p in copied if p.name not in {"plugins", "module_utils", ".git"}],
+        "pytest_add_cli_args_test_selection": [str(COLLECTION / test) for test in TESTS],
+        "pytest_add_cli_args": ["-pimport_plugins", "-pno:xdist", "-knot playbook"],
+        "timeout_multiplier": ["5"],
+        "timeout_constant": ["2"],
+    }
+    lines = ["[mutmut]"]
+    for name, values in options.items():
+        lines += (
+            [f"{name}={values[0]}"]
+            if len(values) == 1
+            else [f"{name}=", *(f"  {v}" for v in values)]
+        )
+    (CACHE / "setup.cfg").write_text("\n".join(lines) + "\n", "utf-8")
+    # mutmut takes its own folder off Python's path.
+    (CACHE / "plugin").mkdir(exist_ok=True)
+    (CACHE / "plugin" / "import_plugins.py").write_text(PLUGIN, "utf-8")
+
+
+def run(names: list[str]) -> None:
+    """Let mutmut try mutants: the named ones, or all that it has no result of."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
+    paths = [CACHE / "plugin", CACHE / "mutants" / COLLECTION]
+    environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+    command = [str(Path(sys.executable).with_name("mutmut")), "run"]
+    with (CACHE / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.run(
+            [*command, *names], cwd=CACHE, env=environ, stdout=log, stderr=log, check=False
+        )
+    if process.returncode:
+        tail = (CACHE / "log").read_text("utf-8").replace("\r", "\n").splitlines()[-40:]
+        sys.exit("\n".join([*tail, f"mutmut ended with {process.returncode}"]))
+
+
+def read() -> list[Mutant]:
+    """Return what is known of every mutant."""
+    found = []
+    for meta in sorted((CACHE / "mutants" / UTILS).glob("*.py.meta")):
+        codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
+        bodies = functions(meta.with_suffix("").read_text("utf-8"))
+        for name, code in codes.items():
+            function = name.rpartition(".")[2]
+            original = bodies.get(re.sub(r"\d+$", "orig", function), [])
+            changes = difflib.unified_diff(original, bodies.get(function, []), lineterm="", n=0)
+            diff = tuple(f"{x[0]}{x[1:].strip()}" for x in changes if x[:3] not in ("---", "+++"))
+            status = "killed" if code in KILLED else "timeout" if code in TIMEOUT else "survived"
+            if code is None:
+                status = "not tried"
+            found.append(Mutant(name, status, tuple(x for x in diff if x[0] in "+-")))
+    return found
+
+
+def functions(source: str) -> dict[str, list[str]]:
+    """Return the lines below the ``def`` of each of mutmut's functions."""
+    found: dict[str, list[str]] = {}
+    body: list[str] = []
+    for line in source.splitlines():
+        start = re.match(r"\s*(?:async )?def (x\S*?__mutmut_\w+)\(", line)
+        if start:
+            body = found[start[1]] = []
+        elif line.strip().endswith("# type: ignore # mutmut generated") or line.startswith("@"):
+            body = []
+        else:
+            body.append(line)
+    return found
+
+
+def report(mutants: list[Mutant]) -> tuple[str, float]:
+    """Return the table by file, and the percentage that was found."""
+    lines = ["| file | mutants | found | % | not found |", "|---|---:|---:|---:|---:|"]
+    files = sorted({mutant.file for mutant in mutants})
+    percentage = 0.0
+    for name in [*files, "all"]:
+        counted = Counter(m.status for m in mutants if name in (m.file, "all"))
+        total = counted.total()
+        caught = counted["killed"] + counted["timeout"]
+        percentage = 100 * caught / total
+        lines.append(f"| `{name}` | {total} | {caught} | {percentage:.0f} | {total - caught} |")
+    return "\n".join(lines) + "\n", percentage
+
+
+def survivors(mutants: list[Mutant]) -> str:
+    """Return those that were not found, with what they change."""
+    lines = []
+    for mutant in mutants:
+        if mutant.status in ("survived", "not tried"):
+            lines += [f"{mutant.name.removeprefix('ansible_collections.')} ({mutant.status})"]
+            lines += [f"    {line}" for line in mutant.diff]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--again", action="store_true", help="only those not found last time")
+    parser.add_argument("--report", action="store_true", help="try none, tell of the last time")
+    parser.add_argument("--out", type=Path, help="where else the table goes")
+    given = parser.parse_args()
+    if not given.report:
+        prepare()
+        names = list(given.names)
+        if given.again:
+            names += [m.name for m in read() if m.status == "survived"]
+        run(names)
+    mutants = read()
+    table, percentage = report(mutants)
+    (CACHE / "survivors.txt").write_text(survivors(mutants), "utf-8")
+    if given.out:
+        given.out.write_text(table, "utf-8")
+    print(table)
+    print(f"{percentage:.1f} % found; the others are in {CACHE.relative_to(ROOT)}/survivors.txt")
+    return int(percentage < GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
