@@ -67,7 +67,7 @@ def prepare() -> None:
         # Not what is mutated: a copy would take its place.
         "also_copy": [str(p) for p in copied if p.name not in {"plugins", "module_utils", ".git"}],
         "pytest_add_cli_args_test_selection": [str(COLLECTION / test) for test in TESTS],
-        "pytest_add_cli_args": ["-pimport_plugins", "-pno:xdist", "-knot playbook"],
+        "pytest_add_cli_args": ["-pimport_plugins", "-pno:xdist", "-knot playbook and not slow"],
         "timeout_multiplier": ["5"],
         "timeout_constant": ["2"],
     }
