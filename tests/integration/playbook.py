@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
 # What a process must end in, on a machine that is busy with others too.
-PATIENCE = 240
+PATIENCE = 600
 
 # The options of the module and of its connection, for tasks that take them from a host's
 # variables; a case that leaves one out leaves it out of the task.
@@ -135,6 +138,19 @@ def _stat(path: Path) -> tuple[int, int]:
     return int(path.name), parent
 
 
+def _short(folder: Path) -> Path:
+    """A way to a folder for sockets in it: ansible-core 2.21 has one, in a folder of its own.
+
+    A socket's path has 107 characters at most, and pytest's folders have long names.
+    """
+    if len(str(folder)) <= 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx"):
+        return folder
+    link = Path(tempfile.mkdtemp(prefix="keysmith-", dir="/tmp")) / "tmp"
+    link.symlink_to(folder)
+    atexit.register(shutil.rmtree, link.parent)
+    return link
+
+
 class Workshop:
     """A folder with a home, a temporary folder and settings of its own, for Ansible processes."""
 
@@ -150,7 +166,7 @@ class Workshop:
         self.environ = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
             "HOME": str(self.home),
-            "TMPDIR": str(self.tmp),
+            "TMPDIR": str(_short(self.tmp)),
             "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
             "no_proxy": "*",

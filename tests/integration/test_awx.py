@@ -200,7 +200,9 @@ def test_project_sync_installs_the_collection_of_the_project(awx: Awx) -> None:
 
 
 def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
-    variables = survey("revoke_org_api_key", api_user_id=key_id(OPS, 2))
+    """By its description, which is a text to every ansible-core, whatever it looks like."""
+    emulator.state.organizations[org_id(OPS)].api_keys[key_id(OPS, 2)].description = "[1,2]"
+    variables = survey("revoke_org_api_key", description="[1,2]")
     job = awx.job("one", "revoke_org_api_key", of_ops_manager(emulator.url), variables)
     assert job.run.code == 0, job.run.output
     assert job.run.result("The key shall not exist").changed
@@ -213,14 +215,15 @@ def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
 
 
 def test_many_keys_are_revoked(awx: Awx) -> None:
-    """Two texts, one of them with blanks and empty lines; all else is not answered."""
-    variables = survey(
-        "revoke_org_api_keys", description_match="extra *\n\n  twin \r\n", keep="extra 1\n"
-    )
+    """Two texts, one with blanks and empty lines, one like a list; all else is not answered."""
+    name = '["extra 1"]'
+    match = 'extra *\n\n  twin \r\n["extra *'
+    variables = survey("revoke_org_api_keys", description_match=match, keep=f"{name}\n")
     with Emulator(seed(extra_keys=4)) as emulator:
         environ = of_service_account(emulator.url)
         keys = emulator.state.organizations[org_id(ATLAS)].api_keys
         before = set(keys)
+        keys[key_id(ATLAS, 101)].description = name
         trial = awx.job("trial", "revoke_org_api_keys", environ, variables, arguments="--check")
         assert trial.run.code == 0, trial.run.output
         assert emulator.writes == []
@@ -236,7 +239,7 @@ def test_many_keys_are_revoked(awx: Awx) -> None:
     assert {key["id"] for key in told["trial"]["would_be_revoked"]} == lost
     assert "reserved name" not in job.run.output
     assert told["many"]["would_be_revoked"] == told["trial"]["revoked"] == []
-    assert [key["description"] for key in told["many"]["kept"]] == ["extra 1"]
+    assert [key["description"] for key in told["many"]["kept"]] == [name]
 
 
 def test_survey_without_any_answer_revokes_nothing(awx: Awx, emulator: Emulator) -> None:
