@@ -32,7 +32,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test words trust mutants coverage lint format sanity docs bench build release clean
+.PHONY: help demo test words trust versions mutants coverage lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -54,6 +54,9 @@ words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; 
 
 trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
+
+versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some)
+	@$(PY) -m tests.tools.versions $(CORES)
 
 mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (hours; ARGS="--again" tries what was missed)
 	@$(PY) -m tests.tools.mutants $(ARGS)

@@ -1,0 +1,334 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make versions`: the integration tests with every ansible-core that can be had, two at a time.
+
+versions.py [CORE...]: by default all but the one that `make test` has. Each ansible-core has an
+environment, with the oldest or the newest requests, and each Python of TARGETS has three, in which
+modules run: with the oldest, with the newest, and without requests. They stay in .cache/versions.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.tools.sanity import CORES, ROOT, TARGETS, WORKERS, find_pythons
+
+CACHE = ROOT / ".cache" / "versions"
+TESTS = "tests/integration"
+REQUIREMENTS = [ROOT / name for name in ("requirements.txt", "tests/requirements-demo.txt")]
+REQUIREMENTS.append(ROOT / "tests/requirements.txt")
+
+# requirements.txt names the oldest requests; this urllib3 came with it in RHEL 9 and Debian 11.
+OLDEST_URLLIB3 = "urllib3==1.26.5"
+WITH_OLDEST = ("2.16", "2.18")
+# The others have the newest. These run more than the ones between them, and the unit tests.
+ENDS = ("2.16", "2.21")
+# The newest Python of a target, where an ansible-core does not take all of TARGETS.
+NEWEST_TARGET = {"2.16": "3.12", "2.17": "3.13", "2.18": "3.13", "2.19": "3.13"}
+# A run takes a fifth of it. What has not ended then has failed, and is ended.
+LIMIT = 2400
+
+# A full run takes ten minutes, so not every file is run with each ansible-core. Left out is:
+ONLY_MAKE_TEST = {
+    "test_emulator.py": "tries the emulator, in which there is neither Ansible nor a module",
+    # Starts Ansible, and kills it.
+    "test_rotation_interrupted.py": "what a kill leaves is up to the API and the role's steps, "
+    "whose templates and order test_rotation.py and test_rotation_faults.py try",
+}
+_IN_PROCESS = "runs in one process; what it tries of ansible-core, the others do too"
+ONLY_OLDEST = {
+    "test_access_list_faults.py": _IN_PROCESS,
+    "test_faults.py": _IN_PROCESS,
+    "test_project_api_key_faults.py": _IN_PROCESS,
+    # Starts Ansible.
+    "test_rotation_faults.py": "what it tries of Ansible, templates and rescue, is new in 2.19, "
+    "which `make test` has, and else as in 2.16",
+}
+ONLY_ENDS = {
+    "test_access_list_matrix.py": _IN_PROCESS,
+    "test_flows.py": _IN_PROCESS,
+    "test_hostile_server.py": _IN_PROCESS,
+    "test_org_api_key_info_faults.py": _IN_PROCESS,
+    "test_org_api_key_info_pages.py": _IN_PROCESS,
+    "test_org_api_key_present_faults.py": _IN_PROCESS,
+    "test_project_api_key_matrix.py": _IN_PROCESS,
+    # These start Ansible.
+    "test_life_concurrency.py": "tries the API at the same time, by what test_life_matrix.py tries",
+    "test_matrix.py": "test_life_matrix.py runs the same modules in the same ways",
+    "test_rotation.py": "of the role these run one whole rotation in each way to start it",
+}
+# Of those, what is run with each ansible-core all the same.
+ALL_THE_SAME = (
+    "test_rotation.py::test_play_in_the_readme_of_the_role_runs",
+    "test_rotation.py::test_playbook_takes_the_answers_of_a_survey",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A virtual environment, and what is installed in it."""
+
+    name: str
+    interpreter: Path
+    wanted: tuple[str, ...]
+
+    @property
+    def python(self) -> Path:
+        return CACHE / self.name / "bin" / "python"
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    version: str
+    python: str
+    environment: Environment
+
+    @property
+    def requests(self) -> str:
+        return "oldest" if self.version in WITH_OLDEST else "newest"
+
+    @property
+    def log(self) -> Path:
+        return CACHE / f"{self.environment.name}.log"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    core: Core
+    code: int
+    summary: str
+    seconds: float
+
+
+def oldest_requests() -> tuple[str, str]:
+    """Return the oldest requests that requirements.txt lets in, and its urllib3."""
+    text = (ROOT / "requirements.txt").read_text("utf-8")
+    return re.findall(r"^requests>=\S+", text, re.M)[0].replace(">=", "=="), OLDEST_URLLIB3
+
+
+def make_core(version: str, python: str, interpreter: Path) -> Core:
+    requests = oldest_requests() if version in WITH_OLDEST else ()
+    wanted = (f"ansible-core=={version}.*", "-r", str(REQUIREMENTS[-1]), *requests)
+    return Core(version, python, Environment(f"core-{version}", interpreter, wanted))
+
+
+def make_targets(pythons: dict[str, Path]) -> dict[str, list[Environment]]:
+    """Return for each Python the environments in which modules are to run."""
+    kinds = {"oldest": oldest_requests(), "newest": ("requests",), "none": ()}
+    return {
+        version: [
+            Environment(f"target-{version}-{kind}", path, wanted) for kind, wanted in kinds.items()
+        ]
+        for version, path in pythons.items()
+    }
+
+
+def prepare(environment: Environment) -> None:
+    """Make an environment, unless it is there and nothing that it is made of has changed."""
+    folder = CACHE / environment.name
+    made_of = [str(environment.interpreter), *environment.wanted]
+    made_of += [path.read_text("utf-8") for path in REQUIREMENTS if "-r" in environment.wanted]
+    ready = folder / "ready"
+    recipe = json.dumps(made_of)
+    if environment.python.exists() and ready.exists() and ready.read_text("utf-8") == recipe:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    # The pip of this Python installs for all the others: it is there, and newer than theirs.
+    pip = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "-qq"]
+    pip += ["--disable-pip-version-check", "--no-input", *environment.wanted]
+    commands = [[str(environment.interpreter), "-m", "venv", "--without-pip", str(folder)]]
+    for command in [*commands, *([pip] if environment.wanted else [])]:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    ready.write_text(recipe, "utf-8")
+
+
+def pick_tests(version: str) -> list[str]:
+    """Return what is run with an ansible-core."""
+    left_out = {**ONLY_MAKE_TEST}
+    if version != ENDS[0]:
+        left_out |= ONLY_OLDEST
+    if version not in ENDS:
+        left_out |= ONLY_ENDS
+    names = {path.name for path in (ROOT / TESTS).glob("test_*.py")}
+    gone = {*ONLY_MAKE_TEST, *ONLY_OLDEST, *ONLY_ENDS} - names
+    if gone:
+        raise SystemExit(f"{TESTS} has no {' '.join(sorted(gone))} any more")
+    picked = sorted(names - left_out.keys())
+    picked += [name for name in ALL_THE_SAME if name.partition("::")[0] in left_out]
+    return ["tests/versions", *(f"{TESTS}/{name}" for name in picked)] + (
+        ["tests/unit"] if version in ENDS else []
+    )
+
+
+def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[str, str]:
+    """Return the Pythons that an ansible-core runs modules with, by their environments."""
+    newest = TARGETS.index(NEWEST_TARGET.get(version, TARGETS[-1]))
+    chosen = [e for python in TARGETS[: newest + 1] for e in targets.get(python, [])]
+    return {e.name.removeprefix("target-"): str(e.python) for e in chosen}
+
+
+running: set[subprocess.Popen[bytes]] = set()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a run with all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
+    command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
+    command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
+    command += pick_tests(core.version)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environ["VERSIONS_TARGETS"] = json.dumps(targets)
+    # One line for each test that failed, with its name, however wide the terminal is.
+    environ["COLUMNS"] = "1000"
+    started = time.monotonic()
+    with core.log.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        running.add(process)
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            end(process)
+            code = process.wait()
+        running.discard(process)
+    found = re.findall(
+        r"^=* ?(\d+ (?:passed|failed|error).*?) in ", core.log.read_text("utf-8"), re.M
+    )
+    summary = found[-1] if found else "cut off" if code < 0 else "no tests"
+    return Result(core, code, summary, time.monotonic() - started)
+
+
+def report(result: Result) -> None:
+    core = result.core
+    verdict = "FAILED" if result.code else "ok"
+    print(
+        f"{core.version:5} Python {core.python:5} {core.requests} requests  {verdict:7}"
+        f"{result.seconds:5.0f} s  {result.summary}",
+        flush=True,
+    )
+
+
+def gather(results: Iterable[Result], words: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the lines of the logs that begin so, each with the versions that have it."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        for line in dict.fromkeys(result.core.log.read_text("utf-8").splitlines()):
+            if line.startswith(words):
+                found.setdefault(line, []).append(result.core.version)
+    return found
+
+
+def report_all(results: list[Result]) -> None:
+    """What was skipped and what has failed, once, and the logs of those that have failed."""
+    lines = gather(results, ("SKIPPED ", "FAILED ", "ERROR "))
+    for line, versions in lines.items():
+        print(f"{line} [{' '.join(sorted(versions))}]")
+    for result in results:
+        if result.code:
+            log = result.core.log
+            print(f"-- {result.core.version}: the end of {log.relative_to(ROOT)}")
+            print("\n".join(log.read_text("utf-8").splitlines()[-200:]))
+
+
+def prepare_all(environments: list[Environment]) -> dict[str, str]:
+    """Make environments, two at a time; return why some could not be made."""
+    problems = {}
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        tasks = {e.name: pool.submit(prepare, e) for e in environments}
+        for name, task in tasks.items():
+            try:
+                task.result()
+            except subprocess.CalledProcessError as error:
+                problems[name] = f"{error.stdout}{error.stderr}"
+    return problems
+
+
+def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core], list[str]]:
+    """Return the ansible-cores to be run, and those for which there is no Python."""
+    cores, skipped = [], []
+    for version in wanted:
+        python = next((p for p in CORES[version] if p in pythons), None)
+        if python:
+            cores.append(make_core(version, python, pythons[python]))
+        else:
+            skipped.append(f"{version} (needs Python {' or '.join(sorted(CORES[version]))})")
+    # What takes longest goes first.
+    cores.sort(key=lambda core: (core.version not in ENDS, core.version))
+    return cores, skipped
+
+
+def main(wanted: list[str]) -> int:
+    unknown = [version for version in wanted if version not in CORES]
+    if unknown:
+        print(f"Unknown: {' '.join(unknown)}. There are: {' '.join(CORES)}")
+        return 2
+    of_make_test = importlib.metadata.version("ansible-core").rpartition(".")[0]
+    pythons = find_pythons()
+    missing = [version for version in TARGETS if version not in pythons]
+    print(f"Modules run on Python {' '.join(pythons)}", end="")
+    print(f"; not installed: {' '.join(missing)}" if missing else "", flush=True)
+    cores, skipped = find_cores(wanted or [v for v in CORES if v != of_make_test], pythons)
+
+    targets = make_targets(pythons)
+    started = time.monotonic()
+    environments = [core.environment for core in cores]
+    environments += [environment for three in targets.values() for environment in three]
+    problems = prepare_all(environments)
+    for name, problem in problems.items():
+        print(f"{name} could not be installed:\n{problem}")
+    print(f"environments: {time.monotonic() - started:.0f} s", flush=True)
+
+    results = []
+    cores = [core for core in cores if core.environment.name not in problems]
+    at_once = min(WORKERS, len(cores)) or 1
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        tasks = [
+            pool.submit(run, core, WORKERS // at_once, choose_targets(core.version, targets))
+            for core in cores
+        ]
+        try:
+            for task in concurrent.futures.as_completed(tasks):
+                results.append(task.result())
+                report(results[-1])
+        finally:
+            # Of an interrupted run nothing is left.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                end(process)
+
+    report_all(results)
+    if skipped:
+        print(f"Skipped, for want of a Python: ansible-core {', '.join(skipped)}")
+    failed = sum(1 for result in results if result.code)
+    print(f"versions: {len(results) - failed} passed, {failed} failed, {len(skipped)} skipped")
+    return 1 if failed or problems or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
