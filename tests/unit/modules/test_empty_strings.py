@@ -42,6 +42,8 @@ def test_an_empty_string_is_as_not_given(emulator: Emulator, module: str) -> Non
     names = connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
     expected = run_module(module, least, check=True).result
     result = run_module(module, {**dict.fromkeys(names, ""), **least}, check=True).result
-    del expected["invocation"], result["invocation"]
+    # Left out since ansible-core 2.21.
+    for returned in (expected, result):
+        returned.pop("invocation", None)
     assert result == expected
     assert not result.get("failed")
