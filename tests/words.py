@@ -29,6 +29,7 @@ _PASSING = (
     # of few digits.
     (re.compile(r"\b(?![0-9a-f]*0{6})(?!(?:[0-9a-f]{8})?deadbeef)[0-9a-f]{24}\b"), "(new id)"),
     (re.compile(r"(?<=\(new id\) \()[a-z]{8}\b"), "newpublk"),
+    (re.compile(r"\b\w+\.py:\d+"), "(file):(line)"),
 )
 
 
