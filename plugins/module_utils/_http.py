@@ -45,7 +45,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rate_limiter imp
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
-VERSION = "1.2.0"
+VERSION = "1.2.1"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024

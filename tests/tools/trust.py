@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "trust"
 
 # The folders of tests/trust and the seconds each may take: more, and the section has failed.
-SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 900}
+SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,10 @@ def render(sums: dict[str, figures.Counter[str]]) -> str:
     """Return the figures as a table in Markdown."""
     lines = ["| section | what was tried | how often |", "|---|---|---:|"]
     for section in sorted(sums, key=[*SECTIONS, *sums].index):
-        lines += [f"| {section} | {what} | {n:,} |" for what, n in sorted(sums[section].items())]
-    return "\n".join(lines).replace(",", " ") + "\n"
+        for what, number in sorted(sums[section].items()):
+            shown = f"{number:,}".replace(",", " ")
+            lines.append(f"| {section} | {what} | {shown} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
