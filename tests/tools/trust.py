@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def run(section: str, arguments: list[str]) -> Result:
     return Result(section, code, re.sub(r" in [0-9.]+s.*", "", summary), seconds)
 
 
-def render(sums: dict[str, figures.Counter[str]]) -> str:
+def render(sums: Mapping[str, Mapping[str, int]]) -> str:
     """Return the figures as a table in Markdown."""
     lines = ["| section | what was tried | how often |", "|---|---|---:|"]
     for section in sorted(sums, key=[*SECTIONS, *sums].index):
