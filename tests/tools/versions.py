@@ -58,6 +58,7 @@ ONLY_OLDEST = {
     "test_flows.py": _IN_PROCESS,
     # These start Ansible.
     "test_matrix.py": "test_life_matrix.py runs the same modules in the same ways",
+    "test_rotation.py": "the others run one whole rotation in each way to start it",
     "test_rotation_faults.py": "what it tries of Ansible, templates and rescue, is new in 2.19, "
     "which `make test` has, and else as in 2.16",
 }
@@ -70,7 +71,6 @@ ONLY_ENDS = {
     "test_project_api_key_matrix.py": _IN_PROCESS,
     # These start Ansible.
     "test_life_concurrency.py": "tries the API at the same time, by what test_life_matrix.py tries",
-    "test_rotation.py": "of the role these run one whole rotation in each way to start it",
 }
 # Of those, what is run with each ansible-core all the same.
 ALL_THE_SAME = (
