@@ -168,7 +168,7 @@ def revoke(emulator: Emulator, row: Row, **options: Any) -> Outcome:
             "org_id": org_id("atlas"),
             "state": "absent",
             # Slow faults take real time.
-            "timeout": 30 if patient else 0.1,
+            "timeout": 30 if patient else 0.2,
             "retries": 5 if patient else 1,
             **options,
         },
