@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,12 +47,15 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid():
         folder = tmp_path / f"server-{random.getrandbits(32):08x}"
         folder.mkdir()
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="keysmith-peer-") as name:
-        folder = Path(name)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="keysmith-peer-"))
         folder.chmod(0o777)
+    try:
         yield folder
+    finally:
+        # Its own folders pytest clears itself.
+        if folder.parent != tmp_path:
+            shutil.rmtree(folder)
 
 
 @contextmanager
