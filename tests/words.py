@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import json_lines
+
 FILE = Path(__file__).with_name("words.txt")
 # Names a file that gets the texts, which are then not compared.
 VARIABLE = "TESTS_WRITE_WORDS"
@@ -57,11 +59,7 @@ def known() -> frozenset[str]:
 
 def record(found: str) -> None:
     """Add a text to those that are being written. Processes may do so at the same time."""
-    handle = os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, (json.dumps(found) + "\n").encode())
-    finally:
-        os.close(handle)
+    json_lines.append(os.environ[VARIABLE], found)
 
 
 def main(recorded: str) -> None:

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tools.timed_tests import ROOT, Ended, end_all, run_tests
 from tests.trust import figures
 
-ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "trust"
 
 # The folders of tests/trust and the seconds each may take: more, and the section has failed.
@@ -31,15 +27,13 @@ SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
 @dataclass(frozen=True)
 class Result:
     section: str
-    code: int
-    summary: str
-    seconds: float
+    ended: Ended
 
     @property
     def line(self) -> str:
-        verdict = "FAILED" if self.code else "ok"
-        budget = SECTIONS[self.section]
-        return f"{self.section:8} {verdict:7} {self.seconds:4.0f} of {budget} s  {self.summary}"
+        ended, budget = self.ended, SECTIONS[self.section]
+        verdict = "FAILED" if ended.code else "ok"
+        return f"{self.section:8} {verdict:7} {ended.seconds:4.0f} of {budget} s  {ended.summary}"
 
 
 def run(section: str, arguments: list[str]) -> Result:
@@ -49,26 +43,13 @@ def run(section: str, arguments: list[str]) -> Result:
     command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-rs"]
     command += [f"tests/trust/{section}", *arguments]
     environ = {**os.environ, figures.VARIABLE: str(CACHE / "figures.jsonl")}
-    started = time.monotonic()
-    with log.open("w+", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True
-        )
-        try:
-            code = process.wait(SECTIONS[section])
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            code = process.wait()
+    ended = run_tests(command, log, environ, SECTIONS[section])
     text = log.read_text("utf-8")
-    lines = text.splitlines()
-    if code:
+    if ended.code:
         print(text, flush=True)
-    for skipped in (line for line in lines if line.startswith("SKIPPED")):
+    for skipped in (line for line in text.splitlines() if line.startswith("SKIPPED")):
         print(skipped, flush=True)
-    found = [line.strip("= ") for line in lines if re.search(r"\d+ (passed|failed|error)", line)]
-    seconds = time.monotonic() - started
-    summary = found[-1] if found else "cut off" if code < 0 else "no tests"
-    return Result(section, code, re.sub(r" in [0-9.]+s.*", "", summary), seconds)
+    return Result(section, ended)
 
 
 def render(sums: Mapping[str, Mapping[str, int]]) -> str:
@@ -94,14 +75,17 @@ def main() -> int:
     recorded = CACHE / "figures.jsonl"
     recorded.write_text("", "utf-8")
     arguments = ["-k", given.k] if given.k else []
-    results = [run(section, arguments) for section in given.sections or SECTIONS]
+    try:
+        results = [run(section, arguments) for section in given.sections or SECTIONS]
+    finally:
+        end_all()
     table = render(figures.add_up(recorded.read_text("utf-8").splitlines()))
     for path in [CACHE / "figures.md", *([given.out] if given.out else [])]:
         path.write_text(table, "utf-8")
     print(table)
     for result in results:
         print(result.line)
-    return int(any(result.code for result in results))
+    return int(any(result.ended.code for result in results))
 
 
 if __name__ == "__main__":

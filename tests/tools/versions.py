@@ -11,14 +11,12 @@ modules run: with the oldest, with the newest, and without requests. They stay i
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.tools.sanity import CORES, ROOT, TARGETS, WORKERS, find_pythons
+from tests.tools.timed_tests import Ended, end_all, run_tests
 
 CACHE = ROOT / ".cache" / "versions"
 TESTS = "tests/integration"
@@ -110,9 +109,7 @@ class Core:
 @dataclasses.dataclass(frozen=True)
 class Result:
     core: Core
-    code: int
-    summary: str
-    seconds: float
+    ended: Ended
 
 
 def oldest_requests() -> tuple[str, str]:
@@ -181,15 +178,6 @@ def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[
     return {e.name.removeprefix("target-"): str(e.python) for e in chosen}
 
 
-running: set[subprocess.Popen[bytes]] = set()
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a run with all that it has started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
     command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
@@ -198,37 +186,15 @@ def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # One line for each test that failed, with its name, however wide the terminal is.
     environ["COLUMNS"] = "1000"
-    started = time.monotonic()
-    with core.log.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        running.add(process)
-        try:
-            code = process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            end(process)
-            code = process.wait()
-        running.discard(process)
-    found = re.findall(
-        r"^=* ?(\d+ (?:passed|failed|error).*?) in ", core.log.read_text("utf-8"), re.M
-    )
-    summary = found[-1] if found else "cut off" if code < 0 else "no tests"
-    return Result(core, code, summary, time.monotonic() - started)
+    return Result(core, run_tests(command, core.log, environ, LIMIT))
 
 
 def report(result: Result) -> None:
-    core = result.core
-    verdict = "FAILED" if result.code else "ok"
+    core, ended = result.core, result.ended
+    verdict = "FAILED" if ended.code else "ok"
     print(
         f"{core.version:5} Python {core.python:5} {core.requests} requests  {verdict:7}"
-        f"{result.seconds:5.0f} s  {result.summary}",
+        f"{ended.seconds:5.0f} s  {ended.summary}",
         flush=True,
     )
 
@@ -249,7 +215,7 @@ def report_all(results: list[Result]) -> None:
     for line, versions in lines.items():
         print(f"{line} [{' '.join(sorted(versions))}]")
     for result in results:
-        if result.code:
+        if result.ended.code:
             log = result.core.log
             print(f"-- {result.core.version}: the end of {log.relative_to(ROOT)}")
             print("\n".join(log.read_text("utf-8").splitlines()[-200:]))
@@ -317,15 +283,13 @@ def main(wanted: list[str]) -> int:
                 results.append(task.result())
                 report(results[-1])
         finally:
-            # Of an interrupted run nothing is left.
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running):
-                end(process)
+            end_all()
 
     report_all(results)
     if skipped:
         print(f"Skipped, for want of a Python: ansible-core {', '.join(skipped)}")
-    failed = sum(1 for result in results if result.code)
+    failed = sum(1 for result in results if result.ended.code)
     print(f"versions: {len(results) - failed} passed, {failed} failed, {len(skipped)} skipped")
     return 1 if failed or problems or not results else 0
 

@@ -10,21 +10,17 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
+from tests import json_lines
+
 # Names the file that figures go to; without it they go nowhere.
 VARIABLE = "TRUST_FIGURES"
 
 
 def count(section: str, what: str, number: int = 1) -> None:
-    """Add to a figure. Processes may do so at the same time: a short line is written whole."""
+    """Add to a figure. Processes may do so at the same time."""
     path = os.environ.get(VARIABLE)
-    if not path:
-        return
-    line = json.dumps({"section": section, "what": what, "number": number}) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+    if path:
+        json_lines.append(path, {"section": section, "what": what, "number": number})
 
 
 def add_up(lines: Iterable[str]) -> dict[str, Counter[str]]:

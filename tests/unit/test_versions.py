@@ -12,6 +12,7 @@ import pytest
 
 from tests.tools import versions
 from tests.tools.sanity import CORES, ROOT, TARGETS
+from tests.tools.timed_tests import Ended
 
 TESTS = ROOT / versions.TESTS
 
@@ -90,6 +91,6 @@ def test_failure_of_many_versions_is_told_once(
     for version in ("2.17", "2.16"):
         core = versions.make_core(version, "3.11", Path("python3.11"))
         core.log.write_text("FAILED test_x.py::test_y - no\n=== 1 failed in 2.00s ===\n", "utf-8")
-        results.append(versions.Result(core, 1, "1 failed", 2.0))
+        results.append(versions.Result(core, Ended(1, "1 failed", 2.0)))
     found = versions.gather(results, ("FAILED ",))
     assert found == {"FAILED test_x.py::test_y - no": ["2.17", "2.16"]}

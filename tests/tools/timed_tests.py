@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pytest as a process with a limit of time, after which it ends with all that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """``summary`` is pytest's own, such as ``5 passed, 1 skipped``."""
+
+    code: int
+    summary: str
+    seconds: float
+
+
+def run_tests(command: Sequence[str], log: Path, environ: Mapping[str, str], limit: float) -> Ended:
+    """Run pytest in the checkout; threads may do so side by side."""
+    started = time.monotonic()
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        _running.add(process)
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            code = process.wait()
+        _running.discard(process)
+    found = re.findall(r"^=* ?(\d+ (?:passed|failed|error).*?) in ", log.read_text("utf-8"), re.M)
+    summary = found[-1] if found else "cut off" if code < 0 else "no tests"
+    return Ended(code, summary, time.monotonic() - started)
+
+
+def end_all() -> None:
+    """End what runs still: of an interrupted run nothing is to be left."""
+    for process in list(_running):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
