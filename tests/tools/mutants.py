@@ -4,14 +4,16 @@
 """`make mutants`: small mistakes are put into plugins/module_utils, and tests have to find them.
 
 mutants.py [--again] [--out FILE] [NAME...]: --again tries only those that were not found the last
-time; a NAME is that of a mutant, with * and ?. It works in .cache/mutants, with mutmut, and fails
-where fewer than 90 % are found.
+time, or are new; a NAME is that of a mutant, with * and ?. mutmut makes them, in .cache/mutants,
+and learns which tests reach which function; mutant_tests.py runs those. It fails where fewer than
+90 % are found.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import fnmatch
 import json
 import os
 import re
@@ -21,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tools.mutant_tests import CONTROL
 from tests.tools.sanity import ROOT, copy_project, project_files
 
 CACHE = ROOT / ".cache" / "mutants"
@@ -34,13 +37,19 @@ TESTS = (
     "tests/integration/test_hostile_server.py",
     "tests/integration/test_tls.py",
 )
-# mutmut's exit codes (its status_by_exit_code).
-KILLED = {1, 3}
-TIMEOUT = {-24, 24, 36, 152, 255}
-# pytest would make a package of the folders above the tests, in which the plugins are not found.
-PLUGIN = (
-    'import importlib\n\nimportlib.import_module("ansible_collections.keysmith.mongodb.plugins")\n'
-)
+# mutmut tries these itself: there is no other way to have it make all, and learn.
+FEW = "*._plan.*"
+# Verdicts: a mutant's name, what it changes, and what became of it.
+RESULTS = CACHE / "results.jsonl"
+FOUND = ("killed", "timeout")
+OPTIONS = ["-pimport_plugins", "-pno:xdist", "-knot playbook and not slow"]
+# pytest would make a package of the folders above the tests, in which the plugins are not found;
+# and mutmut has looked into them before they were filled.
+PLUGIN = """import importlib
+
+importlib.invalidate_caches()
+importlib.import_module("ansible_collections.keysmith.mongodb.plugins")
+"""
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,7 @@ def prepare() -> None:
         # Not what is mutated: a copy would take its place.
         "also_copy": [str(p) for p in copied if p.name not in {"plugins", "module_utils", ".git"}],
         "pytest_add_cli_args_test_selection": [str(COLLECTION / test) for test in TESTS],
-        "pytest_add_cli_args": ["-pimport_plugins", "-pno:xdist", "-knot playbook and not slow"],
-        "timeout_multiplier": ["5"],
-        "timeout_constant": ["2"],
+        "pytest_add_cli_args": OPTIONS,
     }
     lines = ["[mutmut]"]
     for name, values in options.items():
@@ -84,36 +91,64 @@ def prepare() -> None:
     (CACHE / "plugin" / "import_plugins.py").write_text(PLUGIN, "utf-8")
 
 
-def run(names: list[str]) -> None:
-    """Let mutmut try mutants: the named ones, or all that it has no result of."""
+def make() -> None:
+    """Let mutmut write the mutants and learn which tests reach which function."""
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", FEW]
+    run(command, CACHE, [CACHE / "plugin", CACHE / "mutants" / COLLECTION])
+
+
+def try_out(mutants: list[Mutant]) -> None:
+    """Run the tests with each mutant, and record what they find."""
+    to_try = {
+        "mutants": [(mutant.name, mutant.diff) for mutant in mutants],
+        "stats": str(CACHE / "mutants" / "mutmut-stats.json"),
+        "results": str(RESULTS),
+    }
+    (CACHE / "to-try.json").write_text(json.dumps(to_try), "utf-8")
+    options = [*OPTIONS, "-ptests.tools.mutant_tests", *(str(COLLECTION / test) for test in TESTS)]
+    place = CACHE / "mutants"
+    run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir=.", *options],
+        place,
+        [CACHE / "plugin", place, place / COLLECTION],
+        MUTANTS_TO_TRY=str(CACHE / "to-try.json"),
+    )
+    if verdicts().get((CONTROL, ())) != "survived":
+        sys.exit("The tests fail without any mutant: make test tells which")
+
+
+def run(command: list[str], place: Path, paths: list[Path], **more: str) -> None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
-    paths = [CACHE / "plugin", CACHE / "mutants" / COLLECTION]
     environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-    command = [str(Path(sys.executable).with_name("mutmut")), "run"]
     with (CACHE / "log").open("w", encoding="utf-8") as log:
         process = subprocess.run(
-            [*command, *names], cwd=CACHE, env=environ, stdout=log, stderr=log, check=False
+            command, cwd=place, env={**environ, **more}, stdout=log, stderr=log, check=False
         )
     if process.returncode:
         tail = (CACHE / "log").read_text("utf-8").replace("\r", "\n").splitlines()[-40:]
-        sys.exit("\n".join([*tail, f"mutmut ended with {process.returncode}"]))
+        sys.exit("\n".join([*tail, f"{command[0]} ended with {process.returncode}"]))
+
+
+def verdicts() -> dict[tuple[str, tuple[str, ...]], str]:
+    """Return the last verdict on each mutant, by its name and what it changes."""
+    recorded = RESULTS.read_text("utf-8").splitlines() if RESULTS.exists() else []
+    return {(name, tuple(diff)): verdict for name, diff, verdict in map(json.loads, recorded)}
 
 
 def read() -> list[Mutant]:
     """Return what is known of every mutant."""
+    known = verdicts()
     found = []
     for meta in sorted((CACHE / "mutants" / UTILS).glob("*.py.meta")):
-        codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
+        names = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
         bodies = functions(meta.with_suffix("").read_text("utf-8"))
-        for name, code in codes.items():
+        for name in names:
             function = name.rpartition(".")[2]
             original = bodies.get(re.sub(r"\d+$", "orig", function), [])
             changes = difflib.unified_diff(original, bodies.get(function, []), lineterm="", n=0)
-            diff = tuple(f"{x[0]}{x[1:].strip()}" for x in changes if x[:3] not in ("---", "+++"))
-            status = "killed" if code in KILLED else "timeout" if code in TIMEOUT else "survived"
-            if code is None:
-                status = "not tried"
-            found.append(Mutant(name, status, tuple(x for x in diff if x[0] in "+-")))
+            lines = [f"{x[0]}{x[1:].strip()}" for x in changes if x[:3] not in ("---", "+++")]
+            diff = tuple(line for line in lines if line[0] in "+-" and len(line) > 1)
+            found.append(Mutant(name, known.get((name, diff), "not tried"), diff))
     return found
 
 
@@ -140,7 +175,7 @@ def report(mutants: list[Mutant]) -> tuple[str, float]:
     for name in [*files, "all"]:
         counted = Counter(m.status for m in mutants if name in (m.file, "all"))
         total = counted.total()
-        caught = counted["killed"] + counted["timeout"]
+        caught = sum(counted[status] for status in FOUND)
         percentage = 100 * caught / total
         lines.append(f"| `{name}` | {total} | {caught} | {percentage:.0f} | {total - caught} |")
     return "\n".join(lines) + "\n", percentage
@@ -150,10 +185,16 @@ def survivors(mutants: list[Mutant]) -> str:
     """Return those that were not found, with what they change."""
     lines = []
     for mutant in mutants:
-        if mutant.status in ("survived", "not tried"):
+        if mutant.status not in FOUND:
             lines += [f"{mutant.name.removeprefix('ansible_collections.')} ({mutant.status})"]
             lines += [f"    {line}" for line in mutant.diff]
     return "\n".join(lines) + "\n"
+
+
+def fits(mutant: Mutant, names: list[str], again: bool) -> bool:
+    """Whether a mutant is to be tried."""
+    is_named = not names or any(fnmatch.fnmatchcase(mutant.name, name) for name in names)
+    return is_named and not (again and mutant.status in FOUND)
 
 
 def main() -> int:
@@ -165,10 +206,11 @@ def main() -> int:
     given = parser.parse_args()
     if not given.report:
         prepare()
-        names = list(given.names)
-        if given.again:
-            names += [m.name for m in read() if m.status == "survived"]
-        run(names)
+        make()
+        wanted = [m for m in read() if fits(m, given.names, given.again)]
+        if not (given.names or given.again):
+            RESULTS.unlink(missing_ok=True)
+        try_out(wanted)
     mutants = read()
     table, percentage = report(mutants)
     (CACHE / "survivors.txt").write_text(survivors(mutants), "utf-8")

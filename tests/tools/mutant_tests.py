@@ -1,0 +1,116 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plugin of pytest: tries each mutant in a copy of the process that has collected the tests.
+
+mutmut starts pytest anew for each, and half of the time is gone before the first test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.utils.format_utils import mangled_name_from_mutant_name
+
+from tests import json_lines
+
+# Names a file with what to try: mutants with what they change, the file of mutmut's stats, and
+# where the results go.
+VARIABLE = "MUTANTS_TO_TRY"
+# No mutant: all tests pass with it, or what they say of the others is worth nothing.
+CONTROL = "no.mutant.x_at_all__mutmut_0"
+# One more than there are processors: some tests wait for a server.
+WORKERS = (os.cpu_count() or 1) + 1
+# A mutant that takes so much longer than the tests take otherwise never ends.
+PATIENCE = 5
+LEAST_SECONDS = 10
+
+
+@dataclass
+class Run:
+    """A process that tries a mutant, and the folder of its tests."""
+
+    mutant: str
+    diff: list[str]
+    ends: float
+    folder: str
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool:
+    given = json.loads(Path(os.environ[VARIABLE]).read_text("utf-8"))
+    stats = json.loads(Path(given["stats"]).read_text("utf-8"))
+    seconds = defaultdict(float, stats["duration_by_test"])
+    by_function = stats["tests_by_mangled_function_name"]
+    running: dict[int, Run] = {}
+    for mutant, diff in [(CONTROL, []), *given["mutants"]]:
+        names = set(by_function.get(mangled_name_from_mutant_name(mutant), ()))
+        if mutant == CONTROL:
+            names = {item.nodeid for item in session.items}
+        items = in_order([item for item in session.items if item.nodeid in names], mutant, seconds)
+        if len(running) >= WORKERS:
+            collect(running, given["results"])
+        folder = tempfile.mkdtemp(prefix="mutant-")
+        ends = time.monotonic() + LEAST_SECONDS + PATIENCE * sum(seconds[name] for name in names)
+        pid = os.fork()
+        if not pid:
+            with contextlib.suppress(BaseException):
+                os._exit(try_mutant(session, mutant, items, folder))
+            os._exit(1)
+        running[pid] = Run(mutant, diff, ends, folder)
+    while running:
+        collect(running, given["results"])
+    return True
+
+
+def in_order(items: list[pytest.Item], mutant: str, seconds: dict[str, float]) -> list[pytest.Item]:
+    """Return tests file by file: that of the mutant's own file first, then the quickest."""
+    own = f"test{mutant.split('.')[-2]}.py"
+    by_file: dict[Path, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        by_file[item.path].append(item)
+    cost = {path: sum(seconds[i.nodeid] for i in found) for path, found in by_file.items()}
+    files = sorted(by_file, key=lambda path: (path.name != own, cost[path]))
+    return [item for path in files for item in by_file[path]]
+
+
+def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
+    """Run tests up to the first that fails; 0 where none does."""
+    session.config.pluginmanager.unregister(name="terminalreporter")
+    # Two processes are not to share a folder; words know it by the name that pytest gives it.
+    base = Path(folder) / "pytest-of-mutants" / "pytest-0"
+    base.mkdir(parents=True)
+    session.config._tmp_path_factory._basetemp = base  # type: ignore[attr-defined]
+    set_mutant_under_test(mutant)
+    for item, following in zip(items, [*items[1:], None]):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return 1
+    return 0
+
+
+def collect(running: dict[int, Run], results: str) -> None:
+    """Wait for a process to end, and record what it has found."""
+    while True:
+        for pid, run in list(running.items()):
+            is_late = time.monotonic() > run.ends
+            if is_late:
+                os.kill(pid, signal.SIGKILL)
+            ended, status = os.waitpid(pid, 0 if is_late else os.WNOHANG)
+            if ended:
+                del running[pid]
+                shutil.rmtree(run.folder, ignore_errors=True)
+                verdict = "timeout" if is_late else "killed" if status else "survived"
+                json_lines.append(results, [run.mutant, run.diff, verdict])
+                return
+        time.sleep(0.002)
