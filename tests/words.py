@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +30,29 @@ _PASSING = (
     # of few digits.
     (re.compile(r"\b(?![0-9a-f]*0{6})(?!(?:[0-9a-f]{8})?deadbeef)[0-9a-f]{24}\b"), "(new id)"),
     (re.compile(r"(?<=\(new id\) \()[a-z]{8}\b"), "newpublk"),
+    (re.compile(r'(?<=\(new id\)", "public_key": ")[a-z]{8}\b'), "newpublk"),
+    (re.compile(r"\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b"), "(private key)"),
     (re.compile(r"\b\w+\.py:\d+"), "(file):(line)"),
 )
 
 
-def text(message: str, fields: Mapping[str, Any]) -> str:
-    """Return the two lines of an error: its message, and the fields that are set.
+def text(error: Any) -> str:
+    """Return the two lines of an error: its message, and what else is known of it.
 
     Of long fields only the beginning, and how long they are.
     """
-    shown = {name: value for name, value in fields.items() if value not in (None, [])}
-    found = f"{message}\n    {_short(json.dumps(shown, ensure_ascii=False))}"
+    known = {"kind": type(error).__name__, **error.fields(), "results": error.results}
+    if not getattr(error, "transient", True):
+        known["transient"] = False
+    shown = {name: value for name, value in known.items() if value not in (None, [], {})}
+    more = _short(_lasting(json.dumps(shown, ensure_ascii=False)))
+    return f"{_lasting(error.message())}\n    {more}"
+
+
+def _lasting(text: str) -> str:
     for pattern, name in _PASSING:
-        found = pattern.sub(name, found)
-    return found
+        text = pattern.sub(name, text)
+    return text
 
 
 def _short(text: str) -> str:

@@ -211,7 +211,7 @@ def change(api: Client, found: AccessList, goal: Goal) -> AccessList:
 
     An error's ``results`` tell what exists now.
     """
-    access_list = _add(api, found, goal) if goal.is_present else found
+    access_list = _add(api, found, goal)
     for entry in in_order(access_list.now - goal.of(access_list.now)):
         try:
             api.stop.check()
@@ -285,7 +285,7 @@ def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
 
 def _remove(api: Client, access_list: AccessList, network: Network) -> AccessList:
     """Remove an entry; one that others have removed before was not there for this task either."""
-    word = access_list.spellings.get(network, spell(network))
+    word = access_list.spellings[network]
     left = access_list.now - {network}
     try:
         api.delete(

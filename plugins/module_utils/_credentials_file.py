@@ -10,7 +10,6 @@ worthless: the pair of a key that is gone, of the same organization and descript
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import stat
@@ -249,10 +248,8 @@ def _write_nameless(file: CredentialsFile, data: bytes) -> None:
 
 
 def _open_nameless(folder: str) -> int:
-    flag = getattr(os, "O_TMPFILE", 0)
-    if not flag:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-    return os.open(folder, flag | os.O_WRONLY, 0o600)
+    # Without the flag this fails: no folder can be opened for writing.
+    return os.open(folder, getattr(os, "O_TMPFILE", 0) | os.O_WRONLY, 0o600)
 
 
 def _write_named(file: CredentialsFile, data: bytes) -> None:
@@ -293,7 +290,7 @@ def _check_same(file: CredentialsFile) -> None:
     except OptionError:
         is_same = False
     if not is_same:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), file.path)
+        raise FileExistsError(file.path)
 
 
 def _prove_writable(folder: str) -> None:

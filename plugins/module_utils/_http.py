@@ -801,13 +801,15 @@ def _client_certificate_hint(request: Request, settings: HttpSettings) -> str:
 
 
 def _verify_message(tls: ssl.SSLCertVerificationError) -> str:
-    # urllib3 1.26 compares host names itself, and its error has no such attribute.
-    return clean(getattr(tls, "verify_message", "") or str(tls), 200).rstrip(".")
+    # urllib3 1.26 compares host names itself, and its error has a text and nothing else.
+    why = getattr(tls, "verify_message", "") or "".join(map(str, tls.args))
+    return clean(why, 200).rstrip(".")
 
 
 def _certificate_advice(why: str) -> str:
     lowered = why.lower()
-    if "mismatch" in lowered or "match" in lowered or "not valid for" in lowered:
+    # "mismatch", or "doesn't match".
+    if "match" in lowered:
         return "Check base_url: it has to name the host as the certificate does."
     if "expired" in lowered or "not yet valid" in lowered:
         return "The server's certificate has to be renewed; check this host's clock too."

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _access_lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists import (
     AccessList,
     Goal,
@@ -33,7 +34,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    ORG_MEMBER,
+    ORG_OWNER,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     ATLAS,
     OPS_MANAGER,
@@ -96,6 +101,11 @@ def test_what_is_no_entry_is_refused_by_name(entry: str) -> None:
         normalize(["192.0.2.1", entry])
     assert "no IP address and no CIDR block" in caught.value.message()
     assert entry.strip() in caught.value.message()
+
+
+def test_an_entry_without_end_is_not_quoted_whole() -> None:
+    with pytest.raises(OptionError, match=r"entries has '1{40} …'"):
+        normalize([f"{'1' * 40} {'2' * 40}"])
 
 
 @pytest.mark.parametrize(
@@ -272,7 +282,8 @@ class FakeApi:
         self.shown = list(shown)
         self.calls: list[str] = []
 
-    def pages(self, path: str, parse: Any, identity: Any, **_more: Any) -> list[Any]:
+    def pages(self, path: str, parse: Any, identity: Any, doing: str, role: str) -> list[Any]:
+        assert (doing, role) == (f"read the access list of the API key {KEY}", ORG_MEMBER)
         self.calls.append(f"GET {path.rpartition('/')[2]}")
         shown = self.shown.pop(0) if self.shown else self.entries
         if isinstance(shown, Exception):
@@ -281,14 +292,18 @@ class FakeApi:
         assert len({identity(entry) for entry in found}) == len(found)
         return found
 
-    def post(self, _path: str, body: Any, parse: Any, **_more: Any) -> Any:
+    def post(self, _path: str, body: Any, parse: Any, doing: str, role: str) -> Any:
+        assert doing.endswith(f" to the access list of the API key {KEY}")
+        assert role == ORG_OWNER
         added = [next(iter(item.values())) for item in body]
         assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
         self.calls.append(f"POST {' '.join(added)}")
         self._next(lambda: self.entries.extend(added))
         return parse({"results": []})
 
-    def delete(self, path: str, **_more: Any) -> None:
+    def delete(self, path: str, doing: str, role: str) -> None:
+        assert doing.endswith(f" from the access list of the API key {KEY}")
+        assert role == ORG_OWNER
         word = path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
         self.calls.append(f"DELETE {word}")
         self._next(lambda: self.entries.remove(word))
@@ -410,6 +425,25 @@ def test_nothing_else_means_that_an_entry_is_gone(error: ApiError) -> None:
     assert caught.value.results["org_api_key_access_list"]["entries"] == [A]
 
 
+def test_a_conflict_and_then_a_list_that_cannot_be_read_is_told() -> None:
+    conflict = api_error(409, CONFLICTS[0], A)
+    api = FakeApi(C, script=[(["10.0.0.0/8"], conflict)], shown=[[C], api_error(503, "X")])
+    with pytest.raises(ApiError) as caught:
+        work(api, Goal(normalize([A, B])))
+    assert caught.value.status == 503
+    assert caught.value.results["changed"] is False
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [C]
+    assert [call for call in api.calls if call.startswith("POST")] == [f"POST {A} {B}"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [({"results": []}, True), ({"results": {}}, None), ({}, None), ([], None), (None, None)],
+)
+def test_additions_are_answered_with_a_list(data: Any, expected: bool | None) -> None:
+    assert _access_lists._parse_list(data) is expected
+
+
 def test_a_lost_answer_to_the_additions_is_read_and_never_sent_again() -> None:
     api = FakeApi(C, script=[("done", lost())], shown=[[C], [C], [C]])
     done = work(api, Goal(normalize([A, B])))
@@ -435,8 +469,12 @@ def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such() -> None:
     with pytest.raises(LostAnswerError) as caught:
         work(api, Goal(normalize([A])))
     message = caught.value.message()
-    assert f"Before this request the access list had {C}." in message
-    assert f"Whether {A} was changed is not known" in message
+    assert message == (
+        f"Could not do it: lost. Before this request the access list had {C}. Whether {A} was "
+        "changed is not known, since the list cannot be read now. Run the task again to find out; "
+        "that is safe."
+    )
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [C]
 
 
 def test_an_answer_that_is_no_list_is_checked_by_reading() -> None:
@@ -466,9 +504,10 @@ def test_a_failed_removal_tells_what_was_done_before_even_if_it_is_not_shown_yet
     assert results["diff"]["before"]["entries"] == old
 
 
+@pytest.mark.parametrize("unclear", [True, False])
 @pytest.mark.parametrize("missing", ["POST", "DELETE", "GET"])
-def test_a_key_that_is_gone_meanwhile_is_missing(missing: str) -> None:
-    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id)
+def test_a_key_that_is_gone_meanwhile_is_missing(missing: str, unclear: bool) -> None:
+    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id, unclear=unclear)
     api: Any = FakeApi(
         A,
         script=[None] * (missing == "DELETE") + [error],
@@ -477,6 +516,7 @@ def test_a_key_that_is_gone_meanwhile_is_missing(missing: str) -> None:
     with pytest.raises(MissingError, match="is not there") as caught:
         work(api, Goal(normalize([B]), purge=True))
     assert caught.value.results.get("changed", False) is (missing == "DELETE")
+    assert caught.value.unclear is unclear
 
 
 PATH = "/api/public/v1.0/orgs/x/apiKeys/y/accessList"

@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
     read,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    _NO_MORE_KEYS,
     ApiError,
     KeysmithError,
     Request,
@@ -59,6 +60,7 @@ def answer(status: int, body: Any = b"", content_type: str = "application/json")
         (200, {"status": 200, "content": {"a": 1}}, 200, {"a": 1}),
         (200, {"status": 204, "content": {}}, 204, {}),
         (200, {"status": 204, "content": None}, 204, {}),
+        (200, {"status": 204, "content": ""}, 204, {}),
         (
             200,
             {"status": 200, "results": [], "totalCount": 0},
@@ -69,6 +71,8 @@ def answer(status: int, body: Any = b"", content_type: str = "application/json")
         (200, NOT_FOUND, 400, NOT_FOUND),
         # What the transport reports is not undone by an envelope.
         (502, {"status": 200, "content": {}}, 502, {}),
+        (400, {"status": 404, "content": NOT_FOUND}, 400, NOT_FOUND),
+        (503, NOT_FOUND, 503, NOT_FOUND),
         (401, {"status": 400, "content": NOT_FOUND}, 401, NOT_FOUND),
         (502, {"status": 400, "content": NOT_FOUND}, 502, NOT_FOUND),
         (404, {"status": 400, "content": NOT_FOUND}, 404, NOT_FOUND),
@@ -161,19 +165,28 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
             "Add 192.0.2.7 to the API access list.*project's",
         ),
         (403, "IP_ADDRESS_NOT_ON_WHITELIST", [], "the address of this host"),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [f"{'x' * 30} {'x' * 30}"], "Add x{30} … to the API"),
         (403, "ORG_REQUIRES_ACCESS_LIST", ["192.0.2.7"], "has no API access list"),
         (403, "RESOURCE_REQUIRES_WHITELIST", [], "has no API access list"),
         (404, "NOT_ATLAS_ORG", [], "platform to cloud_manager or ops_manager"),
+        (404, "NOT_ATLAS_GROUP", [], "platform to cloud_manager or ops_manager"),
         (404, "EXPECTED_NON_ATLAS_ORG", [], "platform to atlas"),
+        (404, "ATLAS_GROUP", [], "platform to atlas"),
         (
             404,
             "RESOURCE_NOT_FOUND",
             ["/api/x"],
             "check base_url and platform.*not show that anything is missing",
         ),
+        (500, "RESOURCE_NOT_FOUND", ["/api/x"], "check base_url and platform"),
+        (500, "RESOURCE_NOT_FOUND", ["5b"], "problem of its own"),
         (400, "PATH_PARAM_PARSE_ERROR", [], "24 hexadecimal digits"),
+        (403, "API_KEY_ACCESS_LIST_ACCESS_DENIED", [], "by an Organization Owner only"),
+        (403, "API_KEY_WHITELIST_ACCESS_DENIED", [], "by an Organization Owner only"),
+        *((400, code, [], "as many API keys as it may have") for code in sorted(_NO_MORE_KEYS)),
         (402, "ACCOUNT_SUSPENDED", [], "suspended"),
         (403, "UNSUPPORTED_FOR_CURRENT_PLAN", [], "plan"),
+        (403, "FEATURE_UNSUPPORTED", [], "plan"),
         (403, "SOMETHING_NEW", [], "Check the roles"),
         (404, "SOMETHING_NEW", [], "check base_url"),
         (405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", [], "try again later"),
@@ -238,6 +251,24 @@ def test_what_is_not_the_apis_error_is_unexpected(
     assert isinstance(error, kind)
     assert isinstance(error, ApiError) is (kind is ApiError)
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "kind"),
+    [
+        ("Text/HTML; charset=utf-8", b"sign on", "an HTML page"),
+        ("", b" \n<p>", "an HTML page"),
+        ("Application/JSON;v=1", b"{", "broken JSON"),
+        ("application/json", b"[1]", "JSON of another shape"),
+        ("text/plain; charset=utf-8", b"no <p>", "not JSON (text/plain)"),
+        ("", b"no", "not JSON"),
+        (f"{'x' * 30} {'x' * 30}", b"no", f"not JSON ({'x' * 30} …)"),
+        ("application/json", b" ", "empty"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_in_words(media_type: str, body: bytes, kind: str) -> None:
+    message = as_error(answer(404, body, media_type), REQUEST).message()
+    assert f"the answer (404 Reason) is {kind}, not an error of the API." in message
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import base64
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given
@@ -20,13 +23,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     DigestAuth,
     KeyPair,
     ServiceAccount,
+    ServiceAccountAuth,
     choose_auth,
     digest_header,
     find_challenges,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import UnexpectedAnswerError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    LostAnswerError,
+    Request,
+    UnexpectedAnswerError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
 
+URL = "https://host.example:8443"
 # RFC 7616, section 3.9.1.
 REALM = "http-auth@example.org"
 NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
@@ -158,6 +167,9 @@ def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> 
     sign(auth)
     assert not auth.renew(refused(code="USER_UNAUTHORIZED"))
     assert auth.renew(refused(code="UNEXPECTED_ERROR"))
+    sign(auth)
+    sign(auth)
+    assert auth.renew(replace(refused(), payload=["not an error"], is_json=True))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,90 @@ def test_a_token_signs_and_cannot_be_renewed() -> None:
     auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
     assert sign(auth) == "Bearer t0ken"
     assert not auth.renew(refused())
+
+
+class TokenServer:
+    """In place of Http: the answers, and what was asked."""
+
+    clock = SimpleNamespace(now=lambda: 100.0)
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
+        self.asked: list[tuple[Any, ...]] = []
+
+    def send(
+        self, request: Request, signer: Any, *, read: Any, headers: Any, body: bytes, until: Any
+    ) -> Answer:
+        assert signer is None
+        self.asked.append((request, headers, parse_qs(body.decode()), until))
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return read(Answer(200, "OK", {}, json.dumps(outcome).encode()))
+
+
+def account_auth(server: TokenServer, concealed: list[str]) -> ServiceAccountAuth:
+    account = ServiceAccount("mdb_sa_id_1", "hidden")
+    return ServiceAccountAuth(account, server, URL, "MongoDB Atlas", concealed.append)  # type: ignore[arg-type]
+
+
+def token_request(endpoint: str, doing: str) -> Request:
+    signer = "the service account mdb_sa_id_1"
+    path = f"/api/oauth/{endpoint}"
+    return Request("POST", URL, path, doing, signer=signer, platform="MongoDB Atlas")
+
+
+def test_a_token_is_fetched_hidden_and_given_back() -> None:
+    concealed: list[str] = []
+    server = TokenServer({"access_token": "t0ken"}, {})
+    auth = account_auth(server, concealed)
+    auth.begin()
+    auth.begin()
+    assert concealed == ["t0ken"]
+    assert sign(auth) == "Bearer t0ken"
+    auth.end()
+    auth.end()
+    headers = {
+        "Accept": "application/json",
+        "Authorization": f"Basic {base64.b64encode(b'mdb_sa_id_1:hidden').decode()}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    get = token_request("token", "get an access token for the service account mdb_sa_id_1")
+    revoke = token_request("revoke", "revoke the access token")
+    revoked = {"token": ["t0ken"], "token_type_hint": ["access_token"]}
+    assert server.asked == [
+        (get, headers, {"grant_type": ["client_credentials"]}, None),
+        (revoke, headers, revoked, 105.0),
+    ]
+
+
+@pytest.mark.parametrize("payload", [*({"access_token": t} for t in ("a\nb", "", 5, None)), {}, []])
+def test_what_is_no_token_signs_nothing(payload: Any) -> None:
+    concealed: list[str] = []
+    server = TokenServer(payload)
+    auth = account_auth(server, concealed)
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        auth.begin()
+    assert "has no access token in it" in caught.value.message()
+    auth.end()
+    assert (concealed, len(server.asked)) == ([], 1)
+
+
+def test_a_token_that_nobody_got_is_told() -> None:
+    failure = LostAnswerError("lost", request=token_request("token", "get it"))
+    failure.unclear = True
+    with pytest.raises(LostAnswerError) as caught:
+        account_auth(TokenServer(failure), []).begin()
+    assert caught.value.message() == (
+        "Could not get it: lost. A token may have been made; nobody has it, and it ends by itself "
+        "within the hour. Nothing else was changed."
+    )
+
+
+def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
+    auth = account_auth(TokenServer({"access_token": "t0ken"}, RuntimeError("x")), [])
+    auth.begin()
+    auth.end()
 
 
 def test_basic_form_encodes_both_parts_first() -> None:

@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     ITEMS_PER_PAGE,
+    LISTING_PAUSE,
+    LISTING_TRIES,
     MAX_PAGES,
     Client,
     Endpoint,
@@ -33,8 +35,8 @@ class FakeHttp:
     """Answers by a function of the query, and keeps what it was asked."""
 
     def __init__(self, respond: Callable[[dict[str, str]], tuple[int, Any]]) -> None:
-        virtual = VirtualClock()
-        self.clock = Clock(virtual.now, virtual.sleep, virtual.random)
+        self.virtual = VirtualClock()
+        self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         self.stop = Stop(self.clock)
         self.respond = respond
         self.asked: list[dict[str, Any]] = []
@@ -115,8 +117,23 @@ def test_one_page_is_one_request() -> None:
     ],
 )
 def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
+    api = client(respond)
     with pytest.raises(UnexpectedAnswerError, match="never fit together"):
-        pages(respond)
+        api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_TRIES - 1)
+
+
+@pytest.mark.parametrize(
+    ("respond", "count"),
+    [
+        # It says that there is more.
+        (listing(150, cap=100, total=100), 150),
+        # A page is full, which may be by chance.
+        (listing(700, total=400, links=False), 700),
+    ],
+)
+def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> None:
+    assert len(pages(respond)) == count
 
 
 @pytest.mark.parametrize("size", [1, MAX_BODY // 2])
@@ -147,7 +164,22 @@ def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice
         page = [{"id": key_id} for key_id in ids[start : start + 500]]
         return 200, {"results": page, "totalCount": len(ids)}
 
-    assert sorted(pages(respond)) == sorted(ids)
+    api = client(respond)
+    found = api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    assert sorted(found) == sorted(ids)
+    assert asked == ["1", "2"] * 3
+    # Its pages fit: there is nothing to wait for.
+    assert api._http.virtual.sleeps == []
+
+
+def test_a_count_that_grows_on_the_way_is_noticed_on_the_second_page() -> None:
+    asked = []
+
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        asked.append(query["pageNum"])
+        return listing(501 if len(asked) == 1 else 502)(query)
+
+    assert len(pages(respond)) == 502
     assert asked == ["1", "2"] * 3
 
 
@@ -200,6 +232,25 @@ def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
     media_type = "application/x+json"
     assert api._http.asked[0]["headers"] == {"Accept": media_type, "Content-Type": media_type}
     assert api._http.asked[0]["body"] == [{"a": "ü"}]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda api, **how: api.get("/x", dict, **how),
+        lambda api, **how: api.pages("/x", dict, str, **how),
+        lambda api, **how: api.post("/x", {}, dict, **how),
+        lambda api, **how: api.patch("/x", {}, dict, **how),
+        lambda api, **how: api.delete("/x", **how),
+    ],
+)
+def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> None:
+    api = client(lambda _query: (403, {"error": 403, "errorCode": "X"}))
+    with pytest.raises(ApiError) as caught:
+        call(api, doing="do it", role="Organization Owner")
+    message = caught.value.message()
+    assert message.startswith("Could not do it: ")
+    assert "this call needs the role Organization Owner" in message
 
 
 def test_a_post_may_be_answered_empty() -> None:

@@ -8,13 +8,23 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CredentialsFileError,
+    LostAnswerError,
+    OptionError,
+    Request,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    CreatedKey,
+    OrgApiKey,
+)
 
 ORG = "5980cfdf0b6d97029d82f86e"
 PAIR = {
@@ -46,7 +56,8 @@ def test_a_pair_is_written_for_its_owner_only(tmp_path: Path) -> None:
         _credentials_file.write(_credentials_file.inspect(str(path)), PAIR)
     finally:
         os.umask(previous)
-    assert json.loads(path.read_text(encoding="utf-8")) == PAIR
+    pair = json.dumps(PAIR, indent=2, ensure_ascii=False)
+    assert path.read_text(encoding="utf-8") == f"{pair}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["pair.json"]
 
@@ -85,6 +96,100 @@ def test_what_another_run_has_written_meanwhile_is_not_written_over(
     assert [entry.name for entry in tmp_path.iterdir()] == ["pair.json"]
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("by_now", "is_same"), [("", True), ("hello", False), ("[1]", False)])
+def test_what_became_of_the_file_meanwhile_is_looked_at(
+    tmp_path: Path, by_now: str, is_same: bool
+) -> None:
+    path = tmp_path / "pair.json"
+    _credentials_file.write(free(path), PAIR)
+    found = _credentials_file.inspect(str(path))
+    path.write_text(by_now, encoding="utf-8")
+    if is_same:
+        _credentials_file.write(found, PAIR)
+        assert json.loads(path.read_text(encoding="utf-8")) == PAIR
+        return
+    with pytest.raises(FileExistsError):
+        _credentials_file.write(found, PAIR)
+    assert path.read_text(encoding="utf-8") == by_now
+
+
+def test_a_file_has_no_name_before_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        os.close(_credentials_file._open_nameless(str(tmp_path)))
+    except OSError:
+        pytest.skip("the file system has no nameless files")
+
+    def refuse(**_options: Any) -> None:
+        raise AssertionError("a named file was made")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    path = str(tmp_path / "pair.json")
+    _credentials_file.check_writable(path, check_mode=False)
+    # Into a free place, and over a pair.
+    _credentials_file.write(free(Path(path)), PAIR)
+    _credentials_file.write(_credentials_file.inspect(path), PAIR)
+
+
+def test_a_named_file_is_hidden_and_beside_the_one_it_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    made: list[Path] = []
+    as_written = tempfile.mkstemp
+
+    def spy(**options: Any) -> tuple[int, str]:
+        found = as_written(**options)
+        made.append(Path(found[1]))
+        return found
+
+    monkeypatch.setattr(tempfile, "mkstemp", spy)
+    path = tmp_path / "pair.json"
+    _credentials_file.check_writable(str(path), check_mode=False)
+    assert list(tmp_path.iterdir()) == []
+    _credentials_file.write(free(path), PAIR)
+    assert [file.parent for file in made] == [tmp_path, tmp_path]
+    assert all(file.name.startswith(".keysmith-") for file in made)
+
+
+def created() -> CreatedKey:
+    key = OrgApiKey("a" * 24, "new", "abcdefgh", ("ORG_MEMBER",), ())
+    return CreatedKey(key, "55c3bbb6-b4bb-40be-8e66-d20841f3e000")
+
+
+def test_a_key_whose_pair_has_lost_its_place_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked: list[Any] = []
+    monkeypatch.setattr(_credentials_file, "revoke", lambda *given: revoked.append(given))
+    path = tmp_path / "pair.json"
+    _credentials_file.write(free(path), PAIR)
+    api: Any = object()
+    with pytest.raises(CredentialsFileError, match="somebody else") as caught:
+        _credentials_file.store(api, ORG, created(), free(path))
+    assert revoked == [(api, ORG, created().key)]
+    assert caught.value.results == {}
+    assert json.loads(path.read_text(encoding="utf-8")) == PAIR
+
+
+def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise LostAnswerError("lost", request=Request("DELETE", "https://h", "/x", "revoke it"))
+
+    monkeypatch.setattr(_credentials_file, "revoke", refuse)
+    nowhere: Any = None
+    with pytest.raises(CredentialsFileError, match="could not be written") as caught:
+        _credentials_file.store(nowhere, ORG, created(), free(tmp_path / "no" / "pair.json"))
+    key = created().key
+    assert caught.value.parameters == [key.id]
+    assert caught.value.results == {"changed": True, "org_api_key": key.result()}
+    assert caught.value.message().endswith("revoke it by its id. Could not revoke it: lost.")
+
+
 def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
@@ -93,10 +198,51 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("[1]", encoding="utf-8")
     (tmp_path / "deep").write_text("[" * 50_000, encoding="utf-8")
     (tmp_path / "part").write_text(json.dumps({"org_id": ORG}), encoding="utf-8")
+    (tmp_path / "long").write_text(json.dumps({**PAIR, "x": "y" * 70_000}), encoding="utf-8")
     os.mkfifo(tmp_path / "pipe")
     for entry in tmp_path.iterdir():
         with pytest.raises(OptionError, match="nothing was created"):
             _credentials_file.inspect(str(entry))
+
+
+def test_what_cannot_be_looked_at_or_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pair.json"
+    _credentials_file.write(free(path), PAIR)
+    with pytest.raises(OptionError, match=r"cannot be looked at \(Not a directory\)"):
+        _credentials_file.inspect(str(path / "below"))
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(_credentials_file, "open", refuse, raising=False)
+    with pytest.raises(OptionError, match=r"cannot be read \(Permission denied\)"):
+        _credentials_file.inspect(str(path))
+
+
+def test_warnings_name_the_keys_and_what_to_do(tmp_path: Path) -> None:
+    ids = ["a" * 24, PAIR["api_user_id"], "b" * 24]
+    _credentials_file.write(_credentials_file.new_in(str(tmp_path), ids[1]), PAIR)
+    (tmp_path / f"{ids[2]}.json").mkdir()
+    assert _credentials_file.folder_warnings(str(tmp_path), ids[1:2]) == []
+    assert _credentials_file.folder_warnings(str(tmp_path), ids) == [
+        f"credentials_dir {tmp_path} has no pairs of these API keys, which exist: {ids[0]}, "
+        f"{ids[2]}. A private key cannot be read again: take the files from where they were kept, "
+        "or revoke the keys and create new ones."
+    ]
+    for file, what in (
+        (free(tmp_path / "x"), f"{tmp_path}/x does not exist"),
+        (
+            _credentials_file.inspect(_credentials_file.path_in(str(tmp_path), ids[1])),
+            f"{tmp_path}/{ids[1]}.json holds the key pair of another API key, {ids[1]}",
+        ),
+    ):
+        assert _credentials_file.warnings(file, ids[0]) == [
+            f"API key {ids[0]} exists, and credentials_file {what}. A private key cannot be read "
+            "again: take the file from where it was kept, or revoke the key and create a new one."
+        ]
+    assert _credentials_file.warnings(None, ids[0]) == []
 
 
 def test_no_file_and_an_empty_file_are_free(tmp_path: Path) -> None:
@@ -133,12 +279,22 @@ def test_only_a_worthless_pair_is_written_over(
         _credentials_file.check_free(file, org_id, description, existing)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode: bool) -> None:
     with pytest.raises(OptionError, match="no folder"):
         _credentials_file.check_writable(str(tmp_path / "no" / "file"), check_mode=check_mode)
     _credentials_file.check_writable(str(tmp_path / "file"), check_mode=check_mode)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_mode_asks_and_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(os, "access", lambda *given: asked.append(given))
+    monkeypatch.setattr(_credentials_file, "_prove_writable", None)
+    with pytest.raises(OptionError, match="which cannot be written to, and nothing was created"):
+        _credentials_file.check_writable(str(tmp_path / "file"), check_mode=True)
+    assert asked == [(str(tmp_path), os.W_OK | os.X_OK)]
 
 
 def test_a_folder_that_takes_no_file_is_refused() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import re
 import socket
 import ssl
@@ -274,6 +275,11 @@ def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) 
         assert status in {429, 500, 502, 503, 504}
 
 
+def long(limit: int) -> str:
+    """Two words, of which only the first is shown, with a limit one higher both."""
+    return f"{'x' * (limit // 2)} {'x' * (limit // 2)}"
+
+
 def wrapped(cause: BaseException) -> Exception:
     """What requests raises around something that urllib3 raised."""
     return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
@@ -297,20 +303,21 @@ def certificate(why: str) -> Exception:
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
 
+def old_certificate(why: str) -> Exception:
+    """What urllib3 1.26 raises, which compares host names itself."""
+    error = ssl.SSLCertVerificationError(why)
+    return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
+
+
 def tls(reason: str) -> Exception:
     error = ssl.SSLError(1, reason)
     error.reason = reason
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
 
-def proxy(text: str) -> Exception:
-    return requests.exceptions.ProxyError(
-        urllib3.exceptions.MaxRetryError(
-            None,  # type: ignore[arg-type]
-            "/",
-            urllib3.exceptions.ProxyError("Unable to connect", OSError(text)),
-        )
-    )
+def proxy(cause: Exception) -> Exception:
+    error = urllib3.exceptions.ProxyError("Unable to connect", cause)
+    return requests.exceptions.ProxyError(urllib3.exceptions.MaxRetryError(None, "/", error))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +332,8 @@ def proxy(text: str) -> Exception:
         (new_connection(socket.gaierror(socket.EAI_NONAME, "x")), ConnectError, False, "host name"),
         (new_connection(socket.gaierror(socket.EAI_AGAIN, "x")), ConnectError, True, "host name"),
         (new_connection(OSError(113, "No route to host")), ConnectError, True, "No route to host"),
+        (new_connection(OSError(1, long(80))), ConnectError, True, "(x{40} …)"),
+        (new_connection(OSError()), ConnectError, True, r"host.example:8443\. Check"),
         (
             requests.exceptions.ConnectTimeout(),
             ConnectError,
@@ -351,6 +360,17 @@ def proxy(text: str) -> Exception:
         (certificate("self-signed certificate"), TlsError, False, "ca_path"),
         (certificate("unable to get local issuer certificate"), TlsError, False, "ca_path"),
         (certificate("certificate has expired"), TlsError, False, "renewed"),
+        (certificate("certificate is not yet valid"), TlsError, False, "renewed"),
+        (certificate("CA cert does not include key usage extension"), TlsError, False, "reissued"),
+        (certificate("Missing Authority Key Identifier"), TlsError, False, "reissued"),
+        (certificate("Basic Constraints of CA cert not marked"), TlsError, False, "reissued"),
+        (certificate(long(200)), TlsError, False, " x{100} …"),
+        (
+            old_certificate("hostname 'a' doesn't match 'b'."),
+            TlsError,
+            False,
+            "'b'. Check base_url",
+        ),
         (
             certificate("Hostname mismatch, certificate is not valid for 'x'"),
             TlsError,
@@ -395,7 +415,7 @@ def test_what_breaks_is_told_in_words(
 def test_a_proxy_that_refuses_is_named_without_its_password(
     text: str, transient: bool, words: str
 ) -> None:
-    http_ = ScriptedHttp([proxy(text)], retries=0, proxy="http://user:hidden@proxy:3128")
+    http_ = ScriptedHttp([proxy(OSError(text))], retries=0, proxy="http://user:hidden@proxy:3128")
     http_.is_sent = False
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
@@ -433,20 +453,56 @@ def test_an_answer_of_the_proxy_itself_is_told_from_one_behind_it(
     assert is_of_proxy(response, request) is expected
 
 
-def test_what_a_proxy_refuses_has_not_been_carried_out() -> None:
-    failure = _http._proxy_refusal("the request", "407 No", DELETE, HttpSettings(proxy="http://p"))
+@pytest.mark.parametrize(
+    ("refusal", "is_tried_again"),
+    [
+        ("407 No", False),
+        ("403 No", False),
+        *((f"{status} Not now", True) for status in (500, 502, 503, 504)),
+        ("501 Never", False),
+    ],
+)
+def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_again: bool) -> None:
+    failure = _http._proxy_refusal("the request", refusal, DELETE, HttpSettings(proxy="http://p"))
     assert not may_have_happened("DELETE", failure)
-    assert not may_retry("DELETE", failure)
+    assert may_retry("DELETE", failure) == is_tried_again
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_tried_again", "words"),
+    [
+        (ssl.SSLCertVerificationError("self-signed."), False, "accepted: self-signed. Name"),
+        (urllib3.exceptions.NewConnectionError(None, "x"), True, "cannot be reached"),  # type: ignore[arg-type]
+        (urllib3.exceptions.ConnectTimeoutError(None, "x"), True, "cannot be reached"),
+        (OSError("Tunnel connection failed: " + long(80)), False, ": x{40} …"),
+        (OSError("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
+    ],
+)
+def test_a_proxy_that_lets_nothing_through_is_named(
+    cause: Exception, is_tried_again: bool, words: str
+) -> None:
+    http_ = ScriptedHttp([proxy(cause)], retries=0, proxy="http://user:hidden@proxy:3128")
+    http_.is_sent = False
+    with pytest.raises(ProxyError) as caught:
+        http_.call(DELETE)
+    assert "proxy:3128" in caught.value.message()
+    assert re.search(words, caught.value.message())
+    assert caught.value.transient == is_tried_again
+
+
+def test_a_broken_head_is_not_logged_and_other_warnings_are() -> None:
+    quoting, other = (
+        logging.makeLogRecord({"msg": text})
+        for text in ("Failed to parse headers (url=%s): %s", "Connection pool is full")
+    )
+    assert not _http._quotes_no_headers(quoting)
+    assert _http._quotes_no_headers(other)
 
 
 def test_what_breaks_behind_a_proxy_is_not_called_unsent() -> None:
     # urllib3 calls it an error of the proxy.
-    reset = urllib3.exceptions.ProxyError("Unable to connect", ConnectionResetError(104, "x"))
-    http_ = ScriptedHttp(
-        [requests.exceptions.ProxyError(urllib3.exceptions.MaxRetryError(None, "/", reset))],  # type: ignore[arg-type]
-        retries=0,
-        proxy="http://proxy:3128",
-    )
+    reset = proxy(ConnectionResetError(104, "x"))
+    http_ = ScriptedHttp([reset], retries=0, proxy="http://proxy:3128")
     with pytest.raises(LostAnswerError) as caught:
         http_.call(DELETE)
     assert caught.value.unclear
