@@ -118,9 +118,9 @@ def test_a_file_has_no_name_before_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        os.close(_credentials_file._open_nameless(str(tmp_path)))
-    except OSError:
-        pytest.skip("the file system has no nameless files")
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY, 0o600))
+    except (AttributeError, OSError):
+        pytest.skip("this machine, or its file system, has no nameless files")
 
     def refuse(**_options: Any) -> None:
         raise AssertionError("a named file was made")

@@ -50,6 +50,13 @@ def test_parameters_are_not_told_without_end() -> None:
     assert len(error(body).parameters) == 1000
 
 
+def test_a_path_without_end_is_not_told_whole() -> None:
+    longest = "/" + "x" * (_errors._MAX_PATH - 1)
+    assert _errors.shown(longest) == longest
+    more = _errors.shown(longest + "x")
+    assert more == f"/{'x' * 39} … ({_errors._MAX_PATH + 1} characters)"
+
+
 def test_a_message_is_one_line_whatever_is_put_in() -> None:
     assert _errors.OptionError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
 

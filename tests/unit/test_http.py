@@ -523,7 +523,8 @@ def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSL
         ("http://[::1]:80/a", "http://[::1]:80/a"),
         ("http://x:99999/", "an address that cannot be read"),
         ("https://h/\x1b[31mred", "https://h/ [31mred"),
-        ("https://h/" + "x" * 200, "https://h/…"),
+        ("https://h/" + "x" * 99, "https://h/" + "x" * 99),
+        ("https://h/" + "x" * 100, "https://h/…"),
     ],
 )
 def test_a_place_has_no_secrets_and_no_controls(url: str, expected: str) -> None:

@@ -333,6 +333,8 @@ def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
     cases = [
         ({"ca_path": missing}, {}, "ca_path is .*cannot be read"),
         ({"ca_path": str(tmp_path)}, {}, "openssl rehash"),
+        ({"ca_path": "/dev/null"}, {}, "which is no regular file"),
+        ({"ca_path": "a\0b"}, {}, "it has a NUL, which no path has"),
         ({}, {"KEYSMITH_MONGODB_CA_PATH": missing}, "variable KEYSMITH_MONGODB_CA_PATH"),
         ({"client_key": str(plain)}, {}, "without client_cert"),
         (

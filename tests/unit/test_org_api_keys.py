@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,18 +15,22 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
+    LostAnswerError,
     OwnKeyError,
     Request,
     WaitTimeoutError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    ORG_OWNER,
     OrgApiKey,
     await_absence,
     check_not_own,
     find_by_description,
     find_by_id,
     find_by_public_key,
+    parse_created,
     revoke,
+    update,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
@@ -41,7 +46,12 @@ def key(key_id: str = ID, description: str = "d", public_key: str | None = "abcd
 
 
 def data(key_: OrgApiKey) -> dict[str, Any]:
-    return {"id": key_.id, "desc": key_.description, "publicKey": key_.public_key, "roles": []}
+    return {
+        "id": key_.id,
+        "desc": key_.description,
+        "publicKey": key_.public_key,
+        "roles": [{"roleName": role, "orgId": ORG} for role in key_.roles],
+    }
 
 
 def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
@@ -131,7 +141,7 @@ def test_nothing_else_means_missing(error: ApiError) -> None:
 
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
     api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", "cccccccc")])
-    assert find_by_public_key(api, ORG, "aaaaaaaa") == OrgApiKey(ID, "a", "aaaaaaaa", (), ())
+    assert find_by_public_key(api, ORG, "aaaaaaaa") == key(ID, "a", "aaaaaaaa")
     found = find_by_description(api, ORG, "b")
     assert found is not None
     assert found.id == OTHER
@@ -246,6 +256,119 @@ def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
     with pytest.raises(ApiError) as caught:
         await_absence(FakeApi(api_error(403, "X")), ORG, key(), 7)  # type: ignore[arg-type]
     assert "DELETE was accepted" in caught.value.message()
+
+
+@pytest.mark.parametrize(
+    ("differing", "is_one"),
+    [
+        ({}, True),
+        ({"privateKey": "********-****-****-db2c"}, False),
+        ({"privateKey": "55c3*"}, False),
+        ({"privateKey": ""}, False),
+        ({"privateKey": None}, False),
+        ({"privateKey": 5}, False),
+        ({"publicKey": None}, False),
+        ({"id": "no id"}, False),
+    ],
+)
+def test_a_created_key_has_both_its_keys_in_clear(differing: dict[str, Any], is_one: bool) -> None:
+    answer = {**data(key()), "privateKey": "55c3bbb6-b4bb-40be-8e66-d20841f3e000", **differing}
+    created = parse_created(answer)
+    assert (created is not None) is is_one
+    if created:
+        assert (created.key, created.private_key) == (key(), answer["privateKey"])
+
+
+class ChangedApi(FakeApi):
+    """A client whose PATCH ends in an error, or is answered with a key; and what is read then."""
+
+    def __init__(self, patched: Any, *read: Any) -> None:
+        super().__init__(*read)
+        self.patched = patched
+        self.asked: list[Any] = []
+
+    def patch(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
+        self.asked.append((path, body, doing, role))
+        if isinstance(self.patched, Exception):
+            raise self.patched
+        return parse(data(self.patched))
+
+
+CHANGES = {"description": "new", "roles": ("ORG_READ_ONLY",)}
+CHANGED = replace(key(description="new"), roles=("ORG_READ_ONLY",))
+
+
+def lost_change() -> LostAnswerError:
+    error = LostAnswerError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
+    error.unclear = True
+    return error
+
+
+def test_a_change_sends_what_differs_and_returns_the_key() -> None:
+    api: Any = ChangedApi(key(description="new"))
+    assert update(api, ORG, key(), CHANGES).description == "new"
+    body = {"desc": "new", "roles": ("ORG_READ_ONLY",)}
+    doing = f"change the API key {ID} (abcdefgh)"
+    assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, doing, ORG_OWNER)]
+
+
+@pytest.mark.parametrize("answer", [key(OTHER, "new"), replace(key(), roles=("X",), id="no id")])
+def test_an_answer_about_another_key_is_none_to_a_change(answer: OrgApiKey) -> None:
+    api: Any = ChangedApi(answer)
+    assert update(api, ORG, key(), CHANGES) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        (CHANGES, CHANGED),
+        ({"roles": ("ORG_READ_ONLY",)}, replace(CHANGED, description="d")),
+        ({"description": "new"}, key(description="new")),
+    ],
+)
+def test_a_lost_answer_to_a_change_that_was_made_is_none_lost(
+    changes: dict[str, Any], now: OrgApiKey
+) -> None:
+    assert update(ChangedApi(lost_change(), now), ORG, key(), changes) == now  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "state"),
+    [
+        (CHANGES, key(), "'d' with the roles ORG_MEMBER"),
+        (CHANGES, key(description="new"), "'new' with the roles ORG_MEMBER"),
+        (CHANGES, replace(CHANGED, description="d"), "'d' with the roles ORG_READ_ONLY"),
+        # Somebody else has renamed it meanwhile.
+        (
+            {"roles": ("ORG_READ_ONLY",)},
+            replace(CHANGED, roles=("ORG_MEMBER", "ORG_READ_ONLY")),
+            "'new' with the roles ORG_MEMBER, ORG_READ_ONLY",
+        ),
+        (CHANGES, api_error(400, "API_KEY_NOT_FOUND", ID), "missing"),
+    ],
+)
+def test_a_lost_answer_to_a_change_that_was_not_made_tells_what_there_is(
+    changes: dict[str, Any], now: Any, state: str
+) -> None:
+    with pytest.raises(LostAnswerError) as caught:
+        update(ChangedApi(lost_change(), now), ORG, key(), changes)  # type: ignore[arg-type]
+    assert caught.value.message() == (
+        f"Could not change it: lost. The API shows the key as {state} now."
+    )
+
+
+def test_a_lost_answer_to_a_change_of_a_key_that_cannot_be_read_is_told_as_such() -> None:
+    with pytest.raises(LostAnswerError, match="lost") as caught:
+        update(ChangedApi(lost_change(), api_error(503, None)), ORG, key(), CHANGES)  # type: ignore[arg-type]
+    assert "may have been carried out all the same" in caught.value.message()
+
+
+def test_a_refused_change_is_not_looked_up() -> None:
+    refused = api_error(403, "X")
+    api: Any = ChangedApi(refused, AssertionError("it was read"))
+    with pytest.raises(ApiError) as caught:
+        update(api, ORG, key(), CHANGES)
+    assert caught.value is refused
 
 
 def test_a_plan_of_absence_is_a_change_where_something_is() -> None:

@@ -20,7 +20,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
     PATIENCE,
+    PROJECT_OWNER,
     assign,
+    assign_all,
     change,
     list_all,
     roles_in,
@@ -87,10 +89,12 @@ class FakeApi:
         assert value is not None
         return value
 
-    def post(self, path: str, body: Any, parse: Any, **_more: Any) -> Any:
+    def post(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
+        assert (role, bool(doing)) == (PROJECT_OWNER, True)
         return self._do("POST", path, body, parse)
 
-    def patch(self, path: str, body: Any, parse: Any, **_more: Any) -> Any:
+    def patch(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
+        assert (role, bool(doing)) == (PROJECT_OWNER, True)
         return self._do("PATCH", path, body, parse)
 
     def delete(self, path: str, **_more: Any) -> None:
@@ -140,6 +144,27 @@ def test_who_is_late_learns_what_the_faster_one_did(met: tuple[str, ...], lag: i
     assert assign(api, PROJECT, KEY, WANTED, "POST") == met
     assert len(api.writes) == 1
     assert len(api.virtual.sleeps) == lag
+
+
+@pytest.mark.parametrize(
+    ("met", "is_done", "methods"),
+    [
+        (None, True, ["POST"]),
+        (WANTED, False, ["POST"]),
+        # Somebody was faster, with other roles.
+        (BELOW, True, ["POST", "PATCH"]),
+    ],
+)
+def test_all_roles_are_assigned_whoever_was_faster(
+    met: tuple[str, ...] | None, is_done: bool, methods: list[str]
+) -> None:
+    found = shown(WANTED)[1]
+    api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP") if met else found, met)
+    api.patch = lambda path, body, parse, **_more: api.calls.append(("PATCH", path, body))
+    assert assign_all(api, PROJECT, KEY, WANTED, "POST") is is_done
+    assert [call[0] for call in api.writes] == methods
+    assert api.writes[-1] == (methods[-1], PATH, api.writes[-1][2])
+    assert "GROUP_OWNER" in str(api.writes[-1][2])
 
 
 def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:

@@ -114,6 +114,10 @@ def test_requests_that_are_refused_together_are_one_refusal() -> None:
     assert limits.refused(again) == 2
     # One that was sent before the pause, and comes back only now.
     assert limits.refused(tickets[0]) == 1
+    # Each pause has a ticket of its own.
+    limits.pause(again, 1)
+    clock.sleep(1)
+    assert len({tickets[0], again, limits.take_turn(ORG)[1]}) == 3
 
 
 @pytest.mark.parametrize(("status", "count"), [(204, 1), (400, 1), (500, 2), (429, 2)])

@@ -16,6 +16,7 @@ from unittest import mock
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from tests.emulator import Emulator, Fault
 from tests.support import (
     COLLECTION,
@@ -409,6 +410,18 @@ def test_created_pairs_are_kept_in_files_of_their_own(emulator: Emulator, tmp_pa
     assert path.stem in warnings(warned)
 
 
+def test_check_mode_only_asks_about_the_folder_and_tells_all_warnings(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_credentials_file, "_prove_writable", None)
+    api_keys = [NEW, {"description": "victim"}]
+    more = {"purge": True, "keep": ["nobody"], "max_revocations": 50}
+    outcome = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path), check=True, **more)
+    assert not outcome.failed, outcome.msg
+    assert "nobody" in warnings(outcome)
+    assert f"has no pairs of these API keys, which exist: {key_id('atlas', 2)}" in warnings(outcome)
+
+
 def test_a_pair_that_cannot_be_written_is_revoked_again(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -654,8 +667,16 @@ def test_what_is_kept_by_a_slip_of_the_pen_fails(emulator: Emulator, keep: str) 
 
 
 def test_a_new_key_that_is_to_be_kept_too_is_refused(emulator: Emulator) -> None:
-    outcome = run(emulator, api_keys=[NEW], keep=["new *"])
-    assert "api_keys declares what keep says is not to be touched: 'new one'" in outcome.msg
+    outcome = run(emulator, api_keys=[NEW, {**NEW, "description": "new two"}], keep=["new *"])
+    kept = "'new one', 'new two'"
+    assert f"api_keys declares what keep says is not to be touched: {kept}." in outcome.msg
+    assert not emulator.writes
+
+
+def test_an_existing_key_that_is_to_be_kept_too_is_refused(emulator: Emulator) -> None:
+    victim = {"description": "victim", "roles": ["ORG_READ_ONLY"]}
+    outcome = run(emulator, api_keys=[victim], keep=[key_id("atlas", 2)])
+    assert "api_keys declares what keep says is not to be touched: 'victim'." in outcome.msg
     assert not emulator.writes
 
 
@@ -723,6 +744,22 @@ def test_where_the_own_key_may_be_hidden_nothing_is_revoked(crowd: Emulator) -> 
     allowed = run(crowd, allow_own_key=True, **ALL_EXTRA)
     assert [request.path[-24:] for request in crowd.writes] == [EXTRA[1], EXTRA[0]]
     assert not allowed.failed
+
+
+def test_a_hidden_key_may_lose_a_role_where_the_own_key_is_seen(emulator: Emulator) -> None:
+    hide_public_keys(emulator, 2)
+    victim = {"description": "victim", "roles": ["ORG_READ_ONLY"]}
+    assert run(emulator, api_keys=[victim]).changed
+
+
+def test_a_hidden_key_may_be_the_own_one_where_that_is_not_seen(emulator: Emulator) -> None:
+    roles = [{"orgId": org_id("atlas"), "roleName": "ORG_MEMBER"}]
+    hidden = {"id": key_id("atlas", 2), "desc": "victim", "roles": roles}
+    body = {"results": [hidden], "totalCount": 1}
+    emulator.add_fault(Fault("json", "GET", times=None, body=body))
+    outcome = run(emulator, api_keys=[{"description": "victim", "roles": ["ORG_READ_ONLY"]}])
+    assert "it may be the one that signs the requests, and nothing was changed" in outcome.msg
+    assert not emulator.writes
 
 
 def test_the_own_key_loses_its_roles_last(emulator: Emulator) -> None:
