@@ -166,7 +166,8 @@ def test_a_killed_run_is_finished_by_the_next(
     in_the_middle = 0
     for number, mode in enumerate(chance.sample(MODES, len(MODES))):
         death = Death(kind, usual, tmp_path / str(number), collections)
-        writes = death.die_and_finish(mode, chance, with_check=number == 0)
+        # A third run tells what is lost and finds nothing to do: a few are enough.
+        writes = death.die_and_finish(mode, chance, with_check=number == 0 and batch < 2)
         in_the_middle += 0 < writes < usual.writes
         count(SECTION, f"runs killed: {WORDS[mode]}")
     count(
