@@ -15,7 +15,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,11 @@ WORKERS = (os.cpu_count() or 1) + 1
 # A mutant that takes so much longer than the tests take otherwise never ends.
 PATIENCE = 5
 LEAST_SECONDS = 10
+# In a mutant's folder: which file of tests has found it.
+FINDER = "finder"
+# How many mutants of a file each file of tests has found.
+Finders = dict[str, Counter[str]]
+MOST_SECONDS = 10
 
 
 @dataclass
@@ -53,15 +58,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     seconds = defaultdict(float, stats["duration_by_test"])
     by_function = stats["tests_by_mangled_function_name"]
     running: dict[int, Run] = {}
+    finders: Finders = defaultdict(Counter)
     for mutant, diff in [(CONTROL, []), *given["mutants"]]:
         names = set(by_function.get(mangled_name_from_mutant_name(mutant), ()))
-        if mutant == CONTROL:
-            names = {item.nodeid for item in session.items}
-        items = in_order([item for item in session.items if item.nodeid in names], mutant, seconds)
+        items = [item for item in session.items if mutant == CONTROL or item.nodeid in names]
+        if mutant != CONTROL:
+            items = in_order(items, mutant, seconds, finders)
         if len(running) >= WORKERS:
-            collect(running, given["results"])
+            collect(running, given["results"], finders)
         folder = tempfile.mkdtemp(prefix="mutant-")
-        ends = time.monotonic() + LEAST_SECONDS + PATIENCE * sum(seconds[name] for name in names)
+        ends = time.monotonic() + LEAST_SECONDS + PATIENCE * sum(seconds[i.nodeid] for i in items)
         pid = os.fork()
         if not pid:
             with contextlib.suppress(BaseException):
@@ -69,19 +75,34 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
             os._exit(1)
         running[pid] = Run(mutant, diff, ends, folder)
     while running:
-        collect(running, given["results"])
+        collect(running, given["results"], finders)
     return True
 
 
-def in_order(items: list[pytest.Item], mutant: str, seconds: dict[str, float]) -> list[pytest.Item]:
-    """Return tests file by file: that of the mutant's own file first, then the quickest."""
-    own = f"test{mutant.split('.')[-2]}.py"
-    by_file: dict[Path, list[pytest.Item]] = defaultdict(list)
+def in_order(
+    items: list[pytest.Item], mutant: str, seconds: dict[str, float], finders: Finders
+) -> list[pytest.Item]:
+    """Return tests file by file: the most promising first, and no more than MOST_SECONDS of them.
+
+    That is the file of the mutant's own, then those that have found the most of its neighbours for
+    the time they take. Who is not found by then is hardly ever.
+    """
+    by_file: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        by_file[item.path].append(item)
-    cost = {path: sum(seconds[i.nodeid] for i in found) for path, found in by_file.items()}
-    files = sorted(by_file, key=lambda path: (path.name != own, cost[path]))
-    return [item for path in files for item in by_file[path]]
+        by_file[item.path.name].append(item)
+    cost = {name: sum(seconds[i.nodeid] for i in found) for name, found in by_file.items()}
+    own, known = f"test{file_of(mutant)}.py", finders[file_of(mutant)]
+    found: list[pytest.Item] = []
+    total = 0.0
+    for name in sorted(by_file, key=lambda n: (n != own, -known[n] / (cost[n] + 0.1), cost[n])):
+        if not found or total + cost[name] <= MOST_SECONDS:
+            found += by_file[name]
+            total += cost[name]
+    return found
+
+
+def file_of(mutant: str) -> str:
+    return mutant.split(".")[-2]
 
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
@@ -95,11 +116,12 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
     for item, following in zip(items, [*items[1:], None]):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
+            (Path(folder) / FINDER).write_text(item.path.name, "utf-8")
             return 1
     return 0
 
 
-def collect(running: dict[int, Run], results: str) -> None:
+def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
     """Wait for a process to end, and record what it has found."""
     while True:
         for pid, run in list(running.items()):
@@ -109,6 +131,9 @@ def collect(running: dict[int, Run], results: str) -> None:
             ended, status = os.waitpid(pid, 0 if is_late else os.WNOHANG)
             if ended:
                 del running[pid]
+                finder = Path(run.folder) / FINDER
+                if finder.exists():
+                    finders[file_of(run.mutant)][finder.read_text("utf-8")] += 1
                 shutil.rmtree(run.folder, ignore_errors=True)
                 verdict = "timeout" if is_late else "killed" if status else "survived"
                 json_lines.append(results, [run.mutant, run.diff, verdict])
