@@ -221,6 +221,47 @@ def test_an_error_says_what_to_check(
     }
 
 
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        ("0", "answered 429 X."),
+        ("7", "answered 429 X, and asks to wait 7 s."),
+        ("86400", "answered 429 X, and asks to wait 86400 s."),
+        ("86401", "answered 429 X, and asks to wait more than a day."),
+    ],
+)
+def test_an_error_tells_how_long_the_api_asks_to_wait(wait: str, words: str) -> None:
+    body = json.dumps({"error": 429, "errorCode": "X"}).encode()
+    error = as_error(read(Answer(429, "", {"Retry-After": wait}, body)), REQUEST)
+    assert words in error.message()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [
+        (["a", 1, 1.5, True, None, ["b"], {"c": 1}], ["a", 1, 1.5, True]),
+        ([f"{'x' * 100} {'x' * 100}"], [f"{'x' * 100} …"]),
+        ("a", []),
+    ],
+)
+def test_parameters_are_texts_and_numbers(parameters: Any, shown: list[Any]) -> None:
+    error = as_error(answer(400, {"errorCode": "X", "parameters": parameters}), REQUEST)
+    assert error.parameters == shown
+
+
+@pytest.mark.parametrize(
+    ("links", "expected"),
+    [
+        ([], False),
+        ([{"rel": "self"}, {"rel": "next"}], True),
+        ([{"rel": "self"}, "next", {"REL": "next"}, {"rel": "NEXT"}], False),
+    ],
+)
+def test_a_page_tells_whether_there_is_another(links: Any, expected: bool) -> None:
+    found = page(answer(200, {"results": [], "totalCount": 0, "links": links}), REQUEST)
+    assert found.has_next is expected
+
+
 def test_an_oauth_error_has_its_own_shape() -> None:
     body = {"error": "invalid_client", "error_description": "Invalid credentials provided."}
     error = as_error(answer(401, body), REQUEST)

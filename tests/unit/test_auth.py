@@ -71,6 +71,13 @@ def test_digest_is_that_of_the_standard(algorithm: str, response: str) -> None:
     assert f"algorithm={algorithm}," in header
 
 
+def test_what_is_quoted_in_a_header_is_escaped() -> None:
+    challenge = Challenge('a "b"', "n", opaque="c\\d")
+    header = digest_header(KeyPair("u", "p"), challenge, "GET", "/", count=1, cnonce="x")
+    assert header.startswith('Digest username="u", realm="a \\"b\\"", nonce="n", uri="/", ')
+    assert 'opaque="c\\\\d"' in header
+
+
 def test_digest_without_qop_is_that_of_the_older_standard() -> None:
     # RFC 2617's example data, hashed as RFC 2069 has it.
     challenge = Challenge("testrealm@host.com", "dcd98b7102dd2f0e8b11d0f600bfb0c093")

@@ -204,6 +204,11 @@ def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
         )
 
 
+def test_what_is_read_has_to_be_of_its_shape() -> None:
+    with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200\) is JSON of another shape"):
+        client(lambda _query: (200, {"id": 1})).get("/x", lambda _data: None, doing="x", role="")
+
+
 def test_an_error_on_a_later_page_is_an_error() -> None:
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         return listing(501)(query) if query["pageNum"] == "1" else (403, {"error": 403})
@@ -276,6 +281,7 @@ def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
         (200, {"status": 204, "content": {}}, None),
         (200, b"<html>sign on</html>", UnexpectedAnswerError),
         (200, {"id": "1"}, UnexpectedAnswerError),
+        (300, b"", UnexpectedAnswerError),
         (302, b"", UnexpectedAnswerError),
         (200, {"status": 400, "content": {"error": 400, "errorCode": "X"}}, ApiError),
         (500, b"", ApiError),

@@ -52,7 +52,7 @@ def answer(status: int, **headers: str) -> Answer:
 
 
 def lost() -> TransportError:
-    return LostAnswerError("lost", request=DELETE)
+    return LostAnswerError("lost", request=DELETE, reason="connection broken")
 
 
 def never_sent() -> TransportError:
@@ -179,10 +179,14 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize("days", [-10_000, 10_000])
-def test_retry_after_is_a_date_by_the_servers_clock(days: int) -> None:
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000"])
+def test_retry_after_is_a_date_by_the_servers_clock(days: int, zone: str) -> None:
     """Where the answer tells the time: this machine's calendar may be wrong."""
     now = datetime.now(timezone.utc) + timedelta(days=days)
-    until = format_datetime(now + timedelta(seconds=8), usegmt=True)
+    # In another zone the same moment; -0000 is one that nobody knows.
+    there = (now + timedelta(seconds=8)).astimezone(timezone(timedelta(hours=-5)))
+    until = format_datetime(now + timedelta(seconds=8), usegmt=True).replace("GMT", zone)
+    until = format_datetime(there) if zone == "+0000" else until
     refusal = answer(429, Retry_After=until, Date=format_datetime(now, usegmt=True))
     http_ = ScriptedHttp([refusal, answer(200)])
     http_.call(GET)
@@ -238,6 +242,21 @@ def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
     assert caught.value.message().startswith("Could not do it: time_limit, 0.2 s, is over.")
 
 
+def test_a_stop_tells_what_was_before_it() -> None:
+    http_ = ScriptedHttp([lost(), answer(204)])
+    http_.stop.set_limit(0.2)
+    with pytest.raises(StoppedError) as caught:
+        http_.call(DELETE)
+    assert "time_limit, 0.2 s, is over. Before that, lost." in caught.value.message()
+    assert caught.value.reason == "connection broken"
+
+
+def test_two_tries_are_told_as_two() -> None:
+    with pytest.raises(TransportError) as caught:
+        ScriptedHttp([lost(), lost()], retries=1).call(GET)
+    assert "lost (2 tries, 1 s of waiting)." in caught.value.message()
+
+
 def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
     http_ = ScriptedHttp([answer(429), answer(204)])
     http_.stop.set_limit(0.2)
@@ -275,6 +294,23 @@ def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) 
         assert status in {429, 500, 502, 503, 504}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        *((answer(status), False) for status in (200, 204, 302, 400, 401, 404, 429, 499)),
+        *((answer(status), True) for status in (100, 199, 408, 500, 599)),
+        (never_sent(), False),
+        (lost(), True),
+        (UnexpectedAnswerError("x", status=401), False),
+        (UnexpectedAnswerError("x", status=402), True),
+        (UnexpectedAnswerError("x"), True),
+    ],
+)
+def test_what_may_have_been_done_is_known(outcome: Any, expected: bool) -> None:
+    assert may_have_happened("DELETE", outcome) is expected
+    assert not may_have_happened("GET", outcome)
+
+
 def long(limit: int) -> str:
     """Two words, of which only the first is shown, with a limit one higher both."""
     return f"{'x' * (limit // 2)} {'x' * (limit // 2)}"
@@ -295,6 +331,11 @@ def aborted(cause: BaseException) -> Exception:
     return requests.exceptions.ConnectionError(
         urllib3.exceptions.ProtocolError("Connection aborted.", cause)
     )
+
+
+def named(name: str) -> Exception:
+    """An error that is known by its name: not every urllib3 has all of them."""
+    return wrapped(type(name, (urllib3.exceptions.HTTPError,), {})("x"))
 
 
 def certificate(why: str) -> Exception:
@@ -382,6 +423,10 @@ def proxy(cause: Exception) -> Exception:
         (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), TlsError, False, "client_cert"),
         (tls("DECRYPTION_FAILED"), TlsError, False, "decryption failed"),
         (OSError(2, "Could not find the TLS certificate file"), TlsError, False, "ca_path"),
+        (OSError(long(200)), TlsError, False, "prepared: x{100} …"),
+        (named("ConnectTimeoutError"), ConnectError, True, "no connection to .*within 30 s"),
+        (named("NameResolutionError"), ConnectError, True, "no connection to host.example:8443"),
+        (named("ReadTimeoutError"), DeadlineError, True, "in time"),
         (requests.exceptions.InvalidURL("x"), ConnectError, False, "cannot be used as an address"),
         (requests.exceptions.InvalidHeader("x"), LostAnswerError, True, "broke"),
         (ValueError("chunk size"), LostAnswerError, True, "broke"),
@@ -488,6 +533,36 @@ def test_a_proxy_that_lets_nothing_through_is_named(
     assert "proxy:3128" in caught.value.message()
     assert re.search(words, caught.value.message())
     assert caught.value.transient == is_tried_again
+
+
+def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
+    timeout = requests.exceptions.ConnectTimeout()
+    settings = HttpSettings(proxy="http://user:hidden@proxy:3128")
+    via, past = (_http._transport_error(timeout, DELETE, settings, way) for way in (True, False))
+    assert via.what == "no connection to proxy:3128 within 30 s"
+    assert past.what == "no connection to host.example:8443 within 30 s"
+
+
+def test_an_address_without_end_is_not_told_whole() -> None:
+    request = Request("GET", f"https://{long(196)}", "/", "do it")
+    error = requests.exceptions.InvalidURL("x")
+    told = _http._transport_error(error, request, HttpSettings(), False).what
+    assert told == f"https://{'x' * 98} … cannot be used as an address"
+
+
+def test_causes_are_found_on_every_way_and_in_circles() -> None:
+    first, reason, cause, context = (OSError(str(number)) for number in range(4))
+    argument = OSError("argument", first)
+    error = urllib3.exceptions.MaxRetryError(None, "/", reason)  # type: ignore[arg-type]
+    error.args = (argument, *error.args)
+    error.__cause__, error.__context__ = cause, context
+    context.__cause__ = error
+    found = list(_http._causes(error))
+    assert found[0] is error
+    assert {id(one) for one in found} == {
+        id(one) for one in (error, argument, first, reason, cause, context)
+    }
+    assert len(found) == 6
 
 
 def test_a_broken_head_is_not_logged_and_other_warnings_are() -> None:

@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     find_by_description,
     find_by_id,
     find_by_public_key,
+    parse,
     parse_created,
     revoke,
     update,
@@ -80,7 +81,9 @@ class FakeApi:
         return answer
 
     def get(self, _path: str, parse: Any, **_more: Any) -> Any:
-        return parse(data(self._next()))
+        value = parse(data(self._next()))
+        assert value is not None, "an answer about something else"
+        return value
 
     def delete(self, _path: str, **_more: Any) -> None:
         self._next()
@@ -137,6 +140,31 @@ def test_nothing_else_means_missing(error: ApiError) -> None:
         find_by_id(api, ORG, ID)
     assert caught.value is error
     assert api.listed == 0
+
+
+def test_an_answer_about_another_key_finds_none() -> None:
+    api: Any = FakeApi(key(OTHER))
+    with pytest.raises(AssertionError, match="something else"):
+        find_by_id(api, ORG, ID)
+    assert find_by_id(api, ORG, OTHER) == key(OTHER)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        "ORG_MEMBER",
+        None,
+        {},
+        {"roleName": 5},
+        {"roleName": None, "groupId": ID},
+        {"roleName": "GROUP_OWNER", "groupId": "no id"},
+        {"roleName": "GROUP_OWNER", "groupId": 5},
+    ],
+)
+def test_a_key_with_a_role_that_cannot_be_read_is_none(role: Any) -> None:
+    member = {"roleName": "ORG_MEMBER", "orgId": ORG}
+    assert parse({**data(key()), "roles": [member, role]}) is None
+    assert parse({**data(key()), "roles": [member, {**member, "groupId": OTHER}]}) is not None
 
 
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
