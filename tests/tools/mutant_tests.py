@@ -8,7 +8,6 @@ mutmut starts pytest anew for each, and half of the time is gone before the firs
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -35,6 +34,8 @@ WORKERS = (os.cpu_count() or 1) + 1
 # A mutant that takes so much longer than the tests take otherwise never ends.
 PATIENCE = 5
 LEAST_SECONDS = 10
+SURVIVED, KILLED, BROKEN = 0, 1, 2
+VERDICTS = {SURVIVED: "survived", KILLED: "killed", BROKEN: "not tried"}
 # In a mutant's folder: which file of tests has found it.
 FINDER = "finder"
 # How many mutants of a file each file of tests has found.
@@ -70,9 +71,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         ends = time.monotonic() + LEAST_SECONDS + PATIENCE * sum(seconds[i.nodeid] for i in items)
         pid = os.fork()
         if not pid:
-            with contextlib.suppress(BaseException):
-                os._exit(try_mutant(session, mutant, items, folder))
-            os._exit(1)
+            os._exit(try_mutant(session, mutant, items, folder))
         running[pid] = Run(mutant, diff, ends, folder)
     while running:
         collect(running, given["results"], finders)
@@ -106,19 +105,22 @@ def file_of(mutant: str) -> str:
 
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
-    """Run tests up to the first that fails; 0 where none does."""
-    session.config.pluginmanager.unregister(name="terminalreporter")
-    # Two processes are not to share a folder; words know it by the name that pytest gives it.
-    base = Path(folder) / "pytest-of-mutants" / "pytest-0"
-    base.mkdir(parents=True)
-    session.config._tmp_path_factory._basetemp = base  # type: ignore[attr-defined]
-    set_mutant_under_test(mutant)
-    for item, following in zip(items, [*items[1:], None]):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if session.testsfailed:
-            (Path(folder) / FINDER).write_text(item.path.name, "utf-8")
-            return 1
-    return 0
+    """Run tests up to the first that fails; return an exit code."""
+    try:
+        session.config.pluginmanager.unregister(name="terminalreporter")
+        # Two processes are not to share a folder; words know it by the name that pytest gives it.
+        base = Path(folder) / "pytest-of-mutants" / "pytest-0"
+        base.mkdir(parents=True)
+        session.config._tmp_path_factory._basetemp = base  # type: ignore[attr-defined]
+        set_mutant_under_test(mutant)
+        for item, following in zip(items, [*items[1:], None]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                (Path(folder) / FINDER).write_text(item.path.name, "utf-8")
+                return KILLED
+    except BaseException:
+        return BROKEN
+    return SURVIVED
 
 
 def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
@@ -135,7 +137,9 @@ def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
                 if finder.exists():
                     finders[file_of(run.mutant)][finder.read_text("utf-8")] += 1
                 shutil.rmtree(run.folder, ignore_errors=True)
-                verdict = "timeout" if is_late else "killed" if status else "survived"
+                code = os.waitstatus_to_exitcode(status)
+                # What a process dies of is the mutant, unless the trial itself is broken.
+                verdict = "timeout" if is_late else VERDICTS.get(code, "killed")
                 json_lines.append(results, [run.mutant, run.diff, verdict])
                 return
         time.sleep(0.002)
