@@ -90,10 +90,12 @@ def in_order(
     for item in items:
         by_file[item.path.name].append(item)
     cost = {name: sum(seconds[i.nodeid] for i in found) for name, found in by_file.items()}
-    own, known = f"test{file_of(mutant)}.py", finders[file_of(mutant)]
+    own, known = f"test{file_of(mutant)}", finders[file_of(mutant)]
     found: list[pytest.Item] = []
     total = 0.0
-    for name in sorted(by_file, key=lambda n: (n != own, -known[n] / (cost[n] + 0.1), cost[n])):
+    for name in sorted(
+        by_file, key=lambda n: (not n.startswith(own), -known[n] / (cost[n] + 0.1), cost[n])
+    ):
         if not found or total + cost[name] <= MOST_SECONDS:
             found += by_file[name]
             total += cost[name]

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -315,6 +317,30 @@ def test_ca_comes_from_task_then_environment_then_system(tmp_path: Path) -> None
         del environ[name]
     system = resolve(params(**PAIR), {}).http.verify
     assert system is True or Path(str(system)).exists()
+
+
+def test_ca_of_the_system_is_a_file_or_a_folder_of_hashed_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, hashed, other = (tmp_path / name for name in ("bundle.pem", "hashed", "other"))
+    bundle.touch()
+    for folder, name in ((hashed, "0a1b2c3d.0"), (other, "ca.pem")):
+        folder.mkdir()
+        (folder / name).touch()
+    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", (str(tmp_path / "nowhere"),))
+    for cafile, capath, expected in (
+        (str(bundle), str(hashed), str(bundle)),
+        (str(tmp_path / "nowhere"), str(hashed), str(hashed)),
+        (None, str(hashed), str(hashed)),
+        (None, str(other), True),
+        (None, str(tmp_path / "nowhere"), True),
+        (None, None, True),
+    ):
+        paths = SimpleNamespace(cafile=cafile, capath=capath)
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda paths=paths: paths)
+        assert resolve(params(**PAIR), {}).http.verify == expected
+    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", (str(bundle),))
+    assert resolve(params(**PAIR), {}).http.verify == str(bundle)
 
 
 def test_validate_certs_comes_from_task_then_environment() -> None:

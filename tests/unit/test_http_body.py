@@ -1,0 +1,164 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a body is read: whole, in time, not without end, and unpacked with the same limit."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+    LostAnswerError,
+    Request,
+    UnexpectedAnswerError,
+)
+
+REQUEST = Request("GET", "https://h", "/x", "read it", platform="MongoDB Atlas")
+MIB = 1024 * 1024
+PACKED = gzip.compress(b"hello")
+FULL, BOMB = gzip.compress(b"x" * MIB), gzip.compress(b"x" * (MIB + 1))
+
+
+@pytest.fixture(autouse=True)
+def _one_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "MAX_BODY", MIB)
+
+
+def response(body: bytes, status: int = 200, **headers: str) -> requests.Response:
+    found = requests.Response()
+    found.status_code = status
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    found.headers.update(named)
+    # It is to unpack nothing, and, as an older urllib3, does not miss what is lacking.
+    packed = {name: value for name, value in named.items() if name == "Content-Encoding"}
+    found.raw = urllib3.HTTPResponse(io.BytesIO(body), headers=packed, preload_content=False)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (response(b""), b""),
+        (response(b"hello"), b"hello"),
+        (response(b"hello", Content_Length="5"), b"hello"),
+        (response(b"hello", Content_Length=" 3 "), b"hello"),
+        # No number, or none that anybody can have meant.
+        (response(b"hello", Content_Length="-7"), b"hello"),
+        (response(b"hello", Content_Length="²"), b"hello"),
+        (response(b"hello", Content_Length="9" * 20), b"hello"),
+        # Lengths that say nothing of this body.
+        (response(b"", 204, Content_Length="7"), b""),
+        (response(b"", 304, Content_Length="7"), b""),
+        (response(b"hello", Content_Length="7", Transfer_Encoding="gzip, Chunked"), b"hello"),
+        (response(b"x" * MIB), b"x" * MIB),
+        (response(b"hello", Content_Encoding=" Identity "), b"hello"),
+        (response(b"hello", Content_Encoding=""), b"hello"),
+        (response(b"", Content_Encoding="br"), b""),
+        (response(PACKED, Content_Encoding="gzip", Content_Length=str(len(PACKED))), b"hello"),
+        (response(PACKED, Content_Encoding=" X-GZIP"), b"hello"),
+        (response(FULL, Content_Encoding="gzip"), b"x" * MIB),
+    ],
+    ids=range(17),
+)
+def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
+    assert _http._read_body(answer, REQUEST) == body
+
+
+TOO_LONG = r"the answer \(200\) is longer than 1 MiB, which no answer of the API is\. Check that"
+BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \(gzip\)"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (response(b"x" * (MIB + 1)), UnexpectedAnswerError, TOO_LONG),
+        (response(BOMB, Content_Encoding="gzip"), UnexpectedAnswerError, TOO_LONG),
+        (response(b"hello", Content_Length="6"), LostAnswerError, BROKEN),
+        (response(b"", 500, Content_Length="1"), LostAnswerError, BROKEN),
+        (response(b"hello", Content_Length="9" * 19), LostAnswerError, BROKEN),
+        (response(PACKED[:-1], Content_Encoding="gzip"), LostAnswerError, BROKEN),
+        (response(PACKED + b"x", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
+        (response(b"hello", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
+        (response(PACKED[:-4] + b"abcd", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
+        (
+            response(b"hello", 201, Content_Encoding="BR, gzip"),
+            UnexpectedAnswerError,
+            r"the answer \(201\) is packed as br, gzip, which was not asked for\. Check that",
+        ),
+        (
+            response(b"hello", Content_Encoding=f"{'x' * 20} {'x' * 20}"),
+            UnexpectedAnswerError,
+            "is packed as x{20} …, which",
+        ),
+    ],
+    ids=range(11),
+)
+def test_a_body_that_cannot_be_read_is_told(
+    answer: requests.Response, kind: type[KeysmithError], words: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        _http._read_body(answer, REQUEST)
+    assert re.search(words, caught.value.message())
+    assert caught.value.request is REQUEST
+    if kind is UnexpectedAnswerError:
+        assert caught.value.status == answer.status_code
+
+
+class Pair:
+    """Two ends of a connection, and a clock."""
+
+    def __init__(self, timeout: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(_http, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(timeout)
+        self.reader = _http._DeadlineReader(self.ours)
+
+    def read(self) -> bytes:
+        buffer = bytearray(8)
+        return bytes(buffer[: self.reader.readinto(buffer)])
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.reader.close()
+        self.ours.close()
+        self.theirs.close()
+
+
+def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Pair(2.0, monkeypatch) as pair:
+        assert pair.reader.readable()
+        for now, wait in ((100.0, 2.0), (104.0, 2.0), (105.5, 0.5)):
+            pair.now = now
+            pair.theirs.sendall(b"hello")
+            assert pair.read() == b"hello"
+            assert pair.ours.gettimeout() == wait
+            assert not pair.reader.is_at_end
+        pair.now = 106.0
+        pair.theirs.sendall(b"hello")
+        with pytest.raises(socket.timeout, match=r"^the answer did not end in time$"):
+            pair.read()
+
+
+def test_without_a_limit_of_a_wait_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Pair(None, monkeypatch) as pair:
+        pair.now = 100_000.0
+        pair.theirs.sendall(b"hello")
+        assert pair.read() == b"hello"
+        assert pair.ours.gettimeout() is None
+        pair.theirs.close()
+        assert pair.read() == b""
+        assert pair.reader.is_at_end
