@@ -43,7 +43,7 @@ Finders = dict[str, Counter[str]]
 MOST_SECONDS = 10
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """A process that tries a mutant, and the folder of its tests."""
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.tools.sanity import ROOT
+
 _running: set[subprocess.Popen[bytes]] = set()
 
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.tools.timed_tests import ROOT, Ended, end_all, run_tests
+from tests.tools.sanity import ROOT
+from tests.tools.timed_tests import Ended, end_all, run_tests
 from tests.trust import figures
 
 CACHE = ROOT / ".cache" / "trust"
