@@ -1,0 +1,176 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the session is told with each request, and which answers are refused unread."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import warnings
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ProxyError,
+    RedirectError,
+    Request,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    MAX_THREADS,
+    VERSION,
+    Answer,
+    Http,
+    HttpSettings,
+)
+from tests.support import VirtualClock
+
+PROXY = "http://user:pass@proxy.example:3128"
+REQUEST = Request("GET", "https://host.example", "/path", "read it", platform="MongoDB Atlas")
+PLAIN = Request("GET", "http://host.example", "/path", "read it", platform="MongoDB Atlas")
+
+
+class OneAnswer(Http):
+    """Http whose session gives one answer, and remembers what it was told."""
+
+    def __init__(self, answer: requests.Response, **settings: Any) -> None:
+        time = VirtualClock()
+        clock = Clock(time.now, time.sleep, time.random)
+        super().__init__(HttpSettings(**settings), clock, "https://host.example")
+        self.answer = answer
+        self.told: dict[str, Any] = {}
+        self._session.send = self._take
+
+    def _take(self, prepared: Any, **told: Any) -> requests.Response:
+        self.told = {"prepared": prepared, **told}
+        return self.answer
+
+    def call(self, request: Request = REQUEST) -> Answer:
+        return self.send(request, None, read=lambda answer: answer, headers={"Accept": "text/json"})
+
+
+def response(status: int, reason: Any = "Fine", **headers: str) -> requests.Response:
+    found = requests.Response()
+    found.status_code, found.reason = status, reason
+    found.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    found.raw = urllib3.HTTPResponse(io.BytesIO(b"hello"), preload_content=False)
+    return found
+
+
+def test_the_session_is_told_all_settings() -> None:
+    http = OneAnswer(
+        response(200), verify="/ca.pem", cert=("/c.pem", "/k.pem"), proxy=PROXY, timeout=7
+    )
+    answer = http.call()
+    prepared = http.told.pop("prepared")
+    assert http.told == {
+        "stream": True,
+        "timeout": 7,
+        "verify": "/ca.pem",
+        "cert": ("/c.pem", "/k.pem"),
+        "proxies": {"http": PROXY, "https": PROXY},
+        "allow_redirects": False,
+    }
+    assert (prepared.method, prepared.url) == ("GET", "https://host.example/path")
+    assert dict(prepared.headers) == {
+        "User-Agent": f"keysmith.mongodb/{VERSION}",
+        "Accept-Encoding": "gzip",
+        "Accept": "text/json",
+    }
+    assert (answer.status, answer.reason, answer.body) == (200, "Fine", b"hello")
+    assert answer.headers is http.answer.headers
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_an_answer_may_have_no_reason(reason: str | None) -> None:
+    assert OneAnswer(response(200, reason)).call().reason == ""
+
+
+def test_a_reason_without_end_is_not_told_whole() -> None:
+    assert OneAnswer(response(200, "x" * 30 + " " + "y" * 30)).call().reason == "x" * 30 + " …"
+    assert OneAnswer(response(200, "x" * 30 + " " + "y" * 29)).call().reason.endswith("y")
+
+
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_a_redirect_is_refused_and_its_connection_given_back(status: int) -> None:
+    http = OneAnswer(response(status, Location="https://elsewhere.example/sign-on?user=x"))
+    with pytest.raises(
+        RedirectError, match=rf"\({status}\) to https://elsewhere\.example/sign-on$"
+    ):
+        http.call()
+    assert http.answer.raw.closed
+
+
+@pytest.mark.parametrize(
+    "answer", [response(299, Location="/x"), response(400, Location="/x"), response(304)]
+)
+def test_what_leads_nowhere_is_an_answer(answer: requests.Response) -> None:
+    assert OneAnswer(answer).call().body == b"hello"
+
+
+def test_a_refusal_of_the_proxy_is_told_as_one() -> None:
+    reason = "Proxy\tAuthentication Required " + "x" * 60
+    http = OneAnswer(response(407, reason), proxy=PROXY)
+    with pytest.raises(ProxyError) as caught:
+        http.call(PLAIN)
+    text = "the proxy proxy.example:3128 refused the request: 407 Proxy"
+    assert text in caught.value.message()
+    assert "x" * 60 not in caught.value.message()
+    assert caught.value.status == 407
+    assert OneAnswer(response(407, reason)).call(PLAIN).status == 407
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_a_refusal_of_the_proxy_may_have_no_reason(reason: str | None) -> None:
+    with pytest.raises(ProxyError, match=r"refused the request: 407$"):
+        OneAnswer(response(407, reason), proxy=PROXY).call(PLAIN)
+
+
+def test_each_thread_has_a_connection_that_is_kept() -> None:
+    session = OneAnswer(response(200))._session
+    for prefix in ("http://", "https://"):
+        assert session.get_adapter(f"{prefix}h")._pool_maxsize == MAX_THREADS
+    assert set(session.adapters) == {"http://", "https://"}
+
+
+@pytest.mark.parametrize("verify", [True, "/ca.pem"])
+def test_a_warning_of_an_unchecked_certificate_stays_where_it_was_not_asked_for(
+    verify: bool | str,
+) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        OneAnswer(response(200), verify=verify)
+        warnings.warn("unchecked", urllib3.exceptions.InsecureRequestWarning, stacklevel=1)
+    assert len(seen) == 1
+
+
+def test_a_certificate_that_is_not_to_be_checked_is_not_warned_of() -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        OneAnswer(response(200), verify=False)
+        warnings.warn("unchecked", urllib3.exceptions.InsecureRequestWarning, stacklevel=1)
+        warnings.warn("another", urllib3.exceptions.HTTPWarning, stacklevel=1)
+    assert [str(warning.message) for warning in seen] == ["another"]
+
+
+@pytest.mark.parametrize("name", ["urllib3.connection", "urllib3.connectionpool"])
+def test_urllib3_does_not_log_heads_that_it_cannot_read(name: str) -> None:
+    OneAnswer(response(200))
+    logger = logging.getLogger(name)
+    record = logger.makeRecord(name, 30, "f", 1, "Failed to parse headers (url=%s)", ("x",), None)
+    assert not logger.filter(record)
+
+
+def test_what_was_sent_is_known_for_each_thread() -> None:
+    progress = OneAnswer(response(200))._progress
+    progress.is_sent = True
+    seen: list[bool] = []
+    thread = threading.Thread(target=lambda: seen.append(progress.is_sent))
+    thread.start()
+    thread.join()
+    assert seen == [False]
