@@ -99,12 +99,9 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             ),
         )
     else:
-        parameters = payload.get("parameters")
-        parameters = [
-            clean(item, 200) if isinstance(item, str) else item
-            for item in (parameters[:_MAX_PARAMETERS] if isinstance(parameters, list) else [])
-            if isinstance(item, str) or (isinstance(item, (int, float)) and math.isfinite(item))
-        ]
+        given = payload.get("parameters")
+        listed = given if isinstance(given, list) else [] if given is None else [given]
+        parameters = [_parameter(item) for item in listed[:_MAX_PARAMETERS]]
         error = ApiError(
             f"the API answered {answer.status} {code or answer.reason}".rstrip()
             + (f', "{clean(detail).rstrip(".")}"' if detail else "")
@@ -122,6 +119,16 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
         request.method, answer if isinstance(error, ApiError) else error
     )
     return error
+
+
+def _parameter(item: Any) -> str | float | None:
+    """Return what an error speaks of, None for what is neither text nor number.
+
+    It is not left out: an error that speaks of something unknown is not one that speaks of nothing.
+    """
+    if isinstance(item, str):
+        return clean(item, 200)
+    return item if isinstance(item, (int, float)) and math.isfinite(item) else None
 
 
 def unexpected(answer: Answer, request: Request, what: str) -> NoReturn:

@@ -317,7 +317,8 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
             f"{signer} is not in it{needs}."
         )
     if code in _IP_NOT_LISTED:
-        address = clean(str(parameters[0]), 60) if parameters else "the address of this host"
+        addresses = (clean(item, 60) for item in parameters if isinstance(item, str))
+        address = next(addresses, "the address of this host")
         return (
             f"Add {address} to the API access list of {signer} itself (a project's IP access list "
             "does not count here), or run from a listed address."

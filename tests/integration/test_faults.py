@@ -139,6 +139,7 @@ TABLE = [
     status(410, "VERSION_GONE", "update"),
     # An answer about another key proves nothing of this one.
     status(400, "API_KEY_NOT_FOUND", parameters=[OTHER]),
+    status(400, "API_KEY_NOT_FOUND", parameters=[{"id": OTHER}]),
     status(403, "API_KEY_NOT_FOUND"),
     status(500, "API_KEY_NOT_FOUND", retried=True),
 ]

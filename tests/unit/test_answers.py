@@ -165,6 +165,7 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
             "Add 192.0.2.7 to the API access list.*project's",
         ),
         (403, "IP_ADDRESS_NOT_ON_WHITELIST", [], "the address of this host"),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [None], "Add the address of this host to the API"),
         (403, "IP_ADDRESS_NOT_ON_WHITELIST", [f"{'x' * 30} {'x' * 30}"], "Add x{30} … to the API"),
         (403, "ORG_REQUIRES_ACCESS_LIST", ["192.0.2.7"], "has no API access list"),
         (403, "RESOURCE_REQUIRES_WHITELIST", [], "has no API access list"),
@@ -239,12 +240,17 @@ def test_an_error_tells_how_long_the_api_asks_to_wait(wait: str, words: str) -> 
 @pytest.mark.parametrize(
     ("parameters", "shown"),
     [
-        (["a", 1, 1.5, True, None, ["b"], {"c": 1}], ["a", 1, 1.5, True]),
+        (["a", 1, 1.5, True, None, ["b"], {"c": 1}], ["a", 1, 1.5, True, *[None] * 3]),
         ([f"{'x' * 100} {'x' * 100}"], [f"{'x' * 100} …"]),
-        ("a", []),
+        ("a", ["a"]),
+        ({"c": 1}, [None]),
+        ([], []),
+        (None, []),
     ],
 )
-def test_parameters_are_texts_and_numbers(parameters: Any, shown: list[Any]) -> None:
+def test_parameters_are_texts_and_numbers_and_what_is_neither_is_not_left_out(
+    parameters: Any, shown: list[Any]
+) -> None:
     error = as_error(answer(400, {"errorCode": "X", "parameters": parameters}), REQUEST)
     assert error.parameters == shown
 
@@ -397,7 +403,9 @@ def says_missing(status: int, body: bytes) -> bool:
     if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
         return False
     parameters = data.get("parameters")
-    speaks_of_another = isinstance(parameters, list) and parameters and KEY_ID not in parameters
+    speaks_of_another = parameters not in (None, [], KEY_ID) and not (
+        isinstance(parameters, list) and KEY_ID in parameters
+    )
     # A status of success is not one when the error beside it says so itself.
     statuses = {status, data.get("error")} if status < 300 else {status}
     if is_int(data.get("status")):
@@ -409,6 +417,8 @@ def says_missing(status: int, body: bytes) -> bool:
 @example(200, b'{"status": 404, "content": {"errorCode": "API_KEY_NOT_FOUND"}}')
 @example(404, b"<html>")
 @example(400, b'{"errorCode": ["API_KEY_NOT_FOUND"]}')
+@example(400, b'{"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": [null]}')
+@example(400, b'{"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": {"id": "x"}}')
 def test_any_answer_is_told_without_a_traceback_and_without_a_guess(
     status: int, body: bytes
 ) -> None:
