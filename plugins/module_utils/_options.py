@@ -326,12 +326,12 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
             f"{source} is no http or https address",
             check="It looks like https://opsmanager.example.com:8443.",
         )
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:
         raise OptionError(
             f"{source} has a user or a password in it",
             check="Give credentials by their own options.",
         )
-    if parts.query or parts.fragment or "?" in url or "#" in url:
+    if "?" in url or "#" in url:
         raise OptionError(f"{source} has a query or a fragment", check="Leave them away.")
     path = parts.path.rstrip("/")
     for other in PLATFORMS.values():
@@ -365,7 +365,7 @@ def _is_host(name: str) -> bool:
     """Whether a name can be that of a host: urllib3 has errors of its own for others."""
     if ":" not in name:
         return bool(_HOST.fullmatch(name)) and len(name) <= _MAX_HOST
-    return bool(ipaddress.IPv6Address(name.replace("%25", "%", 1)))
+    return bool(ipaddress.IPv6Address(name))
 
 
 def _credentials(

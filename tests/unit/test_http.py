@@ -444,6 +444,89 @@ def test_what_breaks_is_told_in_words(
 
 
 @pytest.mark.parametrize(
+    ("error", "cert", "words"),
+    [
+        (
+            tls("TLSV1_ALERT_UNKNOWN_CA"),
+            "c.pem",
+            "unknown ca. The server does not accept the client",
+        ),
+        (
+            tls("TLSV1_ALERT_UNKNOWN_CA"),
+            None,
+            "unknown ca. Check base_url, ca_path, client_cert and",
+        ),
+        (
+            tls("UNEXPECTED_RECORD"),
+            "c.pem",
+            "unexpected record. Check base_url, ca_path, client_cert",
+        ),
+        (tls("HTTP_REQUEST"), None, "http request. The server does not speak TLS on this port"),
+        (tls(""), None, "TLS with host.example:8443 failed. Check base_url, ca_path, client_cert"),
+        (
+            requests.exceptions.SSLError("x"),
+            None,
+            "TLS with host.example:8443 failed. Check base_url",
+        ),
+        (
+            aborted(OSError()),
+            "c.pem",
+            "network to the API. The server may not accept the client cert",
+        ),
+        (
+            aborted(OSError()),
+            None,
+            "network to the API. The server may ask for a client certificate",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_client_certificate_is_told(
+    error: Exception, cert: str | None, words: str
+) -> None:
+    with pytest.raises(TransportError) as caught:
+        ScriptedHttp([error], retries=0, cert=cert).call(GET)
+    assert words in caught.value.message()
+
+
+@pytest.mark.parametrize("cert", [None, "c.pem"])
+def test_without_tls_no_certificate_is_suspected(cert: str | None) -> None:
+    http_ = ScriptedHttp([aborted(OSError())], retries=0, cert=cert)
+    with pytest.raises(LostAnswerError) as caught:
+        http_.call(Request("GET", "http://host.example", "/path", "do it"))
+    assert caught.value.message().endswith("Check the network to the API.")
+
+
+class Renewing:
+    """An auth that signs every request anew as often as it is asked to."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, prepared: Any) -> Any:
+        return prepared
+
+    def renew(self, _answer: Answer) -> bool:
+        self.times -= 1
+        return self.times >= 0
+
+
+@pytest.mark.parametrize(("renewals", "sent"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_a_challenge_is_answered_and_once_more_one_that_calls_ours_stale(
+    renewals: int, sent: int
+) -> None:
+    http_ = ScriptedHttp([answer(401)] * 9)
+    auth = Renewing(renewals)
+    last = http_.send(GET, auth, read=lambda a: a, headers={})
+    assert (last.status, last.tries) == (401, 1)
+    assert len(http_.timeouts) == sent
+
+
+def test_without_credentials_no_challenge_is_answered() -> None:
+    http_ = ScriptedHttp([answer(401), answer(200)])
+    assert http_.call(GET).status == 401
+
+
+@pytest.mark.parametrize(
     ("text", "transient", "words"),
     [
         (

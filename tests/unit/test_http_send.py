@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import threading
 import warnings
 from typing import Any
@@ -20,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ProxyError,
     RedirectError,
     Request,
+    TransportError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     MAX_THREADS,
@@ -174,3 +176,32 @@ def test_what_was_sent_is_known_for_each_thread() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_what_a_proxy_and_a_handshake_are_sent_is_not_the_request() -> None:
+    """The tunnel stands, and the connection ends within the handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def tunnel() -> None:
+            connection, _address = server.accept()
+            with connection:
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                # Of the handshake too little to answer it.
+                connection.recv(1)
+
+        thread = threading.Thread(target=tunnel)
+        thread.start()
+        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
+        time = VirtualClock()
+        clock = Clock(time.now, time.sleep, time.random)
+        http = Http(HttpSettings(proxy=proxy, retries=0), clock, REQUEST.base_url)
+        revocation = Request("DELETE", REQUEST.base_url, "/path", "revoke it")
+        with pytest.raises(TransportError) as caught:
+            http.send(revocation, None, read=lambda answer: answer, headers={})
+        http.close()
+        thread.join()
+    assert caught.value.never_sent
+    assert not caught.value.unclear

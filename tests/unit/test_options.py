@@ -42,6 +42,8 @@ ENV_OLD_PAIR = {"MONGODB_ATLAS_PUBLIC_KEY": "oldpublc", "MONGODB_ATLAS_PRIVATE_K
 ENV_ACCOUNT = {"MONGODB_ATLAS_CLIENT_ID": CLIENT_ID, "MONGODB_ATLAS_CLIENT_SECRET": "envsecret"}
 ENV_TOKEN = {"MONGODB_ATLAS_ACCESS_TOKEN": "envtoken"}
 ENV_MCLI = {"MCLI_PUBLIC_API_KEY": "mclpublc", "MCLI_PRIVATE_API_KEY": "mclprivate"}
+# Two hundred and fifty-four characters.
+LONGEST_HOST = ".".join(["x" * 61] * 4) + ".xxxxx."
 OPS = {"platform": "ops_manager", "base_url": "https://om.example.com"}
 
 
@@ -194,6 +196,8 @@ def test_credentials_come_from_task_then_environment(
         ({**PAIR, "http_proxy": "socks5://proxy:1080"}, {}, "SOCKS is not supported"),
         (PAIR, {"all_proxy": "socks5h://proxy:1080"}, "variable all_proxy.*SOCKS"),
         ({**PAIR, "http_proxy": "http://"}, {}, "no address"),
+        (PAIR, {"MONGODB_ATLAS_BASE_URL": "x"}, "variable MONGODB_ATLAS_BASE_URL is no http"),
+        (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "x" * 50 + " " + "y" * 30}, "'x{50} …'"),
     ],
 )
 def test_bad_input_is_refused(options: dict[str, Any], environ: dict[str, str], words: str) -> None:
@@ -230,6 +234,10 @@ def assert_says(error: OptionError, words: str) -> None:
             "http://om.example:80",
         ),
         ({"base_url": "https://b"}, {"MONGODB_ATLAS_BASE_URL": "https://a"}, "https://b"),
+        ({"base_url": "https://h/X/"}, {}, "https://h/X"),
+        ({"base_url": "https://h/X//api/atlas/v2"}, {}, "https://h/X"),
+        ({"base_url": f"https://{LONGEST_HOST}"}, {}, f"https://{LONGEST_HOST}"),
+        ({"base_url": "https://[fe80::1%25eth0]"}, {}, "https://[fe80::1%25eth0]"),
     ],
 )
 def test_base_url_is_found(options: dict[str, Any], environ: dict[str, str], expected: str) -> None:
@@ -252,6 +260,12 @@ def test_base_url_is_found(options: dict[str, Any], environ: dict[str, str], exp
         ("atlas", "https://x:port", "no http or https"),
         ("atlas", "https://x\n.evil", "no http or https"),
         ("atlas", "https://x y", "no http or https"),
+        ("atlas", "https://x:0", "no http or https"),
+        ("atlas", f"https://x{LONGEST_HOST}", "no http or https"),
+        ("atlas", "https://[::1::]", "no http or https"),
+        ("atlas", "https://x/a\\b", "no http or https"),
+        ("atlas", "https://:secret@x", "user or a password"),
+        ("atlas", "https://x?", "query or a fragment"),
         ("atlas", "https://x/api/public/v1.0", "platform to cloud_manager or ops_manager"),
         ("ops_manager", "https://x/api/atlas/v2/", "platform to atlas"),
     ],
@@ -293,6 +307,7 @@ def test_org_id_comes_from_the_variable_of_the_platform() -> None:
         ({"base_url": "http://a"}, {"HTTPS_PROXY": "http://q:2"}, (None, None)),
         ({"base_url": "http://a"}, {"http_proxy": "http://r:3"}, ("http://r:3", None)),
         ({"http_proxy": ""}, {"https_proxy": "http://q:2"}, ("http://q:2", None)),
+        ({"http_proxy": "https://p:1"}, {}, ("https://p:1", None)),
     ],
 )
 def test_proxy_comes_from_task_then_environment(
@@ -350,6 +365,40 @@ def test_validate_certs_comes_from_task_then_environment() -> None:
     assert resolve(params(**PAIR, validate_certs=True), off).http.verify is not False
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *((word, True) for word in ("1", "true", "yes", "on", "y", "t", " TRUE ", "", " ")),
+        *((word, False) for word in ("0", "false", "no", "off", "n", "f", "Off\n")),
+    ],
+)
+def test_the_environment_says_yes_and_no_in_ansible_s_words(word: str, expected: bool) -> None:
+    environ = {"KEYSMITH_MONGODB_VALIDATE_CERTS": word}
+    assert (resolve(params(**PAIR), environ).http.verify is not False) is expected
+
+
+def test_all_limits_reach_the_transport() -> None:
+    limits = {"timeout": float(_options.MAX_SECONDS), "retries": 0, "retry_max_wait": 0.0}
+    http = resolve(params(**PAIR, **limits), {}).http
+    assert (http.timeout, http.retries, http.retry_max_wait) == tuple(limits.values())
+    assert resolve(params(**PAIR, retry_max_wait=7.0), {}).http.retry_max_wait == 7
+
+
+def test_a_description_has_1_to_250_characters() -> None:
+    for text in ("x", "x" * 250):
+        _options.check_description("description", text)
+    for text in ("", "x" * 251):
+        with pytest.raises(
+            OptionError, match=f"has {len(text)} characters; it has to have 1 to 250"
+        ):
+            _options.check_description("description", text)
+
+
+def test_all_roles_that_are_none_are_named() -> None:
+    with pytest.raises(OptionError, match="ORG_EMPEROR, ORG_KING is no role"):
+        _options.check_roles("atlas", ["ORG_EMPEROR", "ORG_OWNER", "ORG_KING"])
+
+
 def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
     plain, encrypted, empty = (tmp_path / name for name in ("plain.pem", "encrypted.pem", "empty"))
     plain.write_text("-----BEGIN PRIVATE KEY-----\n")
@@ -372,6 +421,8 @@ def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
         ({"client_cert": str(empty), "client_key": str(encrypted)}, {}, "encrypted"),
         ({"client_cert": str(encrypted)}, {}, "encrypted"),
         ({"client_cert": str(empty)}, {}, "no private key.*client_key"),
+        ({"client_cert": str(plain), "client_key": missing}, {}, "client_key is .*cannot be read"),
+        ({"client_cert": str(plain), "client_key": str(empty)}, {}, r"private key in \S*empty\.$"),
     ]
     for options, environ, words in cases:
         with pytest.raises(OptionError) as caught:
@@ -428,9 +479,24 @@ def test_a_secret_in_the_wrong_place_is_one_too(option: str, secret: str) -> Non
     assert secret in find_secrets(params(**{option: secret}), {})
 
 
-@pytest.mark.parametrize("name", ["MONGODB_ATLAS_PUBLIC_API_KEY", "MCLI_PUBLIC_API_KEY"])
+@pytest.mark.parametrize(
+    "name", ["MONGODB_ATLAS_PUBLIC_API_KEY", "MCLI_PUBLIC_API_KEY", "MONGODB_ATLAS_CLIENT_ID"]
+)
 def test_a_secret_in_the_wrong_variable_is_one_too(name: str) -> None:
     assert UUID in find_secrets(params(), {name: UUID})
+
+
+def test_a_secret_within_other_options_is_one_too() -> None:
+    api_keys = [{"description": "x", "projects": [{"project_id": UUID}]}]
+    assert UUID in find_secrets({**params(), "api_keys": api_keys}, {})
+
+
+def test_a_secret_stands_in_urls_and_in_forms() -> None:
+    assert _options.secret_forms("a /b") == {"a /b", "a%20%2Fb", "a+%2Fb"}
+
+
+def test_half_a_service_account_makes_no_other_secret() -> None:
+    assert find_secrets(params(client_secret="sec2"), {}) == {"sec2"}
 
 
 def test_a_user_in_a_url_may_be_a_token() -> None:
@@ -464,6 +530,7 @@ def test_secrets_are_in_no_repr() -> None:
         (UUID, "api_user_id is hidden"),
         ("../../../orgs", "24 hexadecimal digits"),
         (ORG + "\n", "24 hexadecimal digits"),
+        ("x" * 50 + " " + "y" * 30, "api_user_id is 'x{50} …', which"),
     ],
 )
 def test_an_id_that_is_none_is_told_what_it_looks_like(value: str, words: str) -> None:

@@ -16,21 +16,26 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     LostAnswerError,
+    OrphanError,
     OwnKeyError,
     Request,
     WaitTimeoutError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     ORG_OWNER,
+    ORPHAN_PATIENCE,
     OrgApiKey,
     await_absence,
     check_not_own,
+    check_public_keys_told,
+    create,
     find_by_description,
     find_by_id,
     find_by_public_key,
     parse,
     parse_created,
     revoke,
+    twin_warnings,
     update,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
@@ -177,6 +182,22 @@ def test_a_key_is_found_by_public_key_and_by_description() -> None:
     assert find_by_description(api, ORG, "B") is None
 
 
+def test_a_shared_public_key_names_all_who_share_it() -> None:
+    api: Any = FakeApi(keys=[key(OTHER), key(ID)])
+    with pytest.raises(AmbiguousError) as caught:
+        find_by_public_key(api, ORG, "abcdefgh")
+    assert caught.value.what == (
+        f"2 API keys of organization {ORG} have the public key abcdefgh: {ID} (abcdefgh), "
+        f"{OTHER} (abcdefgh)"
+    )
+
+
+def test_all_public_keys_that_are_not_told_are_named() -> None:
+    keys = [key(), key(OTHER, public_key=None)]
+    with pytest.raises(AmbiguousError, match="aaaaaaaa, bbbbbbbb"):
+        check_public_keys_told(ORG, keys, ["aaaaaaaa", "abcdefgh", "bbbbbbbb"], "Do it.")
+
+
 def test_a_shared_description_names_all_who_share_it() -> None:
     api: Any = FakeApi(
         keys=[key(OTHER, "a", "bbbbbbbb"), key("c" * 24, "x"), key(ID, "a", "aaaaaaaa")]
@@ -305,6 +326,53 @@ def test_a_created_key_has_both_its_keys_in_clear(differing: dict[str, Any], is_
     assert (created is not None) is is_one
     if created:
         assert (created.key, created.private_key) == (key(), answer["privateKey"])
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {}])
+def test_an_answer_of_another_shape_is_no_created_key(answer: Any) -> None:
+    assert parse_created(answer) is None
+
+
+class CreatingApi(FakeApi):
+    """A client whose POST ends in an error."""
+
+    def __init__(self, error: Exception, **more: Any) -> None:
+        super().__init__(None, **more)
+        self.error = error
+
+    def post(self, *_arguments: Any, **_more: Any) -> Any:
+        raise self.error
+
+
+def test_a_creation_in_doubt_tells_the_error_and_what_is_new() -> None:
+    error = api_error(500, "UNEXPECTED_ERROR", unclear=True)
+    error.detail = "later"
+    api: Any = CreatingApi(error, keys=[key(), key(OTHER)])
+    with pytest.raises(OrphanError) as caught:
+        create(api, ORG, "d", ["ORG_MEMBER"], {ID})
+    fields = caught.value.fields()
+    assert (fields["status"], fields["code"]) == (500, "UNEXPECTED_ERROR")
+    assert (fields["detail"], fields["parameters"]) == ("later", [OTHER])
+    assert caught.value.results == {"changed": True}
+
+
+def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
+    api: Any = FakeApi(keys=[key(), key(OTHER), key("c" * 24, "x"), key("a" * 24)])
+    (warning,) = twin_warnings(api, ORG, [key()], {"a" * 24})
+    assert warning == (
+        f"API key {ID} (abcdefgh) was created, and another run made {OTHER} (abcdefgh) with the "
+        "same description meanwhile: revoke one of them by its id."
+    )
+    # As soon as the API shows the new key.
+    assert api.virtual.sleeps == []
+
+
+def test_new_keys_are_waited_for_until_the_api_shows_all_of_them() -> None:
+    api: Any = FakeApi(keys=[key(OTHER)])
+    assert len(twin_warnings(api, ORG, [key()], ())) == 1
+    assert sum(api.virtual.sleeps) <= ORPHAN_PATIENCE
+    pauses = api.virtual.sleeps
+    assert pauses == [min(pauses[0] * 2**n, max(pauses)) for n in range(len(pauses))]
 
 
 class ChangedApi(FakeApi):

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In which order many changes are made, and what is known of each when one of its steps fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _bulk,
+    _changes,
+    _credentials_file,
+    _org_api_keys,
+    _project_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
+    OrphanError,
+    PartialError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    CreatedKey,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from tests.support import VirtualClock
+
+ORG = "5a0000000000000000000001"
+PROJECTS = [f"5a00000000000000000000a{number}" for number in range(3)]
+MEMBER, OWNER = ("ORG_MEMBER",), ("ORG_OWNER",)
+READ, WRITE = ("GROUP_READ_ONLY",), ("GROUP_OWNER",)
+
+
+def key(number: int, public_key: str | None = None, **more: Any) -> OrgApiKey:
+    fields = {"roles": MEMBER, "projects": (), **more}
+    return OrgApiKey(f"5ae{number:021d}", f"key {number}", public_key, **fields)
+
+
+def work(**more: Any) -> _bulk.Work:
+    time = VirtualClock()
+    api = SimpleNamespace(
+        stop=Stop(Clock(time.now, time.sleep, time.random)),
+        endpoint=SimpleNamespace(public_key="ownownow"),
+        conceal=lambda _secret: None,
+    )
+    settings = {
+        "known_ids": (),
+        "assign_method": "POST",
+        "access_list_name": "accessList",
+        "credentials_dir": None,
+        "concurrency": 1,
+        "fail_fast": False,
+    }
+    return _bulk.Work(api, ORG, **{**settings, **more})  # type: ignore[arg-type]
+
+
+def wanted(existing: OrgApiKey | None, **parts: Any) -> Change:
+    """A change; what is not given is left as it is."""
+    fields: dict[str, Any] = {"roles": None, "access_list": None, "projects": None, **parts}
+    description = existing.description if existing else "new one"
+    return _changes.declaration(Declared(description, **fields), existing, None)
+
+
+def own(change: Change) -> Change:
+    return Change(change.key, change.declared, change.found, change.plan, is_own=True)
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was asked of the API, all of which it does."""
+    calls: list[Any] = []
+
+    def revoke(_api: Any, _org_id: str, revoked: OrgApiKey) -> bool:
+        calls.append(("revoke", revoked.id))
+        return True
+
+    def update(_api: Any, _org_id: str, changed: OrgApiKey, fields: Any) -> OrgApiKey:
+        calls.append(("roles", fields["roles"]))
+        # As an API answers that does not show the projects yet.
+        return OrgApiKey(changed.id, changed.description, None, tuple(fields["roles"]), ())
+
+    def do(what: str) -> Any:
+        def take(_api: Any, project_id: str, _key: OrgApiKey, *more: Any) -> bool:
+            calls.append((what, project_id, *more))
+            return True
+
+        return take
+
+    monkeypatch.setattr(_org_api_keys, "revoke", revoke)
+    monkeypatch.setattr(_org_api_keys, "update", update)
+    monkeypatch.setattr(_org_api_keys, "twin_warnings", lambda *_: ["twins"])
+    for name in ("assign_all", "change", "unassign"):
+        monkeypatch.setattr(_project_api_keys, name, do(name))
+    return calls
+
+
+def test_of_several_that_may_be_the_own_key_the_one_that_is_known_goes_last(
+    done: list[Any],
+) -> None:
+    keys = [key(1), key(2, "ownownow"), key(3), key(4, "otherone")]
+    changes = [*(own(_changes.revocation(k)) for k in keys[:3]), _changes.revocation(keys[3])]
+    outcomes, warnings = work().do(changes)
+    assert [call[1] for call in done] == [keys[number].id for number in (3, 0, 2, 1)]
+    assert all(outcome and outcome.is_made for outcome in outcomes)
+    assert warnings == []
+
+
+def test_a_project_that_is_as_declared_does_not_end_the_rest(done: list[Any]) -> None:
+    first, second, third = PROJECTS
+    existing = key(1, projects=((first, READ), (second, READ), (third, READ)))
+    change = wanted(existing, projects=((first, READ), (third, WRITE)))
+    ([outcome], _warnings) = work().do([change])
+    assert done == [("unassign", second), ("change", third, WRITE)]
+    assert outcome
+    assert outcome.key
+    assert outcome.key.projects == ((first, READ), (third, WRITE))
+
+
+def test_projects_that_were_set_are_not_lost_with_the_roles(done: list[Any]) -> None:
+    """The own key's roles go last; the answer to that may not show its projects yet."""
+    existing = key(1, "ownownow", roles=OWNER)
+    change = own(wanted(existing, roles=MEMBER, projects=((PROJECTS[0], READ),)))
+    ([outcome], _warnings) = work().do([change])
+    assert [call[0] for call in done] == ["assign_all", "roles"]
+    assert outcome
+    assert outcome.key
+    assert outcome.key.projects == ((PROJECTS[0], READ),)
+    assert outcome.key.roles == MEMBER
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_a_pair_that_cannot_be_kept_may_leave_its_key(
+    done: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_left: bool
+) -> None:
+    created = CreatedKey(key(1, "newnewne"), "private")
+
+    def fail(*_arguments: Any) -> None:
+        error = OrphanError("The pair is not in its file")
+        error.results = {"changed": True} if is_left else {}
+        raise error
+
+    monkeypatch.setattr(_org_api_keys, "create", lambda *_: created)
+    monkeypatch.setattr(_credentials_file, "store", fail)
+    change = wanted(None, roles=MEMBER)
+    ([outcome], warnings) = work(credentials_dir=str(tmp_path)).do([change])
+    assert outcome
+    assert outcome.is_made is is_left
+    assert outcome.key == (created.key if is_left else None)
+    assert outcome.extra == {}
+    assert warnings == (["twins"] if is_left else [])
+
+
+def test_what_was_not_to_be_changed_is_not_counted_as_made(
+    done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: Any) -> bool:
+        raise OptionError("no")
+
+    monkeypatch.setattr(_project_api_keys, "unassign", fail)
+    changes = [
+        wanted(key(1)),
+        wanted(key(2), roles=OWNER),
+        wanted(key(3, projects=((PROJECTS[0], READ),)), projects=()),
+    ]
+    doing = work()
+    outcomes, _warnings = doing.do(changes)
+    with pytest.raises(PartialError, match=r": 1 made, 1 failed$") as caught:
+        _bulk.reported(doing, changes, outcomes, {"kept": []})
+    assert caught.value.results["unchanged"] == [changes[0].planned()]
+    assert caught.value.message().endswith("The first failure: no.")

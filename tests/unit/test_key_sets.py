@@ -1,0 +1,67 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the access lists of new keys are called, and what it costs to find that out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
+    _changes,
+    _key_sets,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+
+ORG = "5a0000000000000000000001"
+KEYS = [OrgApiKey(f"5ae{n:021d}", f"key {n}", None, ("ORG_MEMBER",), ()) for n in range(2)]
+ENTRIES = _access_lists.normalize(["192.0.2.1"], "access_list")
+
+
+def change(key: OrgApiKey | None, entries: Any, found: str = "") -> Change:
+    declared = Declared(key.description if key else "new", ("ORG_MEMBER",), entries, None)
+    access_list = _access_lists.of_new_key(ORG, key, found) if key and found else None
+    return _changes.declaration(declared, key, access_list)
+
+
+@pytest.mark.parametrize(
+    ("changes", "platform", "keys", "asked"),
+    [
+        ([change(None, ENTRIES)], "ops_manager", KEYS, [KEYS[0]]),
+        ([change(None, ENTRIES)], "cloud_manager", KEYS[1:], [KEYS[1]]),
+        # It has one name there.
+        ([change(None, ENTRIES)], "atlas", KEYS, []),
+        # There is none to ask about; the guess fails where it is wrong.
+        ([change(None, ENTRIES)], "ops_manager", [], []),
+        # Nobody wants to know.
+        ([change(None, frozenset())], "ops_manager", KEYS, []),
+        ([change(None, None)], "ops_manager", KEYS, []),
+        ([change(KEYS[0], None)], "ops_manager", KEYS, []),
+        ([change(KEYS[0], ENTRIES)], "ops_manager", KEYS, []),
+    ],
+)
+def test_the_name_is_asked_for_where_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, changes: Any, platform: str, keys: Any, asked: Any
+) -> None:
+    seen: list[OrgApiKey] = []
+
+    def read(_api: Any, org_id: str, key: OrgApiKey) -> Any:
+        assert org_id == ORG
+        seen.append(key)
+        return _access_lists.of_new_key(org_id, key, "whitelist")
+
+    monkeypatch.setattr(_access_lists, "read", read)
+    params = {"platform": platform, "org_id": ORG}
+    name = _key_sets.access_list_name(params, None, keys, changes)  # type: ignore[arg-type]
+    assert seen == asked
+    assert name == ("whitelist" if asked else "accessList")
+
+
+def test_the_name_is_known_where_a_list_was_read() -> None:
+    changes = [change(None, ENTRIES), change(KEYS[0], ENTRIES, "whitelist")]
+    params = {"platform": "ops_manager", "org_id": ORG}
+    assert _key_sets.access_list_name(params, None, KEYS, changes) == "whitelist"  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a module is given: empty answers of surveys, and what is no text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from tests.emulator import Emulator
+from tests.support import key_pair, org_id, run_module
+
+SPEC = {
+    "name": {"type": "str"},
+    "plain": {"type": "list", "elements": "dict"},
+    "keys": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str"},
+            "inner": {"type": "list", "options": {"name": {"type": "str"}}},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"name": "", "_ansible_x": ""}, {}),
+        ({"name": "x", "keys": ""}, {"name": "x"}),
+        ({"name": [""]}, {"name": [""]}),
+        # Within what a module describes, and nowhere else.
+        ({"plain": [{"name": ""}]}, {"plain": [{"name": ""}]}),
+        (
+            {"keys": [{"name": "", "other": 1}, {"name": "x"}]},
+            {"keys": [{"other": 1}, {"name": "x"}]},
+        ),
+        ({"keys": [{"inner": [{"name": ""}]}]}, {"keys": [{"inner": [{}]}]}),
+        # What is of another type is left to Ansible, which refuses it.
+        ({"keys": ["", {"name": ""}]}, {"keys": ["", {}]}),
+        ({"keys": {"name": ""}}, {"keys": {"name": ""}}),
+    ],
+)
+def test_empty_answers_are_not_given(params: dict[str, Any], expected: dict[str, Any]) -> None:
+    _module._drop_empty(params, SPEC)
+    assert params == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "mended"),
+    [
+        ("a\ud83dz", "a?z"),
+        ("ü😀", "ü😀"),
+        (["\udc00", 1, None], ["?", 1, None]),
+        ({"\udc00": {"a": ["\udc00"]}, "b": 2}, {"?": {"a": ["?"]}, "b": 2}),
+        (7, 7),
+    ],
+)
+def test_what_is_no_text_is_mended_wherever_it_is(value: Any, mended: Any) -> None:
+    assert _module._mended(value) == mended
+    assert _module._is_broken(value) is (value != mended)
+
+
+def test_an_option_that_is_no_text_is_named_and_the_rest_is_as_it_was(emulator: Emulator) -> None:
+    options = {
+        "base_url": emulator.url,
+        **key_pair("atlas"),
+        "org_id": org_id("atlas"),
+        "description": "a\udc00z",
+        "public_key": "\udc01",
+    }
+    outcome = run_module("org_api_key", options)
+    assert outcome.failed
+    assert "description, public_key: what is given has characters that no text has" in outcome.msg
+    given = outcome.result.get("invocation", {}).get("module_args", {"description": "a?z"})
+    assert given["description"] == "a?z"
+    assert not emulator.requests
+
+
+def test_the_organization_of_the_environment_is_the_one_that_is_acted_on(
+    emulator: Emulator,
+) -> None:
+    options = {"base_url": emulator.url, **key_pair("atlas")}
+    environ = {"MONGODB_ATLAS_ORG_ID": org_id("atlas")}
+    outcome = run_module("org_api_key_info", options, environ=environ)
+    assert not outcome.failed, outcome.msg
+    assert all(org_id("atlas") in request.path for request in emulator.requests)
