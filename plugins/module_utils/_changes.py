@@ -87,8 +87,8 @@ def ids(key: OrgApiKey | None) -> dict[str, Any]:
 
 def _rights(writable: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Return every role of a key, with the project where it has it."""
-    rights = {("", role) for role in writable.get("roles", ())}
-    for project in writable.get("projects", ()):
+    rights = {("", role) for role in writable["roles"]}
+    for project in writable["projects"]:
         rights |= {(project["project_id"], role) for role in project["roles"]}
     return rights
 

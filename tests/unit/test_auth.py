@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     choose_auth,
     digest_header,
     find_challenges,
+    is_header_safe,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     LostAnswerError,
@@ -150,6 +152,36 @@ def test_a_nonce_is_counted_up_while_it_is_taken() -> None:
     assert "nc=00000001" in signed[0]
     assert "nc=00000002" in signed[1]
     assert 'uri="/x?y=1"' in signed[0]
+
+
+def test_one_challenge_serves_all_threads() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    signed = [sign(auth)]
+    thread = threading.Thread(target=lambda: signed.append(sign(auth)))
+    thread.start()
+    thread.join()
+    assert "nc=00000002" in signed[1]
+
+
+def test_what_the_server_asks_for_instead_is_not_told_without_end() -> None:
+    header = f'Digest realm="r", nonce="n", algorithm="{"x" * 20} {"y" * 20}"'
+    with pytest.raises(UnexpectedAnswerError, match=f"but with {'X' * 20} …$"):
+        DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("!~", True), ("", False), (" ", False), ("a\x7f", False), ("é", False)]
+)
+def test_a_header_takes_visible_ascii(value: str, expected: bool) -> None:
+    assert is_header_safe(value) is expected
+
+
+def test_a_token_is_asked_of_the_platform() -> None:
+    account = ServiceAccount("id", "secret")
+    auth = choose_auth(account, None, "", "MongoDB Atlas", print)  # type: ignore[arg-type]
+    assert isinstance(auth, ServiceAccountAuth)
+    assert auth._platform == "MongoDB Atlas"
 
 
 def test_a_refused_fresh_nonce_means_a_wrong_key_pair() -> None:

@@ -112,6 +112,11 @@ def test_of_several_that_may_be_the_own_key_the_one_that_is_known_goes_last(
     assert warnings == []
 
 
+def test_what_is_changed_comes_before_what_is_revoked(done: list[Any]) -> None:
+    work().do([_changes.revocation(key(1)), wanted(key(2), roles=OWNER)])
+    assert [call[0] for call in done] == ["roles", "revoke"]
+
+
 def test_a_project_that_is_as_declared_does_not_end_the_rest(done: list[Any]) -> None:
     first, second, third = PROJECTS
     existing = key(1, projects=((first, READ), (second, READ), (third, READ)))

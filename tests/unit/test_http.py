@@ -193,6 +193,13 @@ def test_retry_after_is_a_date_by_the_servers_clock(days: int, zone: str) -> Non
     assert http_.virtual.sleeps == [9.0]
 
 
+def test_a_date_that_is_over_asks_for_no_wait() -> None:
+    date = format_datetime(datetime.now(timezone.utc) - timedelta(seconds=30), usegmt=True)
+    http_ = ScriptedHttp([answer(429, Retry_After=date), answer(200)])
+    http_.call(GET)
+    assert http_.virtual.sleeps == [0.5625]
+
+
 def test_waiting_has_a_budget_for_the_whole_task() -> None:
     http_ = ScriptedHttp([answer(429, Retry_After="50")] * 9, retry_max_wait=120)
     assert http_.call(GET).tries == 3
@@ -229,6 +236,10 @@ def test_what_others_wait_for_already_costs_nothing_more() -> None:
     http_ = ScriptedHttp([answer(429, Retry_After="100")] * 2, retry_max_wait=120)
     http_._book(100)
     assert http_.call(DELETE).tries == 2
+    http_ = ScriptedHttp([])
+    for wait in (100, 50, 101):
+        http_._book(wait)
+    assert http_._waited == 101
 
 
 def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
@@ -249,6 +260,24 @@ def test_a_stop_tells_what_was_before_it() -> None:
         http_.call(DELETE)
     assert "time_limit, 0.2 s, is over. Before that, lost." in caught.value.message()
     assert caught.value.reason == "connection broken"
+
+
+def test_a_stop_while_others_are_waited_for_knows_what_was_before() -> None:
+    http_ = ScriptedHttp([answer(502)])
+    send = http_._send_once
+
+    def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Answer:
+        _wait, ticket = http_._limiter.take_turn(request.path)
+        http_._limiter.pause(ticket, 60)
+        return send(prepared, request, timeout)
+
+    http_._send_once = send_and_refuse  # type: ignore[method-assign]
+    http_.stop.set_limit(30)
+    with pytest.raises(StoppedError) as caught:
+        http_.call(DELETE)
+    assert http_.virtual.time == pytest.approx(1030)
+    assert caught.value.unclear is True
+    assert caught.value.request is DELETE
 
 
 def test_two_tries_are_told_as_two() -> None:

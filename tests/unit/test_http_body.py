@@ -9,6 +9,7 @@ import gzip
 import io
 import re
 import socket
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,6 +74,31 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
 )
 def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     assert _http._read_body(answer, REQUEST) == body
+
+
+def test_of_a_body_without_end_no_more_is_asked_for_than_the_limit() -> None:
+    asked: list[Any] = []
+
+    def read(size: int, *, decode_content: bool) -> bytes:
+        asked.append((size, decode_content))
+        return b"hello"
+
+    answer = response(b"")
+    answer.raw = SimpleNamespace(read=read)
+    assert _http._read_body(answer, REQUEST) == b"hello"
+    assert asked == [(MIB + 1, False)]
+
+
+def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
+    answer = response(gzip.compress(bytes(64 * MIB)), Content_Encoding="gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnexpectedAnswerError, match="longer than 1 MiB"):
+            _http._read_body(answer, REQUEST)
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * MIB
 
 
 TOO_LONG = r"the answer \(200\) is longer than 1 MiB, which no answer of the API is\. Check that"

@@ -88,6 +88,20 @@ def test_the_session_is_told_all_settings() -> None:
     assert answer.headers is http.answer.headers
 
 
+@pytest.mark.parametrize("has_answered", [True, False])
+def test_who_has_answered_asks_for_no_client_certificate(has_answered: bool) -> None:
+    def break_off(*_arguments: Any, **_more: Any) -> None:
+        raise requests.exceptions.ConnectionError(ConnectionResetError(104, "reset"))
+
+    http = OneAnswer(response(200), retries=0)
+    if has_answered:
+        http.call()
+    http._session.send = break_off
+    with pytest.raises(TransportError) as caught:
+        http.call()
+    assert ("ask for a client certificate" in caught.value.message()) is not has_answered
+
+
 @pytest.mark.parametrize("reason", [None, ""])
 def test_an_answer_may_have_no_reason(reason: str | None) -> None:
     assert OneAnswer(response(200, reason)).call().reason == ""

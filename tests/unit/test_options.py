@@ -193,6 +193,7 @@ def test_credentials_come_from_task_then_environment(
         ({**PAIR, "retry_max_wait": -1.0}, {}, "retry_max_wait is -1"),
         (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "cosmos"}, "cosmos.*one of atlas"),
         (PAIR, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "perhaps"}, "true or false"),
+        (PAIR, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "x" * 20 + " " + "y" * 20}, "'x{20} …'"),
         ({**PAIR, "http_proxy": "socks5://proxy:1080"}, {}, "SOCKS is not supported"),
         (PAIR, {"all_proxy": "socks5h://proxy:1080"}, "variable all_proxy.*SOCKS"),
         ({**PAIR, "http_proxy": "http://"}, {}, "no address"),
@@ -497,6 +498,18 @@ def test_a_secret_stands_in_urls_and_in_forms() -> None:
 
 def test_half_a_service_account_makes_no_other_secret() -> None:
     assert find_secrets(params(client_secret="sec2"), {}) == {"sec2"}
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_password_in_a_url_may_have_what_parts_urls(scheme: str) -> None:
+    basic = base64.b64encode(b"user:p@s:s").decode()
+    found = find_secrets(params(), {"HTTPS_PROXY": f"{scheme}user:p@s:s@proxy"})
+    assert found == {form for secret in ("p@s:s", basic) for form in _options.secret_forms(secret)}
+
+
+@pytest.mark.parametrize("url", ["http://proxy:3128", "proxy:3128", "http://user:@proxy", "@x"])
+def test_a_url_may_have_no_secret(url: str) -> None:
+    assert find_secrets(params(), {"HTTPS_PROXY": url}) == set()
 
 
 def test_a_user_in_a_url_may_be_a_token() -> None:

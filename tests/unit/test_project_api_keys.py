@@ -217,7 +217,9 @@ def test_a_lost_answer_that_cannot_be_looked_up_fails_and_tells(
     api: Any = FakeApi(lost(), before, refusal(503, None))
     with pytest.raises(LostAnswerError) as caught:
         do(api)
-    assert "could not be found out" in caught.value.message()
+    assert caught.value.message().startswith(
+        "Could not do it: gone. Whether it was done all the same could not be found out: Could not"
+    )
     assert "Run the task again; that is safe." in caught.value.message()
     assert len(api.writes) == 1
 

@@ -136,7 +136,11 @@ def test_a_selection_revokes_what_fits(
 
 
 def test_names_that_no_key_has_are_told(crowd: Emulator) -> None:
-    names = {"api_user_ids": [MISSING_ID], "public_keys": ["zzzzzzzz"], "descriptions": ["gone"]}
+    names = {
+        "api_user_ids": [MISSING_ID] * 2,
+        "public_keys": ["zzzzzzzz"],
+        "descriptions": ["gone"],
+    }
     outcome = run(crowd, state="absent", **names)
     assert outcome.result["missing"] == [MISSING_ID, "zzzzzzzz", "gone"]
     assert not outcome.changed
@@ -149,7 +153,17 @@ def test_the_key_that_signs_is_left_with_a_warning(crowd: Emulator) -> None:
     assert len(outcome.result["revoked"]) == len(before) - 1
     (kept,) = outcome.result["kept"]
     assert (kept["id"], kept["reason"]) == (key_id("atlas", 1), "own_key")
-    assert "signs the requests, and is left" in warnings(outcome)
+    assert (
+        "is selected too, but it signs the requests, and is left: use another credential of the "
+        "organization, or set allow_own_key to true."
+    ) in warnings(outcome)
+
+
+def test_a_role_that_is_not_known_is_looked_for_with_a_warning(crowd: Emulator) -> None:
+    outcome = run(crowd, state="absent", roles=["ORG_EMPEROR", "ORG_READ_ONLY"])
+    assert ids(outcome.result["revoked"]) == [key_id("atlas", 3)]
+    words = "roles has 'ORG_EMPEROR', which is no role that MongoDB Atlas is known to have."
+    assert f'"{words}"' in warnings(outcome)
 
 
 def test_the_key_that_signs_goes_last_where_that_is_allowed(crowd: Emulator) -> None:
@@ -573,6 +587,8 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"purge": True}, "No keys are declared"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"]}, "Given with state present: roles"),
         ({"api_keys": [NEW, NEW]}, "several keys with the description 'new one'"),
+        ({"api_keys": [NEW, {"description": "x"}] * 2}, "the description 'new one', 'x'"),
+        ({"api_keys": [NEW], "roles": ["ORG_OWNER"], "descriptions": ["x"]}, "descriptions, roles"),
         ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
         ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "ORG_EMPEROR is no role"),
         ({"api_keys": [{**NEW, "description": "x" * 251}]}, "has 251 characters"),
