@@ -109,6 +109,7 @@ def test_digest_without_qop_is_that_of_the_older_standard() -> None:
         ('Digest realm="r", nonce="n", stale=TRUE', [Challenge("r", "n", is_stale=True)]),
         ('Digest realm="r", nonce="n", opaque=""', [Challenge("r", "n", opaque="")]),
         ('Digest realm="r", nonce="n", qop="auth-int, auth"', [Challenge("r", "n", qop="auth")]),
+        ('Digest realm="r", nonce="n", qop="Auth,auth-int"', [Challenge("r", "n", qop="auth")]),
         ('Digest realm="r", nonce="n", qop="auth-int"', []),
         (
             'Basic realm="x", Digest realm="r", nonce="1", algorithm=SHA-256, Digest realm="r", '

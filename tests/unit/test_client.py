@@ -105,6 +105,12 @@ def test_one_page_is_one_request() -> None:
     assert len(api._http.asked) == 1
 
 
+def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None:
+    api = client(listing(7, total=5, links=False))
+    api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    assert len(api._http.asked) == 1
+
+
 @pytest.mark.parametrize(
     "respond",
     [

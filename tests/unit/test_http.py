@@ -550,6 +550,13 @@ def test_a_challenge_is_answered_and_once_more_one_that_calls_ours_stale(
     assert len(http_.timeouts) == sent
 
 
+def test_no_challenge_is_seen_in_a_success() -> None:
+    http_ = ScriptedHttp([answer(200), answer(200)])
+    auth = Renewing(1)
+    http_.send(GET, auth, read=lambda a: a, headers={})
+    assert (auth.times, len(http_.timeouts)) == (1, 1)
+
+
 def test_without_credentials_no_challenge_is_answered() -> None:
     http_ = ScriptedHttp([answer(401), answer(200)])
     assert http_.call(GET).status == 401

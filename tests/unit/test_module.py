@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import internal_error
 from tests.emulator import Emulator
 from tests.support import key_pair, org_id, run_module
 
@@ -63,6 +64,21 @@ def test_empty_answers_are_not_given(params: dict[str, Any], expected: dict[str,
 def test_what_is_no_text_is_mended_wherever_it_is(value: Any, mended: Any) -> None:
     assert _module._mended(value) == mended
     assert _module._is_broken(value) is (value != mended)
+
+
+def test_a_mistake_of_ours_is_told_with_the_place_where_it_was_made() -> None:
+    def fail() -> None:
+        raise RuntimeError("secret")
+
+    def call() -> None:
+        fail()
+
+    line = fail.__code__.co_firstlineno + 1
+    with pytest.raises(RuntimeError) as caught:
+        call()
+    message = internal_error(caught.value).message()
+    assert f"RuntimeError at test_module.py:{line}. Something may have been changed" in message
+    assert "secret" not in message
 
 
 def test_an_option_that_is_no_text_is_named_and_the_rest_is_as_it_was(emulator: Emulator) -> None:

@@ -93,7 +93,8 @@ class FakeApi:
     def delete(self, _path: str, **_more: Any) -> None:
         self._next()
 
-    def pages(self, _path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
+    def pages(self, path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
+        assert path == f"/orgs/{ORG}/apiKeys"
         self.listed += 1
         return [parse(data(item)) for item in self.keys]
 
