@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
     _bulk,
     _changes,
     _credentials_file,
@@ -126,6 +128,17 @@ def test_a_project_that_is_as_declared_does_not_end_the_rest(done: list[Any]) ->
     assert outcome
     assert outcome.key
     assert outcome.key.projects == ((first, READ), (third, WRITE))
+
+
+def test_an_access_list_that_is_as_declared_is_told_and_left_alone(done: list[Any]) -> None:
+    existing, entries = key(1), _access_lists.normalize(["192.0.2.1"], "access_list")
+    name = _access_lists.ACCESS_LIST
+    found = replace(_access_lists.of_new_key(ORG, existing, name), now=entries)
+    declared = Declared(existing.description, OWNER, entries, None)
+    ([outcome], _warnings) = work().do([_changes.declaration(declared, existing, found)])
+    assert done == [("roles", list(OWNER))]
+    assert outcome
+    assert outcome.result()["access_list"] == ["192.0.2.1"]
 
 
 def test_projects_that_were_set_are_not_lost_with_the_roles(done: list[Any]) -> None:

@@ -500,11 +500,13 @@ def test_half_a_service_account_makes_no_other_secret() -> None:
     assert find_secrets(params(client_secret="sec2"), {}) == {"sec2"}
 
 
-@pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_password_in_a_url_may_have_what_parts_urls(scheme: str) -> None:
-    basic = base64.b64encode(b"user:p@s:s").decode()
-    found = find_secrets(params(), {"HTTPS_PROXY": f"{scheme}user:p@s:s@proxy"})
-    assert found == {form for secret in ("p@s:s", basic) for form in _options.secret_forms(secret)}
+@pytest.mark.parametrize(
+    ("scheme", "password"), [("http://", "p@s:s"), ("", "p@s:s"), ("http://", "p://w")]
+)
+def test_a_password_in_a_url_may_have_what_parts_urls(scheme: str, password: str) -> None:
+    basic = base64.b64encode(f"user:{password}".encode()).decode()
+    found = find_secrets(params(), {"HTTPS_PROXY": f"{scheme}user:{password}@proxy"})
+    assert found == {form for secret in (password, basic) for form in _options.secret_forms(secret)}
 
 
 @pytest.mark.parametrize("url", ["http://proxy:3128", "proxy:3128", "http://user:@proxy", "@x"])
