@@ -6,7 +6,7 @@
 mutants.py [--again] [--out FILE] [NAME...]: --again tries only those that were not found the last
 time, or are new; a NAME is that of a mutant, with * and ?. mutmut makes them, in .cache/mutants,
 and learns which tests reach which function; mutant_tests.py runs those. It fails where fewer than
-90 % are found.
+90 % are found, and names those that are not found and have no reason in docs/mutants.md.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from tests.tools.sanity import ROOT, copy_project, project_files
 
 CACHE = ROOT / ".cache" / "mutants"
 COLLECTION = Path("ansible_collections/keysmith/mongodb")
+# Why some are not found: a line for each, as Mutant.line has it.
+REASONS = ROOT / "docs" / "mutants.md"
 UTILS = COLLECTION / "plugins" / "module_utils"
 GOAL = 90.0
 # Those that run in one process; what others start is a process without mutants.
@@ -63,6 +66,21 @@ class Mutant:
     @property
     def file(self) -> str:
         return self.name.split(".")[-2]
+
+    @property
+    def line(self) -> str:
+        """Return file and function, and the words that differ, what was there first."""
+        function = re.sub(r"^x(?:_|ǁ)|__mutmut_\d+$", "", self.name.split(".")[-1])
+        was, now = (
+            " ".join(line[1:] for line in self.diff if line[0] == sign).split() for sign in "-+"
+        )
+        while was and now and was[0] == now[0]:
+            del was[0], now[0]
+        while was and now and was[-1] == now[-1]:
+            del was[-1], now[-1]
+        texts = (" ".join(words) or "nothing" for words in (was, now))
+        shown = (textwrap.shorten(text, 70, placeholder=" …") for text in texts)
+        return f"{self.file}.{function.replace('ǁ', '.')}: {' → '.join(shown)}"
 
 
 def prepare() -> None:
@@ -153,15 +171,18 @@ def read() -> list[Mutant]:
 
 
 def functions(source: str) -> dict[str, list[str]]:
-    """Return the lines below the ``def`` of each of mutmut's functions."""
+    """Return the lines of each of mutmut's functions, of the first what is behind the name."""
     found: dict[str, list[str]] = {}
     body: list[str] = []
+    depth = 0
     for line in source.splitlines():
-        start = re.match(r"\s*(?:async )?def (x\S*?__mutmut_\w+)\(", line)
+        start = re.match(r"(\s*)def (x\S*?__mutmut_\w+)\(", line)
         if start:
-            body = found[start[1]] = []
-        elif line.strip().endswith("# type: ignore # mutmut generated") or line.startswith("@"):
-            body = []
+            body, depth = [line[start.end() :]], len(start[1])
+            found[start[2]] = body
+        elif line.strip() and len(line) - len(line.lstrip()) <= depth and line.strip()[0] != ")":
+            # Something else begins.
+            body, depth = [], 0
         else:
             body.append(line)
     return found
@@ -185,9 +206,7 @@ def survivors(mutants: list[Mutant]) -> str:
     """Return those that were not found, with what they change."""
     lines = []
     for mutant in mutants:
-        if mutant.status not in FOUND:
-            lines += [f"{mutant.name.removeprefix('ansible_collections.')} ({mutant.status})"]
-            lines += [f"    {line}" for line in mutant.diff]
+        lines += [f"{mutant.name} ({mutant.status})", *(f"    {line}" for line in mutant.diff)]
     return "\n".join(lines) + "\n"
 
 
@@ -213,11 +232,17 @@ def main() -> int:
         try_out(wanted)
     mutants = read()
     table, percentage = report(mutants)
-    (CACHE / "survivors.txt").write_text(survivors(mutants), "utf-8")
+    others = [mutant for mutant in mutants if mutant.status not in FOUND]
+    (CACHE / "survivors.txt").write_text(survivors(others), "utf-8")
     if given.out:
         given.out.write_text(table, "utf-8")
     print(table)
     print(f"{percentage:.1f} % found; the others are in {CACHE.relative_to(ROOT)}/survivors.txt")
+    reasons = REASONS.read_text("utf-8").splitlines() if REASONS.exists() else []
+    lines = [mutant.line for mutant in others]
+    for line in dict.fromkeys(lines):
+        if line not in reasons:
+            print(f"No reason in {REASONS.relative_to(ROOT)}: {line}")
     return int(percentage < GOAL)
 
 
