@@ -53,8 +53,8 @@ words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; 
 trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
-versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some)
-	@$(PY) -m tests.tools.versions $(CORES)
+versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
+	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
 mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--again" tries what was missed)
 	@$(PY) -m tests.tools.mutants $(ARGS)

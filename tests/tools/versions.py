@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make versions`: the integration tests with every ansible-core that can be had, two at a time.
 
-versions.py [CORE...]: by default all but the one that `make test` has. Each ansible-core has an
-environment, with the oldest or the newest requests, and each Python of TARGETS has three, in which
-modules run: with the oldest, with the newest, and without requests. They stay in .cache/versions.
+versions.py [--rest] [CORE...]: by default all but the one that `make test` has. --rest runs those
+files that are left out without it. Each ansible-core has an environment, with the oldest or the
+newest requests, and each Python of TARGETS has three, in which modules run: with the oldest, with
+the newest, and without requests. They stay in .cache/versions.
 """
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import dataclasses
 import importlib.metadata
@@ -42,7 +44,7 @@ NEWEST_TARGET = {"2.16": "3.12"}
 # A run takes a fifth of it. What has not ended then has failed, and is ended.
 LIMIT = 2400
 
-# A full run takes ten minutes, so not every file is run with each ansible-core. Left out is:
+# A full run takes ten minutes, so not every file is run with each ansible-core. Left to --rest is:
 ONLY_MAKE_TEST = {
     "test_emulator.py": "tries the emulator, in which there is neither Ansible nor a module",
     # These start Ansible; the second kills it.
@@ -96,6 +98,7 @@ class Core:
     version: str
     python: str
     environment: Environment
+    is_rest: bool = False
 
     @property
     def requests(self) -> str:
@@ -103,7 +106,7 @@ class Core:
 
     @property
     def log(self) -> Path:
-        return CACHE / f"{self.environment.name}.log"
+        return CACHE / f"{self.environment.name}{'-rest' if self.is_rest else ''}.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +121,10 @@ def oldest_requests() -> tuple[str, str]:
     return re.findall(r"^requests>=\S+", text, re.M)[0].replace(">=", "=="), OLDEST_URLLIB3
 
 
-def make_core(version: str, python: str, interpreter: Path) -> Core:
+def make_core(version: str, python: str, interpreter: Path, *, is_rest: bool = False) -> Core:
     requests = oldest_requests() if version in WITH_OLDEST else ()
     wanted = (f"ansible-core=={version}.*", "-r", str(REQUIREMENTS[-1]), *requests)
-    return Core(version, python, Environment(f"core-{version}", interpreter, wanted))
+    return Core(version, python, Environment(f"core-{version}", interpreter, wanted), is_rest)
 
 
 def make_targets(pythons: dict[str, Path]) -> dict[str, list[Environment]]:
@@ -154,8 +157,8 @@ def prepare(environment: Environment) -> None:
     ready.write_text(recipe, "utf-8")
 
 
-def pick_tests(version: str) -> list[str]:
-    """Return what is run with an ansible-core."""
+def pick_tests(version: str, *, is_rest: bool = False) -> list[str]:
+    """Return what is run with an ansible-core, or the files that are left out then."""
     left_out = {**ONLY_MAKE_TEST}
     if version != ENDS[0]:
         left_out |= ONLY_OLDEST
@@ -165,6 +168,8 @@ def pick_tests(version: str) -> list[str]:
     gone = {*ONLY_MAKE_TEST, *ONLY_OLDEST, *ONLY_ENDS} - names
     if gone:
         raise SystemExit(f"{TESTS} has no {' '.join(sorted(gone))} any more")
+    if is_rest:
+        return [f"{TESTS}/{name}" for name in sorted(left_out)]
     picked = sorted(names - left_out.keys())
     picked += [name for name in ALL_THE_SAME if name.partition("::")[0] in left_out]
     more = ["tests/versions", "tests/unit"] if version in ENDS else []
@@ -181,7 +186,7 @@ def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
     command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
-    command += pick_tests(core.version)
+    command += pick_tests(core.version, is_rest=core.is_rest)
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # One line for each test that failed, with its name, however wide the terminal is.
@@ -235,13 +240,15 @@ def prepare_all(environments: list[Environment]) -> dict[str, str]:
     return problems
 
 
-def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core], list[str]]:
+def find_cores(
+    wanted: list[str], pythons: dict[str, Path], *, is_rest: bool
+) -> tuple[list[Core], list[str]]:
     """Return the ansible-cores to be run, and those for which there is no Python."""
     cores, skipped = [], []
     for version in wanted:
         python = next((p for p in CORES[version] if p in pythons), None)
         if python:
-            cores.append(make_core(version, python, pythons[python]))
+            cores.append(make_core(version, python, pythons[python], is_rest=is_rest))
         else:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(CORES[version]))})")
     # What takes longest goes first.
@@ -249,8 +256,12 @@ def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core],
     return cores, skipped
 
 
-def main(wanted: list[str]) -> int:
-    unknown = [version for version in wanted if version not in CORES]
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rest", action="store_true", help="only what is left out otherwise")
+    parser.add_argument("wanted", nargs="*", metavar="CORE")
+    given = parser.parse_args(arguments)
+    unknown = [version for version in given.wanted if version not in CORES]
     if unknown:
         print(f"Unknown: {' '.join(unknown)}. There are: {' '.join(CORES)}")
         return 2
@@ -259,9 +270,11 @@ def main(wanted: list[str]) -> int:
     missing = [version for version in TARGETS if version not in pythons]
     print(f"Modules run on Python {' '.join(pythons)}", end="")
     print(f"; not installed: {' '.join(missing)}" if missing else "", flush=True)
-    cores, skipped = find_cores(wanted or [v for v in CORES if v != of_make_test], pythons)
+    wanted = given.wanted or [v for v in CORES if v != of_make_test]
+    cores, skipped = find_cores(wanted, pythons, is_rest=given.rest)
 
-    targets = make_targets(pythons if any(core.version in ENDS for core in cores) else {})
+    has_targets = not given.rest and any(core.version in ENDS for core in cores)
+    targets = make_targets(pythons if has_targets else {})
     started = time.monotonic()
     environments = [core.environment for core in cores]
     environments += [environment for three in targets.values() for environment in three]

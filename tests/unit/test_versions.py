@@ -27,6 +27,14 @@ def test_every_file_is_run_or_named_with_a_reason(version: str) -> None:
     assert ("tests/versions" in picked) is (version in versions.ENDS)
 
 
+@pytest.mark.parametrize("version", CORES)
+def test_nothing_is_left_out_of_both_halves(version: str) -> None:
+    halves = [versions.pick_tests(version, is_rest=is_rest) for is_rest in (False, True)]
+    files = {name for names in halves for name in names if "::" not in name}
+    assert files >= {f"{versions.TESTS}/{path.name}" for path in TESTS.glob("test_*.py")}
+    assert not set(halves[0]) & set(halves[1])
+
+
 def test_what_is_left_out_with_most_is_run_with_the_oldest() -> None:
     picked = versions.pick_tests("2.16")
     for name in [*versions.ONLY_OLDEST, *versions.ONLY_ENDS]:
