@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import ROOT
+
 MODULE = "keysmith.mongodb.org_api_key"
 ACCESS_LIST = "keysmith.mongodb.org_api_key_access_list"
 KEYS = "keysmith.mongodb.org_api_keys"
@@ -27,6 +29,7 @@ KEYS_INFO = "keysmith.mongodb.org_api_key_info"
 ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
+COMPILED = ROOT / ".cache" / "compiled"
 # What a process must end in, on a machine that is busy with others too.
 PATIENCE = 600
 
@@ -159,8 +162,8 @@ class Workshop:
         self.home = folder / "home"
         self.tmp = folder / "tmp"
         self.lines = folder / "results.jsonl"
-        for path in (self.home, self.tmp):
-            path.mkdir(parents=True)
+        for path in (self.home, self.tmp, COMPILED):
+            path.mkdir(parents=True, exist_ok=path is COMPILED)
         config = folder / "ansible.cfg"
         config.write_text("[defaults]\nretry_files_enabled = false\n", "utf-8")
         self.environ = {
@@ -185,6 +188,9 @@ class Workshop:
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
             "ANSIBLE_DEVEL_WARNING": "0",
             "RESULT_LINES": str(self.lines),
+            # Modules are such processes too.
+            "PYTHONPATH": str(ROOT / "tests" / "site"),
+            "COMPILED_FOLDER": str(COMPILED),
         }
 
     def playbook(
