@@ -488,6 +488,8 @@ def alone(audit: Audit, tmp_path: Path) -> Any:
         "MONGODB_ATLAS_PRIVATE_API_KEY": CANARY.format(500_000),
         "MONGODB_ATLAS_BASE_URL": audit.emulator.url,
         "USER": "alice",
+        # Nobody here is called so: Ansible would make "~alice" a folder beside the playbook.
+        "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote"),
     }
 
     def run(*arguments: str, **variables: Any) -> Finished:
