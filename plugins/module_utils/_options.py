@@ -34,7 +34,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     PLATFORMS,

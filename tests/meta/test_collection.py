@@ -42,6 +42,8 @@ LAYERS = (
     "_auth",
     "_answers",
     "_http",
+    "_transport_errors",
+    "_http_settings",
     "_rate_limiter",
     "_stop",
     "_clock",

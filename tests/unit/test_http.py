@@ -19,7 +19,10 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _http,
+    _transport_errors,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
@@ -35,10 +38,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
     Http,
-    HttpSettings,
-    is_of_proxy,
     may_have_happened,
     may_retry,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._transport_errors import (
+    is_of_proxy,
     place,
 )
 from tests.support import VirtualClock
@@ -627,7 +632,9 @@ def test_an_answer_of_the_proxy_itself_is_told_from_one_behind_it(
     ],
 )
 def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_again: bool) -> None:
-    failure = _http._proxy_refusal("the request", refusal, DELETE, HttpSettings(proxy="http://p"))
+    failure = _transport_errors.proxy_refusal(
+        "the request", refusal, DELETE, HttpSettings(proxy="http://p")
+    )
     assert not may_have_happened("DELETE", failure)
     assert may_retry("DELETE", failure) == is_tried_again
 
@@ -657,7 +664,9 @@ def test_a_proxy_that_lets_nothing_through_is_named(
 def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
     timeout = requests.exceptions.ConnectTimeout()
     settings = HttpSettings(proxy="http://user:hidden@proxy:3128")
-    via, past = (_http._transport_error(timeout, DELETE, settings, way) for way in (True, False))
+    via, past = (
+        _transport_errors.transport_error(timeout, DELETE, settings, way) for way in (True, False)
+    )
     assert via.what == "no connection to proxy:3128 within 30 s"
     assert past.what == "no connection to host.example:8443 within 30 s"
 
@@ -665,7 +674,7 @@ def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
 def test_an_address_without_end_is_not_told_whole() -> None:
     request = Request("GET", f"https://{long(196)}", "/", "do it")
     error = requests.exceptions.InvalidURL("x")
-    told = _http._transport_error(error, request, HttpSettings(), False).what
+    told = _transport_errors.transport_error(error, request, HttpSettings(), False).what
     assert told == f"https://{'x' * 98} … cannot be used as an address"
 
 
@@ -676,7 +685,7 @@ def test_causes_are_found_on_every_way_and_in_circles() -> None:
     error.args = (argument, *error.args)
     error.__cause__, error.__context__ = cause, context
     context.__cause__ = error
-    found = list(_http._causes(error))
+    found = list(_transport_errors._causes(error))
     assert found[0] is error
     assert {id(one) for one in found} == {
         id(one) for one in (error, argument, first, reason, cause, context)

@@ -28,8 +28,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     VERSION,
     Answer,
     Http,
-    HttpSettings,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
 from tests.support import VirtualClock
 
 PROXY = "http://user:pass@proxy.example:3128"

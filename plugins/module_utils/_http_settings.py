@@ -1,0 +1,25 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How to reach a server, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Each wait for bytes may take ``timeout``; the whole answer this many times as long.
+DEADLINE_FACTOR = 3
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """How to reach a server. Times are seconds; ``proxy`` may hold a password."""
+
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: str | None = None
+    timeout: float = 30.0
+    retries: int = 5
+    retry_max_wait: float = 120.0

@@ -1,0 +1,300 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What requests, urllib3, ssl, sockets and proxies say instead of an answer, as errors."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ConnectError,
+    DeadlineError,
+    LostAnswerError,
+    ProxyError,
+    RedirectError,
+    Request,
+    TlsError,
+    TransportError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+    DEADLINE_FACTOR,
+    HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
+
+
+def place(url: str) -> str:
+    """Return scheme, host and path of a URL: where it leads, without user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that cannot be read"
+    host = f"[{host}]" if ":" in host else host
+    path = parts.path if len(parts.path) <= 100 else "/…"
+    return clean(f"{parts.scheme}://{host}{port}{path}" if host else path)
+
+
+def redirect(status: int, location: str, request: Request) -> RedirectError:
+    return RedirectError(
+        f"the server redirects ({status}) to {place(location)}",
+        request=request,
+        status=status,
+        reason="redirect",
+        check=(
+            "Redirects are not followed, because what answers there may not be the API. Check "
+            f"base_url, it is {request.base_url}: http where https is meant, or a sign-on page "
+            "in between?"
+        ),
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that it wraps, the outermost first."""
+    queue: list[Any] = [error]
+    seen: set[int] = set()
+    while queue:
+        current = queue.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        queue += [*current.args, getattr(current, "reason", None)]
+        queue += [current.__cause__, current.__context__]
+
+
+def transport_error(
+    error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
+) -> TransportError:
+    causes = list(_causes(error))
+    names = {type(cause).__name__ for cause in causes}
+    host = urlsplit(request.base_url).netloc
+    if isinstance(
+        error,
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            urllib3.exceptions.LocationValueError,
+        ),
+    ):
+        invalid = ConnectError(
+            f"{clean(request.base_url, 200)} cannot be used as an address",
+            request=request,
+            reason="invalid address",
+            check="Check base_url and http_proxy.",
+        )
+        invalid.transient = False
+        return invalid
+    proxy = _proxy_host(settings) if via_proxy else ""
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if "ProxyError" in names:
+        failure = _proxy_error(causes, request, settings, tls)
+        if failure:
+            return failure
+    ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if (tls and not ended) or (isinstance(error, requests.exceptions.SSLError) and not ended):
+        return _tls_error(tls, request, settings, host)
+    if names & {"ConnectTimeoutError", "ConnectTimeout"}:
+        return ConnectError(
+            f"no connection to {proxy or host} within {settings.timeout:g} s",
+            request=request,
+            reason="connect timeout",
+            check="Check base_url, the firewall and http_proxy, or raise timeout.",
+        )
+    if "NewConnectionError" in names or "NameResolutionError" in names:
+        return _connect_error(causes, request, host)
+    # On Python 3.9 socket.timeout is no TimeoutError yet.
+    if names & {"ReadTimeout", "ReadTimeoutError"} or any(
+        isinstance(cause, (TimeoutError, socket.timeout)) for cause in causes
+    ):
+        return DeadlineError(
+            f"the answer did not come or did not end in time (timeout is {settings.timeout:g} s, "
+            f"{settings.timeout * DEADLINE_FACTOR:g} s for a whole answer)",
+            request=request,
+            reason="timeout",
+            check="Check the network to the API, or raise timeout.",
+        )
+    if isinstance(error, OSError) and not isinstance(
+        error, (ConnectionError, requests.exceptions.RequestException)
+    ):
+        # requests checks the files of verify and cert when it connects.
+        return TlsError(
+            f"TLS could not be prepared: {clean(error.strerror or str(error), 200)}",
+            request=request,
+            reason="TLS failed",
+            check="Check ca_path, client_cert and client_key.",
+        )
+    if any(
+        isinstance(cause, http.client.HTTPException)
+        and not isinstance(cause, (http.client.RemoteDisconnected, http.client.IncompleteRead))
+        for cause in causes
+    ):
+        return LostAnswerError(
+            f"what {host} answers is not HTTP",
+            request=request,
+            reason="not HTTP",
+            check="Check base_url: its port, and http or https.",
+        )
+    return LostAnswerError(
+        f"the connection to {host} broke before the answer ended",
+        request=request,
+        reason="connection broken",
+        check="Check the network to the API.",
+    )
+
+
+def _proxy_host(settings: HttpSettings) -> str:
+    """Return host and port of the proxy, without its user and password."""
+    return urlsplit(settings.proxy or "").netloc.rpartition("@")[2]
+
+
+def _connect_error(causes: list[BaseException], request: Request, host: str) -> ConnectError:
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            unknown = ConnectError(
+                f"the host name of {host} is not known",
+                request=request,
+                reason="unknown host",
+                check="Check base_url and the name service of the machine the task runs on.",
+            )
+            # "No such name" is an answer; "try again" (EAI_AGAIN) and others are not.
+            unknown.transient = cause.errno != socket.EAI_NONAME
+            return unknown
+        if isinstance(cause, ConnectionRefusedError):
+            return ConnectError(
+                f"{host} refuses connections",
+                request=request,
+                reason="connection refused",
+                check="Check the host and port of base_url, and that the server is up.",
+            )
+    reasons = [cause.strerror for cause in causes if isinstance(cause, OSError)]
+    why = next(filter(None, reasons), None)
+    return ConnectError(
+        f"no connection to {host}" + (f" ({clean(why, 80)})" if why else ""),
+        request=request,
+        reason="no connection",
+        check="Check base_url, the network and http_proxy.",
+    )
+
+
+def _proxy_error(
+    causes: list[BaseException], request: Request, settings: HttpSettings, tls: ssl.SSLError | None
+) -> ProxyError | None:
+    """Return the error of a proxy that lets nothing through; None where it had done so already.
+
+    urllib3 calls everything that breaks on the way through a proxy an error of the proxy.
+    """
+    proxy = _proxy_host(settings)
+    for cause in causes:
+        text = str(cause.args[0]) if cause.args else ""
+        if isinstance(cause, OSError) and text.startswith("Tunnel connection failed: "):
+            refusal = clean(text.partition(": ")[2], 80)
+            return proxy_refusal("to connect", refusal, request, settings)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        failure = ProxyError(
+            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(tls)}",
+            request=request,
+            reason="proxy not trusted",
+            check="Name the file or folder of the authority that signed it in ca_path.",
+        )
+        failure.transient = False
+        return failure
+    names = {type(cause).__name__ for cause in causes}
+    if names & {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}:
+        return ProxyError(
+            f"the proxy {proxy} cannot be reached",
+            request=request,
+            reason="proxy unreachable",
+            check="Check http_proxy, or the proxy variables of the environment.",
+        )
+    return None
+
+
+def is_of_proxy(response: Any, request: Request) -> bool:
+    """Whether the answer to a request that a proxy can read is a refusal of the proxy itself.
+
+    Some (tinyproxy) say 401, in HTML, to a wrong password, where the standard has 407.
+    """
+    if not request.base_url.startswith("http://"):
+        return False
+    offers = response.headers.get("WWW-Authenticate", "").strip().lower()
+    media_type = response.headers.get("Content-Type", "").lower()
+    return response.status_code == 407 or (
+        response.status_code == 401 and offers.startswith("basic") and "json" not in media_type
+    )
+
+
+def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSettings) -> ProxyError:
+    failure = ProxyError(
+        f"the proxy {_proxy_host(settings)} refused {what}: {refusal}",
+        request=request,
+        reason="proxy refused",
+        check=(
+            "Check the proxy's user and password, in http_proxy or the environment."
+            if refusal.startswith(("401", "407"))
+            else "Check that the proxy lets this host connect to the API."
+        ),
+    )
+    failure.transient = refusal[:3] in {"500", "502", "503", "504"}
+    # It has gone no further than to the proxy.
+    failure.never_sent = True
+    return failure
+
+
+def _tls_error(
+    tls: ssl.SSLError | None, request: Request, settings: HttpSettings, host: str
+) -> TlsError:
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        why = _verify_message(tls)
+        check = _certificate_advice(why)
+        what = f"the certificate of {host} is not accepted: {why}"
+    else:
+        why = (tls.reason or "") if tls else ""
+        what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
+        if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
+            check = "The server does not speak TLS on this port: check base_url, http or https."
+        elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
+            check = "The server may ask for a client certificate: set client_cert and client_key."
+        elif "ALERT" in why and settings.cert:
+            check = "The server does not accept the client certificate: check client_cert."
+        else:
+            check = "Check base_url, ca_path, client_cert and client_key."
+    return TlsError(what, request=request, reason="TLS failed", check=check)
+
+
+def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
+    if not request.base_url.startswith("https://"):
+        return ""
+    if settings.cert:
+        return " The server may not accept the client certificate: check client_cert."
+    return " The server may ask for a client certificate: set client_cert and client_key."
+
+
+def _verify_message(tls: ssl.SSLCertVerificationError) -> str:
+    # urllib3 1.26 compares host names itself, and its error has a text and nothing else.
+    why = getattr(tls, "verify_message", "") or "".join(map(str, tls.args))
+    return clean(why, 200).rstrip(".")
+
+
+def _certificate_advice(why: str) -> str:
+    lowered = why.lower()
+    # "mismatch", or "doesn't match".
+    if "match" in lowered:
+        return "Check base_url: it has to name the host as the certificate does."
+    if "expired" in lowered or "not yet valid" in lowered:
+        return "The server's certificate has to be renewed; check this host's clock too."
+    if "key usage" in lowered or "key identifier" in lowered or "basic constraints" in lowered:
+        return "An authority's certificate lacks what newer Pythons demand: it has to be reissued."
+    return (
+        "Name the file or folder of the authority that signed it in ca_path. (validate_certs: "
+        "false switches the check off, and with it the protection.)"
+    )
