@@ -29,6 +29,8 @@ KEYS_INFO = "keysmith.mongodb.org_api_key_info"
 ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
+# Python processes begin with what is in there; modules are such processes too.
+SITE = ROOT / "tests" / "site"
 COMPILED = ROOT / ".cache" / "compiled"
 # What a process must end in, on a machine that is busy with others too.
 PATIENCE = 600
@@ -188,8 +190,7 @@ class Workshop:
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
             "ANSIBLE_DEVEL_WARNING": "0",
             "RESULT_LINES": str(self.lines),
-            # Modules are such processes too.
-            "PYTHONPATH": str(ROOT / "tests" / "site"),
+            "PYTHONPATH": str(SITE),
             "COMPILED_FOLDER": str(COMPILED),
         }
 

@@ -10,6 +10,7 @@ line, and in the keyword `environment` of a task at -vvv, Ansible itself shows t
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tests.integration.playbook import (
     KEY,
     MODULE,
     OPTIONS,
+    SITE,
     Finished,
     TaskResult,
     Workshop,
@@ -60,7 +62,7 @@ def switched_on(folder: Path, *, journal: bool = False) -> dict[str, str]:
         "ANSIBLE_INJECT_INVOCATION": "1",
         # Tracebacks have secrets in them easily; ansible-core shows them since 2.19 when asked to.
         "ANSIBLE_DISPLAY_TRACEBACK": "always",
-        "PYTHONPATH": str(SPY),
+        "PYTHONPATH": f"{SPY}{os.pathsep}{SITE}",
         "PYTHONWARNINGS": "always",
         "PYTHONFAULTHANDLER": "1",
         "SPY_FOLDER": str(spy),

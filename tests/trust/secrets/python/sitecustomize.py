@@ -23,6 +23,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import compiled  # noqa: F401
+
 # A request signed by a public key that begins so meets a mistake that nobody has foreseen.
 BROKEN = 'username="brok'
 # A file whose name has this meets a full disk.
