@@ -40,9 +40,10 @@ help:  ## this list (the default)
 demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
 	@$(PY) tests/tools/demo.py
 
-# A file of tests stays in one process, as its tests may share one run of ansible-playbook.
+# A file of tests stays in one process, as its tests may share one run of ansible-playbook. What is
+# skipped is told, with the reason.
 test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
-	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	@$(PY) -m pytest -rs -n auto --dist loadfile $(ARGS)
 
 words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; read aloud what has changed in it
 	@mkdir -p .cache && rm -f .cache/words
