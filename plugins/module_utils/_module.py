@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import KeyPair, choose_auth
@@ -53,7 +54,7 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     if not module._diff:
         result.pop("diff", None)
     for warning in result.pop("warnings", ()):
-        module.warn(printable(warning))
+        module.warn(warning)
     # Outside of any "except", where Ansible would add the traceback.
     if has_failed:
         module.fail_json(**result)
@@ -91,6 +92,10 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """
         self.conceal_given()
         super()._log_invocation()
+
+    def warn(self, warning: str, **kwargs: Any) -> None:
+        """Warn without secrets, which ansible-core 2.19 and later hide in all but warnings."""
+        super().warn(printable(remove_values(warning, self.no_log_values)), **kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         self.conceal_given()

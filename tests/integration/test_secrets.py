@@ -19,6 +19,7 @@ import pytest
 from ansible.module_utils import basic
 
 from tests.emulator import Emulator, Fault
+from tests.integration.playbook import MODULE, Workshop
 from tests.integration.secret_search import PLANTED, files, forms, search, without_documented
 from tests.support import PRIVATE_KEYS, fetch_token, key_id, key_pair, org_id, run_module
 
@@ -169,3 +170,29 @@ def test_head_that_cannot_be_read_is_quoted_in_no_log(
     assert outcome.failed
     assert "Starting new HTTP connection" in caplog.text
     assert not search({"log": caplog.text, "output": outcome.output}, {"the token": token})
+
+
+def test_token_that_a_server_echoes_into_a_warning_stays_in(
+    emulator: Emulator, tmp_path: Path, collections: Path
+) -> None:
+    """What a creation warns of quotes the listing that could not be read after it."""
+    token = fetch_token(emulator.url, ATLAS)
+    emulator.add_fault(Fault("echo", "GET", "*/apiKeys", after=1, times=None, status=400))
+    options = {
+        "base_url": emulator.url,
+        "org_id": org_id(ATLAS),
+        "access_token": token,
+        "description": "new",
+        "roles": ["ORG_MEMBER"],
+        "credentials_file": str(tmp_path / "pair.json"),
+    }
+    workshop = Workshop(tmp_path / "workshop", collections)
+    play = {"hosts": "localhost", "tasks": [{"name": "create", MODULE: options}]}
+    # At the highest verbosity, where Ansible shows whole results.
+    finished = workshop.playbook([play], "-vvvv")
+    result = finished.result("create")
+    assert result.changed
+    assert "Authorization: Bearer ********" in " ".join(finished.output.split())
+    places = {"output": finished.output, "result": json.dumps(result.values)}
+    # The playbook itself has it.
+    assert not search({**places, **dict(files(workshop.tmp))}, {"the token": token})

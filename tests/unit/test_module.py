@@ -105,3 +105,19 @@ def test_the_organization_of_the_environment_is_the_one_that_is_acted_on(
     outcome = run_module("org_api_key_info", options, environ=environ)
     assert not outcome.failed, outcome.msg
     assert all(org_id("atlas") in request.path for request in emulator.requests)
+
+
+@pytest.mark.parametrize("form", ["{}", "goes with {}, it says"])
+def test_a_warning_hides_the_secret_that_it_quotes(emulator: Emulator, form: str) -> None:
+    secret = key_pair("atlas")["api_private_key"]
+    options = {
+        "base_url": emulator.url,
+        **key_pair("atlas"),
+        "org_id": org_id("atlas"),
+        "state": "absent",
+        "api_user_ids": [],
+        "keep": [form.format(secret)],
+    }
+    outcome = run_module("org_api_keys", options)
+    assert "which no API key of organization" in outcome.output
+    assert secret not in outcome.output
