@@ -116,7 +116,7 @@ def check_declaration(params: Mapping[str, Any]) -> None:
             "api_keys has several keys with the description "
             f"{', '.join(clean(repr(' '.join(words))) for words in doubles)}",
             check="Each key is known by its description, so it has to be its own, and by more than "
-            "blanks.",
+            "blanks or how letters are composed.",
         )
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,8 @@ ORPHAN_PATIENCE = 10.0
 _ID = re.compile(r"[a-f0-9]{24}")
 # The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
+# How descriptions with the same words may differ.
+OTHERWISE = "with other blanks or line ends, or letters composed otherwise,"
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
@@ -188,7 +191,7 @@ def pick_by_description(
     """Return the one of the keys that has exactly this description.
 
     Descriptions are not unique. Raises AmbiguousError where several keys have this one, or where
-    others differ from it in white space only: a line end that YAML has added, say.
+    others are not to be told from it by eye: by a line end that YAML has added, say.
     """
     which = f"description {clean(description)!r}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
@@ -196,16 +199,19 @@ def pick_by_description(
     similar = [] if found else [key for key in keys if words_of(key.description) == words]
     if similar:
         raise AmbiguousError(
-            f"No API key of organization {org_id} has the {which} exactly, but with other blanks "
-            f"or line ends {names(similar)} has",
+            f"No API key of organization {org_id} has the {which} exactly, but {OTHERWISE} "
+            f"{names(similar)} has",
             check="Nothing was changed. Give the description exactly, or name the key by its id.",
         )
     return found
 
 
 def words_of(description: str) -> tuple[str, ...]:
-    """Return what descriptions have in common that differ in white space at most."""
-    return tuple(description.split())
+    """Return what descriptions have in common that look alike.
+
+    They differ at most in white space, and in whether a letter and its accent are one character.
+    """
+    return tuple(unicodedata.normalize("NFC", description).split())
 
 
 def by_words(keys: Iterable[OrgApiKey]) -> dict[tuple[str, ...], list[OrgApiKey]]:

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import AmbiguousError, clean
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import is_public_key
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    OTHERWISE,
     OrgApiKey,
     by_words,
     check_public_keys_told,
@@ -69,8 +70,8 @@ class Selection:
 def check_provable(selection: Selection, org_id: str, keys: Collection[OrgApiKey]) -> None:
     """Refuse to take for missing what may be there under another guise. Raises AmbiguousError.
 
-    That is a public key, where the API does not tell all of them, and a description that differs
-    in blanks only from one that is there.
+    That is a public key, where the API does not tell all of them, and a description that looks
+    like one that is there.
     """
     check_public_keys_told(
         org_id, keys, selection.public_keys or (), "Name those that are meant with api_user_ids."
@@ -81,7 +82,7 @@ def check_provable(selection: Selection, org_id: str, keys: Collection[OrgApiKey
         if similar and all(key.description != description for key in similar):
             raise AmbiguousError(
                 f"No API key of organization {org_id} has the description {clean(description)!r} "
-                f"exactly, but with other blanks or line ends {names(similar)} has",
+                f"exactly, but {OTHERWISE} {names(similar)} has",
                 check="Nothing was changed. Give the description exactly, or use api_user_ids.",
             )
 

@@ -48,7 +48,8 @@ options:
       - The description of the key, in full, 1 to 250 characters. It is looked up in the complete
         listing of the organization's keys.
       - Descriptions are not unique. When several keys have this one, or differ from it in blanks
-        only, the task fails with their ids and public keys, and changes nothing.
+        only, or in whether a letter and its accent are one character, the task fails with their ids
+        and public keys, and changes nothing.
     type: str
     aliases: [desc]
   new_description:

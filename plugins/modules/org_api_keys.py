@@ -52,8 +52,8 @@ options:
   descriptions:
     description:
       - Selects the keys with exactly these descriptions, all keys where several have the same.
-      - When one is not found, but is but for blanks or line ends the description of a key, the task
-        fails and changes nothing.
+      - When one is not found, but is the description of a key but for blanks, line ends or whether
+        a letter and its accent are one character, the task fails and changes nothing.
     type: list
     elements: str
   description_match:

@@ -55,7 +55,8 @@ options:
       - The description of the key, in full. It is looked up in the complete listing of the
         organization's keys.
       - Descriptions are not unique. When several keys of the organization have this one, or differ
-        from it in blanks only, the task fails with their ids and public keys, and changes nothing.
+        from it in blanks only, or in whether a letter and its accent are one character, the task
+        fails with their ids and public keys, and changes nothing.
     type: str
     aliases: [desc]
   roles:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -284,6 +285,15 @@ def test_a_description_that_differs_in_blanks_only_is_told(description: str) -> 
     with pytest.raises(AmbiguousError) as caught:
         find_by_description(api, ORG, description)
     assert ID in caught.value.message()
+
+
+@pytest.mark.parametrize(("given", "there"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_description_that_differs_in_how_letters_are_composed_only_is_told(
+    given: Any, there: Any
+) -> None:
+    api: Any = FakeApi(keys=[key(ID, unicodedata.normalize(there, "clé ü"))])
+    with pytest.raises(AmbiguousError, match=ID):
+        find_by_description(api, ORG, unicodedata.normalize(given, "clé ü"))
 
 
 def test_waiting_ends_when_the_api_forgets_the_key() -> None:

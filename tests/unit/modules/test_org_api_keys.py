@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import threading
+import unicodedata
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +37,8 @@ from tests.support import (
 )
 
 EXTRA = [key_id("atlas", 100 + number) for number in range(20)]
+# As the seed has it, but with "u" and two dots where that has "ü".
+DECOMPOSED = unicodedata.normalize("NFD", "ünïcode ☃ key")
 ALL_EXTRA = {"state": "absent", "description_match": ["extra *"]}
 
 
@@ -531,6 +534,8 @@ def test_created_keys_cost_one_more_listing_in_all(emulator: Emulator) -> None:
         ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "signs the"),
         ({"api_keys": [NEW], "purge": True, "max_revocations": 5}, "max_revocations is 5"),
         ({"state": "absent", "descriptions": ["victim "]}, "with other blanks or line ends"),
+        ({"state": "absent", "descriptions": [DECOMPOSED]}, "or letters composed otherwise"),
+        ({"api_keys": [{**NEW, "description": DECOMPOSED}]}, "or letters composed otherwise"),
     ],
 )
 def test_what_cannot_be_meant_fails_and_changes_nothing(
@@ -587,6 +592,10 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"purge": True}, "No keys are declared"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"]}, "Given with state present: roles"),
         ({"api_keys": [NEW, NEW]}, "several keys with the description 'new one'"),
+        (
+            {"api_keys": [{**NEW, "description": text} for text in (DECOMPOSED, "ünïcode ☃ key")]},
+            "several keys with the description 'ünïcode ☃ key'",
+        ),
         ({"api_keys": [NEW, {"description": "x"}] * 2}, "the description 'new one', 'x'"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"], "descriptions": ["x"]}, "descriptions, roles"),
         ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
