@@ -43,8 +43,6 @@ SELECTORS = (
     "roles",
     "project_id",
 )
-# How many keys a message names; the results have them all.
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -317,11 +315,9 @@ def check_limit(params: Mapping[str, Any], changes: Sequence[Change]) -> None:
     doomed = [change.key for change in changes if change.key and change.kind == "revoked"]
     if len(doomed) <= params["max_revocations"]:
         return
-    shown = _org_api_keys.names(doomed[:SHOWN])
-    rest = f" and {len(doomed) - SHOWN} more" if len(doomed) > SHOWN else ""
     raise TooManyError(
         f"{len(doomed)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {shown}{rest}",
+        f"max_revocations is {params['max_revocations']}: {_org_api_keys.first_names(doomed)}",
         check=(
             "Nothing was changed. Select fewer, or raise max_revocations if all of them are meant; "
             "error.parameters has the ids of all."

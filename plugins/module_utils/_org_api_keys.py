@@ -32,6 +32,8 @@ FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 # How long a new key may take to show up in the listing.
 ORPHAN_PATIENCE = 10.0
+# How many keys a message names where there may be very many.
+SHOWN = 20
 _ID = re.compile(r"[a-f0-9]{24}")
 # The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
@@ -520,6 +522,12 @@ def _only(org_id: str, which: str, keys: list[OrgApiKey]) -> OrgApiKey | None:
 def names(keys: Collection[OrgApiKey]) -> str:
     """Return the keys as errors list them."""
     return ", ".join(str(key) for key in sorted(keys, key=lambda key: key.id))
+
+
+def first_names(keys: Sequence[OrgApiKey]) -> str:
+    """Return so many of the keys as errors have room for."""
+    rest = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return names(keys[:SHOWN]) + rest
 
 
 def _path(org_id: str, api_user_id: str = "") -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     OrgApiKey,
     by_words,
     check_public_keys_told,
+    first_names,
     names,
     words_of,
 )
@@ -107,18 +108,17 @@ def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) 
     check_public_keys_told(
         org_id,
         keys,
-        [item for item in idle if is_public_key(item)],
+        [item for item in map(_folded, idle) if is_public_key(item)],
         "keep has it: name those that are to be kept by their ids.",
     )
-    groups, ids = by_words(keys), {key.id: key for key in keys}
+    pairs = [(key, _folded_names(key)) for key in keys] if idle else []
     for item in idle:
-        similar = groups.get(words_of(item)) or [
-            ids[word] for word in (item.strip().lower(),) if word in ids
-        ]
+        similar = [key for key, folded in pairs if _keeps(_folded(item), folded)]
         if similar:
             raise AmbiguousError(
-                f"keep has {clean(item)!r}, which no API key of organization {org_id} has exactly, "
-                f"but with other blanks, line ends or letters {names(similar)} has",
+                f"keep has {clean(repr(item))}, which no API key of organization {org_id} has "
+                "exactly, but with other blanks, line ends or letters "
+                f"{first_names(similar)} has",
                 check="Nothing was changed. Name it exactly, so that it is kept.",
             )
     return [
@@ -126,6 +126,16 @@ def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) 
         for item in idle
         if not _WILDCARDS & set(item)
     ]
+
+
+def _folded(text: str) -> str:
+    """Return what texts have in common that a slip of the pen makes differ."""
+    return " ".join(words_of(text.casefold()))
+
+
+def _folded_names(key: OrgApiKey) -> OrgApiKey:
+    public_key = key.public_key and _folded(key.public_key)
+    return replace(key, public_key=public_key, description=_folded(key.description))
 
 
 def _keeps(item: str, key: OrgApiKey) -> bool:

@@ -80,9 +80,10 @@ options:
         key, a description, or a pattern as in O(description_match) for descriptions; what fits any
         of these ways is kept.
       - Give a list, since Ansible splits a text at its commas.
-      - When an item that no key fits is but for blanks, line ends or upper case what a key has, the
-        task fails and changes nothing. Of any other without wildcards it warns, as it may be a slip
-        of the pen. When a key that is declared in O(api_keys) is to be kept too, it fails.
+      - When an item that no key fits would fit one but for blanks, line ends, upper and lower case
+        or whether a letter and its accent are one character, the task fails and changes nothing. Of
+        any other without wildcards it warns, as it may be a slip of the pen. When a key that is
+        declared in O(api_keys) is to be kept too, it fails.
     type: list
     elements: str
   api_keys:

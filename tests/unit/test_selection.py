@@ -120,8 +120,9 @@ def test_a_key_is_kept_by_its_id_its_public_key_or_its_description(
 def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
     check_keep(["zzzzzzzz", "laptop *"], ORG, KEYS)
     check_keep([str(KEYS[1].public_key), "laptop *"], ORG, [HIDDEN, *KEYS[1:]])
-    with pytest.raises(AmbiguousError, match="public key zzzzzzzz"):
-        check_keep(["zzzzzzzz"], ORG, [HIDDEN, *KEYS[1:]])
+    for item in ("zzzzzzzz", " ZZZZZZZZ\n"):
+        with pytest.raises(AmbiguousError, match="public key zzzzzzzz"):
+            check_keep([item], ORG, [HIDDEN, *KEYS[1:]])
 
 
 def test_names_that_keep_nothing_are_told_and_globs_are_not() -> None:

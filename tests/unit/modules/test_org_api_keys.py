@@ -683,12 +683,41 @@ def test_a_description_is_kept_as_it_is_and_as_a_pattern(emulator: Emulator, kee
     assert kept in keys(emulator)
 
 
-@pytest.mark.parametrize("keep", ["victim\n", " victim", key_id("atlas", 2).upper()])
-def test_what_is_kept_by_a_slip_of_the_pen_fails(emulator: Emulator, keep: str) -> None:
+@pytest.mark.parametrize(
+    ("keep", "number"),
+    [
+        ("victim\n", 2),
+        (" victim", 2),
+        ("Victim", 2),
+        ("Vic*", 2),
+        (" vic*", 2),
+        ("V?CTIM", 2),
+        (key_id("atlas", 2).upper(), 2),
+        (key_id("atlas", 2) + "\n", 2),
+        (f" {public_key('atlas', 2)}", 2),
+        (public_key("atlas", 2).upper(), 2),
+        (DECOMPOSED, 3),
+        (DECOMPOSED.upper(), 3),
+        ("Listed Elsewhere ", 7),
+    ],
+)
+def test_what_is_kept_by_a_slip_of_the_pen_fails(
+    emulator: Emulator, keep: str, number: int
+) -> None:
     outcome = run(emulator, state="absent", description_match=["*"], keep=[keep])
     assert outcome.failed
+    assert f"keep has {keep!r}" in outcome.msg
     assert "but with other blanks, line ends or letters" in outcome.msg
+    assert key_id("atlas", number) in outcome.msg
     assert not emulator.writes
+
+
+def test_what_many_keys_would_fit_by_a_slip_of_the_pen_names_some(crowd: Emulator) -> None:
+    crowd.reset(seed(extra_keys=23))
+    outcome = run(crowd, keep=["Extra *"], **ALL_EXTRA)
+    assert outcome.msg.count("(akey") == 20
+    assert "(akeyabbj) and 3 more has." in outcome.msg
+    assert not crowd.writes
 
 
 def test_a_new_key_that_is_to_be_kept_too_is_refused(emulator: Emulator) -> None:
