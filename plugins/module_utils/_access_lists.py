@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Union
 from urllib.parse import quote
@@ -72,13 +72,14 @@ class AccessList:
     """The access list of a key, as a task has found it and as it is now, so far as is known.
 
     What others do in between is in both. ``name`` is what the path calls it; ``spellings`` are
-    the API's own words for the entries.
+    the API's own words for each entry, several where others have written one network in several
+    ways.
     """
 
     org_id: str
     key: OrgApiKey
     name: str
-    spellings: Mapping[Network, str]
+    spellings: Mapping[Network, Sequence[str]]
     before: Networks
     now: Networks
 
@@ -233,7 +234,9 @@ def _read(api: Client, access_list: AccessList) -> AccessList:
         )
     except ApiError as error:
         raise _explained(error, key) from None
-    spellings = dict(entries)
+    spellings: dict[Network, list[str]] = {}
+    for network, word in entries:
+        spellings.setdefault(network, []).append(word)
     return replace(
         access_list, spellings=spellings, before=frozenset(spellings), now=frozenset(spellings)
     )
@@ -285,21 +288,25 @@ def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
 
 def _remove(api: Client, access_list: AccessList, network: Network) -> AccessList:
     """Remove an entry; one that others have removed before was not there for this task either."""
-    word = access_list.spellings[network]
     left = access_list.now - {network}
-    try:
-        api.delete(
-            f"{access_list.path}/{quote(word, safe='')}",
-            doing=f"remove {show(network)} from the access list of the API key {access_list.key}",
-            role=ORG_OWNER,
-        )
-    except KeysmithError as error:
-        if error.code not in _NOT_THERE or error.status not in {400, 404}:
-            error = _explained(error, access_list.key)
-            return _after_unclear(api, access_list, error, left)
-        if not error.unclear:
-            return replace(access_list, before=access_list.before - {network}, now=left)
-    return replace(access_list, now=left)
+    was_there = False
+    for word in access_list.spellings[network]:
+        try:
+            api.delete(
+                f"{access_list.path}/{quote(word, safe='')}",
+                doing=f"remove {show(network)} from the access list of the API key "
+                f"{access_list.key}",
+                role=ORG_OWNER,
+            )
+        except KeysmithError as error:
+            if error.code not in _NOT_THERE or error.status not in {400, 404}:
+                error = _explained(error, access_list.key)
+                return _after_unclear(api, access_list, error, left)
+            was_there |= error.unclear
+        else:
+            was_there = True
+    before = access_list.before if was_there else access_list.before - {network}
+    return replace(access_list, before=before, now=left)
 
 
 def _after_unclear(

@@ -344,6 +344,48 @@ def test_an_entry_is_removed_by_the_apis_own_word() -> None:
     assert api.entries == []
 
 
+SPELLINGS = [["198.51.100.9/24", B], [B, "198.51.100.9/24"], ["2001:db8:0::1", "2001:db8::1"]]
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS)
+def test_an_entry_in_two_spellings_is_removed_in_both(spellings: Any) -> None:
+    api = FakeApi(A, *spellings)
+    done = work(api, Goal(normalize([A]), purge=True))
+    assert api.entries == [A]
+    assert entries(done.now) == [A]
+    assert len(entries(done.before)) == 2
+
+
+GONE = api_error(404, "API_KEY_ACCESS_LIST_NOT_FOUND", B, KEY.id)
+
+
+@pytest.mark.parametrize(
+    ("script", "is_changed"),
+    [
+        ([([B], GONE), None], True),
+        # Or the API removes both by the word of one.
+        ([None, ([], GONE)], True),
+        ([([], GONE), GONE], False),
+    ],
+)
+def test_an_entry_in_two_spellings_is_a_change_where_others_have_not_removed_both(
+    script: Any, is_changed: bool
+) -> None:
+    api = FakeApi(*SPELLINGS[0], script=script)
+    done = work(api, Goal(normalize([B]), is_present=False))
+    assert done.is_changed is is_changed
+    assert entries(done.now) == []
+    assert api.entries == []
+
+
+def test_a_second_spelling_that_cannot_be_removed_leaves_the_entry_there() -> None:
+    api = FakeApi(*SPELLINGS[0], script=[None, lost()])
+    with pytest.raises(LostAnswerError) as caught:
+        work(api, Goal(normalize([B]), is_present=False))
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [B]
+    assert api.entries == [B]
+
+
 CONFLICTS = ["ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"]
 
 
