@@ -162,13 +162,16 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
 
 
 def secret_forms(secret: str) -> set[str]:
-    """Return a secret as it is and as it stands in a URL or a form."""
+    """Return a secret as it is, as it stands in a URL or a form, and as Base64.
+
+    Servers and proxies may say it in any of these, whatever they were sent.
+    """
     # The environment may hold bytes that are no text; hiding them must not fail.
-    return {
-        secret,
-        quote(secret, safe="", errors="surrogateescape"),
-        quote_plus(secret, errors="surrogateescape"),
-    }
+    data = secret.encode("utf-8", "surrogateescape")
+    escaped = {quote(data, safe=""), quote(data), quote_plus(data)}
+    lowered = {re.sub("%..", lambda found: found[0].lower(), form) for form in escaped}
+    packed = {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()}
+    return {secret, *escaped, *lowered, *packed, *(form.rstrip("=") for form in packed)}
 
 
 def check_id(name: str, value: str) -> None:

@@ -492,12 +492,17 @@ def test_a_secret_within_other_options_is_one_too() -> None:
     assert UUID in find_secrets({**params(), "api_keys": api_keys}, {})
 
 
-def test_a_secret_stands_in_urls_and_in_forms() -> None:
-    assert _options.secret_forms("a /b") == {"a /b", "a%20%2Fb", "a+%2Fb"}
+def test_a_secret_stands_in_urls_in_forms_and_as_base64() -> None:
+    # With a slash kept or not, and with escapes in capitals or not.
+    of_urls = {"a%20/b%3F~", "a%20%2Fb%3F~", "a%20%2fb%3f~", "a%20/b%3f~"}
+    of_forms = {"a+%2Fb%3F~", "a+%2fb%3f~"}
+    packed = {"YSAvYj9+", "YSAvYj9-"}
+    assert _options.secret_forms("a /b?~") == {"a /b?~", *of_urls, *of_forms, *packed}
+    assert _options.secret_forms("pass") == {"pass", "cGFzcw==", "cGFzcw"}
 
 
 def test_half_a_service_account_makes_no_other_secret() -> None:
-    assert find_secrets(params(client_secret="sec2"), {}) == {"sec2"}
+    assert find_secrets(params(client_secret="sec2"), {}) == _options.secret_forms("sec2")
 
 
 @pytest.mark.parametrize(
