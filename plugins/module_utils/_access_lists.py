@@ -345,6 +345,7 @@ def _look(
     api: Client, access_list: AccessList, is_done: Callable[[Networks], bool]
 ) -> Networks | None:
     """Read a list until a change is seen or it is time to give up; None where it cannot be read."""
+    now: Networks | None = None
     for pause in (*PAUSES, None):
         try:
             now = _read(api, access_list).now

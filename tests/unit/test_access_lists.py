@@ -32,6 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
     Request,
+    StoppedError,
     UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
@@ -506,8 +507,9 @@ def test_a_lost_answer_to_additions_that_are_not_there_fails_with_the_list(shown
     assert f"access list now has {', '.join(shown)}." in caught.value.message()
 
 
-def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such() -> None:
-    api = FakeApi(C, script=[lost()], shown=[[C], api_error(503, None)])
+@pytest.mark.parametrize("failure", [api_error(503, None), StoppedError("time_limit is over")])
+def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such(failure: Any) -> None:
+    api = FakeApi(C, script=[lost()], shown=[[C], failure])
     with pytest.raises(LostAnswerError) as caught:
         work(api, Goal(normalize([A])))
     message = caught.value.message()
