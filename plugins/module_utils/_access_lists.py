@@ -16,7 +16,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Cl
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
-    MissingError,
     OptionError,
     StoppedError,
     clean,
@@ -26,7 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     ORG_MEMBER,
     ORG_OWNER,
     OrgApiKey,
-    is_proof_of_absence,
+    missing_if_proved,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
 
@@ -361,21 +360,13 @@ def _look(
 
 def _explained(error: KeysmithError, key: OrgApiKey) -> KeysmithError:
     """Return an error with what it means for an access list."""
-    if isinstance(error, ApiError) and is_proof_of_absence(error, key.id):
-        missing = MissingError(
-            f"The API key {key} is not there: somebody has revoked it a moment ago, or the API "
-            "does not know it yet",
-            check="An access list goes with its key.",
-        )
-        missing.unclear = error.unclear
-        return missing
     if error.code in _CALLER_STAYS:
         error.check = (
             "The API keeps a key from cutting itself off: this request comes from an address that "
             "no other entry of the list covers. Have an entry in the list that covers it, or "
             "remove this one with another credential or from another address."
         )
-    return error
+    return missing_if_proved(error, key, "An access list goes with its key.")
 
 
 def _is_unknown_path(error: ApiError) -> bool:

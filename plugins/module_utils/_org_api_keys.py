@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
+    MissingError,
     OrphanError,
     OwnKeyError,
     WaitTimeoutError,
@@ -322,9 +323,10 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
     try:
         doing = f"change the API key {key}"
         return api.patch(_path(org_id, key.id), body, parse_this, doing=doing, role=ORG_OWNER)
-    except KeysmithError as error:
+    except KeysmithError as failure:
+        error = missing_if_proved(failure, key, "Only a key that exists can be changed.")
         if not error.unclear:
-            raise
+            raise error from None
         try:
             now = find_by_id(api, org_id, key.id)
         except KeysmithError:
@@ -335,7 +337,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
             return now
         state = f"{now.description!r} with the roles {', '.join(now.roles)}" if now else "missing"
         error.aftermath = f"The API shows the key as {clean(state)} now."
-        raise
+        raise error from None
 
 
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
@@ -489,6 +491,19 @@ def is_proof_of_absence(error: ApiError, api_user_id: str) -> bool:
         and error.status in {400, 404}
         and (not error.parameters or api_user_id in error.parameters)
     )
+
+
+def missing_if_proved(error: KeysmithError, key: OrgApiKey, check: str) -> KeysmithError:
+    """Return MissingError where an error proves that a key is gone meanwhile, else the error."""
+    if not isinstance(error, ApiError) or not is_proof_of_absence(error, key.id):
+        return error
+    missing = MissingError(
+        f"The API key {key} is not there: somebody has revoked it a moment ago, or the API does "
+        "not know it yet",
+        check=check,
+    )
+    missing.unclear = error.unclear
+    return missing
 
 
 def _is_missing(api: Client, org_id: str, api_user_id: str, error: ApiError) -> bool:

@@ -17,6 +17,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     LostAnswerError,
+    MissingError,
     OrphanError,
     OwnKeyError,
     Request,
@@ -469,6 +470,30 @@ def test_a_lost_answer_to_a_change_of_a_key_that_cannot_be_read_is_told_as_such(
     with pytest.raises(LostAnswerError, match="lost") as caught:
         update(ChangedApi(lost_change(), api_error(503, None)), ORG, key(), CHANGES)  # type: ignore[arg-type]
     assert "may have been carried out all the same" in caught.value.message()
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("parameters", [(), (ID,)])
+def test_a_change_of_a_key_that_is_gone_meanwhile_tells_that(status: int, parameters: Any) -> None:
+    gone = api_error(status, "API_KEY_NOT_FOUND", *parameters)
+    with pytest.raises(MissingError) as caught:
+        update(ChangedApi(gone), ORG, key(), CHANGES)  # type: ignore[arg-type]
+    assert f"The API key {ID} (abcdefgh) is not there" in caught.value.message()
+
+
+def test_a_change_of_a_key_that_is_gone_after_a_lost_answer_tells_both() -> None:
+    gone = api_error(400, "API_KEY_NOT_FOUND", ID)
+    lost = api_error(400, "API_KEY_NOT_FOUND", ID)
+    lost.unclear = True
+    with pytest.raises(MissingError) as caught:
+        update(ChangedApi(lost, gone), ORG, key(), CHANGES)  # type: ignore[arg-type]
+    assert caught.value.unclear
+    assert "The API shows the key as missing now." in caught.value.message()
+
+
+def test_a_change_of_another_key_that_is_gone_proves_nothing() -> None:
+    with pytest.raises(ApiError, match="x"):
+        update(ChangedApi(api_error(400, "API_KEY_NOT_FOUND", OTHER)), ORG, key(), CHANGES)  # type: ignore[arg-type]
 
 
 def test_a_refused_change_is_not_looked_up() -> None:
