@@ -297,7 +297,12 @@ def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     if not params["api_user_id"] and not params["public_key"]:
         return _org_api_keys.list_all(api, params["org_id"])
     key = _org_api_keys.find(api, params["org_id"], params)
-    return [key] if key else []
+    found = [key] if key else []
+    if params["public_key"]:
+        _org_api_keys.check_public_keys_told(
+            params["org_id"], found, [params["public_key"]], "Name the key with api_user_id alone."
+        )
+    return found
 
 
 def filters(params: Mapping[str, Any]) -> Selection:

@@ -479,6 +479,17 @@ def test_a_public_key_that_the_api_does_not_tell_may_be_the_one() -> None:
         org_api_key_info.run({**params, "public_key": "bbbbbbbb"}, FakeApi(keys), False)  # type: ignore[arg-type]
 
 
+def test_a_public_key_that_the_api_does_not_tell_of_the_key_with_an_id_may_be_its_own(
+    emulator: Emulator,
+) -> None:
+    body = {"id": key_id("atlas", 2), "desc": "victim", "publicKey": None, "roles": []}
+    emulator.add_fault(Fault("json", "GET", body=body))
+    named = {"api_user_id": key_id("atlas", 2), "public_key": public_key("atlas", 2)}
+    outcome = run(emulator, **named)
+    assert outcome.failed
+    assert f"the API does not tell the public key of {key_id('atlas', 2)}" in outcome.msg
+
+
 def test_module_and_documentation_have_the_same_options() -> None:
     documented = yaml.safe_load(org_api_key_info.DOCUMENTATION)["options"]
     spec = {
