@@ -45,6 +45,8 @@ class Organization:
     description: str
     old: dict[str, Any] | None
     successors: tuple[str, ...]
+    # What somebody has called the old key since its successors were made.
+    renamed: str = ""
 
     @property
     def prefix(self) -> str:
@@ -104,7 +106,8 @@ class Organization:
 
         keys = [key(OWNER, description="signs", roles=["ORG_OWNER"])]
         if self.old is not None:
-            keys.append(key(OLD, **self.expected()))
+            described = {"description": self.renamed or self.description}
+            keys.append(key(OLD, **{**self.expected(), **described}))
         for number, state in enumerate(self.successors, BEGUN):
             mark = f" (successor of {self.key_id(OLD)}: {state})" if state else ""
             values = {**self.expected(), "description": self.description + mark}
@@ -193,6 +196,7 @@ class Case:
     has_old_key: bool = True
     old: dict[str, Any] = field(default_factory=dict)
     successors: tuple[str, ...] = ()
+    renamed: str = ""
     # The number of the key that signs, 0 for a service account.
     signer: int = OWNER
 
@@ -210,7 +214,7 @@ class Case:
     def organization(self, number: int) -> Organization:
         description = self.old.get("description", f"the key of {self}")
         old = {**self.old, "description": description} if self.has_old_key else None
-        return Organization(number, self.product, description, old, self.successors)
+        return Organization(number, self.product, description, old, self.successors, self.renamed)
 
 
 @dataclass(frozen=True)

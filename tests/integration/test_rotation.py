@@ -102,6 +102,36 @@ STATES = [
         successors=("storing",),
         has_old_key=False,
     ),
+    # Its successor tells its id, and has the description that is asked for.
+    Case(
+        "renamed and overdue",
+        options=BY_DESCRIPTION,
+        old={"description": "[1] a.*b (x: ü"},
+        successors=(OVERDUE,),
+        renamed="it was a.*b",
+    ),
+    Case(
+        "renamed within its grace period",
+        (WAITING, WAITING),
+        options=BY_DESCRIPTION,
+        successors=(PROVED,),
+        renamed="to be revoked",
+    ),
+    Case(
+        "renamed before its successor was proved",
+        options=BY_DESCRIPTION,
+        successors=("created", "storing"),
+        renamed="False",
+    ),
+    Case(
+        "renamed own key overdue",
+        (UNTOUCHED,),
+        ("signs the requests", "the successor's pair"),
+        options={**BY_DESCRIPTION, "allow_own_key": True},
+        successors=(OVERDUE,),
+        renamed="it signs",
+        signer=OLD,
+    ),
     Case("left two proved", (UNTOUCHED,), ("cannot be told",), successors=(OVERDUE, PROVED)),
     Case(
         "successor named",
