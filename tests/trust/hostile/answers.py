@@ -174,17 +174,21 @@ def _whole(asked: Asked, status: int, body: bytes, *headers: str) -> Sent:
     return Sent(asked, http(f"{status} Whatever", body, *headers), status, body)
 
 
-@st.composite
-def replaced_fields(draw: st.DrawFn) -> Mutation:
-    """The right answer with one field, anywhere in it, of another type or left out."""
-    which, value, is_left_out = draw(st.integers(0, 63)), draw(JSON), draw(st.booleans())
+# Stands for a field that is not there.
+LEFT_OUT: Any = object()
+# Of each type that JSON has, what is right nowhere.
+WRONG = (LEFT_OUT, None, -1, ESCAPES, [[]], {"": None})
+
+
+def replace_field(which: int, value: Any) -> Mutation:
+    """The right answer with one field, anywhere in it, of another value or left out."""
 
     def mutate(asked: Asked, status: int, data: Any) -> Sent:
         data = copy.deepcopy(data)
-        places = list(_places(data))
-        if places:
-            container, name = places[which % len(places)]
-            if is_left_out:
+        found = list(places(data))
+        if found:
+            container, name = found[which % len(found)]
+            if value is LEFT_OUT:
                 del container[name]
             else:
                 container[name] = value
@@ -193,12 +197,17 @@ def replaced_fields(draw: st.DrawFn) -> Mutation:
     return mutate
 
 
-def _places(data: Any) -> Iterator[tuple[Any, Any]]:
+def replaced_fields() -> st.SearchStrategy[Mutation]:
+    return st.builds(replace_field, st.integers(0, 63), st.just(LEFT_OUT) | JSON)
+
+
+def places(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Where JSON holds something: the container, and the name or number in it."""
     if not isinstance(data, (dict, list)):
         return
     for name in list(data) if isinstance(data, dict) else range(len(data)):
         yield data, name
-        yield from _places(data[name])
+        yield from places(data[name])
 
 
 @st.composite

@@ -23,9 +23,12 @@ from tests.support import PRIVATE_KEYS, Outcome, public_key, run_module, service
 from tests.trust import figures
 from tests.trust.hostile.answers import (
     MUTATIONS,
+    WRONG,
     Mutation,
     Sent,
     complete_listings,
+    places,
+    replace_field,
     right_answer,
 )
 from tests.trust.hostile.servers import (
@@ -245,6 +248,26 @@ def test_any_answer_ends_a_task_in_order_and_in_truth(task: Task) -> None:
     attempt()
     assert tried >= 50 * min(FACTOR, 1)
     figures.count("hostile", "tasks with wrong answers made by hypothesis", tried)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_each_field_may_be_wrong_or_not_there(task: Task) -> None:
+    """Chance would leave out most: here each field of each answer has its turn."""
+    _outcome, right = run(task, "atlas", "access_token", {}, lasting=False)
+    # Whoever waits asks for the same again and again; once is enough.
+    asked = [(sent.asked.method, sent.asked.target) for sent in right]
+    tried = 0
+    for number, sent in enumerate(right):
+        if number and asked[number] == asked[number - 1]:
+            continue
+        _status, data = sent.meaning()
+        for which, _place in enumerate(places(data)):
+            for value in WRONG:
+                fault = {number: replace_field(which, value)}
+                check(task, *run(task, "atlas", "access_token", fault, lasting=False))
+                tried += 1
+    assert tried
+    figures.count("hostile", "tasks with one field of an answer wrong, each field in turn", tried)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
