@@ -107,15 +107,13 @@ class Http:
         self._waited = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
-        self._session = _session(settings)
         self._progress = _Progress()
+        self._session = _session(settings, self._progress)
         self._has_answered = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
             proxy = None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        for manager in _pool_managers(self._session, self._proxies):
-            _equip(manager, self._progress)
 
     def close(self) -> None:
         self._session.close()
@@ -369,7 +367,7 @@ def _date(value: str) -> datetime | None:
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
-def _session(settings: HttpSettings) -> Any:
+def _session(settings: HttpSettings, progress: _Progress) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_quotes_no_headers)
     session = requests.Session()
@@ -380,7 +378,9 @@ def _session(settings: HttpSettings) -> Any:
     # without a limit for that.
     session.get_redirect_target = lambda _response: None
     for prefix in ("http://", "https://"):
-        session.mount(prefix, requests.adapters.HTTPAdapter(pool_maxsize=MAX_THREADS))
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_THREADS)
+        _equip(adapter, progress)
+        session.mount(prefix, adapter)
     session.headers.clear()
     session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
     if settings.verify is False:
@@ -397,25 +397,18 @@ def _quotes_no_headers(record: logging.LogRecord) -> bool:
     return "parse headers" not in str(record.msg)
 
 
-def _pool_managers(session: Any, proxies: Mapping[str, str]) -> Iterator[Any]:
-    for prefix in ("http://", "https://"):
-        adapter = session.get_adapter(prefix)
-        yield adapter.poolmanager
-        for proxy in set(proxies.values()):
-            yield adapter.proxy_manager_for(proxy)
-
-
 class _Progress(threading.local):
     """Whether anything of the request at hand may have been sent, for each thread."""
 
     is_sent = False
 
 
-def _equip(manager: Any, progress: _Progress) -> None:
-    """Make the manager's connections tell what they have sent, and their answers end in time.
+def _equip(adapter: Any, progress: _Progress) -> None:
+    """Make the adapter's connections tell what they have sent, and their answers end in time.
 
     The time limit of sockets counts from byte to byte, so an answer that drips would never end.
     """
+    managers_of_proxies = adapter.proxy_manager_for
 
     def connection_class(base: Any) -> type:
         def connect(self: Any) -> None:
@@ -434,12 +427,20 @@ def _equip(manager: Any, progress: _Progress) -> None:
         members = {"response_class": _DeadlineResponse, "connect": connect, "send": send}
         return type(base.__name__, (base,), members)
 
-    manager.pool_classes_by_scheme = {
+    def proxy_manager_for(*args: Any, **kwargs: Any) -> Any:
+        manager = managers_of_proxies(*args, **kwargs)
+        manager.pool_classes_by_scheme = classes
+        return manager
+
+    classes = {
         scheme: type(
             pool.__name__, (pool,), {"ConnectionCls": connection_class(pool.ConnectionCls)}
         )
-        for scheme, pool in manager.pool_classes_by_scheme.items()
+        for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items()
     }
+    adapter.poolmanager.pool_classes_by_scheme = classes
+    # Where requests itself looks for the manager: before, it spells the proxy in its own way.
+    adapter.proxy_manager_for = proxy_manager_for
 
 
 class _DeadlineResponse(http.client.HTTPResponse):

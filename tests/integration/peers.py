@@ -136,6 +136,9 @@ class ForwardProxy:
         proxy = self
 
         class Handler(socketserver.StreamRequestHandler):
+            # What follows a head, a body say, stays in the socket to be passed on.
+            rbufsize = 0
+
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
                     proxy._handle(self)

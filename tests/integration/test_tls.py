@@ -394,6 +394,44 @@ def test_proxy_may_be_named_without_its_scheme(emulator: Emulator, source: str) 
     assert "Proxy-Authorization: Basic " in proxy.heads[0]
 
 
+# Each is written otherwise than requests does before it asks for the connections of the proxy.
+SPELLINGS = [
+    "http://LocalHost:{port}",
+    "HTTP://127.0.0.1:{port}",
+    "http://user:p%2fw@127.0.0.1:{port}",
+    "http://user:p^w@127.0.0.1:{port}",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_lost_answer_behind_proxy_makes_one_key_however_the_proxy_is_written(
+    emulator: Emulator, spelling: str
+) -> None:
+    emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
+    wanted = {"description": "new", "roles": ["ORG_MEMBER"], "state": "present"}
+    with ForwardProxy(emulator.port) as proxy:
+        more = {**wanted, "http_proxy": spelling.format(port=proxy.port), "retries": 5}
+        given = {**options(ELSEWHERE, **more), "api_user_id": None}
+        outcome = run_module("org_api_key", given)
+    assert outcome.failed
+    keys = emulator.state.organizations[org_id(PLATFORM)].api_keys.values()
+    made = [key.id for key in keys if key.description == "new"]
+    assert len(made) == 1
+    assert f"New keys of this description: {made[0]}" in outcome.msg
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_answer_behind_proxy_has_to_end_in_time_however_the_proxy_is_written(
+    emulator: Emulator, spelling: str
+) -> None:
+    emulator.add_fault(Fault("drip", "GET", interval=0.02))
+    with ForwardProxy(emulator.port) as proxy:
+        address = spelling.format(port=proxy.port)
+        outcome = revoke(ELSEWHERE, http_proxy=address, timeout=0.2)
+    assert outcome.failed
+    assert "did not end in time" in outcome.msg
+
+
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
 def test_no_proxy_leads_past_the_proxy_of_the_environment(emulator: Emulator, name: str) -> None:
     with dead_port() as port:
