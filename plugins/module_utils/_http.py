@@ -454,6 +454,10 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        # http.client passes over 100 alone; 101 is the last in HTTP.
+        while 102 <= self.status < 200 and not self._reader.is_at_end:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
         if self._reader.is_at_end:
             # http.client takes a head that is cut off for a whole one, with fewer headers.
             raise http.client.IncompleteRead(b"")

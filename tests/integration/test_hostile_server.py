@@ -88,6 +88,7 @@ def revoke(raw: RawServer, **options: object) -> Outcome:
     return run_module("org_api_key", {**common, **options})
 
 
+HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 DEEP = b"[" * 700 + b'"\\ud800"' + b"]" * 700
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CUT_SHORT = {
@@ -98,7 +99,9 @@ CUT_SHORT = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nabcde",
     "a chunk of less than nothing": CHUNKED + b"-5\r\n\r\n",
     "chunks without an end": CHUNKED,
-    "an early hint": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "an early hint and no answer": HINT,
+    "an early hint that is cut off": HINT + b"HTTP/1.1 103 Early Hints\r\nLink: </x",
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
     "a time-out of a gateway": http("408 Request Timeout", b"<html>"),
     "a page of a gateway": http("404 Not Found", b"<html>"),
     "a redirect that cannot be read": http("302 Found", b"", "Location: http://["),
@@ -123,6 +126,37 @@ def test_a_broken_answer_is_no_success_and_no_denial(answer: bytes) -> None:
     assert not outcome.changed
     assert "Internal error" not in outcome.msg
     assert "may have been carried out" in outcome.msg
+
+
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [HINT, PROCESSING * 9 + HINT, CONTINUE + HINT + CONTINUE])
+def test_what_comes_before_an_answer_is_none(before: bytes) -> None:
+    denied = http("403 Forbidden", b'{"error": 403, "errorCode": "ACCESS_FORBIDDEN"}')
+    with server(before + http("204 No Content"), get=before + FOUND) as raw:
+        assert revoke(raw).changed
+        assert raw.asked == ["GET", "DELETE"]
+    with server(before + denied) as raw:
+        outcome = revoke(raw)
+    assert outcome.failed
+    assert outcome.result["error"]["status"] == 403
+
+
+def test_what_comes_before_an_answer_without_end_is_no_answer_in_time() -> None:
+    class Hints(RawServer):
+        def _answer_all(self, connection: socket.socket) -> None:
+            while True:
+                connection.sendall(HINT)
+
+    raw = Hints()
+    try:
+        outcome = revoke(raw, timeout=0.1)
+    finally:
+        raw.close()
+    assert outcome.failed
+    assert "did not end in time" in outcome.msg
 
 
 @pytest.mark.parametrize("name", ["nothing", "a head cut in a header", "two lengths", "not HTTP"])
