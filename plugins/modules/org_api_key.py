@@ -405,11 +405,14 @@ def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
 def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
     """Return the key with the description, or, where it is renamed already, with the new one."""
     org_id, old, new = params["org_id"], params["description"], params["new_description"]
-    key = _org_api_keys.pick_by_description(keys, org_id, old)
-    if new is None or new == old:
-        renamed = None
-    else:
-        renamed = _org_api_keys.pick_by_description(keys, org_id, new)
+    # The two may look alike: a key that has one exactly is not one that the other may mean.
+    is_renaming = new is not None and new != old
+    others = [key for key in keys if not is_renaming or key.description != new]
+    key = _org_api_keys.pick_by_description(others, org_id, old)
+    renamed = None
+    if is_renaming:
+        others = [other for other in keys if other is not key]
+        renamed = _org_api_keys.pick_by_description(others, org_id, new)
     if key and renamed:
         raise AmbiguousError(
             f"API key {key} has the old description and API key {renamed} has the new one",

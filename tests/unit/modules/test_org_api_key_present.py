@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -161,6 +162,28 @@ def test_a_key_is_renamed_once(emulator: Emulator) -> None:
     assert json.loads(emulator.writes[0].body) == {"desc": "renamed"}
     by_id = run(emulator, api_user_id=key_id("atlas", 3), new_description="by id")
     assert by_id.changed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("nightly  backup ", "nightly backup"), ("clé", unicodedata.normalize("NFD", "clé"))],
+)
+def test_a_key_is_renamed_to_what_looks_like_its_old_name(
+    emulator: Emulator, old: str, new: str
+) -> None:
+    key = emulator.state.organizations[org_id("atlas")].api_keys[key_id("atlas", 2)]
+    key.description = old
+    wanted = {"description": old, "new_description": new}
+    first, again = run(emulator, **wanted), run(emulator, **wanted)
+    assert [first.changed, again.changed] == [True, False]
+    assert again.result["org_api_key"]["id"] == key_id("atlas", 2)
+    assert json.loads(emulator.writes[0].body) == {"desc": new}
+
+
+def test_a_key_is_not_renamed_to_what_looks_like_the_name_of_another(emulator: Emulator) -> None:
+    outcome = run(emulator, description="victim", new_description="member ")
+    assert f"or letters composed otherwise, {key_id('atlas', 6)}" in outcome.msg
+    assert emulator.writes == []
 
 
 @pytest.mark.parametrize(
