@@ -75,7 +75,7 @@ def check_selection(params: Mapping[str, Any]) -> None:
             'description_match to "*".',
         )
     for name in SELECTORS[:-1]:
-        check_items(name, params)
+        _options.check_items(name, params[name] or [])
     for api_user_id in params["api_user_ids"] or ():
         _options.check_id("api_user_ids", api_user_id)
     for public_key in params["public_keys"] or ():
@@ -83,14 +83,6 @@ def check_selection(params: Mapping[str, Any]) -> None:
     if params["project_id"]:
         _options.check_id("project_id", params["project_id"])
     _options.check_org_role_names(params["roles"] or [])
-
-
-def check_items(name: str, params: Mapping[str, Any]) -> None:
-    """Refuse an empty item in a list, which a variable without a value makes."""
-    if any(item is None or not item.strip() for item in params[name] or ()):
-        raise OptionError(
-            f"{name} has an empty item", check="Is a variable empty that should name something?"
-        )
 
 
 def check_declaration(params: Mapping[str, Any]) -> None:

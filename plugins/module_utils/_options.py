@@ -17,7 +17,7 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -248,6 +248,14 @@ def check_description(name: str, value: str) -> None:
         )
 
 
+def check_items(name: str, items: Iterable[str | None]) -> None:
+    """Refuse an empty item in a list, which a variable without a value makes."""
+    if any(item is None or not item.strip() for item in items):
+        raise OptionError(
+            f"{name} has an empty item", check="Is a variable empty that should name something?"
+        )
+
+
 def check_roles(platform: str, roles: list[str]) -> None:
     """Refuse an empty list, and what is no role of a key in an organization of the platform."""
     if not roles:
@@ -255,11 +263,12 @@ def check_roles(platform: str, roles: list[str]) -> None:
             "roles is an empty list, and a key has at least one role",
             check="Leave roles out to keep the roles as they are.",
         )
+    check_items("roles", roles)
     known = PLATFORMS[platform].org_roles
     unknown = [role for role in roles if role not in known]
     if unknown:
         raise OptionError(
-            f"{clean(', '.join(unknown))} is no role of a key in an organization of "
+            f"{clean(repr(unknown))} in roles is no role of a key in an organization of "
             f"{PLATFORMS[platform].title}",
             check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
             "set by project_api_key.",

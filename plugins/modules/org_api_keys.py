@@ -516,7 +516,7 @@ def check(params: Mapping[str, Any]) -> None:
         raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
     if params["time_limit"] is not None:
         _options.check_seconds("time_limit", params["time_limit"], zero=False)
-    _key_sets.check_items("keep", params)
+    _options.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)
     else:

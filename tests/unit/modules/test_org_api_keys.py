@@ -599,14 +599,14 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [NEW, {"description": "x"}] * 2}, "the description 'new one', 'x'"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"], "descriptions": ["x"]}, "descriptions, roles"),
         ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
-        ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "ORG_EMPEROR is no role"),
+        ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "['ORG_EMPEROR'] in roles is no role"),
         ({"api_keys": [{**NEW, "description": "x" * 251}]}, "has 251 characters"),
         ({"api_keys": [{**NEW, "description": ""}]}, "description found in api_keys"),
         ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
         # To some versions of ansible-core an empty text, to others no text.
         ({"api_keys": [{**NEW, "access_list": [None]}]}, "access_list"),
         ({"api_keys": [{**NEW, "access_list": [""]}]}, "is no IP address"),
-        ({"api_keys": [{**NEW, "roles": [""]}]}, "is no role"),
+        ({"api_keys": [{**NEW, "roles": [""]}]}, "'new one': roles has an empty item"),
         ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
         (
             {"api_keys": [{**NEW, "projects": [{"project_id": "x", "roles": ["GROUP_OWNER"]}]}]},
