@@ -43,7 +43,8 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
     check_mode)`` returns the result. Both get the module's parameters with empty strings as None,
-    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it). A
+    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it, and
+    ``task_texts`` are the options that are texts there, which Ansible makes other values of). A
     result's ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
     """
     module = _Module(
@@ -76,6 +77,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
         for name in self.broken:
             self.params[name] = _mended(self.params[name])
+        self.texts = {name: value for name, value in self.params.items() if isinstance(value, str)}
 
     def conceal(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
@@ -142,6 +144,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         connection = resolve(module.params, os.environ)
         # What the task itself names, where that means something else than where to act.
         params["task_org_id"] = params["org_id"]
+        params["task_texts"] = module.texts
         params["org_id"] = connection.org_id
         params["platform"] = connection.platform.name
         check(params)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import os
 import re
 import ssl
@@ -254,6 +255,21 @@ def check_items(name: str, items: Iterable[str | None]) -> None:
         raise OptionError(
             f"{name} has an empty item", check="Is a variable empty that should name something?"
         )
+
+
+def check_not_split(name: str, texts: Mapping[str, str]) -> None:
+    """Refuse a text in place of a list, where Ansible splits it and a comma may be part of it."""
+    text = texts.get(name, "")
+    if "," in text:
+        one, many = ([text], [part.strip() for part in text.split(",")])
+        raise OptionError(
+            f"{name} is a text with a comma, and no list",
+            check=f"Write {_flow(one)} if the comma is part of it, or {_flow(many)}.",
+        )
+
+
+def _flow(items: list[str]) -> str:
+    return clean(json.dumps(items, ensure_ascii=False))
 
 
 def check_roles(platform: str, roles: list[str]) -> None:

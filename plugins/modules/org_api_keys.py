@@ -51,7 +51,8 @@ options:
     elements: str
   descriptions:
     description:
-      - Selects the keys with exactly these descriptions, all keys where several have the same.
+      - Selects the keys with exactly these descriptions, all keys where several have the same. Give
+        a list; a text with a comma is refused.
       - When one is not found, but is the description of a key but for blanks, line ends or whether
         a letter and its accent are one character, the task fails and changes nothing.
     type: list
@@ -60,7 +61,7 @@ options:
     description:
       - Selects the keys whose description as a whole fits one of these patterns. V(*) stands for
         any text, V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other;
-        upper and lower case differ.
+        upper and lower case differ. Give a list; a text with a comma is refused.
     type: list
     elements: str
   roles:
@@ -79,7 +80,7 @@ options:
       - Keys that are never touched, whatever else is said of them. Each item is an id, a public
         key, a description, or a pattern as in O(description_match) for descriptions; what fits any
         of these ways is kept.
-      - Give a list, since Ansible splits a text at its commas.
+      - Give a list. A text with a comma, which Ansible would split there, is refused.
       - When an item that no key fits would fit one but for blanks, line ends, upper and lower case
         or whether a letter and its accent are one character, the task fails and changes nothing. Of
         any other without wildcards it warns, as it may be a slip of the pen. When a key that is
@@ -516,6 +517,8 @@ def check(params: Mapping[str, Any]) -> None:
         raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
     if params["time_limit"] is not None:
         _options.check_seconds("time_limit", params["time_limit"], zero=False)
+    for name in ("descriptions", "description_match", "keep"):
+        _options.check_not_split(name, params["task_texts"])
     _options.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)

@@ -124,7 +124,8 @@ def test_a_key_costs_one_request(crowd: Emulator) -> None:
         ({"description_match": ["extra 0", "extra 1"], "keep": [public_key("atlas", 100)]}, [101]),
         ({"api_user_ids": []}, []),
         ({"api_user_ids": [], "description_match": ["*"]}, []),
-        ({"description_match": "extra 0,extra 1"}, [100, 101]),
+        ({"description_match": "extra 0"}, [100]),
+        ({"api_user_ids": ",".join(EXTRA[:2])}, [100, 101]),
     ],
 )
 def test_a_selection_revokes_what_fits(
@@ -586,6 +587,13 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"state": "absent", "roles": ["GROUP_OWNER"]}, "is no role in an organization"),
         ({"state": "absent", "project_id": "x"}, "project_id is 'x'"),
         ({"state": "absent", "roles": ["ORG_OWNER"], "keep": ["x", ""]}, "keep has an empty item"),
+        (
+            {"state": "absent", "description_match": "*, twin"},
+            'Write ["*, twin"] if the comma is part of it, or ["*", "twin"].',
+        ),
+        ({"state": "absent", "descriptions": "extra 0,extra 1"}, "descriptions is a text with a"),
+        ({"state": "absent", "roles": ["ORG_OWNER"], "keep": "a,b"}, "keep is a text with a comma"),
+        ({"api_keys": [NEW], "purge": True, "keep": "ünï, b"}, 'Write ["ünï, b"] if'),
         ({"state": "absent", "api_keys": [NEW]}, "given with state absent"),
         ({"state": "absent", "roles": ["ORG_OWNER"], "purge": True}, "given with state absent"),
         ({}, "No keys are declared"),
