@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import base64
-import json
+import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -17,30 +17,93 @@ PLANTED = "pl4nted/on&purpose+9876543210"
 PLANTED_FORMS = [PLANTED, quote(PLANTED, safe=""), base64.b64encode(PLANTED.encode()).decode()]
 
 
+# How a secret may be written as a whole, by itself or with what stands around it.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "url": lambda text: quote(text, safe=""),
+    "path": quote,
+    "form": quote_plus,
+    "url in lower case": lambda text: _lower(quote(text, safe="")),
+    "path in lower case": lambda text: _lower(quote(text)),
+    "form in lower case": lambda text: _lower(quote_plus(text)),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 bare": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    "base64 for urls": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 for urls bare": lambda text: (
+        base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    ),
+}
+
+
+def _lower(text: str) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), text)
+
+
+# What stands for another character in a URL, in JSON and what Python quotes, and in HTML.
+_ESCAPE = re.compile(r"%([0-9a-f]{2})|\\+(?:x|u00)([0-9a-f]{2})|&#?\w{2,8};", re.IGNORECASE)
+# A line end that is told in letters, and what is before a quote, or where a line goes on.
+_BACKSLASH = re.compile(r"\\+[nrt]?")
+
+
 def forms(canary: str) -> set[str]:
-    """A canary as it may turn up: as it is, quoted, in base64, and its two ends."""
-    encoded = base64.b64encode(canary.encode()).decode()
-    safe = base64.urlsafe_b64encode(canary.encode()).decode()
-    found = {canary, quote(canary), quote(canary, safe=""), quote_plus(canary), encoded, safe}
-    found |= {json.dumps(form)[1:-1] for form in found}
-    found |= {encoded.rstrip("="), safe.rstrip("=")}
-    # Behind other characters it looks another way in base64: what is the same in all of these.
-    for before in (1, 2):
-        shifted = base64.b64encode(b"\0" * before + canary.encode()).decode().rstrip("=")
-        found.add(shifted[before + 1 : -1])
+    """A canary as it turns up in one of a text's `copies`."""
+    if ":" in canary:
+        # Of a pair one half is public: both of them together, as they are sent.
+        return _in_base64(canary)
     # Half a secret is a leak too: what is cut off at a limit, say.
-    return found | {canary[:16], canary[-16:]} if ":" not in canary else found - {canary}
+    halves = {canary[:16], canary[-16:]}
+    return {_packed(half) for half in halves}.union(*map(_in_base64, halves))
+
+
+def _in_base64(text: str) -> set[str]:
+    """What it looks like behind anything that is encoded with it, and before anything.
+
+    A character has six bits: those count of which all are the text's own.
+    """
+    found, data = set(), text.encode()
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        found.add(_packed(encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]))
+    return found
+
+
+def copies(text: str) -> set[str]:
+    """A text as it is, and without its escapes, all on one line.
+
+    Escapes may be escaped once more, and lines may end within them.
+    """
+    found = {text, _packed(text)}
+    for _round in range(2):
+        found |= {_ESCAPE.sub(_character, copy) for copy in found}
+    return {_packed(copy) for copy in found}
+
+
+def _character(escape: re.Match[str]) -> str:
+    digits = escape[1] or escape[2]
+    return chr(int(digits, 16)) if digits else html.unescape(escape[0])
+
+
+def _packed(text: str) -> str:
+    """A text without white space, and with the one alphabet of base64 instead of the other."""
+    packed = "".join(_BACKSLASH.sub("", text).split())
+    return packed.replace("-", "+").replace("_", "/")
 
 
 def search(places: Mapping[str, str], canaries: Mapping[str, str]) -> list[str]:
     """Which canary is in which place."""
-    return [
-        f"{name} is in {place}: …{text[max(0, text.index(form) - 80) : text.index(form) + 80]!r}…"
-        for place, text in places.items()
-        for name, canary in canaries.items()
-        for form in forms(canary)
-        if form in text
-    ]
+    wanted = {name: forms(canary) for name, canary in canaries.items()}
+    hits = []
+    for place, text in places.items():
+        found = copies(text)
+        for name, known in wanted.items():
+            shown = next((_around(c, form) for form in known for c in found if form in c), "")
+            if shown:
+                hits.append(f"{name} is in {place}: …{shown!r}…")
+    return hits
+
+
+def _around(text: str, form: str) -> str:
+    return text[max(0, text.index(form) - 80) : text.index(form) + 80]
 
 
 def files(folder: Path) -> Iterator[tuple[str, str]]:
