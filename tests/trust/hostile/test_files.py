@@ -13,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.support import ROOT, Outcome, key_id, key_pair, org_id, run_module
+from tests.support import ROOT, Outcome, VirtualClock, key_id, key_pair, org_id, run_module
 from tests.trust import figures
 from tests.trust.hostile.servers import (
     KEY_ID,
@@ -33,6 +34,7 @@ from tests.trust.hostile.servers import (
     faithful,
     serving,
 )
+from tests.trust.installed import lack
 
 CANARY = "s3cret-of-somebody-else"
 PATIENCE = 60
@@ -152,17 +154,39 @@ UNFIT: dict[str, Callable[[Path], str]] = {
     "a folder to come": lambda folder: f"{folder}/new/",
     "a folder by a dot": lambda folder: f"{folder}/new/.",
     "nothing in a folder to come": lambda folder: f"{folder}/new/pair.json",
-    "below /proc": lambda _folder: "/proc/pair.json",
-    "below /proc, as a folder": lambda _folder: "/proc/self/fd/pair.json",
 }
 del UNFIT["line ends"]  # a strange name, but a name
+UNFIT_FOLDERS: dict[str, Callable[[Path], str]] = {
+    **PLACES,
+    "something else": _text,
+    "a folder to come": lambda folder: f"{folder}/new/",
+    "a link to a text": lambda folder: _link(folder / "link", _text(folder)),
+}
+del UNFIT_FOLDERS["a folder"]
+UNFIT_FIGURES = {
+    "credentials_file": "credentials files that cannot be",
+    "credentials_dir": "folders for credentials that cannot be",
+}
+UNFIT_PATHS = [
+    *[("credentials_file", name) for name in UNFIT],
+    *[("credentials_dir", name) for name in UNFIT_FOLDERS],
+]
 
 
-def create(emulator_url: str, **options: Any) -> Outcome:
-    common = {"base_url": emulator_url, "org_id": org_id("atlas"), **key_pair("atlas")}
-    common |= {"description": "new", "roles": ["ORG_MEMBER"], "retries": 0}
-    check = bool(options.pop("check", False))
-    return run_module("org_api_key", {**common, **options}, check=check)
+NEW = {"description": "new", "roles": ["ORG_MEMBER"]}
+
+
+def new_key(**options: Any) -> tuple[str, dict[str, Any]]:
+    """Return the module that creates a key with such options, and all its options."""
+    common = {"org_id": org_id("atlas"), **key_pair("atlas"), "retries": 0}
+    if "credentials_dir" in options:
+        return "org_api_keys", {**common, "api_keys": [NEW], **options}
+    return "org_api_key", {**common, **NEW, **options}
+
+
+def create(emulator_url: str, *, check: bool = False, **options: Any) -> Outcome:
+    module, options = new_key(base_url=emulator_url, **options)
+    return run_module(module, options, check=check)
 
 
 def left(folder: Path) -> dict[str, str]:
@@ -173,25 +197,170 @@ def left(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize(("option", "name"), UNFIT_PATHS)
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_created_for_a_path_that_cannot_take_its_pair(
-    emulator: Emulator, tmp_path: Path, name: str, check: bool
+    emulator: Emulator, tmp_path: Path, option: str, name: str, check: bool
 ) -> None:
-    if check and name.startswith("below /proc"):
-        # Root is told that it may, and without writing there is no other way to know.
-        return
-    path = UNFIT[name](tmp_path)
+    places = UNFIT if option == "credentials_file" else UNFIT_FOLDERS
+    path = places[name](tmp_path)
     before = left(tmp_path)
     with in_time():
-        outcome = create(emulator.url, credentials_file=path, check=check)
+        outcome = create(emulator.url, check=check, **{option: path})
+    check_nothing_created(emulator, outcome)
+    assert left(tmp_path) == before
+    figures.count("hostile", UNFIT_FIGURES[option])
+
+
+def check_nothing_created(emulator: Emulator, outcome: Outcome) -> None:
     assert outcome.failed, outcome.output
     assert "nothing was created" in outcome.msg
     assert outcome.msg.isprintable()
     assert CANARY not in outcome.output
     assert emulator.writes == []
-    assert left(tmp_path) == before
-    figures.count("hostile", "credentials files that cannot be")
+
+
+# Where permissions say yes to root, and the kernel says no.
+IN_PROC = [
+    ("credentials_file", "/proc/pair.json"),
+    ("credentials_file", "/proc/self/fd/pair.json"),
+    ("credentials_dir", "/proc"),
+    ("credentials_dir", "/proc/self/fd"),
+]
+
+
+@pytest.mark.parametrize(("option", "path"), IN_PROC)
+def test_nothing_is_created_for_a_place_in_proc(emulator: Emulator, option: str, path: str) -> None:
+    check_nothing_created(emulator, create(emulator.url, **{option: path}))
+    figures.count("hostile", UNFIT_FIGURES[option])
+
+
+@pytest.mark.parametrize(("option", "path"), IN_PROC)
+def test_check_mode_believes_what_it_is_told_of_a_place_in_proc(
+    emulator: Emulator, option: str, path: str
+) -> None:
+    """It does not try, so that it knows no more than the permissions say."""
+    folder = path if option == "credentials_dir" else Path(path).parent
+    outcome = create(emulator.url, check=True, **{option: path})
+    may = os.access(folder, os.W_OK | os.X_OK)
+    assert (outcome.changed, outcome.failed) == (may, not may), outcome.output
+    assert emulator.writes == []
+
+
+# Runs tasks as a user who may nothing. The last is one that goes well, and comes first as well, in
+# check mode: Python itself may be in a folder that this user cannot look into.
+AS_NOBODY = """
+import json, os, sys
+from tests import conftest
+from tests.support import run_module
+tasks = json.loads(sys.argv[1])
+run_module(*tasks[-1][:2], check=True)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(json.dumps([run_module(m, options, check=check).result for m, options, check in tasks]))
+"""
+
+
+def as_nobody(*tasks: tuple[str, dict[str, Any], bool]) -> list[Outcome]:
+    """Return how tasks end that have to fail, for a user who may nothing; the last may not."""
+    child = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, json.dumps(tasks)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    results = json.loads(child.stdout)
+    *outcomes, last = (Outcome(result, json.dumps(result), VirtualClock()) for result in results)
+    assert not last.failed, last.msg
+    return outcomes
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody can reach, unlike those that pytest makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+        # Otherwise only root could take it away.
+        for inner in path.iterdir():
+            inner.chmod(0o700)
+
+
+def _closed(path: Path, mode: int = 0, text: str | None = None) -> str:
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_text(text, "utf-8")
+    path.chmod(mode)
+    return str(path)
+
+
+def test_nothing_is_created_where_a_user_may_not_write_or_look(
+    emulator: Emulator, public: Path
+) -> None:
+    own = json.dumps({**PAIR, "description": "new", "api_user_id": KEY_ID})
+    fixed, hidden = public / "fixed", public / "hidden"
+    for folder in (fixed, hidden):
+        folder.mkdir()
+        (folder / "pair.json").write_text(own, "utf-8")
+        (folder / "pair.json").chmod(0o644)
+    fixed.chmod(0o555)
+    hidden.chmod(0)
+    _closed(public / "open", 0o777)
+    places = [
+        ("credentials_file", _closed(public / "secret.json", text=own)),
+        ("credentials_file", str(fixed / "pair.json")),
+        ("credentials_file", str(fixed / "new.json")),
+        ("credentials_file", str(hidden / "pair.json")),
+        ("credentials_file", str(hidden / "new.json")),
+        ("credentials_dir", str(fixed)),
+        ("credentials_dir", str(hidden)),
+        ("credentials_dir", str(hidden / "below")),
+    ]
+    refused = [
+        (*new_key(base_url=emulator.url, **{option: path}), check)
+        for option, path in places
+        for check in (True, False)
+    ]
+    # What is refused there is right elsewhere.
+    path = str(public / "open" / "pair.json")
+    right = (*new_key(base_url=emulator.url, credentials_file=path), False)
+    outcomes = as_nobody(*refused, right)
+    assert json.loads(Path(path).read_text("utf-8"))["private_key"]
+    assert [recorded.method for recorded in emulator.writes] == ["POST"]
+    for (_module, options, _check), outcome in zip(refused, outcomes):
+        option = next(name for name in UNFIT_FIGURES if name in options)
+        assert outcome.failed, options
+        assert "nothing was created" in outcome.msg
+        assert CANARY not in outcome.output
+        figures.count("hostile", UNFIT_FIGURES[option])
+    assert sorted(path.name for path in fixed.iterdir()) == ["pair.json"]
+    assert (fixed / "pair.json").read_text("utf-8") == own
+
+
+def test_a_file_that_a_user_may_not_read_is_named(emulator: Emulator, public: Path) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\n"
+    secret = _closed(public / "secret.pem", text=f"{CANARY}\n{pem}")
+    good = _closed(public / "good.pem", 0o644, pem)
+    hidden = _closed(public / "hidden")
+    choices: list[dict[str, str]] = [
+        *[{"ca_path": path} for path in (secret, f"{hidden}/ca.pem", hidden)],
+        *[{"client_cert": path} for path in (secret, f"{hidden}/cert.pem", hidden)],
+        *[{"client_cert": good, "client_key": path} for path in (secret, f"{hidden}/key.pem")],
+    ]
+    common = {"base_url": emulator.url, **key_pair("atlas"), "retries": 0}
+    tasks = [("org_info", {**common, **chosen}, False) for chosen in [*choices, {}]]
+    for chosen, outcome in zip(choices, as_nobody(*tasks)):
+        assert outcome.failed, chosen
+        assert f"{[*chosen][-1]} is " in outcome.msg
+        assert [*chosen.values()][-1] in outcome.msg
+        assert CANARY not in outcome.output
+        figures.count("hostile", "paths that are no file of the kind")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +390,7 @@ def full_disk(folder: Path) -> Iterator[Path]:
     mount = shutil.which("mount", path="/usr/bin:/bin:/usr/sbin:/sbin") or "false"
     command = [mount, "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(place)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a disk can be mounted by root only; the limit of file sizes is tried anyway")
+        lack("a disk can be mounted by root only, who may not do so here")
     try:
         with (place / "filler").open("wb", buffering=0) as file:
             try:
@@ -234,13 +403,15 @@ def full_disk(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("can_revoke", [True, False])
+@pytest.mark.parametrize("option", ["credentials_file", "credentials_dir"])
 def test_a_key_is_not_lost_on_a_full_disk(
-    emulator: Emulator, tmp_path: Path, can_revoke: bool
+    emulator: Emulator, tmp_path: Path, can_revoke: bool, option: str
 ) -> None:
     if not can_revoke:
         emulator.add_fault(Fault("status", "DELETE", status=403))
     with full_disk(tmp_path) as disk:
-        outcome = create(emulator.url, credentials_file=str(disk / "pair.json"))
+        path = disk / "pair.json" if option == "credentials_file" else disk
+        outcome = create(emulator.url, **{option: str(path)})
         assert sorted(path.name for path in disk.iterdir()) == ["filler"]
     assert "No space left on device" in outcome.msg
     told_as_it_is(emulator, outcome, can_revoke)
@@ -251,7 +422,7 @@ import json, resource, sys
 from tests import conftest
 from tests.support import run_module
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
-print(run_module("org_api_key", json.loads(sys.argv[1])).output)
+print(run_module(*json.loads(sys.argv[1])).output)
 """
 
 
@@ -262,15 +433,10 @@ def test_a_key_is_not_lost_where_files_may_not_grow(
 ) -> None:
     if not can_revoke:
         emulator.add_fault(Fault("status", "DELETE", status=403))
-    options = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-    key = {"description": "new", "roles": ["ORG_MEMBER"]}
-    if option == "credentials_file":
-        script, options = LIMITED, {**options, **key, option: str(tmp_path / "pair.json")}
-    else:
-        script = LIMITED.replace('"org_api_key"', '"org_api_keys"')
-        options = {**options, "api_keys": [key], option: str(tmp_path)}
+    path = tmp_path / "pair.json" if option == "credentials_file" else tmp_path
+    task = new_key(base_url=emulator.url, **{option: str(path)})
     child = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(options)],
+        [sys.executable, "-c", LIMITED, json.dumps(task)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -280,7 +446,7 @@ def test_a_key_is_not_lost_where_files_may_not_grow(
     result = json.loads(child.stdout)
     assert list(tmp_path.iterdir()) == []
     assert "File too large" in result["msg"]
-    told_as_it_is(emulator, Outcome(result, child.stdout, None), can_revoke)  # type: ignore[arg-type]
+    told_as_it_is(emulator, Outcome(result, child.stdout, VirtualClock()), can_revoke)
 
 
 def told_as_it_is(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> None:
