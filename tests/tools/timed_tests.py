@@ -10,10 +10,12 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from tests.tools.sanity import ROOT
 
@@ -52,6 +54,20 @@ def run_tests(command: Sequence[str], log: Path, environ: Mapping[str, str], lim
     found = re.findall(r"^=* ?(\d+ (?:passed|failed|error).*?) in ", log.read_text("utf-8"), re.M)
     summary = found[-1] if found else "cut off" if code < 0 else "no tests"
     return Ended(code, summary, time.monotonic() - started)
+
+
+def exit_on_sigterm() -> None:
+    """Have SIGTERM end this process as an error does, so that it can end what it has started.
+
+    What pytest runs in has a group of its own, which `timeout` does not reach.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        # make sends one more, which is not to come in between.
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def end_all() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.tools.sanity import ROOT
-from tests.tools.timed_tests import Ended, end_all, run_tests
+from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
 from tests.trust import figures
 
 CACHE = ROOT / ".cache" / "trust"
@@ -76,6 +76,7 @@ def main() -> int:
     recorded = CACHE / "figures.jsonl"
     recorded.write_text("", "utf-8")
     arguments = ["-k", given.k] if given.k else []
+    exit_on_sigterm()
     try:
         results = [run(section, arguments) for section in given.sections or SECTIONS]
     finally:

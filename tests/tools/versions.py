@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.tools.sanity import CORES, ROOT, TARGETS, WORKERS, find_pythons
-from tests.tools.timed_tests import Ended, end_all, run_tests
+from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "versions"
 TESTS = "tests/integration"
@@ -266,6 +266,7 @@ def main(arguments: list[str]) -> int:
     results = []
     cores = [core for core in cores if core.environment.name not in problems]
     at_once = min(WORKERS, len(cores)) or 1
+    exit_on_sigterm()
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         tasks = [
             pool.submit(run, core, WORKERS // at_once, choose_targets(core.version, targets))
