@@ -106,7 +106,8 @@ options:
   timeout:
     description:
       - How long to wait for a connection, and for each next part of an answer, in seconds, more
-        than 0. A whole answer may take three times as long.
+        than 0. A whole answer may take three times as long, and a listing of several pages ten
+        times as long and O(retry_max_wait).
     type: float
     default: 30
   retries:

@@ -13,7 +13,10 @@ from typing import Any, Protocol, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    DeadlineError,
+    Request,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     MAX_BODY,
     Answer,
@@ -147,6 +150,7 @@ class Client:
         doing: str,
         role: str,
         query: Mapping[str, str] | None = None,
+        may_stop: bool = False,
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
 
@@ -154,14 +158,34 @@ class Client:
 
         A change made by others between two pages moves objects across their border. So a listing
         whose pages do not fit together is read again, and one of several pages until it comes out
-        the same twice. Raises UnexpectedAnswerError where no complete listing can be had.
+        the same twice. Raises UnexpectedAnswerError where no complete listing can be had, and
+        DeadlineError where it takes too long.
+
+        ``may_stop``: a task that is told to end does so between two pages. Not so where the listing
+        is to show what has become of a change.
         """
         request = self._request("GET", path, doing, role)
+        patience = self._http.listing_time
+        ends = self.clock.now() + patience
+
+        def go_on() -> None:
+            if may_stop:
+                self.stop.check(request)
+            if self.clock.now() >= ends:
+                raise DeadlineError(
+                    f"the listing was not complete within {patience:g} s",
+                    request=request,
+                    reason="timeout",
+                    check="Check the network to the API, or raise timeout.",
+                )
+
         before: list[T] | None = None
         for tries in range(LISTING_TRIES):
             if tries and before is None:
                 self.stop.pause(LISTING_PAUSE)
-            items, number_of_pages = self._listing(request, parse, identity, query or {})
+            if tries:
+                go_on()
+            items, number_of_pages = self._listing(request, parse, identity, query or {}, go_on)
             if items is not None and (number_of_pages == 1 or items == before):
                 return items
             before = items
@@ -173,11 +197,17 @@ class Client:
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
         query: Mapping[str, str],
+        go_on: Callable[[], None],
     ) -> tuple[list[T] | None, int]:
-        """Read every page once, and count them; None where they do not fit together."""
+        """Read every page once, and count them; None where they do not fit together.
+
+        ``go_on`` may raise something before a further page.
+        """
         items: dict[str, T] = {}
         total = size = 0
         for number in range(1, MAX_PAGES + 1):
+            if number > 1:
+                go_on()
             paging = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
             answer = self._send(request, {**query, **paging})
             page = _answers.page(answer, request)

@@ -53,6 +53,9 @@ VERSION = "1.2.1"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024
+# A listing of several pages, read again or not, this many times as long as ``timeout``, and what
+# 429s may take.
+LISTING_FACTOR = 10
 MAX_RETRIES_OF_500 = 2
 # A connection for each of them is kept.
 MAX_THREADS = 16
@@ -114,6 +117,11 @@ class Http:
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
             proxy = None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+
+    @property
+    def listing_time(self) -> float:
+        """Return how many seconds a listing of several pages may take."""
+        return LISTING_FACTOR * self._settings.timeout + self._settings.retry_max_wait
 
     def close(self) -> None:
         self._session.close()

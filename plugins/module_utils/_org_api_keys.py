@@ -234,10 +234,16 @@ def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | Non
     return find_by_description(api, org_id, params["description"])
 
 
-def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
-    """Return every key of the organization, in the API's order."""
-    doing = f"list the API keys of organization {org_id}"
-    return api.pages(_path(org_id), parse, lambda key: key.id, doing=doing, role=ORG_MEMBER)
+def list_all(api: Client, org_id: str, *, may_stop: bool = False) -> list[OrgApiKey]:
+    """Return every key of the organization, in the API's order. ``may_stop``: as of ``pages``."""
+    return api.pages(
+        _path(org_id),
+        parse,
+        lambda key: key.id,
+        doing=f"list the API keys of organization {org_id}",
+        role=ORG_MEMBER,
+        may_stop=may_stop,
+    )
 
 
 def create(

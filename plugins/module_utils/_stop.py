@@ -15,7 +15,10 @@ import threading
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import StoppedError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    Request,
+    StoppedError,
+)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # How often a wait looks whether it is to end, in seconds.
@@ -58,10 +61,13 @@ class Stop:
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, self._note)
 
-    def check(self) -> None:
-        """Raise StoppedError where the task is to end, before something more is begun."""
+    def check(self, request: Request | None = None) -> None:
+        """Raise StoppedError where the task is to end, before something more is begun.
+
+        ``request``: what is not sent then.
+        """
         if self.reason:
-            raise StoppedError(self.reason)
+            raise StoppedError(self.reason, request=request)
 
     def _note(self, number: int, _frame: Any) -> None:
         self._signal = signal.Signals(number).name

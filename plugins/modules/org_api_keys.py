@@ -182,8 +182,9 @@ options:
   time_limit:
     description:
       - After how many seconds nothing more is begun and nothing waited for, more than 0 and up to
-        86400. Requests that are on their way are brought to their end, which takes at most three
-        times O(timeout), and the task fails with all results so far.
+        86400. Requests that are on their way are brought to their end, and the task fails with all
+        results so far. An answer may take three times O(timeout); where that to a change is lost,
+        what has become of the change is still looked up, which takes further answers.
       - Use this rather than the C(timeout) of a task or C(async), which can tell no results. The
         first lets the module go on unseen; the second kills it.
       - The signals C(SIGTERM) and C(SIGINT) do the same at any time.
@@ -531,7 +532,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     if params["time_limit"] is not None:
         api.stop.set_limit(params["time_limit"])
     org_id, keep = params["org_id"], params["keep"] or []
-    keys = _org_api_keys.list_all(api, org_id)
+    keys = _org_api_keys.list_all(api, org_id, may_stop=True)
     keep_warnings = _selection.check_keep(keep, org_id, keys)
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)

@@ -23,7 +23,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    DeadlineError,
     Request,
+    StoppedError,
     UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_BODY, Answer
@@ -33,6 +35,8 @@ from tests.support import VirtualClock
 
 class FakeHttp:
     """Answers by a function of the query, and keeps what it was asked."""
+
+    listing_time = 420.0
 
     def __init__(self, respond: Callable[[dict[str, str]], tuple[int, Any]]) -> None:
         self.virtual = VirtualClock()
@@ -200,6 +204,77 @@ def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
 
     assert len(pages(respond)) == 500
     assert asked == ["1", "2", "1"]  # the second time there is one page, and it is full
+
+
+def timed(respond: Any, seconds: float) -> Any:
+    """A client each of whose answers takes so long."""
+    api = client(respond)
+
+    def slowly(query: dict[str, str]) -> tuple[int, Any]:
+        api._http.virtual.time += seconds
+        return respond(query)
+
+    api._http.respond = slowly
+    return api
+
+
+def listed(api: Any, **how: Any) -> list[Any]:
+    return api.pages("/x", lambda item: item["id"], str, doing="list", role="", **how)
+
+
+@pytest.mark.parametrize(
+    ("respond", "seconds", "asked"),
+    [
+        (listing(5000), 60, 7),  # of 10 pages
+        (listing(1000), 140, 3),  # of the second reading, the second page
+        (listing(1000), 210, 2),  # the second reading
+        (listing(3, total=5), 210, 2),  # one page that does not fit, and its second reading
+    ],
+)
+def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, asked: int) -> None:
+    api = timed(respond, seconds)
+    with pytest.raises(DeadlineError) as caught:
+        listed(api)
+    assert len(api._http.asked) == asked
+    assert caught.value.message() == (
+        "Could not list: the listing was not complete within 420 s. Check the network to the API, "
+        "or raise timeout."
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds"),
+    [
+        (500, 9999),  # one page, however long it takes
+        (5000, 0.03),
+        (5000, 20),  # each page refused now and then
+        (1000, 139),
+    ],
+)
+def test_a_listing_that_comes_in_time_is_read_to_its_end(count: int, seconds: float) -> None:
+    assert len(listed(timed(listing(count), seconds))) == count
+
+
+@pytest.mark.parametrize(("count", "limit", "asked"), [(1500, 15, 2), (1000, 15, 2), (1000, 25, 3)])
+def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
+    count: int, limit: float, asked: int
+) -> None:
+    api = timed(listing(count), 10)
+    api.stop.set_limit(limit)
+    with pytest.raises(StoppedError) as caught:
+        listed(api, may_stop=True)
+    assert len(api._http.asked) == asked
+    assert caught.value.message() == f"Could not list: time_limit, {limit} s, is over."
+
+
+def test_a_listing_that_finds_out_what_exists_is_read_to_its_end() -> None:
+    api = timed(listing(1500), 10)
+    api.stop.set_limit(15)
+    assert len(listed(api)) == 1500
+    # Of one page no further one is begun.
+    one = timed(listing(7), 10)
+    one.stop.set_limit(5)
+    assert len(listed(one, may_stop=True)) == 7
 
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])

@@ -218,6 +218,10 @@ def test_a_wait_beyond_the_budget_is_not_begun() -> None:
     assert http_.virtual.sleeps == []
 
 
+def test_a_listing_has_time_for_slow_answers_and_for_waiting() -> None:
+    assert ScriptedHttp([], timeout=7, retry_max_wait=20).listing_time == 90
+
+
 def test_no_retries_means_none() -> None:
     assert ScriptedHttp([answer(503)], retries=0).call(GET).tries == 1
     assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).tries == 1

@@ -275,6 +275,39 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
 
 
+def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> None:
+    emulator.reset(seed(extra_keys=1400))
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.sleep = lambda _seconds: clock.sleep(2)
+    emulator.add_fault(Fault("slow", "GET", "*/apiKeys", times=None))
+    victim = {"state": "absent", "api_user_ids": [key_id("atlas", 2)]}
+    outcome = run(emulator, **victim, time_limit=1, clock=clock)
+    assert outcome.failed
+    assert outcome.msg == (
+        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over."
+    )
+    assert sum(request.status == 200 for request in emulator.requests) == 1
+    assert not emulator.writes
+
+
+def test_a_lost_creation_is_looked_up_in_every_page_after_the_time_limit(
+    emulator: Emulator,
+) -> None:
+    emulator.reset(seed(extra_keys=600))
+    emulator.settings.max_api_keys = None
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.sleep = lambda _seconds: clock.sleep(2)
+    # After the listing before, two pages that are read twice.
+    emulator.add_fault(Fault("slow", "GET", "*/apiKeys", after=4, times=None))
+    emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
+    outcome = run(emulator, api_keys=[NEW], time_limit=1, clock=clock)
+    assert outcome.failed
+    (made,) = [key.id for key in keys_of(emulator).values() if key.description == "new one"]
+    assert f"New keys of this description: {made}" in outcome.msg
+
+
 def test_a_time_limit_ends_the_reading_of_access_lists(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock = clock.now
