@@ -176,6 +176,18 @@ def test_an_envelope_does_not_undo_a_refusal(status: str) -> None:
     assert "Internal error" not in outcome.msg
 
 
+@pytest.mark.parametrize(
+    "form", ["t0ken/?>", "t0ken%2F%3F%3E", "t0ken/%3f%3e", "dDBrZW4vPz4=", "dDBrZW4vPz4"]
+)
+def test_a_token_that_is_quoted_in_another_form_is_hidden(form: str) -> None:
+    detail = {"error": 403, "errorCode": "X", "detail": f"Bearer {form} is of no use"}
+    with server(http("403 Forbidden", json.dumps(detail).encode())) as raw:
+        outcome = revoke(raw, access_token="t0ken/?>")
+    assert outcome.failed
+    assert "is of no use" in outcome.msg
+    assert form.rstrip("=") not in outcome.output
+
+
 def test_an_answer_to_the_get_that_is_cut_short_is_not_missing() -> None:
     for answer in (MISSING[:-20], b"HTTP/1.1 400 Bad Request\r\nContent-Le", b""):
         with server(get=answer) as raw:
