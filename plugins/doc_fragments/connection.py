@@ -134,9 +134,8 @@ options:
 requirements:
   - requests >= 2.25
 notes:
-  - An option that is given as an empty string counts as not given, as an unanswered question of an
-    AWX survey does. This holds for text and paths; numbers, booleans and choices keep Ansible's own
-    rules, so pass these with C(default(omit, true)).
+  - An option that is given as an empty string counts as not given, whatever its type, as an
+    unanswered question of an AWX survey does.
   - Secrets in variables and in the environment are hidden in all output of the module. Ansible
     itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
     fails, and the values of a task's C(environment) keyword with C(-vvv).

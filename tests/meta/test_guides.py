@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _errors,
     _module,
     _org_api_keys,
+    _project_api_keys,
 )
 from tests.documents import GUIDES, blocks
 from tests.emulator import Emulator
@@ -40,6 +42,8 @@ REQUEST = _errors.Request(
     signer="the API key ownerkey",
     platform="MongoDB Atlas",
 )
+
+OF_PROJECT = replace(REQUEST, role=_project_api_keys.PROJECT_OWNER)
 
 
 def classes() -> dict[str, type]:
@@ -102,7 +106,8 @@ def advice() -> Iterator[tuple[str, str]]:
     """What the code says to check, by the label of the section that has to say it."""
     for code in sorted(codes() - _access_lists._CALLER_STAYS):
         parameters = [REQUEST.path] if code == "RESOURCE_NOT_FOUND" else ["192.0.2.7"]
-        yield code.lower(), _errors.api_advice(401, code, parameters, REQUEST)
+        request = OF_PROJECT if code in _errors._PROJECT_MISSING else REQUEST
+        yield code.lower(), _errors.api_advice(401, code, parameters, request)
     for status in sorted(statuses()):
         yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
@@ -115,6 +120,15 @@ def advice() -> Iterator[tuple[str, str]]:
 )
 def test_a_section_has_the_words_of_the_message(label: str, text: str) -> None:
     assert text in sections()[label]
+
+
+def test_a_message_of_the_api_ends_in_what_the_code_says_of_it() -> None:
+    messages = [" ".join(part.split()) for part in ERRORS.split("\n\n")]
+    found = [re.search(r'the API answered (\d+) (\w+), "[^"]+"\. (.+)', text) for text in messages]
+    told = [(int(m[1]), m[2], m[3]) for m in found if m]
+    assert len(told) == 2
+    for status, code, text in told:
+        assert text == _errors.api_advice(status, code, [], REQUEST)
 
 
 @pytest.mark.parametrize("label", sorted(sections()))
