@@ -50,6 +50,8 @@ options:
       - Descriptions are not unique. When several keys have this one, or differ from it in blanks
         only, or in whether a letter and its accent are one character, the task fails with their ids
         and public keys, and changes nothing.
+      - One of the form of a private key, a UUID, is hidden in all output, since it may be one that
+        came here by mistake.
     type: str
     aliases: [desc]
   new_description:

@@ -97,7 +97,8 @@ options:
     suboptions:
       description:
         description:
-          - The description of the key, in full, 1 to 250 characters.
+          - The description of the key, in full, 1 to 250 characters. One of the form of a private
+            key, a UUID, is hidden in all output, since it may be one that came here by mistake.
         type: str
         required: true
         aliases: [desc]

@@ -153,6 +153,14 @@ def test_an_ambiguous_description_changes_and_creates_nothing(
     assert emulator.writes == []
 
 
+def test_a_description_that_may_be_a_private_key_is_set_and_hidden(emulator: Emulator) -> None:
+    description = "5f0d9a4e-1c2b-4a00-8223-3011aabbccdd"
+    outcome = run(emulator, diff=True, description=description, roles=ROLES)
+    assert outcome.changed
+    assert json.loads(emulator.writes[0].body)["desc"] == description
+    assert description not in outcome.output
+
+
 def test_a_key_is_renamed_once(emulator: Emulator) -> None:
     wanted = {"description": "victim", "new_description": "renamed"}
     assert run(emulator, **wanted, check=True).changed
