@@ -22,6 +22,7 @@ from tests.integration.awx_stand_in import AwxStandIn
 from tests.integration.playbook import Workshop
 from tests.integration.rotations import (
     LEFT,
+    ROLE,
     ROLLED_BACK,
     ROTATED,
     Case,
@@ -48,6 +49,10 @@ ELSEWHERE = {"awx_setup", "demo"}
 def test_no_playbook_is_left_out() -> None:
     names = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     assert names == {*PLAYBOOKS, *ELSEWHERE}
+
+
+def test_no_role_is_left_out() -> None:
+    assert {path.name for path in (ROOT / "roles").iterdir()} == {ROLE.rpartition(".")[2]}
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)
