@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import math
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -38,12 +41,17 @@ def answer(status: int, body: bytes, headers: list[str]) -> _http.Answer:
     return _answers.read(_http.Answer(status, "Reason", named, body))
 
 
-def counted(number: int, test: Any) -> None:
-    test()
+@pytest.fixture
+def tried() -> Iterator[Callable[[], object]]:
+    """To be called for each value that is tried."""
+    numbers = itertools.count()
+    yield lambda: next(numbers)
+    number = next(numbers)
+    assert number
     figures.count("hostile", WHAT, number)
 
 
-def test_any_answer_is_read_and_told() -> None:
+def test_any_answer_is_read_and_told(tried: Callable[[], object]) -> None:
     bodies = (
         st.binary(max_size=300)
         | (ERRORS | JSON).map(lambda data: json.dumps(data).encode())
@@ -56,6 +64,7 @@ def test_any_answer_is_read_and_told() -> None:
     @example(400, b'{"error": 1, "parameters": [1e999, -1e999]}', [])
     @example(400, b'{"error": 1, "parameters": [' + b"9" * 39 + b"]}", [])
     def attempt(status: int, body: bytes, headers: list[str]) -> None:
+        tried()
         read = answer(status, body, headers)
         if _answers.is_success(read):
             with suppress(_errors.UnexpectedAnswerError):
@@ -66,7 +75,7 @@ def test_any_answer_is_read_and_told() -> None:
         assert len(error.message()) < 4000
         assert json.dumps(error.fields(), ensure_ascii=False).encode()
 
-    counted(3000, attempt)
+    attempt()
 
 
 def test_an_error_does_not_tell_without_end() -> None:
@@ -75,11 +84,12 @@ def test_an_error_does_not_tell_without_end() -> None:
     assert len(json.dumps(error.fields())) < 300_000
 
 
-def test_any_wish_to_wait_is_a_time() -> None:
+def test_any_wish_to_wait_is_a_time(tried: Callable[[], object]) -> None:
     @examples(2000)
     @given(LINES | HEADERS.map(lambda line: line.partition(": ")[2]))
     @example("1 " * 30_000)
     def attempt(value: str) -> None:
+        tried()
         wait = _http.retry_after(_http.Answer(503, "", {"Retry-After": value}, b""))
         assert wait >= 0
         assert math.isfinite(wait)
@@ -90,7 +100,7 @@ def test_any_wish_to_wait_is_a_time() -> None:
         limiter.take_turn("/orgs/x")
         assert limiter.take_turn("/orgs/x")[0] <= 1
 
-    counted(2000, attempt)
+    attempt()
 
 
 # Of what challenges are made, and what breaks them.
@@ -101,7 +111,7 @@ WORDS = [
 ]
 
 
-def test_any_challenge_is_answered_in_one_line_or_not_at_all() -> None:
+def test_any_challenge_is_answered_in_one_line_or_not_at_all(tried: Callable[[], object]) -> None:
     words = st.sampled_from(WORDS)
     pair = _auth.KeyPair("abcdefgh", "private")
 
@@ -111,6 +121,7 @@ def test_any_challenge_is_answered_in_one_line_or_not_at_all() -> None:
     @example("a " * 30_000)
     @example('a="\\' * 30_000)
     def attempt(header: str) -> None:
+        tried()
         for challenge in _auth.find_challenges(header):
             if challenge.algorithm not in _auth._HASHES:
                 continue
@@ -118,7 +129,7 @@ def test_any_challenge_is_answered_in_one_line_or_not_at_all() -> None:
             assert signed.isprintable()
             signed.encode("latin-1")
 
-    counted(3000, attempt)
+    attempt()
 
 
 def fields_of(data: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -133,12 +144,13 @@ ROLES = st.lists(
 )
 
 
-def test_any_object_is_a_key_or_none() -> None:
+def test_any_object_is_a_key_or_none(tried: Callable[[], object]) -> None:
     @examples(2500)
     @given(fields_of({**KEY, "privateKey": "p"}), ROLES | JSON, st.booleans())
     @example({**KEY, "publicKey": ESCAPES}, [], True)
     @example({**KEY, "id": KEY_ID + "\n"}, [], True)
     def attempt(data: dict[str, Any], roles: Any, has_roles: bool) -> None:
+        tried()
         data = {**data, "roles": roles} if has_roles else data
         created = _org_api_keys.parse_created(data)
         key = _org_api_keys.parse(data)
@@ -150,20 +162,21 @@ def test_any_object_is_a_key_or_none() -> None:
             assert len(str(key)) < 120
             assert all(_org_api_keys.is_id(project) for project, _roles in key.projects)
 
-    counted(2500, attempt)
+    attempt()
 
 
-def test_any_object_is_an_organization_or_none() -> None:
+def test_any_object_is_an_organization_or_none(tried: Callable[[], object]) -> None:
     @examples(1000)
     @given(fields_of(ORGANIZATION) | JSON)
     def attempt(data: Any) -> None:
+        tried()
         found = _orgs.parse(data)
         assert found is None or (_org_api_keys.is_id(found.id) and isinstance(found.name, str))
 
-    counted(1000, attempt)
+    attempt()
 
 
-def test_any_entry_leads_to_itself_or_is_none() -> None:
+def test_any_entry_leads_to_itself_or_is_none(tried: Callable[[], object]) -> None:
     """Its word becomes a part of a path; ".." there would be the key that the list belongs to."""
     parts = TEXTS | st.sampled_from(["..", ".", "198.51.100.7/32", "2001:db8::1", "::1%../.."])
 
@@ -177,23 +190,25 @@ def test_any_entry_leads_to_itself_or_is_none() -> None:
     @example({"cidrBlock": "198.51.100.7/32", "ipAddress": "198.51.100.8"})
     @example({"ipAddress": "fe80::1%../.."})
     def attempt(data: Any) -> None:
+        tried()
         found = _access_lists.parse_entry(data)
         if found:
             network, word = found
             assert ipaddress.ip_network(word, strict=False) == network
             assert set(word) <= set("0123456789abcdefABCDEF.:/")
 
-    counted(2500, attempt)
+    attempt()
 
 
-def test_any_text_is_cleaned() -> None:
+def test_any_text_is_cleaned(tried: Callable[[], object]) -> None:
     @examples(1500)
     @given(st.text(max_size=300), st.integers(1, 80))
     @example("\x1b]0;title\x07" * 20, 40)
     def attempt(text: str, limit: int) -> None:
+        tried()
         for told in (_errors.clean(text, limit), _errors.printable(text)):
             assert told.isprintable()
         assert len(_errors.clean(text, limit)) <= limit + 2
         assert len(_errors.printable(text)) == len(text)
 
-    counted(1500, attempt)
+    attempt()
