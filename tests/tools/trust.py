@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make trust`: the tests of tests/trust, section by section, and the figures of the run.
 
-trust.py [--out FILE] [SECTION...]: the figures go to .cache/trust/figures.md as well.
+trust.py [--out FILE] [SECTION...]: the figures go to .cache/trust/figures.md as well. A run of all
+tells which figures of docs/trust-figures.md it lacks; where nothing may be wanting, it has failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +19,12 @@ from pathlib import Path
 
 from tests.tools.sanity import ROOT
 from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
-from tests.trust import figures
+from tests.trust import figures, installed
 
 CACHE = ROOT / ".cache" / "trust"
+PUBLISHED = ROOT / "docs" / "trust-figures.md"
+# In figures of what no run has to have: its licence keeps the specification out of this project.
+OPTIONAL = "the specification of Atlas"
 
 # The folders of tests/trust and the seconds each may take: more, and the section has failed.
 SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
@@ -63,6 +68,16 @@ def render(sums: Mapping[str, Mapping[str, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lacking(sums: Mapping[str, Mapping[str, int]], table: str) -> list[str]:
+    """Return the rows of a table of which a run has no figure: what they tell of has not run."""
+    rows = re.findall(r"^\| (\w+) \| (.+) \| [\d ]+ \|$", table, re.MULTILINE)
+    return [
+        f"{section}: {what}"
+        for section, what in rows
+        if what not in sums.get(section, {}) and OPTIONAL not in what
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=" ".join(SECTIONS))
@@ -81,13 +96,19 @@ def main() -> int:
         results = [run(section, arguments) for section in given.sections or SECTIONS]
     finally:
         end_all()
-    table = render(figures.add_up(recorded.read_text("utf-8").splitlines()))
+    sums = figures.add_up(recorded.read_text("utf-8").splitlines())
+    table = render(sums)
     for path in [CACHE / "figures.md", *([given.out] if given.out else [])]:
         path.write_text(table, "utf-8")
     print(table)
     for result in results:
         print(result.line)
-    return int(any(result.ended.code for result in results))
+    is_whole = not given.k and {*(given.sections or SECTIONS)} == {*SECTIONS}
+    lost = lacking(sums, PUBLISHED.read_text("utf-8")) if is_whole else []
+    for row in lost:
+        print(f"No figure, as in {PUBLISHED.relative_to(ROOT)}, of {row}")
+    has_failed = any(result.ended.code for result in results)
+    return int(has_failed or (bool(lost) and installed.VARIABLE in os.environ))
 
 
 if __name__ == "__main__":
