@@ -27,8 +27,6 @@ from tests import json_lines
 # Names a file with what to try: mutants with what they change, the file of mutmut's stats, and
 # where the results go.
 VARIABLE = "MUTANTS_TO_TRY"
-# No mutant: all tests pass with it, or what they say of the others is worth nothing.
-CONTROL = "no.mutant.x_at_all__mutmut_0"
 # One more than there are processors: some tests wait for a server.
 WORKERS = (os.cpu_count() or 1) + 1
 # A mutant that takes so much longer than the tests take otherwise never ends.
@@ -60,10 +58,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     by_function = stats["tests_by_mangled_function_name"]
     running: dict[int, Run] = {}
     finders: Finders = defaultdict(Counter)
-    for mutant, diff in [(CONTROL, []), *given["mutants"]]:
+    control = given["control"]
+    for mutant, diff in [(control, []), *given["mutants"]]:
         names = set(by_function.get(mangled_name_from_mutant_name(mutant), ()))
-        items = [item for item in session.items if mutant == CONTROL or item.nodeid in names]
-        if mutant != CONTROL:
+        items = [item for item in session.items if mutant == control or item.nodeid in names]
+        if mutant != control:
             items = in_order(items, mutant, seconds, finders)
         if len(running) >= WORKERS:
             collect(running, given["results"], finders)
