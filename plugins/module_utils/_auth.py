@@ -108,8 +108,17 @@ class BearerAuth:
         return False
 
 
+class _Begun(threading.local):
+    """The token that was there when a thread's request began, "" where it was fetched for it."""
+
+    token = ""
+
+
 class ServiceAccountAuth(BearerAuth):
-    """Fetches an access token for the task's time and revokes it at the end (api-facts 4)."""
+    """Fetches an access token for the task's time and revokes it at the end (api-facts 4).
+
+    A token may end before the task does: then all threads go on with one new token.
+    """
 
     def __init__(
         self,
@@ -125,10 +134,35 @@ class ServiceAccountAuth(BearerAuth):
         self._base_url = base_url
         self._platform = platform
         self._conceal = conceal
+        self._lock = threading.Lock()
+        self._begun = _Begun()
+        # The token that was refused when it was new: there is no use in another.
+        self._refused = ""
 
     def begin(self) -> None:
-        if self._token:
-            return
+        with self._lock:
+            self._begun.token = self._token
+            self._token = self._token or self._fetch()
+
+    def renew(self, answer: Answer) -> bool:
+        """Fetch another token where one that was there before the request may have ended."""
+        begun, self._begun.token = self._begun.token, ""
+        if not _is_unspecific(answer):
+            return False
+        with self._lock:
+            if not begun:
+                self._refused = self._token
+            if not begun or begun == self._refused:
+                return False
+            if begun == self._token:
+                try:
+                    self._token = self._fetch()
+                except KeysmithError:
+                    # The request was refused and nothing else: that is what there is to tell.
+                    return False
+        return True
+
+    def _fetch(self) -> str:
         request = self._request("token", f"get an access token for {self._account}")
         try:
             answer = self._post(request, {"grant_type": "client_credentials"})
@@ -146,7 +180,7 @@ class ServiceAccountAuth(BearerAuth):
                 )
             raise
         self._conceal(token)
-        self._token = token
+        return token
 
     def end(self) -> None:
         if not self._token:

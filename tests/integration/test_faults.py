@@ -41,7 +41,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     WaitTimeoutError,
 )
 from tests.emulator import FAULTS, Emulator, Fault
-from tests.support import Outcome, key_id, key_pair, org_id, public_key, run_module, service_account
+from tests.support import (
+    Outcome,
+    key_id,
+    key_pair,
+    org_id,
+    public_key,
+    run_module,
+    seed,
+    service_account,
+)
 
 VICTIM = key_id("atlas", 2)
 OTHER = key_id("atlas", 3)
@@ -254,6 +263,40 @@ def test_a_token_that_cannot_be_given_back_fails_nothing(emulator: Emulator, row
     outcome = revoke(emulator, row, api_user_id=VICTIM, **service_account("atlas"))
     assert outcome.changed
     assert outcome.clock.time - 1000 <= 10
+
+
+def revoke_extra(emulator: Emulator, **options: Any) -> Outcome:
+    """Revoke many keys by a service account."""
+    common = {"base_url": emulator.url, "org_id": org_id("atlas"), "state": "absent"}
+    many = {"description_match": ["extra *"], "concurrency": 4}
+    return run_module("org_api_keys", {**common, **many, **service_account("atlas"), **options})
+
+
+def oauth(emulator: Emulator, endpoint: str) -> list[str]:
+    return [r.body.decode() for r in emulator.requests if r.path == f"/api/oauth/{endpoint}"]
+
+
+def test_a_token_may_end_before_the_task_does(emulator: Emulator) -> None:
+    # Each look at the server's clock takes a second, and each request some.
+    seconds = iter(range(10_000))
+    emulator.clock = lambda: float(next(seconds))
+    emulator.reset(seed(extra_keys=40))
+    emulator.settings.token_lifetime = 60.0
+    outcome = revoke_extra(emulator)
+    assert not outcome.failed, outcome.msg
+    assert len(outcome.result["revoked"]) == 40
+    assert len(emulator.writes) == 40
+    assert 1 < len(oauth(emulator, "token")) < 20
+    assert len(oauth(emulator, "revoke")) == 1
+    assert not emulator.state.tokens
+
+
+def test_a_token_that_is_refused_at_once_is_not_fetched_again(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "GET", times=None, status=401))
+    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **service_account("atlas"))
+    assert outcome.failed
+    assert "Check the service account" in outcome.msg
+    assert len(oauth(emulator, "token")) == 1
 
 
 def test_the_api_may_say_at_the_get_that_the_key_is_missing(emulator: Emulator) -> None:

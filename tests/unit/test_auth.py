@@ -283,6 +283,89 @@ def test_a_token_is_fetched_hidden_and_given_back() -> None:
     ]
 
 
+def tokens(*names: str) -> list[Any]:
+    return [{"access_token": name} for name in names]
+
+
+def test_a_token_that_ends_is_followed_by_another() -> None:
+    concealed: list[str] = []
+    server = TokenServer(*tokens("one", "two"), {})
+    auth = account_auth(server, concealed)
+    for _request in range(2):
+        auth.begin()
+        assert sign(auth) == "Bearer one"
+    assert auth.renew(refused(code="UNEXPECTED_ERROR"))
+    assert sign(auth) == "Bearer two"
+    assert concealed == ["one", "two"]
+    auth.end()
+    assert server.asked[-1][2]["token"] == ["two"]
+
+
+def test_a_token_that_is_refused_when_it_is_new_is_followed_by_none() -> None:
+    server = TokenServer(*tokens("one", "two"))
+    auth = account_auth(server, [])
+    auth.begin()
+    assert not auth.renew(refused())
+    # Nor for the next request.
+    auth.begin()
+    assert not auth.renew(refused())
+    assert len(server.asked) == 1
+
+
+def test_another_token_that_is_refused_too_is_followed_by_none() -> None:
+    server = TokenServer(*tokens("one", "two", "three"))
+    auth = account_auth(server, [])
+    auth.begin()
+    for _request in range(2):
+        auth.begin()
+        if auth.renew(refused()):
+            assert not auth.renew(refused())
+    assert len(server.asked) == 2
+
+
+def test_a_refusal_for_a_reason_that_is_told_ends_no_token() -> None:
+    server = TokenServer(*tokens("one", "two"))
+    auth = account_auth(server, [])
+    auth.begin()
+    auth.begin()
+    assert not auth.renew(refused(code="USER_CANNOT_ACCESS_ORG"))
+    assert len(server.asked) == 1
+
+
+def test_where_no_other_token_is_to_be_had_the_refusal_stands() -> None:
+    failure = LostAnswerError("lost", request=token_request("token", "get it"))
+    auth = account_auth(TokenServer(*tokens("one"), failure, *tokens("two")), [])
+    auth.begin()
+    auth.begin()
+    assert not auth.renew(refused())
+    assert sign(auth) == "Bearer one"
+    auth.begin()
+    assert auth.renew(refused())
+    assert sign(auth) == "Bearer two"
+
+
+def test_threads_whose_token_ends_go_on_with_the_same_other() -> None:
+    server = TokenServer(*tokens("one", "two"))
+    auth = account_auth(server, [])
+    auth.begin()
+    together = threading.Barrier(8)
+    signed: list[str] = []
+
+    def run() -> None:
+        auth.begin()
+        together.wait(10)
+        assert auth.renew(refused())
+        signed.append(sign(auth))
+
+    threads = [threading.Thread(target=run) for _number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert signed == ["Bearer two"] * 8
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize("payload", [*({"access_token": t} for t in ("a\nb", "", 5, None)), {}, []])
 def test_what_is_no_token_signs_nothing(payload: Any) -> None:
     concealed: list[str] = []
