@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -115,6 +116,12 @@ MISPLACED = {
     "account": ("line ends",),
     "token": ("without the word Bearer",),
 }
+
+
+def _echo(status: int, _secret: str) -> Fault:
+    return Fault("echo", status=status)
+
+
 AWAY = "https://sso.example.com/{0}?token={0}"
 TROUBLES = (
     Trouble("echo", ApiError, ECHO, lambda _secret: Fault("echo")),
@@ -162,6 +169,14 @@ TROUBLES = (
     # Digest's name is what breaks the request.
     Trouble("mistake", InternalError, ("Internal error", "LookupError"), is_broken=True),
 )
+
+# The other statuses that the client has something of its own to say or to do about.
+REFUSALS = tuple(
+    Trouble(f"echo-{status}", ApiError, ECHO, partial(_echo, status))
+    for status in (401, 403, 404, 429, 503)
+)
+# A module that writes and one that reads, since all have this from the client.
+REFUSED = ("revoke", "read-keys")
 
 
 @dataclass(frozen=True)
@@ -291,7 +306,10 @@ SPECIALS = (
         is_changed=True,
     ),
 )
-PLAN = [(task, trouble) for task in TASKS for trouble in (None, *TROUBLES)]
+PLAN = [
+    *[(task, trouble) for task in TASKS for trouble in (None, *TROUBLES)],
+    *[(task, refusal) for task in REFUSED for refusal in REFUSALS],
+]
 HOMES = [
     Home(number, is_broken=bool(trouble and trouble.is_broken))
     for number, (_task, trouble) in enumerate(PLAN)
