@@ -260,8 +260,13 @@ def rotate(
     collections: Path,
     verbosity: str = "-vvv",
     environ: Mapping[str, str] | None = None,
+    *,
+    before: Sequence[dict[str, Any]] = (),
 ) -> Iterator[Ran]:
-    """Run the role for all cases in one process, as often as each of them says."""
+    """Run the role for all cases in one process, as often as each of them says.
+
+    The plays that are to come ``before`` it are run in the same process.
+    """
     workshop = new_workshop(folder / "run", collections)
     files = folder / "files"
     files.mkdir()
@@ -278,7 +283,7 @@ def rotate(
             for case in cases
         }
         snapshots = [files / f"state{number}.json" for number in range(len(RUNS) + 1)]
-        plays: list[dict[str, Any]] = [_snapshot(emulator.url, snapshots[0])]
+        plays: list[dict[str, Any]] = [*before, _snapshot(emulator.url, snapshots[0])]
         for number, name in enumerate(RUNS):
             names = [case.host for case in cases if len(case.ends) > number]
             if not names:

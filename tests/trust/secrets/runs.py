@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from tests.integration.playbook import (
     Workshop,
     from_variables,
 )
-from tests.integration.secret_search import PLANTED_FORMS, files
+from tests.integration.secret_search import PLANTED, PLANTED_FORMS, files, search
 from tests.support import key_pair
 from tests.trust.secrets.world import ATLAS, ByCaller, Case, World, created_keys
 
@@ -36,6 +37,12 @@ from tests.trust.secrets.world import ATLAS, ByCaller, Case, World, created_keys
 # A section of the trust tests has 480 s in all.
 PATIENCE = 450
 SPY = Path(__file__).resolve().parent / "python"
+# What every run is told on purpose, before anything else.
+PLANT = {
+    "hosts": "localhost",
+    "gather_facts": False,
+    "tasks": [{"name": "Plant", "ansible.builtin.debug": {"msg": PLANTED_FORMS}, "run_once": True}],
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,8 @@ def run_playbook(
     environ: Mapping[str, str],
     patience: float = PATIENCE,
 ) -> Listened:
-    """Run `ansible-playbook ARGUMENTS` as loudly as it can."""
-    command = [sys.executable, "-m", "ansible", "playbook", *arguments]
+    """Run `ansible-playbook ARGUMENTS`, the playbook first, as loudly as it can."""
+    command = [sys.executable, "-m", "ansible", "playbook", _plant(workshop), *arguments]
     command += ["-vvvv", "--diff", "--forks=4"]
     run = workshop.finish(workshop.spawn(command, environ), patience)
     return Listened(run, places(workshop, run))
@@ -110,8 +117,9 @@ def run_runner(
         json.dumps({**environ, "ANSIBLE_PIPELINING": "0"}), "utf-8"
     )
     command = [sys.executable, "-m", "ansible_runner", "run", str(job), "--ident", "job", "-j"]
-    command += ["-p", playbook, "--inventory", str(inventory), "-vvvv"]
-    command += ["--cmdline", f"--diff --forks=4 {arguments}"]
+    # All options are in `cmdline`, since its last word has to come right before the playbook.
+    options = f"--diff -i {shlex.quote(str(inventory))} -vvvv --forks=4 {arguments}"
+    command += ["-p", playbook, "--cmdline", f"{options} {shlex.quote(_plant(workshop))}"]
     # The runner itself is none of ours; what it starts has all of this by `envvars`.
     run = workshop.finish(workshop.spawn(command), patience)
     # The runner writes the whole environment into `command`; that file is its own.
@@ -120,6 +128,28 @@ def run_runner(
     }
     assert any("/job_events/" in name for name in artifacts), run.output
     return Listened(run, {**places(workshop, run), **artifacts})
+
+
+def _plant(workshop: Workshop) -> str:
+    """Write the playbook that goes before the others."""
+    path = workshop.folder / "plant.yml"
+    path.write_text(json.dumps([PLANT]), "utf-8")
+    return str(path)
+
+
+def check_planted(listened: Listened) -> None:
+    """Check that what was told on purpose is found wherever results come out, in each form."""
+    for is_one in (
+        lambda place: place == "stdout",
+        lambda place: place == "the callback's lines",
+        lambda place: "/job_events/" in place,
+        lambda place: place.endswith("/job/stdout"),
+    ):
+        texts = {place: text for place, text in listened.places.items() if is_one(place)}
+        # Of the runner's there are none in a run without it.
+        missing = [f for f in PLANTED_FORMS if not any(f in text for text in texts.values())]
+        assert not (texts and missing), missing
+        assert not texts or search(texts, {"what was planted": PLANTED})
 
 
 def places(workshop: Workshop, run: Finished, listened: Path | None = None) -> dict[str, str]:
@@ -136,7 +166,6 @@ def places(workshop: Workshop, run: Finished, listened: Path | None = None) -> d
 
 def plays(cases: Mapping[str, Case]) -> list[dict[str, Any]]:
     """A play for each module, and one for what has no_log, whose result is not shown either."""
-    first = next(iter(cases))
     found = []
     for module, no_log in dict.fromkeys(case.play for case in cases.values()):
         options = dict.fromkeys([*CONNECTION, *OPTIONS[module], *(KEY if module == MODULE else [])])
@@ -149,11 +178,6 @@ def plays(cases: Mapping[str, Case]) -> list[dict[str, Any]]:
                 module: from_variables(list(options)),
             },
             {"name": "Show", "ansible.builtin.debug": {"var": "outcome"}},
-            {
-                "name": "Plant",
-                "ansible.builtin.debug": {"msg": PLANTED_FORMS},
-                "when": f"inventory_hostname == '{first}'",
-            },
         ]
         found.append(
             {

@@ -37,7 +37,15 @@ from tests.support import ROOT
 from tests.trust.figures import count
 from tests.trust.installed import lack
 from tests.trust.secrets.playbooks import PLAYBOOKS, Playbook, hosts, write_inventory
-from tests.trust.secrets.runs import Listened, places, run_playbook, run_runner, switched_on
+from tests.trust.secrets.runs import (
+    PLANT,
+    Listened,
+    check_planted,
+    places,
+    run_playbook,
+    run_runner,
+    switched_on,
+)
 from tests.trust.secrets.world import ByCaller, canaries, open_world
 
 AWX_COLLECTION = ROOT / ".cache" / "awx"
@@ -96,6 +104,7 @@ def _check(listened: Listened, secrets: Mapping[str, str], logs: str = "syslog")
     assert any("ESTABLISH LOCAL CONNECTION" in text for text in listened.places.values())
     assert "DEBUG:urllib3.connectionpool:Starting new HTTP connection" in listened.heard("stderr")
     assert "Invoked with " in listened.heard(logs)
+    check_planted(listened)
     hits = search(listened.places, secrets)
     assert not hits, f"{len(hits)} hits\n" + "\n".join(hits[:60])
 
@@ -131,7 +140,8 @@ ROTATIONS = [
 
 def test_role_shows_no_secret(tmp_path: Path, collections: Path) -> None:
     environ = switched_on(tmp_path / "listened")
-    with rotate(ROTATIONS, tmp_path / "role", collections, "-vvvv", environ) as ran:
+    folder = tmp_path / "role"
+    with rotate(ROTATIONS, folder, collections, "-vvvv", environ, before=[PLANT]) as ran:
         for case in ROTATIONS:
             check_end(ran, case, 0)
             check_words(ran, case)
@@ -185,6 +195,7 @@ def test_set_up_of_awx_shows_no_secret(tmp_path: Path, collections: Path, token:
         listened = run_playbook(workshop, ["keysmith.mongodb.awx_setup"], environ)
     assert (listened.run.code == 0) is (token == AWX_TOKEN), listened.run.output
     assert "Invoked with " in listened.heard("syslog")
+    check_planted(listened)
     hits = search(listened.places, {"the token of AWX": token})
     assert not hits, "\n".join(hits[:60])
     count("secrets", "runs of playbooks, each in its own good or bad luck")
