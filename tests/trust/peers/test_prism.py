@@ -161,29 +161,60 @@ def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
             yield f"http://{LOOPBACK}:{port}", folder / "output"
 
 
+# In an envelope an answer without content, 204, comes with 200, which the specification does not
+# have: so these are the steps that get content only.
+ENVELOPED = [
+    step
+    for step in STORY
+    if step.module.startswith("org_") and not {"state", "purge", "api_keys"} & step.options.keys()
+]
+# Keys enough for a second page. A signature by Digest is not tried: Prism itself refuses the first
+# request, for want of a credential, and the specification has no answer that would challenge it.
+EXTRA = 520
+
+
 def test_every_request_is_one_of_the_specification(tmp_path: Path) -> None:
+    asked: list[str] = []
     with Emulator(seed()) as emulator, prism(tmp_path, emulator.url) as (url, log):
-        token = fetch_token(emulator.url, ATLAS)
-        emulator.requests.clear()
-        common = {"base_url": url, "access_token": token, "retries": 0}
-        for step in STORY:
-            place = {} if step.module == "org_info" else {"org_id": org_id(ATLAS)}
-            for check in (True, False) if step.is_write else (False,):
-                options = {**common, **place, **step.options}
-                outcome = run_module(step.module, options, check=check)
-                assert not outcome.failed, (step, outcome.msg)
-                assert outcome.changed == step.is_write, step
-        asked = [operation(request.method, request.path) for request in emulator.requests]
-        assert set(asked) == OPERATIONS
-        assert {request.status for request in emulator.requests} == {200, 204}
+        for story, envelope in ((STORY, False), (ENVELOPED, True)):
+            emulator.reset(seed())
+            common = {**begin(emulator, url), "envelope": envelope}
+            for step in story:
+                place = {} if step.module == "org_info" else {"org_id": org_id(ATLAS)}
+                for check in (True, False) if step.is_write else (False,):
+                    options = {**common, **place, **step.options}
+                    outcome = run_module(step.module, options, check=check)
+                    assert not outcome.failed, (step, outcome.msg)
+                    assert outcome.changed == step.is_write, step
+            statuses = {request.status for request in emulator.requests}
+            assert statuses == ({200} if envelope else {200, 204})
+            asked += operations(emulator)
+        assert {*asked} == OPERATIONS
+        emulator.reset(seed(EXTRA))
+        common = begin(emulator, url)
+        outcome = run_module("org_api_key_info", {**common, "org_id": org_id(ATLAS)})
+        assert len(outcome.result["org_api_keys"]) > EXTRA
+        assert len(operations(emulator)) > 1
+        asked += operations(emulator)
         told = log.read_text("utf-8")
         assert told.count("Request received") == len(asked)
         assert not re.search("violation|terminated with error", told, re.IGNORECASE), told
-        check_that_prism_looks(url, token, emulator)
+        check_that_prism_looks(url, common["access_token"], emulator)
     count("peers", "requests held against the specification of Atlas by prism", len(asked))
     count(
         "peers", "requests held against the specification of Atlas by prism: kinds", len(OPERATIONS)
     )
+
+
+def begin(emulator: Emulator, url: str) -> dict[str, Any]:
+    """Return what all tasks have, with a token that the emulator knows."""
+    token = fetch_token(emulator.url, ATLAS)
+    emulator.requests.clear()
+    return {"base_url": url, "access_token": token, "retries": 0}
+
+
+def operations(emulator: Emulator) -> list[str]:
+    return [operation(request.method, request.path) for request in emulator.requests]
 
 
 def operation(method: str, path: str) -> str:
