@@ -200,6 +200,43 @@ def test_a_listing_without_an_end_is_none(name: str) -> None:
     figures.count("hostile", "listings without an end")
 
 
+# About what Python's own limit is, and far from it on both sides.
+DEPTHS = (10, 900, 990, 100_000)
+NESTED: dict[str, Callable[[int], bytes]] = {
+    "arrays": lambda depth: b"[" * depth + b"1" + b"]" * depth,
+    "objects": lambda depth: b'{"a":' * depth + b"1" + b"}" * depth,
+}
+# Method and status of an answer, what it says around what is deep, and the task's own options.
+DEEP: dict[str, tuple[str, str, bytes, dict[str, Any]]] = {
+    "a listing": (
+        "GET",
+        "200 OK",
+        b'{"results": [%b], "totalCount": 1}',
+        {"api_user_id": None, "description": "victim"},
+    ),
+    "an error": ("GET", "400 X", b'{"error": 400, "errorCode": "X", "parameters": [%b]}', {}),
+    "a token": (
+        "POST",
+        "200 OK",
+        b'{"access_token": "t0ken-0123456789", "more": %b}',
+        service_account("atlas"),
+    ),
+    "an envelope": ("GET", "200 OK", b'{"status": 200, "content": %b}', {"envelope": True}),
+    "a deletion": ("DELETE", "200 OK", b"%b", {}),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_an_answer_that_is_deep_proves_nothing(name: str, kind: str, depth: int) -> None:
+    method, status, around, options = DEEP[name]
+    answer = http(status, around % NESTED[kind](depth))
+    message, _took = revoke(only(lambda: answer, method), **options)
+    assert "Could not" in message
+    figures.count("hostile", "answers of deep JSON")
+
+
 # What is run for each case of memory: a module, against a server of another process. What getrusage
 # tells would not do: on Linux a process begins with the peak of the one that has started it.
 CHILD = """
