@@ -80,9 +80,13 @@ def seed(descriptions: list[str]) -> dict[str, Any]:
     return {"organizations": [{"id": org_id("atlas"), "name": name, "api_keys": [signer, *keys]}]}
 
 
-def controls(text: str) -> set[str]:
-    """Characters that do something to a terminal, but for line ends."""
-    return {char for char in text if unicodedata.category(char) == "Cc"} - {"\n"}
+def controls(text: str, *categories: str) -> set[str]:
+    """Characters that do something to a terminal, but for line ends.
+
+    By default those that nobody sees too, which turn the direction of what follows, say.
+    """
+    wanted = categories or ("Cc", "Cf")
+    return {char for char in text if unicodedata.category(char) in wanted} - {"\n"}
 
 
 def test_no_text_of_an_api_does_anything_to_the_page(tmp_path: Path, collections: Path) -> None:
@@ -196,7 +200,10 @@ def test_no_text_of_an_api_does_anything_to_a_terminal(
         written = len(emulator.writes)
     assert run.code == 0, run.output
     assert written == len(hosts)
-    assert not controls(run.output), controls(run.output)
+    # What is not seen is taken out of messages and warnings. Return values and diffs have texts as
+    # the API has them, which a playbook passes on; there Ansible escapes what is a control. Others
+    # are made visible by a filter.
+    assert not controls(run.output, "Cc"), controls(run.output, "Cc")
     listed = run.result("List", next(iter(hosts))).values["org_api_keys"]
     assert {key["description"] for key in listed} >= set(descriptions) - {"signs"} - _renamed(
         descriptions
