@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 import yaml
 
-from tests import words
+from tests import installed, words
 from tests.emulator import Emulator, Settings
 from tests.support import COLLECTION, ROOT, seed
 
@@ -55,6 +55,13 @@ hypothesis.settings.register_profile("quiet", deadline=None, database=None)
 hypothesis.settings.load_profile("quiet")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    report = yield
+    installed.hold(report)
+    return report
+
+
 @pytest.fixture(scope="session")
 def collections() -> Path:
     """The folder for ANSIBLE_COLLECTIONS_PATH."""
@@ -68,12 +75,15 @@ def _emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def emulator(_emulator: Emulator) -> Emulator:
+def emulator(_emulator: Emulator) -> Iterator[Emulator]:
     """An emulator in its first state, with the organizations of ``tests.support``."""
     for field in fields(Settings):
         setattr(_emulator.settings, field.name, field.default)
     _emulator.reset(seed())
-    return _emulator
+    clock, sleep = _emulator.clock, _emulator.sleep
+    yield _emulator
+    # A test may have had time of its own.
+    _emulator.clock, _emulator.sleep = clock, sleep
 
 
 @pytest.fixture

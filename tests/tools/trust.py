@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import installed
 from tests.tools.sanity import ROOT
 from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
-from tests.trust import figures, installed
+from tests.trust import figures
 
 CACHE = ROOT / ".cache" / "trust"
 PUBLISHED = ROOT / "docs" / "trust-figures.md"

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
+from tests.installed import find
 from tests.integration.peers import Authority
 from tests.integration.playbook import GROUP, MODULE, TaskResult, Workshop
 from tests.support import key_id, key_pair, org_id, seed, service_account
-from tests.trust import installed
 from tests.trust.figures import count
 
 SECTION = "death"
@@ -44,9 +44,9 @@ time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 
 def library() -> Path:
     """Return libfaketime; the test is skipped by name where it is not."""
-    program = Path(installed.find("faketime")).resolve()
+    program = Path(find("faketime")).resolve()
     found = sorted(program.parents[1].glob("lib/**/faketime/libfaketime.so.1"))
-    return found[0] if found else installed.lack("libfaketime is not installed")
+    return found[0] if found else pytest.skip("libfaketime is not installed")
 
 
 class _SetTime(Fault):

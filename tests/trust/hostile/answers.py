@@ -177,7 +177,7 @@ def _whole(asked: Asked, status: int, body: bytes, *headers: str) -> Sent:
 # Stands for a field that is not there.
 LEFT_OUT: Any = object()
 # Of each type that JSON has, what is right nowhere.
-WRONG = (LEFT_OUT, None, -1, ESCAPES, [[]], {"": None})
+WRONG: tuple[Any, ...] = (LEFT_OUT, None, -1, ESCAPES, [[]], {"": None})
 
 
 def replace_field(which: int, value: Any) -> Mutation:

@@ -34,7 +34,6 @@ from tests.trust.hostile.servers import (
     faithful,
     serving,
 )
-from tests.trust.installed import lack
 
 CANARY = "s3cret-of-somebody-else"
 PATIENCE = 60
@@ -173,7 +172,7 @@ UNFIT_PATHS = [
 ]
 
 
-NEW = {"description": "new", "roles": ["ORG_MEMBER"]}
+NEW: dict[str, Any] = {"description": "new", "roles": ["ORG_MEMBER"]}
 
 
 def new_key(**options: Any) -> tuple[str, dict[str, Any]]:
@@ -184,7 +183,8 @@ def new_key(**options: Any) -> tuple[str, dict[str, Any]]:
     return "org_api_key", {**common, **NEW, **options}
 
 
-def create(emulator_url: str, *, check: bool = False, **options: Any) -> Outcome:
+def create(emulator_url: str, **options: Any) -> Outcome:
+    check = bool(options.pop("check", False))
     module, options = new_key(base_url=emulator_url, **options)
     return run_module(module, options, check=check)
 
@@ -390,7 +390,7 @@ def full_disk(folder: Path) -> Iterator[Path]:
     mount = shutil.which("mount", path="/usr/bin:/bin:/usr/sbin:/sbin") or "false"
     command = [mount, "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(place)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        lack("a disk can be mounted by root only, who may not do so here")
+        pytest.skip("a disk can be mounted by root only, who may not do so here")
     try:
         with (place / "filler").open("wb", buffering=0) as file:
             try:

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from tests.installed import find
 from tests.integration.peers import LOOPBACK
-from tests.trust.installed import find, lack
 from tests.trust.peers.processes import free_port, open_folder, serving
 
 # Apache tells the emulator in it whom it has let in.
@@ -50,7 +52,7 @@ class Server:
 
 def _module(folders: Sequence[Path], name: str, program: str) -> Path:
     found = [folder / name for folder in folders if (folder / name).exists()]
-    return found[0] if found else lack(f"{name} of {program} is not installed")
+    return found[0] if found else pytest.skip(f"{name} of {program} is not installed")
 
 
 def _other_user() -> str:

@@ -24,6 +24,7 @@ import requests
 import yaml
 
 from tests.emulator import Emulator
+from tests.installed import find
 from tests.integration.peers import LOOPBACK
 from tests.support import (
     ROOT,
@@ -36,7 +37,6 @@ from tests.support import (
     seed,
 )
 from tests.trust.figures import count
-from tests.trust.installed import find
 from tests.trust.peers.processes import free_port, open_folder, serving
 
 VARIABLE = "TRUST_SPEC"

@@ -35,7 +35,6 @@ from tests.integration.rotations import (
 from tests.integration.secret_search import files, search
 from tests.support import ROOT
 from tests.trust.figures import count
-from tests.trust.installed import lack
 from tests.trust.secrets.playbooks import PLAYBOOKS, Playbook, hosts, write_inventory
 from tests.trust.secrets.runs import (
     PLANT,
@@ -181,7 +180,7 @@ def test_demo_shows_no_secret(tmp_path: Path, collections: Path, is_echoed: bool
 def test_set_up_of_awx_shows_no_secret(tmp_path: Path, collections: Path, token: str) -> None:
     """Of the modules of awx.awx, which are not ours, and what the playbook hands to them."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
-        lack("awx.awx is not there (make .cache/awx)")
+        pytest.skip("awx.awx is not there (make .cache/awx)")
     workshop = Workshop(tmp_path / "run", collections)
     names = {f"playbooks/{name}.yml" for name in PLAYBOOKS}
     with AwxStandIn(AWX_TOKEN, names) as awx:
