@@ -124,21 +124,29 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
 
     ``what`` begins the sentence of the error.
     """
-    why = ""
-    if not os.path.isdir(folder):
-        why = "is no folder"
-    elif check_mode:
-        why = "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
-    else:
-        try:
-            _prove_writable(folder)
-        except OSError as error:
-            why = f"cannot be written to ({error.strerror})"
+    why = _why_unfit(folder, check_mode)
     if why:
         raise OptionError(
             f"{what} {why}, and nothing was created",
             check="Name a folder that exists, on the machine where the module runs.",
         )
+
+
+def _why_unfit(folder: str, check_mode: bool) -> str:
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            return "is no folder"
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "is no folder"
+    except OSError as error:
+        return f"cannot be entered ({error.strerror})"
+    if check_mode:
+        return "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
+    try:
+        _prove_writable(folder)
+    except OSError as error:
+        return f"cannot be written to ({error.strerror})"
+    return ""
 
 
 def folder_warnings(folder: str, api_user_ids: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ import re
 import ssl
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -585,7 +586,14 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
     if path is None:
         return _system_ca()
     if os.path.isdir(path):
-        if not _has_hashed_names(path):
+        try:
+            has_hashed_names = _has_hashed_names(path)
+        except OSError as error:
+            raise OptionError(
+                f"{source} is the folder {path}, which cannot be read ({error.strerror})",
+                check="Its certificates have to be readable for the user whom the module runs as.",
+            ) from None
+        if not has_hashed_names:
             raise OptionError(
                 f"{source} is the folder {path}, and no certificate in it has a hashed name",
                 check="Run `openssl rehash` on it, or name a file with all certificates.",
@@ -601,14 +609,14 @@ def _system_ca() -> bool | str:
     for path in (defaults.cafile, *_SYSTEM_CA_BUNDLES):
         if path and os.path.isfile(path):
             return path
-    return defaults.capath if defaults.capath and _has_hashed_names(defaults.capath) else True
+    with suppress(OSError):
+        if defaults.capath and _has_hashed_names(defaults.capath):
+            return defaults.capath
+    return True
 
 
 def _has_hashed_names(folder: str) -> bool:
-    try:
-        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder))
-    except OSError:
-        return False
+    return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder))
 
 
 def _client_certificate(

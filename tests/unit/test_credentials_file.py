@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -286,6 +288,26 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode
         _credentials_file.check_writable(str(tmp_path / "no" / "file"), check_mode=check_mode)
     _credentials_file.check_writable(str(tmp_path / "file"), check_mode=check_mode)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Not you"), "cannot be entered (Not you)"),
+        (NotADirectoryError(20, "No"), "is no folder"),
+        (ValueError("a NUL"), "is no folder"),
+    ],
+)
+def test_a_folder_is_called_none_only_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str, check_mode: bool
+) -> None:
+    words = re.escape(f"it {words}, and nothing was created")
+    with monkeypatch.context() as patched:
+        # pytest needs it too.
+        patched.setattr(os, "stat", mock.Mock(side_effect=error))
+        with pytest.raises(OptionError, match=words):
+            _credentials_file.check_folder("it", "/folder", check_mode)
 
 
 def test_check_mode_asks_and_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

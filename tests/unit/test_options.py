@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 import ssl
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -333,6 +336,20 @@ def test_ca_comes_from_task_then_environment_then_system(tmp_path: Path) -> None
         del environ[name]
     system = resolve(params(**PAIR), {}).http.verify
     assert system is True or Path(str(system)).exists()
+
+
+def test_a_folder_of_authorities_that_may_not_be_looked_into_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", mock.Mock(side_effect=PermissionError(13, "Not you")))
+    words = f"ca_path is the folder {tmp_path}, which cannot be read (Not you)"
+    with pytest.raises(OptionError, match=re.escape(words)):
+        resolve(params(**PAIR, ca_path=str(tmp_path)), {})
+    # The system's may be no use to the module, and requests has its own.
+    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", ())
+    paths = SimpleNamespace(cafile=None, capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    assert resolve(params(**PAIR), {}).http.verify is True
 
 
 def test_ca_of_the_system_is_a_file_or_a_folder_of_hashed_names(

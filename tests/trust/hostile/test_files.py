@@ -333,10 +333,12 @@ def test_nothing_is_created_where_a_user_may_not_write_or_look(
     outcomes = as_nobody(*refused, right)
     assert json.loads(Path(path).read_text("utf-8"))["private_key"]
     assert [recorded.method for recorded in emulator.writes] == ["POST"]
-    for (_module, options, _check), outcome in zip(refused, outcomes):
+    for (_module, options, check), outcome in zip(refused, outcomes):
         option = next(name for name in UNFIT_FIGURES if name in options)
         assert outcome.failed, options
         assert "nothing was created" in outcome.msg
+        # Check mode asks and does not try.
+        assert "Permission denied" in outcome.msg or (check and "cannot be" in outcome.msg)
         assert CANARY not in outcome.output
         figures.count("hostile", UNFIT_FIGURES[option])
     assert sorted(path.name for path in fixed.iterdir()) == ["pair.json"]
@@ -359,6 +361,8 @@ def test_a_file_that_a_user_may_not_read_is_named(emulator: Emulator, public: Pa
         assert outcome.failed, chosen
         assert f"{[*chosen][-1]} is " in outcome.msg
         assert [*chosen.values()][-1] in outcome.msg
+        # A folder is no certificate, whoever may look into it.
+        assert ("Permission denied" in outcome.msg) is (chosen != {"client_cert": hidden})
         assert CANARY not in outcome.output
         figures.count("hostile", "paths that are no file of the kind")
 
