@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.tools import trust
 
-PRISM = f"requests held against {trust.OPTIONAL} by prism"
+PRISM = f"requests held against {trust.OPTIONAL[0]} by prism"
 SUMS = {"peers": {PRISM: 80, "tasks through proxies": 16}, "death": {"keys that were lost": 0}}
 
 
