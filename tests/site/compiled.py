@@ -43,5 +43,7 @@ def keep(folder: str) -> None:
     zipimport._compile_source = compile_once  # type: ignore[attr-defined]
 
 
-if os.environ.get(VARIABLE):
-    keep(os.environ[VARIABLE])
+def begin() -> None:
+    """Keep what is compiled from now on, where there is a folder for it."""
+    if os.environ.get(VARIABLE):
+        keep(os.environ[VARIABLE])

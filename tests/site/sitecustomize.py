@@ -3,4 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every Python process does first that has this folder on PYTHONPATH."""
 
-import compiled  # noqa: F401
+import compiled
+
+compiled.begin()

@@ -23,7 +23,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-import compiled  # noqa: F401
+import compiled
 
 # A request signed by a public key that begins so meets a mistake that nobody has foreseen.
 BROKEN = 'username="brok'
@@ -90,6 +90,7 @@ def _break() -> None:
     os.link, os.replace = on_a_full_disk(os.link), on_a_full_disk(os.replace)
 
 
+compiled.begin()
 if os.environ.get("SPY_FOLDER"):
     _tee_stderr()
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
