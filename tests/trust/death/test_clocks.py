@@ -156,11 +156,13 @@ def test_a_date_to_wait_for_means_the_same_whatever_the_calendar_says(
     count(SECTION, "dates to wait for, read by a calendar that is wrong")
 
 
-def test_a_token_that_ends_while_the_machine_sleeps_is_told(server: Emulator) -> None:
-    """And what was done before it."""
+def test_a_token_that_ends_while_the_machine_sleeps_is_followed_by_another(
+    server: Emulator,
+) -> None:
+    """And by one more: what is waited for is seen in the end."""
     clock = JumpingClock()
     server.clock = lambda: clock.time
-    server.settings = Settings(visibility_delay=1e9)
+    server.settings = Settings(visibility_delay=5000)
     server.reset(seed())
 
     class Sleepy(JumpingClock):
@@ -169,8 +171,7 @@ def test_a_token_that_ends_while_the_machine_sleeps_is_told(server: Emulator) ->
             clock.time += 4000  # for the server only: the machine was suspended
 
     outcome = run(server, "atlas", FLOWS[1], Sleepy(), True)
-    assert outcome.failed
+    assert not outcome.failed, outcome.msg
     assert outcome.changed
-    assert "the API answered 401" in outcome.msg
-    assert "The DELETE was accepted: the key is revoked" in outcome.msg
+    assert [request.path for request in server.requests].count("/api/oauth/token") == 3
     assert key_id("atlas", 2) not in server.state.organizations[org_id("atlas")].api_keys
