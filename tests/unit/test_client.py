@@ -146,6 +146,12 @@ def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> No
     assert len(pages(respond)) == count
 
 
+def test_what_is_no_page_is_told_with_what_was_asked() -> None:
+    with pytest.raises(UnexpectedAnswerError, match="not a page of a listing") as caught:
+        pages(lambda _query: (200, {"results": 1}))
+    assert caught.value.message().startswith("Could not list: ")
+
+
 @pytest.mark.parametrize("size", [1, MAX_BODY // 2])
 def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
     def respond(query: dict[str, str]) -> tuple[int, Any]:

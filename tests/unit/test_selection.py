@@ -125,6 +125,13 @@ def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
             check_keep([item], ORG, [HIDDEN, *KEYS[1:]])
 
 
+@pytest.mark.parametrize("item", ["nightly backup", "NIGHTLY *", "shouting"])
+def test_a_slip_of_the_pen_may_be_on_the_side_of_the_key(item: str) -> None:
+    loud = replace(key(0, "Nightly  Backup"), public_key="SHOUTING")
+    with pytest.raises(AmbiguousError, match="keep has"):
+        check_keep([item], ORG, [loud])
+
+
 def test_names_that_keep_nothing_are_told_and_globs_are_not() -> None:
     told = check_keep(["bakcup", "gone *", IDS[0], "backup", "f" * 24], ORG, KEYS)
     assert [warning.partition(",")[0] for warning in told] == [
