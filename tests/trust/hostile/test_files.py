@@ -263,17 +263,22 @@ print(json.dumps([run_module(m, options, check=check).result for m, options, che
 """
 
 
-def as_nobody(*tasks: tuple[str, dict[str, Any], bool]) -> list[Outcome]:
-    """Return how tasks end that have to fail, for a user who may nothing; the last may not."""
+def in_child(program: str, given: Any) -> Any:
+    """Return what a program prints in a process of its own; both are JSON."""
     child = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, json.dumps(tasks)],
+        [sys.executable, "-c", program, json.dumps(given)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    results = json.loads(child.stdout)
+    return json.loads(child.stdout)
+
+
+def as_nobody(*tasks: tuple[str, dict[str, Any], bool]) -> list[Outcome]:
+    """Return how tasks end that have to fail, for a user who may nothing; the last may not."""
+    results = in_child(AS_NOBODY, tasks)
     *outcomes, last = (Outcome(result, json.dumps(result), VirtualClock()) for result in results)
     assert not last.failed, last.msg
     return outcomes
@@ -439,18 +444,10 @@ def test_a_key_is_not_lost_where_files_may_not_grow(
         emulator.add_fault(Fault("status", "DELETE", status=403))
     path = tmp_path / "pair.json" if option == "credentials_file" else tmp_path
     task = new_key(base_url=emulator.url, **{option: str(path)})
-    child = subprocess.run(
-        [sys.executable, "-c", LIMITED, json.dumps(task)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    result = json.loads(child.stdout)
+    result = in_child(LIMITED, task)
     assert list(tmp_path.iterdir()) == []
     assert "File too large" in result["msg"]
-    told_as_it_is(emulator, Outcome(result, child.stdout, VirtualClock()), can_revoke)
+    told_as_it_is(emulator, Outcome(result, json.dumps(result), VirtualClock()), can_revoke)
 
 
 def told_as_it_is(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> None:
