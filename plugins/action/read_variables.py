@@ -97,14 +97,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if value is not None:
                 found[name] = value
         if problems:
-            error = dict.fromkeys(
+            unknown = dict.fromkeys(
                 ("status", "code", "reason", "detail", "parameters", "method", "path")
             )
             return {
                 **result,
                 "failed": True,
                 "msg": " ".join([*problems, *advice]),
-                "error": {"type": "options", **error},
+                "error": {"type": "options", **unknown},
             }
         result["variables"] = _untouched(found)
         if any(options[name].get("no_log") for name in found):
@@ -132,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if value is None and option.get("required"):
                 raise _UnusableError("is required, and is not set.")
             return value
-        choices = option.get("choices")
+        choices = option.get("choices") or []
         for item in (value if isinstance(value, list) else [value]) if choices else []:
             if item not in choices:
                 allowed = ", ".join(str(choice) for choice in choices)

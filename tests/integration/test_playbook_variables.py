@@ -310,6 +310,16 @@ def test_limit_that_leaves_out_localhost_is_no_success(
     )
 
 
+def test_limit_without_an_inventory_is_no_success(tmp_path: Path, collections: Path) -> None:
+    """No host is left then, on which a task could fail."""
+    workshop = Workshop(tmp_path / "run", collections)
+    command = ("-m", "ansible", "playbook", "keysmith.mongodb.revoke_org_api_key", "--limit")
+    done = workshop.python(*command, "other")
+    assert done.code != 0
+    assert "which the limit leaves out" in done.stderr
+    assert workshop.python(*command, "localhost").result(READ).status == "ok"
+
+
 def test_empty_answers_of_a_survey_revoke_nothing(tmp_path: Path, collections: Path) -> None:
     """As extra variables, which is what AWX makes of answers. One key is described by "None"."""
     answers = tmp_path / "answers.yml"
