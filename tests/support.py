@@ -24,6 +24,9 @@ from ansible.module_utils.common import warnings
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "ansible_collections.keysmith.mongodb"
+ACTIONS = sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py"))
+# Those with code of their own: that of an action is its plugin, and its module documentation only.
+MODULES = sorted({path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")} - {*ACTIONS})
 
 # One organization of each product, alike but for their ids.
 PLATFORMS = ("atlas", "cloud_manager", "ops_manager")

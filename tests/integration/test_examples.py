@@ -34,10 +34,9 @@ from tests.integration.playbook import (
     Workshop,
     from_variables,
 )
-from tests.support import COLLECTION, ROOT
+from tests.support import COLLECTION, MODULES
 
 PREFIX = "keysmith.mongodb."
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 # What stands for a connection by itself: an example that has one of these gets none by defaults.
 CREDENTIALS = ("api_public_key", "client_id", "access_token")
 CONNECTION = "platform base_url org_id api_public_key api_private_key".split()

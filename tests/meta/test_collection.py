@@ -16,10 +16,9 @@ import pytest
 import yaml
 
 from tests.documents import DOCUMENTS, yaml_blocks
-from tests.support import COLLECTION, ROOT
+from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
 PLUGINS = ROOT / "plugins"
-MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
 UTILS = sorted(path.stem for path in (PLUGINS / "module_utils").glob("*.py"))
 FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
@@ -61,7 +60,7 @@ def documentation(module: str) -> dict[str, Any]:
 def options(module: str) -> set[str]:
     """Every option a task may set: the module's own, the fragments', and all aliases."""
     known: dict[str, Any] = dict(documentation(module)["options"])
-    for name in documentation(module)["extends_documentation_fragment"]:
+    for name in documentation(module).get("extends_documentation_fragment", []):
         fragment = importlib.import_module(
             f"{COLLECTION}.plugins.doc_fragments.{name.removeprefix(PREFIX)}"
         )
@@ -126,7 +125,18 @@ def test_a_module_documents_itself(module: str) -> None:
         assert option["description"], name
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_is_documented_by_a_module_without_code(action: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{action}")
+    text = documentation(action)
+    assert text["module"] == action
+    assert text["attributes"]["action"]["support"] == "full"
+    assert all(option["description"] for option in text["options"].values())
+    assert not hasattr(source, "main")
+    assert (ROOT / "tests" / "unit" / "action" / f"test_{action}.py").is_file()
+
+
+@pytest.mark.parametrize("module", [*MODULES, *ACTIONS])
 def test_every_return_value_has_a_sample(module: str) -> None:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
 
@@ -138,7 +148,7 @@ def test_every_return_value_has_a_sample(module: str) -> None:
     check(yaml.safe_load(source.RETURN))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *ACTIONS])
 def test_examples_parse_and_use_full_names_and_real_options(module: str) -> None:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
     examples = list(tasks(yaml.safe_load(source.EXAMPLES)))
@@ -174,7 +184,7 @@ def test_a_playbook_uses_real_options(playbook: Path) -> None:
 
 def check_tasks(found: list[dict[str, Any]]) -> None:
     for task in found:
-        ours = [name for name in task if name.removeprefix(PREFIX) in MODULES]
+        ours = [name for name in task if name.removeprefix(PREFIX) in {*MODULES, *ACTIONS}]
         for name in ours:
             assert name.startswith(PREFIX), name
             assert (task[name] or {}).keys() <= options(name.removeprefix(PREFIX)), task
@@ -233,7 +243,8 @@ def test_only_their_own_files_know_requests_and_ansible(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.stem != "_requests":
         assert not re.search(r"^\s*(import|from) (requests|urllib3)\b", text, re.MULTILINE)
-    if path.stem != "_module":
+    # An action is a part of Ansible's own process.
+    if path.stem != "_module" and path.parent.name != "action":
         assert not re.search(r"^\s*(import|from) ansible\.", text, re.MULTILINE)
 
 

@@ -21,7 +21,7 @@ from tests.emulator import Emulator, Recorded
 from tests.support import (
     API_PATHS,
     COLLECTION,
-    ROOT,
+    MODULES,
     Outcome,
     client_id,
     key_id,
@@ -33,7 +33,6 @@ from tests.support import (
 )
 from tests.trust import figures
 
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 BY_ID = {"api_user_id": key_id("atlas", 3)}
 ROLES = {"roles": ["GROUP_OWNER"]}
 # Tasks that do something, one of which is tried with each value in the place of one option.

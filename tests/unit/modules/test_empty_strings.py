@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator
-from tests.support import COLLECTION, ROOT, key_id, key_pair, org_id, project_id, run_module
+from tests.support import (
+    COLLECTION,
+    MODULES,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    run_module,
+)
 
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 # What a task needs at least; everything else is given as an empty string.
 LEAST: dict[str, dict[str, Any]] = {
     "org_api_key": {"api_user_id": key_id("atlas", 3)},

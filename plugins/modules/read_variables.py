@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+# The code is an action plugin of the same name; ansible-doc finds its documentation here.
+DOCUMENTATION = r"""
+module: read_variables
+short_description: Read and check the variables of a playbook
+version_added: 2.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Reads the variables that a file describes, checks them, and returns those that are set. The
+    playbooks and the role of this collection read their variables with it.
+  - A variable that is null or an empty text is not set, so an unanswered question of an AWX survey
+    is not set. Use C(default(omit)) to pass a variable on to a module.
+  - A variable whose type is text must have text as its value. A number, boolean, date, list or
+    dictionary is refused, because it is not what was written. For example, YAML reads V(0042) as
+    the number 34.
+  - Booleans and numbers may be texts such as V(true) and V(60).
+  - A list of texts may be a text with one item per line.
+  - It runs on the control node and sends no requests.
+options:
+  spec:
+    description:
+      - The file that describes the variables, in the format of a role's C(meta/argument_specs.yml).
+        It must have exactly one entry point.
+      - A relative path is searched for in the directory C(vars) of the role and of the playbook.
+      - V(connection) set to V(true) at the top level of the file adds the variables of
+        C(connection.yml) in the same directory.
+      - V(misspellings) at the top level of the file is a dictionary. If a variable named like one
+        of its keys is set, the task fails and suggests the value.
+    type: path
+    required: true
+  secrets:
+    description:
+      - The names of variables that are secret although the file does not set C(no_log). Before
+        ansible-core 2.19, Ansible cannot validate a role's encrypted variable if its description
+        sets C(no_log).
+    type: list
+    elements: str
+    default: []
+attributes:
+  action:
+    description: Runs on the control node.
+    support: full
+  check_mode:
+    description: Runs in check mode, and changes nothing.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Read the variables of this playbook
+  keysmith.mongodb.read_variables:
+    spec: revoke_org_api_key.yml
+  register: revoke_org_api_key_input
+
+- name: Revoke the key
+  keysmith.mongodb.org_api_key:
+    api_user_id: "{{ revoke_org_api_key_input.variables.api_user_id | default(omit) }}"
+    state: absent
+"""
+
+RETURN = r"""
+variables:
+  description:
+    - The variables that are set or have a default, in their types.
+    - If a secret is among them, the result is hidden in all output.
+  returned: success
+  type: dict
+  sample: {api_user_id: 5f0d9a4e1c2b3a00112233e1, wait: true}
+error:
+  description: Why the task failed. Nothing was sent.
+  returned: failure
+  type: dict
+  sample:
+    type: options
+    status: null
+    code: null
+    reason: null
+    detail: null
+    parameters: null
+    method: null
+    path: null
+"""
