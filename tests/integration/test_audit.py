@@ -652,7 +652,8 @@ def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
         "MONGODB_ATLAS_BASE_URL": url,
         "MONGODB_ATLAS_ORG_ID": org_id(5),
     }
-    variables = {"audit_org_api_keys_hosts": "all", "audit_org_api_keys_dest": None}
+    # The implicit localhost is the first host of the environment's organization.
+    variables = {"audit_org_api_keys_hosts": "localhost,all", "audit_org_api_keys_dest": None}
     run = play(workshop, variables, hosts=inventory, environ=environ)
     folder = workshop.home / "org_api_keys"
     return Audit(run, folder, workshop, audit.emulator, audit.pwned)
@@ -673,9 +674,10 @@ def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
 
 
 def test_host_without_a_credential_is_the_organization_of_the_environment(mistaken: Audit) -> None:
-    (partial,) = (o for o in mistaken.organizations if o["host"] == "partial")
-    assert (partial["error"], partial["org_id"]) == ("", org_id(5))
-    assert len(partial["api_keys"]) == 2
+    told = {o["host"]: o for o in mistaken.organizations}
+    assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
+    assert len(told["localhost"]["api_keys"]) == 2
+    assert "host localhost stands for the same organization" in told["partial"]["error"]
 
 
 @pytest.mark.parametrize(
