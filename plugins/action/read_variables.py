@@ -23,7 +23,7 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.utils.unsafe_proxy import wrap_var
+from ansible.utils import unsafe_proxy
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
@@ -63,7 +63,7 @@ class _UnusableError(Exception):
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"spec"})
+    _VALID_ARGS = frozenset({"spec", "secrets"})
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -75,6 +75,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if spec.get("connection"):
             shared = self._load(self._beside(str(self._task.args["spec"]), CONNECTION))
             options = {**shared["options"], **options}
+        for name in self._task.args.get("secrets") or []:
+            options[name] = {**options[name], "no_log": True}
         variables = task_vars or {}
 
         problems = [
@@ -104,7 +106,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "msg": " ".join([*problems, *advice]),
                 "error": {"type": "options", **error},
             }
-        result["variables"] = wrap_var(found)
+        result["variables"] = _untouched(found)
         if any(options[name].get("no_log") for name in found):
             # The result has secrets; a failure has none, and has to be shown.
             result["_ansible_no_log"] = True
@@ -214,6 +216,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
+
+
+def _untouched(value: Any) -> Any:
+    """Return a value whose texts are no templates, and stay texts in templates that use them."""
+    if isinstance(value, dict):
+        return {key: _untouched(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_untouched(item) for item in value]
+    if isinstance(value, str) and hasattr(ansible.template, "AnsibleEnvironment"):
+        # Before ansible-core 2.19, the template of a text such as [1,2] would give a list.
+        return unsafe_proxy.NativeJinjaUnsafeText(value)
+    return unsafe_proxy.wrap_var(value)
 
 
 def _undefined(raw: Any, variables: dict[str, Any], seen: set[str]) -> set[str]:

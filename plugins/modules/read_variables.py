@@ -33,6 +33,14 @@ options:
         of its keys is set, the task fails and suggests the value.
     type: path
     required: true
+  secrets:
+    description:
+      - The names of variables that are secret although the file does not set C(no_log). Before
+        ansible-core 2.19, Ansible cannot validate a role's encrypted variable if its description
+        sets C(no_log).
+    type: list
+    elements: str
+    default: []
 attributes:
   action:
     description: Runs on the control node.

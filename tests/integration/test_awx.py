@@ -64,7 +64,7 @@ CANARIES = {**PRIVATE_KEYS, **CLIENT_SECRETS, **VAULTED, "wrong": WRONG_PRIVATE_
 
 def survey(playbook: str, **answers: Any) -> dict[str, Any]:
     """The variables of a job whose survey has these answers."""
-    (play,) = yaml.safe_load((ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8"))
+    *_checks, play = yaml.safe_load((ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8"))
     templates = play["vars"]["awx_setup_job_templates"]
     (template,) = (item for item in templates if item["playbook"] == f"{playbook}.yml")
     variables = {question["variable"]: "" for question in template["survey"]}
@@ -205,8 +205,8 @@ def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
     variables = survey("revoke_org_api_key", description="[1,2]")
     job = awx.job("one", "revoke_org_api_key", of_ops_manager(emulator.url), variables)
     assert job.run.code == 0, job.run.output
-    assert job.run.result("The key shall not exist").changed
-    text = job.run.result("Tell what has become of it").values["msg"]
+    assert job.run.result("Revoke the key").changed
+    text = job.run.result("Report the result").values["msg"]
     assert text.startswith("Revoked the key")
     assert project_id(OPS) in text
     assert "reserved name" not in job.run.output
@@ -232,7 +232,7 @@ def test_many_keys_are_revoked(awx: Awx) -> None:
         lost = {key_id(ATLAS, number) for number in (4, 5, 100, 102, 103)}
         assert before - set(keys) == lost
     told = {
-        name: run.run.result("Tell what has become of them").values["msg"]
+        name: run.run.result("Report the result").values["msg"]
         for name, run in {"trial": trial, "many": job}.items()
     }
     assert {key["id"] for key in told["many"]["revoked"]} == lost
@@ -247,7 +247,7 @@ def test_survey_without_any_answer_revokes_nothing(awx: Awx, emulator: Emulator)
     variables = survey("revoke_org_api_keys")
     job = awx.job("nothing", "revoke_org_api_keys", environ, variables)
     assert job.run.code != 0
-    assert "No key is selected" in job.run.result("No key that fits shall exist").msg
+    assert "No key is selected" in job.run.result("Revoke all keys that match the selection").msg
     assert emulator.requests == []
 
 

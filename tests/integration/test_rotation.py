@@ -68,7 +68,7 @@ STATES = [
     Case(
         "no such description",
         (UNTOUCHED,),
-        ("No API key",),
+        ("There is no API key",),
         options=BY_DESCRIPTION,
         has_old_key=False,
     ),

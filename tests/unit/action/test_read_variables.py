@@ -31,7 +31,13 @@ def load(text: str, loader: DataLoader) -> dict[str, Any]:
     return dict(loader.load(trust(text)) or {})
 
 
-def read(folder: Path, options: dict[str, Any], variables: str = "", **spec: Any) -> dict[str, Any]:
+def read(
+    folder: Path,
+    options: dict[str, Any],
+    variables: str = "",
+    hidden: tuple[str, ...] = (),
+    **spec: Any,
+) -> dict[str, Any]:
     """Run the action with variables written in YAML."""
     path = folder / "spec.yml"
     path.write_text(yaml.safe_dump({"argument_specs": {"x": {"options": options}}, **spec}))
@@ -44,7 +50,10 @@ def read(folder: Path, options: dict[str, Any], variables: str = "", **spec: Any
     found = load(variables, loader)
     plugin = importlib.import_module(f"{COLLECTION}.plugins.action.read_variables")
     task = SimpleNamespace(
-        args={"spec": str(path)}, async_val=0, environment=None, action="read_variables"
+        args={"spec": str(path), "secrets": list(hidden)},
+        async_val=0,
+        environment=None,
+        action="read_variables",
     )
     action = plugin.ActionModule(
         task, None, SimpleNamespace(check_mode=False), loader, Templar(loader, found), None
@@ -286,6 +295,13 @@ def test_secrets_are_hidden(tmp_path: Path) -> None:
         refused(result)
         assert SECRET not in str(result)
         assert "4711" not in str(result)
+
+
+def test_secrets_may_be_named_by_the_task(tmp_path: Path) -> None:
+    """For a role, whose description cannot name an encrypted one in each ansible-core."""
+    found = read(tmp_path, TEXT, "description: x", hidden=("description",))
+    assert found["_ansible_no_log"] is True
+    assert "4711" not in str(read(tmp_path, TEXT, "description: 4711", hidden=("description",)))
 
 
 def test_omitted_value_is_not_set(tmp_path: Path) -> None:
