@@ -259,10 +259,10 @@ def reported(
             errors.append(outcome.error)
             error = {"msg": outcome.error.message(), "error": outcome.error.fields()}
             failures.append({**change.name(), **ids(outcome.key), **error})
-    results = {"changed": bool(made), **lists, **more}
+    results = {"changed": bool(made), **lists, **more, "diff": diff(made)}
     if errors or pending:
         raise _partial(work, {**results, "failures": failures, "pending": pending}, errors)
-    return {**results, "diff": diff(made)}
+    return results
 
 
 def _partial(work: Work, results: dict[str, Any], errors: list[KeysmithError]) -> PartialError:
@@ -279,8 +279,9 @@ def _partial(work: Work, results: dict[str, Any], errors: list[KeysmithError]) -
             "again, to do the rest."
         ),
     )
+    # Without a failure, only a signal or the time limit leaves changes undone.
+    error.cause = errors[0] if errors else work.api.stop.error()
     if errors:
-        error.first = errors[0]
         error.aftermath = f"The first failure: {errors[0].message()}"
     error.results = results
     return error

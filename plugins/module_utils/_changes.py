@@ -25,12 +25,16 @@ KINDS = ("revoked", "created", "updated", "unchanged")
 
 @dataclass(frozen=True)
 class Declared:
-    """What a task wants a key to be. None leaves that part as it is."""
+    """What a task wants a key to be. None leaves that part as it is.
+
+    ``may_adopt``: the key may get more rights although its key pair is not at hand.
+    """
 
     description: str
     roles: tuple[str, ...] | None
     access_list: _access_lists.Networks | None
     projects: Projects | None
+    may_adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,20 @@ class Change:
         """Return the key as it will be, or, where it will not be any more, as it is."""
         return {**ids(self.key), **(self.plan.after or self.plan.before)}
 
+    def gains(self) -> set[tuple[str, str]]:
+        """Return each role that the key would get, with the project ID, "" for none."""
+        return _rights(self.plan.after) - _rights(self.plan.before) if self.plan.before else set()
+
     def has_losses(self) -> bool:
         """Whether the key may get less far: it loses a role, or its access list changes."""
         before, after = _rights(self.plan.before), _rights(self.plan.after)
         lists = (plan.get("access_list") for plan in (self.plan.before, self.plan.after))
         return bool(before - after) or next(lists) != next(lists)
+
+
+def name_of(key: OrgApiKey) -> dict[str, Any]:
+    """Return what tells an existing key from others, as results have it."""
+    return {**ids(key), "description": key.description}
 
 
 def ids(key: OrgApiKey | None) -> dict[str, Any]:

@@ -28,12 +28,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     CreatedKey,
+    OrgApiKey,
     is_id,
     revoke,
 )
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
 _MAX_SIZE = 64 * 1024
+_NAME_A_FILE = "Use the path of a file in an existing directory."
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,12 @@ class CredentialsFile:
     path: str
     owner: Mapping[str, Any] | None
 
-    def holds(self, api_user_id: str) -> bool:
-        return self.owner is not None and self.owner["api_user_id"] == api_user_id
+    def holds(self, key: OrgApiKey, org_id: str) -> bool:
+        """Whether it is the key pair of exactly this key. Files of a rotation may lack org_id."""
+        return self.owner is not None and (
+            (self.owner["api_user_id"], self.owner["public_key"]) == (key.id, key.public_key)
+            and self.owner["org_id"] in {"", org_id}
+        )
 
 
 def inspect(path: str) -> CredentialsFile:
@@ -58,27 +64,31 @@ def inspect(path: str) -> CredentialsFile:
         status = os.lstat(place)
     except FileNotFoundError:
         if os.path.basename(path) in {"", os.curdir, os.pardir}:
-            raise _refusal(path, "names a folder that does not exist") from None
+            raise _refusal(path, "is a directory that does not exist", _NAME_A_FILE) from None
         return CredentialsFile(path, None)
     except OSError as error:
-        raise _refusal(path, f"cannot be looked at ({error.strerror})") from None
+        check = "Check the permissions of its directory, on the machine where the module runs."
+        raise _refusal(path, f"cannot be accessed ({error.strerror})", check) from None
     except ValueError:
-        raise _refusal(path, "has a NUL, which no path has") from None
+        raise _refusal(path, "has a NUL character, which no path has", _NAME_A_FILE) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise _refusal(path, "is a directory", _NAME_A_FILE)
     if not stat.S_ISREG(status.st_mode):
-        what = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
-        raise _refusal(path, f"is {what}")
+        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
+        raise _refusal(path, f"is {what}", _NAME_A_FILE)
     if status.st_size == 0:
         return CredentialsFile(path, None)
     try:
         with open(place, encoding="utf-8") as file:
             owner = json.loads(file.read(_MAX_SIZE))
     except OSError as error:
-        raise _refusal(path, f"cannot be read ({error.strerror})") from None
+        check = "It may be the only copy of a key pair. Check its permissions, or use another file."
+        raise _refusal(path, f"cannot be read ({error.strerror})", check) from None
     except (ValueError, RecursionError):
         owner = None
     is_pair = isinstance(owner, dict) and all(isinstance(owner.get(f), str) for f in _FIELDS)
     if not is_pair or not is_id(owner["api_user_id"]):
-        raise _refusal(path, "holds something else than a key pair of this module")
+        raise _refusal(path, "holds something other than a key pair of this module")
     return CredentialsFile(path, owner)
 
 
@@ -97,17 +107,16 @@ def check_free(
         raise _refusal(file.path, f"holds the key pair of another API key, {owner['api_user_id']}")
 
 
-def warnings(file: CredentialsFile | None, api_user_id: str) -> list[str]:
-    """Say what is wrong with the file of a key that exists, whose pair cannot be had again."""
-    if file is None or file.holds(api_user_id):
+def warnings(file: CredentialsFile | None, key: OrgApiKey, org_id: str) -> list[str]:
+    """Say what is wrong with the file of a key that exists, whose pair cannot be read again."""
+    if file is None or file.holds(key, org_id):
         return []
     what = "does not exist"
     if file.owner:
         what = f"holds the key pair of another API key, {file.owner['api_user_id']}"
     return [
-        f"API key {api_user_id} exists, and credentials_file {file.path} {what}. A private key "
-        "cannot be read again: take the file from where it was kept, or revoke the key and create "
-        "a new one."
+        f"API key {key.id} exists, and credentials_file {file.path} {what}. A private key cannot "
+        "be read again: restore the file from a backup, or revoke the key and create a new one."
     ]
 
 
@@ -149,23 +158,24 @@ def _why_unfit(folder: str, check_mode: bool) -> str:
     return ""
 
 
-def folder_warnings(folder: str, api_user_ids: Sequence[str]) -> list[str]:
-    """Say of which keys that exist a folder for many lacks the pair, which cannot be had again."""
-
-    def has_pair(api_user_id: str) -> bool:
-        try:
-            return inspect(path_in(folder, api_user_id)).holds(api_user_id)
-        except OptionError:
-            return False
-
-    lacking = [api_user_id for api_user_id in api_user_ids if not has_pair(api_user_id)]
+def folder_warnings(folder: str, keys: Sequence[OrgApiKey], org_id: str) -> list[str]:
+    """Say which existing keys have no key pair in a directory for many."""
+    lacking = [key.id for key in keys if not holds_in(folder, key, org_id)]
     if not lacking:
         return []
     return [
-        f"credentials_dir {folder} has no pairs of these API keys, which exist: "
-        f"{', '.join(lacking)}. A private key cannot be read again: take the files from where they "
-        "were kept, or revoke the keys and create new ones."
+        f"credentials_dir {folder} has no key pairs of these existing API keys: "
+        f"{', '.join(lacking)}. A private key cannot be read again: restore the files from a "
+        "backup, or revoke the keys and create new ones."
     ]
+
+
+def holds_in(folder: str, key: OrgApiKey, org_id: str) -> bool:
+    """Whether a directory for many has the key pair of exactly this key."""
+    try:
+        return inspect(path_in(folder, key.id)).holds(key, org_id)
+    except OptionError:
+        return False
 
 
 def path_in(folder: str, api_user_id: str) -> str:
@@ -317,8 +327,9 @@ def _resolved(path: str) -> str:
     return os.path.join(os.path.realpath(folder), name)
 
 
-def _refusal(path: str, why: str) -> OptionError:
-    return OptionError(
-        f"credentials_file {shown(path)} {why}, and nothing was created",
-        check="It may be the only copy of a key pair: move it away, or name another file.",
-    )
+def _refusal(
+    path: str,
+    why: str,
+    check: str = "It may be the only copy of a key pair: move it away, or use another file.",
+) -> OptionError:
+    return OptionError(f"credentials_file {shown(path)} {why}, and nothing was created", check=check)

@@ -17,6 +17,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# The values of ``error.type``, by which programs tell failures apart.
+ERROR_TYPES = (
+    "own_credential",
+    "ambiguous",
+    "missing",
+    "orphan",
+    "options",
+    "api",
+    "transport",
+    "unexpected_response",
+    "timeout",
+    "cancelled",
+    "limit",
+    "guard",
+    "internal",
+)
+
 _MAX_QUOTED = 400
 # As Linux has it.
 _MAX_PATH = 4096
@@ -72,7 +89,9 @@ class Request:
 
 
 class KeysmithError(Exception):
-    """Base of all errors that a user is told of."""
+    """Base of all errors that a task reports. ``type`` is one of ERROR_TYPES."""
+
+    type = "internal"
 
     def __init__(
         self,
@@ -124,6 +143,7 @@ class KeysmithError(Exception):
     def fields(self) -> dict[str, Any]:
         """Return the ``error`` value of a failed task, for ``rescue`` blocks."""
         return {
+            "type": self.type,
             "status": self.status,
             "code": self.code,
             "reason": self.reason,
@@ -137,12 +157,16 @@ class KeysmithError(Exception):
 class OptionError(KeysmithError):
     """Options or environment variables are wrong; found before any request."""
 
+    type = "options"
+
 
 class TransportError(KeysmithError):
     """There is no complete answer. The family of what ``_http`` raises.
 
     ``never_sent``: the request cannot have reached the API. ``transient``: trying again may help.
     """
+
+    type = "transport"
 
     never_sent = False
     transient = True
@@ -169,6 +193,8 @@ class ProxyError(TransportError):
 class DeadlineError(TransportError):
     """The answer did not come, or did not end, in time."""
 
+    type = "timeout"
+
 
 class LostAnswerError(TransportError):
     """The connection broke, or carried something that is not HTTP, before the answer ended."""
@@ -177,63 +203,95 @@ class LostAnswerError(TransportError):
 class RedirectError(TransportError):
     """The server points elsewhere; redirects are never followed."""
 
+    type = "unexpected_response"
+
     transient = False
 
 
 class UnexpectedAnswerError(KeysmithError):
     """An answer that the API would not give: HTML, JSON of another shape, far too long."""
 
+    type = "unexpected_response"
+
 
 class ApiError(KeysmithError):
-    """The API answered with an error."""
+    """The API returned an error."""
+
+    type = "api"
+
+    def fields(self) -> dict[str, Any]:
+        # A rate limit that has outlasted the retries is no fault of the request.
+        return {**super().fields(), "type": "limit" if self.status == 429 else self.type}
 
 
 class AmbiguousError(KeysmithError):
     """Several keys fit where one is meant."""
 
+    type = "ambiguous"
+
 
 class MissingError(KeysmithError):
     """What a task names does not exist, and naming it so does not create it."""
+
+    type = "missing"
 
 
 class OwnKeyError(KeysmithError):
     """The key that signs the requests would be revoked, or lose roles or addresses."""
 
+    type = "own_credential"
+
 
 class OrphanError(KeysmithError):
     """A key was created, or may have been, and its private key is lost; ``parameters``: the ids."""
+
+    type = "orphan"
 
 
 class CredentialsFileError(KeysmithError):
     """A created key pair could not be written down; ``parameters``: the id, if the key is left."""
 
+    type = "orphan"
+
 
 class StoppedError(KeysmithError):
-    """The task is to end early, by a signal or its time limit, and does not wait any longer."""
+    """A signal asked the task to stop, and it does not wait any longer."""
+
+    type = "cancelled"
+
+
+class TimeLimitError(StoppedError):
+    """The task stops because its ``time_limit`` has expired."""
+
+    type = "limit"
 
 
 class PartialError(KeysmithError):
-    """Some of many changes were not made; ``results`` tell which, and which were.
+    """Some of many changes were not made; ``results`` list them, and those that were.
 
-    ``first`` is the first failure, where there was any: ``error`` is its.
+    ``error`` describes ``cause``: the first failure, or what stopped the task.
     """
 
-    first: KeysmithError | None = None
+    cause: KeysmithError
 
     def fields(self) -> dict[str, Any]:
-        return self.first.fields() if self.first else super().fields()
+        return self.cause.fields()
 
 
-class TooManyError(KeysmithError):
-    """More keys would be revoked than the task allows; ``parameters``: their ids."""
+class GuardError(KeysmithError):
+    """A safety rule stopped the task before any change; ``parameters``: the IDs of the keys."""
+
+    type = "guard"
 
 
 class WaitTimeoutError(KeysmithError):
     """A change was accepted, and the API did not show it in time."""
 
+    type = "timeout"
+
 
 class InternalError(KeysmithError):
-    """A mistake of this collection."""
+    """A bug in this collection."""
 
 
 def internal_error(error: Exception) -> InternalError:
@@ -338,10 +396,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
     if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
         return _wrong_place(request)
     if code == API_KEY_NOT_FOUND:
-        return (
-            "The API speaks of another key than the one asked for, or with a status that does not "
-            "go with it: nothing is proved about this key."
-        )
+        return _unproved_absence(status, parameters, request)
     if code in _MALFORMED_ID:
         return "Check the ids in the path: each is 24 hexadecimal digits."
     if code in {"API_KEY_ACCESS_LIST_ACCESS_DENIED", "API_KEY_WHITELIST_ACCESS_DENIED"}:
@@ -353,6 +408,19 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
     if code == "ACCOUNT_SUSPENDED":
         return "The account is suspended; its billing has to be settled first."
     return _advice_by_status(status, request)
+
+
+def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) -> str:
+    """Say why API_KEY_NOT_FOUND is not taken for a proof that the key does not exist."""
+    if parameters and not any(str(item) in request.path.split("/") for item in parameters):
+        quoted = ", ".join(clean(str(item), 60) for item in parameters)
+        return f"The error is about {quoted}, not about this key, so it does not prove anything."
+    if status not in {400, 404}:
+        return (
+            f"The API reports a missing key with status 400 or 404. With status {status}, this "
+            "does not prove that the key is gone."
+        )
+    return "The list of keys still has this key, so this does not prove that it is gone."
 
 
 def _advice_by_status(status: int, request: Request) -> str:

@@ -25,15 +25,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import C
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
+    GuardError,
     OptionError,
-    StoppedError,
-    TooManyError,
     clean,
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    normalize_description,
+    quoted,
+)
 
 SELECTORS = (
     "api_user_ids",
@@ -47,17 +50,26 @@ SELECTORS = (
 
 @dataclass(frozen=True)
 class KeySet:
-    """The changes that a task comes to, and what else its result tells: kept, missing, warnings."""
+    """The changes that a task comes to, and the rest of its result.
+
+    ``missing`` and ``unselected`` are None unless keys are selected.
+    """
 
     changes: list[Change]
     kept: list[dict[str, Any]] = field(default_factory=list)
     missing: list[str] | None = None
+    unselected: list[dict[str, Any]] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def more(self) -> dict[str, Any]:
         """Return the part of the result that is not about changes."""
-        missing = {} if self.missing is None else {"missing": self.missing}
-        return {"kept": self.kept, **missing, "warnings": self.warnings}
+        selected = {"missing": self.missing, "unselected": self.unselected}
+        lists = {name: value for name, value in selected.items() if value is not None}
+        return {"kept": self.kept, **lists, "warnings": self.warnings}
+
+    def touched(self) -> list[OrgApiKey]:
+        """Return the existing keys that the changes would touch."""
+        return [change.key for change in self.changes if change.key and change.plan.is_change]
 
 
 def check_selection(params: Mapping[str, Any]) -> None:
@@ -99,15 +111,21 @@ def check_declaration(params: Mapping[str, Any]) -> None:
             check="Set api_keys; [] together with purge means an organization without any.",
         )
     keys = declared(params)
-    counts = Counter(_org_api_keys.words_of(key.description) for key in keys)
-    doubles = [words for words, count in counts.items() if count > 1]
+    is_strict = params["look_alikes"] == "refuse"
+    names = [(key.description, _identity(key.description, is_strict)) for key in keys]
+    counts = Counter(identity for _description, identity in names)
+    doubles = dict.fromkeys(description for description, name in names if counts[name] > 1)
     if doubles:
         raise OptionError(
-            "api_keys has several keys with the description "
-            f"{', '.join(clean(repr(' '.join(words))) for words in doubles)}",
-            check="Each key is known by its description, so it has to be its own, and by more than "
-            "blanks or how letters are composed.",
+            "api_keys has several keys with the same description, or with look-alikes: "
+            f"{', '.join(map(quoted, doubles))}",
+            check="Keys are identified by description, so each must be unique. "
+            f"{_org_api_keys.LOOK_ALIKES}",
         )
+
+
+def _identity(description: str, is_strict: bool) -> str:
+    return normalize_description(description) if is_strict else description
 
 
 def declared(params: Mapping[str, Any]) -> list[Declared]:
@@ -135,6 +153,7 @@ def _declared(platform: str, item: Mapping[str, Any]) -> Declared:
         roles=None if roles is None else tuple(sorted(set(roles))),
         access_list=networks,
         projects=None if projects is None else tuple(sorted(pairs)),
+        may_adopt=item["adopt"],
     )
 
 
@@ -144,36 +163,79 @@ def _told_of(description: str) -> Iterator[None]:
     try:
         yield
     except OptionError as error:
-        error.what = f"In api_keys, {clean(description, 60)!r}: {error.what}"
+        error.what = f"In api_keys, {quoted(description, 60)}: {error.what}"
         raise
 
 
 def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) -> KeySet:
-    """Return the revocation of all keys that are selected, but for those that are kept."""
-    org_id = params["org_id"]
+    """Return the revocation of all selected keys, except for those that are kept."""
+    org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection = Selection.of({name: params[name] for name in SELECTORS})
-    _selection.check_provable(selection, org_id, keys)
+    _selection.check_provable(selection, org_id, keys, look_alikes=look_alikes)
     found = _revocations(params, api, keys, [key for key in keys if selection.fits(key)])
+    unselected = [
+        {**_changes.name_of(key), "reason": "not_selected"}
+        for key in sorted(keys, key=lambda key: (key.description, key.id))
+        if selection.identifies(key)
+        and not selection.fits(key)
+        and not _selection.is_kept(key, params["keep"] or ())
+    ]
+    # A task that names the signing credential's key must not seem to have revoked it.
+    own_ids = {key.id for key in keys if selection.identifies(key)}
+    own = [
+        item for item in found.kept if item["reason"] == "own_key" and item["id"] in own_ids
+    ]
     known = PLATFORMS[params["platform"]].org_roles
-    warnings = [
-        f"roles has {clean(role)!r}, which is no role that {PLATFORMS[params['platform']].title} "
-        "is known to have."
+    warnings = _selection.pattern_warnings(selection, org_id, keys, look_alikes=look_alikes)
+    warnings += [
+        f"roles has {quoted(role)}, which {PLATFORMS[params['platform']].title} is not known to "
+        "have."
         for role in params["roles"] or ()
         if role not in known
     ]
-    return replace(found, missing=selection.missing(keys), warnings=[*found.warnings, *warnings])
+    return replace(
+        found,
+        kept=[item for item in found.kept if item not in own],
+        missing=selection.missing(keys),
+        unselected=[*unselected, *own],
+        warnings=[*found.warnings, *warnings],
+    )
+
+
+def _check_all_selected(params: Mapping[str, Any], wanted: KeySet) -> None:
+    """Refuse to go on if the task lists keys that it would not revoke. Raises GuardError."""
+    if not wanted.unselected or params["on_unselected"] != "fail":
+        return
+    reasons = {
+        "not_selected": "excluded by another selector",
+        "own_key": "the key that this task authenticates with",
+    }
+    listed = ", ".join(
+        f"{item['id']} ({item['public_key']}) {quoted(item['description'])}, "
+        f"{reasons[item['reason']]}"
+        for item in wanted.unselected[: _org_api_keys.SHOWN]
+    )
+    more = len(wanted.unselected) - _org_api_keys.SHOWN
+    raise GuardError(
+        f"The task lists {len(wanted.unselected)} API keys of organization {params['org_id']} that "
+        f"it would not revoke: {listed}{f' and {more} more' if more > 0 else ''}",
+        check="Nothing was changed. A key must match every selector that is set, and the task's "
+        "own key needs allow_own_key. Correct the selectors, add the keys to keep, or set "
+        "on_unselected to report.",
+        parameters=[item["id"] for item in wanted.unselected],
+    )
 
 
 def _revocations(
     params: Mapping[str, Any],
     api: Client,
     keys: Sequence[OrgApiKey],
-    doomed: Sequence[OrgApiKey],
+    to_revoke: Sequence[OrgApiKey],
 ) -> KeySet:
     own, keep = api.endpoint.public_key, params["keep"] or ()
     is_own_seen = any(key.public_key == own for key in keys)
     found = KeySet([])
-    for key in sorted(doomed, key=lambda key: (key.description, key.id)):
+    for key in sorted(to_revoke, key=lambda key: (key.description, key.id)):
         change = _changes.revocation(key)
         if _selection.is_kept(key, keep):
             found.kept.append({**change.name(), "reason": "keep"})
@@ -181,8 +243,9 @@ def _revocations(
             found.kept.append({**change.name(), "reason": "own_key"})
             if params["state"] == "absent":
                 found.warnings.append(
-                    f"API key {key} is selected too, but it signs the requests, and is left: use "
-                    "another credential of the organization, or set allow_own_key to true."
+                    f"API key {key} was selected too, but it is the key that this task "
+                    "authenticates with, so it was not revoked. Use another credential of the "
+                    "organization, or set allow_own_key to true."
                 )
         else:
             is_own = _org_api_keys.check_not_own(
@@ -200,8 +263,8 @@ def as_declared(
     params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
 ) -> KeySet:
     """Return what each declared key needs, and the revocation of all others where that is asked."""
-    groups = _org_api_keys.by_words(keys)
-    pairs = [(key, _match(params["org_id"], groups, key)) for key in declared(params)]
+    groups = _org_api_keys.by_normalized(keys)
+    pairs = [(key, _match(params, groups, key)) for key in declared(params)]
     _check_pairs(params, pairs)
     lists = _read_access_lists(params, api, pairs)
     is_own_seen = any(key.public_key == api.endpoint.public_key for key in keys)
@@ -210,33 +273,98 @@ def as_declared(
         found = lists.get(existing.id) if existing else None
         change = _changes.declaration(key, existing, found)
         changes.append(_with_own(params, api, change, is_own_seen))
-    existing_ids = [existing.id for _key, existing in pairs if existing]
+    known = [existing for _key, existing in pairs if existing]
     surplus = KeySet([])
     if params["purge"]:
-        others = [key for key in keys if key.id not in set(existing_ids)]
+        known_ids = {key.id for key in known}
+        others = [key for key in keys if key.id not in known_ids]
         surplus = _revocations(params, api, keys, others)
-    warnings, folder = list(surplus.warnings), params["credentials_dir"]
+    _check_not_replaced(params, changes, surplus.changes)
+    warnings = [*surplus.warnings, *_adoption_warnings(params, changes)]
+    folder = params["credentials_dir"]
     if folder:
         if any(change.kind == "created" for change in changes):
             what = f"credentials_dir {shown(folder)}"
             _credentials_file.check_folder(what, folder, check_mode)
-        warnings += _credentials_file.folder_warnings(folder, existing_ids)
+        warnings += _credentials_file.folder_warnings(folder, known, params["org_id"])
     return KeySet([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
 
 
 def _match(
-    org_id: str, groups: Mapping[tuple[str, ...], Sequence[OrgApiKey]], key: Declared
+    params: Mapping[str, Any], groups: Mapping[str, Sequence[OrgApiKey]], key: Declared
 ) -> OrgApiKey | None:
     """Return the existing key with the description; raises AmbiguousError."""
-    group = groups.get(_org_api_keys.words_of(key.description), [])
+    group = groups.get(normalize_description(key.description), [])
     try:
-        return _org_api_keys.pick_by_description(group, org_id, key.description)
+        return _org_api_keys.pick_by_description(
+            group, params["org_id"], key.description, look_alikes=params["look_alikes"]
+        )
     except AmbiguousError as error:
         error.check = (
-            "Nothing was changed. A declared key is known by its description: give every key one "
-            "of its own, or revoke those that are too many by their ids, with org_api_key."
+            "Nothing was changed. Declared keys are identified by description. "
+            f"{_org_api_keys.LOOK_ALIKES} Declare the exact description, give every key its own "
+            "with new_description of org_api_key, or set look_alikes to ignore if only look-alikes "
+            "are in the way."
         )
         raise
+
+
+def _check_not_replaced(
+    params: Mapping[str, Any], changes: Sequence[Change], revocations: Sequence[Change]
+) -> None:
+    """Refuse to create a key and revoke its look-alike in one task. Raises AmbiguousError.
+
+    It would take the rights from a key in use because of a slip in its description. So this holds
+    whatever ``look_alikes`` says.
+    """
+    created = {
+        normalize_description(change.description): change.description
+        for change in changes
+        if change.kind == "created"
+    }
+    for change in revocations:
+        declared_as = created.get(normalize_description(change.description))
+        if declared_as is not None and change.key:
+            raise AmbiguousError(
+                f"purge would revoke API key {change.key} {quoted(change.description)} of "
+                f"organization {params['org_id']}, and a new key would be created with the "
+                f"look-alike {quoted(declared_as)}",
+                check=f"Nothing was changed. {_org_api_keys.LOOK_ALIKES} Declare the exact "
+                "description, or rename or revoke the old key first, by its ID.",
+            )
+
+
+def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> list[str]:
+    """Refuse to add rights to keys whose key pair this task's user does not hold.
+
+    Anyone who may create keys in a project can give one a declared description. Raises GuardError;
+    without ``credentials_dir``, returns a warning for each key that becomes an owner.
+    """
+    folder, org_id = params["credentials_dir"], params["org_id"]
+    adopting = [
+        (change.key, change.gains())
+        for change in changes
+        if change.key and change.declared and not change.declared.may_adopt and change.gains()
+    ]
+    if not folder:
+        return [
+            _org_api_keys.owner_warning(key, gains)
+            for key, gains in adopting
+            if _org_api_keys.is_owner(gains)
+        ]
+    strange = [
+        key
+        for key, _gains in adopting
+        if not _credentials_file.holds_in(folder, key, org_id)
+    ]
+    if strange:
+        raise GuardError(
+            f"credentials_dir {shown(folder)} holds no key pair for these API keys, and their "
+            f"rights would be extended: {_org_api_keys.described(strange)}",
+            check=_org_api_keys.ADOPTION_ADVICE,
+            parameters=[key.id for key in strange],
+        )
+    return []
 
 
 def _check_pairs(
@@ -264,7 +392,7 @@ def _check_pairs(
 
 
 def _quoted(descriptions: Sequence[str]) -> str:
-    return clean(", ".join(map(repr, descriptions)))
+    return ", ".join(map(quoted, descriptions))
 
 
 def _read_access_lists(
@@ -282,10 +410,10 @@ def _read_access_lists(
     )
     found = {access_list.key.id: access_list for access_list in lists if access_list}
     if len(found) < len(keys):
-        raise StoppedError(
-            f"Not all access lists were read, because {api.stop.reason}",
-            check="Nothing was changed.",
-        )
+        error = api.stop.error()
+        error.what = f"Not all access lists were read, because {api.stop.reason}"
+        error.check = "Nothing was changed."
+        raise error
     return found
 
 
@@ -302,19 +430,37 @@ def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_see
     return replace(change, is_own=is_own)
 
 
-def check_limit(params: Mapping[str, Any], changes: Sequence[Change]) -> None:
-    """Refuse to revoke more keys than the task allows. Raises TooManyError."""
-    doomed = [change.key for change in changes if change.key and change.kind == "revoked"]
-    if len(doomed) <= params["max_revocations"]:
+def check_guards(
+    params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: KeySet
+) -> list[str]:
+    """Hold the changes against all guards of the task, and return their warnings.
+
+    Raises GuardError, and AmbiguousError if ``keep`` or the API is not clear.
+    """
+    org_id, keep = params["org_id"], params["keep"] or ()
+    _check_all_selected(params, wanted)
+    if params["look_alikes"] == "refuse":
+        _selection.check_kept_exactly(keep, org_id, wanted.touched())
+    revoked = [change.key for change in wanted.changes if change.key and change.kind == "revoked"]
+    warnings = _selection.check_keep(
+        keep, org_id, keys, revoked, on_missing=params["on_keep_missing"]
+    )
+    _check_limit(params, revoked)
+    return warnings
+
+
+def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> None:
+    """Refuse to revoke more keys than the task allows. Raises GuardError."""
+    if len(revoked) <= params["max_revocations"]:
         return
-    raise TooManyError(
-        f"{len(doomed)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {_org_api_keys.first_names(doomed)}",
+    raise GuardError(
+        f"{len(revoked)} API keys of organization {params['org_id']} would be revoked, and "
+        f"max_revocations is {params['max_revocations']}: {_org_api_keys.first_names(revoked)}",
         check=(
-            "Nothing was changed. Select fewer, or raise max_revocations if all of them are meant; "
-            "error.parameters has the ids of all."
+            "Nothing was changed. Select fewer keys, or raise max_revocations if all of them are "
+            "meant; error.parameters has all IDs."
         ),
-        parameters=[key.id for key in doomed],
+        parameters=[key.id for key in revoked],
     )
 
 

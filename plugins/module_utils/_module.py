@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import KeyPair, choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client, Endpoint
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
@@ -38,7 +38,13 @@ Run = Callable[[Mapping[str, Any], Client, bool], dict[str, Any]]
 Check = Callable[[Mapping[str, Any]], None]
 
 
-def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) -> None:
+def execute(
+    argument_spec: dict[str, dict[str, Any]],
+    check: Check,
+    run: Run,
+    *,
+    filters: Collection[str] = (),
+) -> None:
     """Run a module from its parameters to its exit.
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
@@ -46,10 +52,9 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
     and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it, and
     ``task_texts`` are the options that are texts there, which Ansible makes other values of). A
     result's ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
+    ``filters`` are the options that select what the task is about, and so must not be empty.
     """
-    module = _Module(
-        argument_spec={**CONNECTION_OPTIONS, **argument_spec}, supports_check_mode=True
-    )
+    module = _Module({**CONNECTION_OPTIONS, **argument_spec}, filters)
     module.conceal_given()
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
@@ -65,14 +70,19 @@ def execute(argument_spec: dict[str, dict[str, Any]], check: Check, run: Run) ->
 class _Module(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that hides every secret before it logs, or fails in its own validation."""
 
-    def _load_params(self) -> None:
-        """Read the task's parameters, without those given as empty strings.
+    def __init__(self, spec: dict[str, dict[str, Any]], filters: Collection[str]) -> None:
+        self.filters = filters
+        self.refusal: OptionError | None = None
+        super().__init__(argument_spec=spec, supports_check_mode=True)
 
-        Such are the unanswered questions of a survey: they stand for "not given", whatever the
-        type of the option.
+    def _load_params(self) -> None:
+        """Read the task's parameters, and judge them before Ansible converts them.
+
+        An empty string counts as not set, as do the unanswered questions of a survey.
         """
         super()._load_params()
-        _drop_empty(self.params, self.argument_spec)
+        self.refusal = _input.refuse(self.params, self.argument_spec, self.filters)
+        _input.drop_empty(self.params, self.argument_spec)
         # Ansible itself would fail with a traceback when it logs them.
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
         for name in self.broken:
@@ -100,19 +110,14 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         super().warn(printable(remove_values(warning, self.no_log_values)), **kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        """Fail with an ``error``, in Ansible's own validation of arguments too."""
         self.conceal_given()
+        if "error" not in kwargs:
+            error = self.refusal or OptionError(msg)
+            msg = error.message() if self.refusal else msg
+            kwargs["error"] = error.fields()
         super().fail_json(msg, **kwargs)
         raise AssertionError("fail_json returned")
-
-
-def _drop_empty(params: dict[str, Any], spec: Mapping[str, Any]) -> None:
-    for name in [name for name, value in params.items() if value == ""]:
-        del params[name]
-    for name, option in spec.items():
-        items = params.get(name) if "options" in option else None
-        for item in items if isinstance(items, list) else ():
-            if isinstance(item, dict):
-                _drop_empty(item, option["options"])
 
 
 def _is_broken(value: Any) -> bool:
@@ -135,6 +140,8 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
     try:
         if not _requests.HAS_REQUESTS:
             raise OptionError(missing_required_lib("requests").rstrip("."))
+        if module.refusal:
+            raise module.refusal
         if module.broken:
             raise OptionError(
                 f"{', '.join(module.broken)}: what is given has characters that no text has",

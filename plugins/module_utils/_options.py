@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import json
 import os
 import re
 import ssl
@@ -33,7 +32,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
-    clean,
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
@@ -42,6 +40,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import 
     PLATFORMS,
     Platform,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 # Mirrored by the doc fragment ``connection``; a test holds the two equal.
 CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -65,9 +64,20 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "envelope": {"type": "bool", "default": False},
 }
 
+# Of every module that identifies keys by description.
+LOOK_ALIKES: dict[str, Any] = {
+    "type": "str",
+    "choices": ["refuse", "ignore"],
+    "default": "refuse",
+}
+
 MAX_SECONDS = 86400
 MAX_DESCRIPTION = 250
 MIN_SECRET = 4
+# Options for text that people choose freely.
+_DESCRIPTIONS = frozenset(
+    {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
+)
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
 _PUBLIC_KEY = re.compile(r"[a-z]{8}")
 # A UUID, and what the secret of a service account begins with.
@@ -140,8 +150,8 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     """
     found = {params.get(name) for name in _SECRET_OPTIONS}
     # Put in the wrong place, a private key or a client secret is a secret all the same.
-    values = [*params.values(), *(environ.get(name) for name in _public_variables())]
-    found.update(item for item in _leaves(values) if _looks_secret(item))
+    values = [params, *(environ.get(name) for name in _public_variables())]
+    found.update(item for item in _leaves(values) if looks_secret(item))
     accounts = [(params.get("client_id"), params.get("client_secret"))]
     for platform in PLATFORMS.values():
         found.update(environ.get(private) for _public, private in platform.env_key_pairs)
@@ -185,8 +195,8 @@ def check_id(name: str, value: str) -> None:
         hint = f"That looks like a public key: use {name.replace('api_user_id', 'public_key')}."
     elif _CLIENT_ID.fullmatch(value):
         hint = "That is the client id of a service account, not of an API key."
-    shown = "hidden" if _looks_secret(value) else repr(clean(value, 80))
-    raise OptionError(f"{name} is {shown}, which is no id", check=hint)
+    value = "hidden" if looks_secret(value) else quoted(value, 80)
+    raise OptionError(f"{name} is {value}, which is not a valid ID", check=hint)
 
 
 def check_public_key(value: str, name: str = "public_key") -> None:
@@ -194,7 +204,7 @@ def check_public_key(value: str, name: str = "public_key") -> None:
     if is_public_key(value):
         return
     hint = "A public key is 8 letters in lower case."
-    if _looks_secret(value):
+    if looks_secret(value):
         hint = "It looks like a private key, which is a secret and names nothing."
     if is_id(value):
         hint = f"It looks like an id: use {name.replace('public_key', 'api_user_id')}."
@@ -202,9 +212,12 @@ def check_public_key(value: str, name: str = "public_key") -> None:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield everything in lists and dictionaries that is neither."""
+    """Yield everything in lists and dictionaries that is neither, except for descriptions.
+
+    A UUID is a description like any other: hiding it would hide which key is meant.
+    """
     if isinstance(value, dict):
-        value = list(value.values())
+        value = [item for name, item in value.items() if name not in _DESCRIPTIONS]
     if not isinstance(value, list):
         yield value
         return
@@ -216,7 +229,7 @@ def is_public_key(value: str) -> bool:
     return bool(_PUBLIC_KEY.fullmatch(value))
 
 
-def _looks_secret(value: Any) -> bool:
+def looks_secret(value: Any) -> bool:
     return isinstance(value, str) and bool(_PRIVATE_KEY.fullmatch(value.strip()))
 
 
@@ -270,7 +283,7 @@ def check_not_split(name: str, texts: Mapping[str, str]) -> None:
 
 
 def _flow(items: list[str]) -> str:
-    return clean(json.dumps(items, ensure_ascii=False))
+    return f"[{', '.join(map(quoted, items))}]"
 
 
 def check_roles(platform: str, roles: list[str]) -> None:
@@ -285,7 +298,7 @@ def check_roles(platform: str, roles: list[str]) -> None:
     unknown = [role for role in roles if role not in known]
     if unknown:
         raise OptionError(
-            f"{clean(repr(unknown))} in roles is no role of a key in an organization of "
+            f"{', '.join(map(quoted, unknown))} in roles is no role of a key in an organization of "
             f"{PLATFORMS[platform].title}",
             check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
             "set by project_api_key.",
@@ -302,7 +315,7 @@ def check_project_roles(roles: list[str]) -> None:
     wrong = [role for role in roles if not role.startswith("GROUP_")]
     if wrong:
         raise OptionError(
-            f"{clean(repr(wrong))} in roles is no role in a project",
+            f"{', '.join(map(quoted, wrong))} in roles is no role in a project",
             check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
         )
 
@@ -312,7 +325,7 @@ def check_org_role_names(roles: list[str]) -> None:
     wrong = [role for role in roles if not role.startswith("ORG_")]
     if wrong:
         raise OptionError(
-            f"{clean(repr(wrong))} in roles is no role in an organization",
+            f"{', '.join(map(quoted, wrong))} in roles is no role in an organization",
             check="Such roles begin with ORG_. Keys of a project are found by project_id.",
         )
 
@@ -330,7 +343,7 @@ def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform
     name = params["platform"] or given(environ.get(_ENV_PLATFORM)) or "atlas"
     if name not in PLATFORMS:
         raise OptionError(
-            f"The environment variable {_ENV_PLATFORM} is {clean(name, 80)!r}",
+            f"The environment variable {_ENV_PLATFORM} is {quoted(name, 80)}",
             check=f"It has to be one of {', '.join(PLATFORMS)}.",
         )
     return PLATFORMS[name]
@@ -472,7 +485,7 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
                 f"{source}: the public key is the client id of a service account",
                 check="Use client_id and client_secret.",
             )
-        if _looks_secret(credentials.public_key):
+        if looks_secret(credentials.public_key):
             raise OptionError(
                 f"{source}: the public key looks like a private key",
                 check="Are the two swapped?",
@@ -680,7 +693,7 @@ def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value == "":
         return default
     raise OptionError(
-        f"The environment variable {name} is {clean(value, 40)!r}", check="Set it to true or false."
+        f"The environment variable {name} is {quoted(value, 40)}", check="Set it to true or false."
     )
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,8 +21,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OrphanError,
     OwnKeyError,
     WaitTimeoutError,
-    clean,
     is_about_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    normalize_description,
+    quoted,
 )
 
 ORG_OWNER = "Organization Owner"
@@ -38,8 +40,15 @@ SHOWN = 20
 _ID = re.compile(r"[a-f0-9]{24}")
 # The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
-# How descriptions with the same words may differ.
-OTHERWISE = "with other blanks or line ends, or letters composed otherwise,"
+# What look-alikes are, in messages.
+LOOK_ALIKES = (
+    "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
+)
+ADOPTION_ADVICE = (
+    "Nothing was changed. Anyone who may create keys in a project can give a key this description. "
+    "Check that the key is yours; then restore its file, use the key's ID, or set adopt to true."
+)
+_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 
@@ -180,48 +189,50 @@ def check_public_keys_told(
         )
 
 
-def find_by_description(api: Client, org_id: str, description: str) -> OrgApiKey | None:
-    """Return the key with exactly this description, None where a complete listing lacks it.
+def find_by_description(
+    api: Client, org_id: str, description: str, *, look_alikes: str = "refuse"
+) -> OrgApiKey | None:
+    """Return the key with exactly this description, None if the full list of keys lacks it.
 
     Raises what ``pick_by_description`` does.
     """
-    return pick_by_description(list_all(api, org_id), org_id, description)
+    keys = list_all(api, org_id)
+    return pick_by_description(keys, org_id, description, look_alikes=look_alikes)
 
 
 def pick_by_description(
-    keys: Sequence[OrgApiKey], org_id: str, description: str
+    keys: Sequence[OrgApiKey], org_id: str, description: str, *, look_alikes: str = "refuse"
 ) -> OrgApiKey | None:
     """Return the one of the keys that has exactly this description.
 
-    Descriptions are not unique. Raises AmbiguousError where several keys have this one, or where
-    others are not to be told from it by eye: by a line end that YAML has added, say.
+    Descriptions are not unique. Raises AmbiguousError if several keys have this one, or, unless
+    ``look_alikes`` is ``ignore``, if none has it and others look like it.
     """
-    which = f"description {clean(description)!r}"
+    which = f"description {quoted(description)}"
     found = _only(org_id, which, [key for key in keys if key.description == description])
-    words = words_of(description)
-    similar = [] if found else [key for key in keys if words_of(key.description) == words]
-    if similar:
-        raise AmbiguousError(
-            f"No API key of organization {org_id} has the {which} exactly, but {OTHERWISE} "
-            f"{names(similar)} has",
-            check="Nothing was changed. Give the description exactly, or name the key by its id.",
-        )
+    if found is None and look_alikes == "refuse":
+        check_look_alikes(keys, org_id, description)
     return found
 
 
-def words_of(description: str) -> tuple[str, ...]:
-    """Return what descriptions have in common that look alike.
+def check_look_alikes(keys: Iterable[OrgApiKey], org_id: str, description: str) -> None:
+    """Refuse a description that no key has if keys look like it. Raises AmbiguousError."""
+    wanted = normalize_description(description)
+    similar = [key for key in keys if normalize_description(key.description) == wanted]
+    if similar:
+        raise AmbiguousError(
+            f"No API key of organization {org_id} has exactly the description "
+            f"{quoted(description)}, but these look like it: {described(similar)}",
+            check=f"Nothing was changed. {LOOK_ALIKES} Use the exact description or the key's ID, "
+            "or set look_alikes to ignore if they are different keys.",
+        )
 
-    They differ at most in white space, and in whether a letter and its accent are one character.
-    """
-    return tuple(unicodedata.normalize("NFC", description).split())
 
-
-def by_words(keys: Iterable[OrgApiKey]) -> dict[tuple[str, ...], list[OrgApiKey]]:
-    """Return the keys by the words of their descriptions, to look up many quickly."""
-    groups: dict[tuple[str, ...], list[OrgApiKey]] = {}
+def by_normalized(keys: Iterable[OrgApiKey]) -> dict[str, list[OrgApiKey]]:
+    """Return the keys by what their look-alikes have in common, to look up many quickly."""
+    groups: dict[str, list[OrgApiKey]] = {}
     for key in keys:
-        groups.setdefault(words_of(key.description), []).append(key)
+        groups.setdefault(normalize_description(key.description), []).append(key)
     return groups
 
 
@@ -231,7 +242,9 @@ def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | Non
         return find_by_id(api, org_id, params["api_user_id"])
     if params["public_key"]:
         return find_by_public_key(api, org_id, params["public_key"])
-    return find_by_description(api, org_id, params["description"])
+    return find_by_description(
+        api, org_id, params["description"], look_alikes=params["look_alikes"]
+    )
 
 
 def list_all(api: Client, org_id: str, *, may_stop: bool = False) -> list[OrgApiKey]:
@@ -256,7 +269,7 @@ def create(
     OrphanError names them.
     """
     body = {"desc": description, "roles": sorted(roles)}
-    doing = f"create the API key {clean(description)!r}"
+    doing = f"create the API key {quoted(description)}"
 
     def parse_new(data: Any) -> CreatedKey | None:
         created = parse_created(data)
@@ -341,9 +354,30 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         description = changes.get("description", key.description)
         if now and has_roles(now, changes.get("roles")) and now.description == description:
             return now
-        state = f"{now.description!r} with the roles {', '.join(now.roles)}" if now else "missing"
-        error.aftermath = f"The API shows the key as {clean(state)} now."
+        state = "missing"
+        if now:
+            state = f"{quoted(now.description)} with the roles {', '.join(now.roles)}"
+        error.aftermath = f"The API shows the key as {state} now."
         raise error from None
+
+
+def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
+    """Whether pairs of a project ID ("" for none) and a role make a key an owner."""
+    return any(role in _OWNER_ROLES for _project_id, role in roles)
+
+
+def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
+    """Say that a key selected by description becomes an owner of an organization or a project."""
+    gained = ", ".join(
+        f"{role} in project {project_id}" if project_id else role
+        for project_id, role in sorted(gains)
+        if role in _OWNER_ROLES
+    )
+    return (
+        f"API key {key} is identified by its description, {quoted(key.description)}, and gains "
+        f"{gained}. Anyone who may create keys in a project can give a key this description: "
+        "identify owner keys by ID."
+    )
 
 
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
@@ -543,6 +577,13 @@ def _only(org_id: str, which: str, keys: list[OrgApiKey]) -> OrgApiKey | None:
 def names(keys: Collection[OrgApiKey]) -> str:
     """Return the keys as errors list them."""
     return ", ".join(str(key) for key in sorted(keys, key=lambda key: key.id))
+
+
+def described(keys: Sequence[OrgApiKey]) -> str:
+    """Return as many of the keys as errors have room for, with their descriptions."""
+    shown = sorted(keys, key=lambda key: key.id)[:SHOWN]
+    rest = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(f"{key} {quoted(key.description)}" for key in shown) + rest
 
 
 def first_names(keys: Sequence[OrgApiKey]) -> str:

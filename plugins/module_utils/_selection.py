@@ -2,33 +2,36 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which keys of a complete listing a task means. Pure: no I/O, no Ansible."""
+"""Which keys of the full list a task selects, and which it keeps. Pure: no I/O, no Ansible."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import AmbiguousError, clean
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    GuardError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import is_public_key
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    OTHERWISE,
+    LOOK_ALIKES,
     OrgApiKey,
-    by_words,
+    check_look_alikes,
     check_public_keys_told,
-    first_names,
-    names,
-    words_of,
+    described,
 )
-
-_WILDCARDS = frozenset("*?[")
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    normalize_description,
+    quoted,
+)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Selectors; None is one that is not given. A key has to fit one value of each that is."""
+    """Selectors; None is one that is not set. A key must match one value of each that is."""
 
     api_user_ids: Collection[str] | None = None
     public_keys: Collection[str] | None = None
@@ -51,96 +54,146 @@ class Selection:
             (self.api_user_ids is None or key.id in self.api_user_ids)
             and (self.public_keys is None or key.public_key in self.public_keys)
             and (self.descriptions is None or key.description in self.descriptions)
-            and (self.description_match is None or _fits_any(key, self.description_match))
+            and (self.description_match is None or self.matches_pattern(key))
             and (self.roles is None or not set(self.roles).isdisjoint(key.roles))
             and (self.project_id is None or self.project_id in dict(key.projects))
         )
 
+    def identifies(self, key: OrgApiKey) -> bool:
+        """Whether a key is listed by its ID, its public key or its exact description."""
+        return (
+            key.id in (self.api_user_ids or ())
+            or key.public_key in (self.public_keys or ())
+            or key.description in (self.descriptions or ())
+        )
+
+    def matches_pattern(self, key: OrgApiKey) -> bool:
+        return any(fnmatchcase(key.description, item) for item in self.description_match or ())
+
     def missing(self, keys: Collection[OrgApiKey]) -> list[str]:
-        """Return what names a key or a project and is had by none of the listing."""
+        """Return the IDs, public keys, descriptions and project that no key of the list has."""
         known = {name for key in keys for name in (key.id, key.public_key)}
         known |= {project_id for key in keys for project_id, _roles in key.projects}
         descriptions = {key.description for key in keys}
-        named = [*(self.api_user_ids or ()), *(self.public_keys or ())]
-        named += [self.project_id] if self.project_id else []
-        missing = [name for name in named if name not in known]
+        listed = [*(self.api_user_ids or ()), *(self.public_keys or ())]
+        listed += [self.project_id] if self.project_id else []
+        missing = [name for name in listed if name not in known]
         missing += [name for name in self.descriptions or () if name not in descriptions]
         return list(dict.fromkeys(missing))
 
 
-def check_provable(selection: Selection, org_id: str, keys: Collection[OrgApiKey]) -> None:
-    """Refuse to take for missing what may be there under another guise. Raises AmbiguousError.
+def check_provable(
+    selection: Selection, org_id: str, keys: Collection[OrgApiKey], *, look_alikes: str
+) -> None:
+    """Refuse to report as missing what may exist in another form. Raises AmbiguousError.
 
-    That is a public key, where the API does not tell all of them, and a description that looks
-    like one that is there.
+    That is a public key, if the API hides some, and a description that only look-alikes have.
     """
     check_public_keys_told(
         org_id, keys, selection.public_keys or (), "Name those that are meant with api_user_ids."
     )
-    groups = by_words(keys)
+    if look_alikes != "refuse":
+        return
+    known = {key.description for key in keys}
     for description in selection.descriptions or ():
-        similar = groups.get(words_of(description), [])
-        if similar and all(key.description != description for key in similar):
-            raise AmbiguousError(
-                f"No API key of organization {org_id} has the description {clean(description)!r} "
-                f"exactly, but {OTHERWISE} {names(similar)} has",
-                check="Nothing was changed. Give the description exactly, or use api_user_ids.",
-            )
+        if description not in known:
+            check_look_alikes(keys, org_id, description)
+
+
+def pattern_warnings(
+    selection: Selection, org_id: str, keys: Collection[OrgApiKey], *, look_alikes: str
+) -> list[str]:
+    """Return warnings about patterns that match nothing, and about look-alikes of their matches."""
+    warnings = [
+        f"description_match has {quoted(item)}, which matches no API key of organization {org_id}."
+        for item in selection.description_match or ()
+        if not any(fnmatchcase(key.description, item) for key in keys)
+    ]
+    if look_alikes != "refuse" or not selection.description_match:
+        return warnings
+    patterns = [normalize_description(item) for item in selection.description_match]
+    similar = [
+        key
+        for key in keys
+        if not selection.matches_pattern(key) and _matches_normalized(key, patterns)
+    ]
+    if similar:
+        warnings.append(
+            f"description_match does not match these API keys of organization {org_id} exactly, so "
+            f"they were not selected: {described(similar)}. {LOOK_ALIKES} Set look_alikes to "
+            "ignore if they are different keys."
+        )
+    return warnings
 
 
 def is_kept(key: OrgApiKey, keep: Iterable[str]) -> bool:
-    """Whether an id, a public key, a description or a glob of it keeps a key from being touched."""
+    """Whether an ID, a public key, a description or a pattern for it keeps a key untouched."""
     return any(_keeps(item, key) for item in keep)
 
 
 def keeps_description(keep: Iterable[str], description: str) -> bool:
-    """Whether every key of a description is kept."""
+    """Whether every key with a description is kept."""
     return any(item == description or fnmatchcase(description, item) for item in keep)
 
 
-def check_keep(keep: Collection[str], org_id: str, keys: Collection[OrgApiKey]) -> list[str]:
-    """Refuse what is to be kept, is not found, and may be there under another guise.
+def check_kept_exactly(keep: Collection[str], org_id: str, touched: Sequence[OrgApiKey]) -> None:
+    """Refuse to touch keys that ``keep`` matches only as look-alikes. Raises AmbiguousError."""
+    items = [(item, normalize_description(item)) for item in keep]
+    for item, normalized in items:
+        similar = [
+            key
+            for key in touched
+            if normalized in {key.id, key.public_key} or _matches_normalized(key, [normalized])
+        ]
+        if similar:
+            raise AmbiguousError(
+                f"keep has {quoted(item)}, which matches these API keys of organization {org_id} "
+                f"only as look-alikes: {described(similar)}",
+                check=f"Nothing was changed. {LOOK_ALIKES} Write the item exactly, or use the "
+                "key's ID, to keep them; or set look_alikes to ignore if they are different keys.",
+            )
 
-    What is not kept may be revoked. Raises AmbiguousError. Return warnings of what else is named
-    and not there: a slip of the pen, perhaps.
+
+def check_keep(
+    keep: Collection[str],
+    org_id: str,
+    keys: Collection[OrgApiKey],
+    revoked: Sequence[OrgApiKey],
+    *,
+    on_missing: str,
+) -> list[str]:
+    """Refuse to revoke keys while an item of ``keep`` matches no key of the organization.
+
+    Raises GuardError, or AmbiguousError if the API hides a public key that may be the one. Returns
+    a warning for each such item if nothing would be revoked, or ``on_missing`` is ``warn``.
     """
     idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
     check_public_keys_told(
         org_id,
         keys,
-        [item for item in map(_folded, idle) if is_public_key(item)],
-        "keep has it: name those that are to be kept by their ids.",
+        [item for item in map(normalize_description, idle) if is_public_key(item)],
+        "keep has it: use the IDs of the keys that are to be kept.",
     )
-    pairs = [(key, _folded_names(key)) for key in keys] if idle else []
-    for item in idle:
-        similar = [key for key, folded in pairs if _keeps(_folded(item), folded)]
-        if similar:
-            raise AmbiguousError(
-                f"keep has {clean(repr(item))}, which no API key of organization {org_id} has "
-                "exactly, but with other blanks, line ends or letters "
-                f"{first_names(similar)} has",
-                check="Nothing was changed. Name it exactly, so that it is kept.",
-            )
+    if idle and revoked and on_missing == "fail":
+        items = ", ".join(quoted(item) for item in idle)
+        raise GuardError(
+            f"keep has {items}, which matches no API key of organization {org_id}, and "
+            f"{len(revoked)} API keys would be revoked: {described(revoked)}",
+            check="Nothing was changed. Correct or remove the item, or set on_keep_missing to warn "
+            "if one list serves many organizations.",
+            parameters=[key.id for key in revoked],
+        )
     return [
-        f"keep has {clean(item)!r}, which no API key of organization {org_id} fits."
+        f"keep has {quoted(item)}, which matches no API key of organization {org_id}."
         for item in idle
-        if not _WILDCARDS & set(item)
     ]
-
-
-def _folded(text: str) -> str:
-    """Return what texts have in common that a slip of the pen makes differ."""
-    return " ".join(words_of(text.casefold()))
-
-
-def _folded_names(key: OrgApiKey) -> OrgApiKey:
-    public_key = key.public_key and _folded(key.public_key)
-    return replace(key, public_key=public_key, description=_folded(key.description))
 
 
 def _keeps(item: str, key: OrgApiKey) -> bool:
     return item in {key.id, key.public_key} or keeps_description([item], key.description)
 
 
-def _fits_any(key: OrgApiKey, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(key.description, pattern) for pattern in patterns)
+def _matches_normalized(key: OrgApiKey, patterns: Iterable[str]) -> bool:
+    """Whether a key's description matches one of the normalized patterns as a look-alike."""
+    normalized = normalize_description(key.description)
+    return any(normalized == item or fnmatchcase(normalized, item) for item in patterns)

@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     StoppedError,
+    TimeLimitError,
 )
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -61,13 +62,15 @@ class Stop:
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, self._note)
 
-    def check(self, request: Request | None = None) -> None:
-        """Raise StoppedError where the task is to end, before something more is begun.
+    def error(self, request: Request | None = None) -> StoppedError:
+        """Return why the task stops as an error. ``request``: what is not sent for that reason."""
+        kind = StoppedError if self._signal else TimeLimitError
+        return kind(self.reason, request=request)
 
-        ``request``: what is not sent then.
-        """
+    def check(self, request: Request | None = None) -> None:
+        """Raise StoppedError if the task is to stop, before anything more is started."""
         if self.reason:
-            raise StoppedError(self.reason, request=request)
+            raise self.error(request)
 
     def _note(self, number: int, _frame: Any) -> None:
         self._signal = signal.Signals(number).name

@@ -315,12 +315,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
+    GuardError,
     KeysmithError,
     MissingError,
     OptionError,
     OwnKeyError,
+    shown,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -330,6 +334,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "new_description": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
     "credentials_file": {"type": "path", "no_log": False},
+    "adopt": {"type": "bool", "default": False},
+    "look_alikes": LOOK_ALIKES,
     "allow_own_key": {"type": "bool", "default": False, "no_log": False},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float", "default": 60},
@@ -342,6 +348,13 @@ def check(params: Mapping[str, Any]) -> None:
     _options.check_key_name(params)
     _options.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
     if params["state"] == "absent":
+        if params["new_description"] is not None:
+            raise OptionError(
+                "new_description is set with state absent, which would report a renamed key as "
+                "missing",
+                check="To revoke a key, identify it by api_user_id, or by the description that it "
+                "has now.",
+            )
         return
     for name in ("description", "new_description"):
         if params[name] is not None:
@@ -391,10 +404,11 @@ def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     if not params["description"]:
         key = _org_api_keys.find(api, params["org_id"], params)
         if key is None:
-            named = params["api_user_id"] or params["public_key"]
+            identity = params["api_user_id"] or params["public_key"]
             raise MissingError(
-                f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
-                check="Only a key that is named by its description is created where it is missing.",
+                f"Organization {params['org_id']} has no API key {identity}, and nothing was "
+                "changed",
+                check="A missing key is only created if description identifies it.",
             )
         return change(params, api, key, file, check_mode)
     keys = _org_api_keys.list_all(api, params["org_id"])
@@ -410,11 +424,12 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
     # The two may look alike: a key that has one exactly is not one that the other may mean.
     is_renaming = new is not None and new != old
     others = [key for key in keys if not is_renaming or key.description != new]
-    key = _org_api_keys.pick_by_description(others, org_id, old)
+    look_alikes = params["look_alikes"]
+    key = _org_api_keys.pick_by_description(others, org_id, old, look_alikes=look_alikes)
     renamed = None
     if is_renaming:
         others = [other for other in keys if other is not key]
-        renamed = _org_api_keys.pick_by_description(others, org_id, new)
+        renamed = _org_api_keys.pick_by_description(others, org_id, new, look_alikes=look_alikes)
     if key and renamed:
         raise AmbiguousError(
             f"API key {key} has the old description and API key {renamed} has the new one",
@@ -422,7 +437,8 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
         )
     if new is not None and not key and not renamed:
         raise MissingError(
-            f"No API key of organization {org_id} has the old or the new description",
+            f"No API key of organization {org_id} has the description {quoted(old)} or "
+            f"{quoted(new)}",
             check="A key is renamed where it is, and not created. Leave new_description out to "
             "create one.",
         )
@@ -449,10 +465,13 @@ def change(
         "changed": plan.is_change,
         "org_api_key": {**key.result(), **plan.after},
         "diff": plan.diff(),
-        "warnings": _credentials_file.warnings(file, key.id),
+        "warnings": _credentials_file.warnings(file, key, params["org_id"]),
     }
     if not plan.is_change:
         return result
+    gains = set(plan.after["roles"]) - set(current["roles"])
+    if params["description"] and gains and not params["adopt"]:
+        result["warnings"] += adoption_warnings(key, gains, file, params["org_id"])
     if set(current["roles"]) - set(plan.after["roles"]):
         _org_api_keys.check_not_own(
             api, key, allowed=params["allow_own_key"], loss="taking a role from it"
@@ -461,6 +480,26 @@ def change(
         changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
         result["org_api_key"] = changed.result()
     return result
+
+
+def adoption_warnings(
+    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+) -> list[str]:
+    """Refuse to add roles to a key known by its description only, if its pair is not at hand.
+
+    Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
+    """
+    if file is None:
+        roles = {("", role) for role in gains}
+        return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
+    if not file.holds(key, org_id):
+        raise GuardError(
+            f"credentials_file {shown(file.path)} does not hold the key pair of API key {key} "
+            f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
+            check=_org_api_keys.ADOPTION_ADVICE,
+            parameters=[key.id],
+        )
+    return []
 
 
 def create(

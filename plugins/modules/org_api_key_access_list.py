@@ -233,8 +233,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Cl
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
-    clean,
-)
+)from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_user_id": {"type": "str", "aliases": ["id"]},
@@ -243,6 +243,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "entries": {"type": "list", "elements": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "purge": {"type": "bool", "default": False},
+    "look_alikes": LOOK_ALIKES,
     "allow_own_key": {"type": "bool", "default": False, "no_log": False},
 }
 
@@ -263,9 +264,9 @@ def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey:
     """Return the key that the task names; raises MissingError where it is proved missing."""
     key = _org_api_keys.find(api, params["org_id"], params)
     if key is None:
-        named = params["api_user_id"] or params["public_key"] or repr(clean(params["description"]))
+        identity = params["api_user_id"] or params["public_key"] or quoted(params["description"])
         raise MissingError(
-            f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
+            f"Organization {params['org_id']} has no API key {identity}, and nothing was changed",
             check="Only a key that exists has an access list. Create it with org_api_key.",
         )
     return key

@@ -242,6 +242,7 @@ error:
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -249,10 +250,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
     _org_api_keys,
+    _selection,
     _workers,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import MissingError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 
@@ -267,7 +270,16 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "roles": {"type": "list", "elements": "str"},
     "project_id": {"type": "str", "aliases": ["group_id"]},
     "access_list": {"type": "bool", "default": False},
+    "look_alikes": LOOK_ALIKES,
 }
+FILTERS = (
+    "api_user_id",
+    "public_key",
+    "description",
+    "description_match",
+    "roles",
+    "project_id",
+)
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -282,14 +294,19 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    selection = filters(params)
-    keys = [key for key in find(params, api) if selection.fits(key)]
+    org_id, look_alikes = params["org_id"], params["look_alikes"]
+    selection, found = filters(params), find(params, api)
+    _selection.check_provable(
+        replace(selection, public_keys=None), org_id, found, look_alikes=look_alikes
+    )
+    warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
+    keys = [key for key in found if selection.fits(key)]
     keys.sort(key=lambda key: (key.description, key.id))
     if params["access_list"]:
-        results = with_access_lists(api, params["org_id"], keys)
+        results = with_access_lists(api, org_id, keys)
     else:
         results = [key.result() for key in keys]
-    return {"changed": False, "org_api_keys": results}
+    return {"changed": False, "org_api_keys": results, "warnings": warnings}
 
 
 def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
@@ -332,7 +349,7 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, filters=FILTERS)
 
 
 if __name__ == "__main__":

@@ -461,14 +461,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
     _org_api_keys,
-    _selection,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    GuardError,
     OptionError,
-    TooManyError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -488,6 +488,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
             "description": {"type": "str", "required": True, "aliases": ["desc"]},
             "roles": {"type": "list", "elements": "str"},
             "access_list": {"type": "list", "elements": "str"},
+            "adopt": {"type": "bool", "default": False},
             "projects": {
                 "type": "list",
                 "elements": "dict",
@@ -501,6 +502,9 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "purge": {"type": "bool", "default": False},
     "credentials_dir": {"type": "path"},
     "max_revocations": {"type": "int", "default": 50},
+    "look_alikes": LOOK_ALIKES,
+    "on_unselected": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+    "on_keep_missing": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
     "allow_own_key": {"type": "bool", "default": False, "no_log": False},
     "concurrency": {"type": "int", "default": 8},
     "fail_fast": {"type": "bool", "default": False},
@@ -532,18 +536,16 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     api.stop.heed_signals()
     if params["time_limit"] is not None:
         api.stop.set_limit(params["time_limit"])
-    org_id, keep = params["org_id"], params["keep"] or []
+    org_id = params["org_id"]
     keys = _org_api_keys.list_all(api, org_id, may_stop=True)
-    keep_warnings = _selection.check_keep(keep, org_id, keys)
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
         wanted = _key_sets.as_declared(params, api, keys, check_mode)
     more = wanted.more()
-    more["warnings"] += keep_warnings
     try:
-        _key_sets.check_limit(params, wanted.changes)
-    except TooManyError as error:
+        more["warnings"] += _key_sets.check_guards(params, keys, wanted)
+    except GuardError as error:
         error.results = more
         raise
     if check_mode or not any(change.plan.is_change for change in wanted.changes):
@@ -564,7 +566,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, filters=_key_sets.SELECTORS)
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, filters=("name", "org_id"))
 
 
 if __name__ == "__main__":

@@ -227,10 +227,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
-    clean,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
@@ -239,6 +240,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "public_key": {"type": "str", "no_log": False},
     "description": {"type": "str", "aliases": ["desc"]},
     "roles": {"type": "list", "elements": "str"},
+    "look_alikes": LOOK_ALIKES,
     "allow_own_key": {"type": "bool", "default": False, "no_log": False},
 }
 
@@ -290,7 +292,7 @@ def find(
             return key
     found = _org_api_keys.find(api, params["org_id"], params)
     if found is None and params["state"] == "present":
-        named = named or f"with the description {clean(params['description'])!r}"
+        named = named or f"with the description {quoted(params['description'])}"
         raise MissingError(
             f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
             check="Only a key that exists is assigned to a project. Create it with org_api_key.",
@@ -322,10 +324,15 @@ def planned(
         "description": key.description,
         **plan.after,
     }
+    gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
+    warnings = []
+    if params["description"] and _org_api_keys.is_owner(gains):
+        warnings.append(_org_api_keys.owner_warning(key, gains))
     return {
         "changed": plan.is_change,
         "project_api_key": assignment or None,
         "diff": plan.diff(),
+        "warnings": warnings,
     }
 
 
