@@ -159,9 +159,13 @@ EXAMPLES = r"""
       register: created
       no_log: true
   rescue:
-    - name: Tell the ids of keys that may be left, whose private keys are lost
+    - name: Show the IDs of keys that may be left, whose private keys are lost
       ansible.builtin.fail:
-        msg: "{{ ansible_failed_result.error }}"
+        msg: "Revoke these keys if they exist: {{ ansible_failed_result.error.parameters }}"
+      when: (ansible_failed_result.error | default({})).type | default('') == 'orphan'
+    - name: Fail as before
+      ansible.builtin.fail:
+        msg: "{{ ansible_failed_result.msg }}"
 
 - name: Change the roles and the description of a key
   keysmith.mongodb.org_api_key:
@@ -190,7 +194,7 @@ EXAMPLES = r"""
     state: absent
     wait: true
 
-- name: Revoke by description with a service account, and say why it failed if it did
+- name: Revoke by description with a service account, and explain a failure
   block:
     - name: Revoke the key of a service that is no more
       keysmith.mongodb.org_api_key:
@@ -200,9 +204,13 @@ EXAMPLES = r"""
         description: "{{ description }}"
         state: absent
   rescue:
-    - name: Tell the API's own error code
+    - name: Show the type of the failure and the API's own error code
       ansible.builtin.fail:
-        msg: "{{ ansible_failed_result.error.code | default('no answer', true) }}"
+        msg: >-
+          {{ error.type | default('no type') }}, {{ error.code | default('no code', true) }}:
+          {{ ansible_failed_result.msg }}
+      vars:
+        error: "{{ ansible_failed_result.error | default({}) }}"
 """
 
 RETURN = r"""

@@ -45,6 +45,8 @@ EXPRESSIONS = ("when", "failed_when", "changed_when", "until", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
 # Where the README names a server and a file of its own instead of a variable.
 ELSEWHERE = {"base_url": "ops_manager_url", "ca_path": "ops_manager_ca"}
+# An item of keep is an ID, a public key or, failing these, a description.
+FORMS = {"api_user_id": re.compile("[0-9a-f]{24}"), "public_key": re.compile("[a-z]{8}")}
 # Questions of a survey that stay unanswered, by the name of the play.
 UNANSWERED = {"Revoke one API key": ("description", "wait")}
 
@@ -232,7 +234,12 @@ class Need:
             self.seed(names, [options["project_id"]] if is_assigned else [])
 
     def add_many(self, options: Mapping[str, Any]) -> None:
-        """Seed a key that the selectors fit; declared keys need none."""
+        """Seed a key for each selector and each item of keep; declared keys need none."""
+        for item in options.get("keep") or []:
+            kind = next((name for name, form in FORMS.items() if form.fullmatch(item)), None)
+            self.seed({kind or "description": item.replace("*", "of berta")}, [])
+        for api_user_id in options.get("api_user_ids") or []:
+            self.seed({"api_user_id": api_user_id}, [])
         for public_key in options.get("public_keys") or []:
             self.seed({"public_key": public_key}, [])
         for pattern in options.get("description_match") or []:
@@ -293,15 +300,29 @@ class Need:
 
 @dataclass(frozen=True)
 class Examples:
-    """The run, what each example needed, and the paths that were written to."""
+    """The runs, what each example needed, and the paths that were written to.
 
+    The plays run in check mode before, and a second time after everything has run.
+    """
+
+    checked: Finished
     run: Finished
+    again: Finished
     needs: dict[str, Need]
     written: list[str]
 
     def results(self, example: Example, name: str | None = None) -> list[TaskResult]:
-        found = [result for result in self.run.results if result.host == example.host]
+        found = of_host(self.run, example.host)
         return [result for result in found if name in {None, result.task}]
+
+
+def of_host(run: Finished, host: str) -> list[TaskResult]:
+    return [result for result in run.results if result.host == host]
+
+
+def unsuccessful(results: list[TaskResult]) -> list[str]:
+    found = [result for result in results if result.status not in {"ok", "skipped"}]
+    return [f"{result.task}: {result.msg or result.values}" for result in found]
 
 
 def _play(example: Example) -> dict[str, Any]:
@@ -318,9 +339,12 @@ def _play(example: Example) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
     folder = tmp_path_factory.mktemp("examples")
-    workshop = Workshop(folder / "run", collections)
     files = folder / "files"
     files.mkdir()
+
+    def playbook(name: str, *arguments: Any, **keywords: Any) -> Finished:
+        return Workshop(folder / name, collections).playbook(*arguments, **keywords)
+
     with Emulator(token_requests_per_minute=None) as emulator:
         needs = {e.host: Need(e, table(e, emulator.url, files)) for e in EXAMPLES}
         emulator.reset({"organizations": [need.organization() for need in needs.values()]})
@@ -345,9 +369,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
             "module_defaults": {GROUP: from_variables(CONNECTION, "connection_of_test")},
             "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
         }
-        run = workshop.playbook([play, *map(_play, PLAYS)], "--forks=4", hosts=hosts)
+        plays = [_play(example) for example in PLAYS]
+        checked = playbook("check", plays, "--check", "--diff", hosts=hosts)
+        assert emulator.writes == []
+        run = playbook("run", [play, *plays], "--forks=4", hosts=hosts)
         written = [recorded.path for recorded in emulator.writes]
-    return Examples(run, needs, written)
+        again = playbook("again", plays, hosts=hosts)
+    return Examples(checked, run, again, needs, written)
 
 
 def strings(value: Any, keyword: str = "") -> Iterator[str]:
@@ -371,7 +399,8 @@ def unknown_variables(content: list[dict[str, Any]], known: Mapping[str, Any]) -
     every = list(tasks(content, "tasks block rescue always"))
     made = {task.get("register") for task in every}
     made |= {task.get("loop_control", {}).get("loop_var", "item") for task in every}
-    made |= {name for task in [*every, *content] for name in task.get("vars", {})}
+    places = [*every, *content, *content[0].get("tasks", [])]
+    made |= {name for place in places for name in place.get("vars", {})}
     return {
         name
         for name in used - made - known.keys()
@@ -409,13 +438,25 @@ def test_playbook_ends_well(ran: Examples) -> None:
 @each_example
 def test_example_ends_well(ran: Examples, example: Example) -> None:
     results = ran.results(example)
-    bad = [f"{r.task}: {r.msg or r.values}" for r in results if r.status not in {"ok", "skipped"}]
-    assert not bad
+    assert not unsuccessful(results)
     every = list(tasks(example.content, "tasks block rescue always"))
     rescues = [task["name"] for task in every if task not in list(tasks(example.content))]
     assert not [r.task for r in results if r.task in rescues]
     for task in tasks(example.content):
         assert ran.results(example, task["name"]), task["name"]
+
+
+@pytest.mark.parametrize("example", PLAYS, ids=str)
+def test_play_ends_well_in_check_mode_and_a_second_time(ran: Examples, example: Example) -> None:
+    checked, again = (of_host(run, example.host) for run in (ran.checked, ran.again))
+    assert not unsuccessful(checked)
+    assert not unsuccessful(again)
+    first = {r.task: r.values.get("changed") for r in ran.results(example)}
+    assert {r.task: r.values.get("changed") for r in checked} == first
+    assert not [result.task for result in again if result.values.get("changed")]
+    # What ansible.builtin.debug prints, without failing, for a variable that cannot be resolved.
+    texts = [str(result.values) for result in again]
+    assert not [text for text in texts if "<< error" in text or "IS NOT DEFINED" in text]
 
 
 @each_example
@@ -434,3 +475,52 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
     need = ran.needs[example.host]
     places = {need.org_id, *need.projects}
     assert any(place in path for path in ran.written for place in places) is is_writer
+
+
+def rescues() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The tasks of each example that handles a failure, with the example's name."""
+    for example in EXAMPLES:
+        play = example.content[0]
+        yield str(example), play["tasks"] if example.is_play else example.content
+    for document in DOCUMENTS:
+        for text in yaml_blocks(document):
+            content = yaml.safe_load(text)
+            if isinstance(content, list) and "block" in content[0]:
+                yield f"{document.name}-{content[0]['name']}", content
+
+
+RESCUES = {
+    name: found
+    for name, found in rescues()
+    if any(PREFIX in str(task.get("block")) and "rescue" in task for task in found)
+}
+
+
+def test_rescues_are_found() -> None:
+    assert {name.partition(".")[0] for name in RESCUES} >= {"README", "guide_errors"}
+
+
+def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Path) -> None:
+    """Such a failure comes from Ansible, so it has no error dictionary."""
+    undefined = "{{ undefined_of_test }}"
+    names, hosts = {}, {}
+    for number, (name, content) in enumerate(RESCUES.items()):
+        file = tmp_path / f"rescue{number}.yml"
+        file.write_text(yaml.safe_dump(content), "utf-8")
+        variables = {**table(EXAMPLES[0], "", tmp_path), "org_id": undefined}
+        hosts[file.stem] = {**variables, "file_of_test": str(file)}
+        names[file.stem] = name
+    # One play, since ansible-playbook stops after a play whose hosts have all failed.
+    play = {
+        "hosts": list(hosts),
+        "strategy": "free",
+        "module_defaults": {GROUP: {"org_id": undefined}},
+        "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
+    }
+    run = Workshop(tmp_path / "run", collections).playbook([play], hosts=hosts)
+    for host, name in names.items():
+        last = of_host(run, host)[-1]
+        expected = list(tasks(RESCUES[name], "tasks block rescue"))[-1]
+        assert (last.status, last.task) == ("failed", expected["name"]), name
+        text = expected["ansible.builtin.fail"]["msg"]
+        assert last.msg == text or ("{{" in text and "undefined_of_test" in last.msg), name

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,11 +20,12 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _errors,
+    _input,
     _module,
     _org_api_keys,
     _project_api_keys,
 )
-from tests.documents import GUIDES, blocks
+from tests.documents import DOCUMENTS, GUIDES, blocks
 from tests.emulator import Emulator
 from tests.support import COLLECTION, MISSING_ID, ROOT, key_id, key_pair, org_id, run_module
 
@@ -31,6 +33,18 @@ RST = ROOT / "docs" / "docsite" / "rst"
 ERRORS = (RST / "guide_errors.rst").read_text("utf-8")
 PREFIX = "ansible_collections.keysmith.mongodb.docsite."
 CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
+
+# Sections about failures that share an error type with others.
+TOPICS = (
+    "value_not_text",
+    "empty_value",
+    "playbook_variables",
+    "look_alikes",
+    "max_revocations",
+    "unselected",
+    "keep_missing",
+    "adoption",
+)
 
 # What the messages in the guide speak of.
 REQUEST = _errors.Request(
@@ -46,12 +60,13 @@ REQUEST = _errors.Request(
 OF_PROJECT = replace(REQUEST, role=_project_api_keys.PROJECT_OWNER)
 
 
-def classes() -> dict[str, type]:
-    """The errors that users meet, those without subclasses, by the last part of their labels."""
+def classes() -> dict[str, type[_errors.KeysmithError]]:
+    """The errors that users meet, all but the bases, by the last part of their labels."""
     every = [
         value
         for _name, value in inspect.getmembers(_errors, inspect.isclass)
-        if issubclass(value, _errors.KeysmithError) and not value.__subclasses__()
+        if issubclass(value, _errors.KeysmithError)
+        and value not in {_errors.KeysmithError, _errors.TransportError}
     ]
     return {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in every}
 
@@ -94,7 +109,33 @@ def sections() -> dict[str, str]:
 def test_every_error_has_a_section_and_no_section_is_left_over() -> None:
     expected = {*classes(), *(code.lower() for code in codes())}
     expected |= {f"status_{status}" for status in statuses()}
-    assert sections().keys() == expected
+    expected |= {f"type_{name}" for name in _errors.ERROR_TYPES}
+    assert sections().keys() == {*expected, *TOPICS}
+
+
+def test_every_type_of_error_has_one_section_and_one_row() -> None:
+    label = re.escape(f"{PREFIX}errors.type_")
+    headed = re.findall(rf"^\.\. _{label}(\w+):\n\n(\w+)\n~+\n", ERRORS, re.MULTILINE)
+    assert headed == [(name, name) for name in _errors.ERROR_TYPES]
+    row = rf"^   \* - :ref:`{label}(\w+)`\n     - .+\n     - .+\n"
+    rows = re.findall(row, ERRORS, re.MULTILINE)
+    assert rows == list(_errors.ERROR_TYPES)
+
+
+def test_the_types_of_errors_are_those_of_the_classes() -> None:
+    every = [kind for _name, kind in inspect.getmembers(_errors, inspect.isclass)]
+    types = {kind.type for kind in every if issubclass(kind, _errors.KeysmithError)}
+    assert types == {*_errors.ERROR_TYPES}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_examples_compare_types_that_exist(document: Path) -> None:
+    """A rescue that waits for another word would never do anything, and nobody would notice."""
+    comparison = r"type\b[^\n]*? (?:==|in) ('\w+'|\[[^\]]+\])"
+    compared = " ".join(re.findall(comparison, document.read_text("utf-8")))
+    assert {*re.findall(r"'(\w+)'", compared)} <= {*_errors.ERROR_TYPES}
+    if document.name in {"README.md", "guide_errors.rst"}:
+        assert compared
 
 
 def test_sections_are_found() -> None:
@@ -110,6 +151,9 @@ def advice() -> Iterator[tuple[str, str]]:
         yield code.lower(), _errors.api_advice(401, code, parameters, request)
     for status in sorted(statuses()):
         yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
+    yield "value_not_text", _input._QUOTE_IT
+    yield "look_alikes", _org_api_keys.LOOK_ALIKES
+    yield "adoption", _org_api_keys.ADOPTION_ADVICE
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
     yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, key).check
