@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     missing_if_proved,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]
@@ -110,7 +111,7 @@ def normalize(entries: Iterable[str], option: str = "entries") -> Networks:
 
 
 def _normalize(entry: str, option: str) -> Network:
-    shown = repr(clean(entry, 80))
+    shown = quoted(entry, 80)
     try:
         network = _network(entry)
     except ValueError:

@@ -18,7 +18,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     API_KEY_NOT_FOUND,
     ApiError,
     KeysmithError,
-    clean,
     is_about_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
@@ -180,7 +179,7 @@ def _is_confirmed(
         return True
     state = "not assigned to it" if now is None else f"assigned with the roles {', '.join(now)}"
     error.aftermath = (
-        f"The project's listing shows the API key {key.id} as {clean(state)} now. Run the task "
+        f"The project's listing shows the API key {key.id} as {state} now. Run the task "
         "again; that is safe."
     )
     return False
