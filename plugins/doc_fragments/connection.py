@@ -134,8 +134,14 @@ options:
 requirements:
   - requests >= 2.25
 notes:
-  - An option that is given as an empty string counts as not given, whatever its type, as an
-    unanswered question of an AWX survey does.
+  - An empty string or null counts as not set, like an unanswered question of an AWX survey, except
+    where that would do more than the task asks for. These options then refuse both, and suggest
+    C(default(omit, true)) - C(state), C(keep), C(credentials_file),
+    C(credentials_dir), filters and selectors, O(org_id) next to a credential that the task
+    itself sets, and one half of a pair of credentials.
+  - Options for text refuse numbers, booleans, lists and dictionaries. YAML and Jinja turn unquoted
+    text such as C(0042), C(1.10) or C(yes) into these, so put it in quotes. A date or time that
+    Ansible itself has turned into text, such as an unquoted C(2026-01-31), cannot be detected.
   - Secrets in variables and in the environment are hidden in all output of the module. Ansible
     itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
     fails, and the values of a task's C(environment) keyword with C(-vvv).

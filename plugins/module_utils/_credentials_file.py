@@ -332,4 +332,6 @@ def _refusal(
     why: str,
     check: str = "It may be the only copy of a key pair: move it away, or use another file.",
 ) -> OptionError:
-    return OptionError(f"credentials_file {shown(path)} {why}, and nothing was created", check=check)
+    return OptionError(
+        f"credentials_file {shown(path)} {why}, and nothing was created", check=check
+    )

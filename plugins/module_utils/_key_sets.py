@@ -27,7 +27,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
     OptionError,
-    clean,
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
@@ -182,9 +181,7 @@ def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) 
     ]
     # A task that names the signing credential's key must not seem to have revoked it.
     own_ids = {key.id for key in keys if selection.identifies(key)}
-    own = [
-        item for item in found.kept if item["reason"] == "own_key" and item["id"] in own_ids
-    ]
+    own = [item for item in found.kept if item["reason"] == "own_key" and item["id"] in own_ids]
     known = PLATFORMS[params["platform"]].org_roles
     warnings = _selection.pattern_warnings(selection, org_id, keys, look_alikes=look_alikes)
     warnings += [
@@ -353,9 +350,7 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
             if _org_api_keys.is_owner(gains)
         ]
     strange = [
-        key
-        for key, _gains in adopting
-        if not _credentials_file.holds_in(folder, key, org_id)
+        key for key, _gains in adopting if not _credentials_file.holds_in(folder, key, org_id)
     ]
     if strange:
         raise GuardError(
@@ -430,9 +425,7 @@ def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_see
     return replace(change, is_own=is_own)
 
 
-def check_guards(
-    params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: KeySet
-) -> list[str]:
+def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: KeySet) -> list[str]:
     """Hold the changes against all guards of the task, and return their warnings.
 
     Raises GuardError, and AmbiguousError if ``keep`` or the API is not clear.

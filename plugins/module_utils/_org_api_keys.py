@@ -41,9 +41,7 @@ _ID = re.compile(r"[a-f0-9]{24}")
 # The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
 # What look-alikes are, in messages.
-LOOK_ALIKES = (
-    "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
-)
+LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 ADOPTION_ADVICE = (
     "Nothing was changed. Anyone who may create keys in a project can give a key this description. "
     "Check that the key is yours; then restore its file, use the key's ID, or set adopt to true."

@@ -62,6 +62,8 @@ def quoted(text: str, limit: int = _MAX_QUOTED) -> str:
 def _escaped(text: str) -> str:
     # Python escapes all that is not printable; marks such as variation selectors count as such.
     return "".join(
-        char.encode("unicode_escape").decode() if not char.isascii() and is_ignorable(char) else char
+        char.encode("unicode_escape").decode()
+        if not char.isascii() and is_ignorable(char)
+        else char
         for char in repr(text)
     )

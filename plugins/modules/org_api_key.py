@@ -33,9 +33,10 @@ options:
     default: present
   api_user_id:
     description:
-      - The id of the key, 24 hexadecimal digits. The APIs call it C(apiUserId) and C(API-KEY-ID).
-      - Exactly one of O(api_user_id), O(public_key) and O(description) names the key. An empty
-        string counts as not given.
+      - The ID of the key, 24 hexadecimal digits. The APIs call it C(apiUserId) and C(API-KEY-ID).
+      - Exactly one of O(api_user_id), O(public_key) and O(description) identifies the key. Prefer
+        the ID for keys with the role C(ORG_OWNER), since anyone who may create keys in a project
+        can give a key the same description.
     type: str
     aliases: [id]
   public_key:
@@ -47,25 +48,22 @@ options:
     description:
       - The description of the key, in full, 1 to 250 characters. It is looked up in the complete
         listing of the organization's keys.
-      - Descriptions are not unique. When several keys have this one, or differ from it in blanks
-        only, or in whether a letter and its accent are one character, the task fails with their ids
-        and public keys, and changes nothing.
-      - One of the form of a private key, a UUID, is hidden in all output, since it may be one that
-        came here by mistake.
+      - Descriptions are not unique. If several keys have this one, or only look-alikes of it exist
+        (see O(look_alikes)), the task fails with their IDs and public keys, and changes nothing.
     type: str
     aliases: [desc]
   new_description:
     description:
-      - What the description shall become, 1 to 250 characters, with O(state=present).
-      - With O(description), a key that has the new description already, while none has the old
-        one, is the key that is meant. When both exist, or neither, the task fails. No key is ever
-        created.
+      - The new description of the key, 1 to 250 characters. Refused with O(state=absent), which
+        would report a renamed key as missing.
+      - If no key has O(description) but one has O(new_description), that key is used, so a second
+        run changes nothing. If both exist, or neither, the task fails. No key is ever created.
     type: str
     version_added: 1.1.0
   roles:
     description:
-      - The roles of the key in the organization, all of them, at least one, with O(state=present).
-        Their order is of no importance. Roles in projects are never touched.
+      - All roles of the key in the organization, at least one. Their order does not matter. Roles
+        in projects are never changed. Ignored with O(state=absent).
       - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR) and C(ORG_READ_ONLY) are known to all
         platforms, C(ORG_BILLING_ADMIN) to Atlas and Cloud Manager, C(ORG_BILLING_READ_ONLY) and
         C(ORG_STREAM_PROCESSING_ADMIN) to Atlas.
@@ -86,8 +84,30 @@ options:
         meanwhile, the new key is revoked again.
       - When the key exists and the file does not, the task warns, as a private key cannot be read
         again.
+      - Ignored with O(state=absent).
     type: path
     version_added: 1.1.0
+  adopt:
+    description:
+      - Whether the task may add roles to an existing key that O(description) identifies, although
+        O(credentials_file) does not hold its key pair.
+      - By default such a task fails before any change, because a project's administrator can create
+        a key with this description. The file must match in the ID, the public key and, if it has
+        one, the organization. Ignored with O(state=absent).
+    type: bool
+    default: false
+    version_added: 2.0.0
+  look_alikes:
+    description:
+      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
+        for organizations that have both C(CI) and C(ci). An exact match always wins.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+    version_added: 2.0.0
   allow_own_key:
     description:
       - Whether the key that signs the requests may be revoked, or lose a role.
@@ -101,7 +121,7 @@ options:
   wait:
     description:
       - Whether to return only when the API itself answers that the revoked key is missing, with
-        O(state=absent). The APIs forget a key with a delay.
+        O(state=absent). The APIs forget a key with a delay. Ignored with O(state=present).
       - This cannot be done for the key that signs the requests, since the API can no longer be
         asked then.
     type: bool
@@ -109,7 +129,7 @@ options:
   wait_timeout:
     description:
       - How long to wait at most, in seconds, more than 0 and up to 86400. When the time is over,
-        the task fails and says that the revocation was accepted.
+        the task fails and says that the revocation was accepted. Ignored with O(state=present).
     type: float
     default: 60
 seealso:
@@ -256,6 +276,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 401
     code: USER_UNAUTHORIZED
     reason: Unauthorized
@@ -264,6 +285,15 @@ error:
     method: DELETE
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure

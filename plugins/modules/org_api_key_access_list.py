@@ -71,6 +71,17 @@ options:
       - Whether all entries other than O(entries) are removed, with O(state=present) only.
     type: bool
     default: false
+  look_alikes:
+    description:
+      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
+        for organizations that have both C(CI) and C(ci). An exact match always wins.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+    version_added: 2.0.0
   allow_own_key:
     description:
       - Whether the list of the key that signs the requests may be changed.
@@ -170,6 +181,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 400
     code: CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST
     reason: Bad Request
@@ -179,6 +191,15 @@ error:
     path: "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e\
       /apiKeys/32b6e34b3d91647abb20e7b8/accessList/192.0.2.7"
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure
@@ -233,7 +254,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Cl
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
-)from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {

@@ -70,6 +70,17 @@ options:
       - Access lists can be read with the role C(ORG_OWNER), and the own one of the key that signs.
     type: bool
     default: false
+  look_alikes:
+    description:
+      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
+        for organizations that have both C(CI) and C(ci). An exact match always wins.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+    version_added: 2.0.0
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_info
@@ -195,6 +206,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 401
     code: USER_UNAUTHORIZED
     reason: Unauthorized
@@ -203,6 +215,15 @@ error:
     method: GET
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure

@@ -38,8 +38,9 @@ options:
       - A key is selected when it fits one value of each selector that is given. The selectors are
         O(api_user_ids), O(public_keys), O(descriptions), O(description_match), O(roles) and
         O(project_id). At least one has to be given; an empty list selects no key.
-      - Ids, public keys, descriptions and a project that no key has are no failure; RV(missing)
-        lists them.
+      - IDs, public keys, descriptions and a project that no key has are not a failure; RV(missing)
+        lists them. A listed key that another selector excludes is (see O(on_unselected)).
+      - An empty string or null is refused in a selector, since it would select more.
     type: list
     elements: str
   public_keys:
@@ -53,8 +54,8 @@ options:
     description:
       - Selects the keys with exactly these descriptions, all keys where several have the same. Give
         a list; a text with a comma is refused.
-      - When one is not found, but is the description of a key but for blanks, line ends or whether
-        a letter and its accent are one character, the task fails and changes nothing.
+      - If no key has one of them exactly, but look-alikes of it exist, the task fails and changes
+        nothing (see O(look_alikes)).
     type: list
     elements: str
   description_match:
@@ -62,6 +63,8 @@ options:
       - Selects the keys whose description as a whole fits one of these patterns. V(*) stands for
         any text, V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other;
         upper and lower case differ. Give a list; a text with a comma is refused.
+      - The task warns about a pattern that matches no key, and about keys that match only as
+        look-alikes. Those are not selected.
     type: list
     elements: str
   roles:
@@ -81,10 +84,11 @@ options:
         key, a description, or a pattern as in O(description_match) for descriptions; what fits any
         of these ways is kept.
       - Give a list. A text with a comma, which Ansible would split there, is refused.
-      - When an item that no key fits would fit one but for blanks, line ends, upper and lower case
-        or whether a letter and its accent are one character, the task fails and changes nothing. Of
-        any other without wildcards it warns, as it may be a slip of the pen. When a key that is
-        declared in O(api_keys) is to be kept too, it fails.
+      - Prefer IDs. A description can be changed, and another key can be given the same one.
+      - If a key that would be revoked or changed matches an item only as a look-alike, the task
+        fails and changes nothing (see O(look_alikes)). It also fails if an item matches no key of
+        the organization (see O(on_keep_missing)), and if a key declared in O(api_keys) is to be
+        kept too.
     type: list
     elements: str
   api_keys:
@@ -97,8 +101,7 @@ options:
     suboptions:
       description:
         description:
-          - The description of the key, in full, 1 to 250 characters. One of the form of a private
-            key, a UUID, is hidden in all output, since it may be one that came here by mistake.
+          - The description of the key, in full, 1 to 250 characters.
         type: str
         required: true
         aliases: [desc]
@@ -116,6 +119,13 @@ options:
             and not read.
         type: list
         elements: str
+      adopt:
+        description:
+          - Whether the task may add roles to this key if it exists, although O(credentials_dir)
+            does not hold its key pair, as with O(keysmith.mongodb.org_api_key#module:adopt).
+        type: bool
+        default: false
+        version_added: 2.0.0
       projects:
         description:
           - The projects that the key is assigned to, all of them. It is taken out of those that
@@ -157,13 +167,46 @@ options:
         changed, and the error tells how many and which.
     type: int
     default: 50
+  on_unselected:
+    description:
+      - What to do with keys that the task lists in O(api_user_ids), O(public_keys) or
+        O(descriptions), but that another selector excludes, or that this task authenticates with.
+        A key that O(keep) keeps is accounted for, and does not count.
+      - V(fail) fails the task before any change. V(report) only lists them in RV(unselected).
+    type: str
+    choices: [fail, report]
+    default: fail
+    version_added: 2.0.0
+  on_keep_missing:
+    description:
+      - What to do if an item of O(keep), a pattern or not, matches no key of the organization.
+      - V(fail) fails the task before any change if a key would be revoked. V(warn) only warns, for
+        one list that serves many organizations.
+    type: str
+    choices: [fail, warn]
+    default: fail
+    version_added: 2.0.0
+  look_alikes:
+    description:
+      - What to do if no key has exactly a description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - With O(purge), a declared key is never created in place of its look-alike, whatever this
+        option says.
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
+        for organizations that have both C(CI) and C(ci). An exact match always wins.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+    version_added: 2.0.0
   allow_own_key:
     description:
       - Whether the key that signs the requests may be revoked, lose roles or projects, or have its
         access list changed. It goes last then, and only when all else is
         done; of its changes, that of its roles is the last.
       - By default it is not revoked although it is selected or not declared; RV(kept) lists it, and
-        with O(state=absent) the task warns of it. What O(api_keys) would take from it makes the
+        with O(state=absent) the task warns of it. If the task lists it explicitly, RV(unselected)
+        has it instead (see O(on_unselected)). What O(api_keys) would take from it makes the
         task fail before anything is changed.
       - When the listing does not show it, and the API does not tell the public key of a key that
         would be revoked, that may be it, and the task fails before anything is changed.
@@ -363,6 +406,17 @@ kept:
       public_key: aaaabbbb
       description: terraform
       reason: keep
+unselected:
+  description:
+    - The existing keys that the task lists by ID, public key or exact description and does not
+      revoke, with their C(id), C(public_key) and C(description), and the C(reason).
+    - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for
+      the key that the task authenticates with.
+  returned: with O(state=absent), unless nothing was tried
+  type: list
+  elements: dict
+  sample: []
+  version_added: 2.0.0
 missing:
   description: The ids, public keys and descriptions of the selection that no key has.
   returned: with O(state=absent), unless nothing was tried
@@ -382,6 +436,7 @@ failures:
       description: laptop of Anna
       msg: "Could not revoke the API key 32b6e34b3d91647abb20e7b8 (zmmrboas): …"
       error:
+        type: api
         status: 503
         code:
         reason: Service Unavailable
@@ -403,6 +458,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 503
     code:
     reason: Service Unavailable
@@ -411,6 +467,15 @@ error:
     method: DELETE
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure

@@ -99,6 +99,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 403
     code: IP_ADDRESS_NOT_ON_ACCESS_LIST
     reason: Forbidden
@@ -107,6 +108,15 @@ error:
     method: GET
     path: /api/atlas/v2/orgs
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure

@@ -67,6 +67,17 @@ options:
       - They are required for O(state=present), and of no meaning for O(state=absent).
     type: list
     elements: str
+  look_alikes:
+    description:
+      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
+        for organizations that have both C(CI) and C(ci). An exact match always wins.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+    version_added: 2.0.0
   allow_own_key:
     description:
       - Whether the key that signs the requests may lose a role in the project, or be taken out of
@@ -168,6 +179,7 @@ error:
   returned: failure
   type: dict
   sample:
+    type: api
     status: 400
     code: INVALID_ENUM_VALUE
     reason: Bad Request
@@ -176,6 +188,15 @@ error:
     method: POST
     path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
   contains:
+    type:
+      description:
+        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
+          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
+          C(cancelled), C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
     status:
       description: The HTTP status, V(none) where there was no answer.
       returned: failure
