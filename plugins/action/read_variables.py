@@ -170,6 +170,7 @@ def _templar(templar: Any) -> Any:
     if base is None:
         return templar
 
+    # pylint: disable-next=inherit-non-class
     class TypedEnvironment(base):  # type: ignore[misc,valid-type]
         code_generator_class = _TypedCodeGenerator
         concat = staticmethod(_keep_type)
