@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
+    clean,
     internal_error,
     printable,
 )
@@ -113,8 +114,10 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """Fail with an ``error``, in Ansible's own validation of arguments too."""
         self.conceal_given()
         if "error" not in kwargs:
-            error = self.refusal or OptionError(msg)
-            msg = error.message() if self.refusal else msg
+            # Ansible quotes what it refuses, of any length; secrets are hidden before it is cut.
+            plain = clean(remove_values(msg, self.no_log_values), 2000)
+            error = self.refusal or OptionError(plain)
+            msg = error.message() if self.refusal else error.what
             kwargs["error"] = error.fields()
         super().fail_json(msg, **kwargs)
         raise AssertionError("fail_json returned")

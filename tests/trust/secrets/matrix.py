@@ -17,6 +17,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     CredentialsFileError,
     DeadlineError,
+    GuardError,
     InternalError,
     KeysmithError,
     LostAnswerError,
@@ -29,7 +30,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     RedirectError,
     StoppedError,
     TlsError,
-    TooManyError,
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
@@ -285,7 +285,7 @@ SPECIALS = (
     ),
     Special(
         "too-many",
-        TooManyError,
+        GuardError,
         ("max_revocations is 1",),
         KEYS,
         lambda _world, home: _both(home, max_revocations=1),
