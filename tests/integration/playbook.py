@@ -44,15 +44,15 @@ CONNECTION = (
 ).split()
 KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split()
 # What names a key, and what else each module of a key's whole life takes.
-_NAME = "api_user_id public_key description".split()
+_NAME = "api_user_id public_key description look_alikes".split()
 OPTIONS = {
-    MODULE: [*_NAME, *"state new_description roles credentials_file allow_own_key".split()],
+    MODULE: [*_NAME, *"state new_description roles credentials_file adopt allow_own_key".split()],
     ACCESS_LIST: [*_NAME, *"state entries purge allow_own_key".split()],
     PROJECT_KEY: [*_NAME, *"state project_id roles allow_own_key".split()],
     KEYS: (
         "state api_user_ids public_keys descriptions description_match roles project_id keep "
         "api_keys purge credentials_dir max_revocations allow_own_key concurrency fail_fast "
-        "time_limit"
+        "time_limit look_alikes on_unselected on_keep_missing"
     ).split(),
     KEYS_INFO: [*_NAME, *"description_match roles project_id access_list".split()],
     ORGS_INFO: ["name"],

@@ -64,6 +64,18 @@ HOSTILE = [
     "\t=1+1",
     " =1+1",
     "\uff1d1+1",
+    "=1+1;x",
+    "x;=1+1",
+    'x;"=1+1',
+    'x,""  =1+1',
+    "x\t=1+1\r=1+1\n=1+1",
+    "x| @SUM(A1)",
+    "x:+1+1",
+    "x -1+1",
+    "x;- 1+1",
+    "x _=1+1",
+    "a - b, 2026-11-28, a@b",
+    "a; ",
     'quotes "" and, commas; and more',
     "مفتاح النسخ الاحتياطي",
     "  blanks  ",
@@ -254,7 +266,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterat
 
 def test_run_fails_for_what_was_not_read_and_for_nothing_else(audit: Audit) -> None:
     assert audit.run.code == 2, audit.run.output
-    last = [r for r in audit.run.results if r.task == "Fail where something could not be read"]
+    last = [r for r in audit.run.results if r.task == "Fail if anything could not be read"]
     assert {r.host: r.status for r in last} == {
         "shop": "skipped",
         "warehouse": "skipped",
@@ -348,15 +360,36 @@ def test_csv_has_a_row_for_each_key_and_for_what_has_none(audit: Audit) -> None:
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
 
 
-def test_csv_is_harmless_to_spreadsheets(audit: Audit) -> None:
-    for row in table(audit):
-        for value in row.values():
-            assert value.isprintable(), value
-            assert value.strip()[:1] not in FORMULA or not value.strip(), value
-    told = [row["description"] for row in table(audit) if row["api_user_id"]]
-    meant = [visible(key["description"]) for key in audit.keys]
-    assert told == ["'" + text if text.strip()[:1] in FORMULA else text for text in meant]
+def test_csv_shows_descriptions_with_marked_formulas(audit: Audit) -> None:
+    told = {row["api_user_id"]: row["description"] for row in table(audit)}
+    assert all(value.isprintable() for row in table(audit) for value in row.values())
+    for key in audit.keys:
+        text = visible(key["description"])
+        assert told[key["id"]].replace("'", "") == text.replace("'", "")
+        if not set(FORMULA) & set(text):
+            assert told[key["id"]] == text
+    marked = {
+        "=1+1;x": "'=1+1;x",
+        " =1+1": " '=1+1",
+        "a - b, 2026-11-28, a@b": "a - b, 2026-11-28, a@b",
+        'x;"=1+1': "x;\"'=1+1",
+        "x| @SUM(A1)": "x| '@SUM(A1)",
+        "x -1+1": "x '-1+1",
+    }
+    assert marked.items() <= {(key["description"], told[key["id"]]) for key in audit.keys}
     assert audit.read("csv").count("\n") == len(table(audit)) + 1
+
+
+@pytest.mark.parametrize("separator", [*",;|\t :/.!&#~^_*()[]{}<>%$"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONE])
+def test_csv_has_no_formula_for_any_separator(audit: Audit, separator: str, quoting: int) -> None:
+    """Spreadsheets split at what their locale or their user says, and so with or without quotes."""
+    lines = io.StringIO(audit.read("csv"), newline="")
+    for row in csv.reader(lines, delimiter=separator, quoting=quoting):  # type: ignore[arg-type]
+        for value in row:
+            # Nothing is calculated of a sign without an operand.
+            begin = value.strip(' \r\n"')
+            assert begin[:1] not in FORMULA or begin in {"", "-", "+"}, value
 
 
 class Page(HTMLParser):
@@ -538,19 +571,134 @@ def test_check_mode_writes_nothing(alone: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
+def test_variables_that_cannot_be_meant_stop_the_run(alone: Any, audit: Audit) -> None:
+    before = len(audit.emulator.requests)
+    run = alone(
+        audit_org_api_keys_hosts=7,
+        audit_org_api_keys_access_lists="perhaps",
+        audit_dest="/nowhere",
+        access_lists=False,
+    )
+    assert run.code == 2
+    failed = [result for result in run.results if result.failed][-1]
+    assert failed.error["type"] == "options"
+    for words in (
+        "audit_org_api_keys_hosts must be text",
+        "audit_org_api_keys_access_lists must be true or false",
+        "Use audit_org_api_keys_dest instead",
+        "Use audit_org_api_keys_access_lists instead",
+    ):
+        assert words in failed.msg
+    assert len(audit.emulator.requests) == before
+
+
 @pytest.mark.parametrize(
-    ("variables", "words"),
+    ("arguments", "variables", "words"),
     [
-        ({"audit_org_api_keys_hosts": "nowhere"}, "No host of the inventory fits"),
-        ({"audit_org_api_keys_dest": "reports"}, "with its whole path"),
+        ((), {"audit_org_api_keys_hosts": "nowhere"}, "No organization to audit"),
+        (("--limit", "a"), {}, "No organization to audit"),
+        ((), {"audit_org_api_keys_dest": "reports"}, "is not an absolute path"),
+        ((), {}, "is set in the inventory, where it has no effect"),
     ],
+    ids=["no such host", "a limit that leaves none", "a relative path", "hosts by the inventory"],
 )
 def test_run_that_would_audit_nothing_fails(
-    alone: Any, variables: dict[str, Any], words: str
+    alone: Any, tmp_path: Path, arguments: Any, variables: dict[str, Any], words: str
 ) -> None:
-    run = alone(**variables)
+    inventory = tmp_path / "inventory.json"
+    common = {"audit_org_api_keys_hosts": "all"} if not (arguments or variables) else {}
+    inventory.write_text(json.dumps({"all": {"hosts": {"a": {}}, "vars": common}}), "utf-8")
+    run = alone("-i", str(inventory), *arguments, **variables)
     assert run.code == 2
     assert words in run.output
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.fixture(scope="module")
+def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """Hosts that are one organization, or none, with settings that stop at the first error.
+
+    The report goes to the default directory, and HOME is not the home that passwd says.
+    """
+    place = tmp_path_factory.mktemp("mistaken")
+    workshop = Workshop(place / "run", Path(audit.workshop.environ["ANSIBLE_COLLECTIONS_PATH"]))
+    settings = "[defaults]\nany_errors_fatal = true\nstrategy = free\n"
+    (workshop.folder / "ansible.cfg").write_text(settings, "utf-8")
+    url = audit.emulator.url
+    shop = {name: hosts(url)["shop"][name] for name in ("api_public_key", "api_private_key")}
+    shop["base_url"] = url
+    inventory: dict[str, dict[str, Any]] = {
+        # The first of its organization, whatever its name.
+        "z-shop": {**shop, "org_id": org_id(1)},
+        "another spelling": {
+            **shop,
+            "org_id": org_id(1),
+            "platform": "atlas",
+            "base_url": f"{url.upper().replace('HTTP', 'http')}/api/atlas/v2/",
+        },
+        # Not that of the environment, which is known only after a request.
+        "empty org_id": {**shop, "org_id": ""},
+        "null org_id": {**shop, "org_id": None},
+        "partial": {},
+        "empty credential": {"api_public_key": "", "api_private_key": None, "base_url": url},
+        "undefined secret": {**shop, "org_id": "", "api_private_key": "{{ vault_missing }}"},
+        "number": {**shop, "org_id": 1234},
+        "misspelled": {**shop, "organization_id": org_id(4)},
+        "no list": {**shop, "org_id": org_id(4), "audit_org_api_keys_access_lists": []},
+    }
+    environ = {
+        "MONGODB_ATLAS_PUBLIC_API_KEY": public_key(5, 0),
+        "MONGODB_ATLAS_PRIVATE_API_KEY": CANARY.format(500_000),
+        "MONGODB_ATLAS_BASE_URL": url,
+        "MONGODB_ATLAS_ORG_ID": org_id(5),
+    }
+    # The implicit localhost is the first host of the environment's organization.
+    variables = {"audit_org_api_keys_hosts": "localhost,all", "audit_org_api_keys_dest": None}
+    run = play(workshop, variables, hosts=inventory, environ=environ)
+    folder = workshop.home / "org_api_keys"
+    return Audit(run, folder, workshop, audit.emulator, audit.pwned)
+
+
+def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
+    assert mistaken.run.code == 2, mistaken.run.output
+    told = {o["host"]: o for o in mistaken.organizations}
+    assert told["z-shop"]["error"] == ""
+    assert (told["z-shop"]["name"], len(told["z-shop"]["api_keys"])) == (
+        "Shop <script>",
+        9 + len(HOSTILE),
+    )
+    for host in ("another spelling", "empty org_id", "null org_id"):
+        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop stands for the same")
+        assert (told[host]["org_id"], told[host]["api_keys"]) == (org_id(1), [])
+        assert mistaken.run.result("Fail if anything could not be read", host).failed
+
+
+def test_host_without_a_credential_is_the_organization_of_the_environment(mistaken: Audit) -> None:
+    told = {o["host"]: o for o in mistaken.organizations}
+    assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
+    assert len(told["localhost"]["api_keys"]) == 2
+    assert "host localhost stands for the same organization" in told["partial"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("empty credential", ["credential of this host is empty", "org_id"]),
+        ("undefined secret", ["api_private_key", "vault_missing"]),
+        ("number", ["org_id must be text", "1234"]),
+        ("misspelled", ["organization_id", "Use org_id instead"]),
+        ("no list", ["audit_org_api_keys_access_lists must be true or false"]),
+    ],
+)
+def test_host_with_a_bad_variable_is_not_audited_and_no_other(
+    mistaken: Audit, host: str, words: list[str]
+) -> None:
+    (organization,) = (o for o in mistaken.organizations if o["host"] == host)
+    for word in words:
+        assert word in organization["error"]
+    assert organization["api_keys"] == []
+    assert mistaken.run.result("Fail if anything could not be read", host).failed
+    assert "ca11ab1e" not in mistaken.run.output
 
 
 CHROMIUM = find()

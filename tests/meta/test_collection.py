@@ -28,6 +28,7 @@ LAYERS = (
     "_bulk",
     "_key_sets",
     "_selection",
+    "_input",
     "_options",
     "_changes",
     "_plan",
@@ -48,6 +49,7 @@ LAYERS = (
     "_clock",
     "_workers",
     "_errors",
+    "_text",
     "_requests",
 )
 
