@@ -16,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
@@ -25,9 +27,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _org_api_keys,
     _project_api_keys,
 )
-from tests.documents import DOCUMENTS, GUIDES, blocks
+from tests.documents import DOCUMENTS, GUIDES, blocks, yaml_blocks
 from tests.emulator import Emulator
-from tests.support import COLLECTION, MISSING_ID, ROOT, key_id, key_pair, org_id, run_module
+from tests.support import (
+    COLLECTION,
+    MISSING_ID,
+    ROOT,
+    key_id,
+    key_pair,
+    org_id,
+    run_module,
+    seed,
+)
 
 RST = ROOT / "docs" / "docsite" / "rst"
 ERRORS = (RST / "guide_errors.rst").read_text("utf-8")
@@ -243,3 +254,84 @@ def test_the_call_in_the_guide_works(emulator: Emulator, load: Any) -> None:
 def test_the_test_in_the_guide_passes(emulator: Emulator, load: Any) -> None:
     (source,) = blocks(RST / "guide_tests.rst", "python")
     load(source).test_a_lost_answer_is_a_change(emulator)
+
+
+PORTING = yaml_blocks(RST / "guide_porting_2.rst")
+# What the organization of the porting guide has, besides the keys of the seed.
+CI = {
+    "id": f"5ac{21 * '0'}",
+    "description": "CI",
+    "public_key": "cicicici",
+    "roles": ["ORG_MEMBER"],
+}
+LAPTOP = {
+    "id": f"5ad{21 * '0'}",
+    "description": "laptop of Anna",
+    "public_key": "laptopan",
+    "roles": ["ORG_OWNER"],
+}
+
+
+def ported(task: dict[str, Any], variables: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The module of a task and its options, once for each item of its loop."""
+    (name,) = (key for key in task if key.startswith("keysmith.mongodb."))
+    environment = NativeEnvironment()
+    for item in variables["team_keys"] if "loop" in task else [None]:
+        options = {
+            option: environment.from_string(value).render({**variables, "item": item})
+            if isinstance(value, str) and "{{" in value
+            else value
+            for option, value in task[name].items()
+        }
+        yield name.rpartition(".")[2], {k: v for k, v in options.items() if v != "omitted"}
+
+
+@pytest.mark.parametrize("text", PORTING, ids=lambda text: text.splitlines()[1].strip())
+def test_the_porting_guide_says_what_is_refused(
+    text: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    comment = text.splitlines()[0]
+    if comment not in {"# Refused", "# Accepted"} or "api_user_id" in text:
+        return
+    organizations = seed()
+    organizations["organizations"][0]["api_keys"] += [
+        {**key, "private_key": f"{number:08d}-1111-4111-8111-{'0' * 12}", "access_list": []}
+        for number, key in enumerate([CI, LAPTOP], 900)
+    ]
+    emulator.reset(organizations)
+    pair = key_pair("atlas")
+    variables = {
+        "omit": "omitted",
+        "org_id": org_id("atlas"),
+        "atlas_public_key": pair["api_public_key"],
+        "atlas_private_key": pair["api_private_key"],
+        "credentials_file": str(tmp_path / "key.json"),
+        "team_keys": ["key 1", "key 2"],
+    }
+    environ = {
+        "MONGODB_ATLAS_BASE_URL": emulator.url,
+        "MONGODB_ATLAS_ORG_ID": org_id("atlas"),
+    }
+    for module, options in ported(yaml.safe_load(text)[0], variables):
+        own = (
+            {}
+            if "api_public_key" in options
+            else {
+                "MONGODB_ATLAS_PUBLIC_API_KEY": pair["api_public_key"],
+                "MONGODB_ATLAS_PRIVATE_API_KEY": pair["api_private_key"],
+            }
+        )
+        outcome = run_module(module, options, environ={**environ, **own}, check=True)
+        if comment == "# Accepted":
+            assert not outcome.failed, outcome.msg
+        else:
+            assert outcome.failed
+            assert outcome.result["error"]["type"] in {"options", "ambiguous", "guard"}
+    assert emulator.writes == []
+
+
+def test_the_porting_guide_has_both_sides_of_each_change() -> None:
+    comments = [text.splitlines()[0] for text in PORTING]
+    assert comments.count("# Refused") > 12
+    for before, after in zip(comments, comments[1:], strict=False):
+        assert before != "# Refused" or after == "# Accepted"

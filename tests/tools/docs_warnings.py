@@ -11,6 +11,7 @@ from pathlib import Path
 
 # Ansible's own docs, which the pages lead to: they are unknown where their index cannot be fetched.
 ANSIBLE_LABELS = (
+    "action_plugins",
     "ansible_configuration_settings",
     "collections_index",
     "common_return_values",
