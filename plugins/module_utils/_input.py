@@ -54,8 +54,8 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
 
 
 def drop_empty(params: dict[str, Any], spec: Spec) -> None:
-    """Remove options that are empty strings: they count as not set, whatever their type."""
-    for name in [name for name, value in params.items() if value == ""]:
+    """Remove options that are null or empty strings: they are not set, whatever their type."""
+    for name in [name for name, value in params.items() if value in (None, "")]:
         del params[name]
     for name, option in _options(params, spec):
         items = params[name] if "options" in option else None

@@ -143,7 +143,8 @@ def check_kept_exactly(keep: Collection[str], org_id: str, touched: Sequence[Org
         similar = [
             key
             for key in touched
-            if normalized in {key.id, key.public_key} or _matches_normalized(key, [normalized])
+            if normalized in {key.id, normalize_description(key.public_key or "")}
+            or _matches_normalized(key, [normalized])
         ]
         if similar:
             raise AmbiguousError(

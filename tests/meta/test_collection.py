@@ -135,7 +135,7 @@ def test_an_action_is_documented_by_a_module_without_code(action: str) -> None:
     assert text["attributes"]["action"]["support"] == "full"
     assert all(option["description"] for option in text["options"].values())
     assert not hasattr(source, "main")
-    assert (ROOT / "tests" / "unit" / "action" / f"test_{action}.py").is_file()
+    assert (ROOT / "tests" / "controller" / f"test_{action}.py").is_file()
 
 
 @pytest.mark.parametrize("module", [*MODULES, *ACTIONS])

@@ -105,7 +105,7 @@ def test_what_is_no_entry_is_refused_by_name(entry: str) -> None:
 
 
 def test_an_entry_without_end_is_not_quoted_whole() -> None:
-    with pytest.raises(OptionError, match=r"entries has '1{40} …'"):
+    with pytest.raises(OptionError, match=r"entries has '1{40}' …"):
         normalize([f"{'1' * 40} {'2' * 40}"])
 
 

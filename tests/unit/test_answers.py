@@ -212,6 +212,7 @@ def test_an_error_says_what_to_check(
     assert message.startswith(f"Could not revoke the API key: the API answered {status}")
     assert "The API's words" in message
     assert error.fields() == {
+        "type": "limit" if status == 429 else "api",
         "status": status,
         "code": code,
         "reason": "Reason",

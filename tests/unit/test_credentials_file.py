@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -212,7 +213,7 @@ def test_what_cannot_be_looked_at_or_read_is_refused(
 ) -> None:
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
-    with pytest.raises(OptionError, match=r"cannot be looked at \(Not a directory\)"):
+    with pytest.raises(OptionError, match=r"cannot be accessed \(Not a directory\)"):
         _credentials_file.inspect(str(path / "below"))
 
     def refuse(*_arguments: Any, **_options: Any) -> None:
@@ -227,12 +228,11 @@ def test_warnings_name_the_keys_and_what_to_do(tmp_path: Path) -> None:
     ids = ["a" * 24, PAIR["api_user_id"], "b" * 24]
     _credentials_file.write(_credentials_file.new_in(str(tmp_path), ids[1]), PAIR)
     (tmp_path / f"{ids[2]}.json").mkdir()
-    assert _credentials_file.folder_warnings(str(tmp_path), ids[1:2]) == []
-    assert _credentials_file.folder_warnings(str(tmp_path), ids) == [
-        f"credentials_dir {tmp_path} has no pairs of these API keys, which exist: {ids[0]}, "
-        f"{ids[2]}. A private key cannot be read again: take the files from where they were kept, "
-        "or revoke the keys and create new ones."
-    ]
+    keys = [OrgApiKey(id_, "backup ☃", PAIR["public_key"], (), ()) for id_ in ids]
+    assert _credentials_file.folder_warnings(str(tmp_path), keys[1:2], ORG) == []
+    (warning,) = _credentials_file.folder_warnings(str(tmp_path), keys, ORG)
+    assert f"credentials_dir {tmp_path} has no key pairs of" in warning
+    assert f": {ids[0]}, {ids[2]}. A private key cannot be read again" in warning
     for file, what in (
         (free(tmp_path / "x"), f"{tmp_path}/x does not exist"),
         (
@@ -240,11 +240,9 @@ def test_warnings_name_the_keys_and_what_to_do(tmp_path: Path) -> None:
             f"{tmp_path}/{ids[1]}.json holds the key pair of another API key, {ids[1]}",
         ),
     ):
-        assert _credentials_file.warnings(file, ids[0]) == [
-            f"API key {ids[0]} exists, and credentials_file {what}. A private key cannot be read "
-            "again: take the file from where it was kept, or revoke the key and create a new one."
-        ]
-    assert _credentials_file.warnings(None, ids[0]) == []
+        (warning,) = _credentials_file.warnings(file, keys[0], ORG)
+        assert f"API key {ids[0]} exists, and credentials_file {what}. A private key" in warning
+    assert _credentials_file.warnings(None, keys[0], ORG) == []
 
 
 def test_no_file_and_an_empty_file_are_free(tmp_path: Path) -> None:
@@ -271,9 +269,16 @@ def test_only_a_worthless_pair_is_written_over(
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
     file = _credentials_file.inspect(str(path))
-    assert file.holds(PAIR["api_user_id"])
-    assert _credentials_file.warnings(file, PAIR["api_user_id"]) == []
-    assert PAIR["api_user_id"] in _credentials_file.warnings(file, "other")[0]
+    key = OrgApiKey(PAIR["api_user_id"], PAIR["description"], PAIR["public_key"], (), ())
+    assert file.holds(key, PAIR["org_id"])
+    assert _credentials_file.warnings(file, key, PAIR["org_id"]) == []
+    for stranger, org in (
+        (replace(key, id="f" * 24), PAIR["org_id"]),
+        (replace(key, public_key="stranger"), PAIR["org_id"]),
+        (key, "f" * 24),
+    ):
+        assert not file.holds(stranger, org)
+        assert PAIR["api_user_id"] in _credentials_file.warnings(file, stranger, org)[0]
     if is_free:
         _credentials_file.check_free(file, org_id, description, existing)
         return

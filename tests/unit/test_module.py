@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _module
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import internal_error
 from tests.emulator import Emulator
 from tests.support import key_pair, org_id, run_module
@@ -47,7 +47,7 @@ SPEC = {
     ],
 )
 def test_empty_answers_are_not_given(params: dict[str, Any], expected: dict[str, Any]) -> None:
-    _module._drop_empty(params, SPEC)
+    _input.drop_empty(params, SPEC)
     assert params == expected
 
 
@@ -119,5 +119,5 @@ def test_a_warning_hides_the_secret_that_it_quotes(emulator: Emulator, form: str
         "keep": [form.format(secret)],
     }
     outcome = run_module("org_api_keys", options)
-    assert "which no API key of organization" in outcome.output
+    assert "which matches no API key of organization" in outcome.output
     assert secret not in outcome.output

@@ -182,7 +182,9 @@ def test_a_key_is_found_by_public_key_and_by_description() -> None:
     assert found is not None
     assert found.id == OTHER
     assert find_by_public_key(api, ORG, "bbbbbbbb") is None
-    assert find_by_description(api, ORG, "B") is None
+    assert find_by_description(api, ORG, "B", look_alikes="ignore") is None
+    with pytest.raises(AmbiguousError, match="'b'"):
+        find_by_description(api, ORG, "B")
 
 
 def test_a_shared_public_key_names_all_who_share_it() -> None:

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import AmbiguousError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    GuardError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import (
     Selection,
     check_keep,
+    check_kept_exactly,
     check_provable,
     is_kept,
+    pattern_warnings,
 )
 
 ORG = "5a0000000000000000000001"
@@ -87,16 +92,19 @@ def test_names_that_nothing_has_are_told_once_and_in_order() -> None:
 )
 def test_what_may_be_there_under_another_guise_is_not_missing(selection: Selection) -> None:
     with pytest.raises(AmbiguousError) as caught:
-        check_provable(selection, ORG, [HIDDEN, *KEYS[1:]])
+        check_provable(selection, ORG, [HIDDEN, *KEYS[1:]], look_alikes="refuse")
     assert "Nothing was changed." in caught.value.message()
 
 
 def test_a_proof_needs_no_more_than_what_is_named() -> None:
-    check_provable(Selection(public_keys=[str(KEYS[1].public_key)]), ORG, [HIDDEN, *KEYS[1:]])
-    check_provable(Selection(public_keys=["zzzzzzzz"]), ORG, KEYS)
+    known = Selection(public_keys=[str(KEYS[1].public_key)])
+    check_provable(known, ORG, [HIDDEN, *KEYS[1:]], look_alikes="refuse")
+    check_provable(Selection(public_keys=["zzzzzzzz"]), ORG, KEYS, look_alikes="refuse")
+    check_provable(Selection(descriptions=["BACKUP"]), ORG, KEYS, look_alikes="ignore")
     # Two keys whose descriptions differ in blanks are two keys.
     twin = replace(KEYS[1], description="back up")
-    check_provable(Selection(descriptions=["back up"]), ORG, [twin, replace(twin, description=" ")])
+    keys = [twin, replace(twin, description=" ")]
+    check_provable(Selection(descriptions=["back up"]), ORG, keys, look_alikes="refuse")
 
 
 @pytest.mark.parametrize(
@@ -118,23 +126,38 @@ def test_a_key_is_kept_by_its_id_its_public_key_or_its_description(
 
 
 def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
-    check_keep(["zzzzzzzz", "laptop *"], ORG, KEYS)
-    check_keep([str(KEYS[1].public_key), "laptop *"], ORG, [HIDDEN, *KEYS[1:]])
+    check_keep(["zzzzzzzz", "laptop *"], ORG, KEYS, [], on_missing="fail")
+    known = [str(KEYS[1].public_key), "laptop *"]
+    check_keep(known, ORG, [HIDDEN, *KEYS[1:]], KEYS[2:], on_missing="fail")
     for item in ("zzzzzzzz", " ZZZZZZZZ\n"):
         with pytest.raises(AmbiguousError, match="public key zzzzzzzz"):
-            check_keep([item], ORG, [HIDDEN, *KEYS[1:]])
+            check_keep([item], ORG, [HIDDEN, *KEYS[1:]], [], on_missing="warn")
 
 
 @pytest.mark.parametrize("item", ["nightly backup", "NIGHTLY *", "shouting"])
 def test_a_slip_of_the_pen_may_be_on_the_side_of_the_key(item: str) -> None:
     loud = replace(key(0, "Nightly  Backup"), public_key="SHOUTING")
     with pytest.raises(AmbiguousError, match="keep has"):
-        check_keep([item], ORG, [loud])
+        check_kept_exactly([item], ORG, [loud])
+    check_kept_exactly([item], ORG, KEYS)
 
 
-def test_names_that_keep_nothing_are_told_and_globs_are_not() -> None:
-    told = check_keep(["bakcup", "gone *", IDS[0], "backup", "f" * 24], ORG, KEYS)
-    assert [warning.partition(",")[0] for warning in told] == [
-        "keep has 'bakcup'",
-        f"keep has '{'f' * 24}'",
-    ]
+def test_items_that_keep_nothing_stop_revocations_only() -> None:
+    keep = ["bakcup", "gone *", IDS[0], "backup", "f" * 24]
+    expected = ["keep has 'bakcup'", "keep has 'gone *'", f"keep has '{'f' * 24}'"]
+    for revoked, on_missing in (([], "fail"), (KEYS[1:2], "warn")):
+        told = check_keep(keep, ORG, KEYS, revoked, on_missing=on_missing)
+        assert [warning.partition(",")[0] for warning in told] == expected
+    with pytest.raises(GuardError, match="'bakcup', 'gone \\*'") as caught:
+        check_keep(keep, ORG, KEYS, KEYS[1:2], on_missing="fail")
+    assert caught.value.parameters == [IDS[1]]
+
+
+def test_patterns_warn_about_nothing_and_about_look_alikes() -> None:
+    selection = Selection(description_match=["backup*", "gone *"])
+    warnings = pattern_warnings(selection, ORG, KEYS, look_alikes="refuse")
+    assert len(warnings) == 2
+    assert "'gone *'" in warnings[0]
+    assert IDS[4] in warnings[1]
+    assert IDS[2] not in warnings[1]
+    assert len(pattern_warnings(selection, ORG, KEYS, look_alikes="ignore")) == 1

@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     PartialError,
     ProxyError,
     RedirectError,
-    StoppedError,
+    TimeLimitError,
     TlsError,
     UnexpectedAnswerError,
     WaitTimeoutError,
@@ -252,7 +252,7 @@ SPECIALS = (
     ),
     Special(
         "stopped",
-        StoppedError,
+        TimeLimitError,
         ("time_limit",),
         KEYS,
         # The first access list comes when the time is over.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An empty string, the unanswered question of a survey, is an option that is not given."""
+"""Empty values, such as unanswered questions of a survey: not set, or refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import (
     run_module,
 )
 
-# What a task needs at least; everything else is given as an empty string.
+# What a task needs at least; everything else is empty.
 LEAST: dict[str, dict[str, Any]] = {
     "org_api_key": {"api_user_id": key_id("atlas", 3)},
     "org_api_key_access_list": {"api_user_id": key_id("atlas", 3), "entries": ["192.0.2.1"]},
@@ -36,21 +36,60 @@ LEAST: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_an_empty_string_is_as_not_given(emulator: Emulator, module: str) -> None:
+# What an empty option would do more than its task asks for.
+WIDENING = {"state", "keep", "credentials_file", "credentials_dir"}
+FILTERS = {
+    "org_api_key_info": (
+        "api_user_id public_key description description_match roles project_id".split()
+    ),
+    "org_api_keys": (
+        "api_user_ids public_keys descriptions description_match roles project_id".split()
+    ),
+    "org_info": ["name", "org_id"],
+}
+
+
+def options(module: str) -> set[str]:
+    """All options of a module, its own and those of the connection."""
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
     connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
-    least = {
-        "base_url": emulator.url,
-        "org_id": org_id("atlas"),
-        **key_pair("atlas"),
-        **LEAST[module],
-    }
-    names = connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
-    expected = run_module(module, least, check=True).result
-    result = run_module(module, {**dict.fromkeys(names, ""), **least}, check=True).result
+    return connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
+
+
+def refusing(module: str) -> set[str]:
+    """The options that refuse an empty value, next to a credential that the task sets."""
+    return (WIDENING & options(module)) | {"org_id", *FILTERS.get(module, [])}
+
+
+def least(emulator: Emulator, module: str) -> dict[str, Any]:
+    connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+    return {**connection, **LEAST[module]}
+
+
+@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize("module", MODULES)
+def test_an_empty_value_counts_as_not_set(emulator: Emulator, module: str, empty: Any) -> None:
+    task = least(emulator, module)
+    names = options(module) - refusing(module)
+    expected = run_module(module, task, check=True).result
+    result = run_module(module, {**dict.fromkeys(names, empty), **task}, check=True).result
     # Left out since ansible-core 2.21.
     for returned in (expected, result):
         returned.pop("invocation", None)
     assert result == expected
     assert not result.get("failed")
+
+
+@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module in MODULES for name in sorted(refusing(module))]
+)
+def test_an_empty_value_never_widens_a_task(
+    emulator: Emulator, module: str, name: str, empty: Any
+) -> None:
+    outcome = run_module(module, {**least(emulator, module), name: empty})
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
+    assert outcome.msg.startswith(f"{name} is empty")
+    assert "default(omit, true)" in outcome.msg
+    assert emulator.requests == []

@@ -270,7 +270,7 @@ def test_envelopes_are_asked_for_and_unwrapped(
         ({"public_key": "AKEYABCZ"}, "8 letters in lower case"),
         ({"public_key": "ca11ab1e-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"api_user_id": MISSING_ID, "timeout": 1e10}, "timeout"),
-        ({"api_user_id": MISSING_ID, "org_id": ""}, "No organization is given"),
+        ({"api_user_id": MISSING_ID, "org_id": ""}, "org_id is empty"),
         ({"api_user_id": MISSING_ID, "org_id": "x"}, "org_id"),
         ({"api_user_id": MISSING_ID, "wait_timeout": 0}, "wait_timeout"),
         ({"api_user_id": MISSING_ID, "wait_timeout": "nan"}, "wait_timeout"),

@@ -116,12 +116,11 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"api_user_id": 2, "public_key": 3}, []),
     ({"description": "twin"}, [4, 5]),
     ({"desc": "twin"}, [4, 5]),
-    ({"description": "TWIN"}, []),
+    ({"description": "TWIN", "look_alikes": "ignore"}, []),
     ({"description": "twi*"}, []),
-    ({"description": "twin "}, []),
+    ({"description": "twin ", "look_alikes": "ignore"}, []),
     ({"description": "twin", "api_user_id": 4}, [4]),
     ({"description": "twin", "api_user_id": 2}, []),
-    ({"description": ""}, IN_ORDER),
     ({"description_match": "twi*"}, [4, 5]),
     ({"description_match": "TWI*"}, []),
     ({"description_match": "wi"}, []),
@@ -131,7 +130,6 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"description_match": "????"}, [4, 5]),
     ({"description_match": "*☃*"}, [3]),
     ({"description_match": "twi*", "description": "victim"}, []),
-    ({"description_match": ""}, IN_ORDER),
     ({"roles": ["ORG_OWNER"]}, [7, 1]),
     ({"roles": ["ORG_OWNER", "ORG_READ_ONLY"]}, [7, 1, 3]),
     ({"roles": ["ORG_MEMBER"]}, [6, 4, 5, 2]),
@@ -144,7 +142,6 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"project_id": MISSING_ID}, []),
     ({"project_id": project_id("atlas"), "roles": ["ORG_OWNER"]}, []),
     ({"project_id": project_id("atlas"), "api_user_id": 3}, []),
-    ({"api_user_id": "", "public_key": "", "project_id": ""}, IN_ORDER),
 ]
 
 
@@ -322,14 +319,14 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"org_id": ""}, "No organization is given"),
+        ({"org_id": ""}, "org_id is empty"),
         ({"org_id": "x"}, "org_id"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
         ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
-        ({"project_id": "shop"}, "project_id is 'shop', which is no id"),
-        ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "['GROUP_OWNER'] in roles is no role"),
+        ({"project_id": "shop"}, "project_id is 'shop', which is not a valid ID"),
+        ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "'GROUP_OWNER' in roles is no role"),
         ({"roles": ["owner"]}, "is no role in an organization"),
         ({"roles": ["ORG_OWNER", ""]}, "is no role in an organization"),
         ({"access_list": "perhaps"}, "access_list"),
@@ -462,7 +459,8 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
 def test_filters_find_what_their_meaning_says(
     keys: list[dict[str, Any]], options: dict[str, Any]
 ) -> None:
-    params = {**options, "org_id": "0" * 24, "access_list": False}
+    guard = {"look_alikes": "ignore"}
+    params = {**options, **guard, "org_id": "0" * 24, "access_list": False}
     result = org_api_key_info.run(params, FakeApi(keys), False)  # type: ignore[arg-type]
     assert [key["id"] for key in result["org_api_keys"]] == oracle(keys, options)
     assert result["changed"] is False
@@ -472,7 +470,8 @@ def test_filters_find_what_their_meaning_says(
 
 def test_a_public_key_that_the_api_does_not_tell_may_be_the_one() -> None:
     keys = [{"id": IDS[0], "desc": "", "publicKey": None, "roles": []}]
-    params = {**NO_FILTER, "org_id": "0" * 24, "access_list": False}
+    guard = {"look_alikes": "refuse"}
+    params = {**NO_FILTER, **guard, "org_id": "0" * 24, "access_list": False}
     listed = org_api_key_info.run(params, FakeApi(keys), False)  # type: ignore[arg-type]
     assert listed["org_api_keys"][0]["public_key"] is None
     with pytest.raises(AmbiguousError):

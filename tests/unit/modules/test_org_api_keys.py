@@ -157,16 +157,13 @@ def test_the_key_that_signs_is_left_with_a_warning(crowd: Emulator) -> None:
     assert len(outcome.result["revoked"]) == len(before) - 1
     (kept,) = outcome.result["kept"]
     assert (kept["id"], kept["reason"]) == (key_id("atlas", 1), "own_key")
-    assert (
-        "is selected too, but it signs the requests, and is left: use another credential of the "
-        "organization, or set allow_own_key to true."
-    ) in warnings(outcome)
+    assert "is the key that this task authenticates with" in warnings(outcome)
 
 
 def test_a_role_that_is_not_known_is_looked_for_with_a_warning(crowd: Emulator) -> None:
     outcome = run(crowd, state="absent", roles=["ORG_EMPEROR", "ORG_READ_ONLY"])
     assert ids(outcome.result["revoked"]) == [key_id("atlas", 3)]
-    words = "roles has 'ORG_EMPEROR', which is no role that MongoDB Atlas is known to have."
+    words = "roles has 'ORG_EMPEROR', which MongoDB Atlas is not known to have."
     assert f'"{words}"' in warnings(outcome)
 
 
@@ -455,7 +452,7 @@ def test_created_pairs_are_kept_in_files_of_their_own(emulator: Emulator, tmp_pa
     assert "warnings" not in again.result
     path.unlink()
     warned = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
-    assert f"credentials_dir {tmp_path} has no pairs of these API keys" in warnings(warned)
+    assert f"credentials_dir {tmp_path} has no key pairs of" in warnings(warned)
     path.symlink_to("/etc/hostname")
     warned = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path))
     assert path.stem in warnings(warned)
@@ -466,11 +463,11 @@ def test_check_mode_only_asks_about_the_folder_and_tells_all_warnings(
 ) -> None:
     monkeypatch.setattr(_credentials_file, "_prove_writable", None)
     api_keys = [NEW, {"description": "victim"}]
-    more = {"purge": True, "keep": ["nobody"], "max_revocations": 50}
+    more = {"purge": True, "keep": ["nobody"], "on_keep_missing": "warn", "max_revocations": 50}
     outcome = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path), check=True, **more)
     assert not outcome.failed, outcome.msg
     assert "nobody" in warnings(outcome)
-    assert f"has no pairs of these API keys, which exist: {key_id('atlas', 2)}" in warnings(outcome)
+    assert f"existing API keys: {key_id('atlas', 2)}" in warnings(outcome)
 
 
 def test_a_pair_that_cannot_be_written_is_revoked_again(
@@ -561,15 +558,15 @@ def test_created_keys_cost_one_more_listing_in_all(emulator: Emulator) -> None:
     ("options", "words"),
     [
         ({"api_keys": [{"description": "twin"}]}, "2 API keys of organization"),
-        ({"api_keys": [{"description": "victim\n"}]}, "with other blanks or line ends"),
+        ({"api_keys": [{"description": "victim\n"}]}, "look like it"),
         ({"api_keys": [{"description": "nobody"}]}, "New API keys need roles"),
         ({"api_keys": [NEW, {"description": "victim"}], "keep": ["vic*"]}, "declares what"),
         ({"api_keys": [{"description": "signs", "roles": ["ORG_MEMBER"]}]}, "signs the requests"),
         ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "signs the"),
         ({"api_keys": [NEW], "purge": True, "max_revocations": 5}, "max_revocations is 5"),
-        ({"state": "absent", "descriptions": ["victim "]}, "with other blanks or line ends"),
-        ({"state": "absent", "descriptions": [DECOMPOSED]}, "or letters composed otherwise"),
-        ({"api_keys": [{**NEW, "description": DECOMPOSED}]}, "or letters composed otherwise"),
+        ({"state": "absent", "descriptions": ["victim "]}, "look like it"),
+        ({"state": "absent", "descriptions": [DECOMPOSED]}, "look like it"),
+        ({"api_keys": [{**NEW, "description": DECOMPOSED}]}, "look like it"),
     ],
 )
 def test_what_cannot_be_meant_fails_and_changes_nothing(
@@ -602,13 +599,13 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
     [
         ({"state": "absent"}, "No key is selected"),
         ({"state": "absent", "keep": ["x"]}, "No key is selected"),
-        ({"state": "absent", "roles": "", "descriptions": ""}, "No key is selected"),
+        ({"state": "absent", "roles": "", "descriptions": ""}, "descriptions is empty"),
         # A variable without a value must not widen a selection, or narrow what is kept.
         ({"state": "absent", "api_user_ids": [""], "roles": ["ORG_OWNER"]}, "has an empty item"),
         ({"state": "absent", "public_keys": [" "], "roles": ["ORG_OWNER"]}, "has an empty item"),
         ({"state": "absent", "roles": [""]}, "roles has an empty item"),
         ({"state": "absent", "roles": ["ORG_OWNER"], "keep": [""]}, "keep has an empty item"),
-        ({"state": "absent", "api_user_ids": ["x"]}, "api_user_ids is 'x', which is no id"),
+        ({"state": "absent", "api_user_ids": ["x"]}, "which is not a valid ID"),
         ({"state": "absent", "api_user_ids": [client_id("atlas")]}, "id of a service account"),
         ({"state": "absent", "public_keys": ["ABC"]}, "public_keys"),
         (
@@ -622,25 +619,25 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"state": "absent", "roles": ["ORG_OWNER"], "keep": ["x", ""]}, "keep has an empty item"),
         (
             {"state": "absent", "description_match": "*, twin"},
-            'Write ["*, twin"] if the comma is part of it, or ["*", "twin"].',
+            "Write ['*, twin'] if the comma is part of it, or ['*', 'twin'].",
         ),
         ({"state": "absent", "descriptions": "extra 0,extra 1"}, "descriptions is a text with a"),
         ({"state": "absent", "roles": ["ORG_OWNER"], "keep": "a,b"}, "keep is a text with a comma"),
-        ({"api_keys": [NEW], "purge": True, "keep": "ünï, b"}, 'Write ["ünï, b"] if'),
+        ({"api_keys": [NEW], "purge": True, "keep": "ünï, b"}, "Write ['ünï, b'] if"),
         ({"state": "absent", "api_keys": [NEW]}, "given with state absent"),
         ({"state": "absent", "roles": ["ORG_OWNER"], "purge": True}, "given with state absent"),
         ({}, "No keys are declared"),
         ({"purge": True}, "No keys are declared"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"]}, "Given with state present: roles"),
-        ({"api_keys": [NEW, NEW]}, "several keys with the description 'new one'"),
+        ({"api_keys": [NEW, NEW]}, "or with look-alikes: 'new one'"),
         (
             {"api_keys": [{**NEW, "description": text} for text in (DECOMPOSED, "ünïcode ☃ key")]},
-            "several keys with the description 'ünïcode ☃ key'",
+            "'ünïcode ☃ key'",
         ),
-        ({"api_keys": [NEW, {"description": "x"}] * 2}, "the description 'new one', 'x'"),
+        ({"api_keys": [NEW, {"description": "x"}] * 2}, "look-alikes: 'new one', 'x'"),
         ({"api_keys": [NEW], "roles": ["ORG_OWNER"], "descriptions": ["x"]}, "descriptions, roles"),
         ({"api_keys": [{**NEW, "roles": []}]}, "roles is an empty list"),
-        ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "['ORG_EMPEROR'] in roles is no role"),
+        ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "'ORG_EMPEROR' in roles is no role"),
         ({"api_keys": [{**NEW, "description": "x" * 251}]}, "has 251 characters"),
         ({"api_keys": [{**NEW, "description": ""}]}, "description found in api_keys"),
         ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
@@ -660,7 +657,7 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [NEW], "concurrency": 17}, "concurrency is 17"),
         ({"api_keys": [NEW], "max_revocations": -1}, "max_revocations is -1"),
         ({"api_keys": [NEW], "time_limit": 0}, "time_limit is 0"),
-        ({"api_keys": [NEW], "org_id": ""}, "No organization is given"),
+        ({"api_keys": [NEW], "org_id": ""}, "org_id is empty"),
         ({"api_keys": [NEW], "access_token": "x", **key_pair("atlas")}, "Two kinds"),
     ],
 )
@@ -676,10 +673,11 @@ def test_bad_input_is_refused_before_any_request(
 
 def test_a_name_to_be_kept_that_nothing_has_is_told(emulator: Emulator) -> None:
     outcome = run(
-        emulator, state="absent", description_match=["victim"], keep=["bakcup", "terraform *"]
+        emulator, state="absent", description_match=["none *"], keep=["bakcup", "terraform *"]
     )
+    assert not outcome.failed
     assert "keep has 'bakcup'" in warnings(outcome)
-    assert "terraform" not in warnings(outcome)
+    assert "keep has 'terraform *'" in warnings(outcome)
 
 
 def hide_public_keys(emulator: Emulator, *numbers: int) -> None:
@@ -748,7 +746,7 @@ def test_what_is_kept_by_a_slip_of_the_pen_fails(
     outcome = run(emulator, state="absent", description_match=["*"], keep=[keep])
     assert outcome.failed
     assert f"keep has {keep!r}" in outcome.msg
-    assert "but with other blanks, line ends or letters" in outcome.msg
+    assert "only as look-alikes" in outcome.msg
     assert key_id("atlas", number) in outcome.msg
     assert not emulator.writes
 
@@ -757,7 +755,7 @@ def test_what_many_keys_would_fit_by_a_slip_of_the_pen_names_some(crowd: Emulato
     crowd.reset(seed(extra_keys=23))
     outcome = run(crowd, keep=["Extra *"], **ALL_EXTRA)
     assert outcome.msg.count("(akey") == 20
-    assert "(akeyabbj) and 3 more has." in outcome.msg
+    assert " and 3 more. Nothing was changed." in outcome.msg
     assert not crowd.writes
 
 
@@ -971,14 +969,14 @@ def test_many_names_are_looked_up_quickly(emulator: Emulator) -> None:
     descriptions = [f"extra {number}" for number in range(400)]
     calls = 0
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._org_api_keys")
-    words_of = utils.words_of
+    normalize = utils.normalize_description
 
     def counting(description: str) -> Any:
         nonlocal calls
         calls += 1
-        return words_of(description)
+        return normalize(description)
 
-    with mock.patch.object(utils, "words_of", counting):
+    with mock.patch.object(utils, "normalize_description", counting):
         api_keys = [{"description": description} for description in descriptions]
         assert not run(emulator, api_keys=api_keys).failed
     assert calls < 10 * 400

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which texts look alike, and how messages quote one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    normalize_description,
+    quoted,
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CI runner", "ci runner"),
+        ("STRASSE", "straße"),
+        ("key 3", "key  3"),
+        ("key 3", " key\t3\n"),
+        ("key 3", "key\u00a03"),
+        ("key 3", "key\u2003\u30003"),
+        ("key 3", "key\u28003"),
+        ("key 3", "key\r\n3"),
+        ("deploy", "de\u200bploy"),
+        ("deploy", "de\u00adploy\ufeff"),
+        ("deploy", "\u202edeploy\u202c"),
+        ("deploy", "deploy\ufe0f"),
+        ("deploy", "deploy\U000e0101"),
+        ("deploy", "dep\u034floy\u3164"),
+        ("deploy", "dep\x08loy\x00"),
+        ("ﬁle", "file"),
+        ("deploy", "".join(chr(0xFEE0 + ord(char)) for char in "deploy")),
+        ("clé", unicodedata.normalize("NFD", "clé")),
+        ("①", "1"),
+    ],
+)
+def test_look_alikes_have_one_normal_form(one: str, other: str) -> None:
+    assert one != other
+    assert normalize_description(one) == normalize_description(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("key 3", "key3"), ("key 1", "key 2"), ("cle", "clé"), ("a-b", "a_b")]
+)
+def test_other_texts_stay_apart(one: str, other: str) -> None:
+    assert normalize_description(one) != normalize_description(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key  3", "'key  3'"),
+        ("it's", '"it\'s"'),
+        ("a\tb\n", r"'a\tb\n'"),
+        ("a\u00a0b", r"'a\xa0b'"),
+        ("a\u200bb", r"'a\u200bb'"),
+        ("a\ufe0fb", r"'a\ufe0fb'"),
+        ("ünïcode ☃", "'ünïcode ☃'"),
+        ("", "''"),
+    ],
+)
+def test_a_quoted_text_shows_all_that_is_in_it(text: str, shown: str) -> None:
+    assert quoted(text) == shown
+
+
+def test_a_long_text_ends_with_a_whole_word() -> None:
+    assert quoted("first second third", 12) == "'first' …"
+    assert quoted("x" * 500, 400) == "…"
