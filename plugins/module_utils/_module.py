@@ -115,9 +115,10 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.conceal_given()
         if "error" not in kwargs:
             # Ansible quotes what it refuses, of any length; secrets are hidden before it is cut.
-            plain = clean(remove_values(msg, self.no_log_values), 2000)
-            error = self.refusal or OptionError(plain)
-            msg = error.message() if self.refusal else error.what
+            msg = clean(remove_values(msg, self.no_log_values), 2000)
+            error = OptionError("Ansible refuses the arguments")
+            if self.refusal:
+                error, msg = self.refusal, self.refusal.message()
             kwargs["error"] = error.fields()
         super().fail_json(msg, **kwargs)
         raise AssertionError("fail_json returned")
