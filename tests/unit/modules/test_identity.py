@@ -1,0 +1,364 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text that others wrote or changed decides nothing: which key is meant, kept, or made an owner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import ERROR_TYPES
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    MISSING_ID,
+    MODULES,
+    Outcome,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+)
+
+ORG = org_id("atlas")
+VICTIM, TWIN, SIGNER = key_id("atlas", 2), key_id("atlas", 4), key_id("atlas", 1)
+# Each looks like "victim".
+LOOK_ALIKES = ["Victim", " victim", "victim\u00a0", "vic\u200btim", "ｖictim"]  # noqa: RUF001
+TARGETS: dict[str, dict[str, Any]] = {
+    "org_api_key": {},
+    "org_api_key_access_list": {"entries": ["192.0.2.1"]},
+    "project_api_key": {"project_id": project_id("atlas"), "roles": ["GROUP_READ_ONLY"]},
+}
+
+
+def run(emulator: Emulator, module: str = "org_api_key", **more: Any) -> Outcome:
+    """Run a module with the owner's key pair."""
+    ours = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
+    connection = {"base_url": emulator.url, "org_id": ORG, **key_pair("atlas")}
+    return run_module(module, {**connection, **more}, **ours)
+
+
+def revoke_many(emulator: Emulator, **more: Any) -> Outcome:
+    return run(emulator, "org_api_keys", state="absent", **more)
+
+
+def keys(emulator: Emulator) -> dict[str, Any]:
+    return dict(emulator.state.organizations[ORG].api_keys)
+
+
+def describe(emulator: Emulator, number: int, description: str) -> None:
+    emulator.state.organizations[ORG].api_keys[key_id("atlas", number)].description = description
+
+
+def refused(outcome: Outcome, kind: str, emulator: Emulator) -> str:
+    """The message of a task that failed before any change."""
+    assert outcome.failed, outcome.output
+    assert outcome.result["error"]["type"] == kind, outcome.msg
+    assert not outcome.changed
+    assert emulator.writes == []
+    return outcome.msg
+
+
+def warnings(outcome: Outcome) -> str:
+    return json.dumps(outcome.result.get("warnings", []), ensure_ascii=False)
+
+
+# Values that have changed on the way
+
+
+@pytest.mark.parametrize("value", [34, 3.4, True, ["34", "x"], {"34": 1}])
+def test_a_changed_description_revokes_nothing(emulator: Emulator, value: Any) -> None:
+    describe(emulator, 3, "34")
+    msg = refused(run(emulator, description=value, state="absent"), "options", emulator)
+    assert "put it in quotes" in msg
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"description_match": ["*"], "keep": [1.10]},
+        {"descriptions": [False]},
+        {"description_match": 5},
+        {"api_user_ids": [10**23]},
+        {"public_keys": [True]},
+    ],
+)
+def test_a_changed_item_revokes_nothing(emulator: Emulator, options: dict[str, Any]) -> None:
+    refused(revoke_many(emulator, **options), "options", emulator)
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("options", [{"platform": "mainframe"}, {"timeout": "long"}])
+def test_arguments_that_ansible_refuses_have_a_type_too(
+    emulator: Emulator, module: str, options: dict[str, Any]
+) -> None:
+    outcome = run(emulator, module, **options)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
+    assert set(outcome.result["error"]) >= {"status", "code", "method", "path"}
+
+
+# Look-alikes
+
+
+@pytest.mark.parametrize("description", LOOK_ALIKES)
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("module", TARGETS)
+def test_a_look_alike_is_neither_meant_nor_missing(
+    emulator: Emulator, module: str, state: str, description: str
+) -> None:
+    options = {**TARGETS[module], "description": description, "state": state}
+    if module == "org_api_key":
+        options["roles"] = ["ORG_MEMBER"]
+    msg = refused(run(emulator, module, **options), "ambiguous", emulator)
+    assert VICTIM in msg
+    assert "look_alikes" in msg
+
+
+@pytest.mark.parametrize("description", LOOK_ALIKES)
+def test_reading_and_selecting_do_not_report_a_look_alike_as_missing(
+    emulator: Emulator, description: str
+) -> None:
+    refused(run(emulator, "org_api_key_info", description=description), "ambiguous", emulator)
+    refused(revoke_many(emulator, descriptions=[description]), "ambiguous", emulator)
+
+
+def test_look_alikes_can_be_different_keys(emulator: Emulator) -> None:
+    describe(emulator, 3, "VICTIM")
+    exact = run(emulator, description="VICTIM", state="absent", check=True)
+    assert exact.result["org_api_key"]["id"] == key_id("atlas", 3)
+    other = {"description": "Victim", "look_alikes": "ignore"}
+    assert run(emulator, state="absent", **other).result["org_api_key"] is None
+    assert run(emulator, roles=["ORG_MEMBER"], **other).changed
+    assert len(keys(emulator)) == 8
+
+
+def test_a_renaming_refuses_look_alikes_of_either_description(emulator: Emulator) -> None:
+    for old, new in (("Victim", "x"), ("x", "Victim"), ("member", "Victim")):
+        outcome = run(emulator, description=old, new_description=new)
+        refused(outcome, "ambiguous", emulator)
+
+
+def test_declared_keys_may_look_alike_only_if_that_is_ignored(emulator: Emulator) -> None:
+    declared = [{"description": name, "roles": ["ORG_MEMBER"]} for name in ("new", "New")]
+    outcome = run(emulator, "org_api_keys", api_keys=declared)
+    refused(outcome, "options", emulator)
+    outcome = run(emulator, "org_api_keys", api_keys=declared, look_alikes="ignore")
+    assert len(outcome.result["created"]) == 2
+
+
+@pytest.mark.parametrize("look_alikes", ["refuse", "ignore"])
+def test_purge_never_replaces_a_key_by_its_look_alike(emulator: Emulator, look_alikes: str) -> None:
+    declared = [{"description": "Victim", "roles": ["ORG_MEMBER"]}]
+    outcome = run(emulator, "org_api_keys", api_keys=declared, purge=True, look_alikes=look_alikes)
+    assert VICTIM in refused(outcome, "ambiguous", emulator)
+
+
+@pytest.mark.parametrize("keep", ["Victim", "VIC*", "vic?im\u00a0"])
+def test_a_key_that_is_kept_only_as_a_look_alike_stops_the_task(
+    emulator: Emulator, keep: str
+) -> None:
+    # The item matches a key exactly, and so is not one that matches nothing.
+    describe(emulator, 3, keep.replace("*", "x").replace("?", "t"))
+    outcome = revoke_many(emulator, descriptions=["victim"], keep=[keep])
+    assert VICTIM in refused(outcome, "ambiguous", emulator)
+    outcome = revoke_many(emulator, descriptions=["victim"], keep=[keep], look_alikes="ignore")
+    assert outcome.changed
+
+
+def test_a_pattern_selects_exactly_and_warns(emulator: Emulator) -> None:
+    describe(emulator, 3, "Twin")
+    patterns = ["tw*", "gone *"]
+    outcome = revoke_many(emulator, description_match=patterns, check=True)
+    assert {key["id"] for key in outcome.result["revoked"]} == {TWIN, key_id("atlas", 5)}
+    assert key_id("atlas", 3) in warnings(outcome)
+    assert "'gone *', which matches no API key" in warnings(outcome)
+
+
+# Keys that a task lists
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        {"api_user_ids": [VICTIM]},
+        {"public_keys": [public_key("atlas", 2)]},
+        {"descriptions": ["victim"]},
+    ],
+)
+def test_a_listed_key_is_accounted_for(emulator: Emulator, selectors: dict[str, Any]) -> None:
+    selectors["roles"] = ["ORG_OWNER"]
+    outcome = revoke_many(emulator, **selectors)
+    assert VICTIM in refused(outcome, "guard", emulator)
+    listed = [{"id": VICTIM, "public_key": public_key("atlas", 2), "description": "victim"}]
+    assert outcome.result["unselected"] == [{**listed[0], "reason": "not_selected"}]
+    assert outcome.result["error"]["parameters"] == [VICTIM]
+    outcome = revoke_many(emulator, **selectors, on_unselected="report")
+    assert not outcome.failed
+    assert outcome.result["unselected"] == [{**listed[0], "reason": "not_selected"}]
+    outcome = revoke_many(emulator, **selectors, keep=[VICTIM])
+    assert not outcome.failed
+    assert outcome.result["unselected"] == []
+
+
+def test_a_listed_key_that_signs_is_accounted_for(emulator: Emulator) -> None:
+    outcome = revoke_many(emulator, api_user_ids=[SIGNER, VICTIM])
+    refused(outcome, "guard", emulator)
+    assert [key["reason"] for key in outcome.result["unselected"]] == ["own_key"]
+    outcome = revoke_many(emulator, api_user_ids=[SIGNER, VICTIM], on_unselected="report")
+    assert [key["id"] for key in outcome.result["revoked"]] == [VICTIM]
+    # One that a pattern selects is not listed by the task.
+    outcome = revoke_many(emulator, description_match=["signs"])
+    assert [key["reason"] for key in outcome.result["kept"]] == ["own_key"]
+
+
+@pytest.mark.parametrize("item", ["bakcup", "terraform *", MISSING_ID])
+def test_an_item_that_keeps_nothing_stops_revocations(emulator: Emulator, item: str) -> None:
+    outcome = revoke_many(emulator, descriptions=["victim"], keep=["twin", item])
+    assert repr(item) in refused(outcome, "guard", emulator)
+    purge = {"api_keys": [{"description": "victim"}], "purge": True, "keep": [item]}
+    refused(run(emulator, "org_api_keys", **purge), "guard", emulator)
+    nothing = revoke_many(emulator, descriptions=["gone"], keep=[item])
+    assert not nothing.failed
+    warned = revoke_many(emulator, descriptions=["victim"], keep=[item], on_keep_missing="warn")
+    assert warned.changed
+    assert repr(item) in warnings(warned)
+
+
+def test_a_renamed_key_is_not_reported_as_missing(emulator: Emulator) -> None:
+    outcome = run(emulator, description="old", new_description="victim", state="absent")
+    refused(outcome, "options", emulator)
+    assert emulator.requests == []
+
+
+# Descriptions that others have given
+
+
+def pair_file(path: Path, **more: str) -> str:
+    pair = {
+        "org_id": ORG,
+        "api_user_id": VICTIM,
+        "description": "victim",
+        "public_key": public_key("atlas", 2),
+        "private_key": "x",
+    }
+    path.write_text(json.dumps({**pair, **more}), encoding="utf-8")
+    return str(path)
+
+
+OWNER = {"description": "victim", "roles": ["ORG_OWNER"]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [None, {"api_user_id": TWIN}, {"public_key": "stranger"}, {"org_id": "f" * 24}],
+)
+def test_a_key_of_someone_else_gets_no_rights(
+    emulator: Emulator, tmp_path: Path, more: dict[str, str] | None
+) -> None:
+    path = tmp_path / "pair.json"
+    file = str(path) if more is None else pair_file(path, **more)
+    for check in (True, False):
+        outcome = run(emulator, **OWNER, credentials_file=file, check=check)
+        assert VICTIM in refused(outcome, "guard", emulator)
+        assert "adopt" in outcome.msg
+    # To take a right away is no gift.
+    fewer = {"description": "victim", "roles": ["ORG_MEMBER"], "credentials_file": file}
+    assert run(emulator, **fewer).changed
+    assert run(emulator, **OWNER, credentials_file=file, adopt=True).changed
+
+
+@pytest.mark.parametrize("org", [ORG, ""])
+def test_the_holder_of_a_key_pair_may_add_rights(
+    emulator: Emulator, tmp_path: Path, org: str
+) -> None:
+    file = pair_file(tmp_path / "pair.json", org_id=org)
+    outcome = run(emulator, **OWNER, credentials_file=file)
+    assert outcome.changed
+    assert "warnings" not in outcome.result
+
+
+def test_an_id_says_exactly_which_key_gets_rights(emulator: Emulator, tmp_path: Path) -> None:
+    by_id = {"api_user_id": VICTIM, "roles": ["ORG_OWNER"]}
+    assert run(emulator, **by_id, credentials_file=str(tmp_path / "none")).changed
+
+
+def test_declared_keys_are_adopted_one_by_one(emulator: Emulator, tmp_path: Path) -> None:
+    declared = {"api_keys": [OWNER], "credentials_dir": str(tmp_path)}
+    refused(run(emulator, "org_api_keys", **declared), "guard", emulator)
+    pair_file(tmp_path / f"{VICTIM}.json")
+    assert run(emulator, "org_api_keys", **declared, check=True).changed
+    (tmp_path / f"{VICTIM}.json").unlink()
+    adopted = {**declared, "api_keys": [{**OWNER, "adopt": True}]}
+    assert run(emulator, "org_api_keys", **adopted).changed
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("org_api_key", OWNER),
+        ("org_api_keys", {"api_keys": [OWNER]}),
+        (
+            "project_api_key",
+            {"description": "victim", "project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]},
+        ),
+    ],
+)
+def test_an_owner_by_description_is_warned_of(
+    emulator: Emulator, module: str, options: dict[str, Any]
+) -> None:
+    emulator.state.organizations[ORG].api_keys[VICTIM].projects.clear()
+    outcome = run(emulator, module, **options, check=True)
+    assert not outcome.failed, outcome.msg
+    assert "identify owner keys by ID" in warnings(outcome)
+
+
+def test_an_owner_by_id_is_not_warned_of(emulator: Emulator) -> None:
+    outcome = run(emulator, api_user_id=VICTIM, roles=["ORG_OWNER"], check=True)
+    assert "warnings" not in outcome.result
+
+
+# Errors for programs
+
+
+@pytest.mark.parametrize(
+    ("options", "fault", "kind"),
+    [
+        ({"api_user_id": SIGNER, "state": "absent"}, None, "own_credential"),
+        ({"description": "twin", "state": "absent"}, None, "ambiguous"),
+        ({"api_user_id": MISSING_ID}, None, "missing"),
+        ({"description": "new", "roles": ["ORG_OWNER"]}, Fault("lost_after", "POST"), "orphan"),
+        ({"api_user_id": "x"}, None, "options"),
+        ({"api_user_id": VICTIM}, Fault("status", status=403), "api"),
+        ({"api_user_id": VICTIM}, Fault("status", times=None, status=429), "limit"),
+        ({"api_user_id": VICTIM}, Fault("html", times=None), "unexpected_response"),
+        ({"api_user_id": VICTIM}, Fault("redirect", times=None), "unexpected_response"),
+    ],
+)
+def test_a_failure_has_a_type(
+    emulator: Emulator, options: dict[str, Any], fault: Fault | None, kind: str
+) -> None:
+    if fault:
+        emulator.add_fault(fault)
+    outcome = run(emulator, **options)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == kind
+    assert kind in ERROR_TYPES
+
+
+def test_a_task_that_is_done_in_part_keeps_its_diff(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "DELETE", f"*{VICTIM}", status=403))
+    outcome = revoke_many(emulator, descriptions=["victim", "member"], diff=True)
+    assert outcome.failed
+    assert [key["description"] for key in outcome.result["diff"]["before"]["api_keys"]] == [
+        "member"
+    ]
+    assert outcome.result["error"]["type"] == "api"
+    assert [failure["error"]["type"] for failure in outcome.result["failures"]] == ["api"]
