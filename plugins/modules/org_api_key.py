@@ -499,17 +499,18 @@ def change(
             "roles": None if _org_api_keys.has_roles(key, roles) else sorted(set(roles)),
         },
     )
+    warnings = _credentials_file.warnings(file, key, params["org_id"])
     result = {
         "changed": plan.is_change,
         "org_api_key": {**key.result(), **plan.after},
         "diff": plan.diff(),
-        "warnings": _credentials_file.warnings(file, key, params["org_id"]),
+        "warnings": warnings,
     }
     if not plan.is_change:
         return result
     gains = set(plan.after["roles"]) - set(current["roles"])
     if params["description"] and gains and not params["adopt"]:
-        result["warnings"] += adoption_warnings(key, gains, file, params["org_id"])
+        warnings += adoption_warnings(key, gains, file, params["org_id"])
     if set(current["roles"]) - set(plan.after["roles"]):
         _org_api_keys.check_not_own(
             api, key, allowed=params["allow_own_key"], loss="taking a role from it"
