@@ -17,6 +17,7 @@ from tests.support import (
     MISSING_ID,
     MODULES,
     Outcome,
+    VirtualClock,
     key_id,
     key_pair,
     org_id,
@@ -105,6 +106,21 @@ def test_arguments_that_ansible_refuses_have_a_type_too(
     assert set(outcome.result["error"]) >= {"status", "code", "method", "path"}
 
 
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("org_api_key_access_list", {"api_user_id": VICTIM}),
+        ("project_api_key", {"api_user_id": VICTIM, "roles": ["GROUP_OWNER"]}),
+        ("org_api_keys", {"api_keys": [{"roles": ["ORG_MEMBER"]}]}),
+    ],
+)
+def test_a_missing_argument_has_a_type_too(
+    emulator: Emulator, module: str, options: dict[str, Any]
+) -> None:
+    assert "missing" in refused(run(emulator, module, **options), "options", emulator)
+    assert emulator.requests == []
+
+
 # Look-alikes
 
 
@@ -138,6 +154,15 @@ def test_look_alikes_can_be_different_keys(emulator: Emulator) -> None:
     assert run(emulator, state="absent", **other).result["org_api_key"] is None
     assert run(emulator, roles=["ORG_MEMBER"], **other).changed
     assert len(keys(emulator)) == 8
+
+
+@pytest.mark.parametrize("module", ["org_api_key_access_list", "project_api_key"])
+def test_a_look_alike_that_is_ignored_is_missing(emulator: Emulator, module: str) -> None:
+    describe(emulator, 2, "Nobody")
+    options = {**TARGETS[module], "description": "nobody", "look_alikes": "ignore"}
+    refused(run(emulator, module, **options), "missing", emulator)
+    assert not run(emulator, module, **options, state="absent").changed
+    assert emulator.writes == []
 
 
 def test_a_renaming_refuses_look_alikes_of_either_description(emulator: Emulator) -> None:
@@ -290,6 +315,13 @@ def test_an_id_says_exactly_which_key_gets_rights(emulator: Emulator, tmp_path: 
     assert run(emulator, **by_id, credentials_file=str(tmp_path / "none")).changed
 
 
+def test_a_key_that_gains_nothing_needs_no_key_pair(emulator: Emulator, tmp_path: Path) -> None:
+    same = {"description": "victim", "roles": keys(emulator)[VICTIM].roles}
+    outcome = run(emulator, **same, credentials_file=str(tmp_path / "none"), adopt=False)
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+
+
 def test_declared_keys_are_adopted_one_by_one(emulator: Emulator, tmp_path: Path) -> None:
     declared = {"api_keys": [OWNER], "credentials_dir": str(tmp_path)}
     refused(run(emulator, "org_api_keys", **declared), "guard", emulator)
@@ -362,3 +394,15 @@ def test_a_task_that_is_done_in_part_keeps_its_diff(emulator: Emulator) -> None:
     ]
     assert outcome.result["error"]["type"] == "api"
     assert [failure["error"]["type"] for failure in outcome.result["failures"]] == ["api"]
+
+
+def test_a_wait_that_times_out_keeps_its_diff(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 500.0
+    revoked = {"api_user_id": VICTIM, "state": "absent", "wait": True, "wait_timeout": 30}
+    outcome = run(emulator, **revoked, clock=clock, diff=True)
+    assert outcome.failed
+    assert outcome.changed
+    assert outcome.result["error"]["type"] == "timeout"
+    assert outcome.result["diff"]["before"]["description"] == "victim"
+    assert outcome.result["diff"]["after"] == {}

@@ -262,8 +262,10 @@ def test_keys_that_others_revoke_meanwhile_are_unchanged(crowd: Emulator) -> Non
 
 def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     crowd.add_fault(Fault("status", "DELETE", f"*{EXTRA[0]}", times=None, status=503))
-    outcome = run(crowd, concurrency=1, time_limit=3, retries=100, **ALL_EXTRA)
+    outcome = run(crowd, concurrency=1, time_limit=3, retries=100, diff=True, **ALL_EXTRA)
     assert outcome.failed
+    assert outcome.result["error"]["type"] == "limit"
+    assert outcome.result["diff"]["before"] == outcome.result["diff"]["after"]
     assert outcome.clock.time <= 1003.01
     (failure,) = outcome.result["failures"]
     assert failure["id"] == EXTRA[0]
