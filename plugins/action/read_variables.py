@@ -16,6 +16,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ansible.template
@@ -27,10 +28,16 @@ from ansible.utils import unsafe_proxy
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import has_secret
+
 CONNECTION = "connection.yml"
-# Names that templates use and that are not variables.
-_FUNCTIONS = frozenset({"lookup", "query", "q", "now", "undef", "range", "dict", "namespace"})
+# Names that templates use and that are not variables, or hold those of all hosts.
+_FUNCTIONS = frozenset(
+    {"lookup", "query", "q", "now", "undef", "range", "dict", "namespace"}
+    | {"hostvars", "vars", "groups"}
+)
 _LONGEST_VALUE = 100
+_LONGEST_NUMBER = 400
 _TEXT = frozenset({"str", "path"})
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -295,34 +302,47 @@ def _scalar(value: Any, kind: str, is_secret: bool) -> Any:
     if kind == "int":
         if isinstance(value, int) and not isinstance(value, bool):
             return int(value)
-        if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
+        if isinstance(value, str) and _is_whole_number(value):
             return int(value)
         raise _UnusableError(f"must be a whole number{got}.")
     if kind == "float":
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number or (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
-            number = float(value)
-            if math.isfinite(number):
-                return number
+            with suppress(OverflowError):
+                number = float(value)
+                if math.isfinite(number):
+                    return number
         raise _UnusableError(f"must be a number{got}.")
     if kind == "dict" and not isinstance(value, dict):
         raise _UnusableError(f"must be a dictionary{got}.")
     return value
 
 
+def _is_whole_number(text: str) -> bool:
+    return len(text) < _LONGEST_NUMBER and bool(_WHOLE_NUMBER.fullmatch(text.strip()))
+
+
 def _got(value: Any, is_secret: bool) -> str:
-    """Say which value it is instead, unless it is a secret."""
+    """Say which value it is instead, unless that may show a secret.
+
+    The result of another task may hold one, and half a secret would not be recognized and hidden.
+    """
     noun = next((noun for types, noun in _NOUNS if isinstance(value, types)), "value")
-    if is_secret:
+    items = value if isinstance(value, list) else [value]
+    is_plain = not any(isinstance(item, (list, dict)) or has_secret(item) for item in items)
+    shown = _shown(value) if is_plain and not is_secret else ""
+    if not shown or len(shown) > _LONGEST_VALUE:
         return f", but its value is a {noun}"
-    shown = str(value) if isinstance(value, datetime.date) else _json(value)
-    if len(shown) > _LONGEST_VALUE:
-        shown = f"{shown[:_LONGEST_VALUE]}…"
     return f", but its value is the {noun} {shown}"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime.date):
+        return str(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # a number of thousands of digits
+        return ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -412,7 +412,9 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
 
 def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) -> str:
     """Say why API_KEY_NOT_FOUND is not taken for a proof that the key does not exist."""
-    if parameters and not any(str(item) in request.path.split("/") for item in parameters):
+    _before, _name, key_path = request.path.partition("/apiKeys/")
+    key_id = key_path.partition("/")[0]
+    if parameters and key_id not in map(str, parameters):
         quoted = ", ".join(clean(str(item), 60) for item in parameters)
         return f"The error is about {quoted}, not about this key, so it does not prove anything."
     if status not in {400, 404}:
@@ -420,7 +422,7 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
             f"The API reports a missing key with status 400 or 404. With status {status}, this "
             "does not prove that the key is gone."
         )
-    return "The list of keys still has this key, so this does not prove that it is gone."
+    return "This does not prove that the key is gone. Run the task again."
 
 
 def _advice_by_status(status: int, request: Request) -> str:

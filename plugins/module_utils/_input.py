@@ -14,12 +14,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import looks_secret
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import has_secret
 
 Spec = Mapping[str, Mapping[str, Any]]
 
 _TEXTS = frozenset({"str", "path"})
+_MAX_SHOWN = 120
 _QUOTE_IT = (
     "YAML and Jinja turn unquoted text such as 0042, 1.10, yes or 2026-01-31 into values of other "
     "types: put it in quotes. If it comes from a template, use `| string` at its source, not here, "
@@ -53,6 +53,17 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
     return None
 
 
+def drop_refused(params: dict[str, Any], spec: Spec) -> None:
+    """Remove all values that are not text for an option for text.
+
+    Ansible prints and logs the options of a failed task, and would hide no secret in these.
+    """
+    texts = {name for name, option in _options(params, spec) if option.get("type") in _TEXTS}
+    for name in [name for name in params if not name.startswith("_ansible_")]:
+        if name not in texts or not isinstance(params[name], str):
+            del params[name]
+
+
 def drop_empty(params: dict[str, Any], spec: Spec) -> None:
     """Remove options that are null or empty strings: they are not set, whatever their type."""
     for name in [name for name, value in params.items() if value in (None, "")]:
@@ -75,6 +86,9 @@ def _options(params: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, Mappi
 def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
     for name, option in _options(params, spec):
         value, kind = params[name], option.get("type", "str")
+        if "options" in option:
+            _check_items(name, place, value, option["options"])
+            continue
         if value is None or isinstance(value, str):
             continue
         is_secret = bool(option.get("no_log"))
@@ -86,32 +100,58 @@ def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
             raise _not_text(f"{name}{place}", value, is_secret, what="a list of texts")
         for number, item in enumerate(value, 1):
             where = f"item {number} of {name}{place}"
-            if "options" in option:
-                if isinstance(item, Mapping):
-                    _check_texts(item, option["options"], f" in {where}")
-            elif item is None:
+            if item is None:
                 raise OptionError(
                     f"{where} is null",
                     check="Is a variable empty that should have a value? Text such as null or ~ "
                     "must be put in quotes.",
                 )
-            elif not isinstance(item, str):
+            if not isinstance(item, str):
                 raise _not_text(where, item, is_secret)
 
 
+def _check_items(name: str, place: str, value: Any, spec: Spec) -> None:
+    """Refuse anything but a list of dictionaries: Ansible would parse a text, unchecked."""
+    if value in (None, ""):
+        return
+    if not isinstance(value, list):
+        raise OptionError(
+            f"{name}{place} is {_kind(value)}, and must be a list of dictionaries",
+            check="Begin each item with a dash. In an ad-hoc command, write all arguments as JSON.",
+        )
+    for number, item in enumerate(value, 1):
+        where = f"item {number} of {name}{place}"
+        if not isinstance(item, Mapping):
+            raise OptionError(
+                f"{where} is {_kind(item)}, and must be a dictionary",
+                check="Write its options below it, each with a name and a value.",
+            )
+        _check_texts(item, spec, f" in {where}")
+
+
+def _kind(value: Any) -> str:
+    kinds = (
+        (type(None), "null"),
+        (bool, "a boolean"),
+        ((int, float), "a number"),
+        (str, "text"),
+        (list, "a list"),
+    )
+    return next((name for types, name in kinds if isinstance(value, types)), "a dictionary")
+
+
 def _not_text(where: str, value: Any, is_secret: bool, what: str = "text") -> OptionError:
-    kinds = ((bool, "a boolean"), ((int, float), "a number"), (list, "a list"))
-    kind = next((name for types, name in kinds if isinstance(value, types)), "a dictionary")
-    shown = "" if is_secret or not _is_plain(value) else f" ({quoted(str(value), 120)[1:-1]})"
+    shown = f" ({value})" if not is_secret and _is_plain(value) else ""
     check = _ONE_TEXT if isinstance(value, (list, dict)) and what == "text" else _QUOTE_IT
-    return OptionError(f"{where} is {kind}{shown}, and must be {what}", check=check)
+    return OptionError(f"{where} is {_kind(value)}{shown}, and must be {what}", check=check)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be shown: the result of another task may hold its secrets."""
-    if isinstance(value, list):
-        return all(not isinstance(item, (list, dict)) and _is_plain(item) for item in value)
-    return not isinstance(value, dict) and not looks_secret(value)
+    """Whether a value can be shown: short, and not of a task whose results may hold secrets."""
+    items = value if isinstance(value, list) else [value]
+    return len(str(value)) <= _MAX_SHOWN and not any(
+        isinstance(item, (list, dict)) or has_secret(item) for item in items
+    )
 
 
 def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> None:

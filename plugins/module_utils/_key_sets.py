@@ -162,7 +162,7 @@ def _told_of(description: str) -> Iterator[None]:
     try:
         yield
     except OptionError as error:
-        error.what = f"In api_keys, {quoted(description, 60)}: {error.what}"
+        error.what = f"In api_keys, {quoted(description, _options.MAX_DESCRIPTION)}: {error.what}"
         raise
 
 
@@ -433,7 +433,7 @@ def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: K
     org_id, keep = params["org_id"], params["keep"] or ()
     _check_all_selected(params, wanted)
     if params["look_alikes"] == "refuse":
-        _selection.check_kept_exactly(keep, org_id, wanted.touched())
+        _selection.check_kept_exactly(keep, org_id, keys, wanted.touched())
     revoked = [change.key for change in wanted.changes if change.key and change.kind == "revoked"]
     warnings = _selection.check_keep(
         keep, org_id, keys, revoked, on_missing=params["on_keep_missing"]

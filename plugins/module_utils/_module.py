@@ -83,6 +83,8 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """
         super()._load_params()
         self.refusal = _input.refuse(self.params, self.argument_spec, self.filters)
+        if self.refusal:
+            _input.drop_refused(self.params, self.argument_spec)
         _input.drop_empty(self.params, self.argument_spec)
         # Ansible itself would fail with a traceback when it logs them.
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))

@@ -217,12 +217,19 @@ def _leaves(value: Any) -> Iterator[Any]:
     A UUID is a description like any other: hiding it would hide which key is meant.
     """
     if isinstance(value, dict):
-        value = [item for name, item in value.items() if name not in _DESCRIPTIONS]
+        value = [
+            item for name, item in value.items() if name not in _DESCRIPTIONS or not _is_text(item)
+        ]
     if not isinstance(value, list):
         yield value
         return
     for item in value:
         yield from _leaves(item)
+
+
+def _is_text(value: Any) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str) for item in items)
 
 
 def is_public_key(value: str) -> bool:
@@ -231,6 +238,11 @@ def is_public_key(value: str) -> bool:
 
 def looks_secret(value: Any) -> bool:
     return isinstance(value, str) and bool(_PRIVATE_KEY.fullmatch(value.strip()))
+
+
+def has_secret(value: Any) -> bool:
+    """Whether a value has what looks like a private key or a client secret anywhere in it."""
+    return isinstance(value, str) and bool(_PRIVATE_KEY.search(value))
 
 
 def _public_variables() -> Iterator[str]:

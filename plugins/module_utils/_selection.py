@@ -136,15 +136,28 @@ def keeps_description(keep: Iterable[str], description: str) -> bool:
     return any(item == description or fnmatchcase(description, item) for item in keep)
 
 
-def check_kept_exactly(keep: Collection[str], org_id: str, touched: Sequence[OrgApiKey]) -> None:
-    """Refuse to touch keys that ``keep`` matches only as look-alikes. Raises AmbiguousError."""
-    items = [(item, normalize_description(item)) for item in keep]
-    for item, normalized in items:
+def check_kept_exactly(
+    keep: Collection[str],
+    org_id: str,
+    keys: Collection[OrgApiKey],
+    touched: Sequence[OrgApiKey],
+) -> None:
+    """Refuse to touch keys that ``keep`` matches only as look-alikes. Raises AmbiguousError.
+
+    An item that is exactly the ID, the public key or the description of a key means that key.
+    """
+    exact = {text for key in keys for text in (key.id, key.public_key, key.description)}
+    for item in keep:
+        if item in exact:
+            continue
+        normalized = normalize_description(item)
         similar = [
             key
             for key in touched
             if normalized in {key.id, normalize_description(key.public_key or "")}
             or _matches_normalized(key, [normalized])
+            # Whitespace that a pattern counts must not be folded.
+            or fnmatchcase(key.description.casefold(), item.casefold())
         ]
         if similar:
             raise AmbiguousError(

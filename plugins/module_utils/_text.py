@@ -20,8 +20,10 @@ _IGNORABLE_RANGES = (
     (0xFFF0, 0xFFF8),
     (0xE0000, 0xE0FFF),  # tags, variation selectors, and what Unicode reserves for more of them
 )
-# Looks like a space, and is none to Unicode.
+# A pattern of Braille without dots, which looks like a space and is none to Unicode.
 _BLANK_PATTERN = "\u2800"
+# What else looks blank without being ignorable: Hangul fillers that only NFKC makes so.
+_BLANKS = frozenset({_BLANK_PATTERN, "\u3164", "\uffa0"})
 
 
 def is_ignorable(char: str) -> bool:
@@ -60,10 +62,8 @@ def quoted(text: str, limit: int = _MAX_QUOTED) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Python escapes all that is not printable; marks such as variation selectors count as such.
+    # Python escapes only what is not printable, and counts marks and fillers as printable.
     return "".join(
-        char.encode("unicode_escape").decode()
-        if not char.isascii() and is_ignorable(char)
-        else char
+        char.encode("unicode_escape").decode() if char in _BLANKS or is_ignorable(char) else char
         for char in repr(text)
     )

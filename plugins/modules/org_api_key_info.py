@@ -263,7 +263,6 @@ error:
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -317,10 +316,11 @@ def check(params: Mapping[str, Any]) -> None:
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
-    _selection.check_provable(
-        replace(selection, public_keys=None), org_id, found, look_alikes=look_alikes
-    )
-    warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
+    warnings: list[str] = []
+    # One key alone tells nothing about the others.
+    if not params["api_user_id"] and not params["public_key"]:
+        _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
+        warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
     keys = [key for key in found if selection.fits(key)]
     keys.sort(key=lambda key: (key.description, key.id))
     if params["access_list"]:

@@ -85,7 +85,6 @@ def refused(result: dict[str, Any]) -> str:
         ("2024-01-01", "date 2024-01-01"),
         ("2024-01-01 10:00:00", "date 2024-01-01 10:00:00"),
         ("[key 1, key 2]", 'list ["key 1", "key 2"]'),
-        ("{a: 1}", 'dictionary {"a": 1}'),
         ("'{{ number }}'", "number 34"),
         ("'{{ twice }}'", "number 34"),
         ("'{{ names }}'", 'list ["key 1", "key 2"]'),
@@ -100,6 +99,34 @@ def test_what_is_no_text_is_refused(tmp_path: Path, written: str, told: str) -> 
     assert ("Put it in quotes" in msg and "AWX survey" in msg) is (
         "[" not in told and "{" not in told
     )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{private_key: 55c3bbb6-b4bb-40be-8e66-d20841f3e000}",
+        "[{private_key: 55c3bbb6-b4bb-40be-8e66-d20841f3e000}]",
+        "[the key 55c3bbb6-b4bb-40be-8e66-d20841f3e000]",
+        "[mdb_sa_sk_55c3bbb6]",
+        "'{{ created }}'",
+    ],
+)
+def test_a_value_that_may_have_a_secret_is_not_shown(tmp_path: Path, written: str) -> None:
+    more = "\ncreated: {private_key: 55c3bbb6}"
+    msg = refused(read(tmp_path, TEXT, f"description: {written}{more}"))
+    assert msg.startswith("description must be one text, but its value is a ")
+    assert "55c3bbb6" not in msg
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [("str", "9" * 4000), ("float", "9" * 4000), ("int", f"'{'9' * 5000}'")],
+)
+def test_a_number_of_thousands_of_digits_is_refused(
+    tmp_path: Path, kind: str, written: str
+) -> None:
+    options = {"grace_period": {"type": kind}}
+    assert len(refused(read(tmp_path, options, f"grace_period: {written}"))) < 1000
 
 
 @pytest.mark.parametrize(

@@ -283,3 +283,16 @@ def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None
     changelog = (ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8")
     fragments = list((ROOT / "changelogs" / "fragments").glob("*.yml"))
     assert fragments or version in yaml.safe_load(changelog)["releases"]
+
+
+@pytest.mark.parametrize("folder", ["unit", "integration", "meta"])
+def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
+    """A process that has loaded it runs modules in another way; tests/controller has its own."""
+    for path in (ROOT / "tests" / folder).rglob("*.py"):
+        if path.parent.name == "callbacks":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            loaded = [name for name in names if name.split(".")[0] == "ansible"]
+            assert all(name.startswith("ansible.module_utils") for name in loaded), (path, loaded)

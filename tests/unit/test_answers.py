@@ -35,6 +35,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
 )
 
 KEY_ID = "32b6e34b3d91647abb20e7b8"
+OTHER_ID = "5d1d143c87d9d63e6d694746"
 REQUEST = Request(
     "DELETE",
     "https://cloud.mongodb.com",
@@ -185,6 +186,12 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
         (403, "API_KEY_ACCESS_LIST_ACCESS_DENIED", [], "by an Organization Owner only"),
         (403, "API_KEY_WHITELIST_ACCESS_DENIED", [], "by an Organization Owner only"),
         *((400, code, [], "as many API keys as it may have") for code in sorted(_NO_MORE_KEYS)),
+        (400, "API_KEY_NOT_FOUND", [OTHER_ID], f"about {OTHER_ID}, not about this key"),
+        (403, "API_KEY_NOT_FOUND", [OTHER_ID], f"about {OTHER_ID}, not about this key"),
+        (403, "API_KEY_NOT_FOUND", [KEY_ID], "status 400 or 404. With status 403"),
+        (500, "API_KEY_NOT_FOUND", [], "status 400 or 404. With status 500"),
+        (400, "API_KEY_NOT_FOUND", [OTHER_ID, KEY_ID], "does not prove that the key is gone"),
+        (404, "API_KEY_NOT_FOUND", [], "does not prove that the key is gone"),
         (402, "ACCOUNT_SUSPENDED", [], "suspended"),
         (403, "UNSUPPORTED_FOR_CURRENT_PLAN", [], "plan"),
         (403, "FEATURE_UNSUPPORTED", [], "plan"),
@@ -221,6 +228,18 @@ def test_an_error_says_what_to_check(
         "method": "DELETE",
         "path": REQUEST.path,
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [("/orgs/5980cfdf0b6d97029d82f86e/apiKeys", []), (REQUEST.path, ["5980cfdf0b6d97029d82f86e"])],
+)
+def test_no_advice_claims_that_a_list_still_has_the_key_unless_it_was_read(
+    path: str, parameters: list[str]
+) -> None:
+    body = {**NOT_FOUND, "parameters": parameters}
+    error = as_error(answer(400, body), replace(REQUEST, path=path))
+    assert "list of keys still has" not in error.message()
 
 
 @pytest.mark.parametrize(

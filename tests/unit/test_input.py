@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._input import drop_empty, refuse
+from ansible_collections.keysmith.mongodb.plugins.module_utils._input import (
+    drop_empty,
+    drop_refused,
+    refuse,
+)
 
 SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str"},
     "description": {"type": "str", "aliases": ["desc"]},
     "credentials_file": {"type": "path"},
+    "credentials_dir": {"type": "path"},
     "keep": {"type": "list", "elements": "str"},
     "org_id": {"type": "str"},
+    "api_public_key": {"type": "str"},
     "api_private_key": {"type": "str", "no_log": True},
+    "client_id": {"type": "str"},
+    "client_secret": {"type": "str", "no_log": True},
+    "access_token": {"type": "str", "no_log": True},
     "wait": {"type": "bool"},
     "timeout": {"type": "float"},
     "api_keys": {
@@ -54,6 +63,9 @@ def message(params: dict[str, Any], *filters: str) -> str:
         ({"keep": 1.1}, "keep is a number (1.1), and must be a list of texts"),
         ({"keep": ["a", 1.1]}, "item 2 of keep is a number (1.1), and must be text"),
         ({"keep": [None]}, "item 1 of keep is null"),
+        ({"keep": [{"private_key": "x"}]}, "item 1 of keep is a dictionary, and must be text"),
+        ({"api_private_key": [SECRET]}, "api_private_key is a list, and must be text"),
+        ({"access_token": {"x": "y"}}, "access_token is a dictionary, and must be text"),
         ({"api_private_key": 1234}, "api_private_key is a number, and must be text"),
         (
             {"api_keys": [{}, {"description": 34}]},
@@ -63,12 +75,43 @@ def message(params: dict[str, Any], *filters: str) -> str:
             {"api_keys": [{"roles": ["a", True]}]},
             "item 2 of roles in item 1 of api_keys is a boolean (True), and must be text",
         ),
+        ({"api_keys": [{"roles": [None]}]}, "item 1 of roles in item 1 of api_keys is null"),
     ],
 )
 def test_what_is_not_text_is_refused(params: dict[str, Any], start: str) -> None:
     told = message(params)
     assert told.startswith(start + ".")
     assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        (5, "api_keys is a number, and must be a list of dictionaries"),
+        ({"description": "key 1"}, "api_keys is a dictionary, and must be a list"),
+        # Ansible would parse these after the check.
+        ('{"description": 34}', "api_keys is text, and must be a list of dictionaries"),
+        (['{"description": 34}'], "item 1 of api_keys is text, and must be a dictionary"),
+        ([{}, None], "item 2 of api_keys is null, and must be a dictionary"),
+    ],
+)
+def test_only_a_list_of_dictionaries_is_one(value: Any, start: str) -> None:
+    told = message({"api_keys": value})
+    assert told.startswith(start)
+    assert "put it in quotes" not in told
+
+
+def test_refused_values_are_removed_before_ansible_shows_them() -> None:
+    params = {
+        "_ansible_diff": True,
+        "description": {"private_key": SECRET},
+        "keep": [SECRET],
+        "api_keys": [{"description": 5}],
+        "api_private_key": "x",
+        "unknown": {"a": SECRET},
+    }
+    drop_refused(params, SPEC)
+    assert params == {"_ansible_diff": True, "api_private_key": "x"}
 
 
 @pytest.mark.parametrize("value", [34, True, ["a"], {"a": 1}])
@@ -79,16 +122,25 @@ def test_the_advice_is_to_quote_and_to_convert_at_the_source(value: Any) -> None
 
 
 @pytest.mark.parametrize("empty", ["", None])
-@pytest.mark.parametrize("name", ["state", "keep", "credentials_file", "desc"])
+@pytest.mark.parametrize(
+    "name", ["state", "keep", "credentials_file", "credentials_dir", "description", "desc"]
+)
 def test_an_empty_value_that_would_widen_the_task_is_refused(name: str, empty: Any) -> None:
-    assert message({name: empty}, "description").startswith(f"{name} is empty")
+    told = message({name: empty}, "description")
+    assert told.startswith(f"{name} is empty")
+    assert "default(omit, true)" in told
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_an_empty_organization_beside_a_credential_is_refused(empty: Any) -> None:
+@pytest.mark.parametrize(
+    "credential",
+    ["api_public_key", "api_private_key", "client_id", "client_secret", "access_token"],
+)
+def test_an_empty_organization_beside_a_credential_is_refused(credential: str, empty: Any) -> None:
     assert refuse({"org_id": empty}, SPEC, ()) is None
-    assert refuse({"org_id": empty, "api_private_key": ""}, SPEC, ()) is None
-    told = message({"org_id": empty, "api_private_key": SECRET})
+    assert refuse({"org_id": empty, credential: empty}, SPEC, ()) is None
+    told = message({"org_id": empty, credential: SECRET})
+    assert SECRET not in told
     assert told.startswith("org_id is empty")
     assert "default(omit, true)" in told
 

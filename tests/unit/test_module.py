@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _module
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import internal_error
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
+    internal_error,
+)
 from tests.emulator import Emulator
-from tests.support import key_pair, org_id, run_module
+from tests.support import key_pair, org_id, project_id, run_module
 
 SPEC = {
     "name": {"type": "str"},
@@ -95,6 +98,45 @@ def test_an_option_that_is_no_text_is_named_and_the_rest_is_as_it_was(emulator: 
     given = outcome.result.get("invocation", {}).get("module_args", {"description": "a?z"})
     assert given["description"] == "a?z"
     assert not emulator.requests
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"project_id": ""}, "missing required arguments: project_id"),
+        ({"rolls": ["GROUP_OWNER"]}, "Unsupported parameters"),
+        ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
+        ({"envelope": "perhaps"}, "perhaps"),
+        ({"retries": "many"}, "many"),
+    ],
+)
+def test_arguments_that_ansible_refuses_fail_as_other_wrong_options_do(
+    emulator: Emulator, options: dict[str, Any], words: str
+) -> None:
+    task = {"base_url": emulator.url, **key_pair("atlas"), "project_id": project_id("atlas")}
+    outcome = run_module("project_api_key", {**task, **options})
+    assert outcome.failed
+    assert words in outcome.msg
+    assert outcome.result["error"] == OptionError("x").fields()
+    assert emulator.requests == []
+
+
+def test_a_value_that_ansible_refuses_is_quoted_in_part_and_without_secrets(
+    emulator: Emulator,
+) -> None:
+    secret = key_pair("atlas")["api_private_key"]
+    task = {"base_url": emulator.url, **key_pair("atlas"), "state": f"{secret} " + "x " * 5000}
+    outcome = run_module("org_api_key", task)
+    assert len(outcome.msg) < 2100
+    assert secret not in outcome.output
+    assert outcome.result["error"]["type"] == "options"
+
+
+def test_what_the_task_wrote_is_judged_before_ansible_does(emulator: Emulator) -> None:
+    task = {"base_url": emulator.url, **key_pair("atlas"), "description": 34, "state": "gone"}
+    outcome = run_module("org_api_key", task)
+    assert outcome.msg.startswith("description is a number (34), and must be text")
+    assert outcome.result["error"]["type"] == "options"
 
 
 def test_the_organization_of_the_environment_is_the_one_that_is_acted_on(

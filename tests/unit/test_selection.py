@@ -138,8 +138,25 @@ def test_a_public_key_to_keep_that_cannot_be_found_is_not_passed_over() -> None:
 def test_a_slip_of_the_pen_may_be_on_the_side_of_the_key(item: str) -> None:
     loud = replace(key(0, "Nightly  Backup"), public_key="SHOUTING")
     with pytest.raises(AmbiguousError, match="keep has"):
-        check_kept_exactly([item], ORG, [loud])
-    check_kept_exactly([item], ORG, KEYS)
+        check_kept_exactly([item], ORG, [loud], [loud])
+    check_kept_exactly([item], ORG, KEYS, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("description", "item"),
+    [(" CI", "* ci"), ("Prod  key", "prod??key"), ("CI", "c*"), ("C  I", "c i*")],
+)
+def test_a_pattern_may_count_whitespace_or_not(description: str, item: str) -> None:
+    keys = [key(0, description)]
+    with pytest.raises(AmbiguousError):
+        check_kept_exactly([item], ORG, keys, keys)
+
+
+def test_an_exact_item_keeps_only_its_own_key() -> None:
+    keys = [key(0, "ci"), key(1, "CI")]
+    check_kept_exactly(["ci"], ORG, keys, keys[1:])
+    with pytest.raises(AmbiguousError):
+        check_kept_exactly(["Ci"], ORG, keys, keys[1:])
 
 
 def test_items_that_keep_nothing_stop_revocations_only() -> None:

@@ -62,8 +62,9 @@ def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
     stop = stop_of(virtual, sleep)
     with armed(stop):
         assert stop.reason == ""
-        with pytest.raises(StoppedError, match=f"told to stop .{number.name}."):
+        with pytest.raises(StoppedError, match=f"told to stop .{number.name}.") as caught:
             stop.pause(60)
+        assert caught.value.fields()["type"] == "cancelled"
         with pytest.raises(StoppedError):
             stop.pause(60)
     assert len(virtual.sleeps) == 3
@@ -74,8 +75,9 @@ def test_the_time_limit_ends_a_pause() -> None:
     stop = stop_of(virtual)
     with armed(stop, 5):
         stop.pause(3)
-        with pytest.raises(StoppedError, match="time_limit, 5 s, is over"):
+        with pytest.raises(StoppedError, match="time_limit, 5 s, is over") as caught:
             stop.pause(3)
+    assert caught.value.fields()["type"] == "limit"
     assert virtual.time == pytest.approx(1005)
     assert stop.reason
 

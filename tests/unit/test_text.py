@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import ast
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_ignorable,
     normalize_description,
     quoted,
 )
@@ -32,6 +36,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
         ("deploy", "deploy\ufe0f"),
         ("deploy", "deploy\U000e0101"),
         ("deploy", "dep\u034floy\u3164"),
+        ("deploy", "\u115fdeploy\u1160\uffa0"),
+        ("deploy", "\u200e\u2066deploy\u2069\u200f"),
+        ("deploy", "de\u2060pl\u180eoy\u061c"),
+        ("key 3", "key\u200b \u00ad3"),
+        ("clé", "cle\u200b\u0301"),
         ("deploy", "dep\x08loy\x00"),
         ("ﬁle", "file"),
         ("deploy", "".join(chr(0xFEE0 + ord(char)) for char in "deploy")),
@@ -45,7 +54,17 @@ def test_look_alikes_have_one_normal_form(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("key 3", "key3"), ("key 1", "key 2"), ("cle", "clé"), ("a-b", "a_b")]
+    ("one", "other"),
+    [
+        ("key 3", "key3"),
+        ("key 1", "key 2"),
+        ("cle", "clé"),
+        ("a-b", "a_b"),
+        ("a-b", "a\u2013b"),
+        # Similar letters of different scripts are not compatibility forms.
+        ("a", "\u0430"),
+        ("", "x"),
+    ],
 )
 def test_other_texts_stay_apart(one: str, other: str) -> None:
     assert normalize_description(one) != normalize_description(other)
@@ -60,12 +79,34 @@ def test_other_texts_stay_apart(one: str, other: str) -> None:
         ("a\u00a0b", r"'a\xa0b'"),
         ("a\u200bb", r"'a\u200bb'"),
         ("a\ufe0fb", r"'a\ufe0fb'"),
+        ("a\u00adb\u202e", r"'a\xadb\u202e'"),
+        (r"a\b", r"'a\\b'"),
         ("ünïcode ☃", "'ünïcode ☃'"),
         ("", "''"),
     ],
 )
 def test_a_quoted_text_shows_all_that_is_in_it(text: str, shown: str) -> None:
     assert quoted(text) == shown
+
+
+@pytest.mark.parametrize("blank", ["\u3164", "\uffa0", "\u2800"])
+def test_a_quoted_text_shows_what_looks_blank(blank: str) -> None:
+    assert quoted(f"a{blank}b") == f"'a\\u{ord(blank):04x}b'"
+
+
+@given(st.text())
+def test_a_normal_form_has_nothing_that_people_do_not_see(text: str) -> None:
+    normal = normalize_description(text)
+    assert normal == " ".join(normal.split())
+    assert not any(map(is_ignorable, normal))
+
+
+@given(st.text(), st.integers(0, 40))
+def test_a_quoted_text_is_one_line_and_no_word_is_cut(text: str, limit: int) -> None:
+    shown = quoted(text, limit)
+    assert shown.isprintable()
+    if shown.endswith("…") and shown != "…" and len(text) > limit:
+        assert text.startswith(f"{ast.literal_eval(shown.removesuffix(' …'))} ")
 
 
 def test_a_long_text_ends_with_a_whole_word() -> None:

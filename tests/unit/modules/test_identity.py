@@ -95,6 +95,23 @@ def test_a_changed_item_revokes_nothing(emulator: Emulator, options: dict[str, A
     assert emulator.requests == []
 
 
+def test_a_declared_key_that_is_text_is_not_parsed(emulator: Emulator) -> None:
+    describe(emulator, 3, "34")
+    declared = '{"description": 34, "roles": ["ORG_OWNER"]}'
+    for api_keys in (declared, [declared]):
+        outcome = run(emulator, "org_api_keys", api_keys=api_keys)
+        refused(outcome, "options", emulator)
+    assert emulator.requests == []
+
+
+def test_the_result_of_another_task_is_not_shown(emulator: Emulator) -> None:
+    secret = "55c3bbb6-b4bb-40be-8e66-d20841f3e000"
+    for value in ({"private_key": secret}, [{"private_key": secret}], [f"the key {secret}"]):
+        outcome = run(emulator, description=value)
+        refused(outcome, "options", emulator)
+        assert secret not in outcome.output
+
+
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("options", [{"platform": "mainframe"}, {"timeout": "long"}])
 def test_arguments_that_ansible_refuses_have_a_type_too(
@@ -186,7 +203,7 @@ def test_purge_never_replaces_a_key_by_its_look_alike(emulator: Emulator, look_a
     assert VICTIM in refused(outcome, "ambiguous", emulator)
 
 
-@pytest.mark.parametrize("keep", ["Victim", "VIC*", "vic?im\u00a0"])
+@pytest.mark.parametrize("keep", ["VIC*", "vic?im\u00a0"])
 def test_a_key_that_is_kept_only_as_a_look_alike_stops_the_task(
     emulator: Emulator, keep: str
 ) -> None:
@@ -205,6 +222,21 @@ def test_a_pattern_selects_exactly_and_warns(emulator: Emulator) -> None:
     assert {key["id"] for key in outcome.result["revoked"]} == {TWIN, key_id("atlas", 5)}
     assert key_id("atlas", 3) in warnings(outcome)
     assert "'gone *', which matches no API key" in warnings(outcome)
+
+
+def test_an_exact_item_of_keep_means_no_other_key(emulator: Emulator) -> None:
+    describe(emulator, 3, "Victim")
+    outcome = revoke_many(emulator, descriptions=["victim"], keep=["Victim"])
+    assert [key["id"] for key in outcome.result["revoked"]] == [VICTIM]
+    outcome = revoke_many(emulator, descriptions=["Victim"], keep=["VICTIM"])
+    assert outcome.result["error"]["type"] == "ambiguous"
+
+
+def test_reading_one_key_says_nothing_about_the_others(emulator: Emulator) -> None:
+    for options in ({"description_match": "twin*"}, {"description": "VICTIM"}):
+        outcome = run(emulator, "org_api_key_info", api_user_id=VICTIM, **options)
+        assert outcome.result["org_api_keys"] == []
+        assert warnings(outcome) == "[]"
 
 
 # Keys that a task lists
