@@ -173,6 +173,8 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
     keys = [
         {
             "description": description,
+            # A run that was killed may have left a key without its file.
+            "adopt": True,
             "roles": list(goal[description].roles),
             "access_list": list(goal[description].access_list),
             "projects": [
@@ -185,6 +187,8 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
     # A service account has no key of its own that would be left.
     others = [SIGNS, SINGLE, "bulk *", GUARDED, JOINING, PARTING, CHANGING, LEAVER, BYSTANDER]
     whole = {"api_keys": keys, "purge": True, "keep": others, "concurrency": 4}
+    # Other tasks revoke some of these before, after or at the same time.
+    whole["on_keep_missing"] = "warn"
     return [
         {
             "name": CREATE,
