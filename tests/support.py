@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from unittest import mock
 import requests
 from ansible.module_utils.common import warnings
 
+CORE = tuple(int(part) for part in importlib.metadata.version("ansible-core").split(".")[:2])
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "ansible_collections.keysmith.mongodb"
 ACTIONS = sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py"))

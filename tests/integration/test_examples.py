@@ -34,7 +34,7 @@ from tests.integration.playbook import (
     Workshop,
     from_variables,
 )
-from tests.support import COLLECTION, MODULES
+from tests.support import COLLECTION, CORE, MODULES
 
 PREFIX = "keysmith.mongodb."
 # What stands for a connection by itself: an example that has one of these gets none by defaults.
@@ -523,4 +523,6 @@ def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Pat
         expected = list(tasks(RESCUES[name], "tasks block rescue"))[-1]
         assert (last.status, last.task) == ("failed", expected["name"]), name
         text = expected["ansible.builtin.fail"]["msg"]
-        assert last.msg == text or ("{{" in text and "undefined_of_test" in last.msg), name
+        # Before ansible-core 2.19, such a variable in module_defaults fails tasks of all modules.
+        is_told = "{{" in text or CORE < (2, 19)
+        assert last.msg == text or (is_told and "undefined_of_test" in last.msg), name

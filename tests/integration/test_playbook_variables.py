@@ -9,7 +9,6 @@ its own. AWX writes answers as `!unsafe '...'` scalars.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import subprocess
@@ -24,7 +23,7 @@ import yaml
 
 from tests.emulator import Emulator
 from tests.integration.playbook import Finished, TaskResult, Workshop
-from tests.support import MISSING_ID, ROOT, key_id, key_pair, org_id, seed
+from tests.support import CORE, MISSING_ID, ROOT, key_id, key_pair, org_id, seed
 
 AWX_COLLECTION = ROOT / ".cache" / "awx"
 OPS = "ops_manager"
@@ -33,7 +32,6 @@ REPORT = "Report the result"
 PASSWORD = "canary-of-the-vault"
 PLAYBOOKS = ("revoke_org_api_key", "revoke_org_api_keys", "rotate_org_api_key", "awx_setup")
 # Since 2.19, ansible-core reads a scalar that is `!unsafe` as it reads others.
-CORE = tuple(int(part) for part in importlib.metadata.version("ansible-core").split(".")[:2])
 HAS_TYPED_ANSWERS = CORE >= (2, 19)
 NUMBERS = {
     text: number
