@@ -88,11 +88,6 @@ class Change:
         return bool(before - after) or next(lists) != next(lists)
 
 
-def name_of(key: OrgApiKey) -> dict[str, Any]:
-    """Return what tells an existing key from others, as results have it."""
-    return {**ids(key), "description": key.description}
-
-
 def ids(key: OrgApiKey | None) -> dict[str, Any]:
     """Return the ids of a key as results have them, None for one that does not exist yet."""
     return {"id": key.id if key else None, "public_key": key.public_key if key else None}

@@ -58,7 +58,9 @@ def drop_refused(params: dict[str, Any], spec: Spec) -> None:
 
     Ansible prints and logs the options of a failed task, and would hide no secret in these.
     """
-    texts = {name for name, option in _options(params, spec) if option.get("type") in _TEXTS}
+    texts = {
+        name for name, _canonical, option in _options(params, spec) if option.get("type") in _TEXTS
+    }
     for name in [name for name in params if not name.startswith("_ansible_")]:
         if name not in texts or not isinstance(params[name], str):
             del params[name]
@@ -68,23 +70,23 @@ def drop_empty(params: dict[str, Any], spec: Spec) -> None:
     """Remove options that are null or empty strings: they are not set, whatever their type."""
     for name in [name for name, value in params.items() if value in (None, "")]:
         del params[name]
-    for name, option in _options(params, spec):
+    for name, _canonical, option in _options(params, spec):
         items = params[name] if "options" in option else None
         for item in items if isinstance(items, list) else ():
             if isinstance(item, dict):
                 drop_empty(item, option["options"])
 
 
-def _options(params: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the name or alias of each option that is received, and its specification."""
+def _options(params: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each option that is received: as the task has it, its name, and its specification."""
     for name, option in spec.items():
         for known in (name, *option.get("aliases", ())):
             if known in params:
-                yield known, option
+                yield known, name, option
 
 
 def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
-    for name, option in _options(params, spec):
+    for name, _canonical, option in _options(params, spec):
         value, kind = params[name], option.get("type", "str")
         if "options" in option:
             _check_items(name, place, value, option["options"])
@@ -155,8 +157,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> None:
-    for name, option in _options(params, spec):
-        canonical = next(known for known in spec if spec[known] is option)
+    for name, canonical, option in _options(params, spec):
         if params[name] in (None, ""):
             if canonical in filters:
                 raise _empty(name, "everything would be selected that the other options match")

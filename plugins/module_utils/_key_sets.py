@@ -173,7 +173,7 @@ def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) 
     _selection.check_provable(selection, org_id, keys, look_alikes=look_alikes)
     found = _revocations(params, api, keys, [key for key in keys if selection.fits(key)])
     unselected = [
-        {**_changes.name_of(key), "reason": "not_selected"}
+        {**_changes.revocation(key).name(), "reason": "not_selected"}
         for key in sorted(keys, key=lambda key: (key.description, key.id))
         if selection.identifies(key)
         and not selection.fits(key)
