@@ -16,6 +16,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     DeadlineError,
     Request,
+    UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     MAX_BODY,
@@ -112,7 +113,8 @@ class Client:
         """Send JSON and return what comes back; ``parse`` gets {} where nothing does.
 
         It is sent again only where nothing can have been done; after an error whose ``unclear``
-        is true, something may have been.
+        is true, something may have been. ``parse`` raises UnexpectedAnswerError for an answer that
+        contradicts the request.
         """
         return self._write(self._request("POST", path, doing, role), body, parse)
 
@@ -124,7 +126,13 @@ class Client:
 
     def _write(self, request: Request, body: Any, parse: Callable[[Any], T | None]) -> T:
         answer = self._send(request, body=body)
-        value = parse({} if _answers.is_empty(answer) else answer.payload)
+        try:
+            value = parse({} if _answers.is_empty(answer) else answer.payload)
+        except UnexpectedAnswerError as error:
+            # It contradicts what was asked for.
+            error.request, error.status, error.reason = request, answer.status, answer.reason
+            error.tries, error.waited = answer.tries, answer.waited
+            raise
         if value is None:
             _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
         return value

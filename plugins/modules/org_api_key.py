@@ -344,8 +344,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
     _credentials_file,
     _module,
+    _new_keys,
     _options,
     _org_api_keys,
     _plan,
@@ -371,6 +373,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "description": {"type": "str", "aliases": ["desc"]},
     "new_description": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
+    "access_list": {"type": "list", "elements": "str"},
     "credentials_file": {"type": "path", "no_log": False},
     "adopt": {"type": "bool", "default": False},
     "look_alikes": LOOK_ALIKES,
@@ -399,6 +402,13 @@ def check(params: Mapping[str, Any]) -> None:
             _options.check_description(name, params[name])
     if params["roles"] is not None:
         _options.check_roles(params["platform"], params["roles"])
+    wanted_entries(params)
+
+
+def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
+    """Return the entries that the access list is to have; None leaves it alone."""
+    entries = params["access_list"]
+    return None if entries is None else _access_lists.normalize(entries, "access_list")
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -424,7 +434,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     if check_mode:
         return result
     if not _org_api_keys.revoke(api, params["org_id"], key):
-        # Somebody else was faster: there is nothing that this task has changed.
+        # It was gone when its turn came: there is nothing that this task has changed.
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     if params["wait"]:
         try:
@@ -490,13 +500,15 @@ def change(
     file: _credentials_file.CredentialsFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
-    roles = params["roles"]
-    current = {"description": key.description, "roles": list(key.roles)}
+    roles, entries = params["roles"], wanted_entries(params)
+    found = None if entries is None else _access_lists.read(api, params["org_id"], key)
+    current = writable(key, found)
     plan = _plan.present(
         current,
         {
             "description": params["new_description"],
             "roles": None if _org_api_keys.has_roles(key, roles) else sorted(set(roles)),
+            "access_list": None if entries is None else _access_lists.in_order(entries),
         },
     )
     warnings = _credentials_file.warnings(file, key, params["org_id"])
@@ -511,14 +523,63 @@ def change(
     gains = set(plan.after["roles"]) - set(current["roles"])
     if params["description"] and gains and not params["adopt"]:
         warnings += adoption_warnings(key, gains, file, params["org_id"])
-    if set(current["roles"]) - set(plan.after["roles"]):
-        _org_api_keys.check_not_own(
-            api, key, allowed=params["allow_own_key"], loss="taking a role from it"
-        )
-    if not check_mode:
-        changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
-        result["org_api_key"] = changed.result()
-    return result
+    loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
+    if "access_list" in plan.changes():
+        loss = "changing its own access list"
+    if loss:
+        _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+    if check_mode:
+        return result
+    return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
+
+
+def writable(key: OrgApiKey, found: _access_lists.AccessList | None) -> dict[str, Any]:
+    """Return what this module sets of a key, for plans and diffs."""
+    values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
+    return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
+
+
+def apply(
+    org_id: str,
+    api: Client,
+    key: OrgApiKey,
+    found: _access_lists.AccessList | None,
+    plan: _plan.Plan,
+) -> dict[str, Any]:
+    """Make a change, and return the result: what exists then, not what was sent.
+
+    The access list comes first, so that no role is gained before the key is limited to it. If
+    something fails after a change, the error's results say what exists.
+    """
+    before, after = dict(plan.before), dict(plan.before)
+    changes = plan.changes()
+    entries = changes.pop("access_list", None)
+    try:
+        if found and entries is not None:
+            goal = _access_lists.Goal(_access_lists.normalize(entries), purge=True)
+            changed = _access_lists.change(api, found, goal)
+            # Without what others have added or removed in the meantime.
+            before["access_list"] = _access_lists.in_order(changed.before)
+            after["access_list"] = _access_lists.in_order(changed.now)
+        if changes:
+            key = _org_api_keys.update(api, org_id, key, changes)
+    except KeysmithError as error:
+        if "org_api_key_access_list" in error.results:
+            after["access_list"] = error.results["org_api_key_access_list"]["entries"]
+            before["access_list"] = error.results["diff"]["before"]["entries"]
+        if "org_api_key" in error.results:
+            key = _org_api_keys.from_result(error.results["org_api_key"])
+        result = changed_key(key, before, after)
+        error.results = result if result["changed"] else {}
+        raise
+    return changed_key(key, before, after)
+
+
+def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a change that has come to this key."""
+    plan = _plan.Plan(before, {**after, **writable(key, None)})
+    shown = {**key.result(), **plan.after}
+    return {"changed": plan.is_change, "org_api_key": shown, "diff": plan.diff()}
 
 
 def adoption_warnings(
@@ -549,6 +610,7 @@ def create(
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, description, roles = params["org_id"], params["description"], params["roles"]
+    entries = wanted_entries(params)
     if roles is None:
         raise OptionError(
             "The API key does not exist, and a new one needs roles", check="Set roles."
@@ -557,19 +619,22 @@ def create(
     if file:
         _credentials_file.check_free(file, org_id, description, known_ids)
         _credentials_file.check_writable(file.path, check_mode=check_mode)
-    plan = _plan.present(None, {"description": description, "roles": sorted(set(roles))})
+    listed = None if entries is None else _access_lists.in_order(entries)
+    roles = sorted(set(roles))
+    plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
     planned = {"id": None, "public_key": None, **plan.after, "projects": []}
     result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     if check_mode:
         return result
-    created = _org_api_keys.create(api, org_id, description, sorted(set(roles)), known_ids)
-    result["org_api_key"] = created.key.result()
-    if file:
-        api.conceal(created.private_key)
-        _credentials_file.store(api, org_id, created, file)
-    else:
-        result["private_key"] = created.private_key
-    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [created.key], known_ids)
+    list_name = _access_lists.ACCESS_LIST
+    if entries:
+        list_name = _access_lists.name_for_new_keys(api, org_id, keys)
+    wanted = _new_keys.Wanted(description, roles, entries, list_name)
+    new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
+    result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
+    if new.private_key is not None:
+        result["private_key"] = new.private_key
+    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [new.key], known_ids)
     return result
 
 

@@ -243,16 +243,9 @@ def test_fail_fast_begins_nothing_more(crowd: Emulator) -> None:
 
 
 def test_keys_that_others_revoke_meanwhile_are_unchanged(crowd: Emulator) -> None:
-    crowd.add_fault(
-        Fault(
-            "status",
-            "DELETE",
-            f"*{EXTRA[5]}",
-            status=400,
-            code="API_KEY_NOT_FOUND",
-            parameters=[EXTRA[5]],
-        )
-    )
+    gone = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [EXTRA[5]]}
+    for method in ("DELETE", "GET"):
+        crowd.add_fault(Fault("status", method, f"*{EXTRA[5]}", times=None, **gone))
     outcome = run(crowd, diff=True, **ALL_EXTRA)
     assert not outcome.failed
     assert len(outcome.result["revoked"]) == 19
@@ -487,7 +480,7 @@ def test_a_pair_that_cannot_be_written_is_revoked_again(
     assert outcome.result["created"] == []
     (failure,) = outcome.result["failures"]
     assert failure["id"] is None
-    assert "The key was revoked again: nothing is left." in failure["msg"]
+    assert "The new key was revoked to clean up: nothing is left." in failure["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -502,13 +495,13 @@ def test_a_folder_that_is_none_is_refused_before_any_write(
 
 
 def test_a_key_that_gets_half_of_what_is_declared_is_reported_twice(emulator: Emulator) -> None:
-    emulator.add_fault(Fault("status", "POST", "*/accessList", status=403))
+    emulator.add_fault(Fault("status", "POST", "*/groups/*", status=403))
     outcome = run(emulator, api_keys=[NEW, {"description": "member", "roles": ["ORG_READ_ONLY"]}])
     assert outcome.failed
     assert outcome.changed
     (created,) = outcome.result["created"]
     assert created["private_key"]
-    assert created["access_list"] == []
+    assert created["projects"] == []
     (failure,) = outcome.result["failures"]
     assert failure["id"] == created["id"]
     assert ids(outcome.result["updated"]) == [key_id("atlas", 6)]
@@ -809,7 +802,9 @@ def test_no_step_of_a_key_begins_after_the_time_limit(emulator: Emulator) -> Non
     emulator.sleep = lambda _seconds: clock.sleep(5)
     emulator.add_fault(Fault("slow", "POST", "*/apiKeys"))
     outcome = run(emulator, api_keys=[NEW], time_limit=1, clock=clock)
-    assert [request.path.rpartition("/")[2] for request in emulator.writes] == ["apiKeys"]
+    # What has begun is completed: the key is not left without its access list.
+    written = [request.path.rpartition("/")[2] for request in emulator.writes]
+    assert written == ["apiKeys", "accessList"]
     (created,) = outcome.result["created"]
     assert created["private_key"]
     (failure,) = outcome.result["failures"]
