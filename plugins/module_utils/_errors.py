@@ -163,7 +163,8 @@ class OptionError(KeysmithError):
 class TransportError(KeysmithError):
     """There is no complete answer. The family of what ``_http`` raises.
 
-    ``never_sent``: the request cannot have reached the API. ``transient``: trying again may help.
+    ``never_sent``: it is proved that the request has not reached the API. ``transient``: trying
+    again may help.
     """
 
     type = "transport"
@@ -175,8 +176,6 @@ class TransportError(KeysmithError):
 class ConnectError(TransportError):
     """No connection was made: refused, unreachable, unknown host, or too slow to connect."""
 
-    never_sent = True
-
 
 class TlsError(TransportError):
     """The TLS handshake failed, a certificate was not accepted, or a record was broken."""
@@ -186,8 +185,6 @@ class TlsError(TransportError):
 
 class ProxyError(TransportError):
     """The proxy could not be reached or refused to connect."""
-
-    never_sent = True
 
 
 class DeadlineError(TransportError):

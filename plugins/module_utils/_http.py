@@ -57,9 +57,11 @@ MAX_BODY = 16 * 1024 * 1024
 # 429s may take.
 LISTING_FACTOR = 10
 MAX_RETRIES_OF_500 = 2
-# A connection for each of them is kept.
 MAX_THREADS = 16
 FIRST_WAIT = 0.5
+# Seconds. Below every pause that a task makes between two requests, of which FIRST_WAIT is the
+# shortest, and above what it takes to compute the next request.
+MAX_IDLE = 0.4
 LONGEST_BACKOFF = 20.0
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
@@ -110,8 +112,8 @@ class Http:
         self._waited = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
-        self._progress = _Progress()
-        self._session = _session(settings, self._progress)
+        self._lines = _Lines(clock.now)
+        self._session = _session(settings, self._lines)
         self._has_answered = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
@@ -270,40 +272,49 @@ class Http:
         return answer
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
-        response = self._session.send(
-            prepared,
-            stream=True,
-            timeout=timeout,
-            verify=self._settings.verify,
-            cert=self._settings.cert,
-            proxies=self._proxies,
-            allow_redirects=False,
+        with self._lines.take(request.method):
+            try:
+                response = self._session.send(
+                    prepared,
+                    stream=True,
+                    timeout=timeout,
+                    verify=self._settings.verify,
+                    cert=self._settings.cert,
+                    proxies=self._proxies,
+                    allow_redirects=False,
+                )
+                try:
+                    return self._receive(response, request)
+                finally:
+                    # A body that was read to its end has given its connection back already.
+                    response.close()
+            except KeysmithError:
+                raise
+            except Exception as error:
+                # Of any kind: whatever goes wrong in a library may have come after sending.
+                raise self._failure(error, request) from None
+
+    def _receive(self, response: Any, request: Request) -> Answer:
+        location = response.headers.get("Location")
+        if 300 <= response.status_code < 400 and location:
+            raise redirect(response.status_code, location, request)
+        body = _read_body(response, request)
+        self._has_answered = True
+        if self._proxies and is_of_proxy(response, request):
+            refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
+            failure = proxy_refusal("the request", refusal, request, self._settings)
+            failure.status = response.status_code
+            raise failure
+        return Answer(
+            status=response.status_code,
+            reason=clean(response.reason or "", 60),
+            headers=response.headers,
+            body=body,
         )
-        try:
-            location = response.headers.get("Location")
-            if 300 <= response.status_code < 400 and location:
-                raise redirect(response.status_code, location, request)
-            body = _read_body(response, request)
-            self._has_answered = True
-            if self._proxies and is_of_proxy(response, request):
-                refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
-                failure = proxy_refusal("the request", refusal, request, self._settings)
-                failure.status = response.status_code
-                raise failure
-            return Answer(
-                status=response.status_code,
-                reason=clean(response.reason or "", 60),
-                headers=response.headers,
-                body=body,
-            )
-        finally:
-            # A body that was read to its end has given its connection back to the pool already.
-            response.close()
 
     @contextmanager
     def _transport_errors(self, request: Request) -> Iterator[None]:
         """Turn what requests, urllib3, ssl and sockets raise into the family TransportError."""
-        self._progress.is_sent = False
         try:
             yield
         except (
@@ -313,12 +324,14 @@ class Http:
             OSError,
             ValueError,
         ) as error:
-            failure = transport_error(error, request, self._settings, bool(self._proxies))
-            failure.never_sent = not self._progress.is_sent
-            if isinstance(failure, LostAnswerError) and not self._has_answered:
-                # Under TLS 1.3 a missing client certificate may show as a broken connection.
-                failure.check += client_certificate_hint(request, self._settings)
-            raise failure from None
+            raise self._failure(error, request) from None
+
+    def _failure(self, error: BaseException, request: Request) -> TransportError:
+        failure = transport_error(error, request, self._settings, bool(self._proxies))
+        if isinstance(failure, LostAnswerError) and not self._has_answered:
+            # Under TLS 1.3 a missing client certificate may show as a broken connection.
+            failure.check += client_certificate_hint(request, self._settings)
+        return failure
 
 
 def may_retry(method: str, outcome: Answer | TransportError) -> bool:
@@ -375,7 +388,7 @@ def _date(value: str) -> datetime | None:
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
-def _session(settings: HttpSettings, progress: _Progress) -> Any:
+def _session(settings: HttpSettings, lines: _Lines) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_quotes_no_headers)
     session = requests.Session()
@@ -386,9 +399,7 @@ def _session(settings: HttpSettings, progress: _Progress) -> Any:
     # without a limit for that.
     session.get_redirect_target = lambda _response: None
     for prefix in ("http://", "https://"):
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_THREADS)
-        _equip(adapter, progress)
-        session.mount(prefix, adapter)
+        session.mount(prefix, lines)
     session.headers.clear()
     session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
     if settings.verify is False:
@@ -405,47 +416,72 @@ def _quotes_no_headers(record: logging.LogRecord) -> bool:
     return "parse headers" not in str(record.msg)
 
 
-class _Progress(threading.local):
-    """Whether anything of the request at hand may have been sent, for each thread."""
+class _Line:
+    """One connection at a time to the API, or to the proxy on the way to it."""
 
-    is_sent = False
+    def __init__(self, now: float) -> None:
+        self.adapter = requests.adapters.HTTPAdapter(pool_maxsize=1)
+        _equip(self.adapter)
+        self.idle_since = now
 
 
-def _equip(adapter: Any, progress: _Progress) -> None:
-    """Make the adapter's connections tell what they have sent, and their answers end in time.
+class _Lines:
+    """What the session sends with: a line for each thread that sends at the same time.
 
-    The time limit of sockets counts from byte to byte, so an answer that drips would never end.
+    Each connection has a line of its own, so that it is known how long it was idle. A server may
+    close an idle connection, and a firewall may forget it, just when the next request is sent. For
+    a request that must not be sent twice, that would look like a lost response.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._idle: list[_Line] = []
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+
+    @contextmanager
+    def take(self, method: str) -> Iterator[None]:
+        """Use a line in this thread until its response has been read: the one used last."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else _Line(self._now())
+        if method not in _RETRIED_METHODS and self._now() - line.idle_since > MAX_IDLE:
+            line.adapter.close()
+        self._thread.line = line
+        try:
+            yield
+        finally:
+            self._thread.line = None
+            line.idle_since = self._now()
+            with self._lock:
+                self._idle.append(line)
+
+    def send(self, prepared: Any, **settings: Any) -> Any:
+        """Send a prepared request, as an adapter of requests does."""
+        return self._thread.line.adapter.send(prepared, **settings)
+
+    def close(self) -> None:
+        with self._lock:
+            for line in self._idle:
+                line.adapter.close()
+
+
+def _equip(adapter: Any) -> None:
+    """Make the adapter's responses end in time.
+
+    The time limit of sockets counts from byte to byte, so a response that drips would never end.
     """
     managers_of_proxies = adapter.proxy_manager_for
-
-    def connection_class(base: Any) -> type:
-        def connect(self: Any) -> None:
-            try:
-                base.connect(self)
-            finally:
-                # What a proxy or a TLS handshake was sent is not the request.
-                progress.is_sent = False
-
-        def send(self: Any, data: Any) -> None:
-            if self.sock is None and self.auto_open:
-                self.connect()
-            progress.is_sent = True
-            base.send(self, data)
-
-        members = {"response_class": _DeadlineResponse, "connect": connect, "send": send}
-        return type(base.__name__, (base,), members)
 
     def proxy_manager_for(*args: Any, **kwargs: Any) -> Any:
         manager = managers_of_proxies(*args, **kwargs)
         manager.pool_classes_by_scheme = classes
         return manager
 
-    classes = {
-        scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": connection_class(pool.ConnectionCls)}
-        )
-        for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items()
-    }
+    classes = {}
+    for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items():
+        base = pool.ConnectionCls
+        connection = type(base.__name__, (base,), {"response_class": _DeadlineResponse})
+        classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = classes
     # Where requests itself looks for the manager: before, it spells the proxy in its own way.
     adapter.proxy_manager_for = proxy_manager_for

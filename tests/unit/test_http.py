@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -61,7 +62,9 @@ def lost() -> TransportError:
 
 
 def never_sent() -> TransportError:
-    return ConnectError("refused", request=DELETE)
+    error = ConnectError("refused", request=DELETE)
+    error.never_sent = True
+    return error
 
 
 def final() -> TransportError:
@@ -76,13 +79,11 @@ class ScriptedHttp(Http):
         clock = Clock(self.virtual.now, self._sleep, self.virtual.random)
         super().__init__(HttpSettings(**settings), clock, URL)
         self.outcomes = list(outcomes)
-        self.is_sent = True
         self.timeouts: list[float] = []
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
         self.timeouts.append(timeout)
         outcome = self.outcomes.pop(0)
-        self._progress.is_sent = self.is_sent
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -394,6 +395,19 @@ def tls(reason: str) -> Exception:
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
 
+def refused_tunnel(text: str) -> OSError:
+    """What http.client raises where it sends a CONNECT, whatever its words are."""
+
+    def _tunnel() -> None:
+        raise OSError(text)
+
+    try:
+        FunctionType(_tunnel.__code__, {"__name__": "http.client"}, closure=_tunnel.__closure__)()
+    except OSError as error:
+        return error
+    raise AssertionError
+
+
 def proxy(cause: Exception) -> Exception:
     error = urllib3.exceptions.ProxyError("Unable to connect", cause)
     return requests.exceptions.ProxyError(urllib3.exceptions.MaxRetryError(None, "/", error))  # type: ignore[arg-type]
@@ -588,8 +602,8 @@ def test_without_credentials_no_challenge_is_answered() -> None:
 def test_a_proxy_that_refuses_is_named_without_its_password(
     text: str, transient: bool, words: str
 ) -> None:
-    http_ = ScriptedHttp([proxy(OSError(text))], retries=0, proxy="http://user:hidden@proxy:3128")
-    http_.is_sent = False
+    error = proxy(refused_tunnel(text))
+    http_ = ScriptedHttp([error], retries=0, proxy="http://user:hidden@proxy:3128")
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
     message = caught.value.message()
@@ -649,15 +663,16 @@ def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_ag
         (ssl.SSLCertVerificationError("self-signed."), False, "accepted: self-signed. Name"),
         (urllib3.exceptions.NewConnectionError(None, "x"), True, "cannot be reached"),  # type: ignore[arg-type]
         (urllib3.exceptions.ConnectTimeoutError(None, "x"), True, "cannot be reached"),
-        (OSError("Tunnel connection failed: " + long(80)), False, ": x{40} …"),
-        (OSError("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("Tunnel connection failed: 418 " + long(80)), False, ": 418 x{40} …"),
+        (refused_tunnel("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("In other words: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("No"), False, "refused to connect: No"),
     ],
 )
 def test_a_proxy_that_lets_nothing_through_is_named(
     cause: Exception, is_tried_again: bool, words: str
 ) -> None:
     http_ = ScriptedHttp([proxy(cause)], retries=0, proxy="http://user:hidden@proxy:3128")
-    http_.is_sent = False
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
     assert "proxy:3128" in caught.value.message()
