@@ -134,6 +134,10 @@ options:
 requirements:
   - requests >= 2.25
 notes:
+  - On the signals C(SIGTERM), C(SIGINT) and C(SIGHUP), a module completes and reports what it has
+    begun, and starts nothing more. It fails with C(error.type=cancelled) if something is left to
+    do. A signal that is already ignored, such as C(SIGHUP) by C(nohup), stays ignored. After
+    Ctrl+C, Ansible itself may end before it shows the result, so write new private keys to a file.
   - An empty string or null counts as not set, like an unanswered question of an AWX survey, except
     where that would do more than the task asks for. These options then refuse both, and suggest
     C(default(omit, true)) - C(state), C(keep), C(credentials_file),

@@ -185,6 +185,7 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):
         module.warn(f"{credentials} is sent in clear, because base_url is http and not https.")
     http = Http(connection.http, Clock(), connection.base_url)
+    http.stop.heed_signals()
     client = Client(
         http,
         choose_auth(credentials, http, connection.base_url, platform.title, conceal),

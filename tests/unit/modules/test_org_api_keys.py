@@ -284,7 +284,8 @@ def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> 
     outcome = run(emulator, **victim, time_limit=1, clock=clock)
     assert outcome.failed
     assert outcome.msg == (
-        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over."
+        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over. "
+        "Nothing was changed."
     )
     assert sum(request.status == 200 for request in emulator.requests) == 1
     assert not emulator.writes
