@@ -50,9 +50,10 @@ def execute(
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
     check_mode)`` returns the result. Both get the module's parameters with empty strings as None,
-    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it, and
-    ``task_texts`` are the options that are texts there, which Ansible makes other values of). A
-    result's ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
+    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it,
+    ``task_texts`` are the options that are texts there, which Ansible makes other values of, and
+    ``task_options`` the names of those that are set there and not by default). A result's
+    ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
     ``filters`` are the options that select what the task is about, and so must not be empty.
     """
     module = _Module({**CONNECTION_OPTIONS, **argument_spec}, filters)
@@ -90,6 +91,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
         for name in self.broken:
             self.params[name] = _mended(self.params[name])
+        self.task_options = frozenset(self.params)
         self.texts = {name: value for name, value in self.params.items() if isinstance(value, str)}
 
     def conceal(self, secrets: set[str]) -> None:
@@ -158,6 +160,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         # What the task itself names, where that means something else than where to act.
         params["task_org_id"] = params["org_id"]
         params["task_texts"] = module.texts
+        params["task_options"] = module.task_options
         params["org_id"] = connection.org_id
         params["platform"] = connection.platform.name
         check(params)

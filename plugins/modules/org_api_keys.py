@@ -150,6 +150,8 @@ options:
       - These are revoked also when a declared key could not be created, so that a full organization
         gets room. Where a key replaces another, use O(fail_fast), or the role
         C(keysmith.mongodb.rotate_org_api_key).
+      - With an empty list in O(api_keys), it also needs O(max_revocations), set by the task itself.
+        Otherwise an empty variable would revoke every key.
     type: bool
     default: false
   credentials_dir:

@@ -42,6 +42,11 @@ sys.path.insert(0, sys.argv[1])
 from tests.support import RealClock, run_module
 print(run_module(sys.argv[2], json.loads(sys.argv[3]), clock=RealClock()).output)
 """
+WITH_CONTROL_C = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "ansible", "playbook", *sys.argv[1:]])
+"""
 
 
 @dataclass(frozen=True)
@@ -326,7 +331,7 @@ def test_control_c_lets_a_creation_come_to_its_file(
     shop = Workshop(tmp_path / "shop", collections)
     playbook, inventory = shop.write([{"hosts": "all", "tasks": [task]}])
     process = subprocess.Popen(
-        [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook)],
+        [sys.executable, "-c", WITH_CONTROL_C, "-i", str(inventory), str(playbook)],
         cwd=shop.folder,
         env=shop.environ,
         stdin=subprocess.DEVNULL,
@@ -334,7 +339,6 @@ def test_control_c_lets_a_creation_come_to_its_file(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: emulator.writes, process)
     os.killpg(process.pid, signal.SIGINT)
