@@ -134,6 +134,10 @@ options:
 requirements:
   - requests >= 2.25
 notes:
+  - On the signals C(SIGTERM), C(SIGINT) and C(SIGHUP), a module completes and reports what it has
+    begun, and starts nothing more. It fails with C(error.type=cancelled) if something is left to
+    do. A signal that is already ignored, such as C(SIGHUP) by C(nohup), stays ignored. After
+    Ctrl+C, Ansible itself may end before it shows the result, so write new private keys to a file.
   - An empty string or null counts as not set, like an unanswered question of an AWX survey, except
     where that would do more than the task asks for. These options then refuse both, and suggest
     C(default(omit, true)) - C(state), C(keep), C(credentials_file),
@@ -142,6 +146,10 @@ notes:
   - Options for text refuse numbers, booleans, lists and dictionaries. YAML and Jinja turn unquoted
     text such as C(0042), C(1.10) or C(yes) into these, so put it in quotes. A date or time that
     Ansible itself has turned into text, such as an unquoted C(2026-01-31), cannot be detected.
+  - Options refuse text that contains a mask of Ansible (eight asterisks, or
+    C(VALUE_SPECIFIED_IN_NO_LOG_PARAMETER), instead of a secret), since it is not the original text.
+    Identify a key whose description really contains one by its ID. Options for secrets refuse
+    fewer than 8 characters, because Ansible would mask these in IDs and descriptions too.
   - Secrets in variables and in the environment are hidden in all output of the module. Ansible
     itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
     fails, and the values of a task's C(environment) keyword with C(-vvv).

@@ -319,7 +319,8 @@ def _after_unclear(
     """
     in_question = access_list.now ^ expected
     if error.unclear:
-        shown = _look(api, access_list, lambda now: in_question & now == in_question & expected)
+        with api.stop.completing():
+            shown = _look(api, access_list, lambda now: in_question & now == in_question & expected)
         if shown is None:
             error.aftermath = (
                 f"Before this request the access list had {_shown(in_order(access_list.now))}. "

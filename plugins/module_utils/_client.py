@@ -16,6 +16,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clo
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     DeadlineError,
     Request,
+    StoppedError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     MAX_BODY,
@@ -65,7 +66,8 @@ class Client:
 
     Paths are below the API's own (``/orgs/…``); ``parse`` turns JSON into a value, or into None
     where it does not have the shape; ``doing`` completes "Could not …" in errors and ``role``
-    names the role a call needs. Every call raises what ``_errors`` has.
+    names the role a call needs. Every call raises what ``_errors`` has, and StoppedError before a
+    request if the task is to stop.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Client:
         self.endpoint = endpoint
         # To be told each secret that an answer brings and that nobody is to see.
         self.conceal = conceal
+        self._has_written = False
 
     @property
     def clock(self) -> Clock:
@@ -150,7 +153,6 @@ class Client:
         doing: str,
         role: str,
         query: Mapping[str, str] | None = None,
-        may_stop: bool = False,
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
 
@@ -160,17 +162,12 @@ class Client:
         whose pages do not fit together is read again, and one of several pages until it comes out
         the same twice. Raises UnexpectedAnswerError where no complete listing can be had, and
         DeadlineError where it takes too long.
-
-        ``may_stop``: a task that is told to end does so between two pages. Not so where the listing
-        is to show what has become of a change.
         """
         request = self._request("GET", path, doing, role)
         patience = self._http.listing_time
         ends = self.clock.now() + patience
 
         def go_on() -> None:
-            if may_stop:
-                self.stop.check(request)
             if self.clock.now() >= ends:
                 raise DeadlineError(
                     f"the listing was not complete within {patience:g} s",
@@ -242,6 +239,15 @@ class Client:
             platform=self.endpoint.platform,
         )
 
+    def _check_stop(self, request: Request) -> None:
+        """Raise StoppedError before a request that a task which is to end must not send."""
+        try:
+            self.stop.check(request)
+        except StoppedError as error:
+            if not self._has_written:
+                error.check = "Nothing was changed."
+            raise
+
     def _send(
         self,
         request: Request,
@@ -249,12 +255,14 @@ class Client:
         until: float | None = None,
         body: Any = None,
     ) -> Answer:
+        self._check_stop(request)
         if self.endpoint.envelope:
             query = {**(query or {}), "envelope": "true"}
         headers = {"Accept": self.endpoint.media_type}
         if body is not None:
             headers["Content-Type"] = self.endpoint.media_type
         self._auth.begin()
+        self._has_written = self._has_written or request.method != "GET"
         answer = self._http.send(
             request,
             self._auth,

@@ -219,7 +219,8 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
             check="Check the folder and its disk.",
         )
     try:
-        revoke(api, org_id, key)
+        with api.stop.completing():
+            revoke(api, org_id, key)
         error.aftermath = "The key was revoked again: nothing is left."
     except KeysmithError as failure:
         error.parameters = [key.id]

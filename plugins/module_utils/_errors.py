@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,16 @@ ERROR_TYPES = (
 _MAX_QUOTED = 400
 # As Linux has it.
 _MAX_PATH = 4096
+# What a server must not be quoted with, the longest first; of the one task of this process.
+_withheld: list[str] = []
+
+
+def withhold(secrets: Iterable[str]) -> None:
+    """Keep secrets out of what servers and proxies say, from now on.
+
+    That is for those too short to be masked in results, where they would be parts of other words.
+    """
+    _withheld[:] = sorted(secrets, key=len, reverse=True)
 
 
 def clean(text: str, limit: int = _MAX_QUOTED) -> str:
@@ -44,6 +54,8 @@ def clean(text: str, limit: int = _MAX_QUOTED) -> str:
 
     Words are kept whole or left out: half a secret is one that nobody recognizes and hides.
     """
+    for secret in _withheld:
+        text = text.replace(secret, "…")
     head = text[: limit * 4]
     words = "".join(char if char.isprintable() else " " for char in head).split()
     if len(head) < len(text):

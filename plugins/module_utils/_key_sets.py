@@ -107,7 +107,19 @@ def check_declaration(params: Mapping[str, Any]) -> None:
     if params["api_keys"] is None:
         raise OptionError(
             "No keys are declared",
-            check="Set api_keys; [] together with purge means an organization without any.",
+            check="Set api_keys; [] together with purge and max_revocations means an organization "
+            "without any.",
+        )
+    if (
+        params["purge"]
+        and not params["api_keys"]
+        and "max_revocations" not in params["task_options"]
+    ):
+        raise OptionError(
+            "api_keys is an empty list, so purge would revoke every API key of the organization "
+            "that keep does not protect",
+            check="Is a variable empty that should list keys? If the organization is to have no "
+            "other keys, set max_revocations to the number of keys that may be revoked.",
         )
     keys = declared(params)
     is_strict = params["look_alikes"] == "refuse"

@@ -73,6 +73,10 @@ LOOK_ALIKES: dict[str, Any] = {
 
 MAX_SECONDS = 86400
 MAX_DESCRIPTION = 250
+# What is shorter is not masked in results: there it would be a part of names and descriptions, and
+# what is masked there is lost.
+MIN_MASKED = 8
+# What is shorter is not kept out of what servers say either: it would spoil every other word.
 MIN_SECRET = 4
 # Options for text that people choose freely.
 _DESCRIPTIONS = frozenset(
@@ -143,11 +147,22 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
 
 
 def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    """Return every secret in options and environment, in each form in which it may turn up.
+    """Return every secret to mask, in each form in which it may occur: from MIN_MASKED on."""
+    return _forms(secret for secret in _secrets(params, environ) if len(secret) >= MIN_MASKED)
 
-    What is shorter than MIN_SECRET is left out: hiding it would make results unreadable, and
-    tell more than it hides.
-    """
+
+def find_short_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Return every shorter secret, from MIN_SECRET on: no server is to be quoted with one."""
+    return _forms(
+        secret for secret in _secrets(params, environ) if MIN_SECRET <= len(secret) < MIN_MASKED
+    )
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    return {form for secret in secrets for form in secret_forms(secret)}
+
+
+def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
     found = {params.get(name) for name in _SECRET_OPTIONS}
     # Put in the wrong place, a private key or a client secret is a secret all the same.
     values = [params, *(environ.get(name) for name in _public_variables())]
@@ -169,8 +184,7 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
     for url in filter(None, urls):
         found.update(_url_secrets(str(url)))
-    secrets = {str(secret) for secret in found if secret and len(str(secret)) >= MIN_SECRET}
-    return {form for secret in secrets for form in secret_forms(secret)}
+    return {str(secret) for secret in found if secret}
 
 
 def secret_forms(secret: str) -> set[str]:

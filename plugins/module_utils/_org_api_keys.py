@@ -245,15 +245,14 @@ def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | Non
     )
 
 
-def list_all(api: Client, org_id: str, *, may_stop: bool = False) -> list[OrgApiKey]:
-    """Return every key of the organization, in the API's order. ``may_stop``: as of ``pages``."""
+def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
+    """Return every key of the organization, in the API's order."""
     return api.pages(
         _path(org_id),
         parse,
         lambda key: key.id,
         doing=f"list the API keys of organization {org_id}",
         role=ORG_MEMBER,
-        may_stop=may_stop,
     )
 
 
@@ -309,7 +308,6 @@ def twin_warnings(
     """
     ids = {key.id for key in created}
     try:
-        api.stop.check()
         # Not before the API shows the new keys, so that what follows this task finds them.
         found = _await_new(api, org_id, {key.description for key in created}, known_ids, ids)
     except KeysmithError as error:
@@ -345,7 +343,8 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         if not error.unclear:
             raise error from None
         try:
-            now = find_by_id(api, org_id, key.id)
+            with api.stop.completing():
+                now = find_by_id(api, org_id, key.id)
         except KeysmithError:
             # That the key cannot be read now says less than that it may have been changed.
             raise error from None
@@ -392,7 +391,8 @@ def _orphan(
     """Find out what a creation whose answer was lost has left behind."""
     found: list[OrgApiKey] = []
     try:
-        found = _await_new(api, org_id, {description}, known_ids)
+        with api.stop.completing():
+            found = _await_new(api, org_id, {description}, known_ids)
     except KeysmithError as failure:
         left = (
             f"Whether it was created could not be found out either: {failure.message()} Look for "
@@ -488,8 +488,9 @@ def revoke(api: Client, org_id: str, key: OrgApiKey) -> bool:
     try:
         api.delete(_path(org_id, key.id), doing=f"revoke the API key {key}", role=ORG_OWNER)
     except ApiError as error:
-        if not _is_missing(api, org_id, key.id, error):
-            raise
+        with api.stop.completing():
+            if not _is_missing(api, org_id, key.id, error):
+                raise
         return error.unclear
     return True
 

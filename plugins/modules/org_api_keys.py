@@ -150,6 +150,8 @@ options:
       - These are revoked also when a declared key could not be created, so that a full organization
         gets room. Where a key replaces another, use O(fail_fast), or the role
         C(keysmith.mongodb.rotate_org_api_key).
+      - With an empty list in O(api_keys), it also needs O(max_revocations), set by the task itself.
+        Otherwise an empty variable would revoke every key.
     type: bool
     default: false
   credentials_dir:
@@ -231,7 +233,7 @@ options:
         what has become of the change is still looked up, which takes further answers.
       - Use this rather than the C(timeout) of a task or C(async), which can tell no results. The
         first lets the module go on unseen; the second kills it.
-      - The signals C(SIGTERM) and C(SIGINT) do the same at any time.
+      - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) have the same effect at any time.
     type: float
 notes:
   - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
@@ -598,11 +600,10 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    api.stop.heed_signals()
     if params["time_limit"] is not None:
         api.stop.set_limit(params["time_limit"])
     org_id = params["org_id"]
-    keys = _org_api_keys.list_all(api, org_id, may_stop=True)
+    keys = _org_api_keys.list_all(api, org_id)
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:

@@ -49,6 +49,8 @@ CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
 TOPICS = (
     "value_not_text",
     "empty_value",
+    "masked_value",
+    "short_secret",
     "playbook_variables",
     "look_alikes",
     "max_revocations",

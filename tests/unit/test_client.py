@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -268,19 +269,45 @@ def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
     api = timed(listing(count), 10)
     api.stop.set_limit(limit)
     with pytest.raises(StoppedError) as caught:
-        listed(api, may_stop=True)
+        listed(api)
     assert len(api._http.asked) == asked
-    assert caught.value.message() == f"Could not list: time_limit, {limit} s, is over."
+    assert caught.value.message() == (
+        f"Could not list: time_limit, {limit} s, is over. Nothing was changed."
+    )
 
 
 def test_a_listing_that_finds_out_what_exists_is_read_to_its_end() -> None:
     api = timed(listing(1500), 10)
     api.stop.set_limit(15)
-    assert len(listed(api)) == 1500
+    with api.stop.completing():
+        assert len(listed(api)) == 1500
     # Of one page no further one is begun.
     one = timed(listing(7), 10)
     one.stop.set_limit(5)
-    assert len(listed(one, may_stop=True)) == 7
+    assert len(listed(one)) == 7
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
+    api = timed(lambda _query: (200, {}), 10)
+    how = {"doing": "try", "role": ""}
+    values: list[Any] = {"get": [parse], "delete": []}.get(method, [{}, parse])
+    send = functools.partial(getattr(api, method), "/x", *values, **how)
+    send()
+    api.stop.set_limit(0)
+    with pytest.raises(StoppedError) as caught:
+        send()
+    assert len(api._http.asked) == 1
+    # Only of a task that has sent no change it is known that nothing was changed.
+    is_known = caught.value.check == "Nothing was changed."
+    assert is_known == (method == "get")
+    with api.stop.completing():
+        send()
+    assert len(api._http.asked) == 2
+
+
+def parse(data: Any) -> bool:
+    return isinstance(data, dict)
 
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])

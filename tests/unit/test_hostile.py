@@ -135,7 +135,7 @@ def run(emulator: Emulator, **options: Any) -> Any:
 
 
 def test_halves_of_pairs_in_options_are_refused_by_name(emulator: Emulator) -> None:
-    outcome = run(emulator, description="a\ud800b", api_private_key="p\udcffq")
+    outcome = run(emulator, description="a\ud800b", api_private_key="private\udcffkey")
     assert outcome.msg.startswith("api_private_key, description: ")
     assert emulator.requests == []
 

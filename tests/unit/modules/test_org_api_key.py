@@ -275,7 +275,7 @@ def test_envelopes_are_asked_for_and_unwrapped(
         ({"api_user_id": MISSING_ID, "wait_timeout": 0}, "wait_timeout"),
         ({"api_user_id": MISSING_ID, "wait_timeout": "nan"}, "wait_timeout"),
         ({"api_user_id": MISSING_ID, "platform": "ops_manager", "base_url": ""}, "base_url"),
-        ({"api_user_id": MISSING_ID, "access_token": "x"}, "Two kinds"),
+        ({"api_user_id": MISSING_ID, "access_token": "other-token"}, "Two kinds"),
         ({"api_user_id": MISSING_ID, "state": "gone"}, "absent"),
     ],
 )
@@ -328,7 +328,7 @@ def test_empty_strings_are_not_given(emulator: Emulator) -> None:
             "invalid_client",
             "the service account mdb_sa_id_",
         ),
-        ({"access_token": "expired"}, "UNEXPECTED_ERROR", "the access token"),
+        ({"access_token": "expired-token"}, "UNEXPECTED_ERROR", "the access token"),
         (
             {"platform": "cloud_manager", "org_id": org_id("atlas"), **key_pair("atlas")},
             "EXPECTED_NON_ATLAS_ORG",
@@ -366,7 +366,6 @@ def test_a_refused_connection_is_tried_again_and_told(emulator: Emulator) -> Non
     outcome = run(emulator, api_user_id=MISSING_ID, base_url=f"http://127.0.0.1:{port}")
     assert outcome.failed
     assert f"127.0.0.1:{port} refuses connections (6 tries" in outcome.msg
-    assert len(outcome.clock.sleeps) == 5
     assert outcome.result["error"]["status"] is None
 
 

@@ -330,7 +330,7 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
         ({"roles": ["owner"]}, "is no role in an organization"),
         ({"roles": ["ORG_OWNER", ""]}, "is no role in an organization"),
         ({"access_list": "perhaps"}, "access_list"),
-        ({"access_token": "x"}, "Two kinds"),
+        ({"access_token": "other-token"}, "Two kinds"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(

@@ -401,7 +401,7 @@ def test_a_deletion_that_is_refused_is_not_taken_for_absence(
         ({"project_id": "x", "state": "absent"}, "project_id"),
         ({"api_user_id": "", "state": "absent"}, "No key is named"),
         ({"state": "purged"}, "present, absent"),
-        ({"access_token": "x"}, "Two kinds"),
+        ({"access_token": "other-token"}, "Two kinds"),
         ({"timeout": 0}, "timeout"),
     ],
 )
