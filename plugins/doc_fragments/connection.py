@@ -27,6 +27,9 @@ options:
         the others, and without it V(https://cloud.mongodb.com) for Atlas and Cloud Manager. Ops
         Manager has no default.
       - Atlas for Government is at V(https://cloud.mongodbgov.com).
+      - With V(http), the module warns if it sends a client secret or a token, or if a new private
+        key would come back, in clear, except on the machine itself (V(localhost) and loopback
+        addresses).
       - Redirects are never followed; a task that meets one fails and names where it points.
     type: str
   org_id:
@@ -73,6 +76,8 @@ options:
     description:
       - Whether the server's certificate is checked. V(false) gives the protection of TLS away; use
         O(ca_path) for a certificate of your own authority instead.
+      - With V(false), from the environment too, the module warns. It fails if the task also sets
+        O(ca_path).
       - When not given, E(KEYSMITH_MONGODB_VALIDATE_CERTS) decides, and without it V(true) is taken.
     type: bool
   ca_path:

@@ -184,6 +184,39 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
     return network, (address if address and is_address else block) or str(address)
 
 
+def warn_of_opening(api: Client, which: str, before: Networks | None, after: Networks) -> None:
+    """Warn if an access list becomes empty or comes to allow every address.
+
+    ``which`` describes the key in messages; ``before`` is None for a key that does not exist yet.
+    """
+    if not after and before != after:
+        api.warnings.append(
+            f"The access list of {which} becomes empty. If the organization requires an API access "
+            "list, the key can then no longer be used. Otherwise it can be used from any address, "
+            "unless the organization applies its UI access list to API keys, which the API does "
+            "not show."
+        )
+    opened = _unlimited(after) - _unlimited(before or ())
+    if opened:
+        versions = " and ".join(f"IPv{version}" for version in sorted(opened))
+        api.warnings.append(
+            f"The access list of {which} comes to allow every {versions} address, and no longer "
+            "limits where the key can be used from."
+        )
+
+
+def _unlimited(networks: Iterable[Network]) -> set[int]:
+    """Return the versions of IP of which a list covers every address, also with several entries."""
+    by_version: dict[int, list[Any]] = {4: [], 6: []}
+    for network in networks:
+        by_version[network.version].append(network)
+    return {
+        version
+        for version, entries in by_version.items()
+        if any(block.prefixlen == 0 for block in ipaddress.collapse_addresses(entries))
+    }
+
+
 def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
     """Return the access list of a key, under the name by which the API knows it.
 

@@ -78,6 +78,8 @@ class Client:
         self.endpoint = endpoint
         # To be told each secret that an answer brings and that nobody is to see.
         self.conceal = conceal
+        # What a user should know even if the task fails later on.
+        self.warnings: list[str] = []
         self._has_written = False
 
     @property

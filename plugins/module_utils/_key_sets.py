@@ -454,6 +454,31 @@ def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: K
     return warnings
 
 
+def warn_of_dangers(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], wanted: KeySet
+) -> None:
+    """Warn of access lists that are opened, of the last owner, and of private keys in clear."""
+    changes = [change for change in wanted.changes if change.plan.is_change]
+    for change in changes:
+        if change.declared and change.declared.access_list is not None:
+            which = f"API key {change.key or quoted(change.description)}"
+            before = change.found.now if change.found else None
+            _access_lists.warn_of_opening(api, which, before, change.declared.access_list)
+    if any(change.kind == "created" for change in changes):
+        _org_api_keys.warn_of_new_private_key(api)
+    owner_ids = {key.id for key in keys if "ORG_OWNER" in key.roles}
+    if any(_is_owner(change.plan.after) for change in changes):
+        return
+    losers = {change.key.id for change in changes if change.key}
+    _org_api_keys.warn_of_last_owner(
+        api, params["org_id"], [key for key in keys if key.id in losers], owner_ids - losers
+    )
+
+
+def _is_owner(writable: Mapping[str, Any]) -> bool:
+    return "ORG_OWNER" in writable.get("roles", ())
+
+
 def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> None:
     """Refuse to revoke more keys than the task allows. Raises GuardError."""
     if len(revoked) <= params["max_revocations"]:

@@ -189,8 +189,8 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
             module.conceal(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
-    if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):
-        module.warn(f"{credentials} is sent in clear, because base_url is http and not https.")
+    for warning in connection.warnings:
+        module.warn(warning)
     http = Http(connection.http, Clock(), connection.base_url)
     http.stop.heed_signals()
     client = Client(
@@ -211,6 +211,8 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+        for warning in dict.fromkeys(client.warnings):
+            module.warn(warning)
 
 
 def require_org_id(params: Mapping[str, Any]) -> None:

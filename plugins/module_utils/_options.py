@@ -34,7 +34,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+    HttpSettings,
+    is_sent_in_clear,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     PLATFORMS,
@@ -109,7 +112,10 @@ _SYSTEM_CA_BUNDLES = (
 
 @dataclass(frozen=True)
 class Connection:
-    """Everything that is needed to reach an API. Secrets are in no ``repr``."""
+    """Everything that is needed to reach an API. Secrets are in no ``repr``.
+
+    ``warnings``: what the user should know of it.
+    """
 
     platform: Platform
     base_url: str
@@ -117,6 +123,7 @@ class Connection:
     credentials: Credentials
     http: HttpSettings
     envelope: bool
+    warnings: tuple[str, ...] = ()
 
 
 def given(value: Any) -> Any:
@@ -136,14 +143,43 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
     if org_id is not None:
         check_id("org_id" if params["org_id"] else platform.env_org_id, org_id)
     credentials = _credentials(params, environ, platform)
+    http = _http_settings(params, environ, base_url)
     return Connection(
         platform=platform,
         base_url=base_url,
         org_id=org_id,
         credentials=credentials,
-        http=_http_settings(params, environ, base_url),
+        http=http,
         envelope=params["envelope"],
+        warnings=(
+            *_credential_warnings(credentials, base_url),
+            *_verification_warnings(params, http, base_url),
+        ),
     )
+
+
+def _credential_warnings(credentials: Credentials, base_url: str) -> Iterator[str]:
+    # A key pair signs, and its private key is not sent.
+    if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
+        yield f"{credentials} is sent in clear, because base_url is http and not https."
+
+
+def _verification_warnings(
+    params: Mapping[str, Any], http: HttpSettings, base_url: str
+) -> Iterator[str]:
+    if http.verify is False:
+        yield (
+            f"Certificates are not verified, because {_validation(params)} is false. Anyone "
+            f"between this host and {urlsplit(base_url).hostname} can read and change everything "
+            "that is sent. Use ca_path to trust your own certificate authority."
+        )
+
+
+def _validation(params: Mapping[str, Any]) -> str:
+    """Return what decides whether certificates are verified."""
+    if params["validate_certs"] is None:
+        return f"the environment variable {_ENV_VALIDATE_CERTS}"
+    return "validate_certs"
 
 
 def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
@@ -616,6 +652,12 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
     if validate is None:
         validate = _env_bool(environ, _ENV_VALIDATE_CERTS, default=True)
     if not validate:
+        if params["ca_path"] is not None:
+            raise OptionError(
+                f"ca_path is set, and {_validation(params)} is false, so that no certificate would "
+                "be verified",
+                check="Remove one of them. With ca_path alone, certificates are verified.",
+            )
         return False
     source, path = "ca_path", cast("str | None", params["ca_path"])
     for name in (_ENV_CA_PATH, *_ENV_CA_BUNDLES):

@@ -20,8 +20,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OrphanError,
     OwnKeyError,
+    StoppedError,
     WaitTimeoutError,
     is_about_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+    is_sent_in_clear,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -356,6 +360,50 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
             state = f"{quoted(now.description)} with the roles {', '.join(now.roles)}"
         error.aftermath = f"The API shows the key as {state} now."
         raise error from None
+
+
+def warn_of_new_private_key(api: Client) -> None:
+    """Warn if the private key of a new API key would be returned without TLS."""
+    if is_sent_in_clear(api.endpoint.base_url):
+        api.warnings.append(
+            "The private key of each new API key is sent in clear, because base_url is http and "
+            "not https."
+        )
+
+
+def warn_of_last_owner(
+    api: Client, org_id: str, before: Iterable[OrgApiKey], owner_ids: Collection[str]
+) -> None:
+    """Warn if no API key would be left that owns the organization, and none authenticates.
+
+    ``owner_ids``: the keys that would still have ORG_OWNER. A key pair that authenticates is such
+    a key itself, unless the task says that it may lose its access.
+    """
+    last = [key for key in before if "ORG_OWNER" in key.roles]
+    if api.endpoint.public_key is None and last and not owner_ids:
+        api.warnings.append(
+            f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
+            f"is {described(last)}. Then only users and service accounts own the organization."
+        )
+
+
+def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
+    """Warn if a key that is to lose ORG_OWNER is the last one; lists the keys to find out."""
+    if api.endpoint.public_key is not None or "ORG_OWNER" not in key.roles:
+        return
+    try:
+        keys = list_all(api, org_id)
+    except StoppedError:
+        raise
+    except KeysmithError as error:
+        # A key that has leaked must be revocable although the list cannot be read.
+        api.warnings.append(
+            f"Whether API key {key} is the last one with the role ORG_OWNER could not be checked: "
+            f"{error.message()}"
+        )
+        return
+    owner_ids = [other.id for other in keys if "ORG_OWNER" in other.roles and other.id != key.id]
+    warn_of_last_owner(api, org_id, [key], owner_ids)
 
 
 def is_owner(roles: Iterable[tuple[str, str]]) -> bool:

@@ -115,7 +115,8 @@ options:
         also fails when the API does not tell the public key of the key, so that it cannot be
         compared.
       - Only a key pair (O(api_public_key)) is an API key. A service account or an access token has
-        no API key of its own, and so nothing is refused.
+        no API key of its own, and so nothing is refused. The task warns if the key is the last one
+        with C(ORG_OWNER), which it finds out by one more listing.
     type: bool
     default: false
   wait:
@@ -419,6 +420,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
             "cannot be asked whether it is gone, and nothing was changed",
             check="Set wait to false, or use another credential.",
         )
+    _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     plan = _plan.absent(key.writable())
     result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
     if check_mode:
@@ -515,6 +517,8 @@ def change(
         _org_api_keys.check_not_own(
             api, key, allowed=params["allow_own_key"], loss="taking a role from it"
         )
+    if "ORG_OWNER" not in plan.after["roles"]:
+        _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     if not check_mode:
         changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
         result["org_api_key"] = changed.result()
@@ -557,6 +561,7 @@ def create(
     if file:
         _credentials_file.check_free(file, org_id, description, known_ids)
         _credentials_file.check_writable(file.path, check_mode=check_mode)
+    _org_api_keys.warn_of_new_private_key(api)
     plan = _plan.present(None, {"description": description, "roles": sorted(set(roles))})
     planned = {"id": None, "public_key": None, **plan.after, "projects": []}
     result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}

@@ -236,6 +236,9 @@ options:
       - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) have the same effect at any time.
     type: float
 notes:
+  - The task warns, in check mode too, if an access list becomes empty or comes to allow every
+    address, as with M(keysmith.mongodb.org_api_key_access_list). With a service account or an
+    access token, it warns if no key of the organization would have C(ORG_OWNER) any more.
   - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
     when it fails. Use C(no_log).
   - For N keys to be revoked, N requests are sent, and one for each page of the listing (a page has
@@ -614,6 +617,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except GuardError as error:
         error.results = more
         raise
+    _key_sets.warn_of_dangers(params, api, keys, wanted)
     if check_mode or not any(change.plan.is_change for change in wanted.changes):
         return {**_changes.planned(wanted.changes), **more}
     work = _bulk.Work(

@@ -601,3 +601,28 @@ def test_an_id_that_is_none_is_told_what_it_looks_like(value: str, words: str) -
     with pytest.raises(OptionError) as caught:
         _options.check_id("api_user_id", value)
     assert_says(caught.value, words)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_warned_of"),
+    [
+        ("ops.example.com", True),
+        ("10.0.0.7", True),
+        ("[2001:db8::1]", True),
+        ("localhost.example.com", True),
+        ("notlocalhost", True),
+        ("128.0.0.1", True),
+        ("localhost", False),
+        ("LocalHost.", False),
+        ("ops.localhost", False),
+        ("127.0.0.1", False),
+        ("127.8.9.10:8080", False),
+        ("[::1]:8080", False),
+    ],
+)
+def test_a_credential_in_clear_is_warned_of(host: str, is_warned_of: bool) -> None:
+    for credentials in (ACCOUNT, TOKEN):
+        connection = resolve(params(**credentials, base_url=f"http://{host}"), {})
+        assert bool(connection.warnings) == is_warned_of
+        assert resolve(params(**credentials, base_url=f"https://{host}"), {}).warnings == ()
+    assert resolve(params(**PAIR, base_url=f"http://{host}"), {}).warnings == ()
