@@ -335,7 +335,7 @@ def show(
         roles += [{"groupId": project_id, "roleName": name} for name in names]
     roles += key.foreign_roles
     href = call.url(f"/orgs/{organization.id}/apiKeys/{key.id}")
-    shown = {
+    shown: dict[str, Any] = {
         "desc": key.description,
         "id": key.id,
         "links": [{"href": href, "rel": "self"}],
