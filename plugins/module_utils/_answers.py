@@ -131,17 +131,53 @@ def _parameter(item: Any) -> str | float | None:
     return item if isinstance(item, (int, float)) and math.isfinite(item) else None
 
 
-def unexpected(answer: Answer, request: Request, what: str) -> NoReturn:
+class UnreadableError(Exception):
+    """Part of an object in an answer does not have its shape.
+
+    ``owner`` identifies the object, and ``name`` is the field. The field's value is never quoted:
+    a secret may have ended up there.
+    """
+
+    def __init__(self, owner: str, name: str, value: Any) -> None:
+        super().__init__(f"{owner}: {name} {_shape(value)}")
+
+
+def _shape(value: Any) -> str:
+    """Say what a field holds that cannot be read, without its content."""
+    if value is None:
+        return "is missing"
+    kinds: dict[type, str] = {
+        bool: "is a boolean",
+        str: "is a string of another form",
+        list: "is a list of another form",
+        dict: "is an object",
+    }
+    return kinds.get(type(value), "is a number")
+
+
+def unreadable(answer: Answer, request: Request, error: UnreadableError) -> NoReturn:
+    """Raise UnexpectedAnswerError that names the object and its field."""
+    unexpected(
+        answer,
+        request,
+        f"cannot be read: {error}",
+        check=f"Check that base_url, {request.base_url}, is {request.platform}. If it is, the API "
+        "may have changed: look for a newer version of this collection, or report this as a bug.",
+    )
+
+
+def unexpected(answer: Answer, request: Request, what: str, check: str = "") -> NoReturn:
     """Raise UnexpectedAnswerError for a successful answer that is not what it should be.
 
-    ``what`` completes "the answer (200 OK) …".
+    ``what`` completes "the answer (200 OK) …". Without ``check``, the advice is about base_url.
     """
     error = UnexpectedAnswerError(
         f"the answer ({_status_line(answer)}) {what}",
         request=request,
         status=answer.status,
         reason=answer.reason,
-        check=(
+        check=check
+        or (
             f"Check that base_url, {request.base_url}, is {request.platform}, and that no sign-on "
             "page or proxy answers in its place."
         ),

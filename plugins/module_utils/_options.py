@@ -86,7 +86,8 @@ _DESCRIPTIONS = frozenset(
     {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
 )
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
-_PUBLIC_KEY = re.compile(r"[a-z]{8}")
+# All that is known: the APIs make 8 lowercase letters, and promise no more than 8 characters.
+_PUBLIC_KEY = re.compile(r"[!-~]{8}")
 # A UUID, and what the secret of a service account begins with.
 _PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
 _CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
@@ -250,15 +251,17 @@ def check_id(name: str, value: str) -> None:
 
 
 def check_public_key(value: str, name: str = "public_key") -> None:
-    """Refuse what is no public key, without showing it: it may be a private key."""
+    """Refuse what is not a public key, without showing it: it may be a private key."""
     if is_public_key(value):
         return
-    hint = "A public key is 8 letters in lower case."
+    hint = "A public key has 8 visible ASCII characters."
     if looks_secret(value):
-        hint = "It looks like a private key, which is a secret and names nothing."
-    if is_id(value):
-        hint = f"It looks like an id: use {name.replace('public_key', 'api_user_id')}."
-    raise OptionError(f"{name}: what is given is no public key", check=hint)
+        hint = "It looks like a private key, which is a secret and identifies no key."
+    elif _CLIENT_ID.fullmatch(value.strip()):
+        hint = "It looks like the client ID of a service account, which is not an API key."
+    elif is_id(value.strip().lower()):
+        hint = f"It looks like an ID: use {name.replace('public_key', 'api_user_id')}."
+    raise OptionError(f"{name} is not a valid public key", check=hint)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -552,7 +555,13 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
                 f"{source}: the public key looks like a private key",
                 check="Are the two swapped?",
             )
-        if not is_header_safe(credentials.public_key) or '"' in credentials.public_key:
+        if is_id(credentials.public_key):
+            raise OptionError(
+                f"{source}: the public key looks like the ID of an API key",
+                check="Set it to the public key, which has 8 characters.",
+            )
+        has_quotes = '"' in credentials.public_key and not is_public_key(credentials.public_key)
+        if not is_header_safe(credentials.public_key) or has_quotes:
             raise OptionError(
                 f"{source}: the public key has characters that no public key has",
                 check="Look for blanks, line ends and quotes around it.",

@@ -41,8 +41,8 @@ options:
     aliases: [id]
   public_key:
     description:
-      - The public key of the key, 8 letters in lower case. It is looked up in the complete listing
-        of the organization's keys.
+      - The public key of the key, 8 visible ASCII characters. It is looked up in the complete
+        listing of the organization's keys.
     type: str
   description:
     description:
@@ -65,7 +65,7 @@ options:
       - All roles of the key in the organization, at least one. Their order does not matter. Roles
         in projects are never changed. Ignored with O(state=absent).
       - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR) and C(ORG_READ_ONLY) are known to all
-        platforms, C(ORG_BILLING_ADMIN) to Atlas and Cloud Manager, C(ORG_BILLING_READ_ONLY) and
+        platforms, C(ORG_BILLING_ADMIN) and C(ORG_BILLING_READ_ONLY) to Atlas and Cloud Manager, and
         C(ORG_STREAM_PROCESSING_ADMIN) to Atlas.
       - A new key needs roles. Where they are not given, those of an existing key are left alone.
       - The APIs may add C(ORG_MEMBER) by themselves; that is not taken for a difference.
@@ -242,12 +242,12 @@ org_api_key:
       type: str
       sample: zmmrboas
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of its roles in the organization, sorted.
+      description: The names of its roles in this organization, sorted.
       returned: success
       type: list
       elements: str

@@ -36,7 +36,7 @@ options:
     aliases: [id]
   public_key:
     description:
-      - Return only the key with this public key, 8 letters in lower case.
+      - Return only the key with this public key, 8 visible ASCII characters.
       - When no key is known to have it, but the API does not tell the public key of some, the task
         fails.
     type: str
@@ -50,6 +50,8 @@ options:
       - Return only keys whose description as a whole fits this pattern. V(*) stands for any text,
         V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other; upper and
         lower case differ.
+      - A key without a description is not returned, whatever the pattern; the task warns about a
+        key that only this excludes.
     type: str
   roles:
     description:
@@ -161,12 +163,12 @@ org_api_keys:
       type: str
       sample: zmmrboas
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of its roles in the organization, sorted.
+      description: The names of its roles in this organization, sorted.
       returned: success
       type: list
       elements: str
@@ -321,6 +323,8 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     if not params["api_user_id"] and not params["public_key"]:
         _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
         warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
+        undescribed = [key for key in found if selection.would_fit_described(key)]
+        warnings += _selection.no_description_warnings(org_id, undescribed)
     keys = [key for key in found if selection.fits(key)]
     keys.sort(key=lambda key: (key.description, key.id))
     if params["access_list"]:

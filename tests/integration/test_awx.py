@@ -506,7 +506,7 @@ GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": 
         (
             {"leaked_public_key": PRIVATE_KEYS[ATLAS]},
             {"inventory": GROUPS},
-            "8 lowercase letters",
+            "8 characters",
         ),
         (
             {"leaked_public_key": LEAKED},

@@ -323,7 +323,7 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
         ({"org_id": "x"}, "org_id"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"project_id": "shop"}, "project_id is 'shop', which is not a valid ID"),
         ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "'GROUP_OWNER' in roles is no role"),
