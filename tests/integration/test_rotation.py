@@ -81,6 +81,22 @@ STATES = [
         options=BY_DESCRIPTION,
         successors=("",),
     ),
+    # Of store tasks that come with the role, before a key is created.
+    Case(
+        "awx credential not answered",
+        (UNTOUCHED,),
+        ("needs rotate_org_api_key_awx_credential. Nothing was changed.",),
+        options={"store_tasks": "store_awx.yml", "awx_credential": ""},
+    ),
+    Case(
+        "awx inputs not resolved",
+        (UNTOUCHED,),
+        ("not resolved: platform. Nothing was changed.",),
+        options={
+            "store_tasks": "store_awx.yml",
+            "awx_inputs": {"platform": {"__ansible_unsafe": "{{ lookup('env', 'X') }}"}},
+        },
+    ),
     Case("store tasks missing", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
     # What earlier runs have left.
