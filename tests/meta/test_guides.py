@@ -50,7 +50,6 @@ TOPICS = (
     "value_not_text",
     "empty_value",
     "masked_value",
-    "short_secret",
     "playbook_variables",
     "look_alikes",
     "max_revocations",
