@@ -157,8 +157,7 @@ notes:
     Ansible itself has turned into text, such as an unquoted C(2026-01-31), cannot be detected.
   - Options refuse text that contains a mask of Ansible (eight asterisks, or
     C(VALUE_SPECIFIED_IN_NO_LOG_PARAMETER), instead of a secret), since it is not the original text.
-    Identify a key whose description really contains one by its ID. Options for secrets refuse
-    fewer than 8 characters, because Ansible would mask these in IDs and descriptions too.
+    Identify a key whose description really contains one by its ID.
   - Secrets in variables and in the environment are hidden in all output of the module. Ansible
     itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
     fails, and the values of a task's C(environment) keyword with C(-vvv).
