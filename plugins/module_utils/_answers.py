@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     api_advice,
     clean,
+    refused_for_no_reason,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
@@ -77,6 +78,13 @@ def is_empty(answer: Answer) -> bool:
     return not answer.body.strip() or (answer.is_json and answer.payload == {})
 
 
+def is_of_api(answer: Answer) -> bool:
+    """Whether an answer is an error in the JSON of the API itself."""
+    return isinstance(answer.payload, dict) and (
+        "error" in answer.payload or "errorCode" in answer.payload
+    )
+
+
 def as_error(answer: Answer, request: Request) -> KeysmithError:
     """Return the error that an unsuccessful answer is: the API's own, or an unexpected answer."""
     payload = answer.payload if isinstance(answer.payload, dict) else {}
@@ -85,8 +93,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
     if code is None and isinstance(payload.get("error"), str):
         # The OAuth endpoints have a shape of their own (api-facts 4).
         code, detail = _word(payload["error"], 80), _word(payload.get("error_description"))
-    is_api_error = "error" in payload or "errorCode" in payload
-    if not is_api_error and answer.status not in _STATUSES_OF_GATEWAYS:
+    if not is_of_api(answer) and answer.status not in _STATUSES_OF_GATEWAYS:
         error: KeysmithError = UnexpectedAnswerError(
             f"the answer ({_status_line(answer)}) is {kind(answer)}, not an error of the API",
             request=request,
@@ -112,7 +119,9 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             reason=_word(payload.get("reason")) or answer.reason,
             detail=detail,
             parameters=parameters,
-            check=api_advice(answer.status, code, parameters, request),
+            check=refused_for_no_reason(request)
+            if answer.was_accepted
+            else api_advice(answer.status, code, parameters, request),
         )
     error.tries, error.waited = answer.tries, answer.waited
     error.unclear = answer.unclear or may_have_happened(

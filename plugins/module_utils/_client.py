@@ -47,6 +47,9 @@ class Signer(Auth, Protocol):
     def end(self) -> None:
         """Give back what ``begin`` took."""
 
+    def distrust(self) -> None:
+        """Take every 401 from now on for the end of the credential, which may be gone."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -89,6 +92,10 @@ class Client:
     @property
     def stop(self) -> Stop:
         return self._http.stop
+
+    def expect_own_end(self) -> None:
+        """Be told that the task is about to revoke the key that signs its requests."""
+        self._auth.distrust()
 
     def close(self) -> None:
         self._auth.end()
@@ -162,10 +169,10 @@ class Client:
         """
         request = self._request("GET", path, doing, role)
         patience = self._http.listing_time
-        ends = self.clock.now() + patience
+        ends = self._http.busy_time + patience
 
         def go_on() -> None:
-            if self.clock.now() >= ends:
+            if self._http.busy_time >= ends:
                 raise DeadlineError(
                     f"the listing was not complete within {patience:g} s",
                     request=request,

@@ -434,6 +434,19 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
     return "This does not prove that the key is gone. Run the task again."
 
 
+def refused_for_no_reason(request: Request) -> str:
+    """Return what to check for a 401 without a reason after the credential was accepted."""
+    signer = request.signer
+    return (
+        f"{signer[:1].upper()}{signer[1:]} was accepted before in this task. Unless it was revoked "
+        "in the meantime, there are two possible causes. The API refuses some requests if many are "
+        "sent concurrently: run the task again, with fewer tasks at the same time or a lower "
+        "concurrency. Or a proxy between this host and the API rewrites %2F or other parts of the "
+        "path, so that the signature does not match (in Apache httpd, check nocanon and "
+        "AllowEncodedSlashes)."
+    )
+
+
 def _advice_by_status(status: int, request: Request) -> str:
     signer = request.signer
     if status == 401:
@@ -459,8 +472,8 @@ def _advice_by_status(status: int, request: Request) -> str:
         return "The API has withdrawn this version: update the collection keysmith.mongodb."
     if status == 429:
         return (
-            "A rate limit is used up: run fewer tasks at once or later, or raise retries and "
-            "retry_max_wait."
+            "A rate limit is used up, and is refilled about once a minute: run fewer tasks at once "
+            "or later, or raise retry_max_wait."
         )
     if status >= 500:
         return "The API has a problem of its own: try again later."

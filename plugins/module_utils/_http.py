@@ -53,9 +53,12 @@ VERSION = "2.0.0"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024
-# A listing of several pages, read again or not, this many times as long as ``timeout``, and what
-# 429s may take.
+# A listing of several pages, read again or not, this many times as long as ``timeout``. What the
+# task waits before it sends requests again does not count.
 LISTING_FACTOR = 10
+# How often to send a request again that was refused (401) for no reason. The APIs do this now and
+# then when digest requests are sent concurrently.
+MAX_UNEXPLAINED_REFUSALS = 4
 MAX_RETRIES_OF_500 = 2
 MAX_THREADS = 16
 FIRST_WAIT = 0.5
@@ -63,6 +66,7 @@ FIRST_WAIT = 0.5
 # shortest, and above what it takes to compute the next request.
 MAX_IDLE = 0.4
 LONGEST_BACKOFF = 20.0
+TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 
@@ -71,7 +75,8 @@ _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 class Answer:
     """A complete answer. ``payload`` is what the body says once a reader has read it.
 
-    ``unclear``: an earlier try of the same request may have been carried out.
+    ``unclear``: an earlier try of the same request may have been carried out. ``was_accepted``: a
+    401 without a reason, although the API accepted the credential earlier in this task.
     """
 
     status: int
@@ -83,6 +88,7 @@ class Answer:
     tries: int = 1
     waited: float = 0.0
     unclear: bool = False
+    was_accepted: bool = False
 
 
 class Auth(Protocol):
@@ -93,6 +99,12 @@ class Auth(Protocol):
 
     def renew(self, answer: Answer) -> bool:
         """Whether signing the same request anew may turn this 401 into something better."""
+
+    def unexplained_refusals(self, answer: Answer) -> int:
+        """Take in a final answer, and count it if it is a 401 that is not the credential's fault.
+
+        Returns how many there were in a row, in all threads, and 0 for every other answer.
+        """
 
 
 Reader = Callable[[Answer], Answer]
@@ -109,7 +121,9 @@ class Http:
         self.stop = Stop(clock)
         self._settings = settings
         self._limiter = RateLimiter(clock.now)
+        # Seconds waited since the last request that was accepted, and since the task began.
         self._waited = 0.0
+        self._waited_in_all = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
         self._lines = _Lines(clock.now)
@@ -122,8 +136,13 @@ class Http:
 
     @property
     def listing_time(self) -> float:
-        """Return how many seconds a listing of several pages may take."""
-        return LISTING_FACTOR * self._settings.timeout + self._settings.retry_max_wait
+        """Return how many seconds a listing of several pages may take, not counting waits."""
+        return LISTING_FACTOR * self._settings.timeout
+
+    @property
+    def busy_time(self) -> float:
+        """Return the time of the clock less all waits before requests were sent again."""
+        return self.clock.now() - self._waited_in_all
 
     def close(self) -> None:
         self._session.close()
@@ -163,17 +182,26 @@ class Http:
                 error.unclear = unclear or may_have_happened(request.method, error)
                 raise
             is_refused = isinstance(outcome, Answer) and outcome.status == 429
-            failures += not is_refused
-            errors_500 += isinstance(outcome, Answer) and outcome.status == 500
-            # Refusals count for all threads together: while others get through, it is not in vain.
-            count = self._limiter.refused(ticket) if is_refused else failures
+            unexplained = 0
+            if auth and isinstance(outcome, Answer):
+                unexplained = auth.unexplained_refusals(outcome)
+                outcome = replace(outcome, was_accepted=unexplained > 0)
             wait = None
-            if (
-                count <= self._settings.retries
-                and errors_500 <= MAX_RETRIES_OF_500
-                and may_retry(request.method, outcome)
-            ):
-                wait = self._affordable_wait(count, outcome, until)
+            if is_refused or unexplained:
+                # Counted in all threads together. A rate limit may take its time; retry_max_wait
+                # is what bounds it.
+                count = unexplained or self._limiter.refused(ticket)
+                if self._settings.retries and unexplained <= MAX_UNEXPLAINED_REFUSALS:
+                    wait = self._affordable_wait(count, request, outcome, until)
+            else:
+                failures += 1
+                errors_500 += isinstance(outcome, Answer) and outcome.status == 500
+                if (
+                    failures <= self._settings.retries
+                    and errors_500 <= MAX_RETRIES_OF_500
+                    and may_retry(request.method, outcome)
+                ):
+                    wait = self._affordable_wait(failures, request, outcome, until)
             if wait is None:
                 return _finish(outcome, tries, waited, unclear)
             unclear = unclear or may_have_happened(request.method, outcome)
@@ -187,7 +215,7 @@ class Http:
     def _await_turn(self, request: Request, unclear: bool) -> int:
         """Return when the request may be sent, with what the limiter wants to know of it later."""
         while True:
-            wait, ticket = self._limiter.take_turn(request.path)
+            wait, ticket = self._limiter.wait()
             if not wait:
                 return ticket
             self._pause(wait, request, unclear)
@@ -217,21 +245,31 @@ class Http:
                 answer = exchange()
         except TransportError as error:
             return error
-        self._limiter.answered(request.path, answer.status, answer.headers)
+        if answer.status < 500 and answer.status not in {401, 407, 429}:
+            self._limiter.accepted()
+            with self._lock:
+                # What other threads have begun to wait for counts for the next time.
+                self._waited = max(0.0, self._wait_ends - self.clock.now())
         return answer
 
     def _book(self, wait: float) -> None:
         """Count a wait towards the task's budget, time that several threads wait only once."""
         with self._lock:
             now = self.clock.now()
-            self._waited += max(0.0, now + wait - max(now, self._wait_ends))
+            more = max(0.0, now + wait - max(now, self._wait_ends))
+            self._waited += more
+            self._waited_in_all += more
             self._wait_ends = max(self._wait_ends, now + wait)
 
     def _affordable_wait(
-        self, tries: int, outcome: Answer | TransportError, until: float | None
+        self,
+        tries: int,
+        request: Request,
+        outcome: Answer | TransportError,
+        until: float | None,
     ) -> float | None:
-        """Return how long to wait before the next try, or None where that would be too long."""
-        least = max(FIRST_WAIT, retry_after(outcome))
+        """Return how long to wait before the next try, or None if that would be too long."""
+        least = max(FIRST_WAIT, retry_after(outcome) or _window(request, outcome))
         now = self.clock.now()
         # What other threads are waiting for already costs nothing more.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
@@ -265,7 +303,11 @@ class Http:
         if until is not None:
             timeout = min(timeout, max(until - self.clock.now(), FIRST_WAIT))
         for renewals_left in (2, 1, 0):
-            signed = auth(prepared.copy()) if auth else prepared
+            attempt = prepared.copy()
+            # A challenge may have come with a cookie that leads to the server that knows it.
+            attempt.headers.pop("Cookie", None)
+            attempt.prepare_cookies(self._session.cookies)
+            signed = auth(attempt) if auth else attempt
             answer = read(self._send_once(signed, request, timeout))
             if answer.status != 401 or not renewals_left or not auth or not auth.renew(answer):
                 break
@@ -377,6 +419,25 @@ def retry_after(outcome: Answer | TransportError) -> float:
     # By the server's clock, where it tells the time: this machine's may be wrong by years.
     now = _date(outcome.headers.get("Date", "")) or datetime.now(timezone.utc)
     return max(0.0, (date - now).total_seconds())
+
+
+def _window(request: Request, outcome: Answer | TransportError) -> float:
+    """Return the seconds of the window that a 429 of the token endpoint names, 0 without one.
+
+    Its parameters are the path, the number of requests, and the minutes in which they may be sent.
+    """
+    payload = outcome.payload if isinstance(outcome, Answer) else None
+    parameters = payload.get("parameters") if isinstance(payload, dict) else None
+    if not (
+        isinstance(outcome, Answer)
+        and outcome.status == 429
+        and request.path == TOKEN_PATH
+        and isinstance(parameters, list)
+        and len(parameters) == 3
+        and type(parameters[2]) is int
+    ):
+        return 0.0
+    return max(0.0, 60.0 * parameters[2])
 
 
 def _date(value: str) -> datetime | None:

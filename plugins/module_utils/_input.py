@@ -14,10 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
-    MIN_MASKED,
-    has_secret,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import has_secret
 
 Spec = Mapping[str, Mapping[str, Any]]
 
@@ -53,7 +50,6 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
     try:
         _check_texts(params, spec, "")
         _check_masks(params, spec)
-        _check_short_secrets(params, spec)
         _check_url(params)
         _check_empty(params, spec, filters)
     except OptionError as error:
@@ -64,14 +60,10 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
 def drop_refused(params: dict[str, Any], spec: Spec) -> None:
     """Remove all values that are not text for an option for text.
 
-    Ansible prints and logs the options of a failed task, and would hide no secret in these. It
-    would hide a short one in every other word.
+    Ansible prints and logs the options of a failed task, and would hide no secret in these.
     """
     texts = {
-        name
-        for name, _canonical, option in _options(params, spec)
-        if option.get("type") in _TEXTS
-        and not (option.get("no_log") and len(str(params[name])) < MIN_MASKED)
+        name for name, _canonical, option in _options(params, spec) if option.get("type") in _TEXTS
     }
     for name in [name for name in params if not name.startswith("_ansible_")]:
         if name not in texts or not isinstance(params[name], str):
@@ -200,19 +192,6 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(item)
     elif isinstance(value, Mapping):
         yield from _texts_in([*value.keys(), *value.values()])
-
-
-def _check_short_secrets(params: Mapping[str, Any], spec: Spec) -> None:
-    """Refuse a secret that Ansible would mask in the middle of IDs and descriptions."""
-    for name, _canonical, option in _options(params, spec):
-        value = params[name]
-        if option.get("no_log") and value and len(str(value)) < MIN_MASKED:
-            raise OptionError(
-                f"{name} has fewer than {MIN_MASKED} characters, and Ansible would mask them "
-                "wherever they occur in the result, in IDs and descriptions too",
-                check="Is it the right value? No credential of these APIs, and no proxy URL, is "
-                "that short.",
-            )
 
 
 def _check_url(params: Mapping[str, Any]) -> None:

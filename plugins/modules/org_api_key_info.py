@@ -83,6 +83,15 @@ options:
     choices: [refuse, ignore]
     default: refuse
     version_added: 2.0.0
+  time_limit:
+    description:
+      - After how many seconds the task stops waiting and sends no more requests, more than 0 and up
+        to 86400. It then fails with C(error.type=limit) and returns no keys, because a list that is
+        not complete does not show what is missing. Requests in progress are completed.
+      - Reading the access lists of many keys may exceed a rate limit, which is refilled about once
+        a minute.
+    type: float
+    version_added: 3.0.0
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_info
@@ -293,6 +302,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "aliases": ["group_id"]},
     "access_list": {"type": "bool", "default": False},
     "look_alikes": LOOK_ALIKES,
+    "time_limit": {"type": "float"},
 }
 FILTERS = (
     "api_user_id",
@@ -307,6 +317,8 @@ FILTERS = (
 def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no key can fit."""
     _module.require_org_id(params)
+    if params["time_limit"] is not None:
+        _options.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("api_user_id", "project_id"):
         if params[name]:
             _options.check_id(name, params[name])
@@ -316,6 +328,8 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
+    if params["time_limit"] is not None:
+        api.stop.set_limit(params["time_limit"])
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []

@@ -445,6 +445,10 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({spec}, supports_check_mode=True)
+if module.params.get("name") == "refused":
+    module.fail_json(msg="AWX is not reachable.")
+if module.check_mode:
+    module.exit_json(changed=True)
 with open(module.params["{place}"], "w") as file:
     json.dump(module.params, file)
 module.exit_json(changed=True)

@@ -97,6 +97,12 @@ STATES = [
             "awx_inputs": {"platform": {"__ansible_unsafe": "{{ lookup('env', 'X') }}"}},
         },
     ),
+    Case(
+        "awx not reachable",
+        (UNTOUCHED,),
+        ('credential "refused"', "has a credential for AWX itself", "AWX is not reachable."),
+        options={"store_tasks": "store_awx.yml", "awx_credential": "refused"},
+    ),
     Case("store tasks missing", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
     # What earlier runs have left.

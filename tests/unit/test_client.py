@@ -47,6 +47,10 @@ class FakeHttp:
         self.respond = respond
         self.asked: list[dict[str, Any]] = []
 
+    @property
+    def busy_time(self) -> float:
+        return self.clock.now()
+
     def send(
         self,
         request: Request,

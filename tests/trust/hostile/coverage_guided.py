@@ -24,7 +24,6 @@ with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
         _http,
         _org_api_keys,
         _orgs,
-        _rate_limiter,
     )
 
 KEY_ID = "deadbeefdeadbeefdeadbeef"
@@ -43,8 +42,6 @@ def one(data: bytes) -> None:
     headers = dict.fromkeys(HEADERS, value)
     answer = _answers.read(_http.Answer(status, value, headers, data[2 + length :]))
     assert _http.retry_after(answer) >= 0
-    limiter = _rate_limiter.RateLimiter(lambda: 0.0)
-    limiter.answered("/orgs/x", status, {**headers, "RateLimit-Remaining": "0"})
     for challenge in _auth.find_challenges(value):
         if challenge.algorithm in _auth._HASHES:
             signed = _auth.digest_header(PAIR, challenge, "GET", "/x", count=1, cnonce="c")

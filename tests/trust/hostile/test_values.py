@@ -25,7 +25,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _http,
     _org_api_keys,
     _orgs,
-    _rate_limiter,
 )
 from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
@@ -93,12 +92,6 @@ def test_any_wish_to_wait_is_a_time(tried: Callable[[], object]) -> None:
         wait = _http.retry_after(_http.Answer(503, "", {"Retry-After": value}, b""))
         assert wait >= 0
         assert math.isfinite(wait)
-        limiter = _rate_limiter.RateLimiter(lambda: 0.0)
-        headers = {"RateLimit-Limit": value, "RateLimit-Remaining": value}
-        limiter.answered("/orgs/x", 200, headers)
-        limiter.answered("/orgs/x", 200, {**headers, "RateLimit-Limit": "300"})
-        limiter.take_turn("/orgs/x")
-        assert limiter.take_turn("/orgs/x")[0] <= 1
 
     attempt()
 

@@ -174,6 +174,19 @@ def test_the_own_key_is_revoked_where_the_task_says_so(emulator: Emulator) -> No
     assert own not in keys(emulator)
 
 
+def test_a_refusal_after_the_own_key_is_gone_is_not_sent_again(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", "DELETE"))
+    outcome = run(
+        emulator, api_user_id=key_id("atlas", 1), allow_own_key=True, clock=VirtualClock()
+    )
+    assert outcome.failed
+    assert "accepted before" not in outcome.msg
+    assert "may have been carried out" in outcome.msg
+    # The second DELETE is refused, and so is its answer to the new challenge.
+    deletes = [request.status for request in emulator.requests if request.method == "DELETE"]
+    assert deletes.count(401) <= 2
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_the_own_key_cannot_be_waited_for(emulator: Emulator, check: bool) -> None:
     own = key_id("atlas", 1)
