@@ -252,7 +252,8 @@ def run_module(
 @contextmanager
 def _same_signals() -> Iterator[None]:
     """Give back the handlers of signals, which a module keeps to the end of its process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     yield
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():

@@ -30,6 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     PartialError,
+    StoppedError,
     internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
@@ -50,6 +51,11 @@ class Outcome:
     extra: Mapping[str, Any] = field(repr=False)
     error: KeysmithError | None
     warnings: Sequence[str] = ()
+
+    @property
+    def is_not_begun(self) -> bool:
+        """Whether the task was told to stop just before the first request was accepted."""
+        return isinstance(self.error, StoppedError) and not self.error.unclear and not self.is_made
 
     def result(self) -> dict[str, Any]:
         return {**(self.key.result() if self.key else {}), **self.extra}
@@ -95,6 +101,8 @@ class Work:
 
         def do_one(number: int) -> None:
             outcome = _Progress(self, changes[number]).run()
+            if outcome.is_not_begun:
+                return
             outcomes[number] = outcome
             if outcome.error:
                 errors.append(outcome.error)

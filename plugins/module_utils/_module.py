@@ -24,13 +24,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     internal_error,
     printable,
+    withhold,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
-    MIN_SECRET,
+    MIN_MASKED,
     Connection,
     find_secrets,
+    find_short_secrets,
     resolve,
     secret_forms,
 )
@@ -50,9 +52,10 @@ def execute(
 
     ``check(params)`` refuses bad input before a client is made; ``run(params, client,
     check_mode)`` returns the result. Both get the module's parameters with empty strings as None,
-    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it, and
-    ``task_texts`` are the options that are texts there, which Ansible makes other values of). A
-    result's ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
+    and with ``org_id`` and ``platform`` resolved (``task_org_id`` is as the task has it,
+    ``task_texts`` are the options that are texts there, which Ansible makes other values of, and
+    ``task_options`` the names of those that are set there and not by default). A result's
+    ``diff`` is shown where the user asked for diffs; its ``warnings`` are given as such.
     ``filters`` are the options that select what the task is about, and so must not be empty.
     """
     module = _Module({**CONNECTION_OPTIONS, **argument_spec}, filters)
@@ -85,11 +88,13 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.refusal = _input.refuse(self.params, self.argument_spec, self.filters)
         if self.refusal:
             _input.drop_refused(self.params, self.argument_spec)
+        _input.drop_url_user(self.params)
         _input.drop_empty(self.params, self.argument_spec)
         # Ansible itself would fail with a traceback when it logs them.
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
         for name in self.broken:
             self.params[name] = _mended(self.params[name])
+        self.task_options = frozenset(self.params)
         self.texts = {name: value for name, value in self.params.items() if isinstance(value, str)}
 
     def conceal(self, secrets: set[str]) -> None:
@@ -98,6 +103,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
     def conceal_given(self) -> None:
         """Hide the secrets of options and environment."""
         self.conceal(find_secrets(self.params, os.environ))
+        withhold(find_short_secrets(self.params, os.environ))
 
     def _log_invocation(self) -> None:
         """Log to syslog or journal what the task says, as every module does.
@@ -158,6 +164,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         # What the task itself names, where that means something else than where to act.
         params["task_org_id"] = params["org_id"]
         params["task_texts"] = module.texts
+        params["task_options"] = module.task_options
         params["org_id"] = connection.org_id
         params["platform"] = connection.platform.name
         check(params)
@@ -178,13 +185,14 @@ def _failure(error: KeysmithError) -> dict[str, Any]:
 def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     def conceal(secret: str) -> None:
         # As with options: what is too short would be hidden in every other word.
-        if len(secret) >= MIN_SECRET:
+        if len(secret) >= MIN_MASKED:
             module.conceal(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
-    if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):
-        module.warn(f"{credentials} is sent in clear, because base_url is http and not https.")
+    for warning in connection.warnings:
+        module.warn(warning)
     http = Http(connection.http, Clock(), connection.base_url)
+    http.stop.heed_signals()
     client = Client(
         http,
         choose_auth(credentials, http, connection.base_url, platform.title, conceal),
@@ -203,6 +211,8 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+        for warning in dict.fromkeys(client.warnings):
+            module.warn(warning)
 
 
 def require_org_id(params: Mapping[str, Any]) -> None:

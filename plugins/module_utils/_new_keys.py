@@ -67,7 +67,8 @@ def create(
         _credentials_file.store(api, org_id, created, file)
     if is_listed:
         try:
-            key = _complete(api, org_id, key, wanted)
+            with api.stop.completing():
+                key = _complete(api, org_id, key, wanted)
         except Exception as failure:
             error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
             raise _undone(api, org_id, created.key, file, error) from None

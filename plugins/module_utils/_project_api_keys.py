@@ -77,7 +77,8 @@ def assign(
     except ApiError as error:
         if error.code != "API_KEY_ALREADY_IN_GROUP":
             raise
-        now = _await(api, project_id, key, lambda roles: roles is not None)
+        with api.stop.completing():
+            now = _await(api, project_id, key, lambda roles: roles is not None)
         if now is None:
             error.check = "The project's listing does not show it yet: run the task again later."
             raise
@@ -96,7 +97,6 @@ def assign_all(
     if met == roles:
         return False
     if met is not None:
-        api.stop.check()
         change(api, project_id, key, roles)
     return True
 
@@ -216,7 +216,8 @@ def _is_confirmed(
     If not, the error is told what it shows.
     """
     try:
-        now = _await(api, project_id, key, lambda now: now == expected)
+        with api.stop.completing():
+            now = _await(api, project_id, key, lambda now: now == expected)
     except KeysmithError as failure:
         error.aftermath = (
             "Whether it was done all the same could not be found out: "

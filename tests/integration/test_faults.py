@@ -113,6 +113,8 @@ TABLE = [
     Row("redirect", {}, RedirectError, words="https://sso.example.com/login"),
     Row("redirect", {"after_write": True}, RedirectError, done=True),
     Row("echo", {"status": 400}, ApiError),
+    Row("null_error", {}, ApiError),
+    Row("null_error", {"code": "UNEXPECTED_ERROR"}, ApiError, code="UNEXPECTED_ERROR"),
     shape([]),
     shape(None),
     shape("text"),
@@ -120,7 +122,7 @@ TABLE = [
     shape({"id": 5, "desc": [], "roles": "x"}),
     shape({"id": VICTIM, "desc": "victim", "publicKey": 5, "roles": []}),
     shape({"id": VICTIM, "desc": "victim", "publicKey": "x", "roles": [{"roleName": 1}]}),
-    shape({"results": [{"id": VICTIM}], "totalCount": 1}),
+    shape({"results": [{"id": VICTIM, "desc": 5}], "totalCount": 1}),
     shape({"results": "none"}),
     status(500, "UNEXPECTED_ERROR", retried=True),
     status(500, "UNEXPECTED_ERROR", retried=True, done=True, after_write=True),
@@ -330,9 +332,19 @@ def test_a_key_refused_for_its_rate_and_then_missing_was_revoked_by_others(
     assert not outcome.changed
 
 
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_an_answer_that_ends_its_connection_does_no_harm(emulator: Emulator, request_: str) -> None:
+    emulator.add_fault(Fault("closing", times=None, anonymous=True))
+    _method, options = REQUESTS[request_]
+    outcome = revoke(emulator, TABLE[0], **options)
+    assert outcome.changed, outcome.msg
+    assert not is_there(emulator)
+
+
 def test_the_table_is_complete() -> None:
     """Every fault of the emulator and every error of the family is in a row, or named here."""
-    assert {row.fault for row in TABLE} == set(FAULTS)
+    # An answer that ends its connection does no harm.
+    assert {row.fault for row in TABLE} | {"closing"} == set(FAULTS)
     elsewhere = {
         OptionError: "tests/unit/test_options.py",
         AmbiguousError: "tests/unit/modules/test_org_api_key.py",

@@ -357,6 +357,24 @@ def test_a_run_that_is_killed_is_finished_by_the_next(
         assert len(emulator.writes) >= 200
 
 
+def test_a_variable_that_is_empty_by_accident_purges_nothing(
+    tmp_path: Path, collections: Path, emulator: Emulator
+) -> None:
+    declared = {"api_keys": "{{ keys_by_stage['test'] | default([]) }}", "purge": True}
+    variables = {"keys_by_stage": {"prod": [{"description": "victim"}]}}
+    before = set(keys(emulator))
+    plays = [{**play(emulator.url, **declared), "vars": variables}]
+    refused = Workshop(tmp_path / "refused", collections).playbook(plays)
+    assert refused.code == 2
+    assert refused.result("Keys").error["type"] == "options"
+    assert emulator.requests == []
+    assert set(keys(emulator)) == before
+    plays = [{**play(emulator.url, **declared, max_revocations=6), "vars": variables}]
+    meant = Workshop(tmp_path / "meant", collections).playbook(plays)
+    assert meant.code == 0, meant.output
+    assert keys(emulator).keys() == {SIGNER}
+
+
 def wait_for(is_so: Any, process: subprocess.Popen[str], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not is_so():

@@ -12,12 +12,14 @@ import stat
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     LostAnswerError,
@@ -28,6 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     CreatedKey,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
 ORG = "5980cfdf0b6d97029d82f86e"
 PAIR = {
@@ -169,7 +172,7 @@ def test_a_key_whose_pair_has_lost_its_place_is_revoked(
     monkeypatch.setattr(_credentials_file, "revoke", lambda *given: revoked.append(given))
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
-    api: Any = object()
+    api: Any = SimpleNamespace(stop=Stop(Clock()))
     with pytest.raises(CredentialsFileError, match="somebody else") as caught:
         _credentials_file.store(api, ORG, created(), free(path))
     assert revoked == [(api, ORG, created().key)]
@@ -184,7 +187,7 @@ def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(
         raise LostAnswerError("lost", request=Request("DELETE", "https://h", "/x", "revoke it"))
 
     monkeypatch.setattr(_credentials_file, "revoke", refuse)
-    nowhere: Any = None
+    nowhere: Any = SimpleNamespace(stop=Stop(Clock()))
     with pytest.raises(CredentialsFileError, match="could not be written") as caught:
         _credentials_file.store(nowhere, ORG, created(), free(tmp_path / "no" / "pair.json"))
     key = created().key

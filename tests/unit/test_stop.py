@@ -15,7 +15,11 @@ import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import StoppedError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import SIGNALS, Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import (
+    COMPLETION_TIME,
+    SIGNALS,
+    Stop,
+)
 from tests.support import VirtualClock
 
 
@@ -68,6 +72,55 @@ def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
         with pytest.raises(StoppedError):
             stop.pause(60)
     assert len(virtual.sleeps) == 3
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signals) -> None:
+    virtual = VirtualClock()
+    stop = stop_of(virtual)
+    with armed(stop):
+        os.kill(os.getpid(), number)
+        # The time counts from the first signal, however many follow.
+        os.kill(os.getpid(), signal.SIGTERM)
+        with stop.completing():
+            with stop.completing():
+                stop.check()
+            stop.pause(COMPLETION_TIME - 5)
+            os.kill(os.getpid(), number)
+            with pytest.raises(StoppedError):
+                stop.pause(60)
+            stop.check()
+        with pytest.raises(StoppedError):
+            stop.check()
+    assert sum(virtual.sleeps) == pytest.approx(COMPLETION_TIME, abs=0.2)
+
+
+def test_what_another_thread_completes_lets_this_one_begin_nothing() -> None:
+    stop = stop_of(VirtualClock())
+    stop.set_limit(0)
+    with stop.completing():
+        failures = []
+
+        def check() -> None:
+            try:
+                stop.check()
+            except StoppedError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=check)
+        thread.start()
+        thread.join()
+    assert len(failures) == 1
+
+
+def test_the_time_limit_ends_every_wait() -> None:
+    virtual = VirtualClock()
+    stop = stop_of(virtual)
+    with armed(stop, 5), stop.completing():
+        with pytest.raises(StoppedError):
+            stop.pause(60)
+        stop.check()
+    assert virtual.time == pytest.approx(1005)
 
 
 def test_the_time_limit_ends_a_pause() -> None:

@@ -254,7 +254,7 @@ def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections
         common = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
         connection = {**common, **key_pair(platform), "concurrency": 1}
         keep = {"keep": [key["description"] for key in seed()["organizations"][2]["api_keys"]]}
-        purge = {"api_keys": [], "purge": True, **keep}
+        purge = {"api_keys": [], "purge": True, "max_revocations": 50, **keep}
         select = {"state": "absent", "description_match": ["extra *"]}
         plays = [
             {"hosts": "localhost", "tasks": [{"name": "Keys", KEYS: {**connection, **options}}]}

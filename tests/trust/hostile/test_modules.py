@@ -90,7 +90,10 @@ TASKS = [
     Task("org_api_key", {**BY_ID, "new_description": "renamed", "roles": ["ORG_OWNER"]}),
     *(Task("org_api_key_info", {**more, "access_list": True}) for more in ({}, BY_ID)),
     Task("org_api_keys", {**ABSENT, "api_user_ids": [KEY_ID], "concurrency": 1}, absent=BY_ID),
-    Task("org_api_keys", {"api_keys": [], "purge": True, "concurrency": 2}),
+    Task(
+        "org_api_keys",
+        {"api_keys": [], "purge": True, "max_revocations": 50, "concurrency": 2},
+    ),
     Task(
         "org_api_keys",
         {

@@ -267,6 +267,16 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
 
 
+def test_a_change_that_was_only_refused_until_the_end_is_pending(crowd: Emulator) -> None:
+    """A rate limit refuses before anything is done, so the change has not begun."""
+    crowd.add_fault(Fault("status", "DELETE", times=None, status=429, retry_after=60))
+    outcome = run(crowd, concurrency=1, time_limit=3, **ALL_EXTRA)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "limit"
+    assert outcome.result["failures"] == []
+    assert sorted(ids(outcome.result["pending"])) == sorted(EXTRA)
+
+
 def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=1400))
     clock = VirtualClock()
@@ -277,7 +287,8 @@ def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> 
     outcome = run(emulator, **victim, time_limit=1, clock=clock)
     assert outcome.failed
     assert outcome.msg == (
-        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over."
+        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over. "
+        "Nothing was changed."
     )
     assert sum(request.status == 200 for request in emulator.requests) == 1
     assert not emulator.writes
@@ -407,11 +418,33 @@ def test_an_empty_list_of_projects_or_addresses_empties_it(emulator: Emulator) -
 
 
 def test_nothing_declared_and_purge_revokes_all_but_the_own_key(emulator: Emulator) -> None:
-    outcome = run(emulator, api_keys=[], purge=True)
+    outcome = run(emulator, api_keys=[], purge=True, max_revocations=50)
     assert keys(emulator).keys() == {key_id("atlas", 1)}
     assert outcome.result["kept"][0]["reason"] == "own_key"
     # Every run would say so, of an organization that is kept as code.
     assert "signs the requests" not in warnings(outcome)
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("limit", [{}, {"max_revocations": ""}, {"max_revocations": None}])
+def test_an_empty_list_purges_only_with_a_limit_that_the_task_sets(
+    emulator: Emulator, limit: dict[str, Any], check: bool
+) -> None:
+    before = set(keys(emulator))
+    outcome = run(emulator, api_keys=[], purge=True, check=check, **limit)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
+    assert "api_keys is an empty list, so purge would revoke every API key" in outcome.msg
+    assert emulator.requests == []
+    # 0 is a limit too, and so is one that is the default.
+    for number in (0, 50):
+        outcome = run(
+            emulator, api_keys=[], purge=True, check=True, **{**limit, "max_revocations": number}
+        )
+        assert outcome.result.get("error", {}).get("type") != "options"
+    # Without purge, an empty list means nothing.
+    assert not run(emulator, api_keys=[], check=check).changed
+    assert set(keys(emulator)) == before
 
 
 def test_a_role_that_the_api_adds_by_itself_is_no_difference(emulator: Emulator) -> None:
@@ -653,7 +686,7 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [NEW], "max_revocations": -1}, "max_revocations is -1"),
         ({"api_keys": [NEW], "time_limit": 0}, "time_limit is 0"),
         ({"api_keys": [NEW], "org_id": ""}, "org_id is empty"),
-        ({"api_keys": [NEW], "access_token": "x", **key_pair("atlas")}, "Two kinds"),
+        ({"api_keys": [NEW], "access_token": "other-token", **key_pair("atlas")}, "Two kinds"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(
