@@ -177,6 +177,7 @@ class Http:
         while True:
             ticket = self._await_turn(request, unclear)
             tries += 1
+            sent_at = self.clock.now()
             try:
                 outcome = self._try(request, exchange)
             except UnexpectedAnswerError as error:
@@ -193,8 +194,12 @@ class Http:
                 # Counted in all threads together. A rate limit may take its time; retry_max_wait
                 # is what bounds it.
                 count = unexplained or self._limiter.refused(ticket)
+                # A request that was on its way when another was refused has waited with that one.
+                served = 0.0
+                if is_refused and self._limiter.is_outdated(ticket):
+                    served = self.clock.now() - sent_at
                 if self._settings.retries and unexplained <= MAX_UNEXPLAINED_REFUSALS:
-                    wait = self._affordable_wait(count, request, outcome, until)
+                    wait = self._affordable_wait(count, request, outcome, until, served)
             else:
                 failures += 1
                 errors_500 += isinstance(outcome, Answer) and outcome.status == 500
@@ -269,9 +274,14 @@ class Http:
         request: Request,
         outcome: Answer | TransportError,
         until: float | None,
+        served: float = 0.0,
     ) -> float | None:
-        """Return how long to wait before the next try, or None if that would be too long."""
+        """Return how long to wait before the next try, or None if that would be too long.
+
+        ``served`` are the seconds of it that have passed.
+        """
         least = max(FIRST_WAIT, retry_after(outcome) or _window(request, outcome))
+        least = max(0.0, least - served)
         now = self.clock.now()
         # What other threads are waiting for already costs nothing more.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
@@ -281,7 +291,7 @@ class Http:
             return None
         backoff = min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
         # Jitter, so that tasks refused together do not come back together.
-        wait: float = max(least, backoff) * (1 + 0.25 * self.clock.random())
+        wait: float = max(least, backoff - served) * (1 + 0.25 * self.clock.random())
         return min(wait, left)
 
     def _prepare(
