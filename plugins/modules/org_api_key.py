@@ -18,6 +18,12 @@ description:
     credential, a missing organization or a sign-on page, fails the task.
   - Revoking a key also takes it from all projects it is assigned to. The return value
     RV(org_api_key.projects) and the diff name them.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read or
+    created, changes are tried again for up to 10 seconds, and a key that cannot be revoked because
+    it is missing is looked up again after 3 seconds.
+  - If the response to a change contradicts the task, the key is read for up to 10 seconds. If it is
+    not as the task asks, the task fails with C(error.type=unexpected_response), and a key that was
+    just created is revoked. The result and the diff show what exists.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -72,6 +78,21 @@ options:
     type: list
     elements: str
     version_added: 1.1.0
+  access_list:
+    description:
+      - The IP addresses and CIDR blocks in the access list of the key, in full, such as
+        V(192.0.2.7) and V(2001:db8::/32). The task removes other entries. V([]) stands for no
+        entries, with which the key works from any address, unless the organization requires a list.
+      - If this option is not set, the list is neither read nor changed.
+      - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then its
+        roles. If the list or the roles fail, the key is revoked and O(credentials_file) deleted.
+        The error says so, or which key is left.
+      - The list of an existing key is changed before its roles and its description.
+      - To add or remove single entries, use M(keysmith.mongodb.org_api_key_access_list). Ignored
+        with O(state=absent).
+    type: list
+    elements: str
+    version_added: 3.0.0
   credentials_file:
     description:
       - A file on the machine where the module runs. The pair of a key that is created is written
@@ -80,8 +101,8 @@ options:
       - Before anything is created, the folder is proved to be writable, and the path not to hold
         anything but the pair of a key of the same description that exists no longer. It may be the
         only copy of another.
-      - When the file cannot be written after all, or another run has written a pair there
-        meanwhile, the new key is revoked again.
+      - If the file cannot be written after all, or another run has written a pair there in the
+        meantime, the new key is revoked to clean up.
       - When the key exists and the file does not, the task warns, as a private key cannot be read
         again.
       - Ignored with O(state=absent).
@@ -110,7 +131,8 @@ options:
     version_added: 2.0.0
   allow_own_key:
     description:
-      - Whether the key that signs the requests may be revoked, or lose a role.
+      - Whether the key that signs the requests may be revoked, lose a role, or have its access list
+        changed.
       - By default such a task fails, in check mode too, because it would lock out its own user. It
         also fails when the API does not tell the public key of the key, so that it cannot be
         compared.
@@ -121,16 +143,17 @@ options:
     default: false
   wait:
     description:
-      - Whether to return only when the API itself answers that the revoked key is missing, with
-        O(state=absent). The APIs forget a key with a delay. Ignored with O(state=present).
+      - Whether to return only when two requests in a row confirm that the revoked key is missing,
+        with O(state=absent). The APIs forget a key with a delay. Ignored with O(state=present).
       - This cannot be done for the key that signs the requests, since the API can no longer be
         asked then.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait at most, in seconds, more than 0 and up to 86400. When the time is over,
-        the task fails and says that the revocation was accepted. Ignored with O(state=present).
+      - How long to wait at most, in seconds, more than 0 and up to 86400. When the time has
+        expired, the task fails. The API has accepted the revocation then, but it is not known
+        whether the key still works. Ignored with O(state=present).
     type: float
     default: 60
 seealso:
@@ -148,6 +171,14 @@ EXAMPLES = r"""
     org_id: "{{ org_id }}"
     description: "{{ description }}"
     roles: [ORG_MEMBER, ORG_GROUP_CREATOR]
+    credentials_file: "{{ credentials_file }}"
+
+- name: Create an owner key that works from two networks only, from the start
+  keysmith.mongodb.org_api_key:
+    org_id: "{{ org_id }}"
+    description: "{{ description }}"
+    roles: [ORG_OWNER]
+    access_list: [192.0.2.0/24, "2001:db8::/32"]
     credentials_file: "{{ credentials_file }}"
 
 - name: Create an API key, use its pair at once, and see what is left when that fails
@@ -217,10 +248,11 @@ EXAMPLES = r"""
 RETURN = r"""
 org_api_key:
   description:
-    - With O(state=present), the key as it is now, or would be in check mode.
+    - With O(state=present), the key as it is now, or would be in check mode. A task that fails
+      after a change returns the key as it is then.
     - With O(state=absent), the key as it was before it was revoked, or as it would be revoked in
       check mode; V(none) when there was no such key.
-  returned: success
+  returned: success, and if a task fails after a change
   type: dict
   sample:
     id: 32b6e34b3d91647abb20e7b8
@@ -252,6 +284,13 @@ org_api_key:
       type: list
       elements: str
       sample: [ORG_MEMBER]
+    access_list:
+      description: The entries of its access list, IPv4 first, in the order of their numbers.
+      returned: with O(state=present), if O(access_list) is set
+      type: list
+      elements: str
+      sample: [192.0.2.0/24]
+      version_added: 3.0.0
     projects:
       description: The projects the key is assigned to, sorted by id; a revoked key loses them.
       returned: success

@@ -15,10 +15,14 @@ description:
     there, or takes it out of the project, in MongoDB Atlas, Cloud Manager or Ops Manager.
   - The key itself, its roles in the organization and what it may do in other projects are never
     touched. To create or revoke a key use M(keysmith.mongodb.org_api_key).
-  - A key is called unassigned only when the complete listing of the project's keys lacks it.
-  - When the answer to a change is lost, the change is not sent again. The project's listing is read
-    instead, for up to 10 seconds, and unless it shows what was asked for, the task fails and tells
-    what it shows.
+  - A key is called unassigned only if the complete listing of the project's keys lacks it. With
+    O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys
+    either; the task warns with its ID, in case O(project_id) is a slip.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read,
+    changes are tried again for up to 10 seconds.
+  - If the response to a change is lost or contradicts the task, the change is not sent again. The
+    project's listing is read instead, for up to 10 seconds. Unless it shows what the task asks for,
+    the task fails and says what it shows.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection

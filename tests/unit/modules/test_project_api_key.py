@@ -483,3 +483,46 @@ def test_module_and_documentation_have_the_same_options() -> None:
         option.pop("version_added", None)
     assert documented == spec
     assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_key_is_in_no_project_that_does_not_exist(emulator: Emulator, check: bool) -> None:
+    gone = "5a00000000000000000000ff"
+    outcome = run(emulator, state="absent", project_id=gone, check=check)
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+    assert outcome.result["project_api_key"] is None
+    assert gone in str(outcome.result["warnings"])
+    assert emulator.writes == []
+    # To assign a key to it is a failure all the same.
+    assert run(emulator, project_id=gone, check=check).code == "GROUP_NOT_FOUND"
+
+
+def test_a_project_that_is_deleted_before_the_key_is_removed(emulator: Emulator) -> None:
+    start(emulator, "atlas", WANTED)
+    gone = {"status": 404, "code": "GROUP_NOT_FOUND", "parameters": [project_id("atlas")]}
+    emulator.add_fault(Fault("status", "DELETE", **gone))
+    outcome = run(emulator, state="absent")
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+    assert project_id("atlas") in str(outcome.result["warnings"])
+
+
+def test_an_answer_with_other_roles_fails_with_what_exists(emulator: Emulator) -> None:
+    start(emulator, "atlas", ["GROUP_OWNER"])
+    body = {
+        "id": key_id("atlas", 3),
+        "desc": "x",
+        "publicKey": "abcdefgh",
+        "roles": [{"groupId": project_id("atlas"), "roleName": "GROUP_OWNER"}],
+    }
+    emulator.add_fault(Fault("json", "PATCH", body=body))
+    outcome = run(emulator, diff=True)
+    assert outcome.failed
+    assert not outcome.changed
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    assert outcome.result["project_api_key"]["roles"] == ["GROUP_OWNER"]
+    assert outcome.result["diff"]["before"] == outcome.result["diff"]["after"]
+    emulator.add_fault(Fault("json", "PATCH", body=body, after_write=True))
+    assert run(emulator).changed
+    assert roles_of(emulator) == IN_ORDER
