@@ -569,6 +569,8 @@ def change(
         loss = "changing its own access list"
     if loss:
         _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+    if found and entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {key}", found.now, entries)
     if "ORG_OWNER" not in plan.after["roles"]:
         _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     if check_mode:
@@ -663,6 +665,8 @@ def create(
         _credentials_file.check_free(file, org_id, description, known_ids)
         _credentials_file.check_writable(file.path, check_mode=check_mode)
     _org_api_keys.warn_of_new_private_key(api)
+    if entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {quoted(description)}", None, entries)
     listed = None if entries is None else _access_lists.in_order(entries)
     roles = sorted(set(roles))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
