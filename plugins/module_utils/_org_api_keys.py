@@ -475,7 +475,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         filled, _unasked = _compare(data, changed, asked)
         _same, contradiction = _compare(data, changed, changes)
         if contradiction:
-            raise contradicted(f"shows the key as {contradiction}, not as {_asked(changes)}")
+            raise contradicted(f"shows the key as {contradiction} instead of {_asked(changes)}")
         return filled
 
     def send() -> OrgApiKey:

@@ -56,6 +56,7 @@ TOPICS = (
     "unselected",
     "keep_missing",
     "adoption",
+    "contradicted",
 )
 
 # What the messages in the guide speak of.

@@ -25,7 +25,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     SECOND_LOOK,
     SETTLE_TIME,
     OrgApiKey,
-    parse,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     ATLAS,
@@ -333,13 +332,6 @@ def test_an_answer_that_contradicts_the_roles_is_checked(
     assert caught.value.results["project_api_key"]["roles"] == list(BELOW)
     assert f"shows the API key {KEY.id} as assigned with" in caught.value.message()
     assert len(api.writes) == 1
-
-
-def test_an_answer_without_roles_contradicts_nothing() -> None:
-    answer = {"id": KEY.id, "desc": "d", "publicKey": "abcdefgh"}
-    # Not every version of the parser reads a key without roles.
-    answer_or_nothing = answer if parse(answer) else {}
-    change(FakeApi(answer_or_nothing), PROJECT, KEY, WANTED)  # type: ignore[arg-type]
 
 
 def test_a_removal_is_sent_again_if_the_project_shows_the_key_again() -> None:

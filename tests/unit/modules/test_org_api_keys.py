@@ -1073,13 +1073,16 @@ def test_a_missing_project_is_warned_of_and_no_change(emulator: Emulator) -> Non
         {"description": name, "projects": [{"project_id": project_id("atlas"), "roles": roles}]}
         for name, roles in (("victim", ["GROUP_READ_ONLY"]), ("member", ["GROUP_OWNER"]))
     ]
-    for _run in range(2):
-        outcome = run(emulator, api_keys=declared)
+    assert run(emulator, api_keys=declared, check=True).changed
+    for check in (False, False, True):
+        outcome = run(emulator, api_keys=declared, check=check)
         assert not outcome.failed, outcome.msg
         (warning,) = [text for text in outcome.result["warnings"] if gone in str(text)]
         assert "GROUP_NOT_FOUND" in str(warning)
+        still = [key_id("atlas", 6), key_id("atlas", 2)]
+        assert outcome.changed or ids(outcome.result["unchanged"]) == still
     assert not outcome.changed
-    assert ids(outcome.result["unchanged"]) == [key_id("atlas", 6), key_id("atlas", 2)]
+    assert not run(emulator, api_keys=declared).changed
 
 
 def test_a_key_that_ends_with_other_roles_than_declared_fails_with_what_exists(
