@@ -318,10 +318,20 @@ def test_the_api_may_say_at_the_get_that_the_key_is_missing(emulator: Emulator) 
 def test_a_key_revoked_by_others_meanwhile_is_no_change(emulator: Emulator) -> None:
     arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
     emulator.add_fault(Fault("status", "DELETE", **arguments))
+    # A second look agrees.
+    emulator.add_fault(Fault("status", "GET", after=1, **arguments))
     outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
     assert not outcome.failed
     assert not outcome.changed
     assert outcome.result["org_api_key"] is None
+
+
+def test_a_key_that_only_its_deletion_does_not_find_is_revoked(emulator: Emulator) -> None:
+    arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
+    emulator.add_fault(Fault("status", "DELETE", **arguments))
+    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
+    assert outcome.changed
+    assert not is_there(emulator)
 
 
 def test_a_key_refused_for_its_rate_and_then_missing_was_revoked_by_others(
@@ -330,6 +340,7 @@ def test_a_key_refused_for_its_rate_and_then_missing_was_revoked_by_others(
     emulator.add_fault(Fault("status", "DELETE", status=429))
     arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
     emulator.add_fault(Fault("status", "DELETE", after=1, **arguments))
+    emulator.add_fault(Fault("status", "GET", after=1, **arguments))
     outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
     assert not outcome.failed
     assert not outcome.changed
