@@ -30,7 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -522,7 +522,6 @@ def access_list_name(
     for change in changes:
         if change.found:
             return change.found.name
-    is_needed = any(c.kind == "created" and c.plan.after.get("access_list") for c in changes)
-    if is_needed and keys and params["platform"] != ATLAS.name:
-        return _access_lists.read(api, params["org_id"], keys[0]).name
+    if any(c.kind == "created" and c.plan.after.get("access_list") for c in changes):
+        return _access_lists.name_for_new_keys(api, params["org_id"], keys)
     return _access_lists.ACCESS_LIST

@@ -17,6 +17,9 @@ description:
     every address in, unless the organization requires a list; then it lets none in.
   - What is missing is added before anything is removed, in one request, so that the key is never
     cut off in between.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read,
+    additions are tried again for up to 10 seconds. If the response to additions does not show them,
+    the list is read again for some seconds, and the task fails unless it shows them then.
   - This is the list of the key itself. The IP access list of a project of Atlas, which lets
     clients reach its clusters, is another one.
 extends_documentation_fragment:

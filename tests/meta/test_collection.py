@@ -32,6 +32,7 @@ LAYERS = (
     "_options",
     "_changes",
     "_plan",
+    "_new_keys",
     "_credentials_file",
     "_access_lists",
     "_project_api_keys",
