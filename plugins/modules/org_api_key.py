@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_key
 short_description: Manage a programmatic API key of an organization
@@ -380,8 +378,11 @@ error:
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
@@ -445,7 +446,7 @@ def check(params: Mapping[str, Any]) -> None:
     wanted_entries(params)
 
 
-def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
+def wanted_entries(params: Mapping[str, Any]) -> Optional[_access_lists.Networks]:
     """Return the entries that the access list is to have; None leaves it alone."""
     entries = params["access_list"]
     return None if entries is None else _access_lists.normalize(entries, "access_list")
@@ -507,7 +508,7 @@ def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     return change(params, api, key, file, check_mode)
 
 
-def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
+def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> Optional[OrgApiKey]:
     """Return the key with the description, or, where it is renamed already, with the new one."""
     org_id, old, new = params["org_id"], params["description"], params["new_description"]
     # The two may look alike: a key that has one exactly is not one that the other may mean.
@@ -538,7 +539,7 @@ def change(
     params: Mapping[str, Any],
     api: Client,
     key: OrgApiKey,
-    file: _credentials_file.CredentialsFile | None,
+    file: Optional[_credentials_file.CredentialsFile],
     check_mode: bool,
 ) -> dict[str, Any]:
     roles, entries = params["roles"], wanted_entries(params)
@@ -578,7 +579,7 @@ def change(
     return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
 
 
-def writable(key: OrgApiKey, found: _access_lists.AccessList | None) -> dict[str, Any]:
+def writable(key: OrgApiKey, found: Optional[_access_lists.AccessList]) -> dict[str, Any]:
     """Return what this module sets of a key, for plans and diffs."""
     values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
     return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
@@ -588,7 +589,7 @@ def apply(
     org_id: str,
     api: Client,
     key: OrgApiKey,
-    found: _access_lists.AccessList | None,
+    found: Optional[_access_lists.AccessList],
     plan: _plan.Plan,
 ) -> dict[str, Any]:
     """Make a change, and return the result: what exists then, not what was sent.
@@ -628,7 +629,7 @@ def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -
 
 
 def adoption_warnings(
-    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+    key: OrgApiKey, gains: set[str], file: Optional[_credentials_file.CredentialsFile], org_id: str
 ) -> list[str]:
     """Refuse to add roles to a key known by its description only, if its pair is not at hand.
 
@@ -651,7 +652,7 @@ def create(
     params: Mapping[str, Any],
     api: Client,
     keys: list[OrgApiKey],
-    file: _credentials_file.CredentialsFile | None,
+    file: Optional[_credentials_file.CredentialsFile],
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, description, roles = params["org_id"], params["description"], params["roles"]

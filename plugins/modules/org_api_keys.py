@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_keys
 short_description: Manage many programmatic API keys of an organization in one task
@@ -532,6 +530,9 @@ error:
       type: str
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
+
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
 from typing import Any

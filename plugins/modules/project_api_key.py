@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: project_api_key
 short_description: Assign a programmatic API key to a project
@@ -239,8 +237,11 @@ error:
       sample: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
@@ -340,7 +341,7 @@ def apply(
 
 def find(
     params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
-) -> OrgApiKey | None:
+) -> Optional[OrgApiKey]:
     """Return the key, from the project's listing where that can tell; None only for absent."""
     named = params["api_user_id"] or params["public_key"]
     for key in assigned.values():
@@ -356,7 +357,7 @@ def find(
     return found
 
 
-def desired_roles(params: Mapping[str, Any]) -> tuple[str, ...] | None:
+def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
     return None if params["state"] == "absent" else tuple(sorted(set(params["roles"])))
 
 

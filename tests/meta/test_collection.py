@@ -52,6 +52,7 @@ LAYERS = (
     "_errors",
     "_text",
     "_requests",
+    "_python",
 )
 
 

@@ -414,9 +414,12 @@ def test_missing_requests_is_told_in_ansibles_words(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_requests, "HAS_REQUESTS", False)
+    monkeypatch.setattr(_requests, "WHY_NOT", "ImportError: cannot import name 'x' from 'urllib3'")
     outcome = run(emulator, api_user_id=MISSING_ID)
     assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
     assert re.search(r"Failed to import the required Python library \(requests\)", outcome.msg)
+    assert "The import failed: ImportError: cannot import name 'x' from 'urllib3'." in outcome.msg
 
 
 def test_a_password_in_base_url_is_hidden_where_ansible_refuses_the_task(
