@@ -57,7 +57,7 @@ class Bucket:
     def wait(self, now: float) -> int:
         """Put in the lumps that are due; the seconds to the next where no token is left, else 0."""
         period = self._settings.rate_period
-        # Who has waited as long as told gets the lump, whatever sums of times are rounded to.
+        # A client that waits as long as it was told gets the lump: sums of times are rounded.
         lumps = int((now - self._filled_at + ROUNDING) // period)
         self._filled_at += lumps * period
         self.tokens = min(self.capacity, self.tokens + lumps * self.refill)
