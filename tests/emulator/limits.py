@@ -23,6 +23,7 @@ class Limit:
     refill: int
 
 
+ROUNDING = 1e-6
 _KEYS = Limit("keys", "org_id", 500, 250)
 _PROJECT_KEYS = Limit("project keys", "group_id", 1200, 500)
 LIMITS = {
@@ -56,7 +57,8 @@ class Bucket:
     def wait(self, now: float) -> int:
         """Put in the lumps that are due; the seconds to the next where no token is left, else 0."""
         period = self._settings.rate_period
-        lumps = int((now - self._filled_at) // period)
+        # A client that waits as long as it was told gets the lump: sums of times are rounded.
+        lumps = int((now - self._filled_at + ROUNDING) // period)
         self._filled_at += lumps * period
         self.tokens = min(self.capacity, self.tokens + lumps * self.refill)
         return 0 if self.tokens else max(1, math.ceil(self._filled_at + period - now))
