@@ -385,10 +385,13 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         )
     if code in _IP_NOT_LISTED:
         addresses = (clean(item, 60) for item in parameters if isinstance(item, str))
-        address = next(addresses, "the address of this host")
+        address = next(addresses, "an address that is not on the list")
         return (
-            f"Add {address} to the API access list of {signer} itself (a project's IP access list "
-            "does not count here), or run from a listed address."
+            f"The API saw the request come from {address}. Before you add this address to a list, "
+            "check whose it is: an internal address, or one that several hosts share, may be that "
+            "of a load balancer or proxy, and listing it admits every host behind it. If it is "
+            f"this host's own, add it to the API access list of {signer} itself (a project's IP "
+            "access list does not count here). Otherwise, run from a listed address."
         )
     if code in _LIST_REQUIRED:
         return (
