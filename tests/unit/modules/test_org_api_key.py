@@ -332,7 +332,7 @@ def test_empty_strings_are_not_given(emulator: Emulator) -> None:
         (
             key_pair("atlas", 7),
             "IP_ADDRESS_NOT_ON_ACCESS_LIST",
-            "Add 127.0.0.1 to the API access list",
+            "come from 127.0.0.1. Before you add this address",
         ),
         (key_pair("cloud_manager"), "USER_CANNOT_ACCESS_ORG", "Check org_id"),
         ({"org_id": "f" * 24, **key_pair("atlas")}, "ORG_NOT_FOUND", "no active organization"),

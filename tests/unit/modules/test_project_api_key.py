@@ -419,7 +419,7 @@ def test_bad_input_is_refused_before_any_request(
     [
         ({"project_id": MISSING_ID}, "GROUP_NOT_FOUND", "Check project_id"),
         (key_pair("atlas", 6), "NOT_IN_GROUP", "Check project_id"),
-        (key_pair("atlas", 7), "IP_ADDRESS_NOT_ON_ACCESS_LIST", "Add 127.0.0.1"),
+        (key_pair("atlas", 7), "IP_ADDRESS_NOT_ON_ACCESS_LIST", "from 127.0.0.1. Before"),
         ({"project_id": project_id("cloud_manager")}, "NOT_IN_GROUP", "Check project_id"),
         ({"org_id": "f" * 24}, "ORG_NOT_FOUND", "no active organization"),
         ({"org_id": org_id("cloud_manager")}, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
