@@ -590,37 +590,45 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
 
 
 def _check_not_mistaken(source: str, credentials: Credentials, platform: Platform) -> None:
-    """Refuse a half of one kind of credential in place of another, without showing it."""
+    """Refuse a part of one kind of credential in place of another, without showing it."""
     if isinstance(credentials, KeyPair):
-        parts = {"public key": credentials.public_key, "private key": credentials.private_key}
+        parts = {"public_key": credentials.public_key, "private_key": credentials.private_key}
     elif isinstance(credentials, ServiceAccount):
-        parts = {"client ID": credentials.client_id, "client secret": credentials.client_secret}
+        parts = {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
     else:
         parts = {"token": credentials.token}
     for part, value in parts.items():
         kind = _kind_of_secret(value)
         if kind in {"", part}:
             continue
-        names = "a private key" if kind == "private key" else f"the {kind} of a service account"
         if kind in parts:
             hint = "Are the two swapped?"
-        elif kind == "private key":
+        elif kind == "private_key":
             hint = "An API key is given by api_public_key and api_private_key."
         elif _has_oauth(platform):
             hint = "Use client_id and client_secret."
         else:
             hint = f"{platform.title} has no service accounts: give the keys of an API key."
-        raise OptionError(f"{source}: the {part} looks like {names}", check=hint)
+        place = part.replace("client_id", "client ID").replace("_", " ")
+        raise OptionError(f"{source}: the {place} looks like {_KINDS[kind]}", check=hint)
+
+
+# What a part of a credential is called in messages.
+_KINDS = {
+    "private_key": "a private key",
+    "client_id": "the client ID of a service account",
+    "client_secret": "the client secret of a service account",
+}
 
 
 def _kind_of_secret(value: str) -> str:
-    """Return which part of a credential a value can only be, or nothing where it is open."""
+    """Return which part of a credential a value can only be, one of _KINDS; "" if that is open."""
     value = value.strip()
     if value.startswith("mdb_sa_id_"):
-        return "client ID"
+        return "client_id"
     if value.startswith("mdb_sa_sk_"):
-        return "client secret"
-    return "private key" if looks_secret(value) else ""
+        return "client_secret"
+    return "private_key" if looks_secret(value) else ""
 
 
 def _has_oauth(platform: Platform) -> bool:
