@@ -449,7 +449,7 @@ def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
 
 
 def _refused_certificate(causes: list[BaseException]) -> BaseException | None:
-    kinds = (ssl.SSLCertVerificationError, *_host_name_errors())
+    kinds: tuple[type[BaseException], ...] = (ssl.SSLCertVerificationError, *_host_name_errors())
     return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
 

@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _transport_errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request, TlsError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
@@ -86,12 +89,12 @@ def serving(play: Play) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def fail(play: Play, ca_file: Path) -> TlsError:
+def fail(play: Play, ca_file: Path, cert: tuple[str, str] | None = None) -> TlsError:
     time = VirtualClock()
     clock = Clock(time.now, time.sleep, time.random)
     with serving(play) as port:
         url = f"https://{LOOPBACK}:{port}"
-        settings = HttpSettings(retries=0, timeout=5.0, verify=str(ca_file))
+        settings = HttpSettings(retries=0, timeout=5.0, verify=str(ca_file), cert=cert)
         http = Http(settings, clock, url)
         request = Request("GET", url, "/path", "read it", platform="MongoDB Atlas")
         with contextlib.closing(http), pytest.raises(TlsError) as caught:
@@ -120,6 +123,29 @@ def test_the_advice_is_about_what_is_wrong_with_the_certificate(
     error = fail(showing(authority.folder / f"{name}.pem"), authority.file)
     assert error.message().endswith(ADVICE[name])
     assert error.never_sent
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the security level is the system's")
+def test_a_weak_client_certificate_is_not_taken_for_a_fault_of_the_server(
+    authority: Authority,
+) -> None:
+    weak = authority.folder / "weak.pem"
+    cert = (str(weak), str(weak.with_suffix(".key")))
+    message = fail(showing(weak), authority.file, cert).message()
+    assert "This is about client_cert. The certificate, or that of" in message
+
+
+def test_a_host_name_that_urllib3_compares_itself_gets_the_same_advice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """urllib3 1.26 has an error of its own for that, which has neither number nor reason."""
+    kind = type("CertificateError", (ValueError,), {})
+    monkeypatch.setattr(_transport_errors, "_host_name_errors", lambda: (kind,))
+    error = requests.exceptions.SSLError(urllib3.exceptions.SSLError(kind("in other words")))
+    request = Request("GET", "https://host.example", "/path", "read it")
+    failure = _transport_errors.transport_error(error, request, HttpSettings(), via_proxy=False)
+    assert failure.message().endswith(f" of host.example is not accepted: in other words. {NAMES}")
+    assert failure.never_sent
 
 
 @pytest.mark.parametrize("name", OLD_SERVERS)
