@@ -49,7 +49,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._transport_errors
     transport_error,
 )
 
-VERSION = "2.0.0"
+VERSION = "3.0.0"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024

@@ -23,8 +23,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _errors,
     _input,
-    _options,
     _module,
+    _options,
     _org_api_keys,
     _project_api_keys,
 )
@@ -166,9 +166,9 @@ def advice() -> Iterator[tuple[str, str]]:
     for status in sorted(statuses()):
         yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
     yield "value_not_text", _input._QUOTE_IT
+    source, host = "The environment variable ALL_PROXY", "cloud.mongodb.com"
     with pytest.raises(_errors.OptionError) as refused:
-        source = "The environment variable ALL_PROXY"
-        _options._check_proxy(source, "socks5://proxy:1080", "cloud.mongodb.com")
+        _options._check_proxy(source, "socks5://proxy:1080", host)
     yield "option_error", refused.value.message()
     yield "look_alikes", _org_api_keys.LOOK_ALIKES
     yield "adoption", _org_api_keys.ADOPTION_ADVICE

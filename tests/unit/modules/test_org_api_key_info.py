@@ -331,7 +331,11 @@ def test_501_access_lists_are_read_although_the_rate_limit_is_used_up(emulator: 
     assert clock.now() - started > 8 * 60 > 70
 
 
-def test_a_rate_limit_that_is_never_refilled_ends_the_task(emulator: Emulator) -> None:
+def test_a_rate_limit_that_is_never_refilled_ends_the_task(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A virtual clock takes the waits of several threads one after the other.
+    monkeypatch.setattr(org_api_key_info, "THREADS", 1)
     clock = VirtualClock()
     emulator.reset(seed(extra_keys=20))
     emulator.clock = clock.now
@@ -341,7 +345,7 @@ def test_a_rate_limit_that_is_never_refilled_ends_the_task(emulator: Emulator) -
     outcome = run(emulator, access_list=True, clock=clock, retry_max_wait=70)
     assert outcome.failed
     assert outcome.result["error"]["status"] == 429
-    assert clock.now() - started < 2 * 70
+    assert clock.now() - started <= 70
 
 
 @pytest.mark.parametrize(
