@@ -41,7 +41,7 @@ def refusal(version: "Sequence[int]", executable: str) -> "Optional[dict[str, An
     }
 
 
-_refusal = refusal(sys.version_info, sys.executable)
+_refusal = refusal(tuple(sys.version_info[:3]), sys.executable)
 if _refusal:
     sys.stdout.write(json.dumps(_refusal) + "\n")
     raise SystemExit(1)
