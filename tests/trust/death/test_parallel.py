@@ -49,13 +49,13 @@ LATENCY = 0.01
 # What a task may fail of when others act on the same keys: whole messages. That not all is done of
 # many keys is none; there each failure needs an excuse of its own.
 EXCUSES = (
-    r"The new API key .* could not be written to .*: somebody else, another run of this task say, "
-    r"has written there meanwhile\. It may be the only copy of a key pair\. Run the task again\. "
-    r"The key was revoked again: nothing is left\.",
+    r"The new API key .* could not be written to .*: something else, such as another run of this "
+    r"task, has written there in the meantime\. It may be the only copy of a key pair\. Run the "
+    r"task again\. The new key was revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
-    r"The API key .* is not there: somebody has revoked it a moment ago, .*",
-    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND, .* Others have revoked the key or taken "
-    r"it out of the project a moment ago, it seems: run the task again\.",
+    r"The API does not find the API key .*, which this task has seen.*",
+    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The key was revoked or removed from the "
+    r"project in the meantime, or a recent change is still propagating\. Run the task again\.",
     r"credentials_file .* holds the key pair of another API key, \w+, and nothing was created\. .*",
 )
 

@@ -187,19 +187,36 @@ def faithful(asked: Asked) -> tuple[int, Any]:
     if asked.method == "DELETE":
         return 204, None
     if "accessList" in path or "whitelist" in path:
-        return 200, page(ENTRIES)
+        return 200, page(ENTRIES + (json.loads(asked.body) if asked.method == "POST" else []))
     if asked.method == "POST" and path.endswith("/apiKeys"):
         wish = json.loads(asked.body)
         name = wish["desc"]
         new_id = NEW_ID if name == "new" else f"{zlib.crc32(name.encode()):024x}"
-        return 200, {**OTHER, "id": new_id, "desc": name, "privateKey": PRIVATE_KEY}
+        roles = [{"orgId": ORG, "roleName": role} for role in wish["roles"]]
+        told = {"id": new_id, "desc": name, "roles": roles, "privateKey": PRIVATE_KEY}
+        return 200, {**OTHER, **told}
     if asked.method in {"POST", "PATCH"}:
-        return 200, {**KEY, "id": path.rpartition("/")[2]}
+        return 200, _changed(path, json.loads(asked.body))
     if path.endswith("/apiKeys"):
         return 200, page([KEY, OTHER])
     if path.endswith("/orgs"):
         return 200, page([ORGANIZATION])
     return 200, KEY
+
+
+def _changed(path: str, wish: Any) -> dict[str, Any]:
+    """Return the key as it is after a change of it, or of its roles in the project."""
+    wish = wish[0] if isinstance(wish, list) else wish
+    place = {"groupId": PROJECT} if "/groups/" in path else {"orgId": ORG}
+    others = [role for role in ROLES if not role.keys() & place.keys()]
+    changed = [{**place, "roleName": role} for role in wish.get("roles", ())]
+    roles = [*others, *changed] if "roles" in wish else ROLES
+    return {
+        **KEY,
+        "id": path.rpartition("/")[2],
+        "desc": wish.get("desc", "victim"),
+        "roles": roles,
+    }
 
 
 def encoded(status: int, data: Any, *headers: str) -> bytes:

@@ -91,7 +91,7 @@ def revocations(world: World) -> dict[str, Case]:
         "echo-unauthorized": world.faulty(Fault("echo", "GET", status=401), *ECHO, **token),
         "key-that-echoes": world.faulty(
             Fault("json", "GET", body={"id": world.token, "desc": CLIENT_SECRET}),
-            "JSON of another shape",
+            "cannot be read",
             **ACCOUNT,
         ),
         "redirect": world.faulty(Fault("redirect", "GET", location=away), "sso.example.com"),

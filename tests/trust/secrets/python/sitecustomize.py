@@ -14,7 +14,7 @@ as it is sent, Authorization and all, to stdout. That is what it is for, and no 
 from __future__ import annotations
 
 import errno
-import http.client
+import hashlib
 import logging
 import os
 import sys
@@ -26,7 +26,7 @@ from typing import Any
 import compiled
 
 # A request signed by a public key that begins so meets a mistake that nobody has foreseen.
-BROKEN = 'username="brok'
+BROKEN = "brok"
 # A file whose name has this meets a full disk.
 FULL = "full-disk"
 
@@ -70,12 +70,12 @@ def _be_a_journal() -> None:
 
 def _break() -> None:
     """Fail like a library with a mistake in it, which tells all it knows when it fails."""
-    put_header = http.client.HTTPConnection.putheader
+    md5 = hashlib.md5
 
-    def breaking(self: Any, header: Any, *values: Any) -> None:
-        if BROKEN in str(values):
-            raise LookupError(f"no place for {header}: {values} of {dict(os.environ)}")
-        put_header(self, header, *values)
+    def breaking(data: bytes = b"", **options: Any) -> Any:
+        if BROKEN.encode() in data:
+            raise LookupError(f"no digest of {data!r} with {dict(os.environ)}")
+        return md5(data, **options)
 
     def on_a_full_disk(act: Any) -> Any:
         def full(source: Any, target: Any, **options: Any) -> None:
@@ -86,7 +86,7 @@ def _break() -> None:
 
         return full
 
-    http.client.HTTPConnection.putheader = breaking  # type: ignore[method-assign]
+    hashlib.md5 = breaking  # type: ignore[assignment]
     os.link, os.replace = on_a_full_disk(os.link), on_a_full_disk(os.replace)
 
 
