@@ -389,6 +389,7 @@ def _delete(api: Client, access_list: AccessList, network: Network, word: str) -
 
     def is_key_shown() -> bool:
         if find_by_id(api, access_list.org_id, key.id) is None:
+            refusals[-1].aftermath = "Read again some seconds later, the key is still missing."
             raise refusals[-1]
         return True
 

@@ -270,6 +270,8 @@ class _Progress:
         except ApiError as error:
             if not _project_api_keys.is_project_missing(error, project_id):
                 raise
+            if error.unclear:
+                raise
             self._warnings.append(_project_api_keys.missing_project_warning(project_id))
             return False
 

@@ -22,7 +22,9 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
+    KeysmithError,
     OptionError,
+    internal_error,
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
@@ -194,6 +196,7 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
     that is left.
     """
     key, path = created.key, file.path
+    error: KeysmithError
     try:
         write(
             file,
@@ -217,6 +220,9 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
             f"The new API key {key} could not be written to {path} ({failure.strerror})",
             check="Check the folder and its disk.",
         )
+    except Exception as failure:
+        # Of any kind: a key whose private key is lost must not be left without being reported.
+        error = internal_error(failure)
     raise undo_creation(api, org_id, key, error)
 
 

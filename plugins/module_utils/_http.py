@@ -172,7 +172,7 @@ class Http:
             return self._exchange(prepared, request, auth, read, until)
 
         unclear = False
-        tries = failures = errors_500 = 0
+        tries = failures = errors_500 = spurious = 0
         waited = 0.0
         while True:
             ticket = self._await_turn(request, unclear)
@@ -191,14 +191,20 @@ class Http:
                 outcome = replace(outcome, was_accepted=unexplained > 0)
             wait = None
             if is_refused or unexplained:
-                # Counted in all threads together. A rate limit may take its time; retry_max_wait
-                # is what bounds it.
-                count = unexplained or self._limiter.refused(ticket)
+                # A rate limit may take its time, counted in all threads together; retry_max_wait is
+                # what bounds it. Of the refusals without a reason, several requests may get one
+                # each at the same time, but not ever more.
+                spurious += unexplained > 0
+                count = spurious or self._limiter.refused(ticket)
                 # A request that was on its way when another was refused has waited with that one.
                 served = 0.0
                 if is_refused and self._limiter.is_outdated(ticket):
                     served = self.clock.now() - sent_at
-                if self._settings.retries and unexplained <= MAX_UNEXPLAINED_REFUSALS:
+                is_hopeless = (
+                    spurious > MAX_UNEXPLAINED_REFUSALS
+                    or unexplained > MAX_UNEXPLAINED_REFUSALS + MAX_THREADS
+                )
+                if self._settings.retries and not is_hopeless:
                     wait = self._affordable_wait(count, request, outcome, until, served)
             else:
                 failures += 1
@@ -446,7 +452,8 @@ def _window(request: Request, outcome: Answer | TransportError) -> float:
         and request.path == TOKEN_PATH
         and isinstance(parameters, list)
         and len(parameters) == 3
-        and type(parameters[2]) is int
+        and isinstance(parameters[2], int)
+        and not isinstance(parameters[2], bool)
     ):
         return 0.0
     return max(0.0, 60.0 * parameters[2])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
@@ -549,14 +550,15 @@ def delete_known(
         try:
             send()
         except KeysmithError as error:
+            # An earlier DELETE may have done it, whatever becomes of this one.
+            error.unclear = is_done = is_done or error.unclear
             with api.stop.completing():
-                if not says_missing(error):
+                if not _carrying(error, partial(says_missing, error)):
                     raise
-                is_done |= error.unclear
                 open_ = "The API does not find it any more. Whether that is final was not checked."
                 _pause(api, SECOND_LOOK, error, open_)
                 try:
-                    is_there = is_shown()
+                    is_there = _carrying(error, is_shown)
                 except KeysmithError as failure:
                     failure.aftermath = failure.aftermath or open_
                     raise
@@ -569,12 +571,22 @@ def delete_known(
             return True
 
 
+def _carrying(error: KeysmithError, look: Callable[[], T]) -> T:
+    """Return what a look shows; if it fails, that error is as unclear as the one before."""
+    try:
+        return look()
+    except KeysmithError as failure:
+        failure.unclear = failure.unclear or error.unclear
+        raise
+
+
 def _pause(api: Client, seconds: float, error: KeysmithError, state: str) -> None:
     """Wait before trying again; a task that is told to stop says what it was about."""
     try:
         api.stop.pause(seconds)
     except StoppedError as stopped:
         stopped.request, stopped.aftermath = error.request, state
+        stopped.unclear = error.unclear
         raise
 
 

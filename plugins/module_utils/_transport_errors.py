@@ -145,7 +145,7 @@ def _is_before_connecting(error: BaseException) -> bool:
     """Whether requests refused the request itself, or the TLS files, before it opened a socket."""
     if _is_invalid_address(error):
         return True
-    return type(error) is OSError and _raised_in(error) == ("requests.adapters", "cert_verify")
+    return _is_bare(error) and _raised_in(error) == ("requests.adapters", "cert_verify")
 
 
 def _is_invalid_address(error: BaseException) -> bool:
@@ -202,10 +202,16 @@ def _is_refused_tunnel(error: BaseException) -> bool:
 
     The request itself follows only after that function has returned.
     """
-    return type(error) is OSError and _raised_in(error) in {
+    return _is_bare(error) and _raised_in(error) in {
         ("http.client", "_tunnel"),
         ("urllib3.connection", "_tunnel"),
     }
+
+
+def _is_bare(error: BaseException) -> bool:
+    """Whether Python code has raised an OSError of its own, and not the system or a socket."""
+    sockets = (ConnectionError, TimeoutError, socket.timeout, ssl.SSLError)
+    return isinstance(error, OSError) and error.errno is None and not isinstance(error, sockets)
 
 
 def _raised_in(error: BaseException) -> tuple[str, str]:

@@ -272,7 +272,7 @@ error:
 """
 
 # Before all else, which an old Python cannot import.
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
 from typing import Any, Optional

@@ -238,7 +238,7 @@ error:
 """
 
 # Before all else, which an old Python cannot import.
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -288,7 +288,9 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         return ensure(params, api, check_mode)
     except ApiError as error:
         project_id, is_absent = params["project_id"], params["state"] == "absent"
-        if not is_absent or not _project_api_keys.is_project_missing(error, project_id):
+        # After a lost response, it is not known whether this task has removed the key.
+        is_missing = _project_api_keys.is_project_missing(error, project_id)
+        if not is_absent or not is_missing or error.unclear:
             raise
         return unassigned([_project_api_keys.missing_project_warning(project_id)])
 

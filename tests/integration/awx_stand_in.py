@@ -441,7 +441,7 @@ def _check_input(position: int, field: dict[str, Any]) -> None:
     for name in _FOR_STRINGS_ONLY:
         if name in field and kind != "string":
             raise RefusedError(f"{name} not allowed for {kind} type ({number})", "inputs")
-    if "default" in field and type(field["default"]) is not _INPUT_TYPES[kind]:
+    if "default" in field and field["default"].__class__ is not _INPUT_TYPES[kind]:
         raise RefusedError(f"{field['default']} is not a {kind}", "inputs")
 
 

@@ -878,3 +878,16 @@ def test_an_unexplained_refusal_is_told_apart_from_a_wrong_credential() -> None:
     for word in ("%2F", "nocanon", "AllowEncodedSlashes", "concurrency"):
         assert word in message
     assert "accepted before" not in as_error(answer(401), request).message()
+
+
+def test_requests_that_are_refused_together_are_each_sent_again() -> None:
+    auth, outcomes = Refusing(), [answer(401), answer(200)]
+    # Eight threads: this request is refused after seven others.
+    auth.refusals = 7
+    http_ = ScriptedHttp(outcomes)
+    found = http_.send(GET, auth, read=lambda a: a, headers={})
+    assert (found.status, found.tries) == (200, 2)
+    assert http_.virtual.sleeps == [0.5625]
+    auth.refusals = 20
+    found = ScriptedHttp([answer(401)]).send(GET, auth, read=lambda a: a, headers={})
+    assert (found.status, found.tries) == (401, 1)

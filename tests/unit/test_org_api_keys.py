@@ -373,6 +373,24 @@ def test_a_key_that_is_shown_again_is_revoked_again() -> None:
     assert "it still exists" in caught.value.message()
 
 
+def test_a_revocation_that_may_have_been_carried_out_stays_so() -> None:
+    missing = api_error(400, "API_KEY_NOT_FOUND", ID)
+    for later in (
+        # The second look fails.
+        [api_error(403, "X")],
+        # It shows the key, and the second DELETE is refused.
+        [key(), api_error(403, "X")],
+    ):
+        lost = api_error(400, "API_KEY_NOT_FOUND", ID)
+        lost.unclear = True
+        with pytest.raises(ApiError) as caught:
+            revoke(FakeApi(lost, *later), ORG, key())  # type: ignore[arg-type]
+        assert caught.value.unclear
+    with pytest.raises(ApiError) as clear:
+        revoke(FakeApi(missing, api_error(403, "X")), ORG, key())  # type: ignore[arg-type]
+    assert not clear.value.unclear
+
+
 def test_a_second_look_that_fails_or_is_not_taken_is_told() -> None:
     missing = api_error(400, "API_KEY_NOT_FOUND", ID)
     with pytest.raises(ApiError) as caught:
