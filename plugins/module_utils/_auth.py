@@ -38,6 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
 REVOKE_PATIENCE = 5.0
+REVOKE_PATH = "/api/oauth/revoke"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class ServiceAccountAuth(BearerAuth):
         return True
 
     def _fetch(self) -> str:
-        request = self._request("token", f"get an access token for {self._account}")
+        request = self._request(TOKEN_PATH, f"get an access token for {self._account}")
         try:
             answer = self._post(request, {"grant_type": "client_credentials"})
             if not _answers.is_success(answer):
@@ -199,13 +200,13 @@ class ServiceAccountAuth(BearerAuth):
         self._token = ""
         # Best effort, whatever comes back: the token ends by itself within the hour.
         with suppress(Exception):
-            self._post(self._request("revoke", "revoke the access token"), form, REVOKE_PATIENCE)
+            self._post(self._request(REVOKE_PATH, "revoke the access token"), form, REVOKE_PATIENCE)
 
-    def _request(self, endpoint: str, doing: str) -> Request:
+    def _request(self, path: str, doing: str) -> Request:
         return Request(
             "POST",
             self._base_url,
-            TOKEN_PATH if endpoint == "token" else f"/api/oauth/{endpoint}",
+            path,
             doing,
             signer=str(self._account),
             platform=self._platform,
@@ -299,9 +300,9 @@ class DigestAuth(BearerAuth):
         Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
         """
         current = self._current
-        offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
-        usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
+        usable = _usable_challenges(answer)
         if not current.nonce and not usable:
+            offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
             check = "Check base_url: it seems to lead to something else than the API."
             if _answers.is_of_api(answer) and not offered:
                 check = (
@@ -349,10 +350,14 @@ class DigestAuth(BearerAuth):
 
     def _take_up(self, answer: Answer) -> None:
         """Sign this thread's next request with the challenge that an answer offers."""
-        offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
-        usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
+        usable = _usable_challenges(answer)
         if usable:
             self._current.nonce = self._latest = _Nonce(usable[0])
+
+
+def _usable_challenges(answer: Answer) -> list[Challenge]:
+    offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
+    return [challenge for challenge in offered if challenge.algorithm in _HASHES]
 
 
 def _is_unspecific(answer: Answer) -> bool:

@@ -153,7 +153,7 @@ error:
       sample: /api/atlas/v2/orgs
 """
 
-# Before all else, which an old Python cannot import.
+# Imported first, because a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
