@@ -108,6 +108,10 @@ class BearerAuth:
         prepared.headers["Authorization"] = f"Bearer {self._token}"
         return prepared
 
+    @property
+    def cookies(self) -> Any:
+        return None
+
     def renew(self, _answer: Answer) -> bool:
         return False
 
@@ -246,10 +250,14 @@ class Challenge:
 
 
 class _Nonce:
-    """A challenge, and the numbers of the requests that answer it: no two have the same."""
+    """A challenge, and the numbers of the requests that answer it: no two have the same.
 
-    def __init__(self, challenge: Challenge) -> None:
+    ``cookies`` lead to the server that sent it.
+    """
+
+    def __init__(self, challenge: Challenge, cookies: Any) -> None:
         self.challenge = challenge
+        self.cookies = cookies
         self.numbers = itertools.count(1)
 
 
@@ -293,6 +301,11 @@ class DigestAuth(BearerAuth):
             )
         return prepared
 
+    @property
+    def cookies(self) -> Any:
+        nonce = self._current.nonce
+        return nonce.cookies if nonce else None
+
     def renew(self, answer: Answer) -> bool:
         """Take up the challenge of a 401, unless it says that the key pair is wrong.
 
@@ -320,7 +333,7 @@ class DigestAuth(BearerAuth):
         ):
             # Signed with a fresh nonce and refused, or refused for a reason that is told.
             return False
-        current.nonce = self._latest = _Nonce(usable[0])
+        current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
         return True
 
     def unexplained_refusals(self, answer: Answer) -> int:
@@ -330,10 +343,12 @@ class DigestAuth(BearerAuth):
         count was sent twice. Such a 401 is not counted once the key itself may be gone.
         """
         is_refused = answer.status == 401 and _is_unspecific(answer)
+        if _answers.is_success(answer) and self._current.nonce:
+            # A balancer may renew its cookie with each response.
+            self._current.nonce.cookies = answer.cookies
         with self._lock:
             if not is_refused:
-                if _answers.is_success(answer) or answer.status == 401:
-                    # A 401 with a reason comes after the signature was accepted.
+                if _is_signature_accepted(answer):
                     self._is_trusted, self._refusals = True, 0
                 return 0
             if not self._is_trusted or self._may_be_gone:
@@ -352,7 +367,14 @@ class DigestAuth(BearerAuth):
         offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
         usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
         if usable:
-            self._current.nonce = self._latest = _Nonce(usable[0])
+            self._current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
+
+
+def _is_signature_accepted(answer: Answer) -> bool:
+    """Whether an answer shows that the API knows the credential: a success, or a reason."""
+    if _answers.is_success(answer):
+        return True
+    return 400 <= answer.status < 500 and answer.status != 429 and not _is_unspecific(answer)
 
 
 def _is_unspecific(answer: Answer) -> bool:

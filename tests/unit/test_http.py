@@ -610,6 +610,8 @@ class Renewing:
     def __init__(self, times: int) -> None:
         self.times = times
 
+    cookies = None
+
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
@@ -837,6 +839,8 @@ class Refusing:
 
     def __init__(self) -> None:
         self.refusals = 0
+
+    cookies = None
 
     def __call__(self, prepared: Any) -> Any:
         return prepared
