@@ -38,6 +38,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
 REVOKE_PATIENCE = 5.0
+# The values of error.type that say why there is no new token, although nothing is wrong with the
+# account: a rate limit or the end of the task.
+_NO_FAULT = frozenset({"limit", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,9 @@ class ServiceAccountAuth(BearerAuth):
             if begun == self._token:
                 try:
                     self._token = self._fetch()
-                except KeysmithError:
+                except KeysmithError as error:
+                    if error.fields()["type"] in _NO_FAULT:
+                        raise
                     # The request was refused and nothing else: that is what there is to tell.
                     return False
         return True

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     KeysmithError,
     LostAnswerError,
     Request,
@@ -189,6 +190,10 @@ class Http:
             except UnexpectedAnswerError as error:
                 error.request = error.request or request
                 error.unclear = unclear or may_have_happened(request.method, error)
+                raise
+            except (ApiError, StoppedError) as error:
+                # The request was refused (401), and no new token was to be had for it.
+                error.unclear = unclear
                 raise
             is_refused = isinstance(outcome, Answer) and outcome.status == 429
             unexplained = 0
