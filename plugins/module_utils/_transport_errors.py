@@ -190,11 +190,9 @@ def _proves_unsent(error: BaseException, *, is_connecting: bool, depth: int = 0)
 
 
 def _host_name_errors() -> tuple[type[BaseException], ...]:
-    try:
-        kind = urllib3.util.ssl_match_hostname.CertificateError
-    except AttributeError:
-        return ()
-    return (kind,)
+    # Where it comes from depends on the version; its connections have it in all of them.
+    kind = getattr(getattr(urllib3, "connection", None), "CertificateError", None)
+    return (kind,) if kind else ()
 
 
 def _is_refused_tunnel(error: BaseException) -> bool:

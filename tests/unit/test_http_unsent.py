@@ -160,6 +160,8 @@ def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPa
     assert "No route to host" in error.message()
 
 
+# urllib3 1.26 has words of its own for a host name.
+@pytest.mark.any_words
 @pytest.mark.parametrize("name", ["server", "wrong-host"])
 def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name: str) -> None:
     verify = str(authority.file) if name == "wrong-host" else True
@@ -171,6 +173,11 @@ def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name:
 def test_a_proxy_whose_certificate_is_not_accepted_is_proof(authority: Authority) -> None:
     with Server(tls(authority, lambda _connection: None)) as server:
         error = fail("https://host.invalid", proxy=f"https://{LOOPBACK}:{server.port}")
+    if isinstance(error, LostAnswerError):
+        # Early versions of urllib3 1.26 speak no TLS to a proxy, and so cannot prove anything.
+        assert urllib3.__version__.startswith("1.26.")
+        assert not error.never_sent
+        return
     # urllib3 1.26 does not say that it is the proxy's.
     assert isinstance(error, (ProxyError, TlsError))
     assert error.never_sent

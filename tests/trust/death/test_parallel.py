@@ -151,7 +151,7 @@ def test_no_trouble_with_the_api_is_an_excuse() -> None:
 
 def test_what_is_left_undone_needs_an_excuse_for_each_key() -> None:
     organization = f"the API keys of organization {org_id('atlas')}"
-    excuse = "The API key x is not there: somebody has revoked it a moment ago, it seems."
+    excuse = "The API does not find the API key x, which this task has seen: it was revoked."
     trouble = f"Could not list {organization}: the API answered 500 X."
 
     def check(*messages: str, msg: str = f"Not all changes to {organization} are done.") -> None:
