@@ -125,7 +125,7 @@ options:
       - A request that exceeds a rate limit (status 429) holds back all requests of the task, and is
         sent again for as long as O(retry_max_wait) allows. V(0) disables that too.
       - A request that the API refuses without a reason (status 401) after it has accepted the key
-        pair in the same task is sent again up to four times.
+        pair in the same task is sent again up to four times, unless this is V(0).
     type: int
     default: 5
   retry_max_wait:

@@ -39,6 +39,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
 REVOKE_PATIENCE = 5.0
 REVOKE_PATH = "/api/oauth/revoke"
+# The values of error.type that say why there is no new token, although nothing is wrong with the
+# account: a rate limit or the end of the task.
+_NO_FAULT = frozenset({"limit", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ class BearerAuth:
         prepared.headers["Authorization"] = f"Bearer {self._token}"
         return prepared
 
+    @property
+    def cookies(self) -> Any:
+        return None
+
     def renew(self, _answer: Answer) -> bool:
         return False
 
@@ -168,7 +175,9 @@ class ServiceAccountAuth(BearerAuth):
             if begun == self._token:
                 try:
                     self._token = self._fetch()
-                except KeysmithError:
+                except KeysmithError as error:
+                    if error.fields()["type"] in _NO_FAULT:
+                        raise
                     # The request was refused and nothing else: that is what there is to tell.
                     return False
         return True
@@ -247,10 +256,14 @@ class Challenge:
 
 
 class _Nonce:
-    """A challenge, and the numbers of the requests that answer it: no two have the same."""
+    """A challenge, and the numbers of the requests that answer it: no two have the same.
 
-    def __init__(self, challenge: Challenge) -> None:
+    ``cookies`` lead to the server that sent it.
+    """
+
+    def __init__(self, challenge: Challenge, cookies: Any) -> None:
         self.challenge = challenge
+        self.cookies = cookies
         self.numbers = itertools.count(1)
 
 
@@ -294,6 +307,11 @@ class DigestAuth(BearerAuth):
             )
         return prepared
 
+    @property
+    def cookies(self) -> Any:
+        nonce = self._current.nonce
+        return nonce.cookies if nonce else None
+
     def renew(self, answer: Answer) -> bool:
         """Take up the challenge of a 401, unless it says that the key pair is wrong.
 
@@ -321,7 +339,7 @@ class DigestAuth(BearerAuth):
         ):
             # Signed with a fresh nonce and refused, or refused for a reason that is told.
             return False
-        current.nonce = self._latest = _Nonce(usable[0])
+        current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
         return True
 
     def unexplained_refusals(self, answer: Answer) -> int:
@@ -331,10 +349,12 @@ class DigestAuth(BearerAuth):
         count was sent twice. Such a 401 is not counted once the key itself may be gone.
         """
         is_refused = answer.status == 401 and _is_unspecific(answer)
+        if _answers.is_success(answer) and self._current.nonce:
+            # A balancer may renew its cookie with each response.
+            self._current.nonce.cookies = answer.cookies
         with self._lock:
             if not is_refused:
-                if _answers.is_success(answer) or answer.status == 401:
-                    # A 401 with a reason comes after the signature was accepted.
+                if _is_signature_accepted(answer):
                     self._is_trusted, self._refusals = True, 0
                 return 0
             if not self._is_trusted or self._may_be_gone:
@@ -352,7 +372,14 @@ class DigestAuth(BearerAuth):
         """Sign this thread's next request with the challenge that an answer offers."""
         usable = _usable_challenges(answer)
         if usable:
-            self._current.nonce = self._latest = _Nonce(usable[0])
+            self._current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
+
+
+def _is_signature_accepted(answer: Answer) -> bool:
+    """Whether an answer shows that the API knows the credential: a success, or a reason."""
+    if _answers.is_success(answer):
+        return True
+    return 400 <= answer.status < 500 and answer.status != 429 and not _is_unspecific(answer)
 
 
 def _usable_challenges(answer: Answer) -> list[Challenge]:

@@ -19,13 +19,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     KeysmithError,
     LostAnswerError,
     Request,
@@ -79,6 +80,7 @@ class Answer:
 
     ``unclear``: an earlier try of the same request may have been carried out. ``was_accepted``: a
     401 without a reason, although the API accepted the credential earlier in this task.
+    ``cookies`` lead the next request to the server that sent this answer, if a balancer set any.
     """
 
     status: int
@@ -91,6 +93,7 @@ class Answer:
     waited: float = 0.0
     unclear: bool = False
     was_accepted: bool = False
+    cookies: Any = field(default=None, repr=False, compare=False)
 
 
 class Auth(Protocol):
@@ -98,6 +101,10 @@ class Auth(Protocol):
 
     def __call__(self, prepared: Any) -> Any:
         """Sign a prepared request."""
+
+    @property
+    def cookies(self) -> Any:
+        """Return the cookies that belong to the challenge this thread answers, None without one."""
 
     def renew(self, answer: Answer) -> bool:
         """Whether signing the same request anew may turn this 401 into something better."""
@@ -183,6 +190,10 @@ class Http:
             except UnexpectedAnswerError as error:
                 error.request = error.request or request
                 error.unclear = unclear or may_have_happened(request.method, error)
+                raise
+            except (ApiError, StoppedError) as error:
+                # The request was refused (401), and no new token was to be had for it.
+                error.unclear = unclear
                 raise
             is_refused = isinstance(outcome, Answer) and outcome.status == 429
             unexplained = 0
@@ -321,12 +332,15 @@ class Http:
         if until is not None:
             timeout = min(timeout, max(until - self.clock.now(), FIRST_WAIT))
         for renewals_left in (2, 1, 0):
-            attempt = prepared.copy()
-            # A challenge may have come with a cookie that leads to the server that knows it.
-            attempt.headers.pop("Cookie", None)
-            attempt.prepare_cookies(self._session.cookies)
-            signed = auth(attempt) if auth else attempt
-            answer = read(self._send_once(signed, request, timeout))
+            signed = auth(prepared.copy()) if auth else prepared.copy()
+            # A challenge may have come with a cookie that leads to the server that knows it. If the
+            # balancer has moved the threads of the task to several servers, each answers its own.
+            cookies = ((auth.cookies if auth else None) or self._session.cookies).copy()
+            signed.headers.pop("Cookie", None)
+            signed.prepare_cookies(cookies)
+            answer = self._send_once(signed, request, timeout)
+            cookies.update(answer.cookies or {})
+            answer = read(replace(answer, cookies=cookies))
             if answer.status != 401 or not renewals_left or not auth or not auth.renew(answer):
                 break
         return answer
@@ -370,6 +384,7 @@ class Http:
             reason=clean(response.reason or "", 60),
             headers=response.headers,
             body=body,
+            cookies=response.cookies,
         )
 
     @contextmanager

@@ -286,7 +286,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _workers,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import MissingError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    MissingError,
+    StoppedError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
@@ -377,15 +380,24 @@ def filters(params: Mapping[str, Any]) -> Selection:
 
 def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
     """Return the results with access lists; keys that are gone meanwhile are left out."""
+    read: list[str] = []
 
     def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
         try:
             entries = _access_lists.read(api, org_id, key).now
         except MissingError:
             return None
+        read.append(key.id)
         return {**key.result(), "access_list": _access_lists.in_order(entries)}
 
-    return [found for found in _workers.each(result, keys, threads=THREADS) if found]
+    try:
+        return [found for found in _workers.each(result, keys, threads=THREADS) if found]
+    except StoppedError as error:
+        error.aftermath = (
+            f"The access lists of {len(read)} of {len(keys)} keys were read. No keys are returned, "
+            "because an incomplete list does not show what is missing."
+        )
+        raise
 
 
 def main() -> None:

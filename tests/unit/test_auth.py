@@ -31,8 +31,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     is_header_safe,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
     LostAnswerError,
     Request,
+    StoppedError,
+    TimeLimitError,
     UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
@@ -344,6 +348,18 @@ def test_where_no_other_token_is_to_be_had_the_refusal_stands() -> None:
     assert sign(auth) == "Bearer two"
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [ApiError("refused", status=429), TimeLimitError("over"), StoppedError("told to stop")],
+)
+def test_a_new_token_that_comes_too_late_is_what_is_reported(failure: KeysmithError) -> None:
+    auth = account_auth(TokenServer(*tokens("one"), failure), [])
+    auth.begin()
+    auth.begin()
+    with pytest.raises(type(failure)):
+        auth.renew(refused())
+
+
 def test_threads_whose_token_ends_go_on_with_the_same_other() -> None:
     server = TokenServer(*tokens("one", "two"))
     auth = account_auth(server, [])
@@ -438,10 +454,23 @@ def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
     assert auth.unexplained_refusals(refused()) == 0
 
 
-def test_a_refusal_with_a_reason_shows_that_the_pair_was_accepted() -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "is_accepted"),
+    [
+        (401, "USER_UNAUTHORIZED", True),
+        (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", True),
+        (404, "API_KEY_NOT_FOUND", True),
+        (404, None, False),
+        (429, "RATE_LIMITED", False),
+        (500, "UNEXPECTED_ERROR", False),
+    ],
+)
+def test_a_refusal_with_a_reason_shows_that_the_pair_was_accepted(
+    status: int, code: str | None, is_accepted: bool
+) -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    assert auth.unexplained_refusals(refused(code="USER_UNAUTHORIZED")) == 0
-    assert auth.unexplained_refusals(refused()) == 1
+    assert auth.unexplained_refusals(replace(refused(code=code), status=status)) == 0
+    assert auth.unexplained_refusals(refused()) == int(is_accepted)
 
 
 def test_a_refusal_after_the_own_key_may_be_gone_is_final() -> None:

@@ -28,8 +28,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import as_error
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     ConnectError,
     DeadlineError,
+    KeysmithError,
     LostAnswerError,
     ProxyError,
     Request,
@@ -610,6 +612,8 @@ class Renewing:
     def __init__(self, times: int) -> None:
         self.times = times
 
+    cookies = None
+
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
@@ -838,6 +842,8 @@ class Refusing:
     def __init__(self) -> None:
         self.refusals = 0
 
+    cookies = None
+
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
@@ -859,6 +865,17 @@ def test_an_unexplained_refusal_is_sent_again_with_longer_pauses(request_: Reque
     found = call_signed(http_, request_)
     assert (found.status, found.tries, found.unclear, found.was_accepted) == (200, 5, False, False)
     assert http_.virtual.sleeps == [0.5625, 1.125, 2.25, 4.5]
+
+
+@pytest.mark.parametrize("kind", [ApiError, StoppedError])
+@pytest.mark.parametrize(("before", "unclear"), [([], False), ([lost()], True)])
+def test_what_keeps_a_new_token_away_leaves_open_what_was_before(
+    kind: type[KeysmithError], before: list[Any], unclear: bool
+) -> None:
+    http_ = ScriptedHttp([*before, kind("no token", status=429)])
+    with pytest.raises(kind) as caught:
+        http_.call(DELETE)
+    assert caught.value.unclear is unclear
 
 
 def test_unexplained_refusals_come_to_an_end() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ class Balancer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.turns = itertools.count()
+        self.nodes = [0, 1]
+        # Whether each response sets another cookie, and an old one is worth nothing.
+        self.is_renewing = False
+        self.renewals = 0
         self.attributes = "Path=/; HttpOnly"
         self.seen: list[tuple[str, str, int]] = []
 
@@ -45,15 +50,19 @@ class Handler(BaseHTTPRequestHandler):
     server: Balancer
 
     def do_GET(self) -> None:
+        server = self.server
         cookie = self.headers.get("Cookie", "")
-        found = re.fullmatch(rf"ROUTE={SECRET}-(\d)", cookie)
-        node = int(found[1]) if found else next(self.server.turns) % 2
+        found = re.fullmatch(rf"ROUTE={SECRET}-(\d)-(\d+)", cookie)
+        if found and (int(found[1]) not in server.nodes or int(found[2]) < server.renewals):
+            found = None
+        node = int(found[1]) if found else server.nodes[next(server.turns) % len(server.nodes)]
         signed = self.headers.get("Authorization", "")
         is_accepted = f'nonce="of-node-{node}"' in signed
-        self.server.seen.append((cookie, signed, node))
+        server.seen.append((cookie, signed, node))
         self.send_response(200 if is_accepted else 401)
-        if not found:
-            value = f"ROUTE={SECRET}-{node}; {self.server.attributes}"
+        if not found or server.is_renewing:
+            server.renewals += server.is_renewing
+            value = f"ROUTE={SECRET}-{node}-{server.renewals}; {server.attributes}"
             self.send_header("Set-Cookie", value)
         if not is_accepted:
             challenge = f'Digest realm="r", nonce="of-node-{node}", qop="auth"'
@@ -100,6 +109,77 @@ def test_all_threads_stay_at_one_node(balancer: Balancer) -> None:
         answers = pool.map(lambda _number: call(http, auth, balancer.url).status, range(40))
         assert set(answers) == {200}
     assert {node for _cookie, _signed, node in balancer.seen} == {0}
+    http.close()
+
+
+class Together(DigestAuth):
+    """Waits with each answer to a challenge until all threads have one."""
+
+    def __init__(self, pair: KeyPair) -> None:
+        super().__init__(pair)
+        self.barrier = threading.Barrier(1)
+
+    def renew(self, answer: Answer) -> bool:
+        is_renewed = super().renew(answer)
+        self.barrier.wait(10)
+        return is_renewed
+
+
+def test_each_thread_answers_its_challenge_where_it_came_from(balancer: Balancer) -> None:
+    http = Http(HttpSettings(retries=0), Clock(), balancer.url)
+    auth = Together(KeyPair("abcdefgh", "x"))
+    assert call(http, auth, balancer.url).status == 200
+    # Their node fails, and the balancer sends them to different ones.
+    balancer.nodes = [2, 3]
+    auth.barrier = threading.Barrier(2)
+    statuses: list[int] = []
+    work = threading.Barrier(2)
+
+    def run() -> None:
+        for _request in range(3):
+            statuses.append(call(http, auth, balancer.url).status)
+            work.wait(10)
+
+    threads = [threading.Thread(target=run) for _number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 6
+    # A thread that begins later belongs to one of them.
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(call, http, auth, balancer.url).result().status == 200
+    assert len(balancer.seen) == 2 + 2 + 6 + 1
+    assert {node for _cookie, _signed, node in balancer.seen[2:]} == {2, 3}
+    http.close()
+
+
+def test_a_cookie_that_the_balancer_renews_is_kept_up_to_date(balancer: Balancer) -> None:
+    balancer.is_renewing = True
+    http = Http(HttpSettings(retries=0), Clock(), balancer.url)
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    assert [call(http, auth, balancer.url).status for _request in range(5)] == [200] * 5
+    assert len(balancer.seen) == 6
+    http.close()
+
+
+def test_a_request_without_digest_keeps_the_cookie_too(balancer: Balancer) -> None:
+    http = Http(HttpSettings(retries=0), Clock(), balancer.url)
+    request = Request("GET", balancer.url, "/api/oauth/token", "get a token")
+    for _request in range(3):
+        http.send(request, None, read=lambda answer: answer, headers={})
+    assert [bool(cookie) for cookie, _signed, _node in balancer.seen] == [False, True, True]
+    http.close()
+
+
+def test_no_log_has_the_cookie(balancer: Balancer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    http = Http(HttpSettings(retries=0), Clock(), balancer.url)
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    assert [call(http, auth, balancer.url).status for _request in range(2)] == [200] * 2
+    assert SECRET in balancer.seen[-1][0]
+    assert "127.0.0.1" in caplog.text
+    assert SECRET not in caplog.text
     http.close()
 
 

@@ -534,9 +534,74 @@ def test_a_time_limit_ends_the_reading_of_access_lists(
     assert outcome.failed
     assert outcome.result["error"]["type"] == "limit"
     assert "time_limit, 1 s, is over" in outcome.msg
+    assert "The access lists of 1 of 7 keys were read. No keys are returned" in outcome.msg
     assert "org_api_keys" not in outcome.result
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
     assert len(read) == 1
+
+
+def test_a_time_limit_ends_the_wait_for_a_rate_limit(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(org_api_key_info, "THREADS", 1)
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 5
+    outcome = run(emulator, access_list=True, time_limit=20, clock=clock)
+    assert outcome.result["error"]["type"] == "limit"
+    assert "The access lists of 4 of 7 keys were read." in outcome.msg
+    assert clock.now() == pytest.approx(1020)
+
+
+def test_the_window_of_the_token_endpoint_is_waited_for(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.settings.token_requests_per_minute = 1
+    account = service_account("atlas")
+    for _task in range(2):
+        outcome = run(emulator, access_list=True, clock=clock, **account)
+        assert not outcome.failed, outcome.msg
+    assert clock.now() - 1000 >= 60
+    outcome = run(emulator, clock=clock, retry_max_wait=50, **account)
+    assert outcome.result["error"]["type"] == "limit"
+    assert outcome.result["error"]["path"] == "/api/oauth/token"
+    assert [r.method for r in emulator.requests[-2:]] == ["POST", "POST"]
+
+
+def test_threads_whose_token_has_expired_wait_for_the_window_together(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.reset(seed(extra_keys=20))
+    emulator.clock = clock.now
+    emulator.settings.token_requests_per_minute = 1
+    emulator.settings.token_lifetime = 30
+    # The rate limit keeps the task busy until its token expires, within that minute.
+    emulator.settings.rate_limit, emulator.settings.rate_period = True, 40
+    emulator.settings.rate_capacity, emulator.settings.rate_refill = 10, 400
+    account = service_account("atlas")
+    outcome = run(emulator, access_list=True, clock=clock, **account)
+    assert not outcome.failed, outcome.msg
+    assert len(outcome.result["org_api_keys"]) == 27
+    assert clock.now() - 1000 >= 60
+    tokens = [r.status for r in emulator.requests if r.path == "/api/oauth/token"]
+    assert tokens == [200, 429, 200]
+
+
+def test_a_rate_limit_of_the_token_endpoint_is_what_a_task_reports(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the 401 that made it ask for another token."""
+    monkeypatch.setattr(org_api_key_info, "THREADS", 1)
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.settings.token_requests_per_minute = 1
+    emulator.settings.token_lifetime = 30
+    emulator.settings.rate_limit, emulator.settings.rate_period = True, 31
+    emulator.settings.rate_capacity, emulator.settings.rate_refill = 3, 400
+    account = service_account("atlas")
+    outcome = run(emulator, access_list=True, clock=clock, retry_max_wait=40, **account)
+    assert outcome.failed
+    error = outcome.result["error"]
+    assert (error["type"], error["status"], error["path"]) == ("limit", 429, "/api/oauth/token")
 
 
 def test_a_time_limit_has_to_be_a_time(emulator: Emulator) -> None:
