@@ -428,6 +428,11 @@ def _tls_error(
                 "The server and this host have no version of TLS, or no cipher, in common: one of "
                 "the two is too old. The server must offer TLS 1.2 or newer."
             )
+        elif why == "UNSAFE_LEGACY_RENEGOTIATION_DISABLED":
+            check = (
+                "The server is too old for this host: it does not support secure renegotiation "
+                "(RFC 5746). Its TLS software must be updated."
+            )
         elif why == "DH_KEY_TOO_SMALL":
             check = (
                 "The Diffie-Hellman parameters of the server are too weak for this host: the "
