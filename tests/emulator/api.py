@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import string
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -411,7 +412,8 @@ def create_key(call: Call, org_id: str) -> Answer:
     while not public_key or call.state.find_key(public_key):
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     key = ApiKey(
-        id=secrets.token_hex(12),
+        # An ObjectId: it begins with the seconds since 1970.
+        id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
         description=body["desc"],
         public_key=public_key,
         private_key=str(uuid.uuid4()),
