@@ -173,6 +173,7 @@ EXAMPLES = r"""
         api_user_id: "{{ api_user_id }}"
         mark_key: "{{ mark_key }}"
         credentials_file: "{{ credentials_file }}"
+        # The first run of this task after this time revokes the old key.
         grace_period: 86400
   rescue:
     - name: Revoke the replacement
@@ -187,13 +188,6 @@ EXAMPLES = r"""
     - name: Fail as before
       ansible.builtin.fail:
         msg: The key was not replaced.
-
-- name: Revoke the old key, on a later day
-  keysmith.mongodb.org_api_key_rotation:
-    phase: finish
-    org_id: "{{ org_id }}"
-    api_user_id: "{{ api_user_id }}"
-    mark_key: "{{ mark_key }}"
 """
 
 RETURN = r"""

@@ -65,7 +65,9 @@ class World:
         return self.keys[self.old_id]
 
     def run(self, phase: str, **more: Any) -> Outcome:
-        ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
+        ours = {
+            name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
+        }
         signer = {"api_public_key", "client_id", "access_token"} & more.keys()
         target = {"api_user_id", "public_key", "description"} & more.keys()
         options = {
@@ -338,9 +340,7 @@ def test_a_key_that_does_not_exist(world: World, target: dict[str, str]) -> None
 
 def test_by_public_key(world: World) -> None:
     begun = world.begin(api_user_id=None, public_key=public_key("atlas", OLD))
-    finished = world.finish(
-        public_key=public_key("atlas", OLD), new_private_key=private_key(begun)
-    )
+    finished = world.finish(public_key=public_key("atlas", OLD), new_private_key=private_key(begun))
     assert finished.result["state"] == "rotated"
 
 
@@ -599,9 +599,7 @@ def test_a_squatted_replacement_gets_nothing(world: World) -> None:
     """The attack of the name: the stranger's key, instead of the old one, with its own pair."""
     text = f"victim (successor of {world.old_id}: old until 2020-01-01T00:00:00Z)"
     stranger = world.put(0, description=text)
-    outcome = world.run(
-        "finish", successor_id=stranger.id, new_private_key=stranger.private_key
-    )
+    outcome = world.run("finish", successor_id=stranger.id, new_private_key=stranger.private_key)
     # Even named explicitly, it does not have the rights of the old key.
     refused(outcome, "guard", stranger.id)
     assert world.old_id in world.keys
@@ -665,9 +663,10 @@ def test_a_mark_that_was_put_back_ends_nothing(world: World, number: int) -> Non
     _secret, found, new = history(world)
     new = world.new_key()
     new.description = found[number]
-    refused(world.run("roll_back") if number == 2 else world.run("finish"), *(
-        ("guard", new.id) if number == 2 else ("missing",)
-    ))
+    refused(
+        world.run("roll_back") if number == 2 else world.run("finish"),
+        *(("guard", new.id) if number == 2 else ("missing",)),
+    )
     begun = world.begin()
     assert new.id in world.keys
     assert [item["id"] for item in begun.result["left"]] == [new.id]
@@ -676,9 +675,7 @@ def test_a_mark_that_was_put_back_ends_nothing(world: World, number: int) -> Non
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
-def test_a_mark_that_is_put_back_after_the_rotation_ends_nothing(
-    world: World, number: int
-) -> None:
+def test_a_mark_that_is_put_back_after_the_rotation_ends_nothing(world: World, number: int) -> None:
     _secret, found, new = history(world)
     world.now += DAY
     world.finish()
@@ -807,7 +804,9 @@ def test_the_replacement_cannot_be_its_own_old_key(world: World) -> None:
     begun = world.begin()
     new = world.new_key()
     outcome = world.run(
-        "finish", public_key=new.public_key, successor_id=new.id,
+        "finish",
+        public_key=new.public_key,
+        successor_id=new.id,
         new_private_key=private_key(begun),
     )
     refused(outcome, "options")
