@@ -86,7 +86,7 @@ def key_of(secret: str) -> bytes:
 
 def tag_of(key: bytes, *facts: str) -> bytes:
     """Return a short tag of what a key is like, to notice later that it was changed."""
-    return _hmac(key, _TAG_PURPOSE, *(fact.encode() for fact in facts))[:TAG_SIZE]
+    return _hmac(key, _TAG_PURPOSE, *map(_bytes, facts))[:TAG_SIZE]
 
 
 def describe(mark: Mark, key: bytes) -> str:
@@ -130,8 +130,13 @@ def shown(moment: int) -> str:
 
 def _mac(mark: Mark, key: bytes) -> bytes:
     facts = (str(VERSION), mark.phase, mark.org_id, mark.old_id, mark.new_id or "", str(mark.time))
-    texts = (fact.encode() for fact in facts)
-    return _hmac(key, _MARK_PURPOSE, *texts, mark.tag, mark.base.encode())[:MAC_SIZE]
+    texts = (*map(_bytes, facts), mark.tag, _bytes(mark.base))
+    return _hmac(key, _MARK_PURPOSE, *texts)[:MAC_SIZE]
+
+
+def _bytes(text: str) -> bytes:
+    # JSON may bring half of a UTF-16 pair, and no text may make reading fail.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _hmac(key: bytes, *parts: bytes) -> bytes:

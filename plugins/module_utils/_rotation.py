@@ -400,8 +400,8 @@ def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
     _check_room(state.old)
     leftovers = [f for f in state.ours if is_never_issued(f, state)]
     left += [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
-    steps = (*map(RevokeLeftover, leftovers), CreateReplacement(state.old))
-    return Plan(steps, "begun", None, None, tuple(left), _warnings(left))
+    steps: list[Step] = [*map(RevokeLeftover, leftovers), CreateReplacement(state.old)]
+    return Plan(tuple(steps), "begun", None, None, tuple(left), _warnings(left))
 
 
 def plan_roll_back(state: State, successor_id: str | None) -> Plan:

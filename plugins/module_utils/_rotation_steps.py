@@ -414,8 +414,8 @@ class _Creation:
             _project_api_keys.assign_all(api, project_id, key, roles, method)
         self._check_unchanged()
         # Only now, and in one request with its last roles: see _rotation.
-        roles = set(old.roles)
-        changes = {"roles": sorted(roles)} if roles and roles != set(key.roles) else {}
+        wanted = set(old.roles)
+        changes = {"roles": sorted(wanted)} if wanted and wanted != set(key.roles) else {}
         key = self._describe(key, _marks.ISSUED, **changes)
         return self._await_shown(key)
 
@@ -573,8 +573,7 @@ def _apply_finish(
     pair = _key_pair(new, task.pair)
     for step in plan.steps:
         if isinstance(step, VerifyPair) and pair:
-            entries = _access_lists.read(task.api, task.org_id, new).now
-            task.verification = _verify(task, new, pair, entries)
+            task.verification = _verify(task, new, pair, None)
         elif task.check_mode:
             task.is_changed = True
         elif isinstance(step, RecordVerified):
@@ -696,13 +695,14 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
 
 
 def _verify(
-    task: _Task, key: OrgApiKey, pair: KeyPair, entries: _access_lists.Networks
+    task: _Task, key: OrgApiKey, pair: KeyPair, entries: _access_lists.Networks | None
 ) -> _Verification:
     """Return when the API accepts requests that a new key pair signs.
 
     APIs know a new key with a delay, and reject it until then. A refusal that follows from the
     key's own role or access list confirms the signature as well: a key for another machine cannot
-    be used from this one. Raises WaitTimeoutError after ``verify_timeout`` seconds.
+    be used from this one. ``entries`` is the key's access list, which is read if None. Raises
+    WaitTimeoutError after ``verify_timeout`` seconds.
     """
     api = task.api
     clock, began = api.clock, api.clock.now()
@@ -716,7 +716,9 @@ def _verify(
                 if _org_api_keys.find_by_id(other, task.org_id, key.id, until):
                     return _Verification(clock.now() - began)
             except ApiError as error:
-                if _is_own_refusal(error, entries):
+                if entries is None and error.code in _ADDRESS_REFUSALS:
+                    entries = _access_lists.read(api, task.org_id, key).now
+                if _is_own_refusal(error, entries or frozenset()):
                     return _Verification(clock.now() - began, error.code)
                 if not _may_pass(error):
                     raise
