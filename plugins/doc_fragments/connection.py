@@ -27,6 +27,9 @@ options:
         the others, and without it V(https://cloud.mongodb.com) for Atlas and Cloud Manager. Ops
         Manager has no default.
       - Atlas for Government is at V(https://cloud.mongodbgov.com).
+      - With V(http), the module warns if it sends a client secret or a token, or if a new private
+        key would come back, in clear, except on the machine itself (V(localhost) and loopback
+        addresses).
       - Redirects are never followed; a task that meets one fails and names where it points.
     type: str
   org_id:
@@ -73,6 +76,8 @@ options:
     description:
       - Whether the server's certificate is checked. V(false) gives the protection of TLS away; use
         O(ca_path) for a certificate of your own authority instead.
+      - With V(false), from the environment too, the module warns. It fails if the task also sets
+        O(ca_path).
       - When not given, E(KEYSMITH_MONGODB_VALIDATE_CERTS) decides, and without it V(true) is taken.
     type: bool
   ca_path:
@@ -107,22 +112,26 @@ options:
     description:
       - How long to wait for a connection, and for each next part of an answer, in seconds, more
         than 0. A whole answer may take three times as long, and a listing of several pages ten
-        times as long and O(retry_max_wait).
+        times as long, not counting waits before a request is sent again.
     type: float
     default: 30
   retries:
     description:
-      - How often a request is sent again, 0 or more, when it is refused for its rate, or, where
-        sending it twice does no harm, when the connection breaks or the server has a problem
-        (status 502, 503 and 504, and twice at most 500).
-      - A refusal for its rate holds back all requests of the task. Of requests that are sent at the
-        same time, refusals count while none gets through.
+      - How often a request is sent again, 0 or more, if the connection breaks or the server has a
+        problem (status 502, 503 and 504, and at most twice 500). Only requests that can be sent
+        twice without harm are sent again.
+      - A request that exceeds a rate limit (status 429) holds back all requests of the task, and is
+        sent again for as long as O(retry_max_wait) allows. V(0) disables that too.
+      - A request that the API refuses without a reason (status 401) after it has accepted the key
+        pair in the same task is sent again up to four times.
     type: int
     default: 5
   retry_max_wait:
     description:
-      - How long a task waits between such tries in all, in seconds, 0 or more. When the server asks
-        to wait longer than what is left, the task fails at once.
+      - How long a task waits before it sends requests again, in seconds, 0 or more, while none of
+        its requests is accepted. A task that makes progress may wait longer in all. Rate limits are
+        refilled about once a minute. If the server asks to wait longer than what is left, the task
+        fails immediately.
     type: float
     default: 120
   envelope:
@@ -146,6 +155,9 @@ notes:
   - Options for text refuse numbers, booleans, lists and dictionaries. YAML and Jinja turn unquoted
     text such as C(0042), C(1.10) or C(yes) into these, so put it in quotes. A date or time that
     Ansible itself has turned into text, such as an unquoted C(2026-01-31), cannot be detected.
+  - Options refuse text that contains a mask of Ansible (eight asterisks, or
+    C(VALUE_SPECIFIED_IN_NO_LOG_PARAMETER), instead of a secret), since it is not the original text.
+    Identify a key whose description really contains one by its ID.
   - Secrets in variables and in the environment are hidden in all output of the module. Ansible
     itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
     fails, and the values of a task's C(environment) keyword with C(-vvv).

@@ -17,7 +17,8 @@ description:
     organization requires access lists.
   - C(any_address) - its access list lets in every IPv4 or every IPv6 address, as V(0.0.0.0/0) and
     V(::/0) do, and V(0.0.0.0/1) together with V(128.0.0.0/1).
-  - C(same_description) - another of the keys has exactly the same description.
+  - C(same_description) - another of the keys has exactly the same description. Keys without a
+    description do not count.
   - C(no_project) - it is assigned to no project.
 options:
   _input:
@@ -81,7 +82,8 @@ def findings(keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the keys with what there is to find in each."""
     if isinstance(keys, (str, Mapping)) or not isinstance(keys, Sequence):
         raise TypeError("org_api_key_findings takes a list of keys, as org_api_key_info returns it")
-    descriptions = Counter(key["description"] for key in keys)
+    # Keys without a description do not share one.
+    descriptions = Counter(key["description"] for key in keys if key["description"])
     return [
         {**key, "findings": list(_of(key, is_twin=descriptions[key["description"]] > 1))}
         for key in keys

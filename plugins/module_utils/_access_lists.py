@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 from urllib.parse import quote
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
@@ -48,6 +49,7 @@ _NOT_THERE = frozenset(
 _CALLER_STAYS = frozenset(
     {"CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "CANNOT_REMOVE_CALLER_FROM_WHITELIST"}
 )
+_ENTRY = "an entry of the access list"
 # Seconds between looks at a list that may show a change with a delay.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 
@@ -164,24 +166,62 @@ def _place(network: Network) -> tuple[int, int, int]:
 def parse_entry(data: Any) -> tuple[Network, str] | None:
     """Return the network that an entry's JSON describes, and the API's own word for it.
 
-    Shape: UserAccessListResponse (api-facts 2): a block, a single address, or an address with its
-    block beside it. The word is what a DELETE names it by.
+    Shape: UserAccessListResponse: a block, a single address, or an address with its block beside
+    it. The word is what a DELETE names it by. Returns None if it is not an object, and raises
+    UnreadableError.
     """
     if not isinstance(data, dict):
         return None
     block, address = data.get("cidrBlock"), data.get("ipAddress")
-    if not isinstance(block, (str, type(None))) or not isinstance(address, (str, type(None))):
-        return None
+    if not isinstance(block, (str, type(None))):
+        raise UnreadableError(_ENTRY, "cidrBlock", block)
+    if not isinstance(address, (str, type(None))):
+        raise UnreadableError(_ENTRY, "ipAddress", address)
+    name, value = ("cidrBlock", block) if block else ("ipAddress", address)
     try:
         # What others have put there is not ours to refuse: host bits are.
-        network = _network(block or address or "")
+        network = _network(value or "")
         is_address = network.prefixlen == network.max_prefixlen
+        name, value = "ipAddress", address
         # It becomes a part of a path: what is no address could lead elsewhere, to the key itself.
         if is_address and address and _network(address) != network:
-            return None
+            raise ValueError(address)
     except ValueError:
-        return None
+        raise UnreadableError(_ENTRY, name, value) from None
     return network, (address if address and is_address else block) or str(address)
+
+
+def warn_of_opening(api: Client, which: str, before: Networks | None, after: Networks) -> None:
+    """Warn if an access list becomes empty or comes to allow every address.
+
+    ``which`` describes the key in messages; ``before`` is None for a key that does not exist yet.
+    """
+    if not after and before != after:
+        api.warnings.append(
+            f"The access list of {which} becomes empty. If the organization requires an API access "
+            "list, the key can then no longer be used. Otherwise it can be used from any address, "
+            "unless the organization applies its UI access list to API keys, which the API does "
+            "not show."
+        )
+    opened = _unlimited(after) - _unlimited(before or ())
+    if opened:
+        versions = " and ".join(f"IPv{version}" for version in sorted(opened))
+        api.warnings.append(
+            f"The access list of {which} comes to allow every {versions} address, and no longer "
+            "limits where the key can be used from."
+        )
+
+
+def _unlimited(networks: Iterable[Network]) -> set[int]:
+    """Return the versions of IP of which a list covers every address, also with several entries."""
+    by_version: dict[int, list[Any]] = {4: [], 6: []}
+    for network in networks:
+        by_version[network.version].append(network)
+    return {
+        version
+        for version, entries in by_version.items()
+        if any(block.prefixlen == 0 for block in ipaddress.collapse_addresses(entries))
+    }
 
 
 def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:

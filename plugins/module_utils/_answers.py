@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     api_advice,
     clean,
+    refused_for_no_reason,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Answer,
@@ -77,6 +78,13 @@ def is_empty(answer: Answer) -> bool:
     return not answer.body.strip() or (answer.is_json and answer.payload == {})
 
 
+def is_of_api(answer: Answer) -> bool:
+    """Whether an answer is an error in the JSON of the API itself."""
+    return isinstance(answer.payload, dict) and (
+        "error" in answer.payload or "errorCode" in answer.payload
+    )
+
+
 def as_error(answer: Answer, request: Request) -> KeysmithError:
     """Return the error that an unsuccessful answer is: the API's own, or an unexpected answer."""
     payload = answer.payload if isinstance(answer.payload, dict) else {}
@@ -85,8 +93,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
     if code is None and isinstance(payload.get("error"), str):
         # The OAuth endpoints have a shape of their own (api-facts 4).
         code, detail = _word(payload["error"], 80), _word(payload.get("error_description"))
-    is_api_error = "error" in payload or "errorCode" in payload
-    if not is_api_error and answer.status not in _STATUSES_OF_GATEWAYS:
+    if not is_of_api(answer) and answer.status not in _STATUSES_OF_GATEWAYS:
         error: KeysmithError = UnexpectedAnswerError(
             f"the answer ({_status_line(answer)}) is {kind(answer)}, not an error of the API",
             request=request,
@@ -112,7 +119,9 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             reason=_word(payload.get("reason")) or answer.reason,
             detail=detail,
             parameters=parameters,
-            check=api_advice(answer.status, code, parameters, request),
+            check=refused_for_no_reason(request)
+            if answer.was_accepted
+            else api_advice(answer.status, code, parameters, request),
         )
     error.tries, error.waited = answer.tries, answer.waited
     error.unclear = answer.unclear or may_have_happened(
@@ -131,17 +140,53 @@ def _parameter(item: Any) -> str | float | None:
     return item if isinstance(item, (int, float)) and math.isfinite(item) else None
 
 
-def unexpected(answer: Answer, request: Request, what: str) -> NoReturn:
+class UnreadableError(Exception):
+    """Part of an object in an answer does not have its shape.
+
+    ``owner`` identifies the object, and ``name`` is the field. The field's value is never quoted:
+    a secret may have ended up there.
+    """
+
+    def __init__(self, owner: str, name: str, value: Any) -> None:
+        super().__init__(f"{owner}: {name} {_shape(value)}")
+
+
+def _shape(value: Any) -> str:
+    """Say what a field holds that cannot be read, without its content."""
+    if value is None:
+        return "is missing"
+    kinds: dict[type, str] = {
+        bool: "is a boolean",
+        str: "is a string of another form",
+        list: "is a list of another form",
+        dict: "is an object",
+    }
+    return kinds.get(type(value), "is a number")
+
+
+def unreadable(answer: Answer, request: Request, error: UnreadableError) -> NoReturn:
+    """Raise UnexpectedAnswerError that names the object and its field."""
+    unexpected(
+        answer,
+        request,
+        f"cannot be read: {error}",
+        check=f"Check that base_url, {request.base_url}, is {request.platform}. If it is, the API "
+        "may have changed: look for a newer version of this collection, or report this as a bug.",
+    )
+
+
+def unexpected(answer: Answer, request: Request, what: str, check: str = "") -> NoReturn:
     """Raise UnexpectedAnswerError for a successful answer that is not what it should be.
 
-    ``what`` completes "the answer (200 OK) …".
+    ``what`` completes "the answer (200 OK) …". Without ``check``, the advice is about base_url.
     """
     error = UnexpectedAnswerError(
         f"the answer ({_status_line(answer)}) {what}",
         request=request,
         status=answer.status,
         reason=answer.reason,
-        check=(
+        check=check
+        or (
             f"Check that base_url, {request.base_url}, is {request.platform}, and that no sign-on "
             "page or proxy answers in its place."
         ),

@@ -30,7 +30,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     clean,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+    TOKEN_PATH,
+    Answer,
+    Http,
+)
 
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
 REVOKE_PATIENCE = 5.0
@@ -106,6 +110,12 @@ class BearerAuth:
 
     def renew(self, _answer: Answer) -> bool:
         return False
+
+    def unexplained_refusals(self, _answer: Answer) -> int:
+        return 0
+
+    def distrust(self) -> None:
+        """Expect the credential to end; nothing to do for what cannot be refused for no reason."""
 
 
 class _Begun(threading.local):
@@ -195,7 +205,7 @@ class ServiceAccountAuth(BearerAuth):
         return Request(
             "POST",
             self._base_url,
-            f"/api/oauth/{endpoint}",
+            TOKEN_PATH if endpoint == "token" else f"/api/oauth/{endpoint}",
             doing,
             signer=str(self._account),
             platform=self._platform,
@@ -263,6 +273,10 @@ class DigestAuth(BearerAuth):
         self._pair = pair
         self._latest: _Nonce | None = None
         self._current = _Current()
+        self._lock = threading.Lock()
+        self._is_trusted = False
+        self._may_be_gone = False
+        self._refusals = 0
 
     def __call__(self, prepared: Any) -> Any:
         current = self._current
@@ -288,12 +302,18 @@ class DigestAuth(BearerAuth):
         offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
         usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
         if not current.nonce and not usable:
+            check = "Check base_url: it seems to lead to something else than the API."
+            if _answers.is_of_api(answer) and not offered:
+                check = (
+                    "The response is the API's own, but its header WWW-Authenticate is missing: "
+                    "check whether a gateway or proxy in between removes or renames it."
+                )
             raise UnexpectedAnswerError(
                 "the server answers 401 and asks for no Digest authentication"
                 + (f" but with {clean(offered[0].algorithm, 40)}" if offered else ""),
                 status=401,
                 reason=answer.reason,
-                check="Check base_url: it seems to lead to something else than the API.",
+                check=check,
             )
         if current.nonce and not (
             usable and (usable[0].is_stale or (current.number > 1 and _is_unspecific(answer)))
@@ -302,6 +322,37 @@ class DigestAuth(BearerAuth):
             return False
         current.nonce = self._latest = _Nonce(usable[0])
         return True
+
+    def unexplained_refusals(self, answer: Answer) -> int:
+        """Count a 401 without a reason after the API has accepted this key pair in this task.
+
+        Under concurrent digest requests, the APIs take some for replays although no nonce and
+        count was sent twice. Such a 401 is not counted once the key itself may be gone.
+        """
+        is_refused = answer.status == 401 and _is_unspecific(answer)
+        with self._lock:
+            if not is_refused:
+                if _answers.is_success(answer) or answer.status == 401:
+                    # A 401 with a reason comes after the signature was accepted.
+                    self._is_trusted, self._refusals = True, 0
+                return 0
+            if not self._is_trusted or self._may_be_gone:
+                return 0
+            self._refusals += 1
+            refusals = self._refusals
+        self._take_up(answer)
+        return refusals
+
+    def distrust(self) -> None:
+        with self._lock:
+            self._may_be_gone = True
+
+    def _take_up(self, answer: Answer) -> None:
+        """Sign this thread's next request with the challenge that an answer offers."""
+        offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
+        usable = [challenge for challenge in offered if challenge.algorithm in _HASHES]
+        if usable:
+            self._current.nonce = self._latest = _Nonce(usable[0])
 
 
 def _is_unspecific(answer: Answer) -> bool:

@@ -47,6 +47,9 @@ class Signer(Auth, Protocol):
     def end(self) -> None:
         """Give back what ``begin`` took."""
 
+    def distrust(self) -> None:
+        """Take every 401 from now on for the end of the credential, which may be gone."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -64,10 +67,10 @@ class Endpoint:
 class Client:
     """Calls of one API with one credential over one session.
 
-    Paths are below the API's own (``/orgs/…``); ``parse`` turns JSON into a value, or into None
-    where it does not have the shape; ``doing`` completes "Could not …" in errors and ``role``
-    names the role a call needs. Every call raises what ``_errors`` has, and StoppedError before a
-    request if the task is to stop.
+    Paths are below the API's own (``/orgs/…``); ``parse`` turns JSON into a value, returns None
+    if it is something else, or raises UnreadableError to name what is wrong; ``doing`` completes
+    "Could not …" in errors and ``role`` names the role a call needs. Every call raises what
+    ``_errors`` has, and StoppedError before a request if the task is to stop.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Client:
         self.endpoint = endpoint
         # To be told each secret that an answer brings and that nobody is to see.
         self.conceal = conceal
+        # What a user should know even if the task fails later on.
+        self.warnings: list[str] = []
         self._has_written = False
 
     @property
@@ -87,6 +92,10 @@ class Client:
     @property
     def stop(self) -> Stop:
         return self._http.stop
+
+    def expect_own_end(self) -> None:
+        """Be told that the task is about to revoke the key that signs its requests."""
+        self._auth.distrust()
 
     def close(self) -> None:
         self._auth.end()
@@ -104,10 +113,7 @@ class Client:
         """Return what is at a path. ``until`` (of the clock) ends retries early."""
         request = self._request("GET", path, doing, role)
         answer = self._send(request, until=until)
-        value = parse(answer.payload)
-        if value is None:
-            _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
-        return value
+        return _parsed(answer, request, parse, answer.payload)
 
     def post(
         self, path: str, body: Any, parse: Callable[[Any], T | None], *, doing: str, role: str
@@ -127,10 +133,8 @@ class Client:
 
     def _write(self, request: Request, body: Any, parse: Callable[[Any], T | None]) -> T:
         answer = self._send(request, body=body)
-        value = parse({} if _answers.is_empty(answer) else answer.payload)
-        if value is None:
-            _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
-        return value
+        data = {} if _answers.is_empty(answer) else answer.payload
+        return _parsed(answer, request, parse, data)
 
     def delete(self, path: str, *, doing: str, role: str) -> None:
         """Delete what is at a path; only an empty 2xx is a success (api-facts 0, row 2).
@@ -159,16 +163,16 @@ class Client:
         ``identity`` tells two values apart, so that one that comes twice is noticed.
 
         A change made by others between two pages moves objects across their border. So a listing
-        whose pages do not fit together is read again, and one of several pages until it comes out
-        the same twice. Raises UnexpectedAnswerError where no complete listing can be had, and
-        DeadlineError where it takes too long.
+        whose pages do not fit together is read again, and one that takes several requests until it
+        comes out the same twice, in whatever order. Raises UnexpectedAnswerError where no complete
+        listing can be had, and DeadlineError where it takes too long.
         """
         request = self._request("GET", path, doing, role)
         patience = self._http.listing_time
-        ends = self.clock.now() + patience
+        ends = self._http.busy_time + patience
 
         def go_on() -> None:
-            if self.clock.now() >= ends:
+            if self._http.busy_time >= ends:
                 raise DeadlineError(
                     f"the listing was not complete within {patience:g} s",
                     request=request,
@@ -176,15 +180,15 @@ class Client:
                     check="Check the network to the API, or raise timeout.",
                 )
 
-        before: list[T] | None = None
+        before: dict[str, T] | None = None
         for tries in range(LISTING_TRIES):
             if tries and before is None:
                 self.stop.pause(LISTING_PAUSE)
             if tries:
                 go_on()
-            items, number_of_pages = self._listing(request, parse, identity, query or {}, go_on)
-            if items is not None and (number_of_pages == 1 or items == before):
-                return items
+            items, requests = self._listing(request, parse, identity, query or {}, go_on)
+            if items is not None and (requests == 1 or items == before):
+                return list(items.values())
             before = items
         raise _answers.incomplete(request, LISTING_TRIES)
 
@@ -195,13 +199,17 @@ class Client:
         identity: Callable[[T], str],
         query: Mapping[str, str],
         go_on: Callable[[], None],
-    ) -> tuple[list[T] | None, int]:
-        """Read every page once, and count them; None where they do not fit together.
+    ) -> tuple[dict[str, T] | None, int]:
+        """Read every page once, and count the requests; None where they do not fit together.
 
-        ``go_on`` may raise something before a further page.
+        The API's count is an estimate, and may differ from page to page. So a full page is never
+        the last one, and an empty page ends the listing unless a whole page or more is missing;
+        nor may the first page be empty if the count says otherwise. ``go_on`` may raise something
+        before a further page.
         """
         items: dict[str, T] = {}
-        total = size = 0
+        total = size = first = 0
+        page_size = ITEMS_PER_PAGE
         for number in range(1, MAX_PAGES + 1):
             if number > 1:
                 go_on()
@@ -211,20 +219,23 @@ class Client:
             size += len(answer.body)
             if size > MAX_LISTING:
                 break
-            if number > 1 and page.total != total:
-                return None, 0
-            total = page.total
+            total = max(total, page.total)
             known = len(items)
             for item in page.items:
-                value = parse(item)
-                if value is None:
-                    _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+                value = _parsed(answer, request, parse, item)
                 items[identity(value)] = value
             if len(items) != known + len(page.items):
                 return None, 0
-            is_short = len(page.items) < ITEMS_PER_PAGE and len(items) > total
-            if not page.items or (not page.has_next and (is_short or len(items) == total)):
-                return (list(items.values()) if len(items) >= total else None), number
+            if not page.items:
+                is_complete = total == 0 if number == 1 else total - len(items) < page_size
+                return (items if is_complete else None), number
+            is_full = len(page.items) >= ITEMS_PER_PAGE
+            if not page.has_next and not is_full and len(items) >= total:
+                return items, number
+            first = first or len(page.items)
+            if page.has_next or number > 1:
+                # Some servers give fewer than they are asked for.
+                page_size = min(ITEMS_PER_PAGE, first)
         # To begin once more would be in vain.
         raise _answers.endless(request, number)
 
@@ -275,3 +286,14 @@ class Client:
         if not _answers.is_success(answer):
             raise _answers.as_error(answer, request)
         return answer
+
+
+def _parsed(answer: Answer, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
+    """Return what ``parse`` makes of JSON from an answer. Raises UnexpectedAnswerError."""
+    try:
+        value = parse(data)
+    except _answers.UnreadableError as error:
+        _answers.unreadable(answer, request, error)
+    if value is None:
+        _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+    return value

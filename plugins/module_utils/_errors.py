@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,16 @@ ERROR_TYPES = (
 _MAX_QUOTED = 400
 # As Linux has it.
 _MAX_PATH = 4096
+# What a server must not be quoted with, the longest first; of the one task of this process.
+_withheld: list[str] = []
+
+
+def withhold(secrets: Iterable[str]) -> None:
+    """Keep secrets out of what servers and proxies say, from now on.
+
+    That is for those too short to be masked in results, where they would be parts of other words.
+    """
+    _withheld[:] = sorted(secrets, key=len, reverse=True)
 
 
 def clean(text: str, limit: int = _MAX_QUOTED) -> str:
@@ -44,6 +54,8 @@ def clean(text: str, limit: int = _MAX_QUOTED) -> str:
 
     Words are kept whole or left out: half a secret is one that nobody recognizes and hides.
     """
+    for secret in _withheld:
+        text = text.replace(secret, "…")
     head = text[: limit * 4]
     words = "".join(char if char.isprintable() else " " for char in head).split()
     if len(head) < len(text):
@@ -163,7 +175,8 @@ class OptionError(KeysmithError):
 class TransportError(KeysmithError):
     """There is no complete answer. The family of what ``_http`` raises.
 
-    ``never_sent``: the request cannot have reached the API. ``transient``: trying again may help.
+    ``never_sent``: it is proved that the request has not reached the API. ``transient``: trying
+    again may help.
     """
 
     type = "transport"
@@ -175,8 +188,6 @@ class TransportError(KeysmithError):
 class ConnectError(TransportError):
     """No connection was made: refused, unreachable, unknown host, or too slow to connect."""
 
-    never_sent = True
-
 
 class TlsError(TransportError):
     """The TLS handshake failed, a certificate was not accepted, or a record was broken."""
@@ -186,8 +197,6 @@ class TlsError(TransportError):
 
 class ProxyError(TransportError):
     """The proxy could not be reached or refused to connect."""
-
-    never_sent = True
 
 
 class DeadlineError(TransportError):
@@ -425,6 +434,19 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
     return "This does not prove that the key is gone. Run the task again."
 
 
+def refused_for_no_reason(request: Request) -> str:
+    """Return what to check for a 401 without a reason after the credential was accepted."""
+    signer = request.signer
+    return (
+        f"{signer[:1].upper()}{signer[1:]} was accepted before in this task. Unless it was revoked "
+        "in the meantime, there are two possible causes. The API refuses some requests if many are "
+        "sent concurrently: run the task again, with fewer tasks at the same time or a lower "
+        "concurrency. Or a proxy between this host and the API rewrites %2F or other parts of the "
+        "path, so that the signature does not match (in Apache httpd, check nocanon and "
+        "AllowEncodedSlashes)."
+    )
+
+
 def _advice_by_status(status: int, request: Request) -> str:
     signer = request.signer
     if status == 401:
@@ -450,8 +472,8 @@ def _advice_by_status(status: int, request: Request) -> str:
         return "The API has withdrawn this version: update the collection keysmith.mongodb."
     if status == 429:
         return (
-            "A rate limit is used up: run fewer tasks at once or later, or raise retries and "
-            "retry_max_wait."
+            "A rate limit is used up, and is refilled about once a minute: run fewer tasks at once "
+            "or later, or raise retry_max_wait."
         )
     if status >= 500:
         return "The API has a problem of its own: try again later."

@@ -53,14 +53,20 @@ VERSION = "2.0.0"
 
 # A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
 MAX_BODY = 16 * 1024 * 1024
-# A listing of several pages, read again or not, this many times as long as ``timeout``, and what
-# 429s may take.
+# A listing of several pages, read again or not, this many times as long as ``timeout``. What the
+# task waits before it sends requests again does not count.
 LISTING_FACTOR = 10
+# How often to send a request again that was refused (401) for no reason. The APIs do this now and
+# then when digest requests are sent concurrently.
+MAX_UNEXPLAINED_REFUSALS = 4
 MAX_RETRIES_OF_500 = 2
-# A connection for each of them is kept.
 MAX_THREADS = 16
 FIRST_WAIT = 0.5
+# Seconds. Below every pause that a task makes between two requests, of which FIRST_WAIT is the
+# shortest, and above what it takes to compute the next request.
+MAX_IDLE = 0.4
 LONGEST_BACKOFF = 20.0
+TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 
@@ -69,7 +75,8 @@ _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 class Answer:
     """A complete answer. ``payload`` is what the body says once a reader has read it.
 
-    ``unclear``: an earlier try of the same request may have been carried out.
+    ``unclear``: an earlier try of the same request may have been carried out. ``was_accepted``: a
+    401 without a reason, although the API accepted the credential earlier in this task.
     """
 
     status: int
@@ -81,6 +88,7 @@ class Answer:
     tries: int = 1
     waited: float = 0.0
     unclear: bool = False
+    was_accepted: bool = False
 
 
 class Auth(Protocol):
@@ -91,6 +99,12 @@ class Auth(Protocol):
 
     def renew(self, answer: Answer) -> bool:
         """Whether signing the same request anew may turn this 401 into something better."""
+
+    def unexplained_refusals(self, answer: Answer) -> int:
+        """Take in a final answer, and count it if it is a 401 that is not the credential's fault.
+
+        Returns how many there were in a row, in all threads, and 0 for every other answer.
+        """
 
 
 Reader = Callable[[Answer], Answer]
@@ -107,11 +121,13 @@ class Http:
         self.stop = Stop(clock)
         self._settings = settings
         self._limiter = RateLimiter(clock.now)
+        # Seconds waited since the last request that was accepted, and since the task began.
         self._waited = 0.0
+        self._waited_in_all = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
-        self._progress = _Progress()
-        self._session = _session(settings, self._progress)
+        self._lines = _Lines(clock.now)
+        self._session = _session(settings, self._lines)
         self._has_answered = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
@@ -120,8 +136,13 @@ class Http:
 
     @property
     def listing_time(self) -> float:
-        """Return how many seconds a listing of several pages may take."""
-        return LISTING_FACTOR * self._settings.timeout + self._settings.retry_max_wait
+        """Return how many seconds a listing of several pages may take, not counting waits."""
+        return LISTING_FACTOR * self._settings.timeout
+
+    @property
+    def busy_time(self) -> float:
+        """Return the time of the clock less all waits before requests were sent again."""
+        return self.clock.now() - self._waited_in_all
 
     def close(self) -> None:
         self._session.close()
@@ -161,17 +182,26 @@ class Http:
                 error.unclear = unclear or may_have_happened(request.method, error)
                 raise
             is_refused = isinstance(outcome, Answer) and outcome.status == 429
-            failures += not is_refused
-            errors_500 += isinstance(outcome, Answer) and outcome.status == 500
-            # Refusals count for all threads together: while others get through, it is not in vain.
-            count = self._limiter.refused(ticket) if is_refused else failures
+            unexplained = 0
+            if auth and isinstance(outcome, Answer):
+                unexplained = auth.unexplained_refusals(outcome)
+                outcome = replace(outcome, was_accepted=unexplained > 0)
             wait = None
-            if (
-                count <= self._settings.retries
-                and errors_500 <= MAX_RETRIES_OF_500
-                and may_retry(request.method, outcome)
-            ):
-                wait = self._affordable_wait(count, outcome, until)
+            if is_refused or unexplained:
+                # Counted in all threads together. A rate limit may take its time; retry_max_wait
+                # is what bounds it.
+                count = unexplained or self._limiter.refused(ticket)
+                if self._settings.retries and unexplained <= MAX_UNEXPLAINED_REFUSALS:
+                    wait = self._affordable_wait(count, request, outcome, until)
+            else:
+                failures += 1
+                errors_500 += isinstance(outcome, Answer) and outcome.status == 500
+                if (
+                    failures <= self._settings.retries
+                    and errors_500 <= MAX_RETRIES_OF_500
+                    and may_retry(request.method, outcome)
+                ):
+                    wait = self._affordable_wait(failures, request, outcome, until)
             if wait is None:
                 return _finish(outcome, tries, waited, unclear)
             unclear = unclear or may_have_happened(request.method, outcome)
@@ -185,7 +215,7 @@ class Http:
     def _await_turn(self, request: Request, unclear: bool) -> int:
         """Return when the request may be sent, with what the limiter wants to know of it later."""
         while True:
-            wait, ticket = self._limiter.take_turn(request.path)
+            wait, ticket = self._limiter.wait()
             if not wait:
                 return ticket
             self._pause(wait, request, unclear)
@@ -215,21 +245,31 @@ class Http:
                 answer = exchange()
         except TransportError as error:
             return error
-        self._limiter.answered(request.path, answer.status, answer.headers)
+        if answer.status < 500 and answer.status not in {401, 407, 429}:
+            self._limiter.accepted()
+            with self._lock:
+                # What other threads have begun to wait for counts for the next time.
+                self._waited = max(0.0, self._wait_ends - self.clock.now())
         return answer
 
     def _book(self, wait: float) -> None:
         """Count a wait towards the task's budget, time that several threads wait only once."""
         with self._lock:
             now = self.clock.now()
-            self._waited += max(0.0, now + wait - max(now, self._wait_ends))
+            more = max(0.0, now + wait - max(now, self._wait_ends))
+            self._waited += more
+            self._waited_in_all += more
             self._wait_ends = max(self._wait_ends, now + wait)
 
     def _affordable_wait(
-        self, tries: int, outcome: Answer | TransportError, until: float | None
+        self,
+        tries: int,
+        request: Request,
+        outcome: Answer | TransportError,
+        until: float | None,
     ) -> float | None:
-        """Return how long to wait before the next try, or None where that would be too long."""
-        least = max(FIRST_WAIT, retry_after(outcome))
+        """Return how long to wait before the next try, or None if that would be too long."""
+        least = max(FIRST_WAIT, retry_after(outcome) or _window(request, outcome))
         now = self.clock.now()
         # What other threads are waiting for already costs nothing more.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
@@ -263,47 +303,60 @@ class Http:
         if until is not None:
             timeout = min(timeout, max(until - self.clock.now(), FIRST_WAIT))
         for renewals_left in (2, 1, 0):
-            signed = auth(prepared.copy()) if auth else prepared
+            attempt = prepared.copy()
+            # A challenge may have come with a cookie that leads to the server that knows it.
+            attempt.headers.pop("Cookie", None)
+            attempt.prepare_cookies(self._session.cookies)
+            signed = auth(attempt) if auth else attempt
             answer = read(self._send_once(signed, request, timeout))
             if answer.status != 401 or not renewals_left or not auth or not auth.renew(answer):
                 break
         return answer
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
-        response = self._session.send(
-            prepared,
-            stream=True,
-            timeout=timeout,
-            verify=self._settings.verify,
-            cert=self._settings.cert,
-            proxies=self._proxies,
-            allow_redirects=False,
+        with self._lines.take(request.method):
+            try:
+                response = self._session.send(
+                    prepared,
+                    stream=True,
+                    timeout=timeout,
+                    verify=self._settings.verify,
+                    cert=self._settings.cert,
+                    proxies=self._proxies,
+                    allow_redirects=False,
+                )
+                try:
+                    return self._receive(response, request)
+                finally:
+                    # A body that was read to its end has given its connection back already.
+                    response.close()
+            except KeysmithError:
+                raise
+            except Exception as error:
+                # Of any kind: whatever goes wrong in a library may have come after sending.
+                raise self._failure(error, request) from None
+
+    def _receive(self, response: Any, request: Request) -> Answer:
+        location = response.headers.get("Location")
+        if 300 <= response.status_code < 400 and location:
+            raise redirect(response.status_code, location, request)
+        body = _read_body(response, request)
+        self._has_answered = True
+        if self._proxies and is_of_proxy(response, request):
+            refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
+            failure = proxy_refusal("the request", refusal, request, self._settings)
+            failure.status = response.status_code
+            raise failure
+        return Answer(
+            status=response.status_code,
+            reason=clean(response.reason or "", 60),
+            headers=response.headers,
+            body=body,
         )
-        try:
-            location = response.headers.get("Location")
-            if 300 <= response.status_code < 400 and location:
-                raise redirect(response.status_code, location, request)
-            body = _read_body(response, request)
-            self._has_answered = True
-            if self._proxies and is_of_proxy(response, request):
-                refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
-                failure = proxy_refusal("the request", refusal, request, self._settings)
-                failure.status = response.status_code
-                raise failure
-            return Answer(
-                status=response.status_code,
-                reason=clean(response.reason or "", 60),
-                headers=response.headers,
-                body=body,
-            )
-        finally:
-            # A body that was read to its end has given its connection back to the pool already.
-            response.close()
 
     @contextmanager
     def _transport_errors(self, request: Request) -> Iterator[None]:
         """Turn what requests, urllib3, ssl and sockets raise into the family TransportError."""
-        self._progress.is_sent = False
         try:
             yield
         except (
@@ -313,12 +366,14 @@ class Http:
             OSError,
             ValueError,
         ) as error:
-            failure = transport_error(error, request, self._settings, bool(self._proxies))
-            failure.never_sent = not self._progress.is_sent
-            if isinstance(failure, LostAnswerError) and not self._has_answered:
-                # Under TLS 1.3 a missing client certificate may show as a broken connection.
-                failure.check += client_certificate_hint(request, self._settings)
-            raise failure from None
+            raise self._failure(error, request) from None
+
+    def _failure(self, error: BaseException, request: Request) -> TransportError:
+        failure = transport_error(error, request, self._settings, bool(self._proxies))
+        if isinstance(failure, LostAnswerError) and not self._has_answered:
+            # Under TLS 1.3 a missing client certificate may show as a broken connection.
+            failure.check += client_certificate_hint(request, self._settings)
+        return failure
 
 
 def may_retry(method: str, outcome: Answer | TransportError) -> bool:
@@ -366,6 +421,25 @@ def retry_after(outcome: Answer | TransportError) -> float:
     return max(0.0, (date - now).total_seconds())
 
 
+def _window(request: Request, outcome: Answer | TransportError) -> float:
+    """Return the seconds of the window that a 429 of the token endpoint names, 0 without one.
+
+    Its parameters are the path, the number of requests, and the minutes in which they may be sent.
+    """
+    payload = outcome.payload if isinstance(outcome, Answer) else None
+    parameters = payload.get("parameters") if isinstance(payload, dict) else None
+    if not (
+        isinstance(outcome, Answer)
+        and outcome.status == 429
+        and request.path == TOKEN_PATH
+        and isinstance(parameters, list)
+        and len(parameters) == 3
+        and type(parameters[2]) is int
+    ):
+        return 0.0
+    return max(0.0, 60.0 * parameters[2])
+
+
 def _date(value: str) -> datetime | None:
     """Return the time in a header, None where it cannot be read."""
     try:
@@ -375,7 +449,7 @@ def _date(value: str) -> datetime | None:
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
-def _session(settings: HttpSettings, progress: _Progress) -> Any:
+def _session(settings: HttpSettings, lines: _Lines) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_quotes_no_headers)
     session = requests.Session()
@@ -386,9 +460,7 @@ def _session(settings: HttpSettings, progress: _Progress) -> Any:
     # without a limit for that.
     session.get_redirect_target = lambda _response: None
     for prefix in ("http://", "https://"):
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_THREADS)
-        _equip(adapter, progress)
-        session.mount(prefix, adapter)
+        session.mount(prefix, lines)
     session.headers.clear()
     session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
     if settings.verify is False:
@@ -405,47 +477,72 @@ def _quotes_no_headers(record: logging.LogRecord) -> bool:
     return "parse headers" not in str(record.msg)
 
 
-class _Progress(threading.local):
-    """Whether anything of the request at hand may have been sent, for each thread."""
+class _Line:
+    """One connection at a time to the API, or to the proxy on the way to it."""
 
-    is_sent = False
+    def __init__(self, now: float) -> None:
+        self.adapter = requests.adapters.HTTPAdapter(pool_maxsize=1)
+        _equip(self.adapter)
+        self.idle_since = now
 
 
-def _equip(adapter: Any, progress: _Progress) -> None:
-    """Make the adapter's connections tell what they have sent, and their answers end in time.
+class _Lines:
+    """What the session sends with: a line for each thread that sends at the same time.
 
-    The time limit of sockets counts from byte to byte, so an answer that drips would never end.
+    Each connection has a line of its own, so that it is known how long it was idle. A server may
+    close an idle connection, and a firewall may forget it, just when the next request is sent. For
+    a request that must not be sent twice, that would look like a lost response.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._idle: list[_Line] = []
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+
+    @contextmanager
+    def take(self, method: str) -> Iterator[None]:
+        """Use a line in this thread until its response has been read: the one used last."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else _Line(self._now())
+        if method not in _RETRIED_METHODS and self._now() - line.idle_since > MAX_IDLE:
+            line.adapter.close()
+        self._thread.line = line
+        try:
+            yield
+        finally:
+            self._thread.line = None
+            line.idle_since = self._now()
+            with self._lock:
+                self._idle.append(line)
+
+    def send(self, prepared: Any, **settings: Any) -> Any:
+        """Send a prepared request, as an adapter of requests does."""
+        return self._thread.line.adapter.send(prepared, **settings)
+
+    def close(self) -> None:
+        with self._lock:
+            for line in self._idle:
+                line.adapter.close()
+
+
+def _equip(adapter: Any) -> None:
+    """Make the adapter's responses end in time.
+
+    The time limit of sockets counts from byte to byte, so a response that drips would never end.
     """
     managers_of_proxies = adapter.proxy_manager_for
-
-    def connection_class(base: Any) -> type:
-        def connect(self: Any) -> None:
-            try:
-                base.connect(self)
-            finally:
-                # What a proxy or a TLS handshake was sent is not the request.
-                progress.is_sent = False
-
-        def send(self: Any, data: Any) -> None:
-            if self.sock is None and self.auto_open:
-                self.connect()
-            progress.is_sent = True
-            base.send(self, data)
-
-        members = {"response_class": _DeadlineResponse, "connect": connect, "send": send}
-        return type(base.__name__, (base,), members)
 
     def proxy_manager_for(*args: Any, **kwargs: Any) -> Any:
         manager = managers_of_proxies(*args, **kwargs)
         manager.pool_classes_by_scheme = classes
         return manager
 
-    classes = {
-        scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": connection_class(pool.ConnectionCls)}
-        )
-        for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items()
-    }
+    classes = {}
+    for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items():
+        base = pool.ConnectionCls
+        connection = type(base.__name__, (base,), {"response_class": _DeadlineResponse})
+        classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = classes
     # Where requests itself looks for the manager: before, it spells the proxy in its own way.
     adapter.proxy_manager_for = proxy_manager_for

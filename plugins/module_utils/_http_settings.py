@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 # Each wait for bytes may take ``timeout``; the whole answer this many times as long.
 DEADLINE_FACTOR = 3
@@ -23,3 +25,18 @@ class HttpSettings:
     timeout: float = 30.0
     retries: int = 5
     retry_max_wait: float = 120.0
+
+
+def is_sent_in_clear(base_url: str) -> bool:
+    """Whether what is sent to an address, and comes back, can be read on its way."""
+    return base_url.startswith("http://") and not _is_loopback(urlsplit(base_url).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

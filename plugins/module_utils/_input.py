@@ -36,6 +36,8 @@ _WIDENING = {
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
 }
+# What Ansible puts in place of a secret in a text, and of a text that is a secret as a whole.
+_MASKS = ("********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
 _CREDENTIALS = ("api_public_key", "api_private_key", "client_id", "client_secret", "access_token")
 
 
@@ -47,6 +49,8 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
     """
     try:
         _check_texts(params, spec, "")
+        _check_masks(params, spec)
+        _check_url(params)
         _check_empty(params, spec, filters)
     except OptionError as error:
         return error
@@ -64,6 +68,12 @@ def drop_refused(params: dict[str, Any], spec: Spec) -> None:
     for name in [name for name in params if not name.startswith("_ansible_")]:
         if name not in texts or not isinstance(params[name], str):
             del params[name]
+
+
+def drop_url_user(params: dict[str, Any]) -> None:
+    """Remove a URL with a user, which is refused: Ansible shows the options of every task."""
+    if _has_user(params.get("base_url")):
+        del params["base_url"]
 
 
 def drop_empty(params: dict[str, Any], spec: Spec) -> None:
@@ -154,6 +164,47 @@ def _is_plain(value: Any) -> bool:
     return len(str(value)) <= _MAX_SHOWN and not any(
         isinstance(item, (list, dict)) or has_secret(item) for item in items
     )
+
+
+def _is_masked(text: str) -> bool:
+    """Whether Ansible has put a mask in place of a secret that was in a text, or was the text."""
+    return any(mask in text for mask in _MASKS)
+
+
+def _check_masks(params: Mapping[str, Any], spec: Spec) -> None:
+    """Refuse text of a result in which Ansible has masked something, wherever it is."""
+    for name, _canonical, _option in _options(params, spec):
+        if any(_is_masked(text) for text in _texts_in(params[name])):
+            raise OptionError(
+                f"{name} contains {' or '.join(_MASKS)}, which Ansible puts in place of a secret, "
+                "so it is not the original text",
+                check="A password or another secret occurs in the original text, and Ansible "
+                "masked it in a result. Write the text itself. If a key really has this "
+                "description, identify it by its ID.",
+            )
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts_in(item)
+    elif isinstance(value, Mapping):
+        yield from _texts_in([*value.keys(), *value.values()])
+
+
+def _check_url(params: Mapping[str, Any]) -> None:
+    if _has_user(params.get("base_url")):
+        raise OptionError(
+            "base_url has a user or a password in it",
+            check="Give credentials by their own options.",
+        )
+
+
+def _has_user(url: Any) -> bool:
+    # Wherever it is: a password may have what ends the host in a URL.
+    return isinstance(url, str) and "@" in url
 
 
 def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> None:

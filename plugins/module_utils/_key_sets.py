@@ -183,7 +183,9 @@ def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) 
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection = Selection.of({name: params[name] for name in SELECTORS})
     _selection.check_provable(selection, org_id, keys, look_alikes=look_alikes)
-    found = _revocations(params, api, keys, [key for key in keys if selection.fits(key)])
+    undescribed = [key for key in keys if selection.would_fit_described(key)]
+    to_revoke = [key for key in keys if selection.fits(key)]
+    found = _revocations(params, api, keys, to_revoke, undescribed)
     unselected = [
         {**_changes.revocation(key).name(), "reason": "not_selected"}
         for key in sorted(keys, key=lambda key: (key.description, key.id))
@@ -240,14 +242,23 @@ def _revocations(
     api: Client,
     keys: Sequence[OrgApiKey],
     to_revoke: Sequence[OrgApiKey],
+    undescribed: Sequence[OrgApiKey],
 ) -> KeySet:
+    """Return the revocation of keys, except for those that are kept.
+
+    ``undescribed``: keys that would be revoked too if they had a description.
+    """
     own, keep = api.endpoint.public_key, params["keep"] or ()
     is_own_seen = any(key.public_key == own for key in keys)
     found = KeySet([])
-    for key in sorted(to_revoke, key=lambda key: (key.description, key.id)):
+    left_alone = []
+    for key in sorted([*to_revoke, *undescribed], key=lambda key: (key.description, key.id)):
         change = _changes.revocation(key)
         if _selection.is_kept(key, keep):
             found.kept.append({**change.name(), "reason": "keep"})
+        elif key in undescribed:
+            found.kept.append({**change.name(), "reason": "no_description"})
+            left_alone.append(key)
         elif own and key.public_key == own and not params["allow_own_key"]:
             found.kept.append({**change.name(), "reason": "own_key"})
             if params["state"] == "absent":
@@ -265,6 +276,7 @@ def _revocations(
                 is_own_seen=is_own_seen,
             )
             found.changes.append(replace(change, is_own=is_own))
+    found.warnings.extend(_selection.no_description_warnings(params["org_id"], left_alone))
     return found
 
 
@@ -287,7 +299,13 @@ def as_declared(
     if params["purge"]:
         known_ids = {key.id for key in known}
         others = [key for key in keys if key.id not in known_ids]
-        surplus = _revocations(params, api, keys, others)
+        surplus = _revocations(
+            params,
+            api,
+            keys,
+            to_revoke=[key for key in others if key.description],
+            undescribed=[key for key in others if not key.description],
+        )
     _check_not_replaced(params, changes, surplus.changes)
     warnings = [*surplus.warnings, *_adoption_warnings(params, changes)]
     folder = params["credentials_dir"]
@@ -452,6 +470,31 @@ def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: K
     )
     _check_limit(params, revoked)
     return warnings
+
+
+def warn_of_dangers(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], wanted: KeySet
+) -> None:
+    """Warn of access lists that are opened, of the last owner, and of private keys in clear."""
+    changes = [change for change in wanted.changes if change.plan.is_change]
+    for change in changes:
+        if change.declared and change.declared.access_list is not None:
+            which = f"API key {change.key or quoted(change.description)}"
+            before = change.found.now if change.found else None
+            _access_lists.warn_of_opening(api, which, before, change.declared.access_list)
+    if any(change.kind == "created" for change in changes):
+        _org_api_keys.warn_of_new_private_key(api)
+    owner_ids = {key.id for key in keys if "ORG_OWNER" in key.roles}
+    if any(_is_owner(change.plan.after) for change in changes):
+        return
+    losers = {change.key.id for change in changes if change.key}
+    _org_api_keys.warn_of_last_owner(
+        api, params["org_id"], [key for key in keys if key.id in losers], owner_ids - losers
+    )
+
+
+def _is_owner(writable: Mapping[str, Any]) -> bool:
+    return "ORG_OWNER" in writable.get("roles", ())
 
 
 def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> None:

@@ -24,13 +24,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     internal_error,
     printable,
+    withhold,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
-    MIN_SECRET,
+    MIN_MASKED,
     Connection,
     find_secrets,
+    find_short_secrets,
     resolve,
     secret_forms,
 )
@@ -86,6 +88,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.refusal = _input.refuse(self.params, self.argument_spec, self.filters)
         if self.refusal:
             _input.drop_refused(self.params, self.argument_spec)
+        _input.drop_url_user(self.params)
         _input.drop_empty(self.params, self.argument_spec)
         # Ansible itself would fail with a traceback when it logs them.
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
@@ -100,6 +103,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
     def conceal_given(self) -> None:
         """Hide the secrets of options and environment."""
         self.conceal(find_secrets(self.params, os.environ))
+        withhold(find_short_secrets(self.params, os.environ))
 
     def _log_invocation(self) -> None:
         """Log to syslog or journal what the task says, as every module does.
@@ -181,12 +185,12 @@ def _failure(error: KeysmithError) -> dict[str, Any]:
 def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     def conceal(secret: str) -> None:
         # As with options: what is too short would be hidden in every other word.
-        if len(secret) >= MIN_SECRET:
+        if len(secret) >= MIN_MASKED:
             module.conceal(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
-    if connection.base_url.startswith("http://") and not isinstance(credentials, KeyPair):
-        module.warn(f"{credentials} is sent in clear, because base_url is http and not https.")
+    for warning in connection.warnings:
+        module.warn(warning)
     http = Http(connection.http, Clock(), connection.base_url)
     http.stop.heed_signals()
     client = Client(
@@ -207,6 +211,8 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+        for warning in dict.fromkeys(client.warnings):
+            module.warn(warning)
 
 
 def require_org_id(params: Mapping[str, Any]) -> None:

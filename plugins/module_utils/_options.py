@@ -34,7 +34,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+    HttpSettings,
+    is_sent_in_clear,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     PLATFORMS,
@@ -73,13 +76,18 @@ LOOK_ALIKES: dict[str, Any] = {
 
 MAX_SECONDS = 86400
 MAX_DESCRIPTION = 250
+# What is shorter is not masked in results: there it would be a part of names and descriptions, and
+# what is masked there is lost.
+MIN_MASKED = 8
+# What is shorter is not kept out of what servers say either: it would spoil every other word.
 MIN_SECRET = 4
 # Options for text that people choose freely.
 _DESCRIPTIONS = frozenset(
     {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
 )
 _SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
-_PUBLIC_KEY = re.compile(r"[a-z]{8}")
+# All that is known: the APIs make 8 lowercase letters, and promise no more than 8 characters.
+_PUBLIC_KEY = re.compile(r"[!-~]{8}")
 # A UUID, and what the secret of a service account begins with.
 _PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
 _CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
@@ -105,7 +113,10 @@ _SYSTEM_CA_BUNDLES = (
 
 @dataclass(frozen=True)
 class Connection:
-    """Everything that is needed to reach an API. Secrets are in no ``repr``."""
+    """Everything that is needed to reach an API. Secrets are in no ``repr``.
+
+    ``warnings``: what the user should know of it.
+    """
 
     platform: Platform
     base_url: str
@@ -113,6 +124,7 @@ class Connection:
     credentials: Credentials
     http: HttpSettings
     envelope: bool
+    warnings: tuple[str, ...] = ()
 
 
 def given(value: Any) -> Any:
@@ -132,22 +144,62 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
     if org_id is not None:
         check_id("org_id" if params["org_id"] else platform.env_org_id, org_id)
     credentials = _credentials(params, environ, platform)
+    http = _http_settings(params, environ, base_url)
     return Connection(
         platform=platform,
         base_url=base_url,
         org_id=org_id,
         credentials=credentials,
-        http=_http_settings(params, environ, base_url),
+        http=http,
         envelope=params["envelope"],
+        warnings=(
+            *_credential_warnings(credentials, base_url),
+            *_verification_warnings(params, http, base_url),
+        ),
     )
 
 
-def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    """Return every secret in options and environment, in each form in which it may turn up.
+def _credential_warnings(credentials: Credentials, base_url: str) -> Iterator[str]:
+    # A key pair signs, and its private key is not sent.
+    if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
+        yield f"{credentials} is sent in clear, because base_url is http and not https."
 
-    What is shorter than MIN_SECRET is left out: hiding it would make results unreadable, and
-    tell more than it hides.
-    """
+
+def _verification_warnings(
+    params: Mapping[str, Any], http: HttpSettings, base_url: str
+) -> Iterator[str]:
+    if http.verify is False:
+        yield (
+            f"Certificates are not verified, because {_validation(params)} is false. Anyone "
+            f"between this host and {urlsplit(base_url).hostname} can read and change everything "
+            "that is sent. Use ca_path to trust your own certificate authority."
+        )
+
+
+def _validation(params: Mapping[str, Any]) -> str:
+    """Return what decides whether certificates are verified."""
+    if params["validate_certs"] is None:
+        return f"the environment variable {_ENV_VALIDATE_CERTS}"
+    return "validate_certs"
+
+
+def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Return every secret to mask, in each form in which it may occur: from MIN_MASKED on."""
+    return _forms(secret for secret in _secrets(params, environ) if len(secret) >= MIN_MASKED)
+
+
+def find_short_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Return every shorter secret, from MIN_SECRET on: no server is to be quoted with one."""
+    return _forms(
+        secret for secret in _secrets(params, environ) if MIN_SECRET <= len(secret) < MIN_MASKED
+    )
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    return {form for secret in secrets for form in secret_forms(secret)}
+
+
+def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
     found = {params.get(name) for name in _SECRET_OPTIONS}
     # Put in the wrong place, a private key or a client secret is a secret all the same.
     values = [params, *(environ.get(name) for name in _public_variables())]
@@ -169,8 +221,7 @@ def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[s
     urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
     for url in filter(None, urls):
         found.update(_url_secrets(str(url)))
-    secrets = {str(secret) for secret in found if secret and len(str(secret)) >= MIN_SECRET}
-    return {form for secret in secrets for form in secret_forms(secret)}
+    return {str(secret) for secret in found if secret}
 
 
 def secret_forms(secret: str) -> set[str]:
@@ -200,15 +251,17 @@ def check_id(name: str, value: str) -> None:
 
 
 def check_public_key(value: str, name: str = "public_key") -> None:
-    """Refuse what is no public key, without showing it: it may be a private key."""
+    """Refuse what is not a public key, without showing it: it may be a private key."""
     if is_public_key(value):
         return
-    hint = "A public key is 8 letters in lower case."
+    hint = "A public key has 8 visible ASCII characters."
     if looks_secret(value):
-        hint = "It looks like a private key, which is a secret and names nothing."
-    if is_id(value):
-        hint = f"It looks like an id: use {name.replace('public_key', 'api_user_id')}."
-    raise OptionError(f"{name}: what is given is no public key", check=hint)
+        hint = "It looks like a private key, which is a secret and identifies no key."
+    elif _CLIENT_ID.fullmatch(value.strip()):
+        hint = "It looks like the client ID of a service account, which is not an API key."
+    elif is_id(value.strip().lower()):
+        hint = f"It looks like an ID: use {name.replace('public_key', 'api_user_id')}."
+    raise OptionError(f"{name} is not a valid public key", check=hint)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -502,7 +555,13 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
                 f"{source}: the public key looks like a private key",
                 check="Are the two swapped?",
             )
-        if not is_header_safe(credentials.public_key) or '"' in credentials.public_key:
+        if is_id(credentials.public_key):
+            raise OptionError(
+                f"{source}: the public key looks like the ID of an API key",
+                check="Set it to the public key, which has 8 characters.",
+            )
+        has_quotes = '"' in credentials.public_key and not is_public_key(credentials.public_key)
+        if not is_header_safe(credentials.public_key) or has_quotes:
             raise OptionError(
                 f"{source}: the public key has characters that no public key has",
                 check="Look for blanks, line ends and quotes around it.",
@@ -602,6 +661,12 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
     if validate is None:
         validate = _env_bool(environ, _ENV_VALIDATE_CERTS, default=True)
     if not validate:
+        if params["ca_path"] is not None:
+            raise OptionError(
+                f"ca_path is set, and {_validation(params)} is false, so that no certificate would "
+                "be verified",
+                check="Remove one of them. With ca_path alone, certificates are verified.",
+            )
         return False
     source, path = "ca_path", cast("str | None", params["ca_path"])
     for name in (_ENV_CA_PATH, *_ENV_CA_BUNDLES):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     API_KEY_NOT_FOUND,
@@ -20,8 +21,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OrphanError,
     OwnKeyError,
+    StoppedError,
     WaitTimeoutError,
     is_about_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+    is_sent_in_clear,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -56,7 +61,11 @@ Projects = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True)
 class OrgApiKey:
-    """A programmatic API key."""
+    """A programmatic API key.
+
+    A key may have no description and no roles; the text and the tuple are empty then. Nobody can
+    mean such a key by a description or a pattern.
+    """
 
     id: str
     description: str
@@ -100,41 +109,57 @@ class CreatedKey:
     private_key: str = field(repr=False)
 
 
-def parse(data: Any) -> OrgApiKey | None:
-    """Return the key that the API's JSON describes, None where it does not describe one.
+def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
+    """Return the key that the API's JSON describes, None if it is not an object with content.
 
-    Shape: ApiKeyUserDetails (api-facts 2). Each role names an organization or a project; the
-    private key, masked or not, is never taken over.
+    Shape: ApiKeyUserDetails. Neither ``desc`` nor ``roles`` is required. A role names an
+    organization, a project, or neither; only those of the organization ``org_id`` (None: of any)
+    count as roles of the key there. The private key, masked or not, is never taken over. Raises
+    UnreadableError.
     """
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or not data:
         return None
     key_id, description, public_key = data.get("id"), data.get("desc"), data.get("publicKey")
-    roles = data.get("roles")
-    if not (
-        isinstance(key_id, str)
-        and is_id(key_id)
-        and isinstance(description, str)
-        and (public_key is None or _is_public_key(public_key))
-        and isinstance(roles, list)
-    ):
-        return None
-    org_roles: set[str] = set()
-    projects: dict[str, set[str]] = {}
-    for role in roles:
-        name = role.get("roleName") if isinstance(role, dict) else None
-        group_id = role.get("groupId") if isinstance(role, dict) else None
-        if not isinstance(name, str) or not (
-            group_id is None or (isinstance(group_id, str) and is_id(group_id))
-        ):
-            return None
-        (org_roles if group_id is None else projects.setdefault(group_id, set())).add(name)
+    if not (isinstance(key_id, str) and is_id(key_id)):
+        raise UnreadableError("an API key without a readable ID", "id", key_id)
+    owner = f"API key {key_id}"
+    if not isinstance(description, (str, type(None))):
+        raise UnreadableError(owner, "desc", description)
+    if not (public_key is None or _is_public_key(public_key)):
+        raise UnreadableError(owner, "publicKey", public_key)
+    org_roles, projects = _parse_roles(owner, data.get("roles"), org_id)
     return OrgApiKey(
         id=key_id,
-        description=description,
+        description=description or "",
         public_key=public_key or None,
         roles=tuple(sorted(org_roles)),
         projects=tuple((group, tuple(sorted(names))) for group, names in sorted(projects.items())),
     )
+
+
+def _parse_roles(
+    owner: str, roles: Any, org_id: str | None
+) -> tuple[set[str], dict[str, set[str]]]:
+    """Return the roles in the organization, and those in each project. Raises UnreadableError."""
+    if not isinstance(roles, (list, type(None))):
+        raise UnreadableError(owner, "roles", roles)
+    org_roles: set[str] = set()
+    projects: dict[str, set[str]] = {}
+    for number, role in enumerate(roles or ()):
+        place = f"roles[{number}]"
+        if not isinstance(role, dict):
+            raise UnreadableError(owner, place, role)
+        name, role_org, group_id = role.get("roleName"), role.get("orgId"), role.get("groupId")
+        if not isinstance(name, str):
+            raise UnreadableError(owner, f"{place}.roleName", name)
+        for field_name, value in (("orgId", role_org), ("groupId", group_id)):
+            if not (value is None or (isinstance(value, str) and is_id(value))):
+                raise UnreadableError(owner, f"{place}.{field_name}", value)
+        if group_id is not None:
+            projects.setdefault(group_id, set()).add(name)
+        elif role_org is not None and org_id in {None, role_org}:
+            org_roles.add(name)
+    return org_roles, projects
 
 
 def find_by_id(
@@ -145,7 +170,7 @@ def find_by_id(
     doing = f"read the API key {api_user_id}"
 
     def parse_this(data: Any) -> OrgApiKey | None:
-        key = parse(data)
+        key = parse(data, org_id)
         return key if key and key.id == api_user_id else None
 
     try:
@@ -216,7 +241,9 @@ def pick_by_description(
 def check_look_alikes(keys: Iterable[OrgApiKey], org_id: str, description: str) -> None:
     """Refuse a description that no key has if keys look like it. Raises AmbiguousError."""
     wanted = normalize_description(description)
-    similar = [key for key in keys if normalize_description(key.description) == wanted]
+    similar = [
+        key for key in keys if key.description and normalize_description(key.description) == wanted
+    ]
     if similar:
         raise AmbiguousError(
             f"No API key of organization {org_id} has exactly the description "
@@ -227,9 +254,12 @@ def check_look_alikes(keys: Iterable[OrgApiKey], org_id: str, description: str) 
 
 
 def by_normalized(keys: Iterable[OrgApiKey]) -> dict[str, list[OrgApiKey]]:
-    """Return the keys by what their look-alikes have in common, to look up many quickly."""
+    """Return the keys by what their look-alikes have in common, to look up many quickly.
+
+    Keys without a description are left out.
+    """
     groups: dict[str, list[OrgApiKey]] = {}
-    for key in keys:
+    for key in filter(lambda key: key.description, keys):
         groups.setdefault(normalize_description(key.description), []).append(key)
     return groups
 
@@ -249,7 +279,7 @@ def list_all(api: Client, org_id: str) -> list[OrgApiKey]:
     """Return every key of the organization, in the API's order."""
     return api.pages(
         _path(org_id),
-        parse,
+        lambda data: parse(data, org_id),
         lambda key: key.id,
         doing=f"list the API keys of organization {org_id}",
         role=ORG_MEMBER,
@@ -269,7 +299,7 @@ def create(
     doing = f"create the API key {quoted(description)}"
 
     def parse_new(data: Any) -> CreatedKey | None:
-        created = parse_created(data)
+        created = parse_created(data, org_id)
         return created if created and created.key.id not in known_ids else None
 
     try:
@@ -290,9 +320,12 @@ def _is_public_key(value: Any) -> bool:
     return isinstance(value, str) and bool(_PUBLIC_KEY.fullmatch(value))
 
 
-def parse_created(data: Any) -> CreatedKey | None:
-    """Return the created key that the API's JSON describes, with its private key in clear."""
-    key = parse(data)
+def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
+    """Return the created key that the API's JSON describes, with its private key in clear.
+
+    Otherwise as ``parse``.
+    """
+    key = parse(data, org_id)
     private_key = data.get("privateKey") if key else None
     if key is None or key.public_key is None or not isinstance(private_key, str):
         return None
@@ -332,7 +365,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
     body = {_JSON_NAMES[name]: value for name, value in changes.items()}
 
     def parse_this(data: Any) -> OrgApiKey | None:
-        changed = parse(data)
+        changed = parse(data, org_id)
         return changed if changed and changed.id == key.id else None
 
     try:
@@ -356,6 +389,50 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
             state = f"{quoted(now.description)} with the roles {', '.join(now.roles)}"
         error.aftermath = f"The API shows the key as {state} now."
         raise error from None
+
+
+def warn_of_new_private_key(api: Client) -> None:
+    """Warn if the private key of a new API key would be returned without TLS."""
+    if is_sent_in_clear(api.endpoint.base_url):
+        api.warnings.append(
+            "The private key of each new API key is sent in clear, because base_url is http and "
+            "not https."
+        )
+
+
+def warn_of_last_owner(
+    api: Client, org_id: str, before: Iterable[OrgApiKey], owner_ids: Collection[str]
+) -> None:
+    """Warn if no API key would be left that owns the organization, and none authenticates.
+
+    ``owner_ids``: the keys that would still have ORG_OWNER. A key pair that authenticates is such
+    a key itself, unless the task says that it may lose its access.
+    """
+    last = [key for key in before if "ORG_OWNER" in key.roles]
+    if api.endpoint.public_key is None and last and not owner_ids:
+        api.warnings.append(
+            f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
+            f"is {described(last)}. Then only users and service accounts own the organization."
+        )
+
+
+def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
+    """Warn if a key that is to lose ORG_OWNER is the last one; lists the keys to find out."""
+    if api.endpoint.public_key is not None or "ORG_OWNER" not in key.roles:
+        return
+    try:
+        keys = list_all(api, org_id)
+    except StoppedError:
+        raise
+    except KeysmithError as error:
+        # A key that has leaked must be revocable although the list cannot be read.
+        api.warnings.append(
+            f"Whether API key {key} is the last one with the role ORG_OWNER could not be checked: "
+            f"{error.message()}"
+        )
+        return
+    owner_ids = [other.id for other in keys if "ORG_OWNER" in other.roles and other.id != key.id]
+    warn_of_last_owner(api, org_id, [key], owner_ids)
 
 
 def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
@@ -485,6 +562,8 @@ def revoke(api: Client, org_id: str, key: OrgApiKey) -> bool:
 
     When an earlier try's answer was lost and a later one finds no such key, this call did it.
     """
+    if key.public_key is not None and key.public_key == api.endpoint.public_key:
+        api.expect_own_end()
     try:
         api.delete(_path(org_id, key.id), doing=f"revoke the API key {key}", role=ORG_OWNER)
     except ApiError as error:

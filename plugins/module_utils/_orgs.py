@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 
@@ -25,15 +26,17 @@ class Organization:
 
 
 def parse(data: Any) -> Organization | None:
-    """Return the organization that the API's JSON describes, None where it does not describe one.
+    """Return the organization that the API's JSON describes, None if it is not an object.
 
-    Shape: AtlasOrganization (api-facts 2); ``isDeleted`` is not always there.
+    Shape: AtlasOrganization; ``isDeleted`` is not always there. Raises UnreadableError.
     """
     if not isinstance(data, dict):
         return None
     org_id, name, is_deleted = data.get("id"), data.get("name"), data.get("isDeleted")
-    if not (isinstance(org_id, str) and is_id(org_id) and isinstance(name, str)):
-        return None
+    if not (isinstance(org_id, str) and is_id(org_id)):
+        raise UnreadableError("an organization without a readable ID", "id", org_id)
+    if not isinstance(name, str):
+        raise UnreadableError(f"organization {org_id}", "name", name)
     return Organization(org_id, name, is_deleted is True)
 
 

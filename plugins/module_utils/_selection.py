@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     check_look_alikes,
     check_public_keys_told,
     described,
+    first_names,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -68,7 +69,16 @@ class Selection:
         )
 
     def matches_pattern(self, key: OrgApiKey) -> bool:
-        return any(fnmatchcase(key.description, item) for item in self.description_match or ())
+        """Whether a pattern matches; none does if the key has no description, not even ``*``."""
+        patterns = self.description_match or ()
+        return bool(key.description) and any(fnmatchcase(key.description, p) for p in patterns)
+
+    def would_fit_described(self, key: OrgApiKey) -> bool:
+        """Whether only the missing description keeps a pattern for any text from selecting it."""
+        patterns = self.description_match or ()
+        if key.description or not any(fnmatchcase("", item) for item in patterns):
+            return False
+        return replace(self, description_match=None).fits(key)
 
     def missing(self, keys: Collection[OrgApiKey]) -> list[str]:
         """Return the IDs, public keys, descriptions and project that no key of the list has."""
@@ -107,7 +117,7 @@ def pattern_warnings(
     warnings = [
         f"description_match has {quoted(item)}, which matches no API key of organization {org_id}."
         for item in selection.description_match or ()
-        if not any(fnmatchcase(key.description, item) for key in keys)
+        if not any(key.description and fnmatchcase(key.description, item) for key in keys)
     ]
     if look_alikes != "refuse" or not selection.description_match:
         return warnings
@@ -124,6 +134,16 @@ def pattern_warnings(
             "ignore if they are different keys."
         )
     return warnings
+
+
+def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]:
+    """Return a warning about keys that are left alone because they have no description."""
+    if not keys:
+        return []
+    return [
+        f"These API keys of organization {org_id} have no description, so neither a pattern nor "
+        f"purge selects them: {first_names(keys)}. Use their IDs to select them."
+    ]
 
 
 def is_kept(key: OrgApiKey, keep: Iterable[str]) -> bool:
@@ -210,4 +230,6 @@ def _keeps(item: str, key: OrgApiKey) -> bool:
 def _matches_normalized(key: OrgApiKey, patterns: Iterable[str]) -> bool:
     """Whether a key's description matches one of the normalized patterns as a look-alike."""
     normalized = normalize_description(key.description)
-    return any(normalized == item or fnmatchcase(normalized, item) for item in patterns)
+    return bool(key.description) and any(
+        normalized == item or fnmatchcase(normalized, item) for item in patterns
+    )

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +31,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings im
     HttpSettings,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
+
+# Of exceptions that wrap one another; the libraries use five.
+_MAX_DEPTH = 20
 
 
 def place(url: str) -> str:
@@ -68,24 +73,118 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        queue += [*current.args, getattr(current, "reason", None)]
-        queue += [current.__cause__, current.__context__]
+        queue += [*_wrapped(current), current.__context__]
 
 
-def transport_error(
-    error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
-) -> TransportError:
-    causes = list(_causes(error))
-    names = {type(cause).__name__ for cause in causes}
-    host = urlsplit(request.base_url).netloc
-    if isinstance(
+def proves_unsent(error: BaseException) -> bool:
+    """Whether an exception, followed down to its root causes, proves that no request was sent.
+
+    The type of an exception that only wraps others proves nothing: urllib3 raises its ProxyError
+    and SSLError after a request has arrived, too. Everything that is not known here, from another
+    version of a library for example, counts as no proof.
+    """
+    return _is_before_connecting(error) or _proves_unsent(error, is_connecting=False)
+
+
+def _is_before_connecting(error: BaseException) -> bool:
+    """Whether requests refused the request itself, or the TLS files, before it opened a socket."""
+    if _is_invalid_address(error):
+        return True
+    return type(error) is OSError and _raised_in(error) == ("requests.adapters", "cert_verify")
+
+
+def _is_invalid_address(error: BaseException) -> bool:
+    # Not InvalidHeader, which requests also raises for the header of a response.
+    return isinstance(
         error,
         (
             requests.exceptions.InvalidURL,
             requests.exceptions.InvalidSchema,
             urllib3.exceptions.LocationValueError,
         ),
+    )
+
+
+def _proves_unsent(error: BaseException, *, is_connecting: bool, depth: int = 0) -> bool:
+    """``is_connecting``: urllib3 has raised this while it was opening the connection."""
+    is_new_connection = isinstance(error, urllib3.exceptions.NewConnectionError)
+    if isinstance(error, (socket.gaierror, ssl.SSLCertVerificationError)) or _is_refused_tunnel(
+        error
     ):
+        return True
+    # urllib3 1.26 compares host names itself, before it sends anything.
+    if isinstance(error, _host_name_errors()):
+        return True
+    # In urllib3 1.26, NewConnectionError derives from ConnectTimeoutError.
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not is_new_connection:
+        return True
+    # A connection that is open may report these, too.
+    if is_connecting and isinstance(error, (ConnectionRefusedError, TimeoutError, socket.timeout)):
+        return True
+    wrapped = _wrapped(error)
+    if not wrapped and is_new_connection and error.__context__:
+        wrapped = [error.__context__]  # urllib3 1.26 gives it no explicit cause
+    return (
+        bool(wrapped)
+        and depth < _MAX_DEPTH
+        and all(
+            _proves_unsent(cause, is_connecting=is_new_connection, depth=depth + 1)
+            for cause in wrapped
+        )
+    )
+
+
+def _host_name_errors() -> tuple[type[BaseException], ...]:
+    try:
+        kind = urllib3.util.ssl_match_hostname.CertificateError
+    except AttributeError:
+        return ()
+    return (kind,)
+
+
+def _is_refused_tunnel(error: BaseException) -> bool:
+    """Whether a proxy has refused a CONNECT: raised by the function that sends it, and only there.
+
+    The request itself follows only after that function has returned.
+    """
+    return type(error) is OSError and _raised_in(error) in {
+        ("http.client", "_tunnel"),
+        ("urllib3.connection", "_tunnel"),
+    }
+
+
+def _raised_in(error: BaseException) -> tuple[str, str]:
+    """Return the module and the name of the function that raised an exception."""
+    where: TracebackType | None = error.__traceback__
+    if where is None:
+        return "", ""
+    while where.tb_next:
+        where = where.tb_next
+    return str(where.tb_frame.f_globals.get("__name__")), where.tb_frame.f_code.co_name
+
+
+def _wrapped(error: BaseException) -> list[BaseException]:
+    """Return what an exception says that it wraps."""
+    found = [*error.args, getattr(error, "reason", None), error.__cause__]
+    return [cause for cause in found if isinstance(cause, BaseException)]
+
+
+def transport_error(
+    error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
+) -> TransportError:
+    """Describe what was raised instead of a response, and whether the request was sent."""
+    failure = _describe(error, request, settings, via_proxy)
+    failure.never_sent = proves_unsent(error)
+    return failure
+
+
+def _describe(
+    error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
+) -> TransportError:
+    causes = list(_causes(error))
+    names = {type(cause).__name__ for cause in causes}
+    host = urlsplit(request.base_url).netloc
+    if _is_invalid_address(error):
         invalid = ConnectError(
             f"{clean(request.base_url, 200)} cannot be used as an address",
             request=request,
@@ -195,9 +294,9 @@ def _proxy_error(
     """
     proxy = _proxy_host(settings)
     for cause in causes:
-        text = str(cause.args[0]) if cause.args else ""
-        if isinstance(cause, OSError) and text.startswith("Tunnel connection failed: "):
-            refusal = clean(text.partition(": ")[2], 80)
+        if _is_refused_tunnel(cause):
+            status = re.search(r"\b\d{3}\b.*", str(cause))
+            refusal = clean(status.group() if status else str(cause), 80)
             return proxy_refusal("to connect", refusal, request, settings)
     if isinstance(tls, ssl.SSLCertVerificationError):
         failure = ProxyError(
@@ -245,7 +344,8 @@ def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSetti
         ),
     )
     failure.transient = refusal[:3] in {"500", "502", "503", "504"}
-    # It has gone no further than to the proxy.
+    # Nothing was done, whether the proxy or a server behind it refuses with 401 or 407, and a
+    # CONNECT comes before the request.
     failure.never_sent = True
     return failure
 
@@ -258,7 +358,7 @@ def _tls_error(
         check = _certificate_advice(why)
         what = f"the certificate of {host} is not accepted: {why}"
     else:
-        why = (tls.reason or "") if tls else ""
+        why = getattr(tls, "reason", None) or ""
         what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
         if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
             check = "The server does not speak TLS on this port: check base_url, http or https."

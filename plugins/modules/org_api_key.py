@@ -41,8 +41,8 @@ options:
     aliases: [id]
   public_key:
     description:
-      - The public key of the key, 8 letters in lower case. It is looked up in the complete listing
-        of the organization's keys.
+      - The public key of the key, 8 visible ASCII characters. It is looked up in the complete
+        listing of the organization's keys.
     type: str
   description:
     description:
@@ -65,7 +65,7 @@ options:
       - All roles of the key in the organization, at least one. Their order does not matter. Roles
         in projects are never changed. Ignored with O(state=absent).
       - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR) and C(ORG_READ_ONLY) are known to all
-        platforms, C(ORG_BILLING_ADMIN) to Atlas and Cloud Manager, C(ORG_BILLING_READ_ONLY) and
+        platforms, C(ORG_BILLING_ADMIN) and C(ORG_BILLING_READ_ONLY) to Atlas and Cloud Manager, and
         C(ORG_STREAM_PROCESSING_ADMIN) to Atlas.
       - A new key needs roles. Where they are not given, those of an existing key are left alone.
       - The APIs may add C(ORG_MEMBER) by themselves; that is not taken for a difference.
@@ -115,7 +115,8 @@ options:
         also fails when the API does not tell the public key of the key, so that it cannot be
         compared.
       - Only a key pair (O(api_public_key)) is an API key. A service account or an access token has
-        no API key of its own, and so nothing is refused.
+        no API key of its own, and so nothing is refused. The task warns if the key is the last one
+        with C(ORG_OWNER), which it finds out by one more listing.
     type: bool
     default: false
   wait:
@@ -241,12 +242,12 @@ org_api_key:
       type: str
       sample: zmmrboas
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of its roles in the organization, sorted.
+      description: The names of its roles in this organization, sorted.
       returned: success
       type: list
       elements: str
@@ -419,6 +420,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
             "cannot be asked whether it is gone, and nothing was changed",
             check="Set wait to false, or use another credential.",
         )
+    _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     plan = _plan.absent(key.writable())
     result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
     if check_mode:
@@ -515,6 +517,8 @@ def change(
         _org_api_keys.check_not_own(
             api, key, allowed=params["allow_own_key"], loss="taking a role from it"
         )
+    if "ORG_OWNER" not in plan.after["roles"]:
+        _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     if not check_mode:
         changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
         result["org_api_key"] = changed.result()
@@ -557,6 +561,7 @@ def create(
     if file:
         _credentials_file.check_free(file, org_id, description, known_ids)
         _credentials_file.check_writable(file.path, check_mode=check_mode)
+    _org_api_keys.warn_of_new_private_key(api)
     plan = _plan.present(None, {"description": description, "roles": sorted(set(roles))})
     planned = {"id": None, "public_key": None, **plan.after, "projects": []}
     result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}

@@ -105,6 +105,9 @@ seealso:
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
 notes:
   - The list of another key can be read and changed by an Organization Owner only.
+  - The module warns if the list becomes empty or comes to allow every IPv4 or IPv6 address, also by
+    several entries together. A key with an empty list can be used from any address, unless the
+    organization requires an API access list, or applies its UI access list to API keys.
   - Before version 5.0, Ops Manager calls access lists whitelists. Where it does not know the path
     C(/accessList), the module takes C(/whitelist).
 """
@@ -308,6 +311,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             _org_api_keys.check_not_own(
                 api, key, allowed=params["allow_own_key"], loss="changing its own access list"
             )
+        _access_lists.warn_of_opening(api, f"API key {key}", found.now, planned.now)
         if check_mode or not planned.is_changed:
             return planned.result()
         return _access_lists.change(api, found, goal).result()

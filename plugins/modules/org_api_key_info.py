@@ -36,7 +36,7 @@ options:
     aliases: [id]
   public_key:
     description:
-      - Return only the key with this public key, 8 letters in lower case.
+      - Return only the key with this public key, 8 visible ASCII characters.
       - When no key is known to have it, but the API does not tell the public key of some, the task
         fails.
     type: str
@@ -50,6 +50,8 @@ options:
       - Return only keys whose description as a whole fits this pattern. V(*) stands for any text,
         V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other; upper and
         lower case differ.
+      - A key without a description is not returned, whatever the pattern; the task warns about a
+        key that only this excludes.
     type: str
   roles:
     description:
@@ -81,6 +83,15 @@ options:
     choices: [refuse, ignore]
     default: refuse
     version_added: 2.0.0
+  time_limit:
+    description:
+      - After how many seconds the task stops waiting and sends no more requests, more than 0 and up
+        to 86400. It then fails with C(error.type=limit) and returns no keys, because a list that is
+        not complete does not show what is missing. Requests in progress are completed.
+      - Reading the access lists of many keys may exceed a rate limit, which is refilled about once
+        a minute.
+    type: float
+    version_added: 3.0.0
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_info
@@ -161,12 +172,12 @@ org_api_keys:
       type: str
       sample: zmmrboas
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of its roles in the organization, sorted.
+      description: The names of its roles in this organization, sorted.
       returned: success
       type: list
       elements: str
@@ -291,6 +302,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "aliases": ["group_id"]},
     "access_list": {"type": "bool", "default": False},
     "look_alikes": LOOK_ALIKES,
+    "time_limit": {"type": "float"},
 }
 FILTERS = (
     "api_user_id",
@@ -305,6 +317,8 @@ FILTERS = (
 def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no key can fit."""
     _module.require_org_id(params)
+    if params["time_limit"] is not None:
+        _options.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("api_user_id", "project_id"):
         if params[name]:
             _options.check_id(name, params[name])
@@ -314,6 +328,8 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
+    if params["time_limit"] is not None:
+        api.stop.set_limit(params["time_limit"])
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []
@@ -321,6 +337,8 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     if not params["api_user_id"] and not params["public_key"]:
         _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
         warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
+        undescribed = [key for key in found if selection.would_fit_described(key)]
+        warnings += _selection.no_description_warnings(org_id, undescribed)
     keys = [key for key in found if selection.fits(key)]
     keys.sort(key=lambda key: (key.description, key.id))
     if params["access_list"]:

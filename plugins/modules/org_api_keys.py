@@ -45,7 +45,7 @@ options:
     elements: str
   public_keys:
     description:
-      - Selects the keys with these public keys, each 8 letters in lower case.
+      - Selects the keys with these public keys, each 8 visible ASCII characters.
       - When one is not found, and the API does not tell the public keys of all keys, the task
         fails and changes nothing.
     type: list
@@ -65,6 +65,8 @@ options:
         upper and lower case differ. Give a list; a text with a comma is refused.
       - The task warns about a pattern that matches no key, and about keys that match only as
         look-alikes. Those are not selected.
+      - No pattern selects a key without a description, not even V(*). The task warns about such a
+        key, and RV(kept) lists it. Use O(api_user_ids) or O(public_keys) to select it.
     type: list
     elements: str
   roles:
@@ -152,6 +154,8 @@ options:
         C(keysmith.mongodb.rotate_org_api_key).
       - With an empty list in O(api_keys), it also needs O(max_revocations), set by the task itself.
         Otherwise an empty variable would revoke every key.
+      - A key without a description is never revoked this way. The task warns about it, and
+        RV(kept) lists it.
     type: bool
     default: false
   credentials_dir:
@@ -236,6 +240,9 @@ options:
       - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) have the same effect at any time.
     type: float
 notes:
+  - The task warns, in check mode too, if an access list becomes empty or comes to allow every
+    address, as with M(keysmith.mongodb.org_api_key_access_list). With a service account or an
+    access token, it warns if no key of the organization would have C(ORG_OWNER) any more.
   - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
     when it fails. Use C(no_log).
   - For N keys to be revoked, N requests are sent, and one for each page of the listing (a page has
@@ -346,12 +353,12 @@ created:
       type: str
       sample: qrsiktrc
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: nightly backup
     roles:
-      description: The names of its roles in the organization, sorted.
+      description: The names of its roles in this organization, sorted.
       returned: success
       type: list
       elements: str
@@ -399,7 +406,10 @@ unchanged:
 kept:
   description:
     - The keys that would have been revoked, but are not touched, with their C(id), C(public_key)
-      and C(description), and the C(reason), C(keep) or C(own_key).
+      and C(description), and the C(reason).
+    - The reason is C(keep) for a key that O(keep) keeps, C(own_key) for the key that the task
+      authenticates with, and C(no_description) for a key without a description that O(purge) or a
+      pattern in O(description_match) would otherwise include.
   returned: always, unless nothing was tried
   type: list
   elements: dict
@@ -614,6 +624,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except GuardError as error:
         error.results = more
         raise
+    _key_sets.warn_of_dangers(params, api, keys, wanted)
     if check_mode or not any(change.plan.is_change for change in wanted.changes):
         return {**_changes.planned(wanted.changes), **more}
     work = _bulk.Work(

@@ -47,8 +47,8 @@ options:
     aliases: [id]
   public_key:
     description:
-      - The public key of the key, 8 letters in lower case. It is looked up in the complete listing
-        of the project's keys, and then in that of the organization's.
+      - The public key of the key, 8 visible ASCII characters. It is looked up in the complete
+        listing of the project's keys, and then in that of the organization's.
     type: str
   description:
     description:
@@ -164,7 +164,7 @@ project_api_key:
       type: str
       sample: zmmrboas
     description:
-      description: The description of the key.
+      description: The description of the key, an empty string if it has none.
       returned: success
       type: str
       sample: backup of the billing cluster

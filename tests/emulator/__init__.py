@@ -4,6 +4,21 @@
 """An emulator of the MongoDB Atlas Admin API v2 and of the Public API v1.0 of Ops Manager and
 Cloud Manager, as a real HTTP server on loopback. `python -m tests.emulator --help` starts it;
 in tests: `with Emulator(seed) as emulator: ...`. It shares no code with the collection.
+
+It follows recorded responses of Atlas. What it does differently, on purpose:
+
+- HTTP/1.1 instead of HTTP/2: requests, the client's library, speaks nothing else, so Atlas serves
+  the collection HTTP/1.1 as well. Names of headers are in any case the same to both.
+- `Connection: close` comes only with the fault `closing`. Atlas sends it with about one response
+  of fifty; by chance, it would make counts of connections useless.
+- X-Java-Method names no class of Atlas, and X-Envoy-Upstream-Service-Time, X-Java-Version and
+  X-Mongodb-Service-Version are constant. No client should look at them.
+- The code of a wrong role in POST /groups/{id}/apiKeys, INVALID_ROLE, is made up. Only the text of
+  that error is known.
+- Keys and entries are created with one constant date, and an access list counts no uses.
+- `pretty=true` is ignored, as the collection never asks for it.
+- Ops Manager and Cloud Manager answer without the headers of Atlas, since no response of theirs was
+  recorded.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
     "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
     "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
+    # Only the text of this one is known.
+    "INVALID_ROLE": (400, "Invalid role %s specified."),
     "INVALID_ROLE_FOR_GROUP": (400, "Role %s is invalid for groups."),
     "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
     "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),
@@ -123,7 +125,10 @@ class Answer:
     def body(self) -> bytes:
         if self.raw is not None:
             return self.raw
-        return b"" if self.content is None else json.dumps(self.content).encode()
+        compact = (",", ":")
+        return (
+            b"" if self.content is None else json.dumps(self.content, separators=compact).encode()
+        )
 
     def head(self, length: int | None, close: bool = False, **extra: str) -> bytes:
         """Status line and headers; `length` None leaves Content-Length out (204 has none)."""
@@ -157,7 +162,7 @@ class ApiError(Exception):
             code, text = OLD_CODES[code], text.replace("access list", "whitelist")
         super().__init__(code)
         detail = text % parameters if "%s" in text else text
-        self.answer = api_error(status, code, detail, list(parameters))
+        self.answer = api_error(status, code, detail, list(parameters), is_public=is_public)
 
 
 def reason(status: int) -> str:
@@ -168,12 +173,18 @@ def reason(status: int) -> str:
 
 
 def api_error(
-    status: int, code: str | None, detail: str, parameters: list[Any] | None = None
+    status: int,
+    code: str | None,
+    detail: str,
+    parameters: list[Any] | None = None,
+    *,
+    is_public: bool = False,
 ) -> Answer:
+    """An error of an API; Atlas repeats the code in a header."""
     content: dict[str, Any] = {"detail": detail, "error": status}
     if code:
         content["errorCode"] = code
     if parameters is not None:
         content["parameters"] = parameters
     content["reason"] = reason(status)
-    return Answer(status, content, {"X-Error-Code": code} if code else {})
+    return Answer(status, content, {"X-Error-Code": code} if code and not is_public else {})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import random
 import re
 import secrets
 import string
@@ -32,12 +33,12 @@ PUBLIC = "/api/public/v1.0"
 ATLAS_JSON = "application/vnd.atlas.2023-01-01+json;charset=utf-8"
 OAUTH_PATHS = ("/api/oauth/token", "/api/oauth/revoke")
 
+BILLING_ROLES = {"ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY"}
 COMMON_ROLES = {"ORG_OWNER", "ORG_MEMBER", "ORG_GROUP_CREATOR", "ORG_READ_ONLY"}
 ORG_ROLES = {
     "ops_manager": COMMON_ROLES,
-    "cloud_manager": COMMON_ROLES | {"ORG_BILLING_ADMIN"},
-    "atlas": COMMON_ROLES
-    | {"ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY", "ORG_STREAM_PROCESSING_ADMIN"},
+    "cloud_manager": COMMON_ROLES | BILLING_ROLES,
+    "atlas": COMMON_ROLES | BILLING_ROLES | {"ORG_STREAM_PROCESSING_ADMIN"},
 }
 PUBLIC_PROJECT_ROLES = {
     "GROUP_AUTOMATION_ADMIN",
@@ -68,6 +69,18 @@ PROJECT_ROLES = {
     },
 }
 READ_ONLY_FIELDS = {"id", "publicKey", "privateKey", "links", "userId"}
+# What Atlas sends with every answer but a challenge.
+ATLAS_HEADERS = {
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Server": "mdbws",
+    "Strict-Transport-Security": "max-age=31536000; includeSubdomains;",
+    "X-Content-Type-Options": "nosniff",
+    "X-Envoy-Upstream-Service-Time": "55",
+    "X-Frame-Options": "DENY",
+    "X-Java-Version": "17.0.15+6",
+    "X-Mongodb-Service-Version": "gitHash=0000000000000000000000000000000000000000",
+    "X-Permitted-Cross-Domain-Policies": "none",
+}
 APP_NAMES = {
     "atlas": "MongoDB Atlas",
     "cloud_manager": "MongoDB Cloud Manager",
@@ -160,7 +173,18 @@ def answer(call: Call) -> Answer:
             result.content_type = ATLAS_JSON
     except ApiError as failure:
         result = failure.answer
+    if call.is_atlas:
+        result.headers = {**_method_header(call), **ATLAS_HEADERS, **result.headers}
     return result
+
+
+def _method_header(call: Call) -> dict[str, str]:
+    """What Atlas says of the code that has answered; it differs between endpoints only."""
+    try:
+        endpoint, _values = ROUTES.bind("").match(call.path, call.request.method)
+    except HTTPException:
+        return {}
+    return {"X-Java-Method": f"EmulatedResource::{call.request.method.lower()}_{endpoint}"}
 
 
 def _dispatch(call: Call) -> Answer:
@@ -286,8 +310,8 @@ def _root(call: Call) -> Answer:
         content["apiKey"] = {
             "accessList": [show_entry(call, entry) for entry in key.access_list],
             "id": shown["id"],
-            "publicKey": shown["publicKey"],
-            "roles": shown["roles"],
+            "publicKey": shown.get("publicKey"),
+            "roles": shown.get("roles"),
         }
     return Answer(200, content)
 
@@ -306,34 +330,40 @@ def show_entry(call: Call, entry: str) -> dict[str, str]:
 def show(
     call: Call, organization: Organization, key: ApiKey, clear: bool = False
 ) -> dict[str, Any]:
-    """A key as the APIs show it: private key masked, roles in an order of their own."""
+    """A key as the APIs show it: private key masked, roles in another order on each call."""
     roles = [{"orgId": organization.id, "roleName": role} for role in key.roles]
     for project_id, names in key.projects.items():
         roles += [{"groupId": project_id, "roleName": name} for name in names]
+    roles += key.foreign_roles
     href = call.url(f"/orgs/{organization.id}/apiKeys/{key.id}")
-    return {
+    shown: dict[str, Any] = {
         "desc": key.description,
         "id": key.id,
         "links": [{"href": href, "rel": "self"}],
         "privateKey": key.private_key if clear else f"********-****-****-{key.private_key[-12:]}",
         "publicKey": key.public_key,
-        "roles": roles[::-1],
+        "roles": random.sample(roles, len(roles)),
     }
+    for name in key.unset:
+        if call.settings.has_null_fields:
+            shown[name] = None
+        else:
+            del shown[name]
+    return shown
 
 
-def _page(call: Call, items: list[dict[str, Any]]) -> Answer:
+def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Answer:
+    """A page of a listing; ``query`` is what the links repeat beside the paging."""
     page = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
     start = (page - 1) * size
 
     def link(rel: str, number: int) -> dict[str, str]:
-        query = {
-            **call.request.args.to_dict(),
-            "includeCount": str(call.flag("includeCount", True)).lower(),
-            "pageNum": str(number),
-            "itemsPerPage": str(size),
-        }
-        return {"href": f"{call.host_url}{call.path}?{urlencode(query)}", "rel": rel}
+        paging = {"pageNum": str(number), "itemsPerPage": str(size)}
+        is_counted = str(call.flag("includeCount", True)).lower()
+        told = {"includeCount": is_counted, **query, **paging}
+        told = {**told, **{k: v for k, v in call.request.args.items() if k not in told}}
+        return {"href": f"{call.host_url}{call.path}?{urlencode(told)}", "rel": rel}
 
     links = [link("self", page)]
     if page > 1:
@@ -342,7 +372,8 @@ def _page(call: Call, items: list[dict[str, Any]]) -> Answer:
         links.append(link("next", page + 1))
     content: dict[str, Any] = {"links": links, "results": items[start : start + size]}
     if call.flag("includeCount", True):
-        content["totalCount"] = len(items)
+        errors = call.settings.count_errors
+        content["totalCount"] = max(0, len(items) + errors[min(page, len(errors)) - 1])
     return Answer(200, content)
 
 
@@ -371,20 +402,30 @@ def list_organizations(call: Call) -> Answer:
     found = {organization.id: organization for organization in _other_organizations(call)}
     if _is_served(call, call.caller.organization):
         found[call.caller.organization.id] = call.caller.organization
-    start = call.request.args.get("name", "").lower()
+    start = call.request.args.get("name", "")
     shown = [
         _show_organization(call, found[org_id])
         for org_id in sorted(found)
-        if found[org_id].name.lower().startswith(start)
+        if found[org_id].name.lower().startswith(start.lower())
     ]
-    return _page(call, shown)
+    # Atlas repeats the filter in its links, an empty one too.
+    return _page(call, shown, **({"name": start} if call.is_atlas else {}))
 
 
 def get_organization(call: Call, org_id: str) -> Answer:
     for organization in _other_organizations(call):
         if organization.id == org_id:
-            return Answer(200, _show_organization(call, organization))
-    return Answer(200, _show_organization(call, _find_organization(call, org_id)))
+            break
+    else:
+        organization = _find_organization(call, org_id)
+    shown = _show_organization(call, organization)
+    if call.is_atlas:
+        base = call.url(f"/orgs/{org_id}")
+        shown["links"] += [
+            {"href": f"{base}/{name}", "rel": f"https://cloud.mongodb.com/{name}"}
+            for name in ("groups", "teams", "users")
+        ]
+    return Answer(200, shown)
 
 
 def list_keys(call: Call, org_id: str) -> Answer:
@@ -393,7 +434,7 @@ def list_keys(call: Call, org_id: str) -> Answer:
 
 
 def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Answer:
-    in_order = sorted(keys, key=lambda key: key.id)
+    in_order = sorted(keys, key=lambda key: key.public_key)
     return _page(call, [show(call, organization, key) for key in in_order])
 
 
@@ -405,22 +446,38 @@ def get_key(call: Call, org_id: str, key_id: str) -> Answer:
 def create_key(call: Call, org_id: str) -> Answer:
     organization = _find_organization(call, org_id)
     body = _key_body(call, organization.product, required=("desc", "roles"))
+    key = _new_key(call, organization, body["desc"])
+    key.roles = _with_member(call, body["roles"])
+    _change(call, organization, key.id, key)
+    return Answer(200, show(call, organization, key, clear=True), changed=True)
+
+
+def create_project_key(call: Call, group_id: str) -> Answer:
+    """A key of the organization that is in the project from the start, and always a member."""
+    organization = _enter_project(call, group_id)
+    body = _key_body(
+        call, organization.product, required=("desc", "roles"), is_project=True, is_new=True
+    )
+    key = _new_key(call, organization, body["desc"])
+    key.roles, key.projects = ["ORG_MEMBER"], {group_id: list(dict.fromkeys(body["roles"]))}
+    _change(call, organization, key.id, key)
+    return Answer(200, show(call, organization, key, clear=True), changed=True)
+
+
+def _new_key(call: Call, organization: Organization, description: str) -> ApiKey:
     limit = call.settings.max_api_keys
     if limit is not None and len(organization.api_keys) >= limit:
         raise call.fail("MAX_API_KEYS_PER_ORG_EXCEEDED", limit)
     public_key = ""
     while not public_key or call.state.find_key(public_key):
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
-    key = ApiKey(
+    return ApiKey(
         # An ObjectId: it begins with the seconds since 1970.
         id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
-        description=body["desc"],
+        description=description,
         public_key=public_key,
         private_key=str(uuid.uuid4()),
-        roles=_with_member(call, body["roles"]),
     )
-    _change(call, organization, key.id, key)
-    return Answer(200, show(call, organization, key, clear=True), changed=True)
 
 
 def update_key(call: Call, org_id: str, key_id: str) -> Answer:
@@ -431,6 +488,7 @@ def update_key(call: Call, org_id: str, key_id: str) -> Answer:
         key,
         description=body.get("desc", key.description),
         roles=_with_member(call, body.get("roles", key.roles)),
+        unset=[name for name in key.unset if name not in body],
     )
     _change(call, organization, key_id, key)
     return Answer(200, show(call, organization, key), changed=True)
@@ -531,6 +589,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "entry"): get_entry,
     ("DELETE", "entry"): remove_entry,
     ("GET", "project_keys"): list_project_keys,
+    ("POST", "project_keys"): create_project_key,
     ("POST", "project_key"): assign_key,
     ("PATCH", "project_key"): update_project_key,
     ("DELETE", "project_key"): unassign_key,
@@ -582,13 +641,15 @@ def _show_entries(call: Call, key: ApiKey, list_name: str, org_id: str) -> list[
     absent = {} if call.is_atlas else {"ipAddress": None}
     return [
         {
-            **absent,
-            **show_entry(call, entry),
+            "cidrBlock": shown.pop("cidrBlock"),
             "count": 0,
             "created": "2026-01-01T00:00:00Z",
+            **absent,
+            **shown,
             "links": [{"href": f"{base}/{quote(entry, safe='')}", "rel": "self"}],
         }
         for entry in key.access_list
+        for shown in [show_entry(call, entry)]
     ]
 
 
@@ -624,21 +685,26 @@ def _deleted(organization: Organization, default: int) -> Answer:
 
 
 def _key_body(
-    call: Call, product: str, required: tuple[str, ...] = (), is_project: bool = False
+    call: Call,
+    product: str,
+    required: tuple[str, ...] = (),
+    is_project: bool = False,
+    is_new: bool = False,
 ) -> dict[str, Any]:
     """The checked body that creates or updates a key, or its roles in a project."""
     body = call.json()
     if not isinstance(body, dict):
         raise call.fail("INVALID_JSON")
     # The public API takes nothing but roles in a project.
-    known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
+    is_assignment = is_project and not is_new and not call.is_atlas
+    known = ("roles",) if is_assignment else ("desc", "roles")
     _check_names(call, body, known)
     if not call.is_atlas and not body:
         raise call.fail("MISSING_ATTRIBUTE", known[0])
     if "desc" in required or "desc" in body:
         _check_description(call, body.get("desc"))
     if "roles" in required or "roles" in body:
-        _check_roles(call, product, body.get("roles"), is_project)
+        _check_roles(call, product, body.get("roles"), is_project, is_new)
     return body
 
 
@@ -700,7 +766,9 @@ def _check_description(call: Call, description: object) -> None:
         raise call.fail("INVALID_ATTRIBUTE", "desc")
 
 
-def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
+def _check_roles(
+    call: Call, product: str, roles: object, is_project: bool, is_new: bool = False
+) -> None:
     if not roles:
         if call.is_atlas:
             raise call.fail("MISSING_API_KEY_ROLES")
@@ -713,6 +781,8 @@ def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> N
         if not is_project and call.is_atlas and role.startswith("GROUP_"):
             raise call.fail("INVALID_ROLE_FOR_ORG", role)
         if role not in (PROJECT_ROLES if is_project else ORG_ROLES)[product]:
+            if is_project and is_new and call.is_atlas:
+                raise call.fail("INVALID_ROLE", role)
             raise call.fail("INVALID_ENUM_VALUE", role)
 
 

@@ -232,7 +232,8 @@ def _status(
     after_write: bool = False,
 ) -> None:
     exchange.perform_if(after_write)
-    answer = api_error(status, code, detail, parameters)
+    is_public = not exchange.recorded.path.startswith("/api/atlas/")
+    answer = api_error(status, code, detail, parameters, is_public=is_public)
     if body is not None:
         answer = Answer(status, raw=body.encode())
     if retry_after is not None:
@@ -260,6 +261,24 @@ def _echo(exchange: Exchange, status: int = 400, after_write: bool = False) -> N
     exchange.send(exchange.wrap(api_error(status, "UNEXPECTED_ERROR", detail, [])))
 
 
+def _null_error(
+    exchange: Exchange, status: int = 404, code: str | None = None, after_write: bool = False
+) -> None:
+    """An error of Atlas whose parameters are null, and whose code may be."""
+    exchange.perform_if(after_write)
+    answer = api_error(status, code, "Could not find the requested link.", [])
+    content = {**answer.content, "errorCode": code, "parameters": None}
+    answer.content = dict(sorted(content.items()))
+    exchange.send(exchange.wrap(answer))
+
+
+def _closing(exchange: Exchange) -> None:
+    """An answer after which the connection is closed, and that says so."""
+    answer = exchange.perform()
+    exchange.handler.close_connection = True
+    exchange.send(answer)
+
+
 def _with_body(answer: Answer) -> Answer:
     """A 204 has no body to drip or to cut: it becomes a 200 with an empty object."""
     return answer if answer.body() else Answer(200, {}, answer.headers, JSON)
@@ -280,4 +299,6 @@ FAULTS: dict[str, Callable[..., None]] = {
     "status": _status,
     "json": _json,
     "echo": _echo,
+    "null_error": _null_error,
+    "closing": _closing,
 }

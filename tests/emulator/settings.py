@@ -58,6 +58,11 @@ class Settings:
     # Ops Manager before 5.0: access lists are found at /whitelist only.
     legacy_whitelist: bool = False
 
+    # How far totalCount, an estimate, is off; the first pages get the first of several values.
+    count_errors: tuple[int, ...] = (0,)
+    # Fields of a key that are unset are null instead of missing.
+    has_null_fields: bool = False
+
     def __post_init__(self) -> None:
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:

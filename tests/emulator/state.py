@@ -14,6 +14,8 @@ from typing import Any, TypedDict
 
 PRODUCTS = ("atlas", "cloud_manager", "ops_manager")
 ID = re.compile(r"[a-f0-9]{24}")
+# Fields of a key that need not be there.
+UNSETTABLE = ("desc", "roles", "publicKey")
 
 
 class Seed(TypedDict, total=False):
@@ -22,8 +24,10 @@ class Seed(TypedDict, total=False):
     An organization has id, name, product (atlas, cloud_manager, ops_manager),
     requires_access_list, delete_status (200 or 204), also_visible_to [public key or client id:
     callers of other organizations that may read its name], projects [{id, name}],
-    api_keys [{id, description, public_key, private_key, roles, projects, access_list}] with
-    projects [{project_id, roles}], and
+    api_keys [{id, description, public_key, private_key, roles, projects, access_list, unset,
+    foreign_roles}] with projects [{project_id, roles}], unset (the fields desc, roles and publicKey
+    that the APIs do not show of this key) and foreign_roles (roles as JSON that the APIs show
+    besides, such as {roleName: GLOBAL_OWNER}), and
     service_accounts [{client_id, client_secret, roles, access_list}].
     Needed are an id, both halves of a key pair and of a service account; the rest has defaults.
     """
@@ -44,6 +48,8 @@ class ApiKey:
     roles: list[str] = field(default_factory=list)
     projects: dict[str, list[str]] = field(default_factory=dict)
     access_list: list[str] = field(default_factory=list)
+    unset: list[str] = field(default_factory=list)
+    foreign_roles: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -228,7 +234,7 @@ def _load_organization(part: _Part, taken: set[str]) -> Organization:
     for item in part.parts("projects", "id name"):
         project_id = _claim(taken, item, "id", item.text("id", ID.pattern))
         organization.projects[project_id] = item.text("name", default="")
-    allowed = "id description public_key private_key roles projects access_list"
+    allowed = "id description public_key private_key roles projects access_list unset foreign_roles"
     for item in part.parts("api_keys", allowed):
         key = _load_key(item, taken)
         organization.api_keys[key.id] = key
@@ -250,7 +256,7 @@ def _load_key(part: _Part, taken: set[str]) -> ApiKey:
     return ApiKey(
         id=_claim(taken, part, "id", part.text("id", ID.pattern)),
         description=part.text("description", default=""),
-        public_key=_claim(taken, part, "public_key", part.text("public_key", "[a-z]{8}")),
+        public_key=_claim(taken, part, "public_key", part.text("public_key", "[!-~]{8}")),
         private_key=part.text("private_key", ".+"),
         roles=part.texts("roles", _is_org_role),
         projects={
@@ -258,4 +264,9 @@ def _load_key(part: _Part, taken: set[str]) -> ApiKey:
             for item in part.parts("projects", "project_id roles")
         },
         access_list=part.texts("access_list", ipaddress.ip_network),
+        unset=part.texts("unset", UNSETTABLE.__contains__),
+        foreign_roles=[
+            {name: item.text(name) for name in item.value}
+            for item in part.parts("foreign_roles", "roleName orgId groupId")
+        ],
     )

@@ -55,7 +55,7 @@ OPTIONS = {
         "api_keys purge credentials_dir max_revocations allow_own_key concurrency fail_fast "
         "time_limit look_alikes on_unselected on_keep_missing"
     ).split(),
-    KEYS_INFO: [*_NAME, *"description_match roles project_id access_list".split()],
+    KEYS_INFO: [*_NAME, *"description_match roles project_id access_list time_limit".split()],
     ROTATION: [
         *_NAME,
         *"phase successor_id credentials_file new_private_key grace_period mark_key".split(),

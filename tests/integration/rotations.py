@@ -33,6 +33,8 @@ OPTIONS = {
     "store_tasks": "''",
     "grace_period": "0",
     "allow_own_key": "false",
+    "awx_credential": "'the key'",
+    "awx_inputs": "{'platform': 'atlas', 'public_key': 'old'}",
 }
 
 
@@ -382,9 +384,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
             "rotate_org_api_key_proof_delay": 0,
             "rotate_org_api_key_vault_password": VAULT_PASSWORD,
             "rotate_org_api_key_hashi_vault_path": "mongodb/key",
-            "rotate_org_api_key_awx_credential": "the key",
             "rotate_org_api_key_awx_credential_type": "MongoDB key",
-            "rotate_org_api_key_awx_inputs": {"platform": "atlas", "public_key": "old"},
             "is_broken": f"{{{{ runs['{name}'].is_broken | default('') }}}}",
         },
     }
@@ -445,6 +445,10 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({spec}, supports_check_mode=True)
+if module.params.get("name") == "refused":
+    module.fail_json(msg="AWX is not reachable.")
+if module.check_mode:
+    module.exit_json(changed=True)
 with open(module.params["{place}"], "w") as file:
     json.dump(module.params, file)
 module.exit_json(changed=True)

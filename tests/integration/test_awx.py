@@ -65,7 +65,7 @@ CANARIES = {**PRIVATE_KEYS, **CLIENT_SECRETS, **VAULTED, "wrong": WRONG_PRIVATE_
 def survey(playbook: str, **answers: Any) -> dict[str, Any]:
     """The variables of a job whose survey has these answers."""
     *_checks, play = yaml.safe_load((ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8"))
-    templates = play["vars"]["awx_setup_job_templates"]
+    templates = play["vars"]["awx_setup_default_job_templates"]
     (template,) = (item for item in templates if item["playbook"] == f"{playbook}.yml")
     variables = {question["variable"]: "" for question in template["survey"]}
     assert answers.keys() <= variables.keys()
@@ -506,7 +506,7 @@ GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": 
         (
             {"leaked_public_key": PRIVATE_KEYS[ATLAS]},
             {"inventory": GROUPS},
-            "8 lowercase letters",
+            "8 characters",
         ),
         (
             {"leaked_public_key": LEAKED},

@@ -9,10 +9,11 @@ had (awx_plugins.interfaces).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,7 @@ import pytest
 import yaml
 
 from tests.emulator import Emulator
-from tests.integration.awx_stand_in import (
-    AwxStandIn,
-    RefusedError,
-    check_credential_type,
-    check_survey,
-)
+from tests.integration.awx_stand_in import PREFIX, AwxStandIn, check_answer, check_survey
 from tests.integration.peers import Authority
 from tests.integration.playbook import Finished, Workshop
 from tests.support import (
@@ -51,22 +47,48 @@ PLAYBOOKS = {
     "rotate_org_api_key.yml",
     "audit_org_api_keys.yml",
 }
+OWN_REPOSITORY = "https://git.example.com/automation.git"
 KEY_PAIR, ACCOUNT = "MongoDB API key pair", "MongoDB service account"
-# What AWX hides by the name of the variable.
-HIDDEN = re.compile("API|TOKEN|KEY|SECRET|PASS", re.IGNORECASE)
+CHECK = "Check that the organization and the execution environment exist"
+SYNC = "Update the project from its repository"
+TEMPLATES = "Create the job templates"
+INCOMPLETE = "Fail if a credential type is not up to date"
+SPEC = yaml.safe_load((ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8"))[-1]
+# By the file of the playbook.
+DEFINED = {item["playbook"]: item for item in SPEC["vars"]["awx_setup_default_job_templates"]}
 
 
 @dataclass
 class SetUp:
-    """The stand-in after three runs, and how each of them went."""
+    """A stand-in after some runs, and how each of them went."""
 
     awx: AwxStandIn
+    folder: Path
+    collections: Path
     runs: dict[str, Finished]
     # What was written in each run.
     writes: dict[str, list[Any]]
 
+    def run(self, name: str, *arguments: str, **variables: Any) -> Finished:
+        begin = len(self.awx.writes)
+        workshop = Workshop(self.folder / name, self.collections)
+        file = workshop.folder / "variables.json"
+        file.write_text(json.dumps(variables), "utf-8")
+        command = [sys.executable, "-m", "ansible", "playbook", *arguments, "-e", f"@{file}"]
+        command.append("keysmith.mongodb.awx_setup")
+        paths = os.pathsep.join([str(self.collections), str(AWX_COLLECTION)])
+        environ = {"CONTROLLER_HOST": self.awx.url, "CONTROLLER_OAUTH_TOKEN": TOKEN}
+        environ["ANSIBLE_COLLECTIONS_PATH"] = paths
+        self.runs[name] = workshop.finish(workshop.spawn(command, environ))
+        self.writes[name] = self.awx.writes[begin:]
+        return self.runs[name]
+
     def credential_type(self, name: str) -> dict[str, Any]:
         return self.awx.named("credential_types", name)
+
+    def project(self) -> dict[str, Any]:
+        (found,) = self.awx.objects["projects"].values()
+        return found
 
     def job_templates(self) -> dict[str, dict[str, Any]]:
         """By the file of the playbook."""
@@ -78,25 +100,72 @@ class SetUp:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[SetUp]:
+def empty(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Any]:
+    """Make stand-ins that have organizations and one execution environment."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there: make .cache/awx")
-    folder = tmp_path_factory.mktemp("awx_setup")
-    paths = os.pathsep.join([str(collections), str(AWX_COLLECTION)])
-    runs, writes = {}, {}
-    with AwxStandIn(TOKEN, {f"playbooks/{name}" for name in PLAYBOOKS}) as awx:
+    made: list[AwxStandIn] = []
+
+    def make() -> SetUp:
+        awx = AwxStandIn(TOKEN, {f"playbooks/{name}" for name in PLAYBOOKS})
+        made.append(awx)
         awx.add("organizations", name="Default")
         awx.add("organizations", name="Another")
-        environ = {"CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": TOKEN}
-        environ["ANSIBLE_COLLECTIONS_PATH"] = paths
-        for name, arguments in {"check": ["--check"], "first": [], "second": ["--diff"]}.items():
-            begin = len(awx.writes)
-            workshop = Workshop(folder / name, collections)
-            command = [sys.executable, "-m", "ansible", "playbook", *arguments]
-            command.append("keysmith.mongodb.awx_setup")
-            runs[name] = workshop.finish(workshop.spawn(command, environ))
-            writes[name] = awx.writes[begin:]
-        yield SetUp(awx, runs, writes)
+        awx.add("execution_environments", name="mongodb-ee")
+        return SetUp(awx, tmp_path_factory.mktemp("awx_setup"), collections, {}, {})
+
+    yield make
+    for awx in made:
+        awx.__exit__()
+
+
+@pytest.fixture(scope="module")
+def done(empty: Any) -> SetUp:
+    """Into an AWX that has nothing of it."""
+    done: SetUp = empty()
+    done.run("check", "--check")
+    done.run("first")
+    # Since then, the branch has moved.
+    done.awx.revision = "2" * 40
+    done.run("second", "--diff")
+    return done
+
+
+@pytest.fixture(scope="module")
+def upgraded(empty: Any) -> SetUp:
+    """Into an AWX that an older version has set up, with a type that a credential uses."""
+    upgraded: SetUp = empty()
+    awx = upgraded.awx
+    upgraded.run("first", awx_setup_execution_environment="mongodb-ee")
+    kind = upgraded.credential_type(KEY_PAIR)
+    kind["inputs"] = {"fields": kind["inputs"]["fields"][:3], "required": ["public_key"]}
+    awx.add("credentials", name="key", credential_type=kind["id"])
+    upgraded.credential_type(ACCOUNT)["inputs"] = {}
+    upgraded.project()["scm_branch"] = "1.2.0"
+    template = upgraded.job_templates()["audit_org_api_keys.yml"]
+    template["forks"] = 1
+    upgraded.run("check", "--check")
+    upgraded.run("second", awx_setup_execution_environment="mongodb-ee")
+    return upgraded
+
+
+@pytest.fixture(scope="module")
+def limited(empty: Any) -> SetUp:
+    """With a repository of the user's own, by an administrator of the organization only."""
+    limited: SetUp = empty()
+    limited.awx.is_administrator = False
+    template = {
+        "name": "only",
+        "description": "Revokes one.",
+        "playbook": "revoke_org_api_key.yml",
+        "survey": [{**DEFINED["revoke_org_api_key.yml"]["survey"][0], "required": True}],
+    }
+    variables = {"awx_setup_scm_url": OWN_REPOSITORY, "awx_setup_job_templates": [template]}
+    limited.awx.repository_answers = False
+    limited.run("unreachable", **variables)
+    limited.awx.repository_answers = True
+    limited.run("again", **variables)
+    return limited
 
 
 def test_first_run_makes_everything(done: SetUp) -> None:
@@ -109,20 +178,118 @@ def test_first_run_makes_everything(done: SetUp) -> None:
     assert names["inventories"] == ["MongoDB organizations"]
     assert len(names["job_templates"]) == 5
     assert all(name.startswith("MongoDB API keys: ") for name in names["job_templates"])
-    assert "changed=5" in done.runs["first"].stdout
+    assert "changed=4" in done.runs["first"].stdout
     # Old names of options and the like.
     assert "WARN" not in done.runs["first"].output.upper()
 
 
-def test_second_run_changes_nothing(done: SetUp) -> None:
+def test_second_run_syncs_and_changes_nothing_else(done: SetUp) -> None:
     assert done.runs["second"].code == 0, done.runs["second"].output
-    assert "changed=0" in done.runs["second"].stdout
-    assert done.writes["second"] == []
+    (sync,) = done.writes["second"]
+    assert sync[:2] == ("POST", f"{done.project()['url']}update/")
+    assert done.project()["scm_revision"] == done.awx.revision
+    assert [r.task for r in done.runs["second"].results if r.changed] == [SYNC]
 
 
 def test_check_mode_writes_nothing_and_does_not_stumble(done: SetUp) -> None:
     assert done.runs["check"].code == 0, done.runs["check"].output
     assert done.writes["check"] == []
+    items = done.runs["check"].result(TEMPLATES).items
+    assert [item["changed"] for item in items] == [True] * len(PLAYBOOKS)
+
+
+def test_check_mode_shows_the_job_templates_if_the_project_would_change(upgraded: SetUp) -> None:
+    run = upgraded.runs["check"]
+    assert upgraded.writes["check"] == []
+    assert run.result("Create the project").changed
+    changed = {item["item"]["name"]: item["changed"] for item in run.result(TEMPLATES).items}
+    assert [name for name, is_changed in changed.items() if is_changed] == ["audit"]
+    assert len(changed) == len(PLAYBOOKS)
+
+
+def test_project_is_of_the_release_of_this_collection(done: SetUp, limited: SetUp) -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["version"]
+    assert done.project()["scm_branch"] == version
+    # Another repository has no such tag.
+    assert limited.project()["scm_url"] == OWN_REPOSITORY
+    assert limited.project()["scm_branch"] == ""
+
+
+def test_inputs_of_a_type_in_use_are_kept_and_the_rest_is_done(upgraded: SetUp) -> None:
+    for name in ("check", "second"):
+        run = upgraded.runs[name]
+        assert run.code != 0
+        msg = run.result(INCOMPLETE).msg
+        assert f'Credential type "{KEY_PAIR}" was not changed' in msg
+        assert "Set awx_setup_api_key_type to a new name" in msg
+        assert ACCOUNT not in msg
+        # Nothing has failed before.
+        assert [result.task for result in run.results if result.failed] == [INCOMPLETE]
+    assert len(upgraded.credential_type(KEY_PAIR)["inputs"]["fields"]) == 3
+    (account,) = (kind for kind in SPEC["vars"]["awx_setup_credential_types"][1:])
+    assert upgraded.credential_type(ACCOUNT)["inputs"] == account["inputs"]
+    assert upgraded.job_templates()["audit_org_api_keys.yml"]["forks"] == 20
+    assert upgraded.project()["scm_branch"] != "1.2.0"
+
+
+def test_type_that_the_user_may_not_create_does_not_stop_the_rest(limited: SetUp) -> None:
+    run = limited.runs["again"]
+    assert run.code != 0
+    assert limited.awx.objects["credential_types"] == {}
+    for name in (KEY_PAIR, ACCOUNT):
+        assert f'Credential type "{name}" could not be created' in run.result(INCOMPLETE).msg
+    assert limited.job_templates().keys() == {"revoke_org_api_key.yml"}
+
+
+def test_failed_sync_is_reported_and_recovers(limited: SetUp) -> None:
+    run = limited.runs["unreachable"]
+    assert run.code != 0
+    failed = run.result("Fail if the project cannot be synced")
+    assert OWN_REPOSITORY in failed.msg
+    assert "default branch" in failed.msg
+    # The project itself is as it should be, so that only a sync is missing.
+    projects = [write[1] for write in limited.writes["again"] if "/projects/" in write[1]]
+    assert projects == [f"{limited.project()['url']}update/"]
+    assert limited.project()["scm_revision"] == limited.awx.revision
+
+
+def test_job_templates_of_the_user_take_the_place_of_the_others(limited: SetUp) -> None:
+    (template,) = limited.awx.objects["job_templates"].values()
+    assert template["name"] == "MongoDB API keys: only"
+    assert [item["variable"] for item in limited.survey("revoke_org_api_key.yml")] == ["org_id"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "task", "words"),
+    [
+        (
+            {"awx_setup_organization": "Nonesuch", "awx_setup_execution_environment": "nothing"},
+            CHECK,
+            {
+                'AWX has no organization "Nonesuch"',
+                "Correct awx_setup_organization",
+                'AWX has no execution environment "nothing"',
+                "Correct awx_setup_execution_environment",
+            },
+        ),
+        (
+            {"awx_setup_credentials": ["here", "Nonesuch"]},
+            "Fail if a credential cannot be identified",
+            {"names: Nonesuch. Nothing was changed. Correct awx_setup_credentials"},
+        ),
+    ],
+    ids=["organization and execution environment", "credential"],
+)
+def test_wrong_name_stops_before_anything_is_created(
+    empty: Any, variables: Mapping[str, Any], task: str, words: set[str]
+) -> None:
+    wrong: SetUp = empty()
+    wrong.awx.add("credentials", name="here", credential_type=1)
+    run = wrong.run("wrong", **variables)
+    assert run.code != 0
+    assert wrong.writes["wrong"] == []
+    told = " ".join(str(item.get("msg")) for item in run.result(task).items)
+    assert not {text for text in words if text not in told}, told
 
 
 def test_job_templates_let_choose_what_has_to_be_chosen(done: SetUp) -> None:
@@ -154,6 +321,38 @@ def test_survey_asks_for_what_the_playbook_takes(done: SetUp, playbook: str) -> 
         assert re.search(rf"\b{question['variable']}\b", known), question
     # AWX shows playbooks with such a line only.
     assert re.search(r"^\s*?-?\s*?(?:hosts|import_playbook):", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
+def test_survey_can_be_answered_through_the_api(playbook: str) -> None:
+    """There, AWX ignores the default of a question that is required, and refuses the launch."""
+    questions = DEFINED[playbook]["survey"]
+    check_survey({"name": "n", "description": "d", "spec": questions})
+    for question in questions:
+        assert question["variable"].isidentifier(), question
+        assert not (question["required"] and "default" in question), question
+        if "default" in question:
+            assert not check_answer(question, {question["variable"]: question["default"]})
+        if question["type"] in {"text", "textarea"}:
+            # An empty text is what an API client may send for a question without an answer.
+            assert question["required"] or question["min"] == 0 or question["default"], question
+
+
+REQUIRED_ANSWERS = {
+    "leaked_public_key": "zmmrboas",
+    "audit_org_api_keys_dest": "/srv/reports",
+}
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
+def test_launch_needs_only_the_answers_that_have_no_default(done: SetUp, playbook: str) -> None:
+    questions = done.survey(playbook)
+    answers = {q["variable"]: REQUIRED_ANSWERS[q["variable"]] for q in questions if q["required"]}
+    path = f"{PREFIX}job_templates/{done.job_templates()[playbook]['id']}/launch/"
+    status, job = done.awx.request("POST", path, {"extra_vars": answers})
+    assert status == 201, job
+    defaults = {q["variable"]: q["default"] for q in questions if "default" in q}
+    assert json.loads(job["extra_vars"]).items() >= {**defaults, **answers}.items()
 
 
 def test_surveys_ask_for_no_secret(done: SetUp) -> None:
@@ -256,7 +455,7 @@ def test_certificates_of_a_credential_are_trusted(done: SetUp, tmp_path: Path, a
     assert outcome.changed, outcome.msg
 
 
-def test_secrets_of_credentials_are_hidden_by_the_names_of_their_variables(
+def test_secrets_of_credentials_are_hidden_because_their_inputs_are_secret(
     done: SetUp, tmp_path: Path
 ) -> None:
     secrets = {"private_key": PRIVATE_KEYS["atlas"], "client_secret": CLIENT_SECRETS["atlas"]}
@@ -265,43 +464,42 @@ def test_secrets_of_credentials_are_hidden_by_the_names_of_their_variables(
         (tmp_path / name).mkdir()
         made = done.credential_type(name)
         fields = {field["id"]: field for field in made["inputs"]["fields"]}
-        assert {name for name, field in fields.items() if field.get("secret")} <= secrets.keys()
+        assert {name for name, field in fields.items() if field.get("secret")} == (
+            secrets.keys() & fields.keys()
+        )
         inputs = {**inputs_of("atlas"), **secrets, "client_id": client_id("atlas")}
         inputs = {name: value for name, value in inputs.items() if name in fields}
         injected = inject(made, inputs, tmp_path / name)
-        for variable, value in injected.environ.items():
-            if value in secrets.values():
-                seen.add(variable)
-                assert HIDDEN.search(variable), variable
+        seen |= {name for name, value in injected.environ.items() if value in secrets.values()}
         assert not set(injected.shown.values()) & set(secrets.values())
     assert seen == {"MONGODB_ATLAS_PRIVATE_API_KEY", "MONGODB_ATLAS_CLIENT_SECRET"}
 
 
-def test_runs_show_no_token(done: SetUp) -> None:
-    assert not [name for name, run in done.runs.items() if TOKEN in run.output]
+def test_names_of_variables_do_not_hide_their_values(tmp_path: Path) -> None:
+    kind = {
+        "name": "n",
+        "kind": "cloud",
+        "inputs": {
+            "fields": [
+                {"id": "shown", "label": "A", "type": "string"},
+                {"id": "hidden", "label": "B", "type": "string", "secret": True},
+            ]
+        },
+        "injectors": {"env": {"MY_SECRET_KEY": "{{ shown }}", "HARMLESS": "{{ hidden }}"}},
+    }
+    shown = inject(kind, {"shown": "one", "hidden": "two"}, tmp_path).shown
+    assert shown["MY_SECRET_KEY"] == "one"
+    assert shown["HARMLESS"] != "two"
+
+
+def test_runs_show_no_token(done: SetUp, upgraded: SetUp, limited: SetUp) -> None:
+    runs = [run for setup in (done, upgraded, limited) for run in setup.runs.values()]
+    assert not [run for run in runs if TOKEN in run.output]
 
 
 def test_playbook_has_no_secret_and_awx_is_not_needed_to_read_it() -> None:
     text = (ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8")
-    *_checks, play = yaml.safe_load(text)
-    modules = {key for task in play["tasks"] for key in task if key.startswith("awx.awx.")}
-    assert len(modules) == 4
+    modules = set(re.findall(r"^ +(awx\.awx\.\w+):$", text, re.MULTILINE))
+    listed = (ROOT / ".ansible-lint").read_text("utf-8")
+    assert modules == {f"awx.awx.{name}" for name in re.findall(r"- awx\.awx\.(\w+)", listed)}
     assert not re.search(r"password:|token:", text)
-
-
-def test_stand_in_refuses_what_awx_refuses() -> None:
-    field = {"id": "a", "label": "A", "type": "string"}
-    good = {
-        "inputs": {"fields": [field], "required": []},
-        "injectors": {"file": {"template.a": "{{ a }}"}, "env": {"A": "{{ tower.filename.a }}"}},
-    }
-    check_credential_type(good)
-    for env in ({"A": "{{ b }}"}, {"A": "{{ tower.filename.b }}"}, {"ANSIBLE_A": ""}, {"A": "{%"}):
-        with pytest.raises(RefusedError):
-            check_credential_type({**good, "injectors": {**good["injectors"], "env": env}})
-    question = {"variable": "a", "question_name": "A", "required": False, "type": "text"}
-    survey = {"name": "n", "description": "d", "spec": [question]}
-    check_survey(survey)
-    for change in ({"default": 1}, {"variable": "a b"}, {"min": "1"}, {"required": None}):
-        with pytest.raises(RefusedError):
-            check_survey({**survey, "spec": [{**question, **change}]})

@@ -164,6 +164,15 @@ class Clock:
         self.sleeps.append(seconds)
 
 
+def _with_sorted_roles(value: dict[str, Any]) -> dict[str, Any]:
+    roles = value.get("roles")
+    return (
+        value
+        if not roles
+        else {**value, "roles": sorted(roles, key=lambda role: sorted(role.items()))}
+    )
+
+
 @dataclass
 class Reply:
     status: int
@@ -172,11 +181,13 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body)
+        """The content, with the roles of keys, which come in any order, sorted."""
+        return json.loads(self.body, object_hook=_with_sorted_roles)
 
     @property
     def code(self) -> str | None:
-        return self.headers["X-Error-Code"]
+        content = self.json if self.body else None
+        return content.get("errorCode") if isinstance(content, dict) else None
 
 
 class Client:
@@ -305,7 +316,7 @@ def test_root_tells_the_calling_key_on_atlas_only(emulator: Emulator) -> None:
     assert sorted(reply.json) == ["appName", "build", "links", "throttling"]
 
 
-def test_key_is_shown_masked_with_roles_in_another_order(client: Client) -> None:
+def test_key_is_shown_masked(client: Client) -> None:
     reply = client.ask("GET", VICTIM, headers={"Accept": "application/vnd.atlas.2025-03-12+json"})
     assert reply.status == 200
     assert reply.headers["Content-Type"] == f"{V1};charset=utf-8"
@@ -322,8 +333,8 @@ def test_key_is_shown_masked_with_roles_in_another_order(client: Client) -> None
         "privateKey": "********-****-****-" + private_key("aaavictm")[-12:],
         "roles": [
             {"groupId": PROJECT, "roleName": "GROUP_OWNER"},
-            {"orgId": ORG["a"], "roleName": "ORG_READ_ONLY"},
             {"orgId": ORG["a"], "roleName": "ORG_MEMBER"},
+            {"orgId": ORG["a"], "roleName": "ORG_READ_ONLY"},
         ],
     }
 
@@ -729,7 +740,8 @@ def test_organizations_of_the_caller(
     if user != "projonly":
         for item in page["results"]:
             one = client.ask("GET", f"{path.partition('?')[0]}/{item['id']}").json
-            assert one == item
+            links = one["links"][:1] if path.startswith(ATLAS) else one["links"]
+            assert {**one, "links": links} == item
             assert one["name"] == emulator.state.organizations[one["id"]].name
             assert one["links"][0]["href"].endswith(f"/orgs/{one['id']}")
             assert one["isDeleted"] is False
@@ -1525,6 +1537,21 @@ FAULT_CASES: list[tuple[str, dict[str, Any], type[Exception] | Check, bool]] = [
         False,
     ),
     ("echo", {"status": 500, "after_write": True}, lambda r, _: r.status == 500, True),
+    (
+        "null_error",
+        {},
+        lambda r, _: (
+            r.status == 404 and b'"errorCode":null,"parameters":null,"reason":"Not Found"' in r.body
+        ),
+        False,
+    ),
+    (
+        "null_error",
+        {"code": "UNEXPECTED_ERROR", "after_write": True},
+        lambda r, _: (r.code, r.json["parameters"]) == ("UNEXPECTED_ERROR", None),
+        True,
+    ),
+    ("closing", {}, lambda r, _: (r.status, r.headers["Connection"]) == (204, "close"), True),
 ]
 
 

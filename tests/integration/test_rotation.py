@@ -81,6 +81,28 @@ STATES = [
         options=BY_DESCRIPTION,
         successors=("",),
     ),
+    # Of store tasks that come with the role, before a key is created.
+    Case(
+        "awx credential not answered",
+        (UNTOUCHED,),
+        ("needs rotate_org_api_key_awx_credential. Nothing was changed.",),
+        options={"store_tasks": "store_awx.yml", "awx_credential": ""},
+    ),
+    Case(
+        "awx inputs not resolved",
+        (UNTOUCHED,),
+        ("not resolved: platform. Nothing was changed.",),
+        options={
+            "store_tasks": "store_awx.yml",
+            "awx_inputs": {"platform": {"__ansible_unsafe": "{{ lookup('env', 'X') }}"}},
+        },
+    ),
+    Case(
+        "awx not reachable",
+        (UNTOUCHED,),
+        ('credential "refused"', "has a credential for AWX itself", "AWX is not reachable."),
+        options={"store_tasks": "store_awx.yml", "awx_credential": "refused"},
+    ),
     Case("store tasks missing", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
     # What earlier runs have left.
@@ -418,3 +440,22 @@ def test_what_is_no_id_is_refused(tmp_path: Path, collections: Path) -> None:
             "keysmith.mongodb.rotate_org_api_key : Refuse what names no key, or two", host
         )
         assert "24 hexadecimal digits" in refused.msg
+
+
+def test_a_key_without_a_description_is_refused(tmp_path: Path, collections: Path) -> None:
+    data = seed()
+    data["organizations"][0]["api_keys"][1] |= {"description": "", "unset": ["desc"]}
+    variables = {
+        "rotate_org_api_key_api_user_id": key_id("atlas", 2),
+        "rotate_org_api_key_store_tasks": "store_file.yml",
+        "rotate_org_api_key_file": str(tmp_path / "stored.json"),
+    }
+    role = {"role": "keysmith.mongodb.rotate_org_api_key", "vars": variables}
+    with Emulator(data) as emulator:
+        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+        defaults = {"group/keysmith.mongodb.all": connection}
+        play = {"hosts": "localhost", "module_defaults": defaults, "roles": [role]}
+        run = Workshop(tmp_path / "run", collections).playbook([play])
+        assert run.code == 2
+        assert emulator.writes == []
+    assert "has no description" in " ".join(run.output.split())

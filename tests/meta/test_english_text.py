@@ -34,7 +34,6 @@ ASKS_FOR_A_PHRASE = re.compile(
 OF_LIBRARIES = {
     "_http.py": {"parse headers"},
     "_transport_errors.py": {
-        "Tunnel connection failed: ",
         "not yet valid",
         "key usage",
         "key identifier",

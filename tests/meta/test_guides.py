@@ -49,6 +49,7 @@ CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
 TOPICS = (
     "value_not_text",
     "empty_value",
+    "masked_value",
     "playbook_variables",
     "look_alikes",
     "max_revocations",
@@ -256,7 +257,7 @@ def test_the_test_in_the_guide_passes(emulator: Emulator, load: Any) -> None:
     load(source).test_a_lost_answer_is_a_change(emulator)
 
 
-PORTING = yaml_blocks(RST / "guide_porting_2.rst")
+PORTING = [text for number in (2, 3) for text in yaml_blocks(RST / f"guide_porting_{number}.rst")]
 # What the organization of the porting guide has, besides the keys of the seed.
 CI = {
     "id": f"5ac{21 * '0'}",

@@ -25,6 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists imp
     show,
     spell,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
@@ -221,17 +222,25 @@ def test_a_request_leaves_no_zeros_of_an_address_out(entry: str, word: str) -> N
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "told"),
     [
-        {},
-        {"ipAddress": None},
-        {"ipAddress": 5},
-        {"cidrBlock": ["10.0.0.0/8"]},
-        {"cidrBlock": "everywhere"},
-        {"ipAddress": "", "cidrBlock": ""},
-        {"ipAddress": A, "cidrBlock": 8},
+        ({}, "ipAddress is missing"),
+        ({"ipAddress": None}, "ipAddress is missing"),
+        ({"ipAddress": 5}, "ipAddress is a number"),
+        ({"cidrBlock": ["10.0.0.0/8"]}, "cidrBlock is a list of another form"),
+        ({"cidrBlock": "everywhere"}, "cidrBlock is a string of another form"),
+        ({"ipAddress": "", "cidrBlock": ""}, "ipAddress is a string of another form"),
+        ({"ipAddress": A, "cidrBlock": 8}, "cidrBlock is a number"),
+        ({"ipAddress": "x", "cidrBlock": f"{A}/32"}, "ipAddress is a string of another form"),
     ],
 )
+def test_what_cannot_be_read_of_an_entry_is_named(data: Any, told: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        parse_entry(data)
+    assert str(caught.value) == f"an entry of the access list: {told}"
+
+
+@pytest.mark.parametrize("data", [None, "192.0.2.1", []])
 def test_an_answer_of_another_shape_is_none(data: Any) -> None:
     assert parse_entry(data) is None
 

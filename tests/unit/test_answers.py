@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
+    UnreadableError,
     as_error,
     is_empty,
     is_success,
@@ -485,11 +487,16 @@ KEYS = st.fixed_dictionaries(
 
 @given(KEYS | JSON)
 def test_any_json_is_a_key_or_is_none(data: Any) -> None:
-    key = parse(data)
+    key, told = None, "none"
+    try:
+        key = parse(data)
+    except UnreadableError as error:
+        told = str(error)
+    assert re.fullmatch(r"[ -~]{1,120}", told)
     if key is not None:
         assert isinstance(key, OrgApiKey)
         assert data["id"] == key.id
-        assert data["desc"] == key.description
+        assert (data.get("desc") or "") == key.description
         assert json.dumps(key.result())
 
 

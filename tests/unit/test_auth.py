@@ -398,3 +398,80 @@ def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
 def test_basic_form_encodes_both_parts_first() -> None:
     basic = ServiceAccount("mdb_sa_id_1", "a+b/c:d").basic()
     assert base64.b64decode(basic) == b"mdb_sa_id_1:a%2Bb%2Fc%3Ad"
+
+
+ACCEPTED = Answer(200, "OK", {}, b"{}", {}, True)
+
+
+def trusted() -> DigestAuth:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    assert auth.unexplained_refusals(ACCEPTED) == 0
+    return auth
+
+
+@pytest.mark.parametrize("code", [None, "UNEXPECTED_ERROR", "NO_CURRENT_USER"])
+def test_a_refusal_without_a_reason_counts_once_the_pair_was_accepted(code: str | None) -> None:
+    auth = trusted()
+    assert [auth.unexplained_refusals(refused(code=code)) for _answer in range(3)] == [1, 2, 3]
+    auth.unexplained_refusals(ACCEPTED)
+    assert auth.unexplained_refusals(refused(code=code)) == 1
+
+
+def test_refusals_without_a_reason_count_in_all_threads() -> None:
+    auth = trusted()
+    counts = []
+    for _thread in range(3):
+        thread = threading.Thread(
+            target=lambda: counts.append(auth.unexplained_refusals(refused()))
+        )
+        thread.start()
+        thread.join()
+    assert counts == [1, 2, 3]
+
+
+def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    auth.renew(refused())
+    assert auth.unexplained_refusals(refused()) == 0
+    auth.unexplained_refusals(Answer(404, "Not Found", {}, b""))
+    assert auth.unexplained_refusals(refused()) == 0
+
+
+def test_a_refusal_with_a_reason_shows_that_the_pair_was_accepted() -> None:
+    auth = DigestAuth(KeyPair("abcdefgh", "x"))
+    assert auth.unexplained_refusals(refused(code="USER_UNAUTHORIZED")) == 0
+    assert auth.unexplained_refusals(refused()) == 1
+
+
+def test_a_refusal_after_the_own_key_may_be_gone_is_final() -> None:
+    auth = trusted()
+    auth.distrust()
+    assert auth.unexplained_refusals(refused()) == 0
+
+
+def test_the_challenge_of_an_unexplained_refusal_is_taken_up() -> None:
+    auth = trusted()
+    auth.unexplained_refusals(refused(RECORDED.replace("pBvk", "next")))
+    assert 'nonce="next' in sign(auth)
+    # A refusal without one leaves what there was.
+    auth.unexplained_refusals(refused(""))
+    assert 'nonce="next' in sign(auth)
+
+
+def test_other_credentials_are_refused_for_a_reason() -> None:
+    auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
+    auth.unexplained_refusals(ACCEPTED)
+    auth.distrust()
+    assert auth.unexplained_refusals(refused()) == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_named"),
+    [({"error": 401, "reason": "Unauthorized"}, True), ({"message": "x"}, False), (None, False)],
+)
+def test_a_gateway_that_removes_the_challenge_is_named(payload: Any, is_named: bool) -> None:
+    answer = replace(refused(""), payload=payload, is_json=payload is not None)
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        DigestAuth(KeyPair("abcdefgh", "x")).renew(answer)
+    assert ("WWW-Authenticate" in caught.value.check) == is_named

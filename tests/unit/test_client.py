@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     ITEMS_PER_PAGE,
@@ -45,6 +46,10 @@ class FakeHttp:
         self.stop = Stop(self.clock)
         self.respond = respond
         self.asked: list[dict[str, Any]] = []
+
+    @property
+    def busy_time(self) -> float:
+        return self.clock.now()
 
     def send(
         self,
@@ -119,7 +124,12 @@ def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None
 @pytest.mark.parametrize(
     "respond",
     [
-        listing(3, total=5),  # promises more than it has
+        listing(3, total=503),  # a whole page is missing
+        listing(500, total=1000),
+        listing(501, total=1001, links=False),
+        listing(150, cap=100, total=250),  # a page as this server gives them is missing
+        listing(150, cap=100, total=250, links=False),
+        listing(0, total=1),
         lambda query: (
             200,
             {"results": [{"id": "1"}, {"id": "1"}], "totalCount": 2},
@@ -145,6 +155,73 @@ def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
 )
 def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> None:
     assert len(pages(respond)) == count
+
+
+@pytest.mark.parametrize(
+    ("respond", "count", "asked"),
+    [
+        (listing(3, total=5, links=False), 3, 4),
+        (listing(3, total=502, links=False), 3, 4),
+        (listing(500, total=501), 500, 4),
+        (listing(501, total=1000), 501, 6),
+        (listing(150, cap=100, total=249, links=False), 150, 6),
+        # A full page is not the last one, whatever the count says.
+        (listing(501, total=500, links=False), 501, 4),
+        (listing(500), 500, 4),
+    ],
+)
+def test_the_count_is_an_estimate(respond: Any, count: int, asked: int) -> None:
+    api = client(respond)
+    assert len(listed(api)) == count
+    # What takes more than one request has to come out the same twice, and nothing is waited for.
+    assert len(api._http.asked) == asked
+    assert api._http.virtual.sleeps == []
+
+
+@pytest.mark.parametrize("totals", [[501, 502, 503] * 2, [0, 501, 3, 0], [499, 0, 0, 500]])
+def test_the_count_may_differ_from_page_to_page(totals: list[int]) -> None:
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        return listing(501, total=totals.pop(0))(query)
+
+    assert len(pages(respond)) == 501
+    assert totals == []
+
+
+def test_the_order_of_a_listing_may_differ_from_time_to_time() -> None:
+    ids = [str(number) for number in range(600)]
+    asked = []
+
+    def respond(query: dict[str, str]) -> tuple[int, Any]:
+        asked.append(query["pageNum"])
+        if query["pageNum"] == "1":
+            ids.append(ids.pop(0))
+        start = (int(query["pageNum"]) - 1) * 500
+        page = [{"id": key_id} for key_id in ids[start : start + 500]]
+        return 200, {"results": page, "totalCount": len(ids)}
+
+    assert sorted(pages(respond)) == sorted(ids)
+    assert asked == ["1", "2"] * 2
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    def parse(item: Any) -> Any:
+        raise UnreadableError("API key 5a", "desc", item["desc"])
+
+    api = client(lambda _query: (200, {"results": [{"desc": 5}], "totalCount": 1, "desc": 5}))
+    calls = (
+        lambda: api.get("/x", parse, doing="list", role=""),
+        lambda: api.pages("/x", parse, str, doing="list", role=""),
+        lambda: api.post("/x", {}, parse, doing="list", role=""),
+        lambda: api.patch("/x", {}, parse, doing="list", role=""),
+    )
+    for number, call in enumerate(calls):
+        with pytest.raises(UnexpectedAnswerError) as caught:
+            call()
+        assert caught.value.message().startswith(
+            "Could not list: the answer (200) cannot be read: API key 5a: desc is a number."
+        )
+        # A write may have been done nevertheless.
+        assert caught.value.unclear is (number > 1)
 
 
 def test_what_is_no_page_is_told_with_what_was_asked() -> None:
@@ -189,12 +266,12 @@ def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice
     assert api._http.virtual.sleeps == []
 
 
-def test_a_count_that_grows_on_the_way_is_noticed_on_the_second_page() -> None:
+def test_an_object_that_is_added_on_the_way_is_found() -> None:
     asked = []
 
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         asked.append(query["pageNum"])
-        return listing(501 if len(asked) == 1 else 502)(query)
+        return listing(501 if len(asked) < 3 else 502)(query)
 
     assert len(pages(respond)) == 502
     assert asked == ["1", "2"] * 3
@@ -202,15 +279,20 @@ def test_a_count_that_grows_on_the_way_is_noticed_on_the_second_page() -> None:
 
 def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
     # While page 2 is read, an object of page 1 is gone, and one of page 2 has moved to page 1.
-    before = listing(501)
+    ids = [str(number) for number in range(501)]
     asked = []
 
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         asked.append(query["pageNum"])
-        return (before if len(asked) == 1 else listing(500))(query)
+        if len(asked) == 2:
+            ids.remove("7")
+        start = (int(query["pageNum"]) - 1) * 500
+        page = [{"id": key_id} for key_id in ids[start : start + 500]]
+        return 200, {"results": page, "totalCount": len(ids)}
 
-    assert len(pages(respond)) == 500
-    assert asked == ["1", "2", "1"]  # the second time there is one page, and it is full
+    # The first time, the one that has moved is not found, and the count is off by one only.
+    assert sorted(pages(respond)) == sorted(ids)
+    assert asked == ["1", "2"] * 3
 
 
 def timed(respond: Any, seconds: float) -> Any:
@@ -235,7 +317,7 @@ def listed(api: Any, **how: Any) -> list[Any]:
         (listing(5000), 60, 7),  # of 10 pages
         (listing(1000), 140, 3),  # of the second reading, the second page
         (listing(1000), 210, 2),  # the second reading
-        (listing(3, total=5), 210, 2),  # one page that does not fit, and its second reading
+        (listing(0, total=5), 210, 2),  # one page that does not fit, and its second reading
     ],
 )
 def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, asked: int) -> None:
@@ -252,10 +334,10 @@ def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, aske
 @pytest.mark.parametrize(
     ("count", "seconds"),
     [
-        (500, 9999),  # one page, however long it takes
+        (499, 9999),  # one page, however long it takes
         (5000, 0.03),
-        (5000, 20),  # each page refused now and then
-        (1000, 139),
+        (4999, 20),  # each page refused now and then
+        (999, 139),
     ],
 )
 def test_a_listing_that_comes_in_time_is_read_to_its_end(count: int, seconds: float) -> None:

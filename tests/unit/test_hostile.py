@@ -63,7 +63,10 @@ def test_a_message_is_one_line_whatever_is_put_in() -> None:
 
 @pytest.mark.parametrize("value", ["a\x1b[31m", "a b", "a" * 65, "\u202e", 1, ["a"]])
 def test_a_public_key_is_short_and_visible(value: Any) -> None:
-    assert _org_api_keys.parse({**KEY, "publicKey": value}) is None
+    with pytest.raises(_answers.UnreadableError, match="publicKey") as caught:
+        _org_api_keys.parse({**KEY, "publicKey": value})
+    assert len(str(caught.value)) < 120
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -75,8 +78,12 @@ def test_a_public_key_is_short_and_visible(value: Any) -> None:
         None,
     ],
 )
-def test_an_entry_that_would_lead_elsewhere_is_none(entry: Any) -> None:
-    assert _access_lists.parse_entry(entry) is None
+def test_an_entry_that_would_lead_elsewhere_is_not_read(entry: Any) -> None:
+    if entry is None:
+        assert _access_lists.parse_entry(entry) is None
+        return
+    with pytest.raises(_answers.UnreadableError, match="ipAddress is a string of another form"):
+        _access_lists.parse_entry(entry)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +142,7 @@ def run(emulator: Emulator, **options: Any) -> Any:
 
 
 def test_halves_of_pairs_in_options_are_refused_by_name(emulator: Emulator) -> None:
-    outcome = run(emulator, description="a\ud800b", api_private_key="p\udcffq")
+    outcome = run(emulator, description="a\ud800b", api_private_key="private\udcffkey")
     assert outcome.msg.startswith("api_private_key, description: ")
     assert emulator.requests == []
 

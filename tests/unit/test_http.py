@@ -11,8 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _http,
     _transport_errors,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import as_error
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
@@ -61,7 +64,9 @@ def lost() -> TransportError:
 
 
 def never_sent() -> TransportError:
-    return ConnectError("refused", request=DELETE)
+    error = ConnectError("refused", request=DELETE)
+    error.never_sent = True
+    return error
 
 
 def final() -> TransportError:
@@ -76,13 +81,11 @@ class ScriptedHttp(Http):
         clock = Clock(self.virtual.now, self._sleep, self.virtual.random)
         super().__init__(HttpSettings(**settings), clock, URL)
         self.outcomes = list(outcomes)
-        self.is_sent = True
         self.timeouts: list[float] = []
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
         self.timeouts.append(timeout)
         outcome = self.outcomes.pop(0)
-        self._progress.is_sent = self.is_sent
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -219,12 +222,18 @@ def test_a_wait_beyond_the_budget_is_not_begun() -> None:
 
 
 def test_a_listing_has_time_for_slow_answers_and_for_waiting() -> None:
-    assert ScriptedHttp([], timeout=7, retry_max_wait=20).listing_time == 90
+    http_ = ScriptedHttp([answer(429, Retry_After="50"), answer(200)], timeout=7)
+    assert http_.listing_time == 70
+    began = http_.busy_time
+    http_.call(GET)
+    assert http_.virtual.sleeps == [56.25]
+    assert http_.busy_time == began
 
 
 def test_no_retries_means_none() -> None:
     assert ScriptedHttp([answer(503)], retries=0).call(GET).tries == 1
     assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).tries == 1
+    assert ScriptedHttp([answer(429)], retries=0).call(GET).tries == 1
 
 
 def test_until_ends_retries_and_shortens_the_timeout() -> None:
@@ -238,7 +247,51 @@ def test_a_refusal_is_not_counted_while_others_get_through() -> None:
     refused = [answer(429), answer(429), answer(204)] * 20
     http_ = ScriptedHttp(refused, retries=2, retry_max_wait=1000)
     assert [http_.call(DELETE).status for _request in range(20)] == [204] * 20
-    assert ScriptedHttp([answer(429)] * 9, retries=2).call(DELETE).tries == 3
+
+
+def test_a_rate_limit_is_waited_for_as_long_as_it_takes_to_be_refilled() -> None:
+    http_ = ScriptedHttp([answer(429)] * 8 + [answer(204)], retries=1)
+    assert http_.call(DELETE).status == 204
+    assert sum(http_.virtual.sleeps) > 60
+
+
+def test_only_a_wait_without_progress_has_a_budget() -> None:
+    # Nine refills of a bucket, each a minute after the last.
+    lump = [answer(429, Retry_After="48"), *[answer(204)] * 2]
+    http_ = ScriptedHttp(lump * 9, retry_max_wait=61)
+    assert [http_.call(DELETE).status for _request in range(18)] == [204] * 18
+    assert sum(http_.virtual.sleeps) == 9 * 54
+    # A refusal of another kind is no progress.
+    http_ = ScriptedHttp([answer(429, Retry_After="48"), answer(401), answer(429, Retry_After="9")])
+    http_._settings = replace(http_._settings, retry_max_wait=60)
+    assert [http_.call(DELETE).status for _request in range(2)] == [401, 429]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "wait"),
+    [
+        (["/api/oauth/token", 50, 1], "/api/oauth/token", 67.5),
+        (["/api/oauth/token", 50, 1], "/api/atlas/v2/orgs", 0.5625),
+        (["/api/oauth/token", 50, -1], "/api/oauth/token", 0.5625),
+        (["/api/oauth/token", 50, True], "/api/oauth/token", 0.5625),
+        (["/api/oauth/token", 50], "/api/oauth/token", 0.5625),
+        (None, "/api/oauth/token", 0.5625),
+    ],
+)
+def test_the_window_of_the_token_endpoint_is_waited_for(
+    parameters: Any, path: str, wait: float
+) -> None:
+    refused = replace(answer(429), payload={"errorCode": "RATE_LIMITED", "parameters": parameters})
+    http_ = ScriptedHttp([refused, answer(200)])
+    assert http_.call(Request("POST", URL, path, "get a token")).status == 200
+    assert http_.virtual.sleeps == [wait]
+
+
+def test_a_window_beyond_retry_max_wait_is_not_waited_for() -> None:
+    payload = {"errorCode": "RATE_LIMITED", "parameters": ["/api/oauth/token", 50, 1]}
+    http_ = ScriptedHttp([replace(answer(429), payload=payload)], retry_max_wait=59)
+    assert http_.call(Request("POST", URL, "/api/oauth/token", "get a token")).status == 429
+    assert http_.virtual.sleeps == []
 
 
 def test_what_others_wait_for_already_costs_nothing_more() -> None:
@@ -276,7 +329,7 @@ def test_a_stop_while_others_are_waited_for_knows_what_was_before() -> None:
     send = http_._send_once
 
     def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Answer:
-        _wait, ticket = http_._limiter.take_turn(request.path)
+        _wait, ticket = http_._limiter.wait()
         http_._limiter.pause(ticket, 60)
         return send(prepared, request, timeout)
 
@@ -303,13 +356,13 @@ def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
     assert not caught.value.unclear
 
 
-def test_requests_take_turns_when_the_limit_is_nearly_used_up() -> None:
-    low = {"RateLimit_Limit": "500", "RateLimit_Remaining": "10"}
+def test_requests_are_not_paced_when_the_limit_is_nearly_used_up() -> None:
+    low = {"RateLimit_Limit": "500", "RateLimit_Remaining": "1"}
     http_ = ScriptedHttp([answer(204, **low), answer(204, **low), answer(204, **low)])
     request = Request("DELETE", URL, "/api/atlas/v2/orgs/5a/apiKeys/5b", "revoke it")
     for _request in range(3):
         http_.call(request)
-    assert http_.virtual.sleeps == pytest.approx([0.24])
+    assert http_.virtual.sleeps == []
 
 
 def test_an_unexpected_answer_is_not_tried_again() -> None:
@@ -392,6 +445,19 @@ def tls(reason: str) -> Exception:
     error = ssl.SSLError(1, reason)
     error.reason = reason
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
+
+
+def refused_tunnel(text: str) -> OSError:
+    """What http.client raises where it sends a CONNECT, whatever its words are."""
+
+    def _tunnel() -> None:
+        raise OSError(text)
+
+    try:
+        FunctionType(_tunnel.__code__, {"__name__": "http.client"}, closure=_tunnel.__closure__)()
+    except OSError as error:
+        return error
+    raise AssertionError
 
 
 def proxy(cause: Exception) -> Exception:
@@ -543,6 +609,9 @@ class Renewing:
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
+    def unexplained_refusals(self, _answer: Answer) -> int:
+        return 0
+
     def renew(self, _answer: Answer) -> bool:
         self.times -= 1
         return self.times >= 0
@@ -588,8 +657,8 @@ def test_without_credentials_no_challenge_is_answered() -> None:
 def test_a_proxy_that_refuses_is_named_without_its_password(
     text: str, transient: bool, words: str
 ) -> None:
-    http_ = ScriptedHttp([proxy(OSError(text))], retries=0, proxy="http://user:hidden@proxy:3128")
-    http_.is_sent = False
+    error = proxy(refused_tunnel(text))
+    http_ = ScriptedHttp([error], retries=0, proxy="http://user:hidden@proxy:3128")
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
     message = caught.value.message()
@@ -649,15 +718,16 @@ def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_ag
         (ssl.SSLCertVerificationError("self-signed."), False, "accepted: self-signed. Name"),
         (urllib3.exceptions.NewConnectionError(None, "x"), True, "cannot be reached"),  # type: ignore[arg-type]
         (urllib3.exceptions.ConnectTimeoutError(None, "x"), True, "cannot be reached"),
-        (OSError("Tunnel connection failed: " + long(80)), False, ": x{40} …"),
-        (OSError("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("Tunnel connection failed: 418 " + long(80)), False, ": 418 x{40} …"),
+        (refused_tunnel("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("In other words: 418 A: B"), False, ": 418 A: B"),
+        (refused_tunnel("No"), False, "refused to connect: No"),
     ],
 )
 def test_a_proxy_that_lets_nothing_through_is_named(
     cause: Exception, is_tried_again: bool, words: str
 ) -> None:
     http_ = ScriptedHttp([proxy(cause)], retries=0, proxy="http://user:hidden@proxy:3128")
-    http_.is_sent = False
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
     assert "proxy:3128" in caught.value.message()
@@ -756,3 +826,51 @@ def test_the_version_is_that_of_the_collection() -> None:
 
     galaxy = yaml.safe_load((Path(__file__).parents[2] / "galaxy.yml").read_text())
     assert galaxy["version"] == _http.VERSION
+
+
+class Refusing:
+    """An auth object that counts every 401, and answers no challenge."""
+
+    def __init__(self) -> None:
+        self.refusals = 0
+
+    def __call__(self, prepared: Any) -> Any:
+        return prepared
+
+    def renew(self, _answer: Answer) -> bool:
+        return False
+
+    def unexplained_refusals(self, answer_: Answer) -> int:
+        self.refusals = self.refusals + 1 if answer_.status == 401 else 0
+        return self.refusals
+
+
+def call_signed(http_: ScriptedHttp, request: Request) -> Answer:
+    return http_.send(request, Refusing(), read=lambda a: a, headers={})
+
+
+@pytest.mark.parametrize("request_", [GET, DELETE, POST])
+def test_an_unexplained_refusal_is_sent_again_with_longer_pauses(request_: Request) -> None:
+    http_ = ScriptedHttp([answer(401)] * 4 + [answer(200)])
+    found = call_signed(http_, request_)
+    assert (found.status, found.tries, found.unclear, found.was_accepted) == (200, 5, False, False)
+    assert http_.virtual.sleeps == [0.5625, 1.125, 2.25, 4.5]
+
+
+def test_unexplained_refusals_come_to_an_end() -> None:
+    http_ = ScriptedHttp([answer(401)] * 9)
+    found = call_signed(http_, POST)
+    assert (found.status, found.tries, found.unclear, found.was_accepted) == (401, 5, False, True)
+    assert call_signed(ScriptedHttp([answer(401)], retries=0), GET).tries == 1
+    assert call_signed(ScriptedHttp([answer(401)], retry_max_wait=0), GET).tries == 1
+
+
+def test_an_unexplained_refusal_is_told_apart_from_a_wrong_credential() -> None:
+    http_ = ScriptedHttp([answer(401)])
+    http_._settings = replace(http_._settings, retries=0)
+    request = replace(GET, signer="the API key abcdefgh")
+    message = as_error(call_signed(http_, request), request).message()
+    assert "The API key abcdefgh was accepted before in this task." in message
+    for word in ("%2F", "nocanon", "AllowEncodedSlashes", "concurrency"):
+        assert word in message
+    assert "accepted before" not in as_error(answer(401), request).message()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
-import threading
 import warnings
 from typing import Any
 
@@ -24,7 +22,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TransportError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
-    MAX_THREADS,
     VERSION,
     Answer,
     Http,
@@ -147,13 +144,6 @@ def test_a_refusal_of_the_proxy_may_have_no_reason(reason: str | None) -> None:
         OneAnswer(response(407, reason), proxy=PROXY).call(PLAIN)
 
 
-def test_each_thread_has_a_connection_that_is_kept() -> None:
-    session = OneAnswer(response(200))._session
-    for prefix in ("http://", "https://"):
-        assert session.get_adapter(f"{prefix}h")._pool_maxsize == MAX_THREADS
-    assert set(session.adapters) == {"http://", "https://"}
-
-
 @pytest.mark.parametrize("verify", [True, "/ca.pem"])
 def test_a_warning_of_an_unchecked_certificate_stays_where_it_was_not_asked_for(
     verify: bool | str,
@@ -180,42 +170,3 @@ def test_urllib3_does_not_log_heads_that_it_cannot_read(name: str) -> None:
     logger = logging.getLogger(name)
     record = logger.makeRecord(name, 30, "f", 1, "Failed to parse headers (url=%s)", ("x",), None)
     assert not logger.filter(record)
-
-
-def test_what_was_sent_is_known_for_each_thread() -> None:
-    progress = OneAnswer(response(200))._progress
-    progress.is_sent = True
-    seen: list[bool] = []
-    thread = threading.Thread(target=lambda: seen.append(progress.is_sent))
-    thread.start()
-    thread.join()
-    assert seen == [False]
-
-
-def test_what_a_proxy_and_a_handshake_are_sent_is_not_the_request() -> None:
-    """The tunnel stands, and the connection ends within the handshake."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def tunnel() -> None:
-            connection, _address = server.accept()
-            with connection:
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    head += connection.recv(1024)
-                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                # Of the handshake too little to answer it.
-                connection.recv(1)
-
-        thread = threading.Thread(target=tunnel)
-        thread.start()
-        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
-        time = VirtualClock()
-        clock = Clock(time.now, time.sleep, time.random)
-        http = Http(HttpSettings(proxy=proxy, retries=0), clock, REQUEST.base_url)
-        revocation = Request("DELETE", REQUEST.base_url, "/path", "revoke it")
-        with pytest.raises(TransportError) as caught:
-            http.send(revocation, None, read=lambda answer: answer, headers={})
-        http.close()
-        thread.join()
-    assert caught.value.never_sent
-    assert not caught.value.unclear

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._input import (
     drop_empty,
     drop_refused,
+    drop_url_user,
     refuse,
 )
 
@@ -112,6 +114,55 @@ def test_refused_values_are_removed_before_ansible_shows_them() -> None:
     }
     drop_refused(params, SPEC)
     assert params == {"_ansible_diff": True, "api_private_key": "x"}
+
+
+MASKS = ["********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]
+MASKED = ["{}", "nightly {}", "{} key", "a {} b", "*{}"]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("text", MASKED)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("description", "{}"),
+        ("desc", "{}"),
+        ("credentials_file", "{}"),
+        ("keep", ["fine", "{}"]),
+        ("api_keys", [{"description": "fine"}, {"description": "{}"}]),
+        ("api_keys", [{"description": "fine", "roles": ["{}"]}]),
+        ("api_keys", [{"description": "fine", "access_list": ["192.0.2.1", "{}"]}]),
+        ("api_keys", [{"description": "fine", "{}": 1}]),
+        ("api_private_key", "{}"),
+    ],
+)
+def test_text_that_ansible_has_masked_is_refused(
+    name: str, place: Any, text: str, mask: str
+) -> None:
+    value = json.loads(json.dumps(place).replace("{}", text.replace("{}", mask)))
+    told = message({name: value})
+    assert told.startswith(f"{name} contains ******** or VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
+    assert "not the original text" in told
+
+
+@pytest.mark.parametrize("text", ["*******", "laptop *", "* * * * * * * *", "NO_LOG"])
+def test_text_that_is_no_mask_is_accepted(text: str) -> None:
+    params = {"description": text, "keep": [text], "api_keys": [{"description": text}]}
+    assert refuse(params, SPEC, ()) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:pass@host", "https://user:pa/ss@host", "user:pass@host", "http:u@host"]
+)
+def test_a_url_with_a_user_is_refused_and_not_shown(url: str) -> None:
+    params = {"base_url": url, "description": "key 1"}
+    assert message(params).startswith("base_url has a user or a password in it")
+    drop_url_user(params)
+    assert params == {"description": "key 1"}
+    drop_url_user(params)
+    other = {"base_url": "https://host"}
+    drop_url_user(other)
+    assert other
 
 
 @pytest.mark.parametrize("value", [34, True, ["a"], {"a": 1}])

@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Op
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     find_secrets,
+    find_short_secrets,
     resolve,
 )
 
@@ -466,33 +467,53 @@ def test_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
 
 def test_secrets_are_found_wherever_they_are() -> None:
     options = params(
-        api_private_key="sec/1",
+        api_private_key="secrets/1",
         client_id=CLIENT_ID,
-        client_secret="sec2",
-        access_token="sec3",
-        http_proxy="http://user:sec%2F4@proxy",
-        base_url="https://user:sec5@host",
+        client_secret="secrets2",
+        access_token="secrets3",
+        http_proxy="http://user:secrets%2F4@proxy",
+        base_url="https://user:secrets5@host",
     )
     environ = {
-        "MONGODB_ATLAS_PRIVATE_API_KEY": "env1",
-        "MONGODB_ATLAS_PRIVATE_KEY": "env2",
+        "MONGODB_ATLAS_PRIVATE_API_KEY": "environ1",
+        "MONGODB_ATLAS_PRIVATE_KEY": "environ2",
         "MONGODB_ATLAS_CLIENT_ID": "id",
-        "MONGODB_ATLAS_CLIENT_SECRET": "env3",
-        "MONGODB_ATLAS_ACCESS_TOKEN": "env4",
-        "MCLI_PRIVATE_API_KEY": "env5",
-        "HTTPS_PROXY": "user:env6@proxy",
-        "MCLI_OPS_MANAGER_URL": "https://user:env7@host",
-        # Too short to be a secret: hiding it would spoil every result that has an "a".
-        "ALL_PROXY": "http://user:a@proxy",
+        "MONGODB_ATLAS_CLIENT_SECRET": "environ3",
+        "MONGODB_ATLAS_ACCESS_TOKEN": "environ4",
+        "MCLI_PRIVATE_API_KEY": "environ5",
+        "HTTPS_PROXY": "user:environ6@proxy",
+        "MCLI_OPS_MANAGER_URL": "https://user:environ7@host",
+        # Too short to be masked: every result that has such a word would be spoilt.
+        "ALL_PROXY": "http://user:backup1@proxy",
         # Of no use here.
         "FTP_PROXY": "http://user:other@proxy",
     }
     found = find_secrets(options, environ)
-    basic = [f"{CLIENT_ID}:sec2", "id:env3", "user:sec/4", "user:env6"]
-    assert found >= {"sec/1", "sec%2F1", "sec2", "sec3", "sec%2F4", "sec/4", "sec5"}
-    assert found >= {f"env{number}" for number in range(1, 8)}
+    basic = [f"{CLIENT_ID}:secrets2", "id:environ3", "user:secrets/4", "user:environ6"]
+    assert found >= {
+        "secrets/1",
+        "secrets%2F1",
+        "secrets2",
+        "secrets3",
+        "secrets%2F4",
+        "secrets/4",
+        "secrets5",
+    }
+    assert found >= {f"environ{number}" for number in range(1, 8)}
     assert found >= {base64.b64encode(text.encode()).decode() for text in basic}
-    assert not found & {"", "a", "user", "id", "other", CLIENT_ID, "abcdefgh"}
+    assert not found & {"", "backup1", "user", "id", "other", CLIENT_ID, "abcdefgh"}
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "MCLI_OPS_MANAGER_URL"])
+def test_a_short_secret_is_kept_out_of_messages_and_not_masked(name: str) -> None:
+    for number in range(1, 12):
+        secret = "backupwords"[:number]
+        environ = {name: f"https://user:{secret}@host", "MONGODB_ATLAS_PRIVATE_KEY": secret}
+        found, short = find_secrets(params(), environ), find_short_secrets(params(), environ)
+        assert (secret in found) == (number >= 8)
+        assert (secret in short) == (4 <= number < 8)
+        # The value of Basic is no word that anybody uses.
+        assert base64.b64encode(f"user:{secret}".encode()).decode() in found
 
 
 @pytest.mark.parametrize("option", ["api_public_key", "org_id", "client_id", "base_url"])
@@ -523,11 +544,13 @@ def test_a_secret_stands_in_urls_in_forms_and_as_base64() -> None:
 
 
 def test_half_a_service_account_makes_no_other_secret() -> None:
-    assert find_secrets(params(client_secret="sec2"), {}) == _options.secret_forms("sec2")
+    secret = "mdb_sa_sk_2"
+    assert find_secrets(params(client_secret=secret), {}) == _options.secret_forms(secret)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "password"), [("http://", "p@s:s"), ("", "p@s:s"), ("http://", "p://w")]
+    ("scheme", "password"),
+    [("http://", "p@ss:word"), ("", "p@ss:word"), ("http://", "pass://word")],
 )
 def test_a_password_in_a_url_may_have_what_parts_urls(scheme: str, password: str) -> None:
     basic = base64.b64encode(f"user:{password}".encode()).decode()
@@ -541,18 +564,18 @@ def test_a_url_may_have_no_secret(url: str) -> None:
 
 
 def test_a_user_in_a_url_may_be_a_token() -> None:
-    assert "token" in find_secrets(params(base_url="https://token@host"), {})
+    assert "a-token-" in find_secrets(params(base_url="https://a-token-@host"), {})
 
 
 def test_bytes_that_are_no_text_are_hidden_too() -> None:
     environ = {
         "MONGODB_ATLAS_CLIENT_ID": "\udcff",
-        "MONGODB_ATLAS_CLIENT_SECRET": "env\udcfe",
-        "MONGODB_ATLAS_PRIVATE_KEY": "env\udcfd",
-        "HTTPS_PROXY": "http://\udcfc:env\udcfb@proxy",
+        "MONGODB_ATLAS_CLIENT_SECRET": "environ\udcfe",
+        "MONGODB_ATLAS_PRIVATE_KEY": "environ\udcfd",
+        "HTTPS_PROXY": "http://\udcfc:environ\udcfb@proxy",
     }
     found = find_secrets(params(), environ)
-    assert all(secret in found for secret in ("env\udcfe", "env\udcfd", "env\udcfb"))
+    assert all(secret in found for secret in ("environ\udcfe", "environ\udcfd", "environ\udcfb"))
 
 
 def test_secrets_are_in_no_repr() -> None:
@@ -578,3 +601,28 @@ def test_an_id_that_is_none_is_told_what_it_looks_like(value: str, words: str) -
     with pytest.raises(OptionError) as caught:
         _options.check_id("api_user_id", value)
     assert_says(caught.value, words)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_warned_of"),
+    [
+        ("ops.example.com", True),
+        ("10.0.0.7", True),
+        ("[2001:db8::1]", True),
+        ("localhost.example.com", True),
+        ("notlocalhost", True),
+        ("128.0.0.1", True),
+        ("localhost", False),
+        ("LocalHost.", False),
+        ("ops.localhost", False),
+        ("127.0.0.1", False),
+        ("127.8.9.10:8080", False),
+        ("[::1]:8080", False),
+    ],
+)
+def test_a_credential_in_clear_is_warned_of(host: str, is_warned_of: bool) -> None:
+    for credentials in (ACCOUNT, TOKEN):
+        connection = resolve(params(**credentials, base_url=f"http://{host}"), {})
+        assert bool(connection.warnings) == is_warned_of
+        assert resolve(params(**credentials, base_url=f"https://{host}"), {}).warnings == ()
+    assert resolve(params(**PAIR, base_url=f"http://{host}"), {}).warnings == ()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
@@ -28,6 +29,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     ORPHAN_PATIENCE,
     OrgApiKey,
     await_absence,
+    by_normalized,
+    check_look_alikes,
     check_not_own,
     check_public_keys_told,
     create,
@@ -36,6 +39,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     find_by_public_key,
     parse,
     parse_created,
+    pick_by_description,
     revoke,
     twin_warnings,
     update,
@@ -158,21 +162,96 @@ def test_an_answer_about_another_key_finds_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "role",
+    ("role", "told"),
     [
-        "ORG_MEMBER",
-        None,
-        {},
-        {"roleName": 5},
-        {"roleName": None, "groupId": ID},
-        {"roleName": "GROUP_OWNER", "groupId": "no id"},
-        {"roleName": "GROUP_OWNER", "groupId": 5},
+        ("ORG_MEMBER", "roles[1] is a string of another form"),
+        (None, "roles[1] is missing"),
+        ({}, "roles[1].roleName is missing"),
+        ({"roleName": 5}, "roles[1].roleName is a number"),
+        ({"roleName": None, "groupId": ID}, "roles[1].roleName is missing"),
+        (
+            {"roleName": "GROUP_OWNER", "groupId": "no id"},
+            "roles[1].groupId is a string of another form",
+        ),
+        ({"roleName": "GROUP_OWNER", "groupId": 5}, "roles[1].groupId is a number"),
+        ({"roleName": "ORG_OWNER", "orgId": True}, "roles[1].orgId is a boolean"),
     ],
 )
-def test_a_key_with_a_role_that_cannot_be_read_is_none(role: Any) -> None:
+def test_a_role_that_cannot_be_read_is_named_with_its_key(role: Any, told: str) -> None:
     member = {"roleName": "ORG_MEMBER", "orgId": ORG}
-    assert parse({**data(key()), "roles": [member, role]}) is None
+    with pytest.raises(UnreadableError) as caught:
+        parse({**data(key()), "roles": [member, role]}, ORG)
+    assert str(caught.value) == f"API key {ID}: {told}"
     assert parse({**data(key()), "roles": [member, {**member, "groupId": OTHER}]}) is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("desc", 5, "desc is a number"),
+        ("desc", ["x"], "desc is a list of another form"),
+        ("publicKey", {}, "publicKey is an object"),
+        ("publicKey", "55c3 bb6", "publicKey is a string of another form"),
+        ("roles", "ORG_OWNER", "roles is a string of another form"),
+        ("roles", {}, "roles is an object"),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_named_with_its_key(
+    field: str, value: Any, told: str
+) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        parse({**data(key()), field: value}, ORG)
+    assert str(caught.value) == f"API key {ID}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(None, "is missing"), ("x", "is a string of another form")]
+)
+def test_a_key_without_an_id_cannot_be_read(value: Any, told: str) -> None:
+    with pytest.raises(UnreadableError, match=f"an API key without a readable ID: id {told}"):
+        parse({**data(key()), "id": value}, ORG)
+
+
+@pytest.mark.parametrize("shape", [{"desc": None}, {"roles": None}, {"desc": None, "roles": None}])
+@pytest.mark.parametrize("is_null", [True, False])
+def test_a_key_may_lack_description_and_roles(shape: dict[str, None], is_null: bool) -> None:
+    given = {**data(key()), **shape}
+    if not is_null:
+        given = {name: value for name, value in given.items() if name not in shape}
+    found = parse(given, ORG)
+    assert found is not None
+    assert found.result() == {
+        "id": ID,
+        "public_key": "abcdefgh",
+        "description": "" if "desc" in shape else "d",
+        "roles": [] if "roles" in shape else ["ORG_MEMBER"],
+        "projects": [],
+    }
+
+
+def test_only_roles_of_this_organization_count() -> None:
+    roles = [
+        {"roleName": "ORG_MEMBER", "orgId": ORG},
+        {"roleName": "ORG_OWNER", "orgId": OTHER},
+        {"roleName": "GLOBAL_OWNER"},
+        {"roleName": "GLOBAL_READ_ONLY", "orgId": None, "groupId": None},
+        {"roleName": "GROUP_OWNER", "groupId": OTHER, "orgId": None},
+    ]
+    found = parse({**data(key()), "roles": roles}, ORG)
+    assert found is not None
+    assert (found.roles, found.projects) == (("ORG_MEMBER",), ((OTHER, ("GROUP_OWNER",)),))
+    # Whose listing it is may not be known.
+    of_any = parse({**data(key()), "roles": roles})
+    assert of_any is not None
+    assert of_any.roles == ("ORG_MEMBER", "ORG_OWNER")
+
+
+def test_a_key_without_a_description_looks_like_no_other() -> None:
+    bare = key(description="")
+    for description in ("d", " ", "\u200b"):
+        check_look_alikes([bare], ORG, description)
+        assert pick_by_description([bare], ORG, description) is None
+    assert by_normalized([bare, key(OTHER)]) == {"d": [key(OTHER)]}
 
 
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
@@ -331,7 +410,6 @@ def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
         ({"privateKey": None}, False),
         ({"privateKey": 5}, False),
         ({"publicKey": None}, False),
-        ({"id": "no id"}, False),
     ],
 )
 def test_a_created_key_has_both_its_keys_in_clear(differing: dict[str, Any], is_one: bool) -> None:
@@ -423,9 +501,8 @@ def test_a_change_sends_what_differs_and_returns_the_key() -> None:
     assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, doing, ORG_OWNER)]
 
 
-@pytest.mark.parametrize("answer", [key(OTHER, "new"), replace(key(), roles=("X",), id="no id")])
-def test_an_answer_about_another_key_is_none_to_a_change(answer: OrgApiKey) -> None:
-    api: Any = ChangedApi(answer)
+def test_an_answer_about_another_key_is_none_to_a_change() -> None:
+    api: Any = ChangedApi(key(OTHER, "new"))
     assert update(api, ORG, key(), CHANGES) is None
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._orgs import (
     Organization,
     list_all,
@@ -28,13 +29,6 @@ ONE, TWO = "a" * 23 + "1", "a" * 23 + "2"
         ({"id": ONE, "name": "a", "isDeleted": False, "links": []}, Organization(ONE, "a")),
         ({"id": ONE, "name": "", "isDeleted": None}, Organization(ONE, "")),
         ({"id": ONE, "name": "a", "isDeleted": True}, Organization(ONE, "a", is_deleted=True)),
-        ({"id": 1, "name": "a"}, None),
-        ({"id": "1", "name": "a"}, None),
-        ({"id": ONE.upper(), "name": "a"}, None),
-        ({"id": f"{ONE}/../{TWO}", "name": "a"}, None),
-        ({"id": ONE, "name": None}, None),
-        ({"name": "a"}, None),
-        ({}, None),
         (None, None),
         ("a", None),
         ([], None),
@@ -42,6 +36,24 @@ ONE, TWO = "a" * 23 + "1", "a" * 23 + "2"
 )
 def test_an_organization_has_an_id_and_a_name(data: Any, expected: Any) -> None:
     assert parse(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"id": 1, "name": "a"}, "id is a number"),
+        ({"id": "1", "name": "a"}, "id is a string of another form"),
+        ({"id": ONE.upper(), "name": "a"}, "id is a string of another form"),
+        ({"id": f"{ONE}/../{TWO}", "name": "a"}, "id is a string of another form"),
+        ({"id": ONE, "name": None}, f"organization {ONE}: name is missing"),
+        ({"id": ONE, "name": {}}, f"organization {ONE}: name is an object"),
+        ({"name": "a"}, "id is missing"),
+        ({}, "id is missing"),
+    ],
+)
+def test_what_cannot_be_read_of_an_organization_is_named(data: Any, told: str) -> None:
+    with pytest.raises(UnreadableError, match=told):
+        parse(data)
 
 
 def test_deleted_organizations_are_left_out() -> None:

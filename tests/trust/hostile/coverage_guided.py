@@ -24,7 +24,6 @@ with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
         _http,
         _org_api_keys,
         _orgs,
-        _rate_limiter,
     )
 
 KEY_ID = "deadbeefdeadbeefdeadbeef"
@@ -43,8 +42,6 @@ def one(data: bytes) -> None:
     headers = dict.fromkeys(HEADERS, value)
     answer = _answers.read(_http.Answer(status, value, headers, data[2 + length :]))
     assert _http.retry_after(answer) >= 0
-    limiter = _rate_limiter.RateLimiter(lambda: 0.0)
-    limiter.answered("/orgs/x", status, {**headers, "RateLimit-Remaining": "0"})
     for challenge in _auth.find_challenges(value):
         if challenge.algorithm in _auth._HASHES:
             signed = _auth.digest_header(PAIR, challenge, "GET", "/x", count=1, cnonce="c")
@@ -58,14 +55,17 @@ def one(data: bytes) -> None:
     with suppress(_errors.UnexpectedAnswerError):
         items += _answers.page(answer, REQUEST).items
     for item in items:
-        key = _org_api_keys.parse(item)
-        assert key is None or (str(key).isprintable() and _org_api_keys.is_id(key.id))
-        created = _org_api_keys.parse_created(item)
-        assert created is None or created.key == key
-        org = _orgs.parse(item)
-        assert org is None or _org_api_keys.is_id(org.id)
-        entry = _access_lists.parse_entry(item)
-        assert entry is None or ".." not in entry[1]
+        with suppress(_answers.UnreadableError):
+            key = _org_api_keys.parse(item, KEY_ID)
+            assert key is None or (str(key).isprintable() and _org_api_keys.is_id(key.id))
+            created = _org_api_keys.parse_created(item, KEY_ID)
+            assert created is None or created.key == key
+        with suppress(_answers.UnreadableError):
+            org = _orgs.parse(item)
+            assert org is None or _org_api_keys.is_id(org.id)
+        with suppress(_answers.UnreadableError):
+            entry = _access_lists.parse_entry(item)
+            assert entry is None or ".." not in entry[1]
 
 
 if __name__ == "__main__":

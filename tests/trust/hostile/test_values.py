@@ -25,7 +25,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _http,
     _org_api_keys,
     _orgs,
-    _rate_limiter,
 )
 from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
@@ -93,12 +92,6 @@ def test_any_wish_to_wait_is_a_time(tried: Callable[[], object]) -> None:
         wait = _http.retry_after(_http.Answer(503, "", {"Retry-After": value}, b""))
         assert wait >= 0
         assert math.isfinite(wait)
-        limiter = _rate_limiter.RateLimiter(lambda: 0.0)
-        headers = {"RateLimit-Limit": value, "RateLimit-Remaining": value}
-        limiter.answered("/orgs/x", 200, headers)
-        limiter.answered("/orgs/x", 200, {**headers, "RateLimit-Limit": "300"})
-        limiter.take_turn("/orgs/x")
-        assert limiter.take_turn("/orgs/x")[0] <= 1
 
     attempt()
 
@@ -152,8 +145,13 @@ def test_any_object_is_a_key_or_none(tried: Callable[[], object]) -> None:
     def attempt(data: dict[str, Any], roles: Any, has_roles: bool) -> None:
         tried()
         data = {**data, "roles": roles} if has_roles else data
-        created = _org_api_keys.parse_created(data)
-        key = _org_api_keys.parse(data)
+        key = created = told = None
+        try:
+            key = _org_api_keys.parse(data, ORG)
+            created = _org_api_keys.parse_created(data, ORG)
+        except _answers.UnreadableError as error:
+            told = str(error)
+        assert told is None or (told.isprintable() and len(told) < 120)
         assert (created is None) or created.key == key
         if key is not None:
             assert key.id == data["id"]
@@ -170,7 +168,9 @@ def test_any_object_is_an_organization_or_none(tried: Callable[[], object]) -> N
     @given(fields_of(ORGANIZATION) | JSON)
     def attempt(data: Any) -> None:
         tried()
-        found = _orgs.parse(data)
+        found = None
+        with suppress(_answers.UnreadableError):
+            found = _orgs.parse(data)
         assert found is None or (_org_api_keys.is_id(found.id) and isinstance(found.name, str))
 
     attempt()
@@ -191,7 +191,9 @@ def test_any_entry_leads_to_itself_or_is_none(tried: Callable[[], object]) -> No
     @example({"ipAddress": "fe80::1%../.."})
     def attempt(data: Any) -> None:
         tried()
-        found = _access_lists.parse_entry(data)
+        found = None
+        with suppress(_answers.UnreadableError):
+            found = _access_lists.parse_entry(data)
         if found:
             network, word = found
             assert ipaddress.ip_network(word, strict=False) == network

@@ -123,7 +123,7 @@ ROTATIONS = [
     Case(
         "unstored",
         (ROLLED_BACK,),
-        ("no store for",),
+        ('The store task "Break" failed',),
         options={"store_tasks": "<tasks>/store.yml", "is_broken": "public_key"},
     ),
     Case("left", (LEFT,), steps=(Step("DELETE", KEY, name="echo", arguments={}),)),

@@ -89,6 +89,7 @@ def test_nothing_is_said_of_an_access_list_that_was_not_read(unread: dict[str, A
 
 
 def test_same_description_is_told_of_each() -> None:
+    assert names(key(""), key("")) == [[], []]
     assert names(key("twin"), key("other"), key("twin"), key("Twin"), key("twin ")) == [
         ["same_description"],
         [],

@@ -453,7 +453,7 @@ def test_who_may_not_read_the_list_is_told(emulator: Emulator, platform: str) ->
         ({"description": "x"}, "api_user_id and description are given"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"api_user_id": "", "public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"api_user_id": "", "public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"org_id": ""}, "org_id is empty"),
         ({"entries": None}, "entries"),
         ({"entries": ""}, "missing required arguments: entries"),

@@ -323,14 +323,14 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
         ({"org_id": "x"}, "org_id"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"project_id": "shop"}, "project_id is 'shop', which is not a valid ID"),
         ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "'GROUP_OWNER' in roles is no role"),
         ({"roles": ["owner"]}, "is no role in an organization"),
         ({"roles": ["ORG_OWNER", ""]}, "is no role in an organization"),
         ({"access_list": "perhaps"}, "access_list"),
-        ({"access_token": "x"}, "Two kinds"),
+        ({"access_token": "other-token"}, "Two kinds"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(
@@ -460,7 +460,7 @@ def test_filters_find_what_their_meaning_says(
     keys: list[dict[str, Any]], options: dict[str, Any]
 ) -> None:
     guard = {"look_alikes": "ignore"}
-    params = {**options, **guard, "org_id": "0" * 24, "access_list": False}
+    params = {**options, **guard, "org_id": "0" * 24, "access_list": False, "time_limit": None}
     result = org_api_key_info.run(params, FakeApi(keys), False)  # type: ignore[arg-type]
     assert [key["id"] for key in result["org_api_keys"]] == oracle(keys, options)
     assert result["changed"] is False
@@ -471,7 +471,7 @@ def test_filters_find_what_their_meaning_says(
 def test_a_public_key_that_the_api_does_not_tell_may_be_the_one() -> None:
     keys = [{"id": IDS[0], "desc": "", "publicKey": None, "roles": []}]
     guard = {"look_alikes": "refuse"}
-    params = {**NO_FILTER, **guard, "org_id": "0" * 24, "access_list": False}
+    params = {**NO_FILTER, **guard, "org_id": "0" * 24, "access_list": False, "time_limit": None}
     listed = org_api_key_info.run(params, FakeApi(keys), False)  # type: ignore[arg-type]
     assert listed["org_api_keys"][0]["public_key"] is None
     with pytest.raises(AmbiguousError):
@@ -487,6 +487,31 @@ def test_a_public_key_that_the_api_does_not_tell_of_the_key_with_an_id_may_be_it
     outcome = run(emulator, **named)
     assert outcome.failed
     assert f"the API does not tell the public key of {key_id('atlas', 2)}" in outcome.msg
+
+
+def test_a_time_limit_ends_the_reading_of_access_lists(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(org_api_key_info, "THREADS", 1)
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    # Each response takes its time, without any wait of ours that could notice the end.
+    emulator.sleep = lambda _seconds: clock.sleep(2)
+    emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
+    outcome = run(emulator, access_list=True, time_limit=1, clock=clock)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "limit"
+    assert "time_limit, 1 s, is over" in outcome.msg
+    assert "org_api_keys" not in outcome.result
+    read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
+    assert len(read) == 1
+
+
+def test_a_time_limit_has_to_be_a_time(emulator: Emulator) -> None:
+    outcome = run(emulator, time_limit=0)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
+    assert not emulator.requests
 
 
 def test_module_and_documentation_have_the_same_options() -> None:

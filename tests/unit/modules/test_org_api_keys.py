@@ -274,6 +274,16 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
 
 
+def test_a_change_that_was_only_refused_until_the_end_is_pending(crowd: Emulator) -> None:
+    """A rate limit refuses before anything is done, so the change has not begun."""
+    crowd.add_fault(Fault("status", "DELETE", times=None, status=429, retry_after=60))
+    outcome = run(crowd, concurrency=1, time_limit=3, **ALL_EXTRA)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "limit"
+    assert outcome.result["failures"] == []
+    assert sorted(ids(outcome.result["pending"])) == sorted(EXTRA)
+
+
 def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=1400))
     clock = VirtualClock()
@@ -683,7 +693,7 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [NEW], "max_revocations": -1}, "max_revocations is -1"),
         ({"api_keys": [NEW], "time_limit": 0}, "time_limit is 0"),
         ({"api_keys": [NEW], "org_id": ""}, "org_id is empty"),
-        ({"api_keys": [NEW], "access_token": "x", **key_pair("atlas")}, "Two kinds"),
+        ({"api_keys": [NEW], "access_token": "other-token", **key_pair("atlas")}, "Two kinds"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(

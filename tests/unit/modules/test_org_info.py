@@ -198,7 +198,7 @@ def test_what_is_no_listing_is_not_taken_for_an_empty_one(
         ({"org_id": "x"}, "org_id is 'x', which is not a valid ID"),
         ({"org_id": org_id("atlas").upper()}, "org_id"),
         ({"state": "present"}, "Unsupported parameters"),
-        ({"access_token": "x"}, "Two kinds"),
+        ({"access_token": "other-token"}, "Two kinds"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(

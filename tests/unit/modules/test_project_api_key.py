@@ -386,7 +386,7 @@ def test_a_deletion_that_is_refused_is_not_taken_for_absence(
         ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"public_key": MISSING_ID}, "looks like an id: use api_user_id"),
+        ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"roles": None}, "needs roles"),
         ({"roles": []}, "needs roles"),
@@ -401,7 +401,7 @@ def test_a_deletion_that_is_refused_is_not_taken_for_absence(
         ({"project_id": "x", "state": "absent"}, "project_id"),
         ({"api_user_id": "", "state": "absent"}, "No key is named"),
         ({"state": "purged"}, "present, absent"),
-        ({"access_token": "x"}, "Two kinds"),
+        ({"access_token": "other-token"}, "Two kinds"),
         ({"timeout": 0}, "timeout"),
     ],
 )

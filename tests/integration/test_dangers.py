@@ -1,0 +1,263 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What may be meant, and is dangerous: each task warns of it once, in check mode too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator, Fault
+from tests.integration.peers import ForwardProxy
+from tests.support import Outcome, key_id, key_pair, org_id, run_module, service_account
+
+ORG = org_id("atlas")
+VICTIM, LISTED = key_id("atlas", 2), key_id("atlas", 7)
+OWNERS = (key_id("atlas", 1), LISTED)
+ACCOUNT = service_account("atlas")
+CHECKS = pytest.mark.parametrize("check", [False, True])
+LIST_EMPTIES, LIST_OPENS = "becomes empty", "comes to allow every"
+NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
+
+
+def run(emulator: Emulator, module: str, **options: Any) -> Outcome:
+    environ, check = options.pop("environ", {}), options.pop("check", False)
+    signer = {} if "client_id" in options else key_pair("atlas")
+    base = {"base_url": emulator.url, "org_id": ORG, **signer}
+    return run_module(module, {**base, **options}, environ=environ, check=check)
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    """The warnings; in ansible-core 2.19 and later some are more than text."""
+    return [str(text) for text in outcome.result.get("warnings", [])]
+
+
+# Verification and http
+
+
+@CHECKS
+@pytest.mark.parametrize(
+    ("options", "environ", "what"),
+    [
+        ({"validate_certs": False}, {}, "validate_certs is false"),
+        (
+            {},
+            {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"},
+            "the environment variable KEYSMITH_MONGODB_VALIDATE_CERTS is false",
+        ),
+    ],
+)
+def test_verification_that_is_switched_off_is_warned_of(
+    emulator: Emulator, options: dict[str, Any], environ: dict[str, str], what: str, check: bool
+) -> None:
+    outcome = run(emulator, "org_info", environ=environ, check=check, **options)
+    assert not outcome.failed
+    (warning,) = warnings(outcome)
+    assert f"Certificates are not verified, because {what}" in warning
+
+
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [({"validate_certs": False}, {}), ({}, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "0"})],
+)
+def test_verification_is_not_switched_off_beside_a_ca_path_of_the_task(
+    emulator: Emulator, options: dict[str, Any], environ: dict[str, str]
+) -> None:
+    outcome = run(emulator, "org_info", ca_path="/etc/ssl", environ=environ, **options)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
+    assert "ca_path is set, and " in outcome.msg
+    assert emulator.requests == []
+    # The task means its own option, whatever the environment has for others.
+    beside = {"KEYSMITH_MONGODB_CA_PATH": "/etc/ssl", **environ}
+    assert not run(emulator, "org_info", environ=beside, **options).failed
+
+
+@CHECKS
+@pytest.mark.parametrize(
+    ("module", "options", "expected"),
+    [
+        ("org_info", ACCOUNT, ["the service account"]),
+        ("org_info", {}, []),
+        ("org_api_key", NEW, ["private key of each new API key"]),
+        ("org_api_key", {**NEW, **ACCOUNT}, ["the service account", "private key of each new"]),
+        ("org_api_key", {"api_user_id": VICTIM, "roles": ["ORG_MEMBER"]}, []),
+        (
+            "org_api_keys",
+            {"api_keys": [NEW, {**NEW, "description": "new two"}]},
+            ["private key of each new API key"],
+        ),
+        ("org_api_keys", {"state": "absent", "api_user_ids": [VICTIM]}, []),
+    ],
+)
+def test_what_is_sent_in_clear_is_warned_of(
+    emulator: Emulator, module: str, options: dict[str, Any], expected: list[str], check: bool
+) -> None:
+    with ForwardProxy(emulator.port) as proxy:
+        more = {**options, "base_url": "http://ops.example.com", "http_proxy": proxy.url}
+        outcome = run(emulator, module, check=check, **more)
+    assert not outcome.failed
+    told = [text for text in warnings(outcome) if "in clear, because base_url is http" in text]
+    assert len(told) == len(expected)
+    assert all(any(word in text for text in told) for word in expected)
+    # Not on this machine.
+    emulator.reset()
+    assert not any("in clear" in text for text in warnings(run(emulator, module, **options)))
+
+
+# Access lists
+
+
+HALVES = ["0.0.0.0/1", "128.0.0.0/1"]
+
+
+@CHECKS
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"entries": [], "purge": True}, [LIST_EMPTIES]),
+        ({"entries": ["192.0.2.0/24"], "state": "absent"}, [LIST_EMPTIES]),
+        ({"entries": ["0.0.0.0/0"]}, [f"{LIST_OPENS} IPv4 address"]),
+        ({"entries": ["::/0"]}, [f"{LIST_OPENS} IPv6 address"]),
+        ({"entries": ["::/0", *HALVES]}, [f"{LIST_OPENS} IPv4 and IPv6 address"]),
+        ({"entries": HALVES, "purge": True}, [f"{LIST_OPENS} IPv4 address"]),
+        ({"entries": ["0.0.0.0/1", "128.0.0.0/2"]}, []),
+        ({"entries": ["192.0.2.1"], "purge": True}, []),
+        ({"entries": ["192.0.2.1"], "state": "absent"}, []),
+    ],
+)
+def test_a_list_that_is_opened_is_warned_of(
+    emulator: Emulator, options: dict[str, Any], expected: list[str], check: bool
+) -> None:
+    task = {"api_user_id": LISTED, **options}
+    outcome = run(emulator, "org_api_key_access_list", check=check, **task)
+    assert not outcome.failed
+    told = warnings(outcome)
+    assert len(told) == len(expected)
+    assert all(word in text and LISTED in text for word, text in zip(expected, told))
+    if not check:
+        # As it is, it was before.
+        assert warnings(run(emulator, "org_api_key_access_list", **task)) == []
+
+
+def test_a_list_that_was_opened_is_warned_of_although_the_task_fails(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "DELETE", status=403, times=None))
+    options = {"api_user_id": LISTED, "entries": ["0.0.0.0/0"], "purge": True}
+    outcome = run(emulator, "org_api_key_access_list", **options)
+    assert outcome.failed
+    assert outcome.changed
+    assert [LIST_OPENS in text for text in warnings(outcome)] == [True]
+
+
+@CHECKS
+def test_each_list_of_many_that_is_opened_is_warned_of(emulator: Emulator, check: bool) -> None:
+    api_keys = [
+        {"description": "listed elsewhere", "access_list": []},
+        {"description": "victim", "access_list": HALVES},
+        {"description": "member", "access_list": ["192.0.2.1"]},
+        {**NEW, "access_list": []},
+        {**NEW, "description": "new two", "access_list": ["::/0"]},
+        {**NEW, "description": "new three"},
+        # It is empty already.
+        {"description": "signs", "access_list": []},
+    ]
+    outcome = run(emulator, "org_api_keys", api_keys=api_keys, check=check)
+    assert not outcome.failed
+    told = "\n".join(warnings(outcome))
+    assert len(warnings(outcome)) == 4
+    for key, word in (
+        (LISTED, LIST_EMPTIES),
+        (VICTIM, f"{LIST_OPENS} IPv4"),
+        ("'new one'", LIST_EMPTIES),
+        ("'new two'", f"{LIST_OPENS} IPv6"),
+    ):
+        assert any(key in text and word in text for text in told.splitlines()), told
+    if not check:
+        assert warnings(run(emulator, "org_api_keys", api_keys=api_keys)) == []
+
+
+# The last owner
+
+
+def one_owner(emulator: Emulator) -> None:
+    keys = emulator.state.organizations[ORG].api_keys
+    del keys[OWNERS[0]]
+
+
+def last_owner(outcome: Outcome) -> list[str]:
+    return [text for text in warnings(outcome) if "ORG_OWNER" in text]
+
+
+@CHECKS
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("org_api_key", {"api_user_id": LISTED, "state": "absent"}),
+        ("org_api_key", {"description": "listed elsewhere", "state": "absent"}),
+        ("org_api_key", {"api_user_id": LISTED, "roles": ["ORG_MEMBER"]}),
+        ("org_api_keys", {"state": "absent", "api_user_ids": [LISTED]}),
+        ("org_api_keys", {"state": "absent", "description_match": ["*"]}),
+        (
+            "org_api_keys",
+            {"api_keys": [{"description": "listed elsewhere", "roles": ["ORG_MEMBER"]}]},
+        ),
+        ("org_api_keys", {"api_keys": [NEW], "purge": True}),
+    ],
+)
+def test_the_loss_of_the_last_owner_is_warned_of(
+    emulator: Emulator, module: str, options: dict[str, Any], check: bool
+) -> None:
+    one_owner(emulator)
+    outcome = run(emulator, module, check=check, **ACCOUNT, **options)
+    assert outcome.changed, outcome.msg
+    (warning,) = last_owner(outcome)
+    assert f"No API key of organization {ORG} would have the role ORG_OWNER any more" in warning
+    assert LISTED in warning
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("org_api_key", {"api_user_id": VICTIM, "state": "absent"}),
+        ("org_api_key", {"api_user_id": LISTED, "roles": ["ORG_OWNER", "ORG_READ_ONLY"]}),
+        ("org_api_key", {"api_user_id": LISTED, "new_description": "renamed"}),
+        ("org_api_keys", {"state": "absent", "api_user_ids": [VICTIM]}),
+        (
+            "org_api_keys",
+            {"api_keys": [{**NEW, "roles": ["ORG_OWNER"]}], "purge": True},
+        ),
+        ("org_api_keys", {"api_keys": [{"description": "victim", "roles": ["ORG_MEMBER"]}]}),
+    ],
+)
+def test_nothing_is_warned_of_while_an_owner_is_left(
+    emulator: Emulator, module: str, options: dict[str, Any]
+) -> None:
+    one_owner(emulator)
+    outcome = run(emulator, module, **ACCOUNT, **options)
+    assert outcome.changed, outcome.msg
+    assert last_owner(outcome) == []
+
+
+def test_a_key_pair_is_an_owner_itself(emulator: Emulator) -> None:
+    outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent")
+    assert outcome.changed
+    assert last_owner(outcome) == []
+    # It costs no listing either.
+    assert not [r for r in emulator.requests if r.path.endswith("/apiKeys")]
+
+
+def test_another_owner_key_costs_one_listing_and_no_warning(emulator: Emulator) -> None:
+    outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
+    assert outcome.changed
+    assert last_owner(outcome) == []
+    assert len([r for r in emulator.requests if r.path.endswith("/apiKeys")]) == 1
+
+
+def test_a_leaked_owner_is_revoked_although_the_keys_cannot_be_listed(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", "GET", "*/apiKeys", status=403, times=None))
+    outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
+    assert outcome.changed
+    (warning,) = last_owner(outcome)
+    assert "could not be checked" in warning
