@@ -281,6 +281,7 @@ def _begin(task: _Task) -> dict[str, Any]:
         task.is_changed = True
         planned = {**_imagined(state.old).result(), "id": None}
         return {**_result(task, state, plan), "org_api_key": planned}
+    _org_api_keys.warn_of_new_private_key(task.api)
     for step in plan.steps:
         if isinstance(step, RevokeLeftover):
             _revoke_leftover(task, step.found)
