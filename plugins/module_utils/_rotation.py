@@ -546,10 +546,10 @@ def check_marks(state: State, check: str) -> None:
     if state.unverified:
         raise GuardError(
             f"Descriptions look like those of replacements of the API key with {state.target}, but "
-            f"their marks were not made with this mark_key: {_listed(state.unverified)}",
-            check=f"Someone else may have written them, another credential, or a version before "
-            f"3.0.0. If the old key is the key that signed the requests, its replacement's own key "
-            f"pair may have marked it: use that pair. {check}",
+            f"their marks do not verify: {_listed(state.unverified)}",
+            check="They were made with another mark_key, by another credential or by a version "
+            "before 3.0.0, or someone else has written them. If the old key is the key that signed "
+            f"the requests, use the new key pair. {check}",
             parameters=[found.key.id for found in state.unverified],
         )
 

@@ -54,6 +54,8 @@ TOPICS = (
     "look_alikes",
     "max_revocations",
     "unselected",
+    "rotation_marks",
+    "rotation_changed",
     "keep_missing",
     "adoption",
 )
