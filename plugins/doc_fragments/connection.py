@@ -104,9 +104,11 @@ options:
   http_proxy:
     description:
       - The address of a proxy for all requests, such as V(http://user:password@proxy.example.com:3128).
-        It is hidden in all output, since it may hold a password. SOCKS is not supported.
+        It must begin with C(http://) or C(https://); SOCKS is not supported.
+      - It is hidden in all output, since it may hold a password.
       - When not given, the environment decides, by E(HTTPS_PROXY), E(HTTP_PROXY) and E(ALL_PROXY),
-        in lower case first, and E(NO_PROXY).
+        in lower case first, and E(NO_PROXY). A SOCKS proxy is refused there, except for a host that
+        E(NO_PROXY) exempts.
     type: str
   timeout:
     description:

@@ -26,7 +26,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     ORG_MEMBER,
     ORG_OWNER,
     OrgApiKey,
+    contradicted,
+    delete_known,
+    find_by_id,
+    is_proof_of_absence,
     missing_if_proved,
+    retry_unknown_key,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
@@ -242,6 +247,16 @@ def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
             raise error if _is_unknown_path(other) else other from None
 
 
+def name_for_new_keys(api: Client, org_id: str, keys: Sequence[OrgApiKey]) -> str:
+    """Return what the API calls the access lists of new keys, as it does those of existing ones.
+
+    Ops Manager before 5.0 differs.
+    """
+    if keys and api.endpoint.api_path != ATLAS.api_path:
+        return read(api, org_id, keys[0]).name
+    return ACCESS_LIST
+
+
 def of_new_key(org_id: str, key: OrgApiKey, name: str) -> AccessList:
     """Return the access list of a key that was just created, which has no entries yet."""
     return AccessList(org_id, key, name, {}, frozenset(), frozenset())
@@ -306,22 +321,35 @@ def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
     return access_list
 
 
-def _parse_list(data: Any) -> bool | None:
-    """Tell whether JSON is a list, which a POST is answered with: all of it, or its first page."""
-    return True if isinstance(data, dict) and isinstance(data.get("results"), list) else None
+def _parse_list(data: Any, added: Networks) -> bool | None:
+    """Accept a list with all that was added: a POST is answered with the list, or a page of it."""
+    if not isinstance(data, dict) or not isinstance(data.get("results"), list):
+        return None
+    entries = [parse_entry(item) for item in data["results"]]
+    total = data.get("totalCount", len(entries))
+    if None in entries or not isinstance(total, int) or total > len(entries):
+        return True
+    missing = added - {entry[0] for entry in entries if entry}
+    if missing:
+        raise contradicted(f"shows a list without {_shown(in_order(missing))}")
+    return True
 
 
 def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
     words = [spell(network) for network in sorted(networks, key=_place)]
     shown = _shown(in_order(networks))
-    try:
+
+    def send() -> None:
         api.post(
             access_list.path,
             [{"cidrBlock" if "/" in word else "ipAddress": word} for word in words],
-            _parse_list,
+            lambda data: _parse_list(data, networks),
             doing=f"add {shown} to the access list of the API key {access_list.key}",
             role=ORG_OWNER,
         )
+
+    try:
+        retry_unknown_key(api, access_list.key, send)
     except ApiError as error:
         raise _explained(error, access_list.key) from None
 
@@ -332,12 +360,7 @@ def _remove(api: Client, access_list: AccessList, network: Network) -> AccessLis
     was_there = False
     for word in access_list.spellings[network]:
         try:
-            api.delete(
-                f"{access_list.path}/{quote(word, safe='')}",
-                doing=f"remove {show(network)} from the access list of the API key "
-                f"{access_list.key}",
-                role=ORG_OWNER,
-            )
+            _delete(api, access_list, network, word)
         except KeysmithError as error:
             if error.code not in _NOT_THERE or error.status not in {400, 404}:
                 error = _explained(error, access_list.key)
@@ -347,6 +370,29 @@ def _remove(api: Client, access_list: AccessList, network: Network) -> AccessLis
             was_there = True
     before = access_list.before if was_there else access_list.before - {network}
     return replace(access_list, before=before, now=left)
+
+
+def _delete(api: Client, access_list: AccessList, network: Network, word: str) -> None:
+    """Delete an entry; that the key of an entry is missing counts only after a second look."""
+    key, refusals = access_list.key, []
+
+    def send() -> None:
+        api.delete(
+            f"{access_list.path}/{quote(word, safe='')}",
+            doing=f"remove {show(network)} from the access list of the API key {key}",
+            role=ORG_OWNER,
+        )
+
+    def says_missing(error: KeysmithError) -> bool:
+        refusals.append(error)
+        return isinstance(error, ApiError) and is_proof_of_absence(error, key.id)
+
+    def is_key_shown() -> bool:
+        if find_by_id(api, access_list.org_id, key.id) is None:
+            raise refusals[-1]
+        return True
+
+    delete_known(api, send, says_missing, is_key_shown)
 
 
 def _after_unclear(

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _credentials_file,
+    _new_keys,
     _org_api_keys,
     _project_api_keys,
     _workers,
@@ -26,12 +27,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     KeysmithError,
     PartialError,
     StoppedError,
     internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Outcome:
     is_made: bool
     extra: Mapping[str, Any] = field(repr=False)
     error: KeysmithError | None
+    warnings: Sequence[str] = ()
 
     @property
     def is_not_begun(self) -> bool:
@@ -55,6 +59,16 @@ class Outcome:
 
     def result(self) -> dict[str, Any]:
         return {**(self.key.result() if self.key else {}), **self.extra}
+
+    def done(self) -> Change:
+        """Return the change as it was made, which may differ from the plan."""
+        plan = self.change.plan
+        if self.key is None or self.change.declared is None:
+            return self.change
+        lists = {name: self.extra[name] for name in ("access_list",) if name in self.extra}
+        return replace(
+            self.change, plan=Plan(plan.before, {**plan.before, **self.key.writable(), **lists})
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,9 @@ class Work:
         for number in last:
             if all(outcomes[other] for other in others) and not errors:
                 do_all([number])
-        return outcomes, warnings
+        lists = [outcome.warnings for outcome in outcomes if outcome]
+        # Many keys may be in the same missing project.
+        return outcomes, [*warnings, *dict.fromkeys(text for texts in lists for text in texts)]
 
     def _twin_warnings(self, outcomes: Iterable[Outcome | None]) -> list[str]:
         created = [o.key for o in outcomes if o and o.key and o.change.key is None]
@@ -138,6 +154,7 @@ class _Progress:
         self._key = change.key
         self._is_made = False
         self._extra: dict[str, Any] = {}
+        self._warnings: list[str] = []
 
     def run(self) -> Outcome:
         error: KeysmithError | None = None
@@ -149,7 +166,8 @@ class _Progress:
         except Exception as failure:
             # The results of the other keys must not be lost with this one's.
             error = internal_error(failure)
-        return Outcome(self._change, self._key, self._is_made, self._extra, error)
+        change, extra = self._change, self._extra
+        return Outcome(change, self._key, self._is_made, extra, error, self._warnings)
 
     def _run(self) -> None:
         change, work = self._change, self._work
@@ -158,33 +176,38 @@ class _Progress:
             return
         if change.key is None:
             self._create(change.declared)
+        # A key gets its access list before its roles, so that it is never open to more than that.
         steps: list[Callable[[Declared], None]] = [
-            self._set_roles,
             self._set_access_list,
+            self._set_roles,
             self._set_projects,
         ]
         # The key that signs loses its roles last: it needs them for the rest.
-        for step in reversed(steps) if change.is_own else steps:
+        if change.is_own:
+            steps = [self._set_projects, self._set_access_list, self._set_roles]
+        for step in steps:
             step(change.declared)
 
     def _create(self, declared: Declared) -> None:
-        work = self._work
-        created = _org_api_keys.create(
-            work.api, work.org_id, declared.description, declared.roles or (), work.known_ids
+        work, folder = self._work, self._work.credentials_dir
+        wanted = _new_keys.Wanted(
+            description=declared.description,
+            roles=declared.roles or (),
+            access_list=declared.access_list,
+            list_name=work.access_list_name,
         )
-        self._key, self._is_made = created.key, True
-        if not work.credentials_dir:
-            self._extra["private_key"] = created.private_key
-            return
-        work.api.conceal(created.private_key)
-        file = _credentials_file.new_in(work.credentials_dir, created.key.id)
-        try:
-            _credentials_file.store(work.api, work.org_id, created, file)
-        except KeysmithError as error:
-            if not error.results.get("changed"):
-                self._key, self._is_made = None, False
-            raise
-        self._extra["credentials_file"] = file.path
+
+        def file_of(key: OrgApiKey) -> _credentials_file.CredentialsFile | None:
+            return _credentials_file.new_in(folder, key.id) if folder else None
+
+        new = _new_keys.create(work.api, work.org_id, wanted, work.known_ids, file_of)
+        self._key, self._is_made = new.key, True
+        if new.private_key is not None:
+            self._extra["private_key"] = new.private_key
+        if folder:
+            self._extra["credentials_file"] = _credentials_file.path_in(folder, new.key.id)
+        if declared.access_list is not None:
+            self._extra["access_list"] = _access_lists.in_order(declared.access_list)
 
     def _set_roles(self, _declared: Declared) -> None:
         plan, work = self._change.plan, self._work
@@ -198,12 +221,10 @@ class _Progress:
         self._is_made = True
 
     def _set_access_list(self, declared: Declared) -> None:
-        entries = declared.access_list
-        if entries is None:
+        entries, work, found = declared.access_list, self._work, self._change.found
+        # A new key has got its list already.
+        if entries is None or found is None:
             return
-        work, found = self._work, self._change.found
-        if found is None:
-            found = _access_lists.of_new_key(work.org_id, self._current, work.access_list_name)
         self._extra["access_list"] = _access_lists.in_order(found.now)
         if found.now == entries:
             return
@@ -214,6 +235,9 @@ class _Progress:
     def _take(self, results: Mapping[str, Any]) -> None:
         if "org_api_key_access_list" in results:
             self._extra["access_list"] = results["org_api_key_access_list"]["entries"]
+        if "org_api_key" in results:
+            now = _org_api_keys.from_result(results["org_api_key"])
+            self._key = replace(now, projects=self._key.projects) if self._key else now
         self._is_made = self._is_made or bool(results.get("changed"))
 
     def _set_projects(self, declared: Declared) -> None:
@@ -226,15 +250,38 @@ class _Progress:
                 continue
             work.api.stop.check()
             key, is_made = self._current, True
-            if roles is None:
-                is_made = _project_api_keys.unassign(work.api, project_id, key)
-            elif before is None:
-                method = work.assign_method
-                is_made = _project_api_keys.assign_all(work.api, project_id, key, roles, method)
-            else:
-                _project_api_keys.change(work.api, project_id, key, roles)
+            try:
+                if roles is None:
+                    is_made = self._unassign(project_id)
+                elif before is None:
+                    method = work.assign_method
+                    is_made = _project_api_keys.assign_all(work.api, project_id, key, roles, method)
+                else:
+                    _project_api_keys.change(work.api, project_id, key, roles)
+            except KeysmithError as error:
+                self._take_project(project_id, before, error)
+                raise
             self._key = _org_api_keys.with_project(key, project_id, roles)
             self._is_made = self._is_made or is_made
+
+    def _unassign(self, project_id: str) -> bool:
+        try:
+            return _project_api_keys.unassign(self._work.api, project_id, self._current)
+        except ApiError as error:
+            if not _project_api_keys.is_project_missing(error, project_id):
+                raise
+            self._warnings.append(_project_api_keys.missing_project_warning(project_id))
+            return False
+
+    def _take_project(
+        self, project_id: str, before: _project_api_keys.Roles, error: KeysmithError
+    ) -> None:
+        """Take over what an error says of the assignment as it is now."""
+        if "project_api_key" in error.results:
+            shown = error.results["project_api_key"]
+            roles = tuple(shown["roles"]) if shown else None
+            self._key = _org_api_keys.with_project(self._current, project_id, roles)
+            self._is_made = self._is_made or roles != before
 
     @property
     def _current(self) -> OrgApiKey:
@@ -258,7 +305,7 @@ def reported(
             pending.append(change.name())
             continue
         if outcome.is_made:
-            made.append(change)
+            made.append(outcome.done())
         if outcome.is_made and outcome.key:
             lists[change.kind].append(outcome.result())
         elif not outcome.error:

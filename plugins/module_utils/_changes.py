@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -81,6 +81,14 @@ class Change:
         """Return each role that the key would get, with the project ID, "" for none."""
         return _rights(self.plan.after) - _rights(self.plan.before) if self.plan.before else set()
 
+    def leaves(self) -> set[str]:
+        """Return the projects that the key is to be removed from."""
+        before, after = self.plan.before, self.plan.after
+        if not before or not after:
+            return set()
+        old, new = ({p["project_id"] for p in plan["projects"]} for plan in (before, after))
+        return old - new
+
     def has_losses(self) -> bool:
         """Whether the key may get less far: it loses a role, or its access list changes."""
         before, after = _rights(self.plan.before), _rights(self.plan.after)
@@ -120,6 +128,14 @@ def declaration(
     if current is not None and found:
         current["access_list"] = _access_lists.in_order(found.now)
     return Change(key, declared, found, _plan.present(current, desired))
+
+
+def keeping_projects(change: Change, project_ids: Collection[str]) -> Change:
+    """Return a change that leaves the key in these projects, which do not exist any more."""
+    before, after = change.plan.before, change.plan.after
+    stale = [p for p in before["projects"] if p["project_id"] in project_ids]
+    projects = sorted([*after["projects"], *stale], key=lambda project: project["project_id"])
+    return replace(change, plan=_plan.Plan(before, {**after, "projects": projects}))
 
 
 def planned(changes: Iterable[Change]) -> dict[str, Any]:

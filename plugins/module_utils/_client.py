@@ -17,6 +17,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     DeadlineError,
     Request,
     StoppedError,
+    UnexpectedAnswerError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     MAX_BODY,
@@ -121,7 +122,8 @@ class Client:
         """Send JSON and return what comes back; ``parse`` gets {} where nothing does.
 
         It is sent again only where nothing can have been done; after an error whose ``unclear``
-        is true, something may have been.
+        is true, something may have been. ``parse`` raises UnexpectedAnswerError for an answer that
+        contradicts the request.
         """
         return self._write(self._request("POST", path, doing, role), body, parse)
 
@@ -134,7 +136,14 @@ class Client:
     def _write(self, request: Request, body: Any, parse: Callable[[Any], T | None]) -> T:
         answer = self._send(request, body=body)
         data = {} if _answers.is_empty(answer) else answer.payload
-        return _parsed(answer, request, parse, data)
+        try:
+            return _parsed(answer, request, parse, data)
+        except UnexpectedAnswerError as error:
+            if error.request is None:
+                # The response contradicts the request.
+                error.request, error.status, error.reason = request, answer.status, answer.reason
+                error.tries, error.waited = answer.tries, answer.waited
+            raise
 
     def delete(self, path: str, *, doing: str, role: str) -> None:
         """Delete what is at a path; only an empty 2xx is a success (api-facts 0, row 2).

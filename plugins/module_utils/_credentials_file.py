@@ -22,7 +22,6 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
-    KeysmithError,
     OptionError,
     shown,
 )
@@ -30,7 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     CreatedKey,
     OrgApiKey,
     is_id,
-    revoke,
+    undo_creation,
 )
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
@@ -209,8 +208,8 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
         return
     except FileExistsError:
         error = CredentialsFileError(
-            f"The new API key {key} could not be written to {path}: somebody else, another run of "
-            "this task say, has written there meanwhile",
+            f"The new API key {key} could not be written to {path}: something else, such as "
+            "another run of this task, has written there in the meantime",
             check="It may be the only copy of a key pair. Run the task again.",
         )
     except OSError as failure:
@@ -218,18 +217,21 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
             f"The new API key {key} could not be written to {path} ({failure.strerror})",
             check="Check the folder and its disk.",
         )
+    raise undo_creation(api, org_id, key, error)
+
+
+def discard(file: CredentialsFile, key: OrgApiKey, org_id: str) -> str:
+    """Delete the file of a key that was revoked right after its creation; return what became of it.
+
+    A file that holds something else by now is left alone.
+    """
     try:
-        with api.stop.completing():
-            revoke(api, org_id, key)
-        error.aftermath = "The key was revoked again: nothing is left."
-    except KeysmithError as failure:
-        error.parameters = [key.id]
-        error.results = {"changed": True, "org_api_key": key.result()}
-        error.aftermath = (
-            f"It could not be revoked again either, so API key {key.id} is left, and its private "
-            f"key is lost: revoke it by its id. {failure.message()}"
-        )
-    raise error
+        if not inspect(file.path).holds(key, org_id):
+            return f"{file.path} no longer has its key pair, and was not changed."
+        os.unlink(_resolved(file.path))
+    except (OptionError, OSError):
+        return f"{file.path} could not be deleted: the key pair in it is of no use any more."
+    return f"{file.path}, which had its key pair, was deleted."
 
 
 def write(file: CredentialsFile, content: Mapping[str, str]) -> None:

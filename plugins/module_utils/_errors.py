@@ -385,10 +385,13 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         )
     if code in _IP_NOT_LISTED:
         addresses = (clean(item, 60) for item in parameters if isinstance(item, str))
-        address = next(addresses, "the address of this host")
+        address = next(addresses, "an address that is not on the list")
         return (
-            f"Add {address} to the API access list of {signer} itself (a project's IP access list "
-            "does not count here), or run from a listed address."
+            f"The API saw the request come from {address}. Before you add this address to a list, "
+            "check whose it is: an internal address, or one that several hosts share, may be that "
+            "of a load balancer or proxy, and listing it admits every host behind it. If it is "
+            f"this host's own, add it to the API access list of {signer} itself (a project's IP "
+            "access list does not count here). Otherwise, run from a listed address."
         )
     if code in _LIST_REQUIRED:
         return (
@@ -416,7 +419,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         return "The organization's plan does not include this."
     if code == "ACCOUNT_SUSPENDED":
         return "The account is suspended; its billing has to be settled first."
-    return _advice_by_status(status, request)
+    return _advice_by_status(status, code, request)
 
 
 def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) -> str:
@@ -447,7 +450,7 @@ def refused_for_no_reason(request: Request) -> str:
     )
 
 
-def _advice_by_status(status: int, request: Request) -> str:
+def _advice_by_status(status: int, code: str | None, request: Request) -> str:
     signer = request.signer
     if status == 401:
         return (
@@ -458,7 +461,14 @@ def _advice_by_status(status: int, request: Request) -> str:
         needs = f" (this call needs the role {request.role})" if request.role else ""
         return f"Check the roles{needs} and the API access list of {signer}."
     if status == 404:
-        return _wrong_place(request)
+        # Codes of the API are in capitals. Web frameworks have JSON of a similar shape.
+        if code and not code.isupper():
+            return _wrong_place(request)
+        return (
+            f"Something in the path does not exist at {request.base_url}, or {signer} may not see "
+            "it: check org_id, project_id and the other IDs. This does not prove that anything is "
+            "missing."
+        )
     if status == 405:
         return "The API takes no changes at the moment, during an upgrade for one: try again later."
     if status == 406:

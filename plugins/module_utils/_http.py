@@ -13,10 +13,10 @@ from __future__ import annotations
 import http.client
 import io
 import logging
+import re
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,6 +67,8 @@ FIRST_WAIT = 0.5
 MAX_IDLE = 0.4
 LONGEST_BACKOFF = 20.0
 TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
+# Bytes of a compressed body that are decoded at a time.
+_PART = 1024
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 
@@ -175,6 +177,7 @@ class Http:
         while True:
             ticket = self._await_turn(request, unclear)
             tries += 1
+            sent_at = self.clock.now()
             try:
                 outcome = self._try(request, exchange)
             except UnexpectedAnswerError as error:
@@ -191,8 +194,12 @@ class Http:
                 # Counted in all threads together. A rate limit may take its time; retry_max_wait
                 # is what bounds it.
                 count = unexplained or self._limiter.refused(ticket)
+                # A request that was on its way when another was refused has waited with that one.
+                served = 0.0
+                if is_refused and self._limiter.is_outdated(ticket):
+                    served = self.clock.now() - sent_at
                 if self._settings.retries and unexplained <= MAX_UNEXPLAINED_REFUSALS:
-                    wait = self._affordable_wait(count, request, outcome, until)
+                    wait = self._affordable_wait(count, request, outcome, until, served)
             else:
                 failures += 1
                 errors_500 += isinstance(outcome, Answer) and outcome.status == 500
@@ -267,9 +274,14 @@ class Http:
         request: Request,
         outcome: Answer | TransportError,
         until: float | None,
+        served: float = 0.0,
     ) -> float | None:
-        """Return how long to wait before the next try, or None if that would be too long."""
+        """Return how long to wait before the next try, or None if that would be too long.
+
+        ``served`` are the seconds of it that have passed.
+        """
         least = max(FIRST_WAIT, retry_after(outcome) or _window(request, outcome))
+        least = max(0.0, least - served)
         now = self.clock.now()
         # What other threads are waiting for already costs nothing more.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
@@ -279,7 +291,7 @@ class Http:
             return None
         backoff = min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
         # Jitter, so that tasks refused together do not come back together.
-        wait: float = max(least, backoff) * (1 + 0.25 * self.clock.random())
+        wait: float = max(least, backoff - served) * (1 + 0.25 * self.clock.random())
         return min(wait, left)
 
     def _prepare(
@@ -462,7 +474,9 @@ def _session(settings: HttpSettings, lines: _Lines) -> Any:
     for prefix in ("http://", "https://"):
         session.mount(prefix, lines)
     session.headers.clear()
-    session.headers.update({"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "gzip"})
+    session.headers.update(
+        {"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "identity"}
+    )
     if settings.verify is False:
         # The user said so; a warning in the module's stderr tells nobody.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -597,39 +611,67 @@ class _DeadlineReader(io.RawIOBase):
 
 
 def _read_body(response: Any, request: Request) -> bytes:
-    """Read a body, whole and not beyond MAX_BODY, and unpack it with the same limit.
+    """Read a body, whole and not beyond MAX_BODY; one that is compressed is decoded by urllib3.
 
-    Unpacked here because urllib3 unpacks a bomb before anybody can count. Raises LostAnswerError
-    where it ends early, UnexpectedAnswerError where it does not end.
+    Raises LostAnswerError where it ends early, UnexpectedAnswerError where it does not end.
     """
-    data: bytes = response.raw.read(MAX_BODY + 1, decode_content=False) or b""
-    if len(data) > MAX_BODY:
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    is_packed = encoding not in {"", "identity"}
+    if is_packed and encoding in _decodable():
+        body = _decode(response.raw, encoding, request)
+        received = response.raw.tell()
+    else:
+        body = response.raw.read(MAX_BODY + 1, decode_content=False) or b""
+        received = len(body)
+    if len(body) > MAX_BODY:
         raise _too_long(response, request)
-    if len(data) < _announced_length(response):
+    if received < _announced_length(response):
         raise LostAnswerError("the connection broke in the middle of the answer", request=request)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in {"", "identity"} or not data:
-        return data
-    if encoding not in {"gzip", "x-gzip"}:
+    if is_packed and body and encoding not in _decodable():
         raise UnexpectedAnswerError(
-            f"the answer ({response.status_code}) is packed as {clean(encoding, 40)}, "
-            "which was not asked for",
+            f"the response ({response.status_code}) has the Content-Encoding "
+            f"{clean(encoding, 40)}, which was not requested and cannot be decoded",
             request=request,
             status=response.status_code,
-            check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+            check=(
+                "Check the proxy or gateway in between: it must not compress responses. Check that "
+                f"base_url, {request.base_url}, is {request.platform}."
+            ),
         )
-    unpacker = zlib.decompressobj(wbits=31)
+    return body
+
+
+def _decode(raw: Any, encoding: str, request: Request) -> bytes:
+    """Return a body as urllib3 decodes it, but not much more of it than MAX_BODY.
+
+    It is read in parts so small that none of them can become a large one, because no version of
+    urllib3 limits what it decodes of a part by what it is asked for, except the latest ones.
+    """
+    body = bytearray()
     try:
-        data = unpacker.decompress(data, MAX_BODY + 1)
-    except zlib.error:
-        raise LostAnswerError("the answer is damaged (gzip)", request=request) from None
-    if len(data) > MAX_BODY:
-        raise _too_long(response, request)
-    if not unpacker.eof:
-        raise LostAnswerError("the connection broke in the middle of the answer", request=request)
-    if unpacker.unused_data:
-        raise LostAnswerError("the answer is damaged (gzip)", request=request)
-    return data
+        while len(body) <= MAX_BODY:
+            before = raw.tell()
+            part = raw.read(_PART, decode_content=True)
+            # A part may have nothing to show yet, such as the head of a gzip member.
+            if not part and raw.tell() == before:
+                break
+            body += part
+    except urllib3.exceptions.DecodeError:
+        raise LostAnswerError(
+            f"the answer is damaged ({clean(encoding, 40)})", request=request
+        ) from None
+    return bytes(body)
+
+
+def _decodable() -> frozenset[str]:
+    """Return the encodings that this urllib3 decodes without expanding a small part to gigabytes.
+
+    Before urllib3 2.6, nothing limits that but the encoding itself: about 1,000 times its size
+    for gzip and deflate, and no limit for the others.
+    """
+    known = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
+    version = tuple(int(part) for part in re.findall(r"\d+", urllib3.__version__)[:2])
+    return known if version >= (2, 6) else known & {"gzip", "x-gzip", "deflate"}
 
 
 def _announced_length(response: Any) -> int:

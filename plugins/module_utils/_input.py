@@ -36,6 +36,7 @@ _WIDENING = {
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
 }
+_OPEN = "the key could be used from any address"
 # What Ansible puts in place of a secret in a text, and of a text that is a secret as a whole.
 _MASKS = ("********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
 _CREDENTIALS = ("api_public_key", "api_private_key", "client_id", "client_secret", "access_token")
@@ -214,6 +215,9 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
                 raise _empty(name, "everything would be selected that the other options match")
             if canonical in _WIDENING:
                 raise _empty(name, _WIDENING[canonical])
+            # That of org_api_key_info is a boolean.
+            if canonical == "access_list" and option.get("type") == "list":
+                raise _empty(name, _OPEN)
             if canonical == "org_id" and any(params.get(other) for other in _CREDENTIALS):
                 raise _empty(
                     name, "the environment's organization would be used with this credential"
@@ -221,10 +225,7 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
         items = params[name] if "options" in option else None
         for number, item in enumerate(items if isinstance(items, list) else (), 1):
             if isinstance(item, Mapping) and item.get("access_list", []) in (None, ""):
-                raise _empty(
-                    f"access_list in item {number} of {name}",
-                    "the key could be used from any address",
-                )
+                raise _empty(f"access_list in item {number} of {name}", _OPEN)
 
 
 def _empty(where: str, consequence: str) -> OptionError:

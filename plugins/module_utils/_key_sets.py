@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _credentials_file,
     _options,
     _org_api_keys,
+    _project_api_keys,
     _selection,
     _workers,
 )
@@ -25,12 +26,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import C
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
+    ApiError,
     GuardError,
     OptionError,
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS, PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -294,6 +296,13 @@ def as_declared(
         found = lists.get(existing.id) if existing else None
         change = _changes.declaration(key, existing, found)
         changes.append(_with_own(params, api, change, is_own_seen))
+    missing: list[str] = []
+    if check_mode:
+        missing = _missing_projects(api, changes)
+        changes = [
+            _changes.keeping_projects(change, missing) if change.leaves() else change
+            for change in changes
+        ]
     known = [existing for _key, existing in pairs if existing]
     surplus = KeySet([])
     if params["purge"]:
@@ -308,6 +317,7 @@ def as_declared(
         )
     _check_not_replaced(params, changes, surplus.changes)
     warnings = [*surplus.warnings, *_adoption_warnings(params, changes)]
+    warnings += map(_project_api_keys.missing_project_warning, missing)
     folder = params["credentials_dir"]
     if folder:
         if any(change.kind == "created" for change in changes):
@@ -315,6 +325,22 @@ def as_declared(
             _credentials_file.check_folder(what, folder, check_mode)
         warnings += _credentials_file.folder_warnings(folder, known, params["org_id"])
     return KeySet([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
+
+
+def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
+    """Return the projects that keys are to be removed from and that do not exist.
+
+    Only a request to such a project tells, so check mode has to ask what a run for real is told.
+    """
+    missing = []
+    for project_id in sorted(set[str]().union(*(change.leaves() for change in changes))):
+        try:
+            _project_api_keys.list_all(api, project_id)
+        except ApiError as error:
+            # Whatever else is wrong is for the run for real to report.
+            if _project_api_keys.is_project_missing(error, project_id):
+                missing.append(project_id)
+    return missing
 
 
 def _match(
@@ -522,7 +548,6 @@ def access_list_name(
     for change in changes:
         if change.found:
             return change.found.name
-    is_needed = any(c.kind == "created" and c.plan.after.get("access_list") for c in changes)
-    if is_needed and keys and params["platform"] != ATLAS.name:
-        return _access_lists.read(api, params["org_id"], keys[0]).name
+    if any(c.kind == "created" and c.plan.after.get("access_list") for c in changes):
+        return _access_lists.name_for_new_keys(api, params["org_id"], keys)
     return _access_lists.ACCESS_LIST

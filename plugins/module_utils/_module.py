@@ -151,7 +151,10 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
     """Return whether the module failed, and its result."""
     try:
         if not _requests.HAS_REQUESTS:
-            raise OptionError(missing_required_lib("requests").rstrip("."))
+            raise OptionError(
+                missing_required_lib("requests").rstrip("."),
+                check=f"The import failed: {clean(_requests.WHY_NOT)}.",
+            )
         if module.refusal:
             raise module.refusal
         if module.broken:

@@ -43,6 +43,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import 
     PLATFORMS,
     Platform,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 # Mirrored by the doc fragment ``connection``; a test holds the two equal.
@@ -544,17 +545,8 @@ def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
 
 
 def _check_credentials(source: str, credentials: Credentials, platform: Platform) -> None:
+    _check_not_mistaken(source, credentials, platform)
     if isinstance(credentials, KeyPair):
-        if credentials.public_key.startswith("mdb_sa_"):
-            raise OptionError(
-                f"{source}: the public key is the client id of a service account",
-                check="Use client_id and client_secret.",
-            )
-        if looks_secret(credentials.public_key):
-            raise OptionError(
-                f"{source}: the public key looks like a private key",
-                check="Are the two swapped?",
-            )
         if is_id(credentials.public_key):
             raise OptionError(
                 f"{source}: the public key looks like the ID of an API key",
@@ -597,6 +589,48 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
         )
 
 
+def _check_not_mistaken(source: str, credentials: Credentials, platform: Platform) -> None:
+    """Refuse a part of one kind of credential in place of another, without showing it."""
+    if isinstance(credentials, KeyPair):
+        parts = {"public_key": credentials.public_key, "private_key": credentials.private_key}
+    elif isinstance(credentials, ServiceAccount):
+        parts = {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
+    else:
+        parts = {"token": credentials.token}
+    for part, value in parts.items():
+        kind = _kind_of_secret(value)
+        if kind in {"", part}:
+            continue
+        if kind in parts:
+            hint = "Are the two swapped?"
+        elif kind == "private_key":
+            hint = "An API key is given by api_public_key and api_private_key."
+        elif _has_oauth(platform):
+            hint = "Use client_id and client_secret."
+        else:
+            hint = f"{platform.title} has no service accounts: give the keys of an API key."
+        place = part.replace("client_id", "client ID").replace("_", " ")
+        raise OptionError(f"{source}: the {place} looks like {_KINDS[kind]}", check=hint)
+
+
+# What a part of a credential is called in messages.
+_KINDS = {
+    "private_key": "a private key",
+    "client_id": "the client ID of a service account",
+    "client_secret": "the client secret of a service account",
+}
+
+
+def _kind_of_secret(value: str) -> str:
+    """Return which part of a credential a value can only be, one of _KINDS; "" if that is open."""
+    value = value.strip()
+    if value.startswith("mdb_sa_id_"):
+        return "client_id"
+    if value.startswith("mdb_sa_sk_"):
+        return "client_secret"
+    return "private_key" if looks_secret(value) else ""
+
+
 def _has_oauth(platform: Platform) -> bool:
     return platform.has_service_accounts
 
@@ -633,6 +667,7 @@ def _proxy(
 ) -> tuple[str | None, str | None]:
     """Return the proxy and the hosts that go without it; an option goes for every host."""
     source, proxy, no_proxy = "http_proxy", params["http_proxy"], None
+    is_variable = proxy is None
     if proxy is None:
         for name in (f"{urlsplit(base_url).scheme}_proxy", "all_proxy"):
             # In lower case first, as curl and requests have it.
@@ -645,14 +680,33 @@ def _proxy(
     if proxy is None:
         return None, None
     proxy = proxy.strip()
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    # What is not used is not judged: another program may have use for it.
+    if no_proxy is None or not requests.utils.should_bypass_proxies(base_url, no_proxy):
+        _check_proxy(source, proxy, urlsplit(base_url).hostname if is_variable else None)
+    return proxy, no_proxy
+
+
+def _check_proxy(source: str, proxy: str, host: str | None) -> None:
+    """Refuse what is no http or https proxy; ``host`` is the one that NO_PROXY could exempt."""
+    if "://" not in proxy:
+        raise OptionError(
+            f"{source} has the address of a proxy without a scheme",
+            check="Write http:// or https:// in front of it, as in http://proxy.example.com:3128.",
+        )
+    if proxy.lower().startswith("socks"):
+        told, instead = "", ""
+        if host is not None:
+            told, instead = f", and NO_PROXY does not exempt {host}", f", or add {host} to NO_PROXY"
+        raise OptionError(
+            f"{source} names a SOCKS proxy, which is not supported{told}",
+            check=f"Name an http or https proxy{instead}.",
+        )
     parts = _split(proxy)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise OptionError(
             f"{source} is no address of an http or https proxy",
-            check="It looks like http://proxy.example.com:3128; SOCKS is not supported.",
+            check="It looks like http://proxy.example.com:3128.",
         )
-    return proxy, no_proxy
 
 
 def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:

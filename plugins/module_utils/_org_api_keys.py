@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
@@ -22,6 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OrphanError,
     OwnKeyError,
     StoppedError,
+    UnexpectedAnswerError,
     WaitTimeoutError,
     is_about_path,
 )
@@ -40,6 +41,11 @@ FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 # How long a new key may take to show up in the listing.
 ORPHAN_PATIENCE = 10.0
+# How long the API may take to know a key that it has shown, and to show a change.
+SETTLE_TIME = 10.0
+# How long after the first look a second one decides that something is gone.
+SECOND_LOOK = 3.0
+_DELETE_ATTEMPTS = 3
 # How many keys a message names where there may be very many.
 SHOWN = 20
 _ID = re.compile(r"[a-f0-9]{24}")
@@ -53,8 +59,13 @@ ADOPTION_ADVICE = (
 )
 _OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
+_CONTRADICTION_ADVICE = (
+    "Another task may have changed the key at the same time, or something between this task and "
+    "the API may have changed the request or the response."
+)
 
 
+T = TypeVar("T")
 # Pairs of a project's id and the roles there, sorted.
 Projects = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -87,6 +98,18 @@ class OrgApiKey:
     def result(self) -> dict[str, Any]:
         """Return the value of ``org_api_key``."""
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
+
+
+def from_result(result: Mapping[str, Any]) -> OrgApiKey:
+    """Return the key that a result shows."""
+    projects = ((p["project_id"], tuple(p["roles"])) for p in result["projects"])
+    return OrgApiKey(
+        id=result["id"],
+        description=result["description"],
+        public_key=result["public_key"],
+        roles=tuple(result["roles"]),
+        projects=tuple(projects),
+    )
 
 
 def show_projects(projects: Projects) -> list[dict[str, Any]]:
@@ -293,22 +316,100 @@ def create(
 
     The answer is the only place where the private key ever is. When it is lost, the request is
     not sent again: keys of this description that were not there before are looked for, and
-    OrphanError names them.
+    OrphanError names them. A key that is not as asked for is revoked, since it may have rights
+    that nobody wanted.
     """
     body = {"desc": description, "roles": sorted(roles)}
+    wanted = {"description": description, "roles": roles}
     doing = f"create the API key {quoted(description)}"
 
-    def parse_new(data: Any) -> CreatedKey | None:
+    def parse_new(data: Any) -> tuple[CreatedKey, str] | None:
         created = parse_created(data, org_id)
-        return created if created and created.key.id not in known_ids else None
+        if created is None or created.key.id in known_ids:
+            return None
+        key, contradiction = _compare(data, created.key, wanted)
+        if not contradiction and key.projects:
+            contradiction = f"{_state(key)}, and projects"
+        return replace(created, key=key), contradiction
 
     try:
-        return api.post(_path(org_id), body, parse_new, doing=doing, role=ORG_OWNER)
+        created, contradiction = api.post(
+            _path(org_id), body, parse_new, doing=doing, role=ORG_OWNER
+        )
     except KeysmithError as error:
         if not error.unclear:
             raise
         cause = error
+    else:
+        if not contradiction:
+            return created
+        return _check_created(api, org_id, created, wanted, contradiction)
     raise _orphan(api, org_id, description, known_ids, cause)
+
+
+def _check_created(
+    api: Client,
+    org_id: str,
+    created: CreatedKey,
+    wanted: Mapping[str, Any],
+    contradiction: str,
+) -> CreatedKey:
+    """Return a created key if the API shows it as wanted after all; otherwise revoke it."""
+    key = created.key
+    try:
+        with api.stop.completing():
+            now = poll(
+                api,
+                lambda: find_by_id(api, org_id, key.id),
+                lambda now: now is not None and not now.projects and _is_as_wanted(now, wanted),
+            )
+    except KeysmithError:
+        now = None
+    if now and not now.projects and _is_as_wanted(now, wanted):
+        return replace(created, key=now)
+    error = UnexpectedAnswerError(
+        f"The API created the API key {key} as {contradiction}, but the task asked for "
+        f"{_asked(wanted)}",
+        check=_CONTRADICTION_ADVICE,
+    )
+    raise undo_creation(api, org_id, key, error)
+
+
+def undo_creation(
+    api: Client, org_id: str, key: OrgApiKey, error: KeysmithError, loss: str = ""
+) -> KeysmithError:
+    """Revoke a key that this task has created, and return the error that says what is left.
+
+    Only a DELETE that the API carries out counts: that it does not know the key may mean that it
+    does not know it yet. An error about a key that is left has the type ``orphan``. ``loss`` says
+    what has become of the private key of that.
+    """
+    try:
+        with api.stop.completing():
+            _delete_created(api, org_id, key)
+    except KeysmithError as failure:
+        left = error if error.type == "orphan" else _as_orphan(error)
+        left.parameters = [key.id]
+        left.results = {"changed": True, "org_api_key": key.result()}
+        left.aftermath = (
+            f"The new key could not be revoked to clean up, so API key {key} may be left. "
+            f"{loss or 'Its private key is lost.'} Revoke the key by its ID. {failure.message()}"
+        )
+        return left
+    error.results = {}
+    error.aftermath = "The new key was revoked to clean up: nothing is left."
+    return error
+
+
+def _delete_created(api: Client, org_id: str, key: OrgApiKey) -> None:
+    doing = f"revoke the API key {key}"
+    path = _path(org_id, key.id)
+    try:
+        retry_unknown_key(api, key, lambda: api.delete(path, doing=doing, role=ORG_OWNER))
+    except ApiError as error:
+        # An attempt whose response was lost has done it.
+        if not (error.unclear and is_proof_of_absence(error, key.id)):
+            raise
 
 
 def is_id(value: str) -> bool:
@@ -360,35 +461,180 @@ def twin_warnings(
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
     """Set the description or the roles of a key, and return it as it is then.
 
-    After a lost answer the key is read again, since it may be as it should be.
+    If the response is lost or contradicts the request, the key is read again, since it may be as it
+    should be. An error's ``results`` say what exists then.
     """
     body = {_JSON_NAMES[name]: value for name, value in changes.items()}
 
     def parse_this(data: Any) -> OrgApiKey | None:
         changed = parse(data, org_id)
-        return changed if changed and changed.id == key.id else None
+        if changed is None or changed.id != key.id:
+            return None
+        # What the response leaves out and the task did not ask for is as it was.
+        asked = {"description": key.description, "roles": key.roles, **changes}
+        filled, _unasked = _compare(data, changed, asked)
+        _same, contradiction = _compare(data, changed, changes)
+        if contradiction:
+            raise contradicted(f"shows the key as {contradiction} instead of {_asked(changes)}")
+        return filled
 
-    try:
+    def send() -> OrgApiKey:
         doing = f"change the API key {key}"
         return api.patch(_path(org_id, key.id), body, parse_this, doing=doing, role=ORG_OWNER)
+
+    try:
+        return retry_unknown_key(api, key, send)
     except KeysmithError as failure:
         error = missing_if_proved(failure, key, "Only a key that exists can be changed.")
         if not error.unclear:
             raise error from None
+        wanted = {"description": key.description, **changes}
+
+        def is_done(now: OrgApiKey | None) -> bool:
+            return now is not None and _is_as_wanted(now, wanted)
+
         try:
             with api.stop.completing():
-                now = find_by_id(api, org_id, key.id)
+                now = poll(api, lambda: find_by_id(api, org_id, key.id), is_done)
         except KeysmithError:
             # That the key cannot be read now says less than that it may have been changed.
             raise error from None
-        description = changes.get("description", key.description)
-        if now and has_roles(now, changes.get("roles")) and now.description == description:
+        if now and is_done(now):
             return now
-        state = "missing"
+        error.aftermath = f"The API shows the key as {_state(now) if now else 'missing'} now."
         if now:
-            state = f"{quoted(now.description)} with the roles {', '.join(now.roles)}"
-        error.aftermath = f"The API shows the key as {state} now."
+            error.results = {
+                "changed": (now.description, now.roles) != (key.description, key.roles),
+                "org_api_key": now.result(),
+            }
         raise error from None
+
+
+def retry_unknown_key(api: Client, key: OrgApiKey, send: Callable[[], T]) -> T:
+    """Send a request about a key that this task has seen, until the API knows the key.
+
+    The APIs are eventually consistent: what shows a key and what takes a change may differ for some
+    seconds. API_KEY_NOT_FOUND is a refusal, so nothing was done, and sending again is safe.
+    """
+    until = api.clock.now() + SETTLE_TIME
+    pause, tries, waited = FIRST_POLL, 1, 0.0
+    while True:
+        try:
+            return send()
+        except ApiError as error:
+            if error.unclear or not is_proof_of_absence(error, key.id):
+                raise
+            if api.clock.now() + pause > until:
+                error.tries, error.waited = tries, waited
+                raise
+            _pause(api, pause, error, "The API refused the request, and nothing was changed by it.")
+        tries, waited = tries + 1, waited + pause
+        pause = min(pause * 2, LONGEST_POLL)
+
+
+def delete_known(
+    api: Client,
+    send: Callable[[], None],
+    says_missing: Callable[[KeysmithError], bool],
+    is_shown: Callable[[], bool],
+) -> bool:
+    """Delete something that this task has seen; return whether this call did it.
+
+    The APIs are eventually consistent. So that something is missing which was there counts only if
+    a second look some seconds later agrees; if it is shown again, it is deleted again.
+    """
+    is_done, attempts = False, 0
+    while True:
+        attempts += 1
+        try:
+            send()
+        except KeysmithError as error:
+            with api.stop.completing():
+                if not says_missing(error):
+                    raise
+                is_done |= error.unclear
+                open_ = "The API does not find it any more. Whether that is final was not checked."
+                _pause(api, SECOND_LOOK, error, open_)
+                try:
+                    is_there = is_shown()
+                except KeysmithError as failure:
+                    failure.aftermath = failure.aftermath or open_
+                    raise
+            if is_there and attempts == _DELETE_ATTEMPTS:
+                error.aftermath = "Read again, it still exists. Run the task again later."
+                raise
+            if not is_there:
+                return is_done
+        else:
+            return True
+
+
+def _pause(api: Client, seconds: float, error: KeysmithError, state: str) -> None:
+    """Wait before trying again; a task that is told to stop says what it was about."""
+    try:
+        api.stop.pause(seconds)
+    except StoppedError as stopped:
+        stopped.request, stopped.aftermath = error.request, state
+        raise
+
+
+def poll(api: Client, look: Callable[[], T], is_done: Callable[[T], bool]) -> T:
+    """Return what a look shows, as soon as it is as expected, or after SETTLE_TIME."""
+    until = api.clock.now() + SETTLE_TIME
+    pause = FIRST_POLL
+    while True:
+        seen = look()
+        if is_done(seen) or api.clock.now() + pause > until:
+            return seen
+        try:
+            api.stop.pause(pause)
+        except StoppedError:
+            return seen
+        pause = min(pause * 2, LONGEST_POLL)
+
+
+def contradicted(what: str) -> UnexpectedAnswerError:
+    """Return the error of a response that accepts a change and shows something else.
+
+    The change may have been made all the same.
+    """
+    error = UnexpectedAnswerError(
+        f"the API accepted the request, but its response {what}", check=_CONTRADICTION_ADVICE
+    )
+    error.unclear = True
+    return error
+
+
+def _compare(data: Any, shown: OrgApiKey, wanted: Mapping[str, Any]) -> tuple[OrgApiKey, str]:
+    """Return the key in a response with what the response leaves out, and how it contradicts.
+
+    The comparison is the one that decides whether a key has to be changed at all.
+    """
+    given: dict[str, Any] = {}
+    if data.get("desc") is None and "description" in wanted:
+        given["description"] = wanted["description"]
+    if data.get("roles") is None and "roles" in wanted:
+        given["roles"] = tuple(sorted(wanted["roles"]))
+    key = replace(shown, **given)
+    return key, "" if _is_as_wanted(key, wanted) else _state(key)
+
+
+def _is_as_wanted(key: OrgApiKey, wanted: Mapping[str, Any]) -> bool:
+    description = wanted.get("description", key.description)
+    return has_roles(key, wanted.get("roles")) and key.description == description
+
+
+def _state(key: OrgApiKey) -> str:
+    return f"{quoted(key.description)} with the roles {', '.join(key.roles) or 'none'}"
+
+
+def _asked(wanted: Mapping[str, Any]) -> str:
+    parts = []
+    if "description" in wanted:
+        parts.append(quoted(wanted["description"]))
+    if "roles" in wanted:
+        parts.append(f"the roles {', '.join(sorted(wanted['roles']))}")
+    return " with ".join(parts)
 
 
 def warn_of_new_private_key(api: Client) -> None:
@@ -486,6 +732,14 @@ def _orphan(
                 "is what the task has left, and its private key is lost: revoke it by its id, and "
                 "run the task again."
             )
+    error = _as_orphan(cause)
+    error.parameters, error.aftermath = [key.id for key in found], left
+    error.results = {"changed": True} if found else {}
+    return error
+
+
+def _as_orphan(cause: KeysmithError) -> OrphanError:
+    """Return an error as one about a key that is left, or may be."""
     error = OrphanError(
         cause.what,
         check=cause.check,
@@ -494,10 +748,8 @@ def _orphan(
         code=cause.code,
         reason=cause.reason,
         detail=cause.detail,
-        parameters=[key.id for key in found],
     )
-    error.tries, error.waited, error.aftermath = cause.tries, cause.waited, left
-    error.results = {"changed": True} if found else {}
+    error.tries, error.waited = cause.tries, cause.waited
     return error
 
 
@@ -558,43 +810,49 @@ def check_not_own(
 
 
 def revoke(api: Client, org_id: str, key: OrgApiKey) -> bool:
-    """Revoke a key; return whether this call did it, rather than somebody else before.
+    """Revoke a key that this task has seen; return whether this call did it.
 
-    When an earlier try's answer was lost and a later one finds no such key, this call did it.
+    If the response to an earlier attempt was lost and a later one finds no such key, this call did
+    it. Otherwise it was gone before.
     """
     if key.public_key is not None and key.public_key == api.endpoint.public_key:
         api.expect_own_end()
-    try:
-        api.delete(_path(org_id, key.id), doing=f"revoke the API key {key}", role=ORG_OWNER)
-    except ApiError as error:
-        with api.stop.completing():
-            if not _is_missing(api, org_id, key.id, error):
-                raise
-        return error.unclear
-    return True
+    path, doing = _path(org_id, key.id), f"revoke the API key {key}"
+    return delete_known(
+        api,
+        lambda: api.delete(path, doing=doing, role=ORG_OWNER),
+        lambda error: isinstance(error, ApiError) and _is_missing(api, org_id, key.id, error),
+        lambda: find_by_id(api, org_id, key.id) is not None,
+    )
 
 
 def await_absence(api: Client, org_id: str, key: OrgApiKey, timeout: float) -> None:
-    """Return when the API itself answers that a revoked key is missing. ``timeout``: seconds.
+    """Return when two looks in a row agree that a revoked key is missing. ``timeout``: seconds.
 
-    Raises WaitTimeoutError after the time; whatever it raises says that the revocation stands.
+    Raises WaitTimeoutError after the time; whatever it raises says what is known.
     """
     clock = api.clock
     until = clock.now() + timeout
     pause = FIRST_POLL
+    was_missing = False
     try:
-        while find_by_id(api, org_id, key.id, until) is not None:
+        while True:
+            is_missing = find_by_id(api, org_id, key.id, until) is None
+            if is_missing and was_missing:
+                return
             if clock.now() + pause > until:
+                if is_missing and all(other.id != key.id for other in list_all(api, org_id)):
+                    return
                 raise WaitTimeoutError(
                     f"The API still shows the API key {key} {timeout:g} s after its revocation",
                     check="Run the task again to see whether it is gone, or raise wait_timeout.",
                 )
+            was_missing = is_missing
             api.stop.pause(pause)
             pause = min(pause * 2, LONGEST_POLL)
     except KeysmithError as error:
         error.aftermath = (
-            "The DELETE was accepted: the key is revoked, but that the API has forgotten it is not "
-            "confirmed."
+            "The API accepted the revocation. Whether the key still works is not known."
         )
         raise
 
@@ -612,15 +870,19 @@ def is_proof_of_absence(error: ApiError, api_user_id: str) -> bool:
 
 
 def missing_if_proved(error: KeysmithError, key: OrgApiKey, check: str) -> KeysmithError:
-    """Return MissingError where an error proves that a key is gone meanwhile, else the error."""
+    """Return MissingError if the API does not find a key that this task has seen, else the error.
+
+    That does not prove that another user has revoked the key.
+    """
     if not isinstance(error, ApiError) or not is_proof_of_absence(error, key.id):
         return error
     missing = MissingError(
-        f"The API key {key} is not there: somebody has revoked it a moment ago, or the API does "
-        "not know it yet",
+        f"The API does not find the API key {key}, which this task has seen: it was revoked in the "
+        "meantime, or is still propagating",
         check=check,
     )
     missing.unclear = error.unclear
+    missing.tries, missing.waited = error.tries, error.waited
     return missing
 
 

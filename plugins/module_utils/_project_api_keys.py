@@ -4,8 +4,8 @@
 
 """The API keys of a project: those of its organization that are assigned to it, with roles there.
 
-Absence is proved by the project's complete listing. It also decides, after an error that leaves
-open what has happened, what is the case.
+Absence is proved by the project's complete listing, or by GROUP_NOT_FOUND about this project. The
+listing also decides, after an error that leaves open what has happened, what is the case.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     is_about_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    FIRST_POLL,
-    LONGEST_POLL,
     OrgApiKey,
+    contradicted,
+    delete_known,
     parse,
+    poll,
+    retry_unknown_key,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
 
 PROJECT_OWNER = "Project Owner"
+# Of Atlas: enough to change and to remove an assignment, but not to add one.
+PROJECT_ACCESS_MANAGER = "Project Access Manager"
 PROJECT_READ_ONLY = "Project Read Only"
-# How long a change may take to show up in the listing.
-PATIENCE = 10.0
 _NOT_FOUND = frozenset({API_KEY_NOT_FOUND, "RESOURCE_NOT_FOUND"})
 
 # The roles in a project, sorted; None where the key is not assigned to it.
@@ -61,12 +64,13 @@ def assign(
     """
     doing = f"assign the API key {key} to project {project_id}"
     if method == "PATCH":
-        _patch(api, project_id, key, roles, doing)
+        _patch(api, project_id, key, roles, doing, role=PROJECT_OWNER)
         return None
 
     def send() -> None:
         path, body = _path(project_id, key.id), [{"roles": list(roles)}]
-        api.post(path, body, _parse_write(key), doing=doing, role=PROJECT_OWNER)
+        parse_this = _parse_write(project_id, key, roles)
+        api.post(path, body, parse_this, doing=doing, role=PROJECT_OWNER)
 
     try:
         _write(api, project_id, key, roles, send)
@@ -100,32 +104,65 @@ def assign_all(
 def change(api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...]) -> None:
     """Give an assigned key exactly these roles in the project."""
     doing = f"change the roles of the API key {key} in project {project_id}"
-    _patch(api, project_id, key, roles, doing)
+    _patch(api, project_id, key, roles, doing, role=_manager(api))
 
 
 def unassign(api: Client, project_id: str, key: OrgApiKey) -> bool:
-    """Take a key out of the project; return whether this call did it.
+    """Remove a key from the project; return whether this call did it.
 
-    When an earlier try's answer was lost, this call did it; otherwise somebody else did before.
+    If the response to an earlier attempt was lost, this call did it. Otherwise the key was not
+    assigned any more. That the project is missing is for the caller to judge: see
+    ``is_project_missing``.
     """
-    doing = f"take the API key {key} out of project {project_id}"
+    path = _path(project_id, key.id)
+    doing = f"remove the API key {key} from project {project_id}"
+
+    seen: Roles = None
+
+    def is_assigned() -> bool:
+        nonlocal seen
+        seen = _now(api, project_id, key)
+        return seen is not None
+
     try:
-        api.delete(_path(project_id, key.id), doing=doing, role=PROJECT_OWNER)
+        return delete_known(
+            api,
+            lambda: api.delete(path, doing=doing, role=_manager(api)),
+            lambda error: _may_mean_unassigned(error) and not is_project_missing(error, project_id),
+            is_assigned,
+        )
     except KeysmithError as error:
-        if not error.unclear and not _may_mean_unassigned(error):
+        if seen is not None:
+            error.aftermath = _shown_as(project_id, key, seen)
+        if not error.unclear or not _is_confirmed(api, project_id, key, None, error):
             raise
-        if not _is_confirmed(api, project_id, key, None, error):
-            raise
-        return error.unclear
     return True
 
 
+def is_project_missing(error: KeysmithError, project_id: str) -> bool:
+    """Whether an error says that this project does not exist, so that no key is assigned to it."""
+    return (
+        isinstance(error, ApiError)
+        and error.code == "GROUP_NOT_FOUND"
+        and error.status in {400, 404}
+        and (not error.parameters or project_id in error.parameters)
+    )
+
+
+def missing_project_warning(project_id: str) -> str:
+    """Say why a key counts as not assigned to a project that may be a slip of the task."""
+    return (
+        f"Project {project_id} does not exist (GROUP_NOT_FOUND), so no API key is assigned to it. "
+        "Check project_id."
+    )
+
+
 def _patch(
-    api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...], doing: str
+    api: Client, project_id: str, key: OrgApiKey, roles: tuple[str, ...], doing: str, *, role: str
 ) -> None:
     def send() -> None:
         path, body = _path(project_id, key.id), {"roles": list(roles)}
-        api.patch(path, body, _parse_write(key), doing=doing, role=PROJECT_OWNER)
+        api.patch(path, body, _parse_write(project_id, key, roles), doing=doing, role=role)
 
     _write(api, project_id, key, roles, send)
 
@@ -137,25 +174,36 @@ def _write(
     roles: tuple[str, ...],
     send: Callable[[], None],
 ) -> None:
-    """Send once; after a lost answer the key may have these roles all the same."""
+    """Send until the API knows the key; after a lost answer the key may have the roles anyway."""
     try:
-        send()
+        retry_unknown_key(api, key, send)
     except KeysmithError as error:
         if _may_mean_unassigned(error) and error.code in _NOT_FOUND:
             error.check = (
-                "Others have revoked the key or taken it out of the project a moment ago, it seems:"
-                " run the task again."
+                "The key was revoked or removed from the project in the meantime, or a recent "
+                "change is still propagating. Run the task again."
             )
         if not error.unclear or not _is_confirmed(api, project_id, key, roles, error):
             raise
 
 
-def _parse_write(key: OrgApiKey) -> Callable[[Any], bool | None]:
-    """Accept no content (Atlas, POST), and the key as it is now (PATCH)."""
+def _parse_write(
+    project_id: str, key: OrgApiKey, roles: tuple[str, ...]
+) -> Callable[[Any], bool | None]:
+    """Accept no content (Atlas, POST), and the key with these roles (PATCH)."""
 
     def parse_this(data: Any) -> bool | None:
+        if data == {}:
+            return True
         changed = parse(data)
-        return True if data == {} or (changed and changed.id == key.id) else None
+        if changed is None or changed.id != key.id:
+            return None
+        now = dict(changed.projects).get(project_id)
+        if data.get("roles") is not None and set(now or ()) != set(roles):
+            raise contradicted(
+                f"shows the key as {_state(now)}, not with the roles {', '.join(roles)}"
+            )
+        return True
 
     return parse_this
 
@@ -169,7 +217,7 @@ def _is_confirmed(
     """
     try:
         with api.stop.completing():
-            now = _await(api, project_id, key, lambda roles: roles == expected)
+            now = _await(api, project_id, key, lambda now: now == expected)
     except KeysmithError as failure:
         error.aftermath = (
             "Whether it was done all the same could not be found out: "
@@ -178,27 +226,50 @@ def _is_confirmed(
         return False
     if now == expected:
         return True
-    state = "not assigned to it" if now is None else f"assigned with the roles {', '.join(now)}"
-    error.aftermath = (
-        f"The project's listing shows the API key {key.id} as {state} now. Run the task "
-        "again; that is safe."
-    )
+    error.aftermath = _shown_as(project_id, key, now)
+    error.results = {"project_api_key": result(project_id, key, now)}
     return False
+
+
+def _shown_as(project_id: str, key: OrgApiKey, now: Roles) -> str:
+    return (
+        f"The listing of project {project_id} shows the API key {key.id} as {_state(now)} now. Run "
+        "the task again; that is safe."
+    )
+
+
+def _state(roles: Roles) -> str:
+    return "not assigned to it" if roles is None else f"assigned with the roles {', '.join(roles)}"
+
+
+def result(project_id: str, key: OrgApiKey, roles: Roles) -> dict[str, Any] | None:
+    """Return the value of ``project_api_key``."""
+    if roles is None:
+        return None
+    return {
+        "project_id": project_id,
+        "api_user_id": key.id,
+        "public_key": key.public_key,
+        "description": key.description,
+        "roles": list(roles),
+    }
 
 
 def _await(
     api: Client, project_id: str, key: OrgApiKey, is_expected: Callable[[Roles], bool]
 ) -> Roles:
     """Return the roles that the listing shows, as soon as they are expected, or in the end."""
-    clock = api.clock
-    until = clock.now() + PATIENCE
-    pause = FIRST_POLL
-    while True:
-        roles = roles_in(project_id, list_all(api, project_id).get(key.id))
-        if is_expected(roles) or clock.now() + pause > until:
-            return roles
-        api.stop.pause(pause)
-        pause = min(pause * 2, LONGEST_POLL)
+    return poll(api, lambda: _now(api, project_id, key), is_expected)
+
+
+def _now(api: Client, project_id: str, key: OrgApiKey) -> Roles:
+    return roles_in(project_id, list_all(api, project_id).get(key.id))
+
+
+def _manager(api: Client) -> str:
+    """Return the least role that may change and remove assignments."""
+    is_atlas = api.endpoint.api_path == ATLAS.api_path
+    return PROJECT_ACCESS_MANAGER if is_atlas else PROJECT_OWNER
 
 
 def _may_mean_unassigned(error: KeysmithError) -> bool:

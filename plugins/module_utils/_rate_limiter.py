@@ -46,6 +46,11 @@ class RateLimiter:
         with self._lock:
             return self._refusals_in_a_row + (ticket == self._pauses)
 
+    def is_outdated(self, ticket: int) -> bool:
+        """Whether a request was sent before the latest pause began."""
+        with self._lock:
+            return ticket != self._pauses
+
     def pause(self, ticket: int, wait: float) -> None:
         """Hold back all requests, after a refusal."""
         with self._lock:

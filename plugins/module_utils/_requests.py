@@ -4,7 +4,8 @@
 
 """The guarded import of requests: the one place that imports it.
 
-``requests`` and ``urllib3`` are ``None`` where they are not installed. No class may derive from
+``requests`` and ``urllib3`` are ``None`` if they are not installed or broken, and ``WHY_NOT`` says
+why. No class may derive from
 theirs at import time, because ansible-test imports every file on Pythons that do not have them.
 """
 
@@ -14,10 +15,13 @@ from typing import Any
 
 requests: Any
 urllib3: Any
+WHY_NOT = ""
 try:
     import requests  # pylint: disable=unused-import
     import urllib3  # pylint: disable=unused-import  # comes with requests, which is built on it
-except ImportError:
+except Exception as error:
+    # Of any kind: a broken installation raises whatever its files happen to do.
     requests = urllib3 = None
+    WHY_NOT = f"{type(error).__name__}: {error}"
 
 HAS_REQUESTS = requests is not None

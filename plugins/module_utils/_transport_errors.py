@@ -35,6 +35,61 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import 
 # Of exceptions that wrap one another; the libraries use five.
 _MAX_DEPTH = 20
 
+# Why OpenSSL does not accept a certificate: X509_V_ERR_* of its x509_vfy.h. Python has no names.
+_UNABLE_TO_GET_ISSUER_CERT = 2
+_CERT_NOT_YET_VALID = 9
+_CERT_HAS_EXPIRED = 10
+_DEPTH_ZERO_SELF_SIGNED_CERT = 18
+_SELF_SIGNED_CERT_IN_CHAIN = 19
+_UNABLE_TO_GET_ISSUER_CERT_LOCALLY = 20
+_UNABLE_TO_VERIFY_LEAF_SIGNATURE = 21
+_INVALID_CA_BEFORE_OPENSSL_3 = 24
+_CERT_UNTRUSTED = 27
+_KEYUSAGE_NO_CERTSIGN = 32
+_HOSTNAME_MISMATCH = 62
+_IP_ADDRESS_MISMATCH = 64
+_EE_KEY_TOO_SMALL = 66
+_CA_KEY_TOO_SMALL = 67
+_CA_MD_TOO_WEAK = 68
+_SIGNATURE_ALGORITHM_INCONSISTENCY = 78
+_EC_KEY_EXPLICIT_PARAMS = 94
+
+_UNKNOWN_AUTHORITY = frozenset(
+    {
+        _UNABLE_TO_GET_ISSUER_CERT,
+        _SELF_SIGNED_CERT_IN_CHAIN,
+        _UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        _UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+        _CERT_UNTRUSTED,
+    }
+)
+_WEAK_CERTIFICATE = frozenset({_EE_KEY_TOO_SMALL, _CA_KEY_TOO_SMALL, _CA_MD_TOO_WEAK})
+# The numbers between these two are those of VERIFY_X509_STRICT, the default since Python 3.13.
+_NOT_STRICT = frozenset(
+    {
+        _INVALID_CA_BEFORE_OPENSSL_3,
+        _KEYUSAGE_NO_CERTSIGN,
+        *range(_SIGNATURE_ALGORITHM_INCONSISTENCY, _EC_KEY_EXPLICIT_PARAMS + 1),
+    }
+)
+
+# Reasons of OpenSSL for other errors of TLS. Those of a certificate are about the client's own:
+# about the server's, the number says so.
+_WEAK_CLIENT_CERTIFICATE = frozenset({"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"})
+_NOTHING_IN_COMMON = frozenset(
+    {
+        "INAPPROPRIATE_FALLBACK",
+        "NO_CIPHERS_AVAILABLE",
+        "NO_PROTOCOLS_AVAILABLE",
+        "TLSV1_ALERT_INAPPROPRIATE_FALLBACK",
+        "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "UNSUPPORTED_SSL_VERSION",
+        "VERSION_TOO_LOW",
+    }
+)
+
 
 def place(url: str) -> str:
     """Return scheme, host and path of a URL: where it leads, without user, query or fragment."""
@@ -196,12 +251,12 @@ def _describe(
     proxy = _proxy_host(settings) if via_proxy else ""
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if "ProxyError" in names:
-        failure = _proxy_error(causes, request, settings, tls)
+        failure = _proxy_error(causes, request, settings)
         if failure:
             return failure
     ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if (tls and not ended) or (isinstance(error, requests.exceptions.SSLError) and not ended):
-        return _tls_error(tls, request, settings, host)
+        return _tls_error(causes, request, settings, host)
     if names & {"ConnectTimeoutError", "ConnectTimeout"}:
         return ConnectError(
             f"no connection to {proxy or host} within {settings.timeout:g} s",
@@ -286,7 +341,7 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
 
 
 def _proxy_error(
-    causes: list[BaseException], request: Request, settings: HttpSettings, tls: ssl.SSLError | None
+    causes: list[BaseException], request: Request, settings: HttpSettings
 ) -> ProxyError | None:
     """Return the error of a proxy that lets nothing through; None where it had done so already.
 
@@ -298,12 +353,13 @@ def _proxy_error(
             status = re.search(r"\b\d{3}\b.*", str(cause))
             refusal = clean(status.group() if status else str(cause), 80)
             return proxy_refusal("to connect", refusal, request, settings)
-    if isinstance(tls, ssl.SSLCertVerificationError):
+    refused = _refused_certificate(causes)
+    if refused:
         failure = ProxyError(
-            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(tls)}",
+            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(refused)}",
             request=request,
             reason="proxy not trusted",
-            check="Name the file or folder of the authority that signed it in ca_path.",
+            check=_certificate_advice(refused, "http_proxy"),
         )
         failure.transient = False
         return failure
@@ -351,17 +407,30 @@ def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSetti
 
 
 def _tls_error(
-    tls: ssl.SSLError | None, request: Request, settings: HttpSettings, host: str
+    causes: list[BaseException], request: Request, settings: HttpSettings, host: str
 ) -> TlsError:
-    if isinstance(tls, ssl.SSLCertVerificationError):
-        why = _verify_message(tls)
-        check = _certificate_advice(why)
-        what = f"the certificate of {host} is not accepted: {why}"
+    refused = _refused_certificate(causes)
+    if refused:
+        check = _certificate_advice(refused, "base_url")
+        what = f"the certificate of {host} is not accepted: {_verify_message(refused)}"
     else:
+        tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
         why = getattr(tls, "reason", None) or ""
         what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
         if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
             check = "The server does not speak TLS on this port: check base_url, http or https."
+        elif why in _NOTHING_IN_COMMON:
+            check = (
+                "The server and this host have no version of TLS, or no cipher, in common: one of "
+                "the two is too old. The server must offer TLS 1.2 or newer."
+            )
+        elif why == "DH_KEY_TOO_SMALL":
+            check = (
+                "The Diffie-Hellman parameters of the server are too weak for this host: the "
+                "server must use stronger ones, or ECDHE."
+            )
+        elif why in _WEAK_CLIENT_CERTIFICATE:
+            check = f"This is about client_cert. {_REISSUE_STRONGER}"
         elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
             check = "The server may ask for a client certificate: set client_cert and client_key."
         elif "ALERT" in why and settings.cert:
@@ -379,22 +448,48 @@ def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
     return " The server may ask for a client certificate: set client_cert and client_key."
 
 
-def _verify_message(tls: ssl.SSLCertVerificationError) -> str:
+def _refused_certificate(causes: list[BaseException]) -> BaseException | None:
+    kinds: tuple[type[BaseException], ...] = (ssl.SSLCertVerificationError, *_host_name_errors())
+    return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+
+def _verify_message(refused: BaseException) -> str:
     # urllib3 1.26 compares host names itself, and its error has a text and nothing else.
-    why = getattr(tls, "verify_message", "") or "".join(map(str, tls.args))
+    why = getattr(refused, "verify_message", "") or "".join(map(str, refused.args))
     return clean(why, 200).rstrip(".")
 
 
-def _certificate_advice(why: str) -> str:
-    lowered = why.lower()
-    # "mismatch", or "doesn't match".
-    if "match" in lowered:
-        return "Check base_url: it has to name the host as the certificate does."
-    if "expired" in lowered or "not yet valid" in lowered:
+_REISSUE_STRONGER = (
+    "The certificate, or that of an authority above it, has a key or a signature that is too weak "
+    "for this host: it must be reissued, for example with RSA 2048 and SHA-256."
+)
+
+
+def _certificate_advice(refused: BaseException, option: str) -> str:
+    """``option`` has the address of the server whose certificate is not accepted."""
+    # Without a number it is Python, not OpenSSL, that has compared names: urllib3 1.26 does so.
+    number = getattr(refused, "verify_code", _HOSTNAME_MISMATCH)
+    if number in {_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH}:
+        # OpenSSL has the same number for both, and Python does not show the certificate.
+        return (
+            f"Check {option}: it must name the host as the certificate does in its subjectAltName. "
+            "A certificate without subjectAltName, which has only a common name, must be reissued."
+        )
+    if number in {_CERT_HAS_EXPIRED, _CERT_NOT_YET_VALID}:
         return "The server's certificate has to be renewed; check this host's clock too."
-    if "key usage" in lowered or "key identifier" in lowered or "basic constraints" in lowered:
-        return "An authority's certificate lacks what newer Pythons demand: it has to be reissued."
-    return (
-        "Name the file or folder of the authority that signed it in ca_path. (validate_certs: "
-        "false switches the check off, and with it the protection.)"
-    )
+    if number in _WEAK_CERTIFICATE:
+        return _REISSUE_STRONGER
+    if number in _NOT_STRICT:
+        return (
+            "The certificate, or that of an authority above it, lacks what newer Pythons demand: "
+            "it must be reissued."
+        )
+    unchecked = "(validate_certs: false switches the check off, and with it the protection.)"
+    if number == _DEPTH_ZERO_SELF_SIGNED_CERT:
+        return (
+            "No authority signed it but itself: get a copy from whoever runs the server, and name "
+            f"its file in ca_path. {unchecked}"
+        )
+    if number in _UNKNOWN_AUTHORITY:
+        return f"Name the file or folder of the authority that signed it in ca_path. {unchecked}"
+    return "Check the server's certificate, and the file or folder in ca_path."

@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_key
 short_description: Manage a programmatic API key of an organization
@@ -18,6 +16,12 @@ description:
     credential, a missing organization or a sign-on page, fails the task.
   - Revoking a key also takes it from all projects it is assigned to. The return value
     RV(org_api_key.projects) and the diff name them.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read or
+    created, changes are tried again for up to 10 seconds, and a key that cannot be revoked because
+    it is missing is looked up again after 3 seconds.
+  - If the response to a change contradicts the task, the key is read for up to 10 seconds. If it is
+    not as the task asks, the task fails with C(error.type=unexpected_response), and a key that was
+    just created is revoked. The result and the diff show what exists.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -72,6 +76,21 @@ options:
     type: list
     elements: str
     version_added: 1.1.0
+  access_list:
+    description:
+      - The IP addresses and CIDR blocks in the access list of the key, in full, such as
+        V(192.0.2.7) and V(2001:db8::/32). The task removes other entries. V([]) stands for no
+        entries, with which the key works from any address, unless the organization requires a list.
+      - If this option is not set, the list is neither read nor changed.
+      - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then its
+        roles. If the list or the roles fail, the key is revoked and O(credentials_file) deleted.
+        The error says so, or which key is left.
+      - The list of an existing key is changed before its roles and its description.
+      - To add or remove single entries, use M(keysmith.mongodb.org_api_key_access_list). Ignored
+        with O(state=absent).
+    type: list
+    elements: str
+    version_added: 3.0.0
   credentials_file:
     description:
       - A file on the machine where the module runs. The pair of a key that is created is written
@@ -80,8 +99,8 @@ options:
       - Before anything is created, the folder is proved to be writable, and the path not to hold
         anything but the pair of a key of the same description that exists no longer. It may be the
         only copy of another.
-      - When the file cannot be written after all, or another run has written a pair there
-        meanwhile, the new key is revoked again.
+      - If the file cannot be written after all, or another run has written a pair there in the
+        meantime, the new key is revoked to clean up.
       - When the key exists and the file does not, the task warns, as a private key cannot be read
         again.
       - Ignored with O(state=absent).
@@ -110,7 +129,8 @@ options:
     version_added: 2.0.0
   allow_own_key:
     description:
-      - Whether the key that signs the requests may be revoked, or lose a role.
+      - Whether the key that signs the requests may be revoked, lose a role, or have its access list
+        changed.
       - By default such a task fails, in check mode too, because it would lock out its own user. It
         also fails when the API does not tell the public key of the key, so that it cannot be
         compared.
@@ -121,16 +141,17 @@ options:
     default: false
   wait:
     description:
-      - Whether to return only when the API itself answers that the revoked key is missing, with
-        O(state=absent). The APIs forget a key with a delay. Ignored with O(state=present).
+      - Whether to return only when two requests in a row confirm that the revoked key is missing,
+        with O(state=absent). The APIs forget a key with a delay. Ignored with O(state=present).
       - This cannot be done for the key that signs the requests, since the API can no longer be
         asked then.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait at most, in seconds, more than 0 and up to 86400. When the time is over,
-        the task fails and says that the revocation was accepted. Ignored with O(state=present).
+      - How long to wait at most, in seconds, more than 0 and up to 86400. When the time has
+        expired, the task fails. The API has accepted the revocation then, but it is not known
+        whether the key still works. Ignored with O(state=present).
     type: float
     default: 60
 seealso:
@@ -148,6 +169,14 @@ EXAMPLES = r"""
     org_id: "{{ org_id }}"
     description: "{{ description }}"
     roles: [ORG_MEMBER, ORG_GROUP_CREATOR]
+    credentials_file: "{{ credentials_file }}"
+
+- name: Create an owner key that works from two networks only, from the start
+  keysmith.mongodb.org_api_key:
+    org_id: "{{ org_id }}"
+    description: "{{ description }}"
+    roles: [ORG_OWNER]
+    access_list: [192.0.2.0/24, "2001:db8::/32"]
     credentials_file: "{{ credentials_file }}"
 
 - name: Create an API key, use its pair at once, and see what is left when that fails
@@ -217,10 +246,11 @@ EXAMPLES = r"""
 RETURN = r"""
 org_api_key:
   description:
-    - With O(state=present), the key as it is now, or would be in check mode.
+    - With O(state=present), the key as it is now, or would be in check mode. A task that fails
+      after a change returns the key as it is then.
     - With O(state=absent), the key as it was before it was revoked, or as it would be revoked in
       check mode; V(none) when there was no such key.
-  returned: success
+  returned: success, and if a task fails after a change
   type: dict
   sample:
     id: 32b6e34b3d91647abb20e7b8
@@ -252,6 +282,13 @@ org_api_key:
       type: list
       elements: str
       sample: [ORG_MEMBER]
+    access_list:
+      description: The entries of its access list, IPv4 first, in the order of their numbers.
+      returned: with O(state=present), if O(access_list) is set
+      type: list
+      elements: str
+      sample: [192.0.2.0/24]
+      version_added: 3.0.0
     projects:
       description: The projects the key is assigned to, sorted by id; a revoked key loses them.
       returned: success
@@ -341,12 +378,17 @@ error:
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _access_lists,
     _credentials_file,
     _module,
+    _new_keys,
     _options,
     _org_api_keys,
     _plan,
@@ -372,6 +414,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "description": {"type": "str", "aliases": ["desc"]},
     "new_description": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
+    "access_list": {"type": "list", "elements": "str"},
     "credentials_file": {"type": "path", "no_log": False},
     "adopt": {"type": "bool", "default": False},
     "look_alikes": LOOK_ALIKES,
@@ -400,6 +443,13 @@ def check(params: Mapping[str, Any]) -> None:
             _options.check_description(name, params[name])
     if params["roles"] is not None:
         _options.check_roles(params["platform"], params["roles"])
+    wanted_entries(params)
+
+
+def wanted_entries(params: Mapping[str, Any]) -> Optional[_access_lists.Networks]:
+    """Return the entries that the access list is to have; None leaves it alone."""
+    entries = params["access_list"]
+    return None if entries is None else _access_lists.normalize(entries, "access_list")
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -426,7 +476,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     if check_mode:
         return result
     if not _org_api_keys.revoke(api, params["org_id"], key):
-        # Somebody else was faster: there is nothing that this task has changed.
+        # It was gone when its turn came: there is nothing that this task has changed.
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     if params["wait"]:
         try:
@@ -458,7 +508,7 @@ def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     return change(params, api, key, file, check_mode)
 
 
-def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
+def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> Optional[OrgApiKey]:
     """Return the key with the description, or, where it is renamed already, with the new one."""
     org_id, old, new = params["org_id"], params["description"], params["new_description"]
     # The two may look alike: a key that has one exactly is not one that the other may mean.
@@ -489,16 +539,18 @@ def change(
     params: Mapping[str, Any],
     api: Client,
     key: OrgApiKey,
-    file: _credentials_file.CredentialsFile | None,
+    file: Optional[_credentials_file.CredentialsFile],
     check_mode: bool,
 ) -> dict[str, Any]:
-    roles = params["roles"]
-    current = {"description": key.description, "roles": list(key.roles)}
+    roles, entries = params["roles"], wanted_entries(params)
+    found = None if entries is None else _access_lists.read(api, params["org_id"], key)
+    current = writable(key, found)
     plan = _plan.present(
         current,
         {
             "description": params["new_description"],
             "roles": None if _org_api_keys.has_roles(key, roles) else sorted(set(roles)),
+            "access_list": None if entries is None else _access_lists.in_order(entries),
         },
     )
     warnings = _credentials_file.warnings(file, key, params["org_id"])
@@ -513,20 +565,71 @@ def change(
     gains = set(plan.after["roles"]) - set(current["roles"])
     if params["description"] and gains and not params["adopt"]:
         warnings += adoption_warnings(key, gains, file, params["org_id"])
-    if set(current["roles"]) - set(plan.after["roles"]):
-        _org_api_keys.check_not_own(
-            api, key, allowed=params["allow_own_key"], loss="taking a role from it"
-        )
+    loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
+    if "access_list" in plan.changes():
+        loss = "changing its own access list"
+    if loss:
+        _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+    if found and entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {key}", found.now, entries)
     if "ORG_OWNER" not in plan.after["roles"]:
         _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
-    if not check_mode:
-        changed = _org_api_keys.update(api, params["org_id"], key, plan.changes())
-        result["org_api_key"] = changed.result()
-    return result
+    if check_mode:
+        return result
+    return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
+
+
+def writable(key: OrgApiKey, found: Optional[_access_lists.AccessList]) -> dict[str, Any]:
+    """Return what this module sets of a key, for plans and diffs."""
+    values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
+    return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
+
+
+def apply(
+    org_id: str,
+    api: Client,
+    key: OrgApiKey,
+    found: Optional[_access_lists.AccessList],
+    plan: _plan.Plan,
+) -> dict[str, Any]:
+    """Make a change, and return the result: what exists then, not what was sent.
+
+    The access list comes first, so that no role is gained before the key is limited to it. If
+    something fails after a change, the error's results say what exists.
+    """
+    before, after = dict(plan.before), dict(plan.before)
+    changes = plan.changes()
+    entries = changes.pop("access_list", None)
+    try:
+        if found and entries is not None:
+            goal = _access_lists.Goal(_access_lists.normalize(entries), purge=True)
+            changed = _access_lists.change(api, found, goal)
+            # Without what others have added or removed in the meantime.
+            before["access_list"] = _access_lists.in_order(changed.before)
+            after["access_list"] = _access_lists.in_order(changed.now)
+        if changes:
+            key = _org_api_keys.update(api, org_id, key, changes)
+    except KeysmithError as error:
+        if "org_api_key_access_list" in error.results:
+            after["access_list"] = error.results["org_api_key_access_list"]["entries"]
+            before["access_list"] = error.results["diff"]["before"]["entries"]
+        if "org_api_key" in error.results:
+            key = _org_api_keys.from_result(error.results["org_api_key"])
+        result = changed_key(key, before, after)
+        error.results = result if result["changed"] else {}
+        raise
+    return changed_key(key, before, after)
+
+
+def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a change that has come to this key."""
+    plan = _plan.Plan(before, {**after, **writable(key, None)})
+    shown = {**key.result(), **plan.after}
+    return {"changed": plan.is_change, "org_api_key": shown, "diff": plan.diff()}
 
 
 def adoption_warnings(
-    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+    key: OrgApiKey, gains: set[str], file: Optional[_credentials_file.CredentialsFile], org_id: str
 ) -> list[str]:
     """Refuse to add roles to a key known by its description only, if its pair is not at hand.
 
@@ -549,10 +652,11 @@ def create(
     params: Mapping[str, Any],
     api: Client,
     keys: list[OrgApiKey],
-    file: _credentials_file.CredentialsFile | None,
+    file: Optional[_credentials_file.CredentialsFile],
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, description, roles = params["org_id"], params["description"], params["roles"]
+    entries = wanted_entries(params)
     if roles is None:
         raise OptionError(
             "The API key does not exist, and a new one needs roles", check="Set roles."
@@ -562,19 +666,24 @@ def create(
         _credentials_file.check_free(file, org_id, description, known_ids)
         _credentials_file.check_writable(file.path, check_mode=check_mode)
     _org_api_keys.warn_of_new_private_key(api)
-    plan = _plan.present(None, {"description": description, "roles": sorted(set(roles))})
+    if entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {quoted(description)}", None, entries)
+    listed = None if entries is None else _access_lists.in_order(entries)
+    roles = sorted(set(roles))
+    plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
     planned = {"id": None, "public_key": None, **plan.after, "projects": []}
     result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     if check_mode:
         return result
-    created = _org_api_keys.create(api, org_id, description, sorted(set(roles)), known_ids)
-    result["org_api_key"] = created.key.result()
-    if file:
-        api.conceal(created.private_key)
-        _credentials_file.store(api, org_id, created, file)
-    else:
-        result["private_key"] = created.private_key
-    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [created.key], known_ids)
+    list_name = _access_lists.ACCESS_LIST
+    if entries:
+        list_name = _access_lists.name_for_new_keys(api, org_id, keys)
+    wanted = _new_keys.Wanted(description, roles, entries, list_name)
+    new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
+    result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
+    if new.private_key is not None:
+        result["private_key"] = new.private_key
+    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [new.key], known_ids)
     return result
 
 

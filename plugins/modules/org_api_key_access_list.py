@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_key_access_list
 short_description: Manage the IP access list of a programmatic API key
@@ -17,6 +15,9 @@ description:
     every address in, unless the organization requires a list; then it lets none in.
   - What is missing is added before anything is removed, in one request, so that the key is never
     cut off in between.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read,
+    additions are tried again for up to 10 seconds. If the response to additions does not show them,
+    the list is read again for some seconds, and the task fails unless it shows them then.
   - This is the list of the key itself. The IP access list of a project of Atlas, which lets
     clients reach its clusters, is another one.
 extends_documentation_fragment:
@@ -241,6 +242,9 @@ error:
       sample: "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e\
         /apiKeys/32b6e34b3d91647abb20e7b8/accessList/192.0.2.7"
 """
+
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
 from dataclasses import replace

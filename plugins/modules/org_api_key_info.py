@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_key_info
 short_description: List the programmatic API keys of an organization
@@ -273,8 +271,11 @@ error:
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
 """
 
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
@@ -362,7 +363,7 @@ def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
 
 
 def filters(params: Mapping[str, Any]) -> Selection:
-    def one(name: str) -> list[str] | None:
+    def one(name: str) -> Optional[list[str]]:
         return None if params[name] is None else [params[name]]
 
     return Selection(
@@ -377,7 +378,7 @@ def filters(params: Mapping[str, Any]) -> Selection:
 def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
     """Return the results with access lists; keys that are gone meanwhile are left out."""
 
-    def result(key: OrgApiKey) -> dict[str, Any] | None:
+    def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
         try:
             entries = _access_lists.read(api, org_id, key).now
         except MissingError:

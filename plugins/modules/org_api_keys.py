@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_keys
 short_description: Manage many programmatic API keys of an organization in one task
@@ -119,6 +117,10 @@ options:
           - The IP addresses and CIDR blocks in the key's access list, all of them. Entries that
             are not listed here are removed. Where it is not given, the access list is left alone,
             and not read.
+          - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then
+            its roles. If the list or the roles fail, the key is revoked and its file deleted. The
+            error says so, or which key is left. The list of an existing key is changed before its
+            roles, too.
         type: list
         elements: str
       adopt:
@@ -130,8 +132,10 @@ options:
         version_added: 2.0.0
       projects:
         description:
-          - The projects that the key is assigned to, all of them. It is taken out of those that
+          - The projects that the key is assigned to, all of them. It is removed from those that
             are not listed here. Where they are not given, they are left alone.
+          - If a project that it is to be removed from does not exist, the task warns, and there is
+            nothing to change.
         type: list
         elements: dict
         suboptions:
@@ -165,7 +169,7 @@ options:
         O(keysmith.mongodb.org_api_key#module:credentials_file) does. RV(created) has the path
         instead of the private key.
       - Before anything is created, the folder is proved to be writable. When a file cannot be
-        written after all, its key is revoked again.
+        written after all, its key is revoked to clean up.
     type: path
   max_revocations:
     description:
@@ -397,8 +401,7 @@ updated:
   sample: []
 unchanged:
   description:
-    - The keys that were as declared already, and those that somebody else had revoked when their
-      turn came.
+    - The keys that were as declared already, and those that were gone when their turn came.
   returned: always, unless nothing was tried
   type: list
   elements: dict
@@ -527,6 +530,9 @@ error:
       type: str
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
+
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_info
 short_description: List the organizations a credential can see
@@ -154,6 +152,9 @@ error:
       type: str
       sample: /api/atlas/v2/orgs
 """
+
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: project_api_key
 short_description: Assign a programmatic API key to a project
@@ -15,10 +13,14 @@ description:
     there, or takes it out of the project, in MongoDB Atlas, Cloud Manager or Ops Manager.
   - The key itself, its roles in the organization and what it may do in other projects are never
     touched. To create or revoke a key use M(keysmith.mongodb.org_api_key).
-  - A key is called unassigned only when the complete listing of the project's keys lacks it.
-  - When the answer to a change is lost, the change is not sent again. The project's listing is read
-    instead, for up to 10 seconds, and unless it shows what was asked for, the task fails and tells
-    what it shows.
+  - A key is called unassigned only if the complete listing of the project's keys lacks it. With
+    O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys
+    either; the task warns with its ID, in case O(project_id) is a slip.
+  - The APIs are eventually consistent. If one does not know a key that the task has just read,
+    changes are tried again for up to 10 seconds.
+  - If the response to a change is lost or contradicts the task, the change is not sent again. The
+    project's listing is read instead, for up to 10 seconds. Unless it shows what the task asks for,
+    the task fails and says what it shows.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -235,8 +237,11 @@ error:
       sample: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-from collections.abc import Mapping
-from typing import Any
+# Before all else, which an old Python cannot import.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # noqa: F401  isort: skip
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
@@ -247,6 +252,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
     MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
@@ -277,16 +284,45 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    try:
+        return ensure(params, api, check_mode)
+    except ApiError as error:
+        project_id, is_absent = params["project_id"], params["state"] == "absent"
+        if not is_absent or not _project_api_keys.is_project_missing(error, project_id):
+            raise
+        return unassigned([_project_api_keys.missing_project_warning(project_id)])
+
+
+def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     project_id = params["project_id"]
     assigned = _project_api_keys.list_all(api, project_id)
     key = find(params, api, assigned)
     if key is None:
         return unassigned()
     before = _project_api_keys.roles_in(project_id, assigned.get(key.id))
-    roles = desired_roles(params)
     result = planned(params, api, key, before)
     if check_mode or not result["changed"]:
         return result
+    try:
+        return apply(params, api, key, before, result)
+    except KeysmithError as error:
+        if "project_api_key" in error.results:
+            now = error.results["project_api_key"]
+            diff = {"before": result["diff"]["before"], "after": now and {"roles": now["roles"]}}
+            diff["after"] = diff["after"] or {}
+            error.results.update({"changed": diff["before"] != diff["after"], "diff": diff})
+        raise
+
+
+def apply(
+    params: Mapping[str, Any],
+    api: Client,
+    key: OrgApiKey,
+    before: _project_api_keys.Roles,
+    result: dict[str, Any],
+) -> dict[str, Any]:
+    """Make the planned change, and return the result."""
+    project_id, roles = params["project_id"], desired_roles(params)
     if roles is None:
         if not _project_api_keys.unassign(api, project_id, key):
             return unassigned()
@@ -296,7 +332,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         method = PLATFORMS[params["platform"]].assign_method
         met = _project_api_keys.assign(api, project_id, key, roles, method)
         if met is not None:
-            # Somebody else was faster; what is left to do starts from there.
+            # Another task was faster; what is left to do starts from there.
             result = planned(params, api, key, met)
             if result["changed"]:
                 _project_api_keys.change(api, project_id, key, roles)
@@ -305,7 +341,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
 def find(
     params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
-) -> OrgApiKey | None:
+) -> Optional[OrgApiKey]:
     """Return the key, from the project's listing where that can tell; None only for absent."""
     named = params["api_user_id"] or params["public_key"]
     for key in assigned.values():
@@ -321,7 +357,7 @@ def find(
     return found
 
 
-def desired_roles(params: Mapping[str, Any]) -> tuple[str, ...] | None:
+def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
     return None if params["state"] == "absent" else tuple(sorted(set(params["roles"])))
 
 
@@ -338,28 +374,22 @@ def planned(
     if before is not None and (roles is None or set(before) - set(roles)):
         loss = "taking it out of the project" if roles is None else "taking a role from it"
         _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
-    assignment = plan.after and {
-        "project_id": params["project_id"],
-        "api_user_id": key.id,
-        "public_key": key.public_key,
-        "description": key.description,
-        **plan.after,
-    }
     gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
     warnings = []
     if params["description"] and _org_api_keys.is_owner(gains):
         warnings.append(_org_api_keys.owner_warning(key, gains))
     return {
         "changed": plan.is_change,
-        "project_api_key": assignment or None,
+        "project_api_key": _project_api_keys.result(params["project_id"], key, roles),
         "diff": plan.diff(),
         "warnings": warnings,
     }
 
 
-def unassigned() -> dict[str, Any]:
-    """Return the result where there was nothing to take out of the project."""
-    return {"changed": False, "project_api_key": None, "diff": _plan.absent(None).diff()}
+def unassigned(warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the result if the key was not assigned to the project."""
+    diff = _plan.absent(None).diff()
+    return {"changed": False, "project_api_key": None, "diff": diff, "warnings": [*warnings]}
 
 
 def main() -> None:

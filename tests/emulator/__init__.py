@@ -18,7 +18,11 @@ It follows recorded responses of Atlas. What it does differently, on purpose:
 - Keys and entries are created with one constant date, and an access list counts no uses.
 - `pretty=true` is ignored, as the collection never asks for it.
 - Ops Manager and Cloud Manager answer without the headers of Atlas, since no response of theirs was
-  recorded.
+  recorded. Their rate limits have the buckets of Atlas.
+- A spurious 401 comes only with the fault `spurious_401`. Atlas sends it by chance, to some of the
+  digest requests that arrive at the same time.
+- The value of Vary, which comes with a challenge, is made up. Only its name is known.
+- Which 404s other than GROUP_NOT_FOUND cost no token is not known: all of them cost one.
 """
 
 from __future__ import annotations

@@ -132,7 +132,9 @@ class Answer:
 
     def head(self, length: int | None, close: bool = False, **extra: str) -> bytes:
         """Status line and headers; `length` None leaves Content-Length out (204 has none)."""
-        headers = {"Content-Type": self.content_type, **self.headers, **extra}
+        headers = {**self.headers, **extra}
+        if self.content_type:
+            headers = {"Content-Type": self.content_type, **headers}
         if length is not None and self.status != HTTPStatus.NO_CONTENT:
             headers["Content-Length"] = str(length)
         if close:

@@ -180,11 +180,18 @@ def answer(call: Call) -> Answer:
 
 def _method_header(call: Call) -> dict[str, str]:
     """What Atlas says of the code that has answered; it differs between endpoints only."""
+    name, _values = find_endpoint(call)
+    method = call.request.method.lower()
+    return {"X-Java-Method": f"EmulatedResource::{method}_{name}"} if name else {}
+
+
+def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
+    """Which endpoint a call is for ("": none), and the IDs in its path."""
     try:
-        endpoint, _values = ROUTES.bind("").match(call.path, call.request.method)
+        name, values = ROUTES.bind("").match(call.path, call.request.method)
     except HTTPException:
-        return {}
-    return {"X-Java-Method": f"EmulatedResource::{call.request.method.lower()}_{endpoint}"}
+        return "", {}
+    return name, dict(values)
 
 
 def _dispatch(call: Call) -> Answer:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import json
 import math
 import secrets
 from collections import defaultdict
@@ -34,7 +35,7 @@ class Caller:
 @dataclass
 class Nonce:
     created_at: float
-    counts: set[int] = field(default_factory=set)  # each nc is good for one request
+    counts: set[int] = field(default_factory=set)  # each nc is good for one try
 
 
 class Authenticator:
@@ -52,17 +53,17 @@ class Authenticator:
         header = self.settings.checked_user_header
         if header and header in request.headers:
             found = self.state.find_key(request.headers[header])
-            return Caller(*found) if found else self.challenge()
+            return Caller(*found) if found else self.challenge(request)
         authorization = request.authorization
         if authorization is None:
-            return self.challenge()
+            return self.challenge(request)
         if authorization.type == "digest":
-            return self._check_digest(request.method, target, authorization.parameters)
+            return self._check_digest(request, target, authorization.parameters)
         if authorization.type == "bearer":
-            return self._check_token(authorization.token or "")
-        return self.challenge()
+            return self._check_token(authorization.token or "") or self.challenge(request)
+        return self.challenge(request)
 
-    def challenge(self, stale: bool = False) -> Answer:
+    def challenge(self, request: Request, stale: bool = False) -> Answer:
         nonce = base64.b64encode(secrets.token_bytes(24)).decode()
         self.nonces[nonce] = Nonce(self.clock())
         header = (
@@ -70,32 +71,52 @@ class Authenticator:
             f'algorithm={self.settings.digest_algorithm}, qop="auth", '
             f"stale={'true' if stale else 'false'}"
         )
+        headers = {"Www-Authenticate": header}
+        if request.path.startswith("/api/atlas/"):
+            headers |= {"Server": "mdbws", "Vary": "Accept-Encoding"}
+        form = self.settings.challenge_body
+        if form == "empty_delete" and request.method == "DELETE":
+            return Answer(401, headers=headers, content_type="")
         content = {
             "error": 401,
             "reason": "Unauthorized",
             "detail": "You are not authorized for this resource.",
-            "errorCode": "UNEXPECTED_ERROR",
         }
-        return Answer(401, content, {"Www-Authenticate": header})
+        if form == "code":
+            content["errorCode"] = "UNEXPECTED_ERROR"
+        raw = json.dumps(content, indent=2, separators=(",", " : ")).encode()
+        return Answer(401, headers=headers, raw=raw)
 
     def _check_digest(
-        self, method: str, target: str, given: dict[str, str | None]
+        self, request: Request, target: str, given: dict[str, str | None]
     ) -> Caller | Answer:
         found = self.state.find_key(given.get("username") or "")
-        nonce = self.nonces.get(given.get("nonce") or "")
         try:
             count = int(given.get("nc") or "", 16)
         except ValueError:
-            return self.challenge()
+            return self.challenge(request)
         if (
             found is None
-            or nonce is None
             or given.get("realm") != REALM
             or given.get("uri") != target
             or given.get("qop") != "auth"
             or given.get("algorithm", "MD5") != self.settings.digest_algorithm
         ):
-            return self.challenge()
+            return self.challenge(request)
+
+        # As Jetty does it: the nonce comes before the secret, and only a nonce that is unknown,
+        # too old or used up is called stale.
+        nonce = self.nonces.get(given.get("nonce") or "")
+        limit, lifetime = self.settings.nonce_uses, self.settings.nonce_lifetime
+        if (
+            nonce is None
+            or (lifetime is not None and self.clock() - nonce.created_at > lifetime)
+            or (limit is not None and count > limit)
+        ):
+            return self.challenge(request, stale=True)
+        if count in nonce.counts:
+            return self.challenge(request)
+        nonce.counts.add(count)
 
         def digest(text: str) -> str:
             name = "md5" if self.settings.digest_algorithm == "MD5" else "sha256"
@@ -104,27 +125,17 @@ class Authenticator:
         organization, key = found
         secret = digest(f"{key.public_key}:{REALM}:{key.private_key}")
         parts = [secret, *(given.get(name) or "" for name in ("nonce", "nc", "cnonce", "qop"))]
-        expected = digest(":".join([*parts, digest(f"{method}:{target}")]))
+        expected = digest(":".join([*parts, digest(f"{request.method}:{target}")]))
         if not hmac.compare_digest(expected.encode(), (given.get("response") or "").encode()):
-            return self.challenge()
-
-        # Only who knows the secret learns that the nonce, and nothing else, was refused.
-        limit, lifetime = self.settings.nonce_uses, self.settings.nonce_lifetime
-        if (
-            count in nonce.counts
-            or (limit is not None and len(nonce.counts) >= limit)
-            or (lifetime is not None and self.clock() - nonce.created_at > lifetime)
-        ):
-            return self.challenge(stale=True)
-        nonce.counts.add(count)
+            return self.challenge(request)
         return Caller(organization, key)
 
-    def _check_token(self, value: str) -> Caller | Answer:
+    def _check_token(self, value: str) -> Caller | None:
         token = self.state.tokens.get(value)
         if token is None or token.expires_at <= self.clock():
-            return self.challenge()
+            return None
         found = self.state.find_account(token.client_id)
-        return Caller(*found) if found else self.challenge()
+        return Caller(*found) if found else None
 
     def client(self, request: Request) -> ServiceAccount | None:
         """The service account that an OAuth request names in its Basic credentials."""
@@ -189,23 +200,3 @@ def _oauth_error(status: int, error: str, description: str) -> Answer:
 def is_listed(address: str, entries: list[str]) -> bool:
     ip = ipaddress.ip_address(address)
     return any(ip in ipaddress.ip_network(entry) for entry in entries)
-
-
-class TokenBucket:
-    """The requests an organization may still make."""
-
-    def __init__(self, settings: Settings, now: float) -> None:
-        self.settings = settings
-        self.tokens = float(settings.rate_capacity)
-        self.updated_at = now
-
-    def take(self, now: float) -> int:
-        """Take one token; the seconds to wait where there is none, else 0."""
-        capacity = self.settings.rate_capacity
-        rate = self.settings.rate_refill / self.settings.rate_period
-        self.tokens = min(capacity, self.tokens + (now - self.updated_at) * rate)
-        self.updated_at = now
-        if self.tokens >= 1:
-            self.tokens -= 1
-            return 0
-        return math.ceil((1 - self.tokens) / rate)

@@ -272,6 +272,11 @@ def _null_error(
     exchange.send(exchange.wrap(answer))
 
 
+def _spurious_401(exchange: Exchange) -> None:
+    """The challenge of a server that does not take a digest which is right, of a fresh nonce."""
+    exchange.send(exchange.challenge())
+
+
 def _closing(exchange: Exchange) -> None:
     """An answer after which the connection is closed, and that says so."""
     answer = exchange.perform()
@@ -300,5 +305,6 @@ FAULTS: dict[str, Callable[..., None]] = {
     "json": _json,
     "echo": _echo,
     "null_error": _null_error,
+    "spurious_401": _spurious_401,
     "closing": _closing,
 }

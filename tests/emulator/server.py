@@ -32,8 +32,9 @@ from werkzeug.wrappers import Request
 
 from . import api
 from .answers import Answer, ApiError, api_error
-from .auth import Authenticator, Caller, TokenBucket
+from .auth import Authenticator, Caller
 from .faults import Fault, Faults
+from .limits import Limits
 from .settings import Settings
 from .state import Seed, State, load
 
@@ -107,8 +108,8 @@ class Emulator:
             self.writes: list[Recorded] = []
             self.connections = 0
             self._faults = Faults()
-            self._buckets: dict[str, TokenBucket] = {}
-            self._auth = Authenticator(state, self.settings, self.clock)
+            self._limits = Limits(self.settings)
+            self._auth = Authenticator(state, self.settings, self._now)
 
     @property
     def port(self) -> int:
@@ -149,6 +150,9 @@ class Emulator:
     def clear_faults(self) -> None:
         with self.lock:
             self._faults.clear()
+
+    def challenge(self, request: Request) -> Answer:
+        return self._auth.challenge(request)
 
     @property
     def open_connections(self) -> int:
@@ -224,18 +228,12 @@ class Emulator:
             exchange.action = partial(api.not_found, recorded.path)
         return self._faults.pick(request.method, recorded.path, is_anonymous)
 
+    def _now(self) -> float:
+        return self.clock()  # which may be another one by now
+
     def _answer(self, call: api.Call) -> Answer:
-        settings = self.settings
-        call.now = self.clock()
-        organization = call.caller.organization
-        bucket = self._buckets.setdefault(organization.id, TokenBucket(settings, call.now))
-        wait = bucket.take(call.now)
-        is_refused = wait and settings.rate_limit
-        answer = _rate_limited(call, wait) if is_refused else api.answer(call)
-        if call.is_atlas:
-            answer.headers["Ratelimit-Limit"] = str(settings.rate_capacity)
-            answer.headers["Ratelimit-Remaining"] = str(int(bucket.tokens))
-        return answer
+        call.now = self._now()
+        return self._limits.answer(call)
 
     def _control(self, request: Request, name: str) -> Answer:
         """For tools in other processes; neither recorded nor slowed down."""
@@ -297,6 +295,11 @@ class Exchange:
             if answer.changed:
                 self.emulator.writes.append(self.recorded)
         return self.wrap(answer)
+
+    def challenge(self) -> Answer:
+        """A 401 with a new nonce, whatever the request was signed with."""
+        with self.emulator.lock:
+            return self.emulator.challenge(self.request)
 
     def perform_if(self, wanted: bool) -> None:
         if wanted:
@@ -436,19 +439,6 @@ def _cut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         # Not SSLSocket's: it would take the TLS layer away from under a thread that reads.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-
-def _rate_limited(call: api.Call, wait: int) -> Answer:
-    settings = call.settings
-    capacity, refill, period = settings.rate_capacity, settings.rate_refill, settings.rate_period
-    if call.is_atlas:
-        failure = ApiError(
-            "RATE_LIMITED_TOKEN_BUCKET", call.path, wait, capacity, refill, int(period)
-        )
-    else:
-        failure = ApiError("RATE_LIMITED", call.path, capacity, max(1, int(period / 60)))
-    failure.answer.headers["Retry-After"] = str(wait)
-    return failure.answer
 
 
 def _server_context(files: TlsFiles) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 CHOICES = {
     "digest_algorithm": ("MD5", "SHA-256"),
+    "challenge_body": ("code", "plain", "empty_delete"),
     "unassigned_code": ("API_KEY_NOT_FOUND", "RESOURCE_NOT_FOUND"),
     "code_spelling": ("access_list", "whitelist"),
 }
@@ -25,10 +26,14 @@ class Settings:
     # Envelope every answer, also where `envelope=true` was not asked for.
     envelope_always: bool = False
 
-    # Digest: "MD5" or "SHA-256"; a nonce used up or too old is answered with stale=true.
+    # Digest: "MD5" or "SHA-256"; a nonce used up or too old is answered with stale=true, a count
+    # used twice with stale=false.
     digest_algorithm: str = "MD5"
-    nonce_uses: int | None = None
-    nonce_lifetime: float | None = 300.0
+    nonce_uses: int | None = 1024
+    nonce_lifetime: float | None = 60.0
+    # The body of a 401 that asks for credentials, newest form first: with an errorCode; without
+    # one; as before that, and none at all on DELETE.
+    challenge_body: str = "code"
     # A server in front has asked for the digest already, and names whom it let in in this header;
     # without the header it is asked for here.
     checked_user_header: str | None = None
@@ -38,11 +43,11 @@ class Settings:
     token_requests_per_minute: int | None = 50
     max_active_tokens: int | None = 100
 
-    # The token bucket of each organization. Its headers are always sent (Atlas); it refuses
-    # only when rate_limit is on.
+    # The token buckets (see limits.py). Atlas always tells what is left; requests are refused only
+    # when rate_limit is on. None leaves each bucket its own capacity and refill.
     rate_limit: bool = False
-    rate_capacity: int = 500
-    rate_refill: int = 250
+    rate_capacity: int | None = None
+    rate_refill: int | None = None
     rate_period: float = 60.0
 
     # Creating more keys than this in one organization is refused; None lifts the limit.

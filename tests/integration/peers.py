@@ -15,14 +15,16 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Union
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 LOOPBACK = "127.0.0.1"
 PEM = serialization.Encoding.PEM
+PrivateKey = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
 
 class Authority:
@@ -43,16 +45,27 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(PEM))
 
     def issue(
-        self, name: str, host: str = LOOPBACK, *, days: int = 30, password: str = ""
+        self,
+        name: str,
+        host: str = LOOPBACK,
+        *,
+        days: int = 30,
+        password: str = "",
+        rsa_bits: int = 0,
     ) -> tuple[Path, Path]:
         """Write a certificate for a host and its key, and return where they are.
 
-        With fewer than 0 ``days`` it has ended that many days ago.
+        With fewer than 0 ``days`` it has ended that many days ago. Without a host it has no
+        subjectAltName. The key is an RSA one if ``rsa_bits`` says so.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
+        if rsa_bits:
+            key = rsa.generate_private_key(65537, rsa_bits)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self._name, key.public_key(), self._key.public_key(), days)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), False)
+        if host:
+            names = x509.SubjectAlternativeName([_general_name(host)])
+            builder = builder.add_extension(names, False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         certificate = builder.sign(self._key, hashes.SHA256())
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
@@ -91,7 +104,7 @@ def _general_name(host: str) -> x509.GeneralName:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     issuer_key: ec.EllipticCurvePublicKey,
     days: int = 30,
 ) -> x509.CertificateBuilder:
@@ -110,7 +123,7 @@ def _builder(
     )
 
 
-def private_pem(key: ec.EllipticCurvePrivateKey, password: str = "", *, old: bool = False) -> bytes:
+def private_pem(key: PrivateKey, password: str = "", *, old: bool = False) -> bytes:
     """A private key as PKCS #8, or in OpenSSL's own older form."""
     form = serialization.PrivateFormat
     return key.private_bytes(

@@ -47,7 +47,10 @@ KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split
 # What names a key, and what else each module of a key's whole life takes.
 _NAME = "api_user_id public_key description look_alikes".split()
 OPTIONS = {
-    MODULE: [*_NAME, *"state new_description roles credentials_file adopt allow_own_key".split()],
+    MODULE: [
+        *_NAME,
+        *"state new_description roles access_list credentials_file adopt allow_own_key".split(),
+    ],
     ACCESS_LIST: [*_NAME, *"state entries purge allow_own_key".split()],
     PROJECT_KEY: [*_NAME, *"state project_id roles allow_own_key".split()],
     KEYS: (

@@ -152,6 +152,29 @@ def test_a_list_that_was_opened_is_warned_of_although_the_task_fails(emulator: E
 
 
 @CHECKS
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"api_user_id": LISTED, "access_list": []}, [LIST_EMPTIES]),
+        ({"api_user_id": LISTED, "access_list": HALVES}, [f"{LIST_OPENS} IPv4 address"]),
+        ({"api_user_id": LISTED, "access_list": ["192.0.2.1"]}, []),
+        ({"api_user_id": LISTED}, []),
+        ({**NEW, "access_list": []}, [LIST_EMPTIES]),
+        ({**NEW, "access_list": ["::/0"]}, [f"{LIST_OPENS} IPv6 address"]),
+        ({**NEW, "access_list": ["192.0.2.1"]}, []),
+    ],
+)
+def test_the_list_of_one_key_that_is_opened_is_warned_of(
+    emulator: Emulator, options: dict[str, Any], expected: list[str], check: bool
+) -> None:
+    outcome = run(emulator, "org_api_key", check=check, **options)
+    assert not outcome.failed, outcome.msg
+    told = warnings(outcome)
+    assert len(told) == len(expected)
+    assert all(word in text for word, text in zip(expected, told))
+
+
+@CHECKS
 def test_each_list_of_many_that_is_opened_is_warned_of(emulator: Emulator, check: bool) -> None:
     api_keys = [
         {"description": "listed elsewhere", "access_list": []},

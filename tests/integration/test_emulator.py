@@ -697,19 +697,88 @@ def test_org_member_is_added_where_it_is_set(
 
 def test_token_bucket(emulator: Emulator, clock: Clock) -> None:
     settings = emulator.settings
-    settings.rate_limit, settings.rate_capacity, settings.rate_refill = True, 2, 6
+    settings.rate_limit, settings.rate_capacity, settings.rate_refill = True, 2, 1
     atlas, public = Client(emulator), Client(emulator, "dddowner")
     for client, path in ((atlas, VICTIM), (public, keys_path("d"))):
         assert [client.ask("GET", path).status for _round in range(3)] == [200, 200, 429]
+    clock.now += 20
     reply = atlas.ask("GET", VICTIM)
-    assert (reply.code, reply.headers["Retry-After"]) == ("RATE_LIMITED_TOKEN_BUCKET", "10")
-    assert reply.json["parameters"] == [VICTIM, 10, 2, 6, 60]
+    assert (reply.code, reply.headers["Retry-After"]) == ("RATE_LIMITED_TOKEN_BUCKET", "40")
+    assert reply.json["parameters"] == [VICTIM, 40, 2, 1, 60]
     assert reply.headers["Ratelimit-Remaining"] == "0"
     reply = public.ask("GET", keys_path("d"))
     assert (reply.code, reply.json["parameters"]) == ("RATE_LIMITED", [keys_path("d"), 2, 1])
     assert "Ratelimit-Limit" not in reply.headers
-    clock.now += 10
+    clock.now += 39.9
+    assert atlas.ask("GET", VICTIM).headers["Retry-After"] == "1"
+    clock.now += 0.1
     assert [atlas.ask("GET", VICTIM).status for _round in range(2)] == [200, 429]
+    settings.nonce_lifetime = None
+    clock.now += 600
+    assert [atlas.ask("GET", VICTIM).status for _round in range(3)] == [200, 200, 429]
+
+
+def test_a_bucket_is_refilled_in_one_lump_a_period_after_its_first_use(
+    emulator: Emulator, client: Client, clock: Clock
+) -> None:
+    def remaining() -> int:
+        return int(client.ask("GET", VICTIM).headers["Ratelimit-Remaining"])
+
+    emulator.settings.nonce_lifetime = None
+    clock.now += 33
+    told = []
+    for step in (0, 10, 10, 39, 1, 10):
+        clock.now += step
+        told.append(remaining())
+    assert told == [499, 498, 497, 496, 499, 498]
+    assert all(remaining() == number for number in range(497, 99, -1))
+    clock.now += 50
+    # 250 of 500 come back, not all.
+    assert remaining() == 349
+
+
+def test_buckets_are_apart_by_endpoint_and_scope(emulator: Emulator) -> None:
+    owner = Client(emulator)
+
+    def told(path: str, client: Client = owner, method: str = "GET") -> tuple[str, str]:
+        headers = client.ask(method, path).headers
+        return headers["Ratelimit-Limit"], headers["Ratelimit-Remaining"]
+
+    organization = f"{ATLAS}/orgs/{ORG['a']}"
+    assert told(keys_path("a")) == ("500", "499")
+    assert told(VICTIM) == ("500", "498")
+    assert told(f"{VICTIM}/accessList") == ("500", "497")
+    assert told(f"{VICTIM}/accessList/192.0.2.99") == ("500", "496")
+    assert told(organization) == ("500", "499")
+    assert told(f"{ATLAS}/orgs") == ("300", "299")
+    assert told(ATLAS) == ("300", "299")
+    assert told(f"{ATLAS}/groups/{PROJECT}/apiKeys") == ("1200", "1199")
+    assert told(project_path("a", "projonly"), method="DELETE") == ("1200", "1198")
+    # A caller has a bucket for the organizations, an organization one for its keys.
+    other = Client(emulator, "aaavictm")
+    assert told(f"{ATLAS}/orgs", other) == ("300", "299")
+    assert told(VICTIM, other) == ("500", "495")
+
+
+def test_a_401_and_an_unknown_project_cost_no_token(emulator: Emulator, client: Client) -> None:
+    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 1
+    unknown = f"{ATLAS}/groups/{'7' * 24}/apiKeys"
+    for path, status, code in (
+        (unknown, 404, "GROUP_NOT_FOUND"),
+        (keys_path("b"), 401, "USER_CANNOT_ACCESS_ORG"),
+    ):
+        for _round in range(2):
+            reply = client.ask("GET", path)
+            assert (reply.status, reply.code) == (status, code)
+            assert not [name for name in reply.headers if "ratelimit" in name.lower()]
+    reply = client.ask("GET", keys_path("a", "aaaowner")[:-1] + "f")
+    assert reply.code == "API_KEY_NOT_FOUND"
+    assert reply.headers["Ratelimit-Remaining"] == "0"
+    # Neither do the challenge and the bad digest that come before the one request there is.
+    emulator.reset()
+    assert Client(emulator, password="wrong").ask("GET", VICTIM).status == 401
+    assert Client(emulator).ask("GET", VICTIM).status == 200
+    assert Client(emulator).ask("GET", VICTIM).status == 429
 
 
 # --- organizations, access lists, projects -----------------------------------------------------
@@ -1129,23 +1198,44 @@ def test_faults_work_on_other_writes(prepared: Emulator, method: str, path: str,
 # --- digest ------------------------------------------------------------------------------------
 
 
-def test_challenge_is_as_recorded(client: Client) -> None:
-    reply = client.send("GET", VICTIM)
+PLAIN_CHALLENGE = b"""{
+  "error" : 401,
+  "reason" : "Unauthorized",
+  "detail" : "You are not authorized for this resource."
+}"""
+CODE_CHALLENGE = PLAIN_CHALLENGE[:-2] + b',\n  "errorCode" : "UNEXPECTED_ERROR"\n}'
+
+
+@pytest.mark.parametrize(
+    ("form", "method", "body"),
+    [
+        ("code", "GET", CODE_CHALLENGE),
+        ("code", "DELETE", CODE_CHALLENGE),
+        ("plain", "GET", PLAIN_CHALLENGE),
+        ("plain", "DELETE", PLAIN_CHALLENGE),
+        ("empty_delete", "GET", PLAIN_CHALLENGE),
+        ("empty_delete", "DELETE", b""),
+    ],
+)
+def test_challenge_is_as_recorded(
+    emulator: Emulator, client: Client, form: str, method: str, body: bytes
+) -> None:
+    assert emulator.settings.challenge_body == "code"
+    emulator.settings.challenge_body = form
+    reply = client.send(method, VICTIM)
+    assert (reply.status, reply.body) == (401, body)
+    assert reply.headers["Content-Length"] == str(len(body))
     assert re.fullmatch(
         r'Digest realm="MMS Public API", domain="", nonce="[A-Za-z0-9+/]{32}", '
         r'algorithm=MD5, qop="auth", stale=false',
         reply.headers["Www-Authenticate"],
     )
-    assert (reply.status, reply.json) == (
-        401,
-        {
-            "error": 401,
-            "reason": "Unauthorized",
-            "detail": "You are not authorized for this resource.",
-            "errorCode": "UNEXPECTED_ERROR",
-        },
-    )
-    assert "Ratelimit-Limit" not in reply.headers
+    assert reply.headers["Server"] == "mdbws"
+    assert reply.headers.get("Content-Type") == ("application/json" if body else None)
+    names = {"Server", "Date", "Www-Authenticate", "Vary", "Content-Length"}
+    assert set(reply.headers) == names | ({"Content-Type"} if body else set())
+    client.learn(reply)
+    assert client.ask(method, VICTIM).status in {200, 204}
 
 
 @pytest.mark.parametrize(
@@ -1153,7 +1243,6 @@ def test_challenge_is_as_recorded(client: Client) -> None:
     [
         {"uri": VICTIM + "?a=1"},
         {"uri": "/"},
-        {"nonce": "A" * 32},
         {"response": "0" * 32},
         {"response": "\xe4"},
         {"qop": "auth-int"},
@@ -1182,25 +1271,52 @@ def test_query_is_part_of_the_signed_uri(client: Client) -> None:
     assert client.ask("GET", f"{keys_path('a')}?itemsPerPage=2&pretty=true&x=%2F").status == 200
 
 
-def test_used_up_old_and_repeated_nonces_are_stale(
+def stale(reply: Reply) -> str | None:
+    """What a challenge calls stale; None where there was none."""
+    found = re.search("stale=(true|false)", reply.headers.get("Www-Authenticate", ""))
+    return found[1] if found else None
+
+
+def test_used_up_old_and_unknown_nonces_are_stale(
     emulator: Emulator, client: Client, clock: Clock
 ) -> None:
-    emulator.settings.nonce_uses = 2
-    replies = [client.ask("GET", VICTIM) for _round in range(3)]
-    assert [reply.status for reply in replies] == [200, 200, 401]
-    emulator.settings.nonce_uses = None
-    for step in (0, 1, 300, 0.5):
+    replies = [client.ask("GET", VICTIM) for _round in range(1025)]
+    assert [stale(reply) for reply in replies] == [None] * 1024 + ["true"]
+    client.learn(replies[-1])
+    for step, expected in ((0, None), (59, None), (1, None), (0.5, "true")):
         clock.now += step
         last = client.ask("GET", VICTIM)
-    replies.append(last)
-    client.learn(last)
+        assert stale(last) == expected
+    client.challenge["nonce"] = "A" * 32
+    assert stale(client.ask("GET", VICTIM)) == "true"
+    # The nonce comes before the secret.
+    wrong = Client(emulator, password="wrong")
+    assert stale(wrong.ask("GET", VICTIM)) == "false"
+    clock.now += 61
+    assert stale(wrong.ask("GET", VICTIM)) == "true"
+
+
+def test_a_count_used_twice_is_refused_but_not_stale(client: Client) -> None:
+    client.learn(client.send("GET", VICTIM))
     header = {"Authorization": client.sign("GET", VICTIM)}
-    assert client.send("GET", VICTIM, headers=header).status == 200
-    replies.append(client.send("GET", VICTIM, headers=header))
-    for reply in replies[2:]:
-        assert reply.status == 401
-        assert "stale=true" in reply.headers["Www-Authenticate"]
-    assert Client(emulator, password="wrong").ask("GET", VICTIM).status == 401
+    replies = [client.send("GET", VICTIM, headers=header) for _round in range(2)]
+    assert [reply.status for reply in replies] == [200, 401]
+    assert [stale(reply) for reply in replies] == [None, "false"]
+    assert client.ask("GET", VICTIM).status == 200
+
+
+def test_a_spurious_401_refuses_a_digest_that_is_right(emulator: Emulator, client: Client) -> None:
+    assert client.ask("GET", VICTIM).status == 200
+    emulator.add_fault(Fault("spurious_401", times=2))
+    replies = [client.ask("GET", VICTIM) for _round in range(3)]
+    assert [reply.status for reply in replies] == [401, 401, 200]
+    assert [stale(reply) for reply in replies] == ["false", "false", None]
+    assert replies[0].body == CODE_CHALLENGE
+    assert "Ratelimit-Limit" not in replies[0].headers
+    # Not even the challenge and the request of a client that begins afresh are safe.
+    emulator.add_fault(Fault("spurious_401"))
+    assert Client(emulator).ask("GET", VICTIM).status == 401
+    assert [request.status for request in emulator.requests[-2:]] == [401, 401]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -1526,6 +1642,7 @@ FAULT_CASES: list[tuple[str, dict[str, Any], type[Exception] | Check, bool]] = [
         lambda r, _: (r.body, r.headers["Content-Type"], r.headers["A"]) == (b"hi", "text/x", "b"),
         False,
     ),
+    ("spurious_401", {}, lambda r, _: r.status == 401 and stale(r) == "false", False),
     ("json", {"body": [1, None]}, lambda r, _: r.status == 200 and r.json == [1, None], False),
     ("json", {"status": 400, "body": "text"}, lambda r, _: r.json == "text", False),
     (

@@ -35,9 +35,13 @@ MISSING = http("400 Bad Request", json.dumps(NOT_FOUND).encode())
 
 
 class RawServer:
-    """Answers each request with the next bytes for its method, and closes after a DELETE's."""
+    """Answers each request with the next bytes for its method, and closes after a DELETE's.
 
-    def __init__(self, *deletes: bytes, get: bytes = FOUND) -> None:
+    ``then``: the answer to a GET after that, if it is another one.
+    """
+
+    def __init__(self, *deletes: bytes, get: bytes = FOUND, then: bytes | None = None) -> None:
+        self._then = then
         self._deletes = list(deletes)
         self._get = get
         self.asked: list[str] = []
@@ -67,15 +71,16 @@ class RawServer:
             if method == "DELETE":
                 connection.sendall(self._deletes.pop(0) if self._deletes else b"")
                 return
-            connection.sendall(self._get)
+            is_late = "DELETE" in self.asked
+            connection.sendall(self._then if self._then and is_late else self._get)
 
     def close(self) -> None:
         self._socket.close()
 
 
 @contextmanager
-def server(*deletes: bytes, get: bytes = FOUND) -> Iterator[RawServer]:
-    raw = RawServer(*deletes, get=get)
+def server(*deletes: bytes, get: bytes = FOUND, then: bytes | None = None) -> Iterator[RawServer]:
+    raw = RawServer(*deletes, get=get, then=then)
     try:
         yield raw
     finally:
@@ -161,7 +166,7 @@ def test_what_comes_before_an_answer_without_end_is_no_answer_in_time() -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "a head cut in a header", "two lengths", "not HTTP"])
 def test_a_broken_answer_that_a_missing_key_follows_was_a_revocation(name: str) -> None:
-    with server(CUT_SHORT[name], MISSING) as raw:
+    with server(CUT_SHORT[name], MISSING, then=MISSING) as raw:
         outcome = revoke(raw, retries=3)
         assert raw.asked.count("DELETE") == 2
     assert outcome.changed, outcome.msg

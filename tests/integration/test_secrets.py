@@ -147,12 +147,13 @@ def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
 
 
 CREATED_PRIVATE_KEY = "ca11ab1e-4e44-4e44-8e44-000000004e44"
-# Without `roles` it is no key; its end is cut off; or what has the private key is no success.
+# With such `roles` it is no key; its end is cut off; or what has the private key is no success.
 BROKEN_CREATION = {
     "id": "5a00000000000000000000d1",
     "desc": "broken",
     "publicKey": "brokenky",
     "privateKey": CREATED_PRIVATE_KEY,
+    "roles": [{"roleName": 5}],
 }
 
 
@@ -168,7 +169,7 @@ BROKEN_CREATION = {
         Fault("status", "POST", status=200, body=json.dumps(BROKEN_CREATION)[:-3]),
         Fault("truncated", "POST"),
     ],
-    ids=["no roles", "list", "202", "500 object", "500 text", "cut off", "truncated"],
+    ids=["broken roles", "list", "202", "500 object", "500 text", "cut off", "truncated"],
 )
 def test_private_key_in_an_answer_that_is_no_success_stays_in(
     emulator: Emulator, tmp_path: Path, fault: Fault, with_file: bool

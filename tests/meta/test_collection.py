@@ -34,6 +34,7 @@ LAYERS = (
     "_options",
     "_changes",
     "_plan",
+    "_new_keys",
     "_credentials_file",
     "_access_lists",
     "_project_api_keys",
@@ -54,6 +55,7 @@ LAYERS = (
     "_marks",
     "_text",
     "_requests",
+    "_python",
 )
 
 

@@ -31,15 +31,7 @@ ASKS_FOR_A_PHRASE = re.compile(
     r"|(?P<other>['\"])(?P<member>[^'\"]*?)(?P=other)\s+(?:not\s+)?in\b"
 )
 # Texts of other libraries, whose errors have nothing else to go by.
-OF_LIBRARIES = {
-    "_http.py": {"parse headers"},
-    "_transport_errors.py": {
-        "not yet valid",
-        "key usage",
-        "key identifier",
-        "basic constraints",
-    },
-}
+OF_LIBRARIES = {"_http.py": {"parse headers"}}
 _CALLS = {"search", "match", "fullmatch", "findall", "startswith", "endswith", "find", "index"}
 
 

@@ -23,6 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _errors,
     _input,
+    _options,
     _module,
     _org_api_keys,
     _project_api_keys,
@@ -58,6 +59,7 @@ TOPICS = (
     "rotation_changed",
     "keep_missing",
     "adoption",
+    "contradicted",
 )
 
 # What the messages in the guide speak of.
@@ -166,6 +168,10 @@ def advice() -> Iterator[tuple[str, str]]:
     for status in sorted(statuses()):
         yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
     yield "value_not_text", _input._QUOTE_IT
+    with pytest.raises(_errors.OptionError) as refused:
+        source = "The environment variable ALL_PROXY"
+        _options._check_proxy(source, "socks5://proxy:1080", "cloud.mongodb.com")
+    yield "option_error", refused.value.message()
     yield "look_alikes", _org_api_keys.LOOK_ALIKES
     yield "adoption", _org_api_keys.ADOPTION_ADVICE
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")

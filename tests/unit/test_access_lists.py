@@ -39,6 +39,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     ORG_MEMBER,
     ORG_OWNER,
+    SECOND_LOOK,
     OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
@@ -290,6 +291,7 @@ class FakeApi:
         self.entries = list(entries)
         self.script = list(script)
         self.shown = list(shown)
+        self.key_looks: list[bool] = []
         self.calls: list[str] = []
 
     def pages(self, path: str, parse: Any, identity: Any, doing: str, role: str) -> list[Any]:
@@ -309,7 +311,16 @@ class FakeApi:
         assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
         self.calls.append(f"POST {' '.join(added)}")
         self._next(lambda: self.entries.extend(added))
-        return parse({"results": []})
+        shown = [{"cidrBlock" if "/" in entry else "ipAddress": entry} for entry in self.entries]
+        return parse({"results": shown})
+
+    def get(self, path: str, *_arguments: Any, **_more: Any) -> Any:
+        """Whether the key itself is there, for a second look."""
+        assert path == f"/orgs/{ORG}/apiKeys/{KEY.id}"
+        self.calls.append("GET key")
+        if self.key_looks and self.key_looks.pop(0):
+            return KEY
+        raise api_error(400, "API_KEY_NOT_FOUND", KEY.id)
 
     def delete(self, path: str, doing: str, role: str) -> None:
         assert doing.endswith(f" from the access list of the API key {KEY}")
@@ -493,7 +504,7 @@ def test_a_conflict_and_then_a_list_that_cannot_be_read_is_told() -> None:
     [({"results": []}, True), ({"results": {}}, None), ({}, None), ([], None), (None, None)],
 )
 def test_additions_are_answered_with_a_list(data: Any, expected: bool | None) -> None:
-    assert _access_lists._parse_list(data) is expected
+    assert _access_lists._parse_list(data, frozenset()) is expected
 
 
 def test_a_lost_answer_to_the_additions_is_read_and_never_sent_again() -> None:
@@ -563,13 +574,50 @@ def test_a_key_that_is_gone_meanwhile_is_missing(missing: str, unclear: bool) ->
     error = api_error(400, "API_KEY_NOT_FOUND", KEY.id, unclear=unclear)
     api: Any = FakeApi(
         A,
-        script=[None] * (missing == "DELETE") + [error],
+        script=[None] * (missing == "DELETE") + [error] * 20,
         shown=[error] if missing == "GET" else [],
     )
-    with pytest.raises(MissingError, match="is not there") as caught:
+    with pytest.raises(MissingError, match="does not find") as caught:
         work(api, Goal(normalize([B]), purge=True))
     assert caught.value.results.get("changed", False) is (missing == "DELETE")
     assert caught.value.unclear is unclear
+
+
+@pytest.mark.parametrize("refusals", [1, 4])
+def test_entries_of_a_key_that_is_not_known_yet_are_added_again(refusals: int) -> None:
+    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id)
+    api = FakeApi(script=[error] * refusals)
+    assert entries(work(api, Goal(normalize([A]))).now) == [A]
+    assert [call for call in api.calls if call[:4] == "POST"] == [f"POST {A}"] * (refusals + 1)
+
+
+def test_an_entry_of_a_key_that_is_shown_again_is_removed_again() -> None:
+    api = FakeApi(A, script=[api_error(400, "API_KEY_NOT_FOUND", KEY.id)])
+    api.key_looks = [True]
+    assert work(api, Goal(normalize([A]), is_present=False)).is_changed
+    assert api.calls[1:] == [f"DELETE {A}", "GET key", f"DELETE {A}"]
+    assert api.virtual.sleeps == [SECOND_LOOK]
+
+
+@pytest.mark.parametrize("shown", [[], [[], [A]]])
+def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None:
+    """It is a success if the list shows them then, and otherwise fails with what it shows."""
+    api = FakeApi()
+    api.post = lambda _path, _body, parse, **_more: parse({"results": [], "totalCount": 0})  # type: ignore[method-assign]
+    api.shown = shown
+    if shown:
+        assert work(api, Goal(normalize([A]))).is_changed
+        return
+    with pytest.raises(UnexpectedAnswerError, match=f"a list without {A}") as caught:
+        work(api, Goal(normalize([A])))
+    assert caught.value.results["changed"] is False
+    assert "the access list now has no entries" in caught.value.message()
+    assert caught.value.type == "unexpected_response"
+
+
+def test_a_page_of_a_longer_list_contradicts_nothing() -> None:
+    page = {"results": [{"ipAddress": B}], "totalCount": 101}
+    assert _access_lists._parse_list(page, normalize([A])) is True
 
 
 PATH = "/api/public/v1.0/orgs/x/apiKeys/y/accessList"

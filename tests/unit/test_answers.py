@@ -138,6 +138,17 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
     assert is_empty(answer(200, body)) is expected
 
 
+# What the API itself returns with 404, and what it is about: not the address.
+OF_API: list[tuple[str | None, list[Any]]] = [
+    (None, []),
+    (None, [KEY_ID]),
+    ("UNEXPECTED_ERROR", []),
+    ("RESOURCE_NOT_FOUND", [KEY_ID]),
+    ("RESOURCE_NOT_FOUND", ["mdb_sa_id_0"]),
+    ("SOMETHING_NEW", []),
+]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "parameters", "words"),
     [
@@ -165,11 +176,11 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
             403,
             "IP_ADDRESS_NOT_ON_ACCESS_LIST",
             ["192.0.2.7"],
-            "Add 192.0.2.7 to the API access list.*project's",
+            "192.0.2.7. Before.*balancer or proxy.*add it to the API access list.*project's",
         ),
-        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [], "the address of this host"),
-        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [None], "Add the address of this host to the API"),
-        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [f"{'x' * 30} {'x' * 30}"], "Add x{30} … to the API"),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [], "come from an address that is not on the list. B"),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [None], "from an address that is not on the list. B"),
+        (403, "IP_ADDRESS_NOT_ON_WHITELIST", [f"{'x' * 30} {'x' * 30}"], "come from x{30} …. Bef"),
         (403, "ORG_REQUIRES_ACCESS_LIST", ["192.0.2.7"], "has no API access list"),
         (403, "RESOURCE_REQUIRES_WHITELIST", [], "has no API access list"),
         (404, "NOT_ATLAS_ORG", [], "platform to cloud_manager or ops_manager"),
@@ -198,7 +209,10 @@ def test_a_deletion_is_answered_empty(body: Any, expected: bool) -> None:
         (403, "UNSUPPORTED_FOR_CURRENT_PLAN", [], "plan"),
         (403, "FEATURE_UNSUPPORTED", [], "plan"),
         (403, "SOMETHING_NEW", [], "Check the roles"),
-        (404, "SOMETHING_NEW", [], "check base_url"),
+        *(
+            (404, code, thing, "in the path does not exist at .*check org_id")
+            for code, thing in OF_API
+        ),
         (405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", [], "try again later"),
         (406, "INVALID_VERSION_DATE", [], "does not know the API version"),
         (407, None, [], "proxy"),
@@ -230,6 +244,29 @@ def test_an_error_says_what_to_check(
         "method": "DELETE",
         "path": REQUEST.path,
     }
+
+
+@pytest.mark.parametrize(("code", "parameters"), OF_API)
+def test_a_404_of_the_api_itself_does_not_say_that_the_address_is_wrong(
+    code: str | None, parameters: list[Any]
+) -> None:
+    body = {"error": 404, "errorCode": code, "parameters": parameters, "reason": "Not Found"}
+    message = as_error(answer(404, body), REQUEST).message()
+    assert "answers at" not in message
+    assert "does not prove that anything is missing" in message
+
+
+def test_a_404_in_the_json_of_a_web_framework_says_that_the_address_is_wrong() -> None:
+    body = {"status": 404, "error": "Not Found", "path": "/api/atlas/v2/orgs"}
+    assert "check base_url and platform" in as_error(answer(404, body), REQUEST).message()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b'{"message": "no Route matched"}'])
+def test_a_404_of_anything_else_says_that_the_address_is_wrong(body: bytes) -> None:
+    error = as_error(answer(404, body), REQUEST)
+    assert error.fields()["type"] == "unexpected_response"
+    assert "answer at" in error.message()
+    assert "check base_url and platform" in error.message()
 
 
 @pytest.mark.parametrize(

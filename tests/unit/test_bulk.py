@@ -161,7 +161,8 @@ def test_a_pair_that_cannot_be_kept_may_leave_its_key(
 
     def fail(*_arguments: Any) -> None:
         error = OrphanError("The pair is not in its file")
-        error.results = {"changed": True} if is_left else {}
+        left = {"changed": True, "org_api_key": created.key.result()}
+        error.results = left if is_left else {}
         raise error
 
     monkeypatch.setattr(_org_api_keys, "create", lambda *_: created)

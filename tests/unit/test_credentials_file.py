@@ -31,6 +31,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
 PAIR = {
@@ -165,35 +166,51 @@ def created() -> CreatedKey:
     return CreatedKey(key, "55c3bbb6-b4bb-40be-8e66-d20841f3e000")
 
 
-def test_a_key_whose_pair_has_lost_its_place_is_revoked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    revoked: list[Any] = []
-    monkeypatch.setattr(_credentials_file, "revoke", lambda *given: revoked.append(given))
+def api_with(delete: Any) -> Any:
+    clock = VirtualClock()
+    clocked = Clock(clock.now, clock.sleep, clock.random)
+    return SimpleNamespace(clock=clocked, stop=Stop(clocked), delete=delete)
+
+
+def test_a_key_whose_pair_has_lost_its_place_is_revoked(tmp_path: Path) -> None:
+    revoked: list[str] = []
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
-    api: Any = SimpleNamespace(stop=Stop(Clock()))
-    with pytest.raises(CredentialsFileError, match="somebody else") as caught:
+    api = api_with(lambda path, **_more: revoked.append(path))
+    with pytest.raises(CredentialsFileError, match="something else") as caught:
         _credentials_file.store(api, ORG, created(), free(path))
-    assert revoked == [(api, ORG, created().key)]
+    assert revoked == [f"/orgs/{ORG}/apiKeys/{created().key.id}"]
     assert caught.value.results == {}
     assert json.loads(path.read_text(encoding="utf-8")) == PAIR
 
 
-def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_arguments: Any) -> None:
+def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(tmp_path: Path) -> None:
+    def refuse(*_arguments: Any, **_more: Any) -> None:
         raise LostAnswerError("lost", request=Request("DELETE", "https://h", "/x", "revoke it"))
 
-    monkeypatch.setattr(_credentials_file, "revoke", refuse)
-    nowhere: Any = SimpleNamespace(stop=Stop(Clock()))
+    api = api_with(refuse)
     with pytest.raises(CredentialsFileError, match="could not be written") as caught:
-        _credentials_file.store(nowhere, ORG, created(), free(tmp_path / "no" / "pair.json"))
+        _credentials_file.store(api, ORG, created(), free(tmp_path / "no" / "pair.json"))
     key = created().key
     assert caught.value.parameters == [key.id]
     assert caught.value.results == {"changed": True, "org_api_key": key.result()}
-    assert caught.value.message().endswith("revoke it by its id. Could not revoke it: lost.")
+    assert caught.value.message().endswith(
+        f"so API key {key} may be left. Its private key is lost. Revoke the key by its ID. Could "
+        "not revoke it: lost."
+    )
+
+
+def test_the_file_of_a_key_that_was_revoked_is_deleted_and_no_other(tmp_path: Path) -> None:
+    path, key = tmp_path / "pair.json", created().key
+    pair = {**PAIR, "api_user_id": key.id, "public_key": str(key.public_key)}
+    _credentials_file.write(free(path), pair)
+    said = _credentials_file.discard(free(path), replace(key, id="b" * 24), ORG)
+    assert "was not changed" in said
+    assert json.loads(path.read_text(encoding="utf-8")) == pair
+    assert "was deleted" in _credentials_file.discard(free(path), key, ORG)
+    assert not path.exists()
+    path.mkdir()
+    assert "could not be deleted" in _credentials_file.discard(free(path), key, ORG)
 
 
 def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:

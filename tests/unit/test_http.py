@@ -429,9 +429,9 @@ def named(name: str) -> Exception:
     return wrapped(type(name, (urllib3.exceptions.HTTPError,), {})("x"))
 
 
-def certificate(why: str) -> Exception:
+def certificate(number: int, why: str = "in other words") -> Exception:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = why
+    error.verify_code, error.verify_message = number, why
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
 
@@ -502,30 +502,34 @@ def proxy(cause: Exception) -> Exception:
         (aborted(http.client.BadStatusLine("x")), LostAnswerError, True, "is not HTTP"),
         (http.client.IncompleteRead(b""), LostAnswerError, True, "broke before the answer"),
         (requests.exceptions.SSLError(ssl.SSLEOFError(8, "EOF")), LostAnswerError, True, "broke"),
-        (certificate("self-signed certificate"), TlsError, False, "ca_path"),
-        (certificate("unable to get local issuer certificate"), TlsError, False, "ca_path"),
-        (certificate("certificate has expired"), TlsError, False, "renewed"),
-        (certificate("certificate is not yet valid"), TlsError, False, "renewed"),
-        (certificate("CA cert does not include key usage extension"), TlsError, False, "reissued"),
-        (certificate("Missing Authority Key Identifier"), TlsError, False, "reissued"),
-        (certificate("Basic Constraints of CA cert not marked"), TlsError, False, "reissued"),
-        (certificate(long(200)), TlsError, False, " x{100} …"),
+        (certificate(18), TlsError, False, "but itself.*ca_path"),
+        *((certificate(n), TlsError, False, "authority.*ca_path") for n in (2, 19, 20, 21, 27)),
+        *((certificate(n), TlsError, False, "renewed") for n in (9, 10)),
+        *((certificate(n), TlsError, False, "too weak") for n in (66, 67, 68)),
+        *((certificate(n), TlsError, False, "Pythons demand") for n in (24, 32, 78, 85, 92, 94)),
+        *((certificate(n), TlsError, False, "base_url.*subjectAltName") for n in (62, 64)),
+        (certificate(23), TlsError, False, "words. Check the server's certificate"),
+        # The number decides, whatever the words are.
+        (certificate(20, "hostname mismatch, expired"), TlsError, False, "authority.*ca_path"),
+        (certificate(20, long(200)), TlsError, False, " x{100} …"),
         (
             old_certificate("hostname 'a' doesn't match 'b'."),
             TlsError,
             False,
             "'b'. Check base_url",
         ),
-        (
-            certificate("Hostname mismatch, certificate is not valid for 'x'"),
-            TlsError,
-            False,
-            "base_url",
-        ),
+        (proxy(certificate(20)), ProxyError, False, "proxy .*not accepted: in other.*ca_path"),
+        (proxy(certificate(62)), ProxyError, False, "Check http_proxy: .*subjectAltName"),
         (tls("WRONG_VERSION_NUMBER"), TlsError, False, "does not speak TLS"),
         (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), TlsError, False, "client_cert"),
         (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), TlsError, False, "client_cert"),
         (tls("DECRYPTION_FAILED"), TlsError, False, "decryption failed"),
+        (tls("UNSUPPORTED_PROTOCOL"), TlsError, False, "too old.*TLS 1.2 or newer"),
+        (tls("TLSV1_ALERT_PROTOCOL_VERSION"), TlsError, False, "too old.*TLS 1.2 or newer"),
+        (tls("NO_PROTOCOLS_AVAILABLE"), TlsError, False, "too old.*TLS 1.2 or newer"),
+        (tls("DH_KEY_TOO_SMALL"), TlsError, False, "server must use stronger ones"),
+        (tls("EE_KEY_TOO_SMALL"), TlsError, False, "client_cert.*too weak"),
+        (tls("CA_MD_TOO_WEAK"), TlsError, False, "client_cert.*too weak"),
         (OSError(2, "Could not find the TLS certificate file"), TlsError, False, "ca_path"),
         (OSError(long(200)), TlsError, False, "prepared: x{100} …"),
         (named("ConnectTimeoutError"), ConnectError, True, "no connection to .*within 30 s"),
@@ -715,7 +719,7 @@ def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_ag
 @pytest.mark.parametrize(
     ("cause", "is_tried_again", "words"),
     [
-        (ssl.SSLCertVerificationError("self-signed."), False, "accepted: self-signed. Name"),
+        (certificate(20, "no issuer."), False, "accepted: no issuer. Name the file"),
         (urllib3.exceptions.NewConnectionError(None, "x"), True, "cannot be reached"),  # type: ignore[arg-type]
         (urllib3.exceptions.ConnectTimeoutError(None, "x"), True, "cannot be reached"),
         (refused_tunnel("Tunnel connection failed: 418 " + long(80)), False, ": 418 x{40} …"),

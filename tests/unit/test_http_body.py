@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a body is read: whole, in time, not without end, and unpacked with the same limit."""
+"""How a body is read: whole, in time, not without end, and decoded with the same limit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import io
 import re
 import socket
 import tracemalloc
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +42,7 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
     found.status_code = status
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     found.headers.update(named)
-    # It is to unpack nothing, and, as an older urllib3, does not miss what is lacking.
+    # As an older urllib3, it does not miss what is lacking.
     packed = {name: value for name, value in named.items() if name == "Content-Encoding"}
     found.raw = urllib3.HTTPResponse(io.BytesIO(body), headers=packed, preload_content=False)
     return found
@@ -67,10 +68,17 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
         (response(b"hello", Content_Encoding=""), b"hello"),
         (response(b"", Content_Encoding="br"), b""),
         (response(PACKED, Content_Encoding="gzip", Content_Length=str(len(PACKED))), b"hello"),
-        (response(PACKED, Content_Encoding=" X-GZIP"), b"hello"),
         (response(FULL, Content_Encoding="gzip"), b"x" * MIB),
+        (response(PACKED, Content_Encoding="GZIP"), b"hello"),
+        (response(PACKED * 3, Content_Encoding="gzip", Content_Length="75"), b"hello" * 3),
+        (response(gzip.compress(b"") * 999 + PACKED, Content_Encoding="gzip"), b"hello"),
+        # As other clients do, urllib3 ignores what follows the last member.
+        (response(PACKED + b"x", Content_Encoding="gzip"), b"hello"),
+        (response(zlib.compress(b"hello"), Content_Encoding="deflate"), b"hello"),
+        (response(zlib.compress(b"hello")[2:-4], Content_Encoding="deflate"), b"hello"),
+        (response(zlib.compress(b"x" * MIB), Content_Encoding="deflate"), b"x" * MIB),
     ],
-    ids=range(17),
+    ids=range(23),
 )
 def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     assert _http._read_body(answer, REQUEST) == body
@@ -89,8 +97,17 @@ def test_of_a_body_without_end_no_more_is_asked_for_than_the_limit() -> None:
     assert asked == [(MIB + 1, False)]
 
 
-def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
-    answer = response(gzip.compress(bytes(64 * MIB)), Content_Encoding="gzip")
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(bytes(64 * MIB)), "gzip"),
+        (gzip.compress(bytes(MIB // 2)) * 128, "gzip"),
+        (zlib.compress(bytes(64 * MIB)), "deflate"),
+    ],
+    ids=["one member", "many members", "deflate"],
+)
+def test_a_bomb_takes_no_more_memory_than_the_limit(body: bytes, encoding: str) -> None:
+    answer = response(body, Content_Encoding=encoding)
     tracemalloc.start()
     try:
         with pytest.raises(UnexpectedAnswerError, match="longer than 1 MiB"):
@@ -113,19 +130,28 @@ BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \
         (response(b"hello", Content_Length="6"), LostAnswerError, BROKEN),
         (response(b"", 500, Content_Length="1"), LostAnswerError, BROKEN),
         (response(b"hello", Content_Length="9" * 19), LostAnswerError, BROKEN),
-        (response(PACKED[:-1], Content_Encoding="gzip"), LostAnswerError, BROKEN),
-        (response(PACKED + b"x", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
+        (
+            response(PACKED[:-1], Content_Encoding="gzip", Content_Length="25"),
+            LostAnswerError,
+            BROKEN,
+        ),
+        (
+            response(zlib.compress(bytes(2 * MIB)), Content_Encoding="deflate"),
+            UnexpectedAnswerError,
+            TOO_LONG,
+        ),
         (response(b"hello", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
         (response(PACKED[:-4] + b"abcd", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
         (
             response(b"hello", 201, Content_Encoding="BR, gzip"),
             UnexpectedAnswerError,
-            r"the answer \(201\) is packed as br, gzip, which was not asked for\. Check that",
+            r"the response \(201\) has the Content-Encoding br, gzip, which was not requested and "
+            r"cannot be decoded\. Check the proxy or gateway in between",
         ),
         (
             response(b"hello", Content_Encoding=f"{'x' * 20} {'x' * 20}"),
             UnexpectedAnswerError,
-            "is packed as x{20} …, which",
+            "has the Content-Encoding x{20} …, which",
         ),
     ],
     ids=range(11),
@@ -139,6 +165,25 @@ def test_a_body_that_cannot_be_read_is_told(
     assert caught.value.request is REQUEST
     if kind is UnexpectedAnswerError:
         assert caught.value.status == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("version", "decodable"),
+    [
+        ("1.26.20", {"gzip", "deflate"}),
+        ("2.5.0", {"gzip", "deflate"}),
+        ("2.6.0", {"gzip", "deflate", "br", "zstd"}),
+        ("2.10.1.dev3", {"gzip", "deflate", "br", "zstd"}),
+        ("unknown", {"gzip", "deflate"}),
+    ],
+)
+def test_encodings_without_a_limit_are_left_to_a_urllib3_that_has_one(
+    version: str, decodable: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ["gzip", "deflate", "br", "zstd"]
+    monkeypatch.setattr(urllib3.response.HTTPResponse, "CONTENT_DECODERS", known)
+    monkeypatch.setattr(urllib3, "__version__", version)
+    assert _http._decodable() == decodable
 
 
 class Pair:

@@ -78,7 +78,7 @@ def test_the_session_is_told_all_settings() -> None:
     assert (prepared.method, prepared.url) == ("GET", "https://host.example/path")
     assert dict(prepared.headers) == {
         "User-Agent": f"keysmith.mongodb/{VERSION}",
-        "Accept-Encoding": "gzip",
+        "Accept-Encoding": "identity",
         "Accept": "text/json",
     }
     assert (answer.status, answer.reason, answer.body) == (200, "Fine", b"hello")

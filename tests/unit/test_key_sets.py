@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
 
 ORG = "5a0000000000000000000001"
 KEYS = [OrgApiKey(f"5ae{n:021d}", f"key {n}", None, ("ORG_MEMBER",), ()) for n in range(2)]
@@ -56,7 +58,8 @@ def test_the_name_is_asked_for_where_it_is_needed(
 
     monkeypatch.setattr(_access_lists, "read", read)
     params = {"platform": platform, "org_id": ORG}
-    name = _key_sets.access_list_name(params, None, keys, changes)  # type: ignore[arg-type]
+    api: Any = SimpleNamespace(endpoint=SimpleNamespace(api_path=PLATFORMS[platform].api_path))
+    name = _key_sets.access_list_name(params, api, keys, changes)
     assert seen == asked
     assert name == ("whitelist" if asked else "accessList")
 

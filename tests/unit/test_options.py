@@ -24,7 +24,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     KeyPair,
     ServiceAccount,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     find_secrets,
@@ -170,7 +172,7 @@ def test_credentials_come_from_task_then_environment(
         (
             {"api_public_key": CLIENT_ID, "api_private_key": "x"},
             {},
-            "client id of a service account.*Use client_id and client_secret",
+            "client ID of a service account.*Use client_id and client_secret",
         ),
         ({"client_id": "abcdefgh", "client_secret": "x"}, {}, "no id of a service account"),
         ({**OPS, **ACCOUNT}, {}, "Ops Manager has no service accounts"),
@@ -202,8 +204,23 @@ def test_credentials_come_from_task_then_environment(
         (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "cosmos"}, "cosmos.*one of atlas"),
         (PAIR, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "perhaps"}, "true or false"),
         (PAIR, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "x" * 20 + " " + "y" * 20}, "'x{20}' …"),
-        ({**PAIR, "http_proxy": "socks5://proxy:1080"}, {}, "SOCKS is not supported"),
-        (PAIR, {"all_proxy": "socks5h://proxy:1080"}, "variable all_proxy.*SOCKS"),
+        ({**PAIR, "http_proxy": "socks5://proxy:1080"}, {}, "http_proxy names a SOCKS proxy"),
+        (
+            {**PAIR, "http_proxy": "socks5://proxy:1080"},
+            {"NO_PROXY": "*"},
+            "http_proxy names a SOCKS proxy, which is not supported. Name an http or https proxy.",
+        ),
+        (
+            PAIR,
+            {"all_proxy": "socks5h://proxy:1080"},
+            "variable all_proxy names a SOCKS.*NO_PROXY does not exempt cloud.mongodb.com",
+        ),
+        (
+            PAIR,
+            {"ALL_PROXY": "SOCKS4://proxy:1080", "NO_PROXY": "localhost"},
+            "variable ALL_PROXY names a SOCKS.*add cloud.mongodb.com to NO_PROXY",
+        ),
+        ({**PAIR, "http_proxy": "ftp://proxy"}, {}, "no address"),
         ({**PAIR, "http_proxy": "http://"}, {}, "no address"),
         (PAIR, {"MONGODB_ATLAS_BASE_URL": "x"}, "variable MONGODB_ATLAS_BASE_URL is no http"),
         (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "x" * 50 + " " + "y" * 30}, "'x{50}' …"),
@@ -312,7 +329,7 @@ def test_org_id_comes_from_the_variable_of_the_platform() -> None:
         ),
         ({}, {"HTTPS_PROXY": "http://q:2", "http_proxy": "http://r:3"}, ("http://q:2", None)),
         ({}, {"https_proxy": "http://l:1", "HTTPS_PROXY": "http://u:2"}, ("http://l:1", None)),
-        ({}, {"ALL_PROXY": "p:1", "NO_PROXY": "x"}, ("http://p:1", "x")),
+        ({}, {"ALL_PROXY": "http://p:1", "NO_PROXY": "x"}, ("http://p:1", "x")),
         ({"base_url": "http://a"}, {"HTTPS_PROXY": "http://q:2"}, (None, None)),
         ({"base_url": "http://a"}, {"http_proxy": "http://r:3"}, ("http://r:3", None)),
         ({"http_proxy": ""}, {"https_proxy": "http://q:2"}, ("http://q:2", None)),
@@ -324,6 +341,78 @@ def test_proxy_comes_from_task_then_environment(
 ) -> None:
     http = resolve(params(**PAIR, **options), environ).http
     assert (http.proxy, http.no_proxy) == expected
+
+
+@pytest.mark.parametrize("proxy", ["socks5://u:canary@p:1", "u:canary@p:1", "ftp://p"])
+@pytest.mark.parametrize("no_proxy", ["NO_PROXY", "no_proxy"])
+def test_a_proxy_is_not_judged_for_a_host_that_is_exempt(proxy: str, no_proxy: str) -> None:
+    environ = {"ALL_PROXY": proxy, no_proxy: "localhost,.mongodb.com"}
+    connection = resolve(params(**PAIR), environ)
+    assert not Http(connection.http, Clock(), connection.base_url)._proxies
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example.com:3128", "u:canary@p:1", "p", "//p:1"])
+@pytest.mark.parametrize("source", ["http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_without_a_scheme_is_refused_by_its_source(proxy: str, source: str) -> None:
+    options, environ = ({source: proxy}, {}) if source == "http_proxy" else ({}, {source: proxy})
+    with pytest.raises(OptionError) as caught:
+        resolve(params(**PAIR, **options), environ)
+    message = caught.value.message()
+    name = source if source == "http_proxy" else f"The environment variable {source}"
+    assert message.startswith(f"{name} has the address of a proxy without a scheme")
+    assert "Write http:// or https:// in front of it" in message
+    assert "canary" not in message
+    assert "u:" not in message
+
+
+SERVICE_SECRET = "mdb_sa_sk_canary"
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("api_private_key", SERVICE_SECRET, "private key .* client secret .* Use client_id and"),
+        ("api_private_key", CLIENT_ID, "private key .* client ID .* Use client_id and"),
+        ("api_public_key", SERVICE_SECRET, "public key .* client secret .* Use client_id and"),
+        ("api_public_key", CLIENT_ID, "public key .* client ID .* Use client_id and"),
+        ("api_public_key", UUID, "public key looks like a private key. Are the two swapped"),
+        ("client_id", SERVICE_SECRET, "client ID looks like the client secret.* swapped"),
+        ("client_id", UUID, "client ID looks like a private key.* api_public_key and"),
+        ("client_secret", CLIENT_ID, "client secret looks like the client ID.* swapped"),
+        ("client_secret", UUID, "client secret looks like a private key.* api_public_key and"),
+        ("access_token", SERVICE_SECRET, "token looks like the client secret.* Use client_id and"),
+        ("access_token", CLIENT_ID, "token looks like the client ID.* Use client_id and"),
+        ("access_token", UUID, "token looks like a private key.* api_public_key and"),
+    ],
+)
+@pytest.mark.parametrize("source", ["task", "environment"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_credential_in_place_of_another_is_told_and_not_shown(
+    part: str, value: str, words: str, source: str, end: str
+) -> None:
+    whole = next(kind for kind in (PAIR, ACCOUNT, TOKEN) if part in kind)
+    values = {**whole, part: value + end}
+    variables = {
+        "api_public_key": "MONGODB_ATLAS_PUBLIC_API_KEY",
+        "api_private_key": "MONGODB_ATLAS_PRIVATE_API_KEY",
+        "client_id": "MONGODB_ATLAS_CLIENT_ID",
+        "client_secret": "MONGODB_ATLAS_CLIENT_SECRET",
+        "access_token": "MONGODB_ATLAS_ACCESS_TOKEN",
+    }
+    environ = {variables[name]: text for name, text in values.items()}
+    with pytest.raises(OptionError) as caught:
+        resolve(*((params(**values), {}) if source == "task" else (params(), environ)))
+    assert_says(caught.value, words)
+    message = caught.value.message()
+    assert (part if source == "task" else variables[part]) in message
+    assert not any(secret in message for secret in (SERVICE_SECRET, UUID, CLIENT_ID))
+
+
+def test_a_service_account_is_not_advised_where_there_is_none() -> None:
+    options = {**OPS, **PAIR, "api_private_key": SERVICE_SECRET}
+    with pytest.raises(OptionError) as caught:
+        resolve(params(**options), {})
+    assert_says(caught.value, "Ops Manager has no service accounts: give the keys of an API key")
 
 
 def test_ca_comes_from_task_then_environment_then_system(tmp_path: Path) -> None:

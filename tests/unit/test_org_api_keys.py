@@ -22,12 +22,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OrphanError,
     OwnKeyError,
     Request,
+    TimeLimitError,
+    UnexpectedAnswerError,
     WaitTimeoutError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
     ORG_OWNER,
     ORPHAN_PATIENCE,
+    SECOND_LOOK,
+    SETTLE_TIME,
     OrgApiKey,
+    _compare,
     await_absence,
     by_normalized,
     check_look_alikes,
@@ -350,7 +355,35 @@ def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
 def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(unclear: bool) -> None:
     api: Any = FakeApi(api_error(404, "RESOURCE_NOT_FOUND", ID, unclear=unclear), keys=[])
     assert revoke(api, ORG, key()) is unclear
-    assert api.listed == 1
+    # Both looks say the same.
+    assert api.listed == 2
+    assert api.virtual.sleeps == [SECOND_LOOK]
+
+
+def test_a_key_that_is_shown_again_is_revoked_again() -> None:
+    missing = api_error(400, "API_KEY_NOT_FOUND", ID)
+    api: Any = FakeApi(missing, key(), None)
+    assert revoke(api, ORG, key()) is True
+    assert api.virtual.sleeps == [SECOND_LOOK]
+    # Looks that never agree are no proof.
+    api = FakeApi(missing, key(), missing, key(), missing, key())
+    with pytest.raises(ApiError) as caught:
+        revoke(api, ORG, key())
+    assert caught.value.code == "API_KEY_NOT_FOUND"
+    assert "it still exists" in caught.value.message()
+
+
+def test_a_second_look_that_fails_or_is_not_taken_is_told() -> None:
+    missing = api_error(400, "API_KEY_NOT_FOUND", ID)
+    with pytest.raises(ApiError) as caught:
+        revoke(FakeApi(missing, api_error(403, "X")), ORG, key())  # type: ignore[arg-type]
+    assert "Whether that is final was not checked" in caught.value.message()
+    api: Any = FakeApi(missing)
+    api.stop.set_limit(1)
+    with pytest.raises(TimeLimitError) as stopped:
+        revoke(api, ORG, key())
+    assert stopped.value.message().startswith("Could not do it: time_limit, 1 s")
+    assert "Whether that is final was not checked" in stopped.value.message()
 
 
 def test_a_key_whose_public_key_is_not_told_may_be_the_one() -> None:
@@ -379,9 +412,27 @@ def test_a_description_that_differs_in_how_letters_are_composed_only_is_told(
 
 
 def test_waiting_ends_when_the_api_forgets_the_key() -> None:
-    api: Any = FakeApi(key(), key(), key(), api_error(400, "API_KEY_NOT_FOUND", ID))
+    missing = api_error(400, "API_KEY_NOT_FOUND", ID)
+    api: Any = FakeApi(key(), key(), missing, missing)
     await_absence(api, ORG, key(), 60)
     assert api.virtual.sleeps == [0.25, 0.5, 1.0]
+
+
+def test_waiting_does_not_end_with_a_look_that_the_next_one_denies() -> None:
+    missing = api_error(400, "API_KEY_NOT_FOUND", ID)
+    api: Any = FakeApi(missing, key(), missing, missing)
+    await_absence(api, ORG, key(), 60)
+    assert api.virtual.sleeps == [0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("listed", [[], [key()]])
+def test_where_no_time_is_left_for_a_second_look_the_listing_decides(listed: Any) -> None:
+    api: Any = FakeApi(api_error(400, "API_KEY_NOT_FOUND", ID), keys=listed)
+    if not listed:
+        await_absence(api, ORG, key(), 0.1)
+        return
+    with pytest.raises(WaitTimeoutError):
+        await_absence(api, ORG, key(), 0.1)
 
 
 def test_waiting_has_an_end_that_says_what_was_done() -> None:
@@ -390,14 +441,16 @@ def test_waiting_has_an_end_that_says_what_was_done() -> None:
     with pytest.raises(WaitTimeoutError) as caught:
         await_absence(api, ORG, key(), 7)
     assert api.virtual.time - start <= 7
-    assert "DELETE was accepted" in caught.value.message()
+    assert "accepted the revocation. Whether the key still works is not known." in (
+        caught.value.message()
+    )
     assert "7 s after" in caught.value.message()
 
 
 def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
     with pytest.raises(ApiError) as caught:
         await_absence(FakeApi(api_error(403, "X")), ORG, key(), 7)  # type: ignore[arg-type]
-    assert "DELETE was accepted" in caught.value.message()
+    assert "accepted the revocation" in caught.value.message()
 
 
 @pytest.mark.parametrize(
@@ -494,7 +547,7 @@ def lost_change() -> LostAnswerError:
 
 
 def test_a_change_sends_what_differs_and_returns_the_key() -> None:
-    api: Any = ChangedApi(key(description="new"))
+    api: Any = ChangedApi(CHANGED)
     assert update(api, ORG, key(), CHANGES).description == "new"
     body = {"desc": "new", "roles": ("ORG_READ_ONLY",)}
     doing = f"change the API key {ID} (abcdefgh)"
@@ -557,7 +610,10 @@ def test_a_change_of_a_key_that_is_gone_meanwhile_tells_that(status: int, parame
     gone = api_error(status, "API_KEY_NOT_FOUND", *parameters)
     with pytest.raises(MissingError) as caught:
         update(ChangedApi(gone), ORG, key(), CHANGES)  # type: ignore[arg-type]
-    assert f"The API key {ID} (abcdefgh) is not there" in caught.value.message()
+    message = caught.value.message()
+    assert f"The API does not find the API key {ID} (abcdefgh), which this task has seen" in message
+    assert "(8 tries, 10 s of waiting)" in message
+    assert "somebody" not in message
 
 
 def test_a_change_of_a_key_that_is_gone_after_a_lost_answer_tells_both() -> None:
@@ -581,6 +637,161 @@ def test_a_refused_change_is_not_looked_up() -> None:
     with pytest.raises(ApiError) as caught:
         update(api, ORG, key(), CHANGES)
     assert caught.value is refused
+
+
+@pytest.mark.parametrize("refusals", [1, 4])
+def test_a_change_of_a_key_that_is_not_known_yet_is_sent_again(refusals: int) -> None:
+    api: Any = ChangedApi(None)
+    answers = [api_error(400, "API_KEY_NOT_FOUND", ID)] * refusals
+
+    def patch(path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
+        api.asked.append(body)
+        if answers:
+            raise answers.pop()
+        return parse(data(CHANGED))
+
+    api.patch = patch
+    assert update(api, ORG, key(), CHANGES) == CHANGED
+    assert len(api.asked) == refusals + 1
+    assert sum(api.virtual.sleeps) <= SETTLE_TIME
+
+
+def test_a_stop_ends_the_retries_and_says_what_was_not_done() -> None:
+    error = api_error(400, "API_KEY_NOT_FOUND", ID)
+    api: Any = ChangedApi(error)
+    api.stop.set_limit(1)
+    with pytest.raises(TimeLimitError) as caught:
+        update(api, ORG, key(), CHANGES)
+    assert caught.value.request is error.request
+    assert "nothing was changed" in caught.value.message()
+    assert api.virtual.time <= 1001
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_seen_late"),
+    [
+        (replace(CHANGED, description="d"), True),
+        (replace(CHANGED, roles=("ORG_OWNER",)), True),
+        (replace(CHANGED, roles=("ORG_OWNER", "ORG_READ_ONLY")), False),
+        (replace(CHANGED, description="other"), False),
+    ],
+)
+def test_an_answer_that_contradicts_a_change_is_checked(
+    shown: OrgApiKey, is_seen_late: bool
+) -> None:
+    """The key is read for some seconds; if it never is as asked, the task says what exists."""
+    api: Any = ChangedApi(shown, shown, shown, CHANGED if is_seen_late else shown)
+    if is_seen_late:
+        assert update(api, ORG, key(), CHANGES) == CHANGED
+        return
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        update(api, ORG, key(), CHANGES)
+    error = caught.value
+    assert error.type == "unexpected_response"
+    assert error.results == {"changed": True, "org_api_key": shown.result()}
+    roles = ", ".join(shown.roles)
+    assert f"shows the key as '{shown.description}' with the roles {roles}" in error.message()
+    assert "instead of 'new' with the roles ORG_READ_ONLY" in error.message()
+    assert sum(api.virtual.sleeps) <= SETTLE_TIME
+
+
+@pytest.mark.parametrize(
+    ("differing", "shown"),
+    [
+        ({"desc": None}, replace(CHANGED, description="")),
+        ({"roles": None}, replace(CHANGED, roles=())),
+        ({}, replace(CHANGED, roles=("ORG_MEMBER", "ORG_READ_ONLY"))),
+    ],
+)
+def test_what_an_answer_leaves_out_or_adds_by_itself_is_no_contradiction(
+    differing: dict[str, Any], shown: OrgApiKey
+) -> None:
+    key_, contradiction = _compare({**data(shown), **differing}, shown, CHANGES)
+    assert not contradiction
+    # What is left out is as the task asked.
+    assert (key_.description, set(key_.roles) - {"ORG_MEMBER"}) == ("new", {"ORG_READ_ONLY"})
+
+
+def new_answer(key_: OrgApiKey) -> dict[str, Any]:
+    return {**data(key_), "privateKey": "55c3bbb6-b4bb-40be-8e66-d20841f3e000"}
+
+
+WRONG = replace(key(), roles=("ORG_MEMBER", "ORG_OWNER"))
+
+
+class NewApi(FakeApi):
+    """A client that creates a key, and a list of what happens to it."""
+
+    def __init__(self, created: OrgApiKey, *looks: Any, delete: Any = None) -> None:
+        super().__init__(*looks)
+        self.created = created
+        self.delete_answer = delete
+        self.deleted = 0
+
+    def post(self, _path: str, _body: Any, parse: Any, **_more: Any) -> Any:
+        return parse(new_answer(self.created))
+
+    def delete(self, _path: str, **_more: Any) -> None:
+        self.deleted += 1
+        if self.delete_answer:
+            raise self.delete_answer
+
+
+def test_a_created_key_that_is_as_wanted_after_all_is_kept() -> None:
+    api: Any = NewApi(WRONG, WRONG, key())
+    created = create(api, ORG, "d", ["ORG_MEMBER"], ())
+    assert created.key == key()
+    assert created.private_key
+    assert not api.deleted
+
+
+def test_a_created_key_with_other_roles_is_revoked_and_told() -> None:
+    api: Any = NewApi(WRONG, WRONG)
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        create(api, ORG, "d", ["ORG_MEMBER"], ())
+    error = caught.value
+    assert api.deleted == 1
+    assert (error.type, error.results) == ("unexpected_response", {})
+    assert ID in error.message()
+    assert "the roles ORG_MEMBER, ORG_OWNER, but the task asked for" in error.message()
+    assert "was revoked to clean up: nothing is left" in error.message()
+
+
+@pytest.mark.parametrize(
+    "refusal", [api_error(403, "X"), api_error(400, "API_KEY_NOT_FOUND", ID)], ids=str
+)
+def test_a_created_key_with_other_roles_that_cannot_be_revoked_is_left_and_told(
+    refusal: ApiError,
+) -> None:
+    """That the API does not know a key that was just created does not mean that it is gone."""
+    api: Any = NewApi(WRONG, WRONG, delete=refusal)
+    with pytest.raises(OrphanError) as caught:
+        create(api, ORG, "d", ["ORG_MEMBER"], ())
+    error = caught.value
+    assert (error.type, error.parameters) == ("orphan", [ID])
+    assert error.results == {"changed": True, "org_api_key": WRONG.result()}
+    assert f"API key {WRONG} may be left" in error.message()
+    assert api.deleted == (1 if refusal.code == "X" else 8)
+
+
+def test_a_created_key_whose_revocation_was_lost_and_then_missing_is_gone() -> None:
+    refusal = api_error(400, "API_KEY_NOT_FOUND", ID, unclear=True)
+    with pytest.raises(UnexpectedAnswerError, match="but the task asked for"):
+        create(NewApi(WRONG, WRONG, delete=refusal), ORG, "d", ["ORG_MEMBER"], ())  # type: ignore[arg-type]
+
+
+def test_a_created_key_that_is_in_a_project_is_not_as_wanted() -> None:
+    wrong = replace(key(), projects=(("5e2211c17a3e5a48f5497de3", ("GROUP_OWNER",)),))
+    answer = new_answer(wrong)
+    answer["roles"] += [{"roleName": "GROUP_OWNER", "groupId": "5e2211c17a3e5a48f5497de3"}]
+    api: Any = NewApi(wrong, wrong)
+    api.post = lambda _path, _body, parse, **_more: parse(answer)
+    # It is read before it is judged, and shown without projects there.
+    assert create(api, ORG, "d", ["ORG_MEMBER"], ()).key.projects == ()
+    api.get = lambda *_arguments, **_more: wrong
+    with pytest.raises(UnexpectedAnswerError):
+        create(api, ORG, "d", ["ORG_MEMBER"], ())
+    assert api.deleted == 1
 
 
 def test_a_plan_of_absence_is_a_change_where_something_is() -> None:

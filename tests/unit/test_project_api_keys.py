@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,15 +19,26 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostAnswerError,
     Request,
+    UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    SECOND_LOOK,
+    SETTLE_TIME,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
-    PATIENCE,
+    PROJECT_ACCESS_MANAGER,
     PROJECT_OWNER,
     assign,
     assign_all,
     change,
+    is_project_missing,
     list_all,
+    missing_project_warning,
     roles_in,
     unassign,
 )
@@ -78,15 +91,17 @@ class FakeApi:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         self.stop = Stop(self.clock)
+        self.endpoint = SimpleNamespace(api_path=ATLAS.api_path)
         self.write = write
         self.listings = list(listings)
         self.calls: list[tuple[str, str, Any]] = []
 
     def _do(self, method: str, path: str, body: Any, parse: Callable[[Any], Any]) -> Any:
         self.calls.append((method, path, body))
-        if isinstance(self.write, Exception):
-            raise self.write
-        value = parse(self.write)
+        write = self.write.popleft() if isinstance(self.write, deque) else self.write
+        if isinstance(write, Exception):
+            raise write
+        value = parse(write)
         assert value is not None
         return value
 
@@ -95,10 +110,12 @@ class FakeApi:
         return self._do("POST", path, body, parse)
 
     def patch(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
-        assert (role, bool(doing)) == (PROJECT_OWNER, True)
+        is_new = doing.startswith("assign")
+        assert role == (PROJECT_OWNER if is_new else PROJECT_ACCESS_MANAGER)
         return self._do("PATCH", path, body, parse)
 
-    def delete(self, path: str, **_more: Any) -> None:
+    def delete(self, path: str, *, doing: str, role: str) -> None:
+        assert (role, bool(doing)) == (PROJECT_ACCESS_MANAGER, True)
         self._do("DELETE", path, None, lambda _data: True)
 
     def pages(self, path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
@@ -121,7 +138,7 @@ def test_the_listing_tells_the_roles_in_this_project(roles: tuple[str, ...] | No
     assert "f" * 24 in listed
 
 
-@pytest.mark.parametrize("answer", [{}, shown(WANTED)[1], shown(BELOW)[1]])
+@pytest.mark.parametrize("answer", [{}, shown(WANTED)[1]])
 def test_each_platform_assigns_with_its_own_method(answer: dict[str, Any]) -> None:
     atlas: Any = FakeApi(answer)
     assert assign(atlas, PROJECT, KEY, WANTED, "POST") is None
@@ -174,7 +191,7 @@ def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
         assign(api, PROJECT, KEY, WANTED, "POST")
     assert "run the task again later" in caught.value.message()
     assert len(api.writes) == 1
-    assert sum(api.virtual.sleeps) <= PATIENCE
+    assert sum(api.virtual.sleeps) <= SETTLE_TIME
 
 
 def changes() -> list[Any]:
@@ -208,7 +225,7 @@ def test_a_lost_answer_that_changed_nothing_fails_and_tells(
     state = "not assigned to it" if before is None else "assigned with the roles GROUP_READ_ONLY"
     assert f"shows the API key {KEY.id} as {state} now" in caught.value.message()
     assert len(api.writes) == 1
-    assert sum(api.virtual.sleeps) <= PATIENCE
+    assert sum(api.virtual.sleeps) <= SETTLE_TIME
 
 
 @pytest.mark.parametrize(("do", "_wanted", "before"), changes())
@@ -258,7 +275,7 @@ def test_a_refusal_is_raised_at_once(do: Any, _wanted: Any, _before: Any, error:
 
 @pytest.mark.parametrize("error", HINTS, ids=name)
 @pytest.mark.parametrize("unclear", [True, False])
-@pytest.mark.parametrize("lag", [0, 3])
+@pytest.mark.parametrize("lag", [0, 2])
 def test_that_a_key_is_out_of_the_project_is_proved_by_its_listing(
     error: ApiError, unclear: bool, lag: int
 ) -> None:
@@ -282,5 +299,72 @@ def test_a_change_of_a_key_that_was_taken_out_meanwhile_says_so(error: ApiError)
     api: Any = FakeApi(error)
     with pytest.raises(ApiError) as caught:
         change(api, PROJECT, KEY, WANTED)
-    assert "taken it out of the project a moment ago" in caught.value.message()
-    assert len(api.calls) == 1
+    assert "revoked or removed from the project in the meantime, or" in caught.value.message()
+    # Only API_KEY_NOT_FOUND about this key is sent again.
+    assert len(api.calls) == (8 if error.code == "API_KEY_NOT_FOUND" else 1)
+
+
+@pytest.mark.parametrize(("do", "_wanted", "_before"), changes()[:3])
+def test_a_key_that_the_project_does_not_know_yet_is_tried_again(
+    do: Any, _wanted: Any, _before: Any
+) -> None:
+    unknown = refusal(400, "API_KEY_NOT_FOUND", KEY.id)
+    api: Any = FakeApi(deque([unknown, unknown, {}]))
+    do(api)
+    assert len(api.writes) == 3
+    assert api.virtual.sleeps == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(("do", "_wanted", "_before"), changes()[:3])
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("answer", [shown(BELOW)[1], shown(())[1]], ids=["other", "none"])
+def test_an_answer_that_contradicts_the_roles_is_checked(
+    do: Any, _wanted: Any, _before: Any, late: bool, answer: dict[str, Any]
+) -> None:
+    api: Any = FakeApi(answer, BELOW, WANTED if late else BELOW)
+    if late:
+        assert do(api) is None
+        assert len(api.writes) == 1
+        return
+    with pytest.raises(UnexpectedAnswerError, match="not with the roles") as caught:
+        do(api)
+    assert caught.value.type == "unexpected_response"
+    assert caught.value.results["project_api_key"]["roles"] == list(BELOW)
+    assert f"shows the API key {KEY.id} as assigned with" in caught.value.message()
+    assert len(api.writes) == 1
+
+
+def test_a_removal_is_sent_again_if_the_project_shows_the_key_again() -> None:
+    api: Any = FakeApi(deque([refusal(400, "API_KEY_NOT_FOUND", KEY.id), None]), BELOW)
+    assert unassign(api, PROJECT, KEY) is True
+    assert len(api.writes) == 2
+    assert api.virtual.sleeps == [SECOND_LOOK]
+
+
+@pytest.mark.parametrize(
+    ("status", "parameters", "is_missing"),
+    [(404, (PROJECT,), True), (404, (), True), (404, (OTHER_PROJECT,), False), (403, (), False)],
+)
+def test_a_project_is_missing_if_the_api_says_so_of_this_one(
+    status: int, parameters: Any, is_missing: bool
+) -> None:
+    error = refusal(status, "GROUP_NOT_FOUND", *parameters)
+    assert is_project_missing(error, PROJECT) is is_missing
+    assert PROJECT in missing_project_warning(PROJECT)
+    if is_missing:
+        api: Any = FakeApi(error)
+        with pytest.raises(ApiError) as caught:
+            unassign(api, PROJECT, KEY)
+        assert caught.value is error
+        assert len(api.calls) == 1
+
+
+def test_the_role_that_is_named_is_the_least_that_the_platform_has() -> None:
+    api: Any = FakeApi({}, BELOW)
+    api.endpoint.api_path = OPS_MANAGER.api_path
+    roles: list[str] = []
+    api.patch = lambda *_arguments, role, **_more: roles.append(role)
+    change(api, PROJECT, KEY, WANTED)
+    api.endpoint.api_path = ATLAS.api_path
+    change(api, PROJECT, KEY, WANTED)
+    assert roles == [PROJECT_OWNER, PROJECT_ACCESS_MANAGER]

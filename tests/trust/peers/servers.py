@@ -25,6 +25,11 @@ CHECKED_USER = "X-Checked-User"
 _APACHE_MODULES = (
     "mpm_event authn_core authn_file authz_core authz_user auth_digest headers proxy proxy_http"
 ).split()
+_BALANCER_MODULES = (
+    "mpm_event authz_core headers proxy proxy_http proxy_balancer lbmethod_byrequests slotmem_shm"
+).split()
+# The cookie by which the balancer keeps a client at its node.
+STICKY_COOKIE = "ROUTEID"
 # Where Debian and its like, and Red Hat and its like, have them.
 _APACHE_FOLDERS = [Path("/usr/lib/apache2/modules"), Path("/usr/lib64/httpd/modules")]
 _SQUID_HELPERS = [Path("/usr/lib/squid"), Path("/usr/lib64/squid"), Path("/usr/libexec/squid")]
@@ -71,29 +76,17 @@ def apache(
     """
     # Its module for processes (prefork) would end all of its group, in which the tests are.
     program, port, realm = find("apache2"), free_port(), "Staff, only"
-    modules = [
-        f"LoadModule {name}_module {_module(_APACHE_FOLDERS, f'mod_{name}.so', 'Apache')}"
-        for name in _APACHE_MODULES
-    ]
     with open_folder(tmp_path) as folder:
         lines = [
             f"{user}:{realm}:" + hashlib.md5(f"{user}:{realm}:{word}".encode()).hexdigest()
             for user, word in users.items()
         ]
         (folder / "users").write_text("\n".join([*lines, ""]), "utf-8")
-        user = "" if os.geteuid() else f"User {_other_user()}\nGroup #{_group(_other_user())}"
         config = folder / "apache.conf"
         config.write_text(
             f"""
-ServerRoot {folder}
-DefaultRuntimeDir {folder}
-PidFile {folder}/pid
-ServerName {LOOPBACK}
-Listen {LOOPBACK}:{port}
-{chr(10).join(modules)}
-{user}
+{_apache_basics(folder, port, _APACHE_MODULES)}
 LogLevel warn auth_digest:info
-ErrorLog {folder}/error.log
 LogFormat "%>s\\t%u\\t%m\\t%U\\t%{{WWW-Authenticate}}o" plain
 CustomLog {folder}/access.log plain
 # The address of an access list's entry has a slash in it.
@@ -115,6 +108,56 @@ ProxyPass / http://{LOOPBACK}:{upstream}/ nocanon
         )
         with serving([program, "-f", config, "-D", "FOREGROUND"], [port], folder):
             yield Server(port, folder / "access.log", folder / "error.log", {})
+
+
+@contextmanager
+def balancer(tmp_path: Path, nodes: Sequence[Server]) -> Iterator[Server]:
+    """Apache in front of several nodes: it assigns requests by turns, or by the client's cookie.
+
+    A line of its log is status, method, path, node, cookie received, and cookie set.
+    """
+    program, port = find("apache2"), free_port()
+    members = [
+        f"    BalancerMember {node.url} route={number}" for number, node in enumerate(nodes, 1)
+    ]
+    with open_folder(tmp_path) as folder:
+        config = folder / "apache.conf"
+        config.write_text(
+            f"""
+{_apache_basics(folder, port, _BALANCER_MODULES)}
+LogFormat "%>s\\t%m\\t%U\\t%{{BALANCER_WORKER_ROUTE}}e\\t%{{Cookie}}i\\t%{{Set-Cookie}}o" plain
+CustomLog {folder}/access.log plain
+AllowEncodedSlashes NoDecode
+Header add Set-Cookie "{STICKY_COOKIE}=.%{{BALANCER_WORKER_ROUTE}}e; path=/" \
+    env=BALANCER_ROUTE_CHANGED
+<Proxy "balancer://nodes">
+{chr(10).join(members)}
+    ProxySet stickysession={STICKY_COOKIE} lbmethod=byrequests
+</Proxy>
+ProxyPass / balancer://nodes/ nocanon
+""",
+            "utf-8",
+        )
+        with serving([program, "-f", config, "-D", "FOREGROUND"], [port], folder):
+            yield Server(port, folder / "access.log", folder / "error.log", {})
+
+
+def _apache_basics(folder: Path, port: int, names: Sequence[str]) -> str:
+    modules = [
+        f"LoadModule {name}_module {_module(_APACHE_FOLDERS, f'mod_{name}.so', 'Apache')}"
+        for name in names
+    ]
+    user = "" if os.geteuid() else f"User {_other_user()}\nGroup #{_group(_other_user())}"
+    return f"""
+ServerRoot {folder}
+DefaultRuntimeDir {folder}
+PidFile {folder}/pid
+ServerName {LOOPBACK}
+Listen {LOOPBACK}:{port}
+{chr(10).join(modules)}
+{user}
+ErrorLog {folder}/error.log
+"""
 
 
 def _group(user: str) -> int:

@@ -59,7 +59,9 @@ def options(module: str) -> set[str]:
 
 def refusing(module: str) -> set[str]:
     """The options that refuse an empty value, next to a credential that the task sets."""
-    return (WIDENING & options(module)) | {"org_id", *FILTERS.get(module, [])}
+    # That of org_api_key_info is a boolean.
+    lists = {"access_list"} if module == "org_api_key" else set()
+    return (WIDENING & options(module)) | lists | {"org_id", *FILTERS.get(module, [])}
 
 
 def least(emulator: Emulator, module: str) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def test_waiting_has_an_end(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=30, clock=clock)
     assert outcome.failed
-    assert "DELETE was accepted" in outcome.msg
+    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
     assert "30 s after" in outcome.msg
     assert outcome.changed
     assert outcome.result["org_api_key"]["id"] == key_id("atlas", 2)
@@ -244,7 +244,7 @@ def test_waiting_through_trouble_ends_in_time(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=4, clock=clock)
     assert outcome.failed
-    assert "DELETE was accepted" in outcome.msg
+    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
     assert clock.time - 1000 <= 4
 
 
@@ -332,7 +332,7 @@ def test_empty_strings_are_not_given(emulator: Emulator) -> None:
         (
             key_pair("atlas", 7),
             "IP_ADDRESS_NOT_ON_ACCESS_LIST",
-            "Add 127.0.0.1 to the API access list",
+            "come from 127.0.0.1. Before you add this address",
         ),
         (key_pair("cloud_manager"), "USER_CANNOT_ACCESS_ORG", "Check org_id"),
         ({"org_id": "f" * 24, **key_pair("atlas")}, "ORG_NOT_FOUND", "no active organization"),
@@ -414,9 +414,12 @@ def test_missing_requests_is_told_in_ansibles_words(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_requests, "HAS_REQUESTS", False)
+    monkeypatch.setattr(_requests, "WHY_NOT", "ImportError: cannot import name 'x' from 'urllib3'")
     outcome = run(emulator, api_user_id=MISSING_ID)
     assert outcome.failed
+    assert outcome.result["error"]["type"] == "options"
     assert re.search(r"Failed to import the required Python library \(requests\)", outcome.msg)
+    assert "The import failed: ImportError: cannot import name 'x' from 'urllib3'." in outcome.msg
 
 
 def test_a_password_in_base_url_is_hidden_where_ansible_refuses_the_task(

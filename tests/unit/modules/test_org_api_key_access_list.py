@@ -355,7 +355,7 @@ def test_a_key_that_is_revoked_meanwhile(
     outcome = run(emulator, **options)
     assert outcome.failed is not is_absent
     assert not outcome.changed
-    assert outcome.msg == "" if is_absent else "is not there" in outcome.msg
+    assert outcome.msg == "" if is_absent else "does not find the API key" in outcome.msg
 
 
 @SPELLINGS

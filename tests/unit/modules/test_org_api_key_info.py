@@ -316,6 +316,34 @@ def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: 
     assert clock.sleeps
 
 
+def test_501_access_lists_are_read_although_the_rate_limit_is_used_up(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.reset(seed(extra_keys=494))
+    emulator.clock = clock.now
+    emulator.settings.rate_limit = True
+    emulator.settings.rate_capacity, emulator.settings.rate_refill = 100, 50
+    started = clock.now()
+    outcome = run(emulator, access_list=True, clock=clock, retry_max_wait=70)
+    assert not outcome.failed, outcome.msg
+    assert len(outcome.result["org_api_keys"]) == 501
+    assert all("access_list" in key for key in outcome.result["org_api_keys"])
+    # 503 requests, of which 100 are allowed at first and 50 a minute after that.
+    assert clock.now() - started > 8 * 60 > 70
+
+
+def test_a_rate_limit_that_is_never_refilled_ends_the_task(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.reset(seed(extra_keys=20))
+    emulator.clock = clock.now
+    emulator.settings.rate_limit = True
+    emulator.settings.rate_capacity, emulator.settings.rate_refill = 10, 0
+    started = clock.now()
+    outcome = run(emulator, access_list=True, clock=clock, retry_max_wait=70)
+    assert outcome.failed
+    assert outcome.result["error"]["status"] == 429
+    assert clock.now() - started < 2 * 70
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

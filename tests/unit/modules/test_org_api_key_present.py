@@ -426,3 +426,231 @@ def test_requests_of_a_creation_are_few(emulator: Emulator) -> None:
     # The challenge, the listing before, the creation, the listing after.
     assert asked == ["GET 401", "GET 200", "POST 200", "GET 200"]
     assert emulator.connections == 1
+
+
+class TestAccessList:
+    """A key that is to have an access list gets it before its roles, or does not stay at all."""
+
+    entries: ClassVar = ["2001:db8::/32", "192.0.2.0/24", "198.51.100.7"]
+    in_order: ClassVar = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
+    wanted: ClassVar = {"description": "new one", "roles": ["ORG_OWNER"], "access_list": entries}
+
+    @pytest.mark.parametrize("platform", PLATFORMS)
+    def test_a_new_key_gets_its_list_and_then_its_roles(
+        self, emulator: Emulator, platform: str
+    ) -> None:
+        checked = run(emulator, platform, **self.wanted, check=True, diff=True)
+        assert emulator.writes == []
+        real = run(emulator, platform, **self.wanted, diff=True)
+        again = run(emulator, platform, **self.wanted, diff=True)
+        assert [checked.changed, real.changed, again.changed] == [True, True, False]
+        sent = [(write.method, json.loads(write.body)) for write in emulator.writes]
+        assert [method for method, _body in sent] == ["POST", "POST", "PATCH"]
+        assert sent[0][1]["roles"] == ["ORG_MEMBER"]
+        assert sent[2][1] == {"roles": ["ORG_OWNER"]}
+        (key,) = named(emulator, "new one", platform)
+        assert key.roles == ["ORG_OWNER"]
+        assert len(key.access_list) == 3
+        assert real.result["private_key"] == key.private_key
+        after = {"description": "new one", "roles": ["ORG_OWNER"], "access_list": self.in_order}
+        assert checked.result["diff"] == real.result["diff"] == {"before": {}, "after": after}
+        assert again.result["diff"] == {"before": after, "after": after}
+        assert real.result["org_api_key"] == again.result["org_api_key"]
+        ids = {"id": None, "public_key": None}
+        assert checked.result["org_api_key"] == {**real.result["org_api_key"], **ids}
+        assert real.result["org_api_key"]["access_list"] == self.in_order
+
+    @pytest.mark.parametrize(
+        ("roles", "entries", "requests"),
+        [
+            (["ORG_MEMBER"], ["192.0.2.1"], ["POST", "POST"]),
+            (["ORG_OWNER"], [], ["POST"]),
+            (["ORG_MEMBER"], [], ["POST"]),
+        ],
+    )
+    def test_no_request_is_sent_that_changes_nothing(
+        self, emulator: Emulator, roles: list[str], entries: list[str], requests: list[str]
+    ) -> None:
+        wanted = {"description": "new one", "roles": roles, "access_list": entries}
+        assert run(emulator, **wanted).changed
+        assert [write.method for write in emulator.writes] == requests
+        assert not run(emulator, **wanted).changed
+
+    def test_a_new_key_of_an_old_ops_manager_gets_its_whitelist(self, emulator: Emulator) -> None:
+        emulator.settings.legacy_whitelist = True
+        assert run(emulator, "ops_manager", **self.wanted).changed
+        assert len(named(emulator, "new one", "ops_manager")[0].access_list) == 3
+
+    @pytest.mark.parametrize("platform", PLATFORMS)
+    def test_an_existing_key_gets_its_list_and_then_its_roles(
+        self, emulator: Emulator, platform: str
+    ) -> None:
+        keys(emulator, platform)[key_id(platform, 2)].access_list.append("10.0.0.0/8")
+        wanted = {**self.wanted, "description": "victim"}
+        checked = run(emulator, platform, **wanted, check=True, diff=True)
+        assert emulator.writes == []
+        real = run(emulator, platform, **wanted, diff=True)
+        again = run(emulator, platform, **wanted, diff=True)
+        assert [checked.changed, real.changed, again.changed] == [True, True, False]
+        assert [write.method for write in emulator.writes] == ["POST", "DELETE", "PATCH"]
+        assert checked.result["diff"] == real.result["diff"]
+        assert real.result["diff"]["before"]["access_list"] == ["10.0.0.0/8"]
+        assert real.result["diff"]["after"]["access_list"] == self.in_order
+        assert checked.result["org_api_key"] == real.result["org_api_key"]
+
+    def test_a_list_that_is_not_given_is_not_read(self, emulator: Emulator) -> None:
+        outcome = run(emulator, api_user_id=key_id("atlas", 2), roles=["ORG_READ_ONLY"])
+        assert "access_list" not in outcome.result["org_api_key"]
+        assert not [r for r in emulator.requests if r.path.endswith("accessList")]
+
+    def test_the_list_of_the_own_key_is_guarded(self, emulator: Emulator) -> None:
+        wanted = {"description": "signs", "access_list": ["127.0.0.0/8"]}
+        for check in (True, False):
+            outcome = run(emulator, **wanted, check=check)
+            assert outcome.result["error"]["type"] == "own_credential"
+            assert "changing its own access list" in outcome.msg
+        assert emulator.writes == []
+        assert run(emulator, **wanted, allow_own_key=True).changed
+        # As it is already.
+        assert not run(emulator, **wanted).failed
+        refused = run(emulator, **{**wanted, "access_list": ["10.0.0.0/8"]}, allow_own_key=True)
+        assert refused.result["error"]["code"] == "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST"
+        # What was added before is told.
+        assert refused.result["org_api_key"]["access_list"] == ["10.0.0.0/8", "127.0.0.0/8"]
+
+    @pytest.mark.parametrize("entry", ["", "x", "192.0.2.7/24"])
+    def test_what_is_no_entry_is_refused_before_any_request(
+        self, emulator: Emulator, entry: str
+    ) -> None:
+        outcome = run(emulator, **{**self.wanted, "access_list": ["192.0.2.1", entry]})
+        assert outcome.result["error"]["type"] == "options"
+        assert "access_list" in outcome.msg
+        assert emulator.requests == []
+
+    @pytest.mark.parametrize("with_file", [True, False])
+    @pytest.mark.parametrize("request_", [("POST", "*/accessList"), ("PATCH", "*/apiKeys/*")])
+    @pytest.mark.parametrize(
+        "trouble",
+        [
+            ("status", {"status": 403, "code": "X"}),
+            ("status", {"status": 500}),
+            ("lost_before", {}),
+            ("html", {"status": 200}),
+        ],
+    )
+    def test_a_key_whose_list_or_roles_fail_is_revoked(
+        self,
+        emulator: Emulator,
+        tmp_path: Path,
+        request_: tuple[str, str],
+        trouble: tuple[str, dict[str, Any]],
+        with_file: bool,
+    ) -> None:
+        (method, path), (fault, arguments) = request_, trouble
+        file = tmp_path / "pair.json"
+        more = {"credentials_file": str(file)} if with_file else {}
+        before = set(keys(emulator))
+        emulator.add_fault(Fault(fault, method, path, times=None, **arguments))
+        outcome = run(emulator, **self.wanted, **more)
+        assert outcome.failed
+        assert not outcome.changed
+        assert "org_api_key" not in outcome.result
+        assert set(keys(emulator)) == before
+        assert "The new key was revoked to clean up: nothing is left." in outcome.msg
+        assert outcome.result["error"]["method"] == method
+        assert not file.exists()
+        if with_file:
+            assert f"{file}, which had its key pair, was deleted" in outcome.msg
+        emulator.clear_faults()
+        assert run(emulator, **self.wanted, **more).changed
+
+    @pytest.mark.parametrize("with_file", [True, False])
+    @pytest.mark.parametrize(
+        ("method", "path"), [("POST", "*/accessList"), ("PATCH", "*/apiKeys/*")]
+    )
+    def test_a_key_that_cannot_be_revoked_then_is_told(
+        self, emulator: Emulator, tmp_path: Path, method: str, path: str, with_file: bool
+    ) -> None:
+        file = tmp_path / "pair.json"
+        more = {"credentials_file": str(file)} if with_file else {}
+        emulator.add_fault(Fault("status", method, path, times=None, status=403, code="X"))
+        emulator.add_fault(Fault("status", "DELETE", times=None, status=503))
+        outcome = run(emulator, **self.wanted, **more)
+        (key,) = named(emulator, "new one")
+        # It never had more than this.
+        assert key.roles == ["ORG_MEMBER"]
+        assert outcome.failed
+        assert outcome.changed
+        error = outcome.result["error"]
+        assert (error["type"], error["parameters"]) == ("orphan", [key.id])
+        assert key.id in outcome.msg
+        assert key.private_key not in outcome.output
+        assert file.exists() is with_file
+        said = f"{file} has its key pair" if with_file else "Its private key is lost"
+        assert said in outcome.msg
+
+    def test_a_lost_creation_leaves_a_key_with_the_least_role(self, emulator: Emulator) -> None:
+        emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
+        outcome = run(emulator, **self.wanted)
+        (key,) = named(emulator, "new one")
+        assert outcome.result["error"]["type"] == "orphan"
+        assert outcome.result["error"]["parameters"] == [key.id]
+        assert key.roles == ["ORG_MEMBER"]
+
+    def test_a_key_whose_list_is_changed_and_whose_roles_are_not_is_told(
+        self, emulator: Emulator
+    ) -> None:
+        emulator.add_fault(Fault("status", "PATCH", times=None, status=403, code="X"))
+        outcome = run(emulator, **{**self.wanted, "description": "victim"}, diff=True)
+        assert outcome.failed
+        assert outcome.changed
+        shown = outcome.result["org_api_key"]
+        assert shown["access_list"] == self.in_order
+        assert shown["roles"] == ["ORG_GROUP_CREATOR", "ORG_MEMBER"]
+        assert outcome.result["diff"]["after"]["roles"] == shown["roles"]
+        assert outcome.result["diff"]["before"]["access_list"] == []
+
+
+def answer_about(key: Any, roles: list[str]) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "desc": key.description,
+        "publicKey": key.public_key,
+        "roles": [{"orgId": org_id("atlas"), "roleName": role} for role in roles],
+    }
+
+
+def test_an_answer_that_contradicts_a_change_fails_with_what_exists(emulator: Emulator) -> None:
+    victim = keys(emulator)[key_id("atlas", 2)]
+    body = answer_about(victim, ["ORG_OWNER"])
+    emulator.add_fault(Fault("json", "PATCH", body=body))
+    outcome = run(emulator, description="victim", roles=["ORG_READ_ONLY"], diff=True)
+    assert outcome.failed
+    # The emulator did not change anything.
+    assert not outcome.changed
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    assert outcome.result["error"]["method"] == "PATCH"
+    assert victim.id in outcome.msg
+    emulator.add_fault(Fault("json", "PATCH", body=body, after_write=True))
+    late = run(emulator, description="victim", roles=["ORG_READ_ONLY"], diff=True)
+    assert late.changed
+    assert late.result["org_api_key"]["roles"] == ["ORG_READ_ONLY"]
+
+
+@pytest.mark.parametrize("refusals", [1, 5])
+def test_a_change_of_a_key_that_is_not_known_yet_is_tried_again(
+    emulator: Emulator, refusals: int
+) -> None:
+    missing = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [key_id("atlas", 2)]}
+    emulator.add_fault(Fault("status", "PATCH", times=refusals, **missing))
+    outcome = run(emulator, description="victim", roles=["ORG_READ_ONLY"])
+    assert outcome.changed
+    assert outcome.clock.time - 1000 <= 10
+
+
+def test_a_key_that_is_not_found_by_its_deletion_only_is_revoked(emulator: Emulator) -> None:
+    missing = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [key_id("atlas", 2)]}
+    emulator.add_fault(Fault("status", "DELETE", **missing))
+    outcome = run(emulator, description="victim", state="absent")
+    assert outcome.changed
+    assert key_id("atlas", 2) not in keys(emulator)

@@ -243,16 +243,9 @@ def test_fail_fast_begins_nothing_more(crowd: Emulator) -> None:
 
 
 def test_keys_that_others_revoke_meanwhile_are_unchanged(crowd: Emulator) -> None:
-    crowd.add_fault(
-        Fault(
-            "status",
-            "DELETE",
-            f"*{EXTRA[5]}",
-            status=400,
-            code="API_KEY_NOT_FOUND",
-            parameters=[EXTRA[5]],
-        )
-    )
+    gone = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [EXTRA[5]]}
+    for method in ("DELETE", "GET"):
+        crowd.add_fault(Fault("status", method, f"*{EXTRA[5]}", times=None, **gone))
     outcome = run(crowd, diff=True, **ALL_EXTRA)
     assert not outcome.failed
     assert len(outcome.result["revoked"]) == 19
@@ -520,7 +513,7 @@ def test_a_pair_that_cannot_be_written_is_revoked_again(
     assert outcome.result["created"] == []
     (failure,) = outcome.result["failures"]
     assert failure["id"] is None
-    assert "The key was revoked again: nothing is left." in failure["msg"]
+    assert "The new key was revoked to clean up: nothing is left." in failure["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -535,17 +528,18 @@ def test_a_folder_that_is_none_is_refused_before_any_write(
 
 
 def test_a_key_that_gets_half_of_what_is_declared_is_reported_twice(emulator: Emulator) -> None:
-    emulator.add_fault(Fault("status", "POST", "*/accessList", status=403))
-    outcome = run(emulator, api_keys=[NEW, {"description": "member", "roles": ["ORG_READ_ONLY"]}])
+    emulator.add_fault(Fault("status", "POST", "*/groups/*", status=403))
+    new = {**NEW, "projects": [{"project_id": project_id("atlas"), "roles": ["GROUP_READ_ONLY"]}]}
+    outcome = run(emulator, api_keys=[new, {"description": "member", "roles": ["ORG_READ_ONLY"]}])
     assert outcome.failed
     assert outcome.changed
     (created,) = outcome.result["created"]
     assert created["private_key"]
-    assert created["access_list"] == []
+    assert created["projects"] == []
     (failure,) = outcome.result["failures"]
     assert failure["id"] == created["id"]
     assert ids(outcome.result["updated"]) == [key_id("atlas", 6)]
-    again = run(emulator, api_keys=[NEW])
+    again = run(emulator, api_keys=[new])
     assert ids(again.result["updated"]) == [created["id"]]
 
 
@@ -842,11 +836,12 @@ def test_no_step_of_a_key_begins_after_the_time_limit(emulator: Emulator) -> Non
     emulator.sleep = lambda _seconds: clock.sleep(5)
     emulator.add_fault(Fault("slow", "POST", "*/apiKeys"))
     outcome = run(emulator, api_keys=[NEW], time_limit=1, clock=clock)
-    assert [request.path.rpartition("/")[2] for request in emulator.writes] == ["apiKeys"]
+    # What has begun is completed: the key is not left without its access list.
+    written = [request.path.rpartition("/")[2] for request in emulator.writes]
+    assert written == ["apiKeys", "accessList"]
     (created,) = outcome.result["created"]
     assert created["private_key"]
-    (failure,) = outcome.result["failures"]
-    assert failure["id"] == created["id"]
+    assert not outcome.failed
     assert "was not checked" in warnings(outcome) or "could not be checked" in warnings(outcome)
 
 
@@ -1015,3 +1010,111 @@ def test_many_names_are_looked_up_quickly(emulator: Emulator) -> None:
         api_keys = [{"description": description} for description in descriptions]
         assert not run(emulator, api_keys=api_keys).failed
     assert calls < 10 * 400
+
+
+LISTED_OWNER = {**NEW, "roles": ["ORG_OWNER"]}
+
+
+def test_a_new_key_gets_its_access_list_before_its_roles(emulator: Emulator) -> None:
+    outcome = run(emulator, api_keys=[LISTED_OWNER], diff=True)
+    assert [write.method for write in emulator.writes] == ["POST", "POST", "PATCH"]
+    assert json.loads(emulator.writes[0].body)["roles"] == ["ORG_MEMBER"]
+    (created,) = outcome.result["created"]
+    assert created["roles"] == ["ORG_OWNER"]
+    assert created["private_key"]
+    assert created["access_list"] == ["10.0.0.0/8", "192.0.2.1"]
+    assert not run(emulator, api_keys=[LISTED_OWNER]).changed
+
+
+def test_an_existing_key_gets_its_access_list_before_its_roles(emulator: Emulator) -> None:
+    assert run(emulator, api_keys=[{**LISTED_OWNER, "description": "victim"}]).changed
+    assert [write.method for write in emulator.writes] == ["POST", "PATCH"]
+
+
+@pytest.mark.parametrize("revoking_fails", [False, True])
+@pytest.mark.parametrize("with_dir", [False, True])
+@pytest.mark.parametrize("request_", [("POST", "*/accessList"), ("PATCH", "*/apiKeys/*")])
+def test_a_new_key_whose_access_list_or_roles_fail_is_revoked(
+    emulator: Emulator,
+    tmp_path: Path,
+    request_: tuple[str, str],
+    with_dir: bool,
+    revoking_fails: bool,
+) -> None:
+    method, path = request_
+    before = keys(emulator)
+    emulator.add_fault(Fault("status", method, path, status=403, code="X", times=None))
+    if revoking_fails:
+        emulator.add_fault(Fault("status", "DELETE", status=503, times=None))
+    more = {"credentials_dir": str(tmp_path)} if with_dir else {}
+    outcome = run(emulator, api_keys=[LISTED_OWNER], diff=True, **more)
+    assert outcome.failed
+    assert outcome.changed is revoking_fails
+    left = keys(emulator).keys() - before.keys()
+    assert len(left) == int(revoking_fails)
+    (failure,) = outcome.result["failures"]
+    assert failure["error"]["parameters"] == [*left]
+    assert {item["id"] for item in outcome.result["created"]} == left
+    assert len(list(tmp_path.iterdir())) == int(revoking_fails and with_dir)
+    for api_user_id in left:
+        assert failure["error"]["type"] == "orphan"
+        assert api_user_id in failure["msg"]
+        # What exists, not what was sent.
+        (after,) = outcome.result["diff"]["after"]["api_keys"]
+        assert after["roles"] == ["ORG_MEMBER"]
+
+
+def test_a_missing_project_is_warned_of_and_no_change(emulator: Emulator) -> None:
+    """A deleted project may stay in the roles of a key; the API refuses to remove it there."""
+    gone = "5a00000000000000000000ff"
+    for number in (2, 6):
+        keys_of(emulator)[key_id("atlas", number)].projects[gone] = ["GROUP_OWNER"]
+    declared = [
+        {"description": name, "projects": [{"project_id": project_id("atlas"), "roles": roles}]}
+        for name, roles in (("victim", ["GROUP_READ_ONLY"]), ("member", ["GROUP_OWNER"]))
+    ]
+    assert run(emulator, api_keys=declared, check=True).changed
+    for check in (False, False, True):
+        outcome = run(emulator, api_keys=declared, check=check)
+        assert not outcome.failed, outcome.msg
+        (warning,) = [text for text in outcome.result["warnings"] if gone in str(text)]
+        assert "GROUP_NOT_FOUND" in str(warning)
+        still = [key_id("atlas", 6), key_id("atlas", 2)]
+        assert outcome.changed or ids(outcome.result["unchanged"]) == still
+    assert not outcome.changed
+    assert not run(emulator, api_keys=declared).changed
+
+
+def test_a_key_that_ends_with_other_roles_than_declared_fails_with_what_exists(
+    emulator: Emulator,
+) -> None:
+    body = {
+        "id": key_id("atlas", 6),
+        "desc": "member",
+        "publicKey": public_key("atlas", 6),
+        "roles": [{"orgId": org_id("atlas"), "roleName": "ORG_OWNER"}],
+    }
+    emulator.add_fault(Fault("json", "PATCH", body=body))
+    emulator.add_fault(Fault("json", "GET", f"*{key_id('atlas', 6)}", body=body, times=None))
+    declared = [{"description": "member", "roles": ["ORG_READ_ONLY"]}]
+    outcome = run(emulator, api_keys=declared, diff=True)
+    assert outcome.failed
+    assert outcome.changed
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    (updated,) = outcome.result["updated"]
+    assert updated["roles"] == ["ORG_OWNER"]
+    (after,) = outcome.result["diff"]["after"]["api_keys"]
+    assert after["roles"] == ["ORG_OWNER"]
+
+
+def test_a_new_key_that_its_project_does_not_know_yet_is_assigned(emulator: Emulator) -> None:
+    def unknown(*_arguments: Any) -> dict[str, Any]:
+        return {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": []}
+
+    emulator.add_fault(Fault("status", "POST", "*/groups/*", times=3, **unknown()))
+    emulator.add_fault(Fault("status", "POST", "*/accessList", times=3, **unknown()))
+    project = {"project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
+    outcome = run(emulator, api_keys=[{**LISTED_OWNER, "projects": [project]}])
+    assert not outcome.failed, outcome.msg
+    (created,) = outcome.result["created"]
+    assert created["projects"] == [project]

@@ -342,13 +342,13 @@ def test_a_change_of_a_key_that_others_took_out_fails_and_tells(
 ) -> None:
     clock = VirtualClock()
     emulator.settings.unassigned_code = code
-    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 30.0
     start(emulator, "atlas", ["GROUP_OWNER"])
     assert run(emulator, state="absent", clock=clock).changed
     late = run(emulator, clock=clock)
     assert late.code == code
-    assert "taken it out of the project a moment ago" in late.msg
-    clock.time += 5
+    assert "revoked or removed from the project in the meantime, or a recent" in late.msg
+    clock.time += 30
     assert run(emulator, clock=clock).changed
     assert roles_of(emulator) == IN_ORDER
 
@@ -359,7 +359,7 @@ def test_a_change_of_a_key_that_others_took_out_fails_and_tells(
         {"code": "API_KEY_NOT_FOUND", "parameters": [MISSING_ID], "status": 400},
         {"code": "RESOURCE_NOT_FOUND", "parameters": [MISSING_ID], "status": 404},
         {"code": "RESOURCE_NOT_FOUND", "parameters": ["/api/atlas/v2/x"], "status": 404},
-        {"code": "GROUP_NOT_FOUND", "parameters": [], "status": 404},
+        {"code": "GROUP_NOT_FOUND", "parameters": [MISSING_ID], "status": 404},
         {"code": "USER_UNAUTHORIZED", "status": 401},
         {"code": "ACCESS_FORBIDDEN", "status": 403},
     ],
@@ -419,7 +419,7 @@ def test_bad_input_is_refused_before_any_request(
     [
         ({"project_id": MISSING_ID}, "GROUP_NOT_FOUND", "Check project_id"),
         (key_pair("atlas", 6), "NOT_IN_GROUP", "Check project_id"),
-        (key_pair("atlas", 7), "IP_ADDRESS_NOT_ON_ACCESS_LIST", "Add 127.0.0.1"),
+        (key_pair("atlas", 7), "IP_ADDRESS_NOT_ON_ACCESS_LIST", "from 127.0.0.1. Before"),
         ({"project_id": project_id("cloud_manager")}, "NOT_IN_GROUP", "Check project_id"),
         ({"org_id": "f" * 24}, "ORG_NOT_FOUND", "no active organization"),
         ({"org_id": org_id("cloud_manager")}, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
@@ -483,3 +483,46 @@ def test_module_and_documentation_have_the_same_options() -> None:
         option.pop("version_added", None)
     assert documented == spec
     assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_key_is_in_no_project_that_does_not_exist(emulator: Emulator, check: bool) -> None:
+    gone = "5a00000000000000000000ff"
+    outcome = run(emulator, state="absent", project_id=gone, check=check)
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+    assert outcome.result["project_api_key"] is None
+    assert gone in str(outcome.result["warnings"])
+    assert emulator.writes == []
+    # To assign a key to it is a failure all the same.
+    assert run(emulator, project_id=gone, check=check).code == "GROUP_NOT_FOUND"
+
+
+def test_a_project_that_is_deleted_before_the_key_is_removed(emulator: Emulator) -> None:
+    start(emulator, "atlas", WANTED)
+    gone = {"status": 404, "code": "GROUP_NOT_FOUND", "parameters": [project_id("atlas")]}
+    emulator.add_fault(Fault("status", "DELETE", **gone))
+    outcome = run(emulator, state="absent")
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+    assert project_id("atlas") in str(outcome.result["warnings"])
+
+
+def test_an_answer_with_other_roles_fails_with_what_exists(emulator: Emulator) -> None:
+    start(emulator, "atlas", ["GROUP_OWNER"])
+    body = {
+        "id": key_id("atlas", 3),
+        "desc": "x",
+        "publicKey": "abcdefgh",
+        "roles": [{"groupId": project_id("atlas"), "roleName": "GROUP_OWNER"}],
+    }
+    emulator.add_fault(Fault("json", "PATCH", body=body))
+    outcome = run(emulator, diff=True)
+    assert outcome.failed
+    assert not outcome.changed
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    assert outcome.result["project_api_key"]["roles"] == ["GROUP_OWNER"]
+    assert outcome.result["diff"]["before"] == outcome.result["diff"]["after"]
+    emulator.add_fault(Fault("json", "PATCH", body=body, after_write=True))
+    assert run(emulator).changed
+    assert roles_of(emulator) == IN_ORDER

@@ -87,7 +87,7 @@ def test_what_is_in_the_place_of_a_public_key_is_named(
     [
         (key_id("atlas", 1), "looks like the ID of an API key"),
         (PRIVATE_KEYS["atlas"], "looks like a private key"),
-        (client_id("atlas"), "client id of a service account"),
+        (client_id("atlas"), "client ID of a service account"),
         ("two word", "characters that no public key has"),
         ('"akeyaaab"', "characters that no public key has"),
     ],
