@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: org_api_key_rotation
 short_description: Replace a programmatic API key of an organization in safe steps
@@ -334,6 +332,9 @@ error:
     method: null
     path: null
 """
+
+# Imported first, because a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 import os
 from collections.abc import Mapping
