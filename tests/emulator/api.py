@@ -11,6 +11,7 @@ import random
 import re
 import secrets
 import string
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -478,7 +479,8 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
     while not public_key or call.state.find_key(public_key):
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     return ApiKey(
-        id=secrets.token_hex(12),
+        # An ObjectId: it begins with the seconds since 1970.
+        id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
         description=description,
         public_key=public_key,
         private_key=str(uuid.uuid4()),

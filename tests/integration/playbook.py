@@ -26,6 +26,7 @@ ACCESS_LIST = "keysmith.mongodb.org_api_key_access_list"
 KEYS = "keysmith.mongodb.org_api_keys"
 PROJECT_KEY = "keysmith.mongodb.project_api_key"
 KEYS_INFO = "keysmith.mongodb.org_api_key_info"
+ROTATION = "keysmith.mongodb.org_api_key_rotation"
 ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
@@ -58,6 +59,11 @@ OPTIONS = {
         "time_limit look_alikes on_unselected on_keep_missing"
     ).split(),
     KEYS_INFO: [*_NAME, *"description_match roles project_id access_list time_limit".split()],
+    ROTATION: [
+        *_NAME,
+        *"phase successor_id credentials_file new_private_key grace_period mark_key".split(),
+        *"ignore_marks allow_own_key verify_timeout wait_timeout".split(),
+    ],
     ORGS_INFO: ["name"],
 }
 

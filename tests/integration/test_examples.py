@@ -169,6 +169,7 @@ def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
         "office_networks": ["192.0.2.0/24", "2001:db8::/32"],
         "old_address": "198.51.100.7",
         "application_networks": {"web": ["192.0.2.7"], "mail": ["192.0.2.8", "192.0.2.16/28"]},
+        "mark_key": "canary-of-the-marks-0123456789",
         "team_keys": ["team's first", "team's second"],
         "leaked_public_keys": [f"leak{letters(number)}", "gonegone"],
         "credentials_dir": str(folder),

@@ -25,6 +25,8 @@ PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
     "_module",
+    "_rotation_steps",
+    "_rotation",
     "_bulk",
     "_key_sets",
     "_selection",
@@ -50,6 +52,7 @@ LAYERS = (
     "_clock",
     "_workers",
     "_errors",
+    "_marks",
     "_text",
     "_requests",
     "_python",

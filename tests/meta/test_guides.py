@@ -55,6 +55,8 @@ TOPICS = (
     "look_alikes",
     "max_revocations",
     "unselected",
+    "rotation_marks",
+    "rotation_changed",
     "keep_missing",
     "adoption",
     "contradicted",

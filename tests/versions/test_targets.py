@@ -28,6 +28,7 @@ from tests.integration.playbook import (
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
+    ROTATION,
     Finished,
     Workshop,
 )
@@ -50,6 +51,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "change": {MODULE: {**KEY, "roles": ["ORG_MEMBER"], "new_description": f"{NAME} now"}},
     "list": {ACCESS_LIST: {**KEY, "entries": ["192.0.2.0/24", "2001:db8::1"]}},
     "assign": {PROJECT_KEY: {**KEY, "project_id": "{{ project }}", "roles": ["GROUP_OWNER"]}},
+    "roll back": {ROTATION: {**KEY, "phase": "roll_back"}},
     "read": {KEYS_INFO: {**KEY, "access_list": True}},
     "read organizations": {ORGS_INFO: {}},
     "declare": {KEYS: {"api_keys": DECLARED, "credentials_dir": "{{ folder }}"}},
@@ -59,7 +61,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "revoke": {MODULE: {**KEY, "state": "absent", "wait": True}},
     "revoke again": {MODULE: {**KEY, "state": "absent"}},
 }
-UNCHANGED = {"read", "read organizations", "revoke again"}
+UNCHANGED = {"roll back", "read", "read organizations", "revoke again"}
 # What tells one key of another: made up by the emulator, or the host's own.
 _OWN = re.compile(r"\b(?:[0-9a-f]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})\b|/\S*/folder-[\w.-]+")
 

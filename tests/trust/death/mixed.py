@@ -14,7 +14,15 @@ from typing import Any
 
 from tests.emulator import Emulator
 from tests.emulator.state import ApiKey
-from tests.integration.playbook import ACCESS_LIST, GROUP, KEYS, MODULE, PROJECT_KEY, TaskResult
+from tests.integration.playbook import (
+    ACCESS_LIST,
+    GROUP,
+    KEYS,
+    MODULE,
+    PROJECT_KEY,
+    ROTATION,
+    TaskResult,
+)
 from tests.support import (
     ORG_IDS,
     PRIVATE_KEYS,
@@ -205,6 +213,10 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
         {"name": "Revoke one", MODULE: {"description": LEAVER, "state": "absent"}},
         {"name": DECLARE, KEYS: {**whole, "credentials_dir": str(files.folder)}},
         {"name": "Revoke many", KEYS: bulk},
+        {
+            "name": "Roll back what has not begun",
+            ROTATION: {"description": BYSTANDER, "phase": "roll_back"},
+        },
         {
             "name": "Let in",
             ACCESS_LIST: {"description": GUARDED, "entries": NETWORKS, "purge": True},

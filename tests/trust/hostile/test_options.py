@@ -43,6 +43,10 @@ TASKS: dict[str, list[dict[str, Any]]] = {
     ],
     "org_api_key_access_list": [{**BY_ID, "entries": ["192.0.2.1"]}],
     "org_api_key_info": [{}],
+    "org_api_key_rotation": [
+        {**BY_ID, "phase": "begin"},
+        {**BY_ID, "phase": "roll_back", "successor_id": key_id("atlas", 2)},
+    ],
     "org_api_keys": [
         {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
         {"api_keys": [{"description": "new", "roles": ["ORG_MEMBER"]}]},

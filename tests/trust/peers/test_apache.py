@@ -24,6 +24,7 @@ from tests.integration.playbook import (
     OPTIONS,
     ORGS_INFO,
     PROJECT_KEY,
+    ROTATION,
     Workshop,
     from_variables,
 )
@@ -60,6 +61,7 @@ PROJECT = "{{ project }}"
 REVOKE = {"description": "victim", "state": "absent", "wait": True}
 REVOKE_LEAKED = {"description_match": ["leaked *"], "state": "absent", "concurrency": 4}
 ENTRIES = {"description": "victim", "entries": ["192.0.2.0/24", "2001:db8::1"], "purge": True}
+ROLL_BACK = {"description": "victim", "phase": "roll_back"}
 ASSIGN = {"description": "victim", "roles": ["GROUP_READ_ONLY"]}
 DONE = {
     "revoke": Case(MODULE, REVOKE, lambda o, _v: "victim" not in described(o)),
@@ -111,6 +113,8 @@ DONE = {
         lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
         "ops_manager",
     ),
+    # Apache does not know new keys, so none can be verified through it.
+    "rotation": Case(ROTATION, ROLL_BACK, lambda _o, v: v["state"] == "none", is_read=True),
     # One request: it meets an old nonce only as it is sent again, after a 503.
     "organizations": Case(
         ORGS_INFO, {}, lambda o, v: [x["id"] for x in v["orgs"]] == [o.id], is_read=True
@@ -131,6 +135,7 @@ REFUSED = {
         {"description": "victim", "state": "absent"},
         lambda o, _v: victim(o).projects == {},
     ),
+    "refused-rotation": Case(ROTATION, ROLL_BACK, lambda o, _v: "victim" in described(o)),
     "refused-organizations": Case(ORGS_INFO, {}, lambda _o, _v: True),
 }
 CASES = DONE | REFUSED

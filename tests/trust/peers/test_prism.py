@@ -113,6 +113,12 @@ STORY = [
         "org_api_key_access_list",
         {"description": "victim", "entries": ["192.0.2.0/24"], "state": "absent"},
     ),
+    # Prism lets no Digest through, so no new key pair can be verified.
+    Step(
+        "org_api_key_rotation",
+        {"phase": "roll_back", "description": "victim", "mark_key": "canary-of-the-marks"},
+        is_write=False,
+    ),
     Step("project_api_key", {**PROJECT, **ROLES, "api_user_id": key_id(ATLAS, 3)}),
     Step("project_api_key", {**PROJECT, **ROLES, "description": "victim"}),
     Step("project_api_key", {**PROJECT, "description": "victim", "state": "absent"}),
@@ -166,7 +172,8 @@ def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
 ENVELOPED = [
     step
     for step in STORY
-    if step.module.startswith("org_") and not {"state", "purge", "api_keys"} & step.options.keys()
+    if step.module.startswith("org_")
+    and not {"state", "purge", "api_keys", "phase"} & step.options.keys()
 ]
 # Keys enough for a second page. A signature by Digest is not tried: Prism itself refuses the first
 # request, for want of a credential, and the specification has no answer that would challenge it.

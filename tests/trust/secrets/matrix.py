@@ -41,6 +41,7 @@ from tests.integration.playbook import (
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
+    ROTATION,
 )
 from tests.support import MISSING_ID
 from tests.trust.secrets.world import (
@@ -80,10 +81,18 @@ TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
             "roles": ["GROUP_OWNER"],
         },
     ),
+    "roll-back": (
+        ROTATION,
+        lambda home: {
+            "api_user_id": home.key_id(2),
+            "phase": "roll_back",
+            "mark_key": "canary-of-the-marks-0123456789",
+        },
+    ),
     "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),
     "read-organizations": (ORGS_INFO, lambda home: {}),
 }
-READING = {"read-keys", "read-organizations"}
+READING = {"roll-back", "read-keys", "read-organizations"}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "org_api_key": {"api_user_id": key_id("atlas", 3)},
     "org_api_key_access_list": {"api_user_id": key_id("atlas", 3), "entries": ["192.0.2.1"]},
     "org_api_key_info": {},
+    "org_api_key_rotation": {"api_user_id": key_id("atlas", 3), "phase": "begin"},
     "org_api_keys": {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
     "org_info": {},
     "project_api_key": {

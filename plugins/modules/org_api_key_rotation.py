@@ -1,0 +1,385 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: org_api_key_rotation
+short_description: Replace a programmatic API key of an organization in safe steps
+version_added: 3.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Replaces an API key in three steps. O(phase=begin) creates a replacement with the same roles,
+    projects and access list. Your own tasks store its key pair. O(phase=finish) verifies the key
+    pair, and revokes the old key immediately or after a grace period. If storing the key pair
+    fails, O(phase=roll_back) revokes the replacement, and the old key keeps working.
+  - The role P(keysmith.mongodb.rotate_org_api_key#role) runs the three phases around your tasks.
+  - The state of a rotation is kept in a mark at the end of the replacement's description, so any
+    machine can continue it. The notes list the states.
+  - Marks are authenticated. A mark carries an HMAC over the organization, the IDs of both keys,
+    the phase, the time and the description. The module never acts on a mark that does not verify,
+    because anyone who may create keys in a project can give a key any description.
+  - The credential needs the role Organization Owner. Do not run two rotations of the same key at
+    the same time.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+options:
+  phase:
+    description:
+      - The step to take.
+      - V(begin) checks everything first, and revokes what an interrupted run has left if nobody can
+        have its key pair. It then creates the replacement and returns its key pair. If the rotation
+        is past this step, it changes nothing, and RV(state) is V(waiting) or V(due).
+      - V(finish) verifies the new key pair, records the end of O(grace_period), revokes the old key
+        as soon as this time has passed, and gives the replacement the old key's description.
+      - V(roll_back) revokes a replacement whose key pair was not verified yet.
+    type: str
+    choices: [begin, finish, roll_back]
+    required: true
+  api_user_id:
+    description:
+      - The ID of the old key, 24 hexadecimal digits.
+      - Exactly one of O(api_user_id), O(public_key) and O(description) identifies the old key.
+        Prefer the ID, because a description can be given to another key in the meantime.
+    type: str
+    aliases: [id]
+  public_key:
+    description:
+      - The public key of the old key, 8 lowercase letters.
+    type: str
+  description:
+    description:
+      - The description of the old key, in full. If the rotation has begun, the replacement's mark
+        states the ID of the old key, provided that the mark verifies.
+      - After a rotation the replacement has this description, so each O(phase=begin) that finds no
+        rotation to finish starts another one.
+    type: str
+    aliases: [desc]
+  look_alikes:
+    description:
+      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
+        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
+        (NFKC).
+      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys.
+    type: str
+    choices: [refuse, ignore]
+    default: refuse
+  successor_id:
+    description:
+      - The ID of the replacement, for O(phase=finish) and O(phase=roll_back). RV(org_api_key.id) of
+        O(phase=begin) has it.
+      - Required to roll back a replacement whose key pair was handed over, and to continue with a
+        replacement whose mark does not verify.
+    type: str
+  credentials_file:
+    description:
+      - A file on the machine where the module runs. O(phase=begin) writes the new key pair to it as
+        JSON (C(org_id), C(api_user_id), C(description), C(public_key), C(private_key)), readable by
+        its owner only, and leaves out RV(key_pair). O(phase=finish) reads the key pair from it.
+      - The file must not exist, or must hold the key pair of a deleted key with the same
+        description. If it cannot be written, the replacement is revoked.
+    type: path
+  new_private_key:
+    description:
+      - The private key of the replacement, for O(phase=finish).
+      - This or O(credentials_file) is required until the key pair is verified. Afterwards the mark
+        records that it was verified, and the task needs it only if the old key is the key that
+        signs the requests.
+    type: str
+  grace_period:
+    description:
+      - For how many seconds O(phase=finish) keeps the old key after it has verified the new key
+        pair, at most 366 days. The module does not wait. The first O(phase=finish) after that time
+        revokes the old key.
+      - The end is recorded in the mark, so a later value has no effect.
+    type: int
+    default: 0
+  mark_key:
+    description:
+      - The secret that authenticates marks, at least 16 characters. All runs of a rotation must use
+        the same one.
+      - If unset, it defaults to the private key or client secret that the task authenticates with.
+        With an access token, the private key or client secret in the environment variables is used,
+        and O(mark_key) is required if there is none.
+      - If the old key is the key that signs the requests, marks are made with its private key until
+        O(phase=finish) has verified the new key pair, and with the new private key from then on.
+      - Everyone who may list the keys sees the marks and can test guesses of this secret without
+        asking anybody. A random value of at least 16 characters withstands that.
+    type: str
+  ignore_marks:
+    description:
+      - Whether O(phase=begin) creates a replacement although the descriptions of other keys look
+        like those of replacements of the old key, and their marks do not verify. These keys are
+        reported in RV(left), and never changed.
+    type: bool
+    default: false
+  allow_own_key:
+    description:
+      - Whether the old key may be the one that signs the requests. The new key pair then revokes
+        it.
+    type: bool
+    default: false
+  verify_timeout:
+    description:
+      - How many seconds to wait at most until the API accepts the new key pair, more than 0 and up
+        to 86400. APIs know a new key with a delay. RV(verification) says how long it took.
+    type: float
+    default: 60
+  wait_timeout:
+    description:
+      - How many seconds to wait at most until the API confirms that a revoked key is gone, more
+        than 0 and up to 86400.
+    type: float
+    default: 60
+notes:
+  - |-
+    A kill at any time leaves one of these states. The next run recognizes it by the mark:
+    C(creating), the key was just created: the next O(phase=begin) revokes it if it is the only key
+    with this mark, was created within ten minutes after the mark's time and has no rights yet.
+    C(created), the key has its access list and no key pair was handed over: the next O(phase=begin)
+    revokes it, as long as it lacks the rights of the old key.
+    C(issued), the key pair may be in use: the next O(phase=begin) creates another replacement and
+    reports this one in RV(left); O(phase=finish) continues with its key pair.
+    C(verified), the key pair was verified and the old key ends at the mark's time: O(phase=finish)
+    revokes the old key and renames the replacement.
+  - A replacement whose key pair may be in use is never revoked automatically. This includes every
+    replacement of a key that has no rights except C(ORG_MEMBER), because nothing but its mark tells
+    whether it was handed over.
+  - A request that the API refuses because of the new key's own role, or because this machine is not
+    on its access list, confirms the key pair as well. RV(verification.refusal) has the error code.
+seealso:
+  - module: keysmith.mongodb.org_api_key
+"""
+
+EXAMPLES = r"""
+- name: Replace a key, and keep the old one for a day
+  block:
+    - name: Create the replacement
+      keysmith.mongodb.org_api_key_rotation:
+        phase: begin
+        org_id: "{{ org_id }}"
+        api_user_id: "{{ api_user_id }}"
+        mark_key: "{{ mark_key }}"
+        credentials_file: "{{ credentials_file }}"
+      register: begun
+
+    - name: Verify the new key pair
+      keysmith.mongodb.org_api_key_rotation:
+        phase: finish
+        org_id: "{{ org_id }}"
+        api_user_id: "{{ api_user_id }}"
+        mark_key: "{{ mark_key }}"
+        credentials_file: "{{ credentials_file }}"
+        # The first run of this task after this time revokes the old key.
+        grace_period: 86400
+  rescue:
+    - name: Revoke the replacement
+      keysmith.mongodb.org_api_key_rotation:
+        phase: roll_back
+        org_id: "{{ org_id }}"
+        api_user_id: "{{ api_user_id }}"
+        mark_key: "{{ mark_key }}"
+        successor_id: "{{ begun.org_api_key.id }}"
+      when: begun.state | default('') == 'begun'
+
+    - name: Fail as before
+      ansible.builtin.fail:
+        msg: The key was not replaced.
+"""
+
+RETURN = r"""
+state:
+  description:
+    - V(begun), the replacement exists and its key pair is to be stored.
+    - V(waiting), the new key pair is verified and the grace period has not ended.
+    - V(due), as O(phase=begin) reports it, the grace period has ended or the old key is gone, and
+      O(phase=finish) is next.
+    - V(rotated), the old key is revoked and the replacement has its description.
+    - V(rolled_back), the replacement was revoked.
+    - V(none), there is nothing to finish or to roll back.
+    - In check mode, as it would be.
+  returned: success
+  type: str
+  sample: begun
+old_api_user_id:
+  description: The ID of the old key, V(none) if nothing tells it.
+  returned: success
+  type: str
+  sample: 32b6e34b3d91647abb20e7b8
+old_until:
+  description: Until when the old key is kept, V(none) if the new key pair is not verified.
+  returned: success
+  type: str
+  sample: "2026-11-29T05:40:00Z"
+org_api_key:
+  description:
+    - The replacement as it is now, or would be in check mode. V(none) if there is none. The result
+      of O(phase=roll_back) has the key that was revoked, if the task identified it.
+  returned: success
+  type: dict
+  sample:
+    id: 6928f1c03d91647abb20e7b9
+    public_key: zmmrboas
+    description: backup of the billing cluster
+    roles: [ORG_MEMBER]
+    projects:
+      - project_id: 5e2211c17a3e5a48f5497de3
+        roles: [GROUP_READ_ONLY]
+  contains:
+    id:
+      description: The ID of the key, V(none) for one that would be created in check mode.
+      returned: success
+      type: str
+      sample: 6928f1c03d91647abb20e7b9
+    public_key:
+      description: The public key, V(none) for a key that would be created in check mode.
+      returned: success
+      type: str
+      sample: zmmrboas
+    description:
+      description: The description of the key, with the mark until the rotation is finished.
+      returned: success
+      type: str
+      sample: backup of the billing cluster
+    roles:
+      description: The names of its roles in the organization, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [ORG_MEMBER]
+    projects:
+      description: The projects that the key is assigned to, sorted by ID, with its roles there.
+      returned: success
+      type: list
+      elements: dict
+      sample:
+        - project_id: 5e2211c17a3e5a48f5497de3
+          roles: [GROUP_READ_ONLY]
+key_pair:
+  description:
+    - The new key pair, which cannot be read again later. Use C(no_log), or O(credentials_file),
+      with which it is left out.
+  returned: when O(phase=begin) has created a replacement without O(credentials_file)
+  type: dict
+  sample:
+    org_id: 5980cfdf0b6d97029d82f86e
+    api_user_id: 6928f1c03d91647abb20e7b9
+    description: backup of the billing cluster
+    public_key: zmmrboas
+    private_key: 55c3bbb6-b4bb-40be-8e66-d20841f3e000
+actions:
+  description:
+    - The steps that the task has taken, or would take in check mode, in their order. Each has
+      C(action) and the C(api_user_id) of the key, V(none) for one that is created.
+    - The actions are C(revoke_leftover), C(create_replacement), C(verify_key_pair),
+      C(record_verification), C(revoke_old_key), C(rename_replacement) and C(revoke_replacement).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - action: create_replacement
+      api_user_id: null
+left:
+  description:
+    - Other keys that look like replacements, and that the task has left as they are. C(reason) is
+      V(unverified_mark), V(unclear_origin) (a C(creating) mark that may be someone else's),
+      V(may_be_in_use) or V(old_key_missing).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: 6928f1c03d91647abb20e7ba
+      public_key: qwertzui
+      description: "backup (successor of 32b6e34b3d91647abb20e7b8: created)"
+      reason: unverified_mark
+verification:
+  description: How the API accepted the new key pair, V(none) if the task did not ask.
+  returned: success
+  type: dict
+  sample:
+    waited: 1.5
+    refusal: null
+  contains:
+    waited:
+      description: How many seconds it took until the API accepted the key pair.
+      returned: success
+      type: float
+      sample: 1.5
+    refusal:
+      description:
+        - The API's error code if it accepted the signature and refused the request, because of the
+          key's own role or access list. V(none) if the request was answered.
+      returned: success
+      type: str
+      sample: IP_ADDRESS_NOT_ON_ACCESS_LIST
+error:
+  description:
+    - What went wrong, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error) describes
+      its fields. C(error.parameters) has the IDs of the keys that the message is about.
+    - C(error.type) is C(guard) if a mark does not verify, the old key was changed, the replacement
+      has other rights, or a replacement may be in use. It is C(missing) if the old key does not
+      exist, and C(timeout) if the API did not accept the new key pair in time.
+  returned: failure
+  type: dict
+  sample:
+    type: guard
+    status: null
+    code: null
+    reason: null
+    detail: null
+    parameters: [6928f1c03d91647abb20e7ba]
+    method: null
+    path: null
+"""
+
+# Imported first, because a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _options,
+    _rotation_steps,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},
+    "api_user_id": {"type": "str", "aliases": ["id"]},
+    "public_key": {"type": "str", "no_log": False},
+    "description": {"type": "str", "aliases": ["desc"]},
+    "look_alikes": LOOK_ALIKES,
+    "successor_id": {"type": "str"},
+    "credentials_file": {"type": "path", "no_log": False},
+    "new_private_key": {"type": "str", "no_log": True},
+    "grace_period": {"type": "int", "default": 0},
+    "mark_key": {"type": "str", "no_log": True},
+    "ignore_marks": {"type": "bool", "default": False},
+    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    "verify_timeout": {"type": "float", "default": 60},
+    "wait_timeout": {"type": "float", "default": 60},
+}
+
+
+def check(params: Mapping[str, Any]) -> None:
+    _module.require_org_id(params)
+    _rotation_steps.check(params)
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    # The new key pair signs requests over a connection like that of the task.
+    connection = _options.resolve(params, os.environ)
+    return _rotation_steps.run(params, api, connection, os.environ, check_mode)
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1089 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""org_api_key_rotation through its main(): each state, each attack, and a kill at each request."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _http,
+    _marks,
+    _rotation_steps,
+)
+from tests.emulator import Emulator, Fault
+from tests.emulator.state import ApiKey
+from tests.support import (
+    CLIENT_SECRETS,
+    MISSING_ID,
+    PLATFORMS,
+    PRIVATE_KEYS,
+    Outcome,
+    VirtualClock,
+    fetch_token,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_module,
+    seed,
+    service_account,
+)
+
+MARK_KEY = "canary-of-the-marks-0123456789"
+OWNER, OLD, STRANGER = 1, 2, 3
+ADDRESSES = ["127.0.0.0/8", "192.0.2.7"]
+DAY = 86400
+LAST_YEAR = "2025-11-22T12:00:00Z"
+KEYS, KEY = "*/orgs/*/apiKeys", "*/orgs/*/apiKeys/*"
+
+
+class World:
+    """An organization whose key ``victim`` is rotated, and the time of day there."""
+
+    def __init__(self, emulator: Emulator, platform: str = "atlas") -> None:
+        self.emulator = emulator
+        self.platform = platform
+        self.now = int(time.time())
+        self.old_id = key_id(platform, OLD)
+        self.old.access_list = list(ADDRESSES)
+
+    def clock(self) -> int:
+        return self.now
+
+    @property
+    def keys(self) -> dict[str, ApiKey]:
+        return self.emulator.state.organizations[org_id(self.platform)].api_keys
+
+    @property
+    def old(self) -> ApiKey:
+        return self.keys[self.old_id]
+
+    def run(self, phase: str, **more: Any) -> Outcome:
+        ours = {
+            name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
+        }
+        signer = {"api_public_key", "client_id", "access_token"} & more.keys()
+        target = {"api_user_id", "public_key", "description"} & more.keys()
+        options = {
+            "platform": self.platform,
+            "base_url": self.emulator.url,
+            "org_id": org_id(self.platform),
+            "phase": phase,
+            "mark_key": MARK_KEY,
+            **({} if signer else key_pair(self.platform)),
+            **({} if target else {"api_user_id": self.old_id}),
+            **more,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        return run_module("org_api_key_rotation", options, **ours)
+
+    def begin(self, **more: Any) -> Outcome:
+        return succeeded(self.run("begin", **more))
+
+    def finish(self, **more: Any) -> Outcome:
+        return succeeded(self.run("finish", **more))
+
+    def new_keys(self) -> list[ApiKey]:
+        """Keys that are not of the seed."""
+        seeded = {key_id(self.platform, number) for number in range(1, 8)}
+        return [key for key in self.keys.values() if key.id not in seeded]
+
+    def new_key(self) -> ApiKey:
+        (key,) = self.new_keys()
+        return key
+
+    def put(self, number: int, **values: Any) -> ApiKey:
+        """Another key of the organization."""
+        key = ApiKey(
+            **{
+                "id": f"{self.now:08x}{number:016x}",
+                "description": "another",
+                "public_key": "strange" + "abcdefghij"[number],
+                "private_key": f"{number:08d}-2222-4222-8222-222222222222",
+                "roles": ["ORG_MEMBER"],
+                **values,
+            }
+        )
+        self.keys[key.id] = key
+        return key
+
+    def mark(self, phase: str, **values: Any) -> str:
+        """A description that carries a mark."""
+        secret = values.pop("secret", MARK_KEY)
+        facts = {
+            "org_id": org_id(self.platform),
+            "old_id": self.old_id,
+            "new_id": None,
+            "time": self.now - 5,
+            "tag": b"12345678",
+            "base": "victim",
+            **values,
+        }
+        return _marks.describe(_marks.Mark(phase, **facts), _marks.key_of(secret))
+
+
+def succeeded(outcome: Outcome) -> Outcome:
+    assert not outcome.failed, outcome.msg
+    return outcome
+
+
+def refused(outcome: Outcome, kind: str, *ids: str) -> Outcome:
+    assert outcome.failed
+    error = outcome.result["error"]
+    assert error["type"] == kind, outcome.msg
+    for key in ids:
+        assert key in error["parameters"], outcome.msg
+        assert key in outcome.msg
+    return outcome
+
+
+def essence(key: ApiKey) -> tuple[Any, ...]:
+    projects = {project: sorted(roles) for project, roles in key.projects.items()}
+    return key.description, sorted(key.roles), projects, sorted(key.access_list)
+
+
+def private_key(outcome: Outcome) -> str:
+    return str(outcome.result["key_pair"]["private_key"])
+
+
+@pytest.fixture
+def world(emulator: Emulator) -> Iterator[World]:
+    world = World(emulator)
+    with mock.patch.object(_rotation_steps, "wall_clock", world.clock):
+        yield world
+
+
+@pytest.fixture(params=PLATFORMS)
+def any_world(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(emulator, request.param)
+    with mock.patch.object(_rotation_steps, "wall_clock", world.clock):
+        yield world
+
+
+def test_a_key_is_replaced(any_world: World) -> None:
+    world = any_world
+    before = essence(world.old)
+    begun = world.begin()
+    new = world.new_key()
+    assert begun.changed
+    assert begun.result["state"] == "begun"
+    assert begun.result["key_pair"] == {
+        "org_id": org_id(world.platform),
+        "api_user_id": new.id,
+        "description": "victim",
+        "public_key": new.public_key,
+        "private_key": new.private_key,
+    }
+    assert essence(new)[1:] == before[1:]
+    assert begun.result["org_api_key"]["description"] == new.description
+    finished = world.finish(new_private_key=private_key(begun))
+    assert finished.changed
+    assert finished.result["state"] == "rotated"
+    assert world.old_id not in world.keys
+    assert essence(world.new_key()) == before
+    again = world.finish()
+    assert (again.changed, again.result["state"]) == (False, "none")
+    assert new.private_key not in finished.output
+
+
+def test_the_list_comes_before_the_rights(world: World) -> None:
+    world.begin()
+    requests = [f"{w.method} {w.path.rpartition('/')[2]}" for w in world.emulator.writes]
+    new_id = world.new_key().id
+    assert requests == [
+        "POST apiKeys",
+        f"PATCH {new_id}",
+        "POST accessList",
+        f"POST {new_id}",
+        f"PATCH {new_id}",
+    ]
+    assert '"roles": ["ORG_MEMBER"]' in world.emulator.writes[0].body.decode()
+
+
+def test_the_old_key_is_kept_for_the_grace_period(world: World) -> None:
+    begun = world.begin()
+    waiting = world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    assert waiting.changed
+    assert waiting.result["state"] == "waiting"
+    until = _marks.shown(world.now + DAY)
+    assert waiting.result["old_until"] == until
+    world.now += DAY - 1
+    # Neither a later value nor another run changes the time.
+    again = world.finish(grace_period=0)
+    assert (again.changed, again.result["state"]) == (False, "waiting")
+    assert again.result["old_until"] == until
+    assert world.begin().result["state"] == "waiting"
+    world.now += 1
+    assert world.begin().result["state"] == "due"
+    assert world.old_id in world.keys
+    due = world.finish()
+    assert (due.changed, due.result["state"]) == (True, "rotated")
+    assert due.result["verification"] is None
+    assert world.old_id not in world.keys
+    assert world.new_key().description == "victim"
+
+
+def test_check_mode_reports_the_plan(world: World) -> None:
+    checked = world.begin(check=True, diff=True)
+    assert world.emulator.writes == []
+    assert checked.changed
+    assert checked.result["org_api_key"]["id"] is None
+    assert [a["action"] for a in checked.result["actions"]] == ["create_replacement"]
+    assert checked.result["diff"]["after"]["api_keys"][0]["description"] == "victim"
+    begun = world.begin()
+    count = len(world.emulator.writes)
+    checked = world.finish(check=True, diff=True, new_private_key=private_key(begun))
+    assert len(world.emulator.writes) == count
+    assert checked.changed
+    assert checked.result["state"] == "rotated"
+    actions = [action["action"] for action in checked.result["actions"]]
+    assert actions == [
+        "verify_key_pair",
+        "record_verification",
+        "revoke_old_key",
+        "rename_replacement",
+    ]
+    real = world.finish(diff=True, new_private_key=private_key(begun))
+    for name in ("state", "actions", "org_api_key", "diff", "old_api_user_id"):
+        assert real.result[name] == checked.result[name], name
+
+
+def test_roll_back_keeps_the_old_key(world: World) -> None:
+    before = essence(world.old)
+    begun = world.begin()
+    new = world.new_key()
+    refused(world.run("roll_back"), "guard", new.id)
+    checked = succeeded(world.run("roll_back", successor_id=new.id, check=True))
+    assert checked.changed
+    assert new.id in world.keys
+    done = succeeded(world.run("roll_back", successor_id=new.id))
+    assert (done.changed, done.result["state"]) == (True, "rolled_back")
+    assert world.new_keys() == []
+    assert essence(world.old) == before
+    again = succeeded(world.run("roll_back", successor_id=new.id))
+    assert (again.changed, again.result["state"]) == (False, "none")
+    refused(world.run("finish", new_private_key=private_key(begun)), "missing", world.old_id)
+
+
+def test_a_verified_replacement_is_not_rolled_back(world: World) -> None:
+    begun = world.begin()
+    world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    new = world.new_key()
+    refused(world.run("roll_back"), "guard", new.id)
+    refused(world.run("roll_back", successor_id=new.id), "guard", new.id)
+    assert new.id in world.keys
+
+
+def test_the_key_pair_may_go_through_a_file(world: World, tmp_path: Any) -> None:
+    file = tmp_path / "new.json"
+    begun = world.begin(credentials_file=str(file))
+    assert "key_pair" not in begun.result
+    new = world.new_key()
+    assert new.private_key not in begun.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert '"description": "victim"' in file.read_text("utf-8")
+    finished = world.finish(credentials_file=str(file))
+    assert finished.result["state"] == "rotated"
+    assert new.private_key not in finished.output
+    again = world.finish(credentials_file=str(file))
+    assert again.result["state"] == "none"
+    # It is the only copy of a key pair in use.
+    other = world.run("begin", api_user_id=new.id, credentials_file=str(file))
+    refused(other, "options")
+    assert world.new_key() == replace(new, description="victim")
+
+
+def test_a_file_that_cannot_be_written_leaves_no_key(world: World, tmp_path: Any) -> None:
+    file = tmp_path / "new.json"
+    real = _rotation_steps._credentials_file.write
+
+    def write(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with mock.patch.object(_rotation_steps._credentials_file, "write", write):
+        outcome = refused(world.run("begin", credentials_file=str(file)), "orphan")
+    assert "No space left" in outcome.msg
+    assert world.new_keys() == []
+    assert not outcome.changed
+    assert real
+
+
+@pytest.mark.parametrize("length", [249, 250])
+def test_a_description_without_room_is_refused(world: World, length: int) -> None:
+    excess = length - 148
+    world.old.description = "d" * length
+    outcome = refused(world.run("begin"), "guard", world.old_id)
+    assert f"{excess} too many" in outcome.msg
+    world.old.description = "d" * 148
+    begun = world.begin()
+    finished = world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    assert len(finished.result["org_api_key"]["description"]) == 250
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"api_user_id": MISSING_ID}, {"public_key": "nosuchke"}, {"description": "nobody has it"}],
+)
+def test_a_key_that_does_not_exist(world: World, target: dict[str, str]) -> None:
+    refused(world.run("begin", **target), "missing")
+    for phase in ("finish", "roll_back"):
+        outcome = succeeded(world.run(phase, **target))
+        assert (outcome.changed, outcome.result["state"]) == (False, "none")
+    assert world.emulator.writes == []
+
+
+def test_by_public_key(world: World) -> None:
+    begun = world.begin(api_user_id=None, public_key=public_key("atlas", OLD))
+    finished = world.finish(public_key=public_key("atlas", OLD), new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+
+
+def test_by_description(world: World) -> None:
+    for _round in range(2):
+        old_ids = {key.id for key in world.keys.values() if key.description == "victim"}
+        begun = world.begin(description="victim")
+        finished = world.finish(description="victim", new_private_key=private_key(begun))
+        assert finished.result["state"] == "rotated"
+        assert {finished.result["old_api_user_id"]} == old_ids
+        again = world.finish(description="victim")
+        assert (again.changed, again.result["state"]) == (False, "none")
+
+
+def test_several_keys_of_a_description(world: World) -> None:
+    for phase in ("begin", "finish", "roll_back"):
+        refused(world.run(phase, description="twin"), "ambiguous")
+
+
+# The signing key and its marks.
+
+
+def test_the_own_key_needs_allow_own_key(world: World) -> None:
+    own = key_pair("atlas", OLD)
+    world.old.roles = ["ORG_OWNER"]
+    refused(world.run("begin", **own), "own_credential")
+    assert world.emulator.writes == []
+
+
+def own_world(world: World) -> dict[str, Any]:
+    world.old.roles = ["ORG_OWNER"]
+    return {**key_pair("atlas", OLD), "allow_own_key": True, "mark_key": None}
+
+
+def test_the_new_pair_revokes_the_signing_key(world: World) -> None:
+    own = own_world(world)
+    begun = world.begin(**own)
+    new = world.new_key()
+    finished = world.finish(**own, new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+    assert world.old_id not in world.keys
+    deleted = [w for w in world.emulator.writes if w.method == "DELETE"]
+    assert [w.caller for w in deleted] == [new.public_key]
+    assert world.new_key().description == "victim"
+
+
+def test_the_mark_of_the_signing_key_goes_on_to_the_new_secret(world: World) -> None:
+    own = own_world(world)
+    begun = world.begin(**own)
+    new = world.new_key()
+    waiting = world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
+    assert waiting.result["state"] == "waiting"
+    # The old pair cannot verify that mark any more, and says so.
+    refused(world.run("finish", **own), "guard", new.id)
+    world.now += DAY
+    refused(world.run("begin", **own), "guard", new.id)
+    assert world.finish(**own, new_private_key=private_key(begun), check=True).changed
+    pair = {"api_public_key": new.public_key, "api_private_key": new.private_key}
+    finished = world.finish(**pair, mark_key=None)
+    assert finished.result["state"] == "rotated"
+    assert essence(world.new_key())[0] == "victim"
+
+
+def test_the_signing_key_does_not_revoke_itself(world: World) -> None:
+    own = {**own_world(world), "mark_key": MARK_KEY}
+    begun = world.begin(**own)
+    world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
+    world.now += DAY
+    refused(world.run("finish", **own), "own_credential")
+    assert world.old_id in world.keys
+    assert world.finish(**own, new_private_key=private_key(begun)).result["state"] == "rotated"
+
+
+def test_marks_are_made_with_the_secret_beside_a_token(world: World) -> None:
+    token = fetch_token(world.emulator.url, "atlas")
+    by_token = {"access_token": token, "mark_key": None}
+    refused(world.run("begin", **by_token), "options")
+    assert world.emulator.writes == []
+    environ = {
+        "MONGODB_ATLAS_CLIENT_ID": service_account("atlas")["client_id"],
+        "MONGODB_ATLAS_CLIENT_SECRET": CLIENT_SECRETS["atlas"],
+    }
+    begun = world.begin(**by_token, environ=environ)
+    # The account itself reads it, and so does a run that has another token.
+    finished = world.finish(
+        **service_account("atlas"), mark_key=None, new_private_key=private_key(begun)
+    )
+    assert finished.result["state"] == "rotated"
+    for secret in (token, CLIENT_SECRETS["atlas"]):
+        assert secret not in begun.output + finished.output
+
+
+def test_a_key_pair_and_an_account_beside_a_token_are_no_default(world: World) -> None:
+    environ = {
+        "MONGODB_ATLAS_CLIENT_ID": service_account("atlas")["client_id"],
+        "MONGODB_ATLAS_CLIENT_SECRET": CLIENT_SECRETS["atlas"],
+        "MONGODB_ATLAS_PUBLIC_API_KEY": public_key("atlas", OWNER),
+        "MONGODB_ATLAS_PRIVATE_API_KEY": PRIVATE_KEYS["atlas"],
+    }
+    token = fetch_token(world.emulator.url, "atlas")
+    refused(world.run("begin", access_token=token, mark_key=None, environ=environ), "options")
+
+
+def test_another_credential_does_not_act_on_the_marks(world: World) -> None:
+    begun = world.begin(mark_key=None)
+    new = world.new_key()
+    other = {**key_pair("atlas", 7), "mark_key": None}
+    world.keys[key_id("atlas", 7)].access_list = []
+    refused(world.run("begin", **other), "guard", new.id)
+    refused(world.run("finish", **other, new_private_key=private_key(begun)), "guard", new.id)
+    refused(world.run("roll_back", **other), "guard", new.id)
+    assert len(world.new_keys()) == 1
+    finished = world.finish(**other, new_private_key=private_key(begun), successor_id=new.id)
+    assert finished.result["state"] == "rotated"
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"mark_key": "fifteen letters"}, "mark_key"),
+        ({"mark_key": "  twelve letters     "}, "mark_key"),
+        ({"phase": "begin", "successor_id": MISSING_ID}, "successor_id"),
+        ({"successor_id": "nonsense"}, "successor_id"),
+        ({"phase": "roll_back", "new_private_key": "x" * 36}, "new_private_key"),
+        ({"new_private_key": "x" * 36, "credentials_file": "/tmp/x"}, "credentials_file"),
+        ({"grace_period": -1}, "grace_period"),
+        ({"grace_period": 367 * DAY}, "grace_period"),
+        ({"verify_timeout": 0}, "verify_timeout"),
+        ({"wait_timeout": 90000}, "wait_timeout"),
+        ({"description": "victim", "public_key": "abcdefgh"}, "description"),
+        ({"description": "d" * 251}, "description"),
+    ],
+)
+def test_options_are_checked(world: World, more: dict[str, Any], word: str) -> None:
+    more = dict(more)
+    outcome = refused(world.run(more.pop("phase", "finish"), **more), "options")
+    assert word in outcome.msg
+    assert world.emulator.requests == []
+
+
+# Verification of the new key pair.
+
+
+def new_pair_refused(count: int, **more: Any) -> Fault:
+    """The new key's own requests are refused; the only ones for a key that is not of the seed."""
+    answer = {"status": 401, "code": "UNEXPECTED_ERROR", **more}
+    path = f"{KEYS}/6{23 * '?'}"
+    return Fault("status", "GET", path, times=count, **answer)
+
+
+def test_it_waits_until_the_new_pair_signs(world: World) -> None:
+    world.emulator.add_fault(new_pair_refused(3))
+    begun = world.begin()
+    assert begun.result["verification"]["waited"] == pytest.approx(0.25 + 0.5 + 1, abs=0.1)
+    assert begun.result["verification"]["refusal"] is None
+
+
+def test_a_pair_that_does_not_sign_is_handed_to_nobody(world: World) -> None:
+    real = _rotation_steps.client_of
+
+    def client_of(api: Any, connection: Any, pair: Any) -> Any:
+        return real(api, connection, replace(pair, private_key="not the one of this key"))
+
+    with mock.patch.object(_rotation_steps, "client_of", client_of):
+        outcome = refused(world.run("begin", verify_timeout=30), "timeout")
+    assert outcome.result["error"]["status"] == 401
+    assert re.search(r"within (28|29|30) s", outcome.msg)
+    assert 28 <= outcome.clock.time - 1000 <= 31
+    assert world.new_keys() == []
+    assert not outcome.changed
+
+
+def test_a_key_for_other_machines_is_verified(world: World) -> None:
+    world.old.access_list = ["192.0.2.0/24", "2001:db8::1"]
+    begun = world.begin()
+    assert begun.result["verification"]["refusal"] == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+    finished = world.finish(new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+
+
+def test_an_address_that_is_listed_is_waited_for(world: World) -> None:
+    refusal = {"status": 403, "code": "IP_ADDRESS_NOT_ON_ACCESS_LIST", "parameters": ["127.0.0.1"]}
+    world.emulator.add_fault(new_pair_refused(2, **refusal))
+    begun = world.begin()
+    assert begun.result["verification"]["refusal"] is None
+    world.emulator.add_fault(new_pair_refused(99, **refusal))
+    outcome = world.run("finish", new_private_key=private_key(begun), verify_timeout=5)
+    assert outcome.code == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+    refused(outcome, "timeout")
+    assert "127.0.0.1" in outcome.msg
+
+
+def test_a_role_that_may_not_read_is_verified(world: World) -> None:
+    world.emulator.add_fault(new_pair_refused(1, status=403, code="USER_UNAUTHORIZED"))
+    assert world.begin().result["verification"]["refusal"] == "USER_UNAUTHORIZED"
+
+
+def test_a_wrong_private_key_ends_nothing(world: World) -> None:
+    world.begin()
+    wrong = "ca11ab1e-0000-4000-8000-ffffffffffff"
+    outcome = world.run("finish", new_private_key=wrong, verify_timeout=2)
+    refused(outcome, "timeout")
+    assert world.old_id in world.keys
+    assert wrong not in outcome.output
+
+
+def test_finish_needs_the_pair_before_it_is_verified(world: World) -> None:
+    world.begin()
+    refused(world.run("finish"), "options")
+    assert world.old_id in world.keys
+
+
+# Attacks: text that someone else has written, or put back.
+
+
+def looks_like(world: World) -> dict[str, str]:
+    """Descriptions of a stranger's key, none of which this credential has made."""
+    creating = world.mark("creating", secret="another secret of somebody")
+    return {
+        "of 1.2.2, created": f"victim (successor of {world.old_id}: created)",
+        "of 1.2.2, storing": f"victim (successor of {world.old_id}: storing)",
+        "of 1.2.2, old until": f"victim (successor of {world.old_id}: old until {LAST_YEAR})",
+        "nonsense": f"victim (successor of {world.old_id}: )",
+        "another secret": creating,
+        "forged": creating[:-5] + "AAAA)",
+        "another organization": world.mark("creating", org_id=org_id("ops_manager")),
+        "verified, for another key": world.mark("verified", new_id=MISSING_ID, time=1),
+        "created, for another key": world.mark("created", new_id=MISSING_ID),
+        "verified, without a key": world.mark("verified", time=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "by"),
+    [*((n, "api_user_id") for n in range(10)), *((n, "description") for n in (2, 4, 6, 9))],
+)
+def test_a_mark_that_does_not_verify_is_never_acted_on(world: World, number: int, by: str) -> None:
+    text = list(looks_like(world).values())[number]
+    stranger = world.put(0, description=text)
+    target = {by: {"api_user_id": world.old_id, "description": "victim"}[by]}
+    for phase in ("begin", "finish", "roll_back"):
+        refused(world.run(phase, **target), "guard", stranger.id)
+    assert world.emulator.writes == []
+    begun = world.begin(**target, ignore_marks=True)
+    (new,) = (key for key in world.new_keys() if key.id != stranger.id)
+    assert [item["id"] for item in begun.result["left"]] == [stranger.id]
+    assert begun.result["left"][0]["reason"] == "unverified_mark"
+    pair = {"new_private_key": private_key(begun)}
+    refused(world.run("finish", **target, **pair), "guard", stranger.id)
+    finished = world.finish(**target, **pair, successor_id=new.id)
+    assert finished.result["state"] == "rotated"
+    assert stranger.id in world.keys
+    assert world.keys[stranger.id].description == text
+    assert world.keys[new.id].description == "victim"
+
+
+def test_a_squatted_replacement_gets_nothing(world: World) -> None:
+    """The attack of the name: the stranger's key, instead of the old one, with its own pair."""
+    text = f"victim (successor of {world.old_id}: old until {LAST_YEAR})"
+    stranger = world.put(0, description=text)
+    outcome = world.run("finish", successor_id=stranger.id, new_private_key=stranger.private_key)
+    # Even named explicitly, it does not have the rights of the old key.
+    refused(outcome, "guard", stranger.id)
+    assert world.old_id in world.keys
+    assert world.keys[stranger.id].description == text
+
+
+def test_a_mark_that_was_copied_to_a_key_is_reported(world: World) -> None:
+    """The mark of a POST has no ID, so it verifies on another key too."""
+    creating = world.mark("creating")
+    one, other = (world.put(n, description=creating) for n in range(2))
+    begun = world.begin()
+    left = {item["id"]: item["reason"] for item in begun.result["left"]}
+    assert left == {one.id: "unclear_origin", other.id: "unclear_origin"}
+    assert {one.id, other.id} <= world.keys.keys()
+
+
+@pytest.mark.parametrize("age", [-1, 0, 600, 601])
+def test_a_key_made_at_another_time_is_reported(world: World, age: int) -> None:
+    creating = world.mark("creating", time=world.now - age)
+    made = world.put(0, description=creating)
+    begun = world.begin()
+    is_revoked = 0 <= age <= 600
+    assert (made.id not in world.keys) is is_revoked
+    assert bool(begun.result["left"]) is not is_revoked
+    assert ("revoke_leftover" in str(begun.result["actions"])) is is_revoked
+
+
+@pytest.mark.parametrize(
+    "rights", [{"roles": ["ORG_READ_ONLY"]}, {"projects": {project_id("atlas"): ["GROUP_OWNER"]}}]
+)
+def test_a_key_with_rights_is_not_one_that_was_just_created(
+    world: World, rights: dict[str, Any]
+) -> None:
+    made = world.put(0, description=world.mark("creating"), **rights)
+    begun = world.begin()
+    assert [item["id"] for item in begun.result["left"]] == [made.id]
+    assert made.id in world.keys
+
+
+def history(world: World) -> tuple[str, list[str], ApiKey]:
+    """Rotate with a grace period; return the pair's secret and every description there was."""
+    begun = world.begin()
+    issued = world.new_key().description
+    world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    bodies = [w.body.decode() for w in world.emulator.writes if b"successor of" in w.body]
+    found = [json.loads(body)["desc"] for body in bodies]
+    assert found[2] == issued
+    assert len(found) == 4
+    return private_key(begun), found, world.new_key()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_mark_that_was_put_back_ends_nothing(world: World, number: int) -> None:
+    """By someone who may rename keys, while the replacement is in use."""
+    _secret, found, new = history(world)
+    new = world.new_key()
+    new.description = found[number]
+    refused(
+        world.run("roll_back") if number == 2 else world.run("finish"),
+        *(("guard", new.id) if number == 2 else ("missing",)),
+    )
+    begun = world.begin()
+    assert new.id in world.keys
+    assert [item["id"] for item in begun.result["left"]] == [new.id]
+    succeeded(world.run("roll_back", successor_id=begun.result["org_api_key"]["id"]))
+    assert {new.id, world.old_id} <= world.keys.keys()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_a_mark_that_is_put_back_after_the_rotation_ends_nothing(world: World, number: int) -> None:
+    _secret, found, _new = history(world)
+    world.now += DAY
+    world.finish()
+    new = world.new_key()
+    for target in ({"api_user_id": world.old_id}, {"description": "victim"}):
+        world.new_key().description = found[number]
+        for phase in ("begin", "roll_back", "finish"):
+            outcome = world.run(phase, **target)
+            assert not outcome.changed or phase == "finish"
+            assert new.id in world.keys
+        if number == 3:
+            # That is what the mark says, and all that it can do.
+            assert world.new_key().description == "victim"
+    # The replacement is now the key to be rotated.
+    world.new_key().description = found[number]
+    refused(world.run("begin", api_user_id=new.id), "guard", new.id)
+
+
+def test_an_earlier_end_cannot_be_put_back(world: World) -> None:
+    """It is written once only."""
+    secret, _found, _new = history(world)
+    for grace in (0, 3 * DAY):
+        world.finish(new_private_key=secret, grace_period=grace)
+    bodies = [w.body.decode() for w in world.emulator.writes]
+    assert sum(": verified " in body for body in bodies) == 1
+    assert world.old_id in world.keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": "renamed"},
+        {"roles": ["ORG_MEMBER"]},
+        {"roles": ["ORG_MEMBER", "ORG_GROUP_CREATOR", "ORG_READ_ONLY"]},
+        {"projects": {}},
+        {"access_list": ["127.0.0.0/8"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("grace", [0, DAY])
+def test_an_old_key_that_was_changed_is_reported(
+    world: World, change: dict[str, Any], grace: int
+) -> None:
+    begun = world.begin()
+    pair = {"new_private_key": private_key(begun)}
+    if grace:
+        world.finish(**pair, grace_period=grace)
+        world.now += grace
+        pair = {}
+    for name, value in change.items():
+        setattr(world.old, name, value)
+    changed = replace(world.old)
+    count = len(world.emulator.writes)
+    outcome = refused(world.run("finish", **pair), "guard", world.old_id)
+    assert len(world.emulator.writes) == count
+    assert world.old == changed
+    # The way out that the message names.
+    assert "org_api_key" in outcome.msg
+    del world.keys[world.old_id]
+    assert world.finish(**pair).result["state"] == "rotated"
+    assert world.new_key().description == "victim"
+
+
+@pytest.mark.parametrize("by", ["api_user_id", "description"])
+def test_an_old_key_that_was_renamed_is_found_by_its_id(world: World, by: str) -> None:
+    """Another key has its description now, which is not rotated instead."""
+    begun = world.begin()
+    world.old.description = "renamed"
+    target = {by: {"api_user_id": world.old_id, "description": "victim"}[by]}
+    pair = {"new_private_key": private_key(begun)}
+    refused(world.run("finish", **target, **pair), "guard", world.old_id)
+    other = world.put(0, description="victim")
+    for phase, more in (("begin", {}), ("finish", pair), ("roll_back", {})):
+        if by == "description":
+            refused(world.run(phase, **target, **more), "ambiguous", other.id)
+    assert {world.old_id, other.id} <= world.keys.keys()
+
+
+def test_a_replacement_with_more_rights_is_not_finished(world: World) -> None:
+    begun = world.begin()
+    world.new_key().roles.append("ORG_OWNER")
+    pair = {"new_private_key": private_key(begun)}
+    outcome = refused(world.run("finish", **pair), "guard", world.new_key().id)
+    assert "ORG_OWNER" in outcome.msg
+    assert world.old_id in world.keys
+    world.new_key().roles.remove("ORG_OWNER")
+    assert world.finish(**pair).result["state"] == "rotated"
+
+
+def test_rights_that_are_taken_meanwhile_are_not_copied(world: World) -> None:
+    """Here by the answer to the request that assigns the replacement."""
+    real = _rotation_steps._project_api_keys.assign_all
+
+    def assign(*arguments: Any) -> bool:
+        world.old.roles = ["ORG_MEMBER"]
+        return bool(real(*arguments))
+
+    with mock.patch.object(_rotation_steps._project_api_keys, "assign_all", assign):
+        refused(world.run("begin"), "guard", world.old_id)
+    assert world.new_keys() == []
+
+
+def test_a_new_key_that_got_more_rights_is_not_handed_over(world: World) -> None:
+    real = _rotation_steps._org_api_keys.update
+
+    def update(*arguments: Any) -> Any:
+        changed = real(*arguments)
+        world.new_key().projects["5a00000000000000000000bb"] = ["GROUP_OWNER"]
+        return changed
+
+    with mock.patch.object(_rotation_steps._org_api_keys, "update", update):
+        outcome = world.run("begin")
+    refused(outcome, "guard")
+    assert world.new_keys() == []
+
+
+def test_the_role_that_the_api_adds_is_no_difference(world: World) -> None:
+    world.emulator.settings.adds_org_member = True
+    world.old.roles = ["ORG_READ_ONLY"]
+    begun = world.begin()
+    assert sorted(world.new_key().roles) == ["ORG_MEMBER", "ORG_READ_ONLY"]
+    assert world.finish(new_private_key=private_key(begun)).result["state"] == "rotated"
+
+
+def test_the_replacement_cannot_be_its_own_old_key(world: World) -> None:
+    begun = world.begin()
+    new = world.new_key()
+    outcome = world.run(
+        "finish",
+        public_key=new.public_key,
+        successor_id=new.id,
+        new_private_key=private_key(begun),
+    )
+    refused(outcome, "options")
+    refused(world.run("begin", api_user_id=new.id), "guard", new.id)
+    refused(world.run("finish", successor_id=key_id("atlas", STRANGER)), "guard")
+    refused(world.run("roll_back", successor_id=key_id("atlas", STRANGER)), "guard")
+    assert {new.id, world.old_id} <= world.keys.keys()
+
+
+def test_a_replacement_is_not_revoked_without_an_old_key(world: World) -> None:
+    world.begin()
+    new = world.new_key()
+    del world.keys[world.old_id]
+    refused(world.run("roll_back", successor_id=new.id), "guard", new.id)
+    refused(world.run("begin"), "guard", new.id)
+    assert new.id in world.keys
+
+
+# Kills: a process that ends without a word, before any of its requests, or after the last one. That
+# is also the end after the request before, since nothing happens in between.
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[None]:
+    """End before the request of this number."""
+    real, count = _http.Http.send, 0
+
+    def send(*arguments: Any, **more: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise Killed
+        return real(*arguments, **more)
+
+    with mock.patch.object(_http.Http, "send", send):
+        yield
+
+
+def is_killed(world: World, number: int, phase: str, **more: Any) -> bool:
+    with killed_at(number):
+        try:
+            succeeded(world.run(phase, **more))
+        except Killed:
+            return True
+    return False
+
+
+def check_end(world: World, expected: tuple[Any, ...], left: Collection[str] = ()) -> None:
+    """The old key is gone, and one key is like it; those that may be in use are there still."""
+    assert world.old_id not in world.keys
+    (key,) = (key for key in world.new_keys() if key.id not in left)
+    assert essence(key) == expected
+    assert {*left} <= world.keys.keys()
+
+
+def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> None:
+    seen: list[str] = []
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world = fresh(world)
+        before = essence(world.old)
+        goes_on = is_killed(world, number, "begin")
+        assert essence(world.old) == before
+        seen += [key.description.partition(": ")[2].split(" ")[0] for key in world.new_keys()]
+        # One that was issued may be in use: the killed process may have said its key pair.
+        left = [key.id for key in world.new_keys() if ": issued " in key.description]
+        begun = world.begin()
+        assert [item["id"] for item in begun.result["left"]] == left
+        finished = world.finish(
+            new_private_key=private_key(begun),
+            successor_id=begun.result["org_api_key"]["id"],
+        )
+        assert finished.result["state"] == "rotated"
+        check_end(world, before, left)
+    assert number > 10
+    assert {*seen} == {"creating", "created", "issued"}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("grace", [0, DAY])
+def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, own: bool) -> None:
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world = fresh(world)
+        more = own_world(world) if own else {}
+        before = essence(world.old)
+        begun = world.begin(**more)
+        in_use = world.new_key()
+        pair = {"new_private_key": private_key(begun)}
+        goes_on = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
+        if own and world.old_id not in world.keys:
+            more = {"api_public_key": in_use.public_key, "mark_key": None}
+            more["api_private_key"] = in_use.private_key
+        again = world.run("begin", **more)
+        if again.result.get("state") == "begun":
+            new_id = again.result["org_api_key"]["id"]
+            succeeded(world.run("roll_back", **more, successor_id=new_id))
+        assert in_use.id in world.keys
+        finished = world.finish(**more, **pair, grace_period=grace)
+        if grace:
+            assert finished.result["state"] == "waiting"
+            world.now += DAY
+            finished = world.finish(**more, **pair)
+        assert finished.result["state"] in {"rotated", "none"}
+        check_end(world, before)
+    assert number > 4
+
+
+def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None:
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world = fresh(world)
+        before = essence(world.old)
+        begun = world.begin()
+        world.finish(new_private_key=private_key(begun), grace_period=DAY)
+        world.now += DAY
+        goes_on = is_killed(world, number, "finish")
+        assert world.finish().result["state"] in {"rotated", "none"}
+        check_end(world, before)
+    assert number > 3
+
+
+def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world = fresh(world)
+        before = essence(world.old)
+        new_id = world.begin().result["org_api_key"]["id"]
+        goes_on = is_killed(world, number, "roll_back", successor_id=new_id)
+        succeeded(world.run("roll_back", successor_id=new_id))
+        assert world.new_keys() == []
+        assert essence(world.old) == before
+    assert number > 2
+
+
+def fresh(world: World) -> World:
+    """The same world as at first; its clock is that of the test."""
+    world.emulator.reset(seed())
+    world.old.access_list = list(ADDRESSES)
+    return world
+
+
+# Failures: a process that goes on.
+
+
+def test_after_a_failure_in_begin_nothing_is_left(world: World) -> None:
+    before = essence(world.old)
+    for number in range(1, 30):
+        world = fresh(world)
+        world.emulator.add_fault(
+            Fault("status", "*", "*", after=number - 1, status=400, code="EMULATED")
+        )
+        outcome = world.run("begin")
+        if not outcome.failed:
+            break
+        assert outcome.code == "EMULATED"
+        assert not outcome.changed
+        assert world.new_keys() == []
+        assert essence(world.old) == before
+    assert number > 8
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "lost_before"])
+def test_each_response_to_begin_may_be_lost(world: World, fault: str) -> None:
+    """The task ends well, or it says what is left, which the next run deals with."""
+    number, goes_on = 0, True
+    while goes_on:
+        world = fresh(world)
+        before = essence(world.old)
+        world.emulator.add_fault(Fault(fault, after=number, times=1))
+        begun = world.run("begin")
+        number += 1
+        goes_on = number <= len([r for r in world.emulator.requests if r.status != 401])
+        world.emulator.clear_faults()
+        assert essence(world.old) == before
+        if begun.failed:
+            assert world.new_keys() == []
+            assert not begun.changed
+        else:
+            assert essence(world.new_key())[1:] == before[1:]
+    assert number > 10
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "lost_before"])
+def test_each_response_to_finish_may_be_lost(world: World, fault: str) -> None:
+    for number in range(9):
+        world = fresh(world)
+        before = essence(world.old)
+        pair = {"new_private_key": private_key(world.begin())}
+        in_use = world.new_key().id
+        world.emulator.add_fault(Fault(fault, after=number, times=1))
+        finished = world.run("finish", **pair)
+        world.emulator.clear_faults()
+        assert in_use in world.keys
+        if finished.failed:
+            finished = world.finish(**pair)
+        assert finished.result["state"] in {"rotated", "none"}
+        check_end(world, before)
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "lost_before"])
+def test_a_lost_response_to_the_creation_leaves_nothing(world: World, fault: str) -> None:
+    world.emulator.add_fault(Fault(fault, "POST", KEYS))
+    outcome = refused(world.run("begin"), "orphan")
+    assert world.new_keys() == []
+    assert not outcome.changed
+
+
+def test_a_rollback_that_fails_says_what_is_left(world: World) -> None:
+    world.emulator.add_fault(Fault("status", "POST", "*/accessList", status=400, code="EMULATED"))
+    world.emulator.add_fault(Fault("status", "DELETE", KEY, status=403, code="NOT_ORG_OWNER"))
+    outcome = world.run("begin")
+    new = world.new_key()
+    assert outcome.failed
+    assert outcome.changed
+    assert new.id in outcome.result["error"]["parameters"]
+    assert new.id in outcome.msg
+    # The next run recognizes it.
+    begun = world.begin()
+    assert new.id not in world.keys
+    assert begun.result["left"] == []
+
+
+def test_a_key_without_rights_is_reported_and_not_revoked(world: World) -> None:
+    """Nothing but its mark tells whether its pair is in use."""
+    world.old.roles, world.old.projects = ["ORG_MEMBER"], {}
+    assert is_killed(world, 6, "begin")
+    new = world.new_key()
+    begun = world.begin()
+    assert [item["id"] for item in begun.result["left"]] == [new.id]
+    assert new.id in world.keys
+
+
+def test_what_another_run_is_creating_is_not_revoked_under_its_hands(world: World) -> None:
+    assert is_killed(world, 5, "begin")
+    new = world.new_key()
+    real = _rotation_steps._org_api_keys.find_by_id
+
+    def find(*arguments: Any) -> Any:
+        new.roles = ["ORG_MEMBER", "ORG_READ_ONLY"]
+        return real(*arguments)
+
+    with mock.patch.object(_rotation_steps._org_api_keys, "find_by_id", find):
+        refused(world.run("begin"), "guard", new.id)
+    assert new.id in world.keys
+
+
+def test_changes_that_are_seen_late(world: World) -> None:
+    """The clock of the emulator is the module's, so that waiting helps."""
+    clock = VirtualClock()
+    world.emulator.clock = clock.now
+    world.emulator.settings.visibility_delay = 3.0
+    begun = world.begin(clock=clock)
+    assert "warnings" not in begun.result
+    finished = world.finish(clock=clock, new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+    assert world.old_id not in world.keys
+
+
+def test_no_secret_is_in_any_output(world: World) -> None:
+    outputs = []
+    begun = world.begin(diff=True)
+    secret = private_key(begun)
+    outputs.append(begun.output.replace(secret, "", 1))
+    for more in ({"new_private_key": secret, "grace_period": DAY}, {}):
+        outputs.append(world.finish(**more, diff=True).output)
+    outputs.append(world.run("roll_back", diff=True).output)
+    for output in outputs:
+        for private in (secret, MARK_KEY, PRIVATE_KEYS["atlas"]):
+            assert private not in output

@@ -1,0 +1,348 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a rotation stands and what comes next, by a list of keys alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _marks, _rotation
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    GuardError,
+    MissingError,
+    OptionError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    CreateReplacement,
+    MarkKeys,
+    Pair,
+    RecordVerified,
+    Rename,
+    RevokeLeftover,
+    RevokeOld,
+    RevokeReplacement,
+    State,
+    Target,
+    VerifyPair,
+)
+
+ORG, PROJECT = "5a" + "0" * 22, "5a" + "0" * 20 + "aa"
+SECRET = _marks.key_of("canary-of-the-marks-0123456789")
+MARK_KEYS = MarkKeys((SECRET,), SECRET)
+NOW = 1_764_308_123
+ENTRIES = frozenset({ipaddress.ip_network("192.0.2.0/24")})
+RIGHTS: dict[str, Any] = {
+    "roles": ("ORG_READ_ONLY",),
+    "projects": ((PROJECT, ("GROUP_OWNER",)),),
+}
+PAIR = Pair("the private key")
+
+
+def key_id(number: int, created: int = NOW) -> str:
+    return f"{created:08x}{number:016x}"
+
+
+OLD_ID, NEW_ID, NEWER_ID = key_id(1, NOW - 9999), key_id(2), key_id(3)
+
+
+def key(key_id: str = OLD_ID, description: str = "backup", **values: Any) -> OrgApiKey:
+    rights = {"roles": ("ORG_MEMBER",), "projects": (), **values}
+    return OrgApiKey(key_id, description, f"publ{int(key_id[-4:], 16):04d}", **rights)
+
+
+OLD = key(**RIGHTS)
+
+
+def marked(phase: str, key_id: str = NEW_ID, **values: Any) -> OrgApiKey:
+    """A replacement of the old key."""
+    facts = {
+        "org_id": ORG,
+        "old_id": OLD_ID,
+        "new_id": None if phase == "creating" else key_id,
+        "time": NOW,
+        "tag": _rotation.tag(SECRET, OLD, ENTRIES),
+        "base": "backup",
+    }
+    facts |= {name: values.pop(name) for name in [*facts] if name in values}
+    rights = {**RIGHTS, **values} if phase in {"issued", "verified"} else values
+    return key(key_id, _marks.describe(Mark(phase, **facts), SECRET), **rights)
+
+
+def survey(*keys: OrgApiKey, **target: Any) -> State:
+    found = _rotation.survey(keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), MARK_KEYS)
+    return replace(found, entries=ENTRIES if found.old else None)
+
+
+def begin(*keys: OrgApiKey, ignore_marks: bool = False, **target: Any) -> _rotation.Plan:
+    return _rotation.plan_begin(survey(*keys, **target), ignore_marks=ignore_marks, now=NOW)
+
+
+def finish(
+    *keys: OrgApiKey, pair: Pair | None = None, successor_id: str | None = None, **more: Any
+) -> _rotation.Plan:
+    grace = more.pop("grace_period", 0)
+    state = survey(*keys, **more)
+    found = _rotation.choose(state, successor_id, pair)
+    return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace, now=NOW)
+
+
+def left(plan: _rotation.Plan) -> dict[str, str]:
+    return {key.id: reason for key, reason in plan.left}
+
+
+def test_a_rotation_from_begin_to_end() -> None:
+    assert begin(OLD).steps == (CreateReplacement(OLD),)
+    new = marked("issued")
+    plan = finish(OLD, new, pair=PAIR)
+    assert plan.steps == (
+        VerifyPair(new),
+        RecordVerified(OLD, new, "backup", NOW),
+        RevokeOld(OLD),
+        Rename(new, "backup"),
+    )
+    assert plan.state == "rotated"
+
+
+@pytest.mark.parametrize(
+    ("keys", "state", "steps"),
+    [
+        ([OLD], "begun", 1),
+        ([OLD, marked("creating")], "begun", 2),
+        ([OLD, marked("created")], "begun", 2),
+        ([OLD, marked("issued")], "begun", 1),
+        ([OLD, marked("verified", time=NOW + 1)], "waiting", 0),
+        ([OLD, marked("verified")], "due", 0),
+        ([marked("verified", time=NOW + 1)], "due", 0),
+    ],
+    ids=["nothing", "creating", "created", "issued", "waiting", "due", "without the old key"],
+)
+def test_what_begin_makes_of_each_state(keys: list[OrgApiKey], state: str, steps: int) -> None:
+    plan = begin(*keys)
+    assert (plan.state, len(plan.steps)) == (state, steps)
+    # Only what was never handed over is revoked.
+    assert isinstance(plan.steps[0], RevokeLeftover) if steps == 2 else True
+
+
+@pytest.mark.parametrize(
+    ("keys", "pair", "grace", "expected"),
+    [
+        ([OLD, marked("issued")], True, 60, (VerifyPair, RecordVerified)),
+        ([OLD, marked("verified", time=NOW + 60)], False, 0, ()),
+        ([OLD, marked("verified", time=NOW + 60)], True, 0, (VerifyPair,)),
+        ([OLD, marked("verified")], False, 60, (RevokeOld, Rename)),
+        ([marked("verified", time=NOW + 60)], False, 0, (Rename,)),
+        ([marked("issued")], True, 60, (VerifyPair, Rename)),
+        ([key(NEW_ID)], False, 0, ()),
+    ],
+)
+def test_what_finish_makes_of_each_state(
+    keys: list[OrgApiKey], pair: bool, grace: int, expected: tuple[type, ...]
+) -> None:
+    plan = finish(*keys, pair=PAIR if pair else None, grace_period=grace)
+    assert tuple(map(type, plan.steps)) == expected
+
+
+def test_finish_needs_the_pair_of_what_is_not_verified() -> None:
+    with pytest.raises(OptionError):
+        finish(OLD, marked("issued"))
+    with pytest.raises(MissingError):
+        finish(OLD, marked("created"), pair=PAIR)
+    with pytest.raises(GuardError):
+        finish(marked("created"), pair=PAIR)
+
+
+def test_several_replacements() -> None:
+    one, other = marked("issued"), marked("issued", NEWER_ID)
+    with pytest.raises(AmbiguousError):
+        finish(OLD, one, other, pair=PAIR)
+    by_file = replace(PAIR, api_user_id=NEWER_ID)
+    for plan in (
+        finish(OLD, one, other, pair=by_file),
+        finish(OLD, one, other, pair=PAIR, successor_id=NEWER_ID),
+    ):
+        assert plan.new == other
+        assert left(plan) == {NEW_ID: "may_be_in_use"}
+    with pytest.raises(OptionError):
+        finish(OLD, one, pair=by_file)
+    with pytest.raises(AmbiguousError):
+        finish(OLD, marked("verified"), marked("verified", NEWER_ID))
+
+
+def test_a_verified_replacement_goes_before_one_that_was_handed_over() -> None:
+    plan = finish(OLD, marked("issued", NEWER_ID), marked("verified"))
+    assert plan.new is not None
+    assert plan.new.id == NEW_ID
+
+
+# What is never handed over, whatever its mark says.
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (marked("creating"), True),
+        (marked("creating", time=NOW - 600), True),
+        (marked("creating", time=NOW - 601), False),
+        (marked("creating", time=NOW + 1), False),
+        (marked("creating", projects=RIGHTS["projects"]), False),
+        (marked("creating", roles=("ORG_READ_ONLY",)), False),
+        (marked("created"), True),
+        # Assigned to projects, and killed before it got its role in the organization.
+        (marked("created", projects=RIGHTS["projects"]), True),
+        (marked("created", roles=("ORG_READ_ONLY",)), False),
+        (marked("created", tag=b"another1"), False),
+        (marked("issued", roles=("ORG_MEMBER",), projects=()), False),
+        (marked("verified", roles=("ORG_MEMBER",), projects=()), False),
+    ],
+)
+def test_only_a_key_that_lacks_the_last_rights_was_never_issued(
+    found: OrgApiKey, expected: bool
+) -> None:
+    state = survey(OLD, found)
+    assert _rotation.is_never_issued(state.ours[0], state) is expected
+
+
+def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
+    plan = begin(OLD, marked("creating"), marked("creating", NEWER_ID))
+    assert left(plan) == {NEW_ID: "unclear_origin", NEWER_ID: "unclear_origin"}
+
+
+@pytest.mark.parametrize(
+    ("rights", "expected"),
+    [
+        ({"projects": RIGHTS["projects"]}, True),
+        ({}, False),
+        ({"roles": ("ORG_MEMBER", "ORG_READ_ONLY")}, True),
+    ],
+)
+def test_the_rights_of_the_old_key_tell_what_is_not_complete(
+    rights: dict[str, Any], expected: bool
+) -> None:
+    old = key(**rights)
+    state = survey(old, marked("created", tag=_rotation.tag(SECRET, old, ENTRIES)))
+    assert _rotation.is_never_issued(state.ours[0], state) is expected
+
+
+def test_without_an_old_key_nothing_is_revoked() -> None:
+    state = survey(marked("created"))
+    assert not _rotation.is_never_issued(state.ours[0], state)
+    with pytest.raises(GuardError):
+        begin(marked("created"))
+    assert _rotation.plan_roll_back(state, None).steps == ()
+
+
+# By description.
+
+
+def test_a_description_leads_to_the_key_by_the_mark() -> None:
+    renamed = replace(OLD, description="renamed")
+    state = survey(renamed, marked("verified"), description="backup")
+    assert (state.old_id, state.old) == (OLD_ID, renamed)
+    assert survey(marked("verified"), description="backup").old_id == OLD_ID
+    # Without a mark that verifies, no ID is taken from a text.
+    forged = key(NEW_ID, f"backup (successor of {OLD_ID}: old until 2020-01-01T00:00:00Z)")
+    assert survey(renamed, forged, description="backup").old_id is None
+
+
+def test_a_description_may_mean_two_keys() -> None:
+    other = key(NEWER_ID)
+    renamed = replace(OLD, description="renamed")
+    for keys in (
+        [renamed, marked("issued"), other],
+        [marked("verified"), other],
+        [OLD, other],
+        [OLD, marked("issued"), other],
+        [marked("verified"), marked("verified", NEWER_ID, old_id=key_id(9))],
+    ):
+        with pytest.raises(AmbiguousError):
+            survey(*keys, description="backup")
+
+
+def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
+    stale = marked("issued", NEWER_ID, old_id=key_id(9))
+    for target in ({"api_user_id": OLD_ID}, {"description": "backup"}):
+        plan = begin(OLD, stale, **target)
+        assert left(plan) == {NEWER_ID: "old_key_missing"}
+        assert plan.state == "begun"
+
+
+def test_a_replacement_is_not_replaced() -> None:
+    new = marked("verified", time=NOW + 60)
+    with pytest.raises(GuardError):
+        begin(OLD, new, api_user_id=NEW_ID)
+    looks = key(NEW_ID, f"backup (successor of {NEWER_ID}: created)")
+    with pytest.raises(GuardError):
+        begin(looks, api_user_id=NEW_ID)
+    assert begin(looks, api_user_id=NEW_ID, ignore_marks=True).state == "begun"
+
+
+def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
+    """It was copied there, and verifies because the mark of a POST has no ID."""
+    old = replace(OLD, description=marked("creating").description)
+    state = survey(old)
+    assert state.ours == ()
+    with pytest.raises(GuardError):
+        begin(old)
+
+
+# Rolling back.
+
+
+def test_roll_back() -> None:
+    issued, verified = marked("issued"), marked("verified")
+    state = survey(OLD, issued)
+    with pytest.raises(GuardError):
+        _rotation.plan_roll_back(state, None)
+    assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
+    for successor_id in (None, NEW_ID):
+        with pytest.raises(GuardError):
+            _rotation.plan_roll_back(survey(OLD, verified), successor_id)
+    assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
+    plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
+    assert plan.state == "rolled_back"
+    assert isinstance(plan.steps[0], RevokeLeftover)
+
+
+def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
+    other = key(NEWER_ID, "something else", **RIGHTS)
+    of_another = key(NEWER_ID, f"x (successor of {key_id(9)}: created)", **RIGHTS)
+    for stranger in (other, of_another):
+        state = survey(OLD, stranger)
+        with pytest.raises(GuardError):
+            _rotation.plan_roll_back(state, NEWER_ID)
+        with pytest.raises(GuardError):
+            _rotation.choose(state, NEWER_ID, PAIR)
+    with pytest.raises(MissingError):
+        _rotation.choose(survey(OLD), NEWER_ID, PAIR)
+
+
+def test_every_action_has_a_name() -> None:
+    names = [action["action"] for action in finish(OLD, marked("issued"), pair=PAIR).actions()]
+    assert names == [
+        "verify_key_pair",
+        "record_verification",
+        "revoke_old_key",
+        "rename_replacement",
+    ]
+    assert begin(OLD, marked("created")).actions() == [
+        {"action": "revoke_leftover", "api_user_id": NEW_ID},
+        {"action": "create_replacement", "api_user_id": None},
+    ]
+    plan = _rotation.plan_roll_back(survey(OLD, marked("issued")), NEW_ID)
+    assert plan.actions() == [{"action": "revoke_replacement", "api_user_id": NEW_ID}]
+
+
+def test_a_key_has_room_for_every_mark() -> None:
+    assert _rotation.LONGEST_BASE == 148
+    begin(replace(OLD, description="d" * 148))
+    for description in ("d" * 149, ""):
+        with pytest.raises(GuardError):
+            begin(replace(OLD, description=description))
