@@ -51,7 +51,7 @@ trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, host
 versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
 	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
-mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--again" tries what was missed)
+mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--resume" goes on after an interruption, "--again" tries what was missed)
 	@$(PY) -m tests.tools.mutants $(ARGS)
 
 coverage: .venv/.mutants-ready .cache/awx  ## which lines and branches of plugins the unit and integration tests go through
