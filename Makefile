@@ -45,7 +45,7 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
 	@$(PY) -m pytest -rs -n auto --dist loadfile $(ARGS)
 
-trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
+trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: see docs/trust.md (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
 versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
