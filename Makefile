@@ -30,7 +30,7 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test words trust versions mutants coverage lint format sanity docs bench build release clean
+.PHONY: help demo test trust versions mutants coverage lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
@@ -45,19 +45,13 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
 	@$(PY) -m pytest -rs -n auto --dist loadfile $(ARGS)
 
-words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; read aloud what has changed in it
-	@mkdir -p .cache && rm -f .cache/words
-	@TESTS_WRITE_WORDS="$(CURDIR)/.cache/words" $(PY) -m pytest -q -n auto tests/unit
-	@$(PY) -m tests.words .cache/words
-	@git --no-pager diff --stat tests/words.txt
-
-trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
+trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: see docs/trust.md (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
 versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
 	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
-mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--again" tries what was missed)
+mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--resume" goes on after an interruption, "--again" tries what was missed)
 	@$(PY) -m tests.tools.mutants $(ARGS)
 
 coverage: .venv/.mutants-ready .cache/awx  ## which lines and branches of plugins the unit and integration tests go through

@@ -100,7 +100,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
             status=answer.status,
             reason=answer.reason,
             check=(
-                f"Nothing of {request.platform} seems to answer at {request.url}: check base_url "
+                f"There seems to be no {request.platform} API at {request.url}: check base_url "
                 "and platform, and any proxy or firewall in between. This does not show that "
                 f"anything is missing.{_client_certificate_hint(answer, request)}"
             ),

@@ -138,16 +138,16 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
     if why:
         raise OptionError(
             f"{what} {why}, and nothing was created",
-            check="Name a folder that exists, on the machine where the module runs.",
+            check="Use an existing directory on the machine where the module runs.",
         )
 
 
 def _why_unfit(folder: str, check_mode: bool) -> str:
     try:
         if not stat.S_ISDIR(os.stat(folder).st_mode):
-            return "is no folder"
+            return "is not a directory"
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return "is no folder"
+        return "is not a directory"
     except OSError as error:
         return f"cannot be entered ({error.strerror})"
     if check_mode:

@@ -222,7 +222,7 @@ def require_org_id(params: Mapping[str, Any]) -> None:
     """Refuse a task that names no organization. Raises OptionError."""
     if params["org_id"] is None:
         raise OptionError(
-            "No organization is given",
+            "No organization is set",
             check="Set org_id, or the environment variable that platform reads it from "
             "(MONGODB_ATLAS_ORG_ID, or MCLI_ORG_ID).",
         )

@@ -242,7 +242,7 @@ def check_id(name: str, value: str) -> None:
     """Refuse what is no id (24 lower-case hexadecimal digits). Raises OptionError."""
     if is_id(value):
         return
-    hint = "An id is 24 hexadecimal digits, in lower case."
+    hint = "An ID is 24 lowercase hexadecimal digits; quote one that is all digits."
     if name.startswith("api_user_id") and is_public_key(value):
         hint = f"That looks like a public key: use {name.replace('api_user_id', 'public_key')}."
     elif _CLIENT_ID.fullmatch(value):
@@ -312,8 +312,8 @@ def check_key_name(params: Mapping[str, Any]) -> None:
     names = [name for name in ("api_user_id", "public_key", "description") if params[name]]
     if len(names) != 1:
         raise OptionError(
-            f"{' and '.join(names)} are given" if names else "No key is named",
-            check="Name the key by exactly one of api_user_id, public_key and description.",
+            f"{' and '.join(names)} are given" if names else "No key is identified",
+            check="Set exactly one of api_user_id, public_key and description.",
         )
     if params["api_user_id"]:
         check_id("api_user_id", params["api_user_id"])
@@ -483,7 +483,7 @@ def _credentials(
     if not found:
         variables = ", ".join(_credential_variables(platform))
         raise OptionError(
-            "No credential is given",
+            "No credential is set",
             check=(
                 "Set api_public_key and api_private_key"
                 + (", client_id and client_secret, or access_token" if _has_oauth(platform) else "")
@@ -493,8 +493,8 @@ def _credentials(
         )
     if len(found) > 1:
         raise OptionError(
-            f"Two kinds of credentials are given: {', and '.join(dict(found))}",
-            check="Give exactly one.",
+            f"Two kinds of credentials are set: {', and '.join(dict(found))}",
+            check="Set exactly one.",
         )
     source, credentials = found[0]
     _check_credentials(source, credentials, platform)
@@ -540,7 +540,7 @@ def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
         if not value:
             raise OptionError(
                 f"The {what} {other} is set, and {name} is not",
-                check=f"Set {name} too: halves from different places are never put together.",
+                check=f"Set {name} too: both must come from the same source.",
             )
 
 

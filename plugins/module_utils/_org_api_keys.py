@@ -921,7 +921,7 @@ def _only(org_id: str, which: str, keys: list[OrgApiKey]) -> OrgApiKey | None:
     if len(keys) > 1:
         raise AmbiguousError(
             f"{len(keys)} API keys of organization {org_id} have the {which}: {names(keys)}",
-            check="Nothing was changed. Name the one that is meant with api_user_id.",
+            check="Nothing was changed. Use api_user_id to pick one.",
         )
     return keys[0] if keys else None
 

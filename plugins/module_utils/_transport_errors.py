@@ -319,10 +319,13 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             unknown = ConnectError(
-                f"the host name of {host} is not known",
+                f"cannot resolve the host name {host}",
                 request=request,
                 reason="unknown host",
-                check="Check base_url and the name service of the machine the task runs on.",
+                check=(
+                    "Check base_url and DNS on the machine where the module runs. If it reaches "
+                    "the API through a proxy, set http_proxy or HTTPS_PROXY."
+                ),
             )
             # "No such name" is an answer; "try again" (EAI_AGAIN) and others are not.
             unknown.transient = cause.errno != socket.EAI_NONAME

@@ -523,7 +523,7 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> Optional[OrgApiKey
     if key and renamed:
         raise AmbiguousError(
             f"API key {key} has the old description and API key {renamed} has the new one",
-            check="Nothing was changed. Name the one that is meant with api_user_id.",
+            check="Nothing was changed. Use api_user_id to pick one.",
         )
     if new is not None and not key and not renamed:
         raise MissingError(
@@ -659,7 +659,7 @@ def create(
     entries = wanted_entries(params)
     if roles is None:
         raise OptionError(
-            "The API key does not exist, and a new one needs roles", check="Set roles."
+            f"API key {quoted(description)} does not exist", check="To create it, set roles."
         )
     known_ids = {key.id for key in keys}
     if file:

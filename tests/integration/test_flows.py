@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
+from tests.samples import Sample, others
 from tests.support import (
     PLATFORMS,
     PRIVATE_KEYS,
@@ -153,15 +154,21 @@ FLOWS = [
         lambda _p: {"access_list": True},
         writes=False,
     ),
-    # Its other phases are cut off at each request in its unit tests.
-    Flow(
-        "roll back a rotation that has not begun",
-        "org_api_key_rotation",
-        lambda p: {"phase": "roll_back", "api_user_id": key_id(p, 2)},
-        writes=False,
-    ),
     Flow("read organizations", "org_info", lambda _p: {}, writes=False),
 ]
+
+
+def of_sample(module: str, sample: Sample) -> Flow:
+    return Flow(
+        module,
+        module,
+        lambda p: sample.options({"api_user_id": key_id(p, 2)}, project_id(p)),
+        writes=sample.writes,
+    )
+
+
+# Each phase of a rotation is cut off at each request in its unit tests.
+FLOWS += [of_sample(*item) for item in others(flow.module for flow in FLOWS).items()]
 
 
 def run(emulator: Emulator, platform: str, flow: Flow) -> Outcome:

@@ -169,7 +169,7 @@ OF_API: list[tuple[str | None, list[Any]]] = [
             404,
             "ORG_NOT_FOUND",
             [],
-            "no active organization with this id at https://cloud.mongodb.com",
+            "no active organization with this ID at https://cloud.mongodb.com",
         ),
         (404, "INVALID_ORG_ID", [], "no active organization"),
         (
@@ -252,7 +252,7 @@ def test_a_404_of_the_api_itself_does_not_say_that_the_address_is_wrong(
 ) -> None:
     body = {"error": 404, "errorCode": code, "parameters": parameters, "reason": "Not Found"}
     message = as_error(answer(404, body), REQUEST).message()
-    assert "answers at" not in message
+    assert "MongoDB Atlas API at" not in message
     assert "does not prove that anything is missing" in message
 
 
@@ -265,7 +265,7 @@ def test_a_404_in_the_json_of_a_web_framework_says_that_the_address_is_wrong() -
 def test_a_404_of_anything_else_says_that_the_address_is_wrong(body: bytes) -> None:
     error = as_error(answer(404, body), REQUEST)
     assert error.fields()["type"] == "unexpected_response"
-    assert "answer at" in error.message()
+    assert "There seems to be no MongoDB Atlas API at" in error.message()
     assert "check base_url and platform" in error.message()
 
 
@@ -585,5 +585,5 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
     ],
 )
 def test_a_page_of_another_shape_is_unexpected(payload: Any) -> None:
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200.*not a page of a listing"):
         page(answer(200, payload), REQUEST)

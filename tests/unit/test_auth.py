@@ -406,9 +406,14 @@ def test_a_token_that_nobody_got_is_told() -> None:
 
 
 def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
-    auth = account_auth(TokenServer({"access_token": "t0ken"}, RuntimeError("x")), [])
+    server = TokenServer({"access_token": "t0ken"}, RuntimeError("x"))
+    auth = account_auth(server, [])
     auth.begin()
     auth.end()
+    assert [request.path for request, *_more in server.asked] == [
+        "/api/oauth/token",
+        "/api/oauth/revoke",
+    ]
 
 
 def test_basic_form_encodes_both_parts_first() -> None:

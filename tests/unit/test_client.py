@@ -394,7 +394,7 @@ def parse(data: Any) -> bool:
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
 def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match="JSON of another shape"):
         client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
             "/x", lambda _item: None, str, doing="list", role=""
         )
@@ -409,8 +409,9 @@ def test_an_error_on_a_later_page_is_an_error() -> None:
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         return listing(501)(query) if query["pageNum"] == "1" else (403, {"error": 403})
 
-    with pytest.raises(ApiError):
+    with pytest.raises(ApiError) as raised:
         pages(respond)
+    assert (raised.value.status, raised.value.type) == (403, "api")
 
 
 def test_requests_carry_version_and_envelope() -> None:

@@ -309,7 +309,7 @@ def test_only_a_worthless_pair_is_written_over(
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode: bool) -> None:
-    with pytest.raises(OptionError, match="no folder"):
+    with pytest.raises(OptionError, match="not a directory"):
         _credentials_file.check_writable(str(tmp_path / "no" / "file"), check_mode=check_mode)
     _credentials_file.check_writable(str(tmp_path / "file"), check_mode=check_mode)
     assert list(tmp_path.iterdir()) == []
@@ -320,8 +320,8 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode
     ("error", "words"),
     [
         (PermissionError(13, "Not you"), "cannot be entered (Not you)"),
-        (NotADirectoryError(20, "No"), "is no folder"),
-        (ValueError("a NUL"), "is no folder"),
+        (NotADirectoryError(20, "No"), "is not a directory"),
+        (ValueError("a NUL"), "is not a directory"),
     ],
 )
 def test_a_folder_is_called_none_only_where_there_is_none(

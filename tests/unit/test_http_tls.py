@@ -119,7 +119,6 @@ def showing(certificate: Path) -> Play:
 
 
 # urllib3 1.26 has words of its own for a host name.
-@pytest.mark.any_words
 @pytest.mark.parametrize("name", ADVICE)
 def test_the_advice_is_about_what_is_wrong_with_the_certificate(
     authority: Authority, name: str
@@ -164,7 +163,6 @@ def test_a_server_without_secure_renegotiation_is_named() -> None:
 
 
 # Where urllib3 1.26 and the system let TLS 1.0 in, the server fails for what else it lacks.
-@pytest.mark.any_words
 @pytest.mark.parametrize("name", OLD_SERVERS)
 def test_a_server_that_is_too_old_is_not_taken_for_a_wrong_port(
     authority: Authority, name: str

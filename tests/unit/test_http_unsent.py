@@ -161,7 +161,6 @@ def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPa
 
 
 # urllib3 1.26 has words of its own for a host name.
-@pytest.mark.any_words
 @pytest.mark.parametrize("name", ["server", "wrong-host"])
 def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name: str) -> None:
     verify = str(authority.file) if name == "wrong-host" else True

@@ -140,9 +140,9 @@ def test_credentials_come_from_task_then_environment(
 @pytest.mark.parametrize(
     ("options", "environ", "words"),
     [
-        ({}, {}, "No credential is given.*MONGODB_ATLAS_PUBLIC_API_KEY"),
-        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is given.*MCLI_PUBLIC_API_KEY"),
-        ({}, ENV_MCLI, "No credential is given"),
+        ({}, {}, "No credential is set.*MONGODB_ATLAS_PUBLIC_API_KEY"),
+        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is set.*MCLI_PUBLIC_API_KEY"),
+        ({}, ENV_MCLI, "No credential is set"),
         ({"api_public_key": "abcdefgh"}, {}, "api_public_key is set, and api_private_key is not"),
         ({"api_private_key": "x"}, ENV_PAIR, "api_private_key is set, and api_public_key is not"),
         ({"client_id": CLIENT_ID}, {}, "client_id is set, and client_secret is not"),
@@ -191,7 +191,7 @@ def test_credentials_come_from_task_then_environment(
         (
             {**PAIR, "org_id": "5980CFDF0b6d97029d82f86e"},
             {},
-            "org_id is .*valid ID.*lower case",
+            "org_id is .*valid ID.*lowercase",
         ),
         ({**PAIR, "org_id": "../../x"}, {}, "not a valid ID"),
         ({**PAIR, "org_id": ORG + "\n"}, {}, "not a valid ID"),
@@ -679,10 +679,10 @@ def test_secrets_are_in_no_repr() -> None:
     [
         ("abcdefgh", "looks like a public key: use public_key"),
         (CLIENT_ID, "client id of a service account"),
-        ("ABCDEF", "24 hexadecimal digits"),
+        ("ABCDEF", "24 lowercase hexadecimal digits"),
         (UUID, "api_user_id is hidden"),
-        ("../../../orgs", "24 hexadecimal digits"),
-        (ORG + "\n", "24 hexadecimal digits"),
+        ("../../../orgs", "24 lowercase hexadecimal digits"),
+        (ORG + "\n", "24 lowercase hexadecimal digits"),
         ("x" * 50 + " " + "y" * 30, "api_user_id is 'x{50}' …, which"),
     ],
 )

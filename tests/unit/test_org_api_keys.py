@@ -130,8 +130,9 @@ def test_a_hint_is_proved_by_the_whole_listing(error: ApiError) -> None:
     api: Any = FakeApi(error, keys=[key(OTHER)])
     assert find_by_id(api, ORG, ID) is None
     assert api.listed == 1
-    with pytest.raises(ApiError):
+    with pytest.raises(ApiError) as raised:
         find_by_id(FakeApi(error, keys=[key(OTHER), key(ID)]), ORG, ID)  # type: ignore[arg-type]
+    assert raised.value.code == error.code
 
 
 @pytest.mark.parametrize(
@@ -347,8 +348,9 @@ def test_a_revocation_tells_whether_it_did_it(answer: Any, expected: bool) -> No
     ],
 )
 def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
-    with pytest.raises(ApiError):
+    with pytest.raises(ApiError) as raised:
         revoke(FakeApi(error, keys=[key()]), ORG, key())  # type: ignore[arg-type]
+    assert raised.value.code == error.code
 
 
 @pytest.mark.parametrize("unclear", [True, False])
@@ -449,7 +451,7 @@ def test_where_no_time_is_left_for_a_second_look_the_listing_decides(listed: Any
     if not listed:
         await_absence(api, ORG, key(), 0.1)
         return
-    with pytest.raises(WaitTimeoutError):
+    with pytest.raises(WaitTimeoutError, match=f"still shows the API key {ID}"):
         await_absence(api, ORG, key(), 0.1)
 
 
@@ -807,7 +809,7 @@ def test_a_created_key_that_is_in_a_project_is_not_as_wanted() -> None:
     # It is read before it is judged, and shown without projects there.
     assert create(api, ORG, "d", ["ORG_MEMBER"], ()).key.projects == ()
     api.get = lambda *_arguments, **_more: wrong
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match="but the task asked for"):
         create(api, ORG, "d", ["ORG_MEMBER"], ())
     assert api.deleted == 1
 

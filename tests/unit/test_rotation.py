@@ -151,17 +151,17 @@ def test_what_finish_makes_of_each_state(
 
 
 def test_finish_needs_the_pair_of_what_is_not_verified() -> None:
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=NEW_ID):
         finish(OLD, marked("issued"))
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingError, match=OLD_ID):
         finish(OLD, marked("created"), pair=PAIR)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         finish(marked("created"), pair=PAIR)
 
 
 def test_several_replacements() -> None:
     one, other = marked("issued"), marked("issued", NEWER_ID)
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"{NEW_ID}.*{NEWER_ID}"):
         finish(OLD, one, other, pair=PAIR)
     by_file = replace(PAIR, api_user_id=NEWER_ID)
     for plan in (
@@ -170,9 +170,9 @@ def test_several_replacements() -> None:
     ):
         assert plan.new == other
         assert left(plan) == {NEW_ID: "may_be_in_use"}
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=NEWER_ID):
         finish(OLD, one, pair=by_file)
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"{NEW_ID}.*{NEWER_ID}"):
         finish(OLD, marked("verified"), marked("verified", NEWER_ID))
 
 
@@ -234,7 +234,7 @@ def test_the_rights_of_the_old_key_tell_what_is_not_complete(
 def test_without_an_old_key_nothing_is_revoked() -> None:
     state = survey(marked("created"))
     assert not _rotation.is_never_issued(state.ours[0], state)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         begin(marked("created"))
     assert _rotation.plan_roll_back(state, None).steps == ()
 
@@ -262,7 +262,7 @@ def test_a_description_may_mean_two_keys() -> None:
         [OLD, marked("issued"), other],
         [marked("verified"), marked("verified", NEWER_ID, old_id=key_id(9))],
     ):
-        with pytest.raises(AmbiguousError):
+        with pytest.raises(AmbiguousError, match=NEWER_ID):
             survey(*keys, description="backup")
 
 
@@ -276,10 +276,10 @@ def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
 
 def test_a_replacement_is_not_replaced() -> None:
     new = marked("verified", time=NOW + 60)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=NEW_ID):
         begin(OLD, new, api_user_id=NEW_ID)
     looks = key(NEW_ID, f"backup (successor of {NEWER_ID}: created)")
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=NEW_ID):
         begin(looks, api_user_id=NEW_ID)
     assert begin(looks, api_user_id=NEW_ID, ignore_marks=True).state == "begun"
 
@@ -289,7 +289,7 @@ def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
     old = replace(OLD, description=marked("creating").description)
     state = survey(old)
     assert state.ours == ()
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         begin(old)
 
 
@@ -299,11 +299,11 @@ def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
 def test_roll_back() -> None:
     issued, verified = marked("issued"), marked("verified")
     state = survey(OLD, issued)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=NEW_ID):
         _rotation.plan_roll_back(state, None)
     assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
     for successor_id in (None, NEW_ID):
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=NEW_ID):
             _rotation.plan_roll_back(survey(OLD, verified), successor_id)
     assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
     plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
@@ -316,11 +316,11 @@ def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
     of_another = key(NEWER_ID, f"x (successor of {key_id(9)}: created)", **RIGHTS)
     for stranger in (other, of_another):
         state = survey(OLD, stranger)
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=NEWER_ID):
             _rotation.plan_roll_back(state, NEWER_ID)
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=NEWER_ID):
             _rotation.choose(state, NEWER_ID, PAIR)
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingError, match=NEWER_ID):
         _rotation.choose(survey(OLD), NEWER_ID, PAIR)
 
 
@@ -344,5 +344,5 @@ def test_a_key_has_room_for_every_mark() -> None:
     assert _rotation.LONGEST_BASE == 148
     begin(replace(OLD, description="d" * 148))
     for description in ("d" * 149, ""):
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=OLD_ID):
             begin(replace(OLD, description=description))

@@ -148,14 +148,14 @@ def test_a_slip_of_the_pen_may_be_on_the_side_of_the_key(item: str) -> None:
 )
 def test_a_pattern_may_count_whitespace_or_not(description: str, item: str) -> None:
     keys = [key(0, description)]
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"only as look-alikes: {keys[0].id}"):
         check_kept_exactly([item], ORG, keys, keys)
 
 
 def test_an_exact_item_keeps_only_its_own_key() -> None:
     keys = [key(0, "ci"), key(1, "CI")]
     check_kept_exactly(["ci"], ORG, keys, keys[1:])
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"only as look-alikes: {keys[1].id}"):
         check_kept_exactly(["Ci"], ORG, keys, keys[1:])
 
 

@@ -267,13 +267,13 @@ def test_envelopes_are_asked_for_and_unwrapped(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "No key is named"),
-        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is named"),
+        ({}, "No key is identified"),
+        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is identified"),
         ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
         ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"api_user_id": "DEADBEEF0"}, "24 hexadecimal digits"),
+        ({"api_user_id": "DEADBEEF0"}, "24 lowercase hexadecimal digits"),
         ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": MISSING_ID.upper()}, "looks like an ID: use api_user_id"),
         ({"public_key": client_id("atlas")}, "looks like the client ID of a service account"),
@@ -302,7 +302,8 @@ def test_bad_input_is_refused_before_any_request(
 
 
 def test_a_service_account_fetches_no_token_for_bad_input(emulator: Emulator) -> None:
-    assert run(emulator, **service_account("atlas")).failed
+    outcome = run(emulator, **service_account("atlas"))
+    assert outcome.result["error"]["type"] == "options"
     assert emulator.requests == []
 
 

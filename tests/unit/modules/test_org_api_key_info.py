@@ -252,8 +252,6 @@ def test_a_key_that_is_revoked_meanwhile_is_left_out(emulator: Emulator) -> None
     ]
 
 
-# Which key is named is up to the threads.
-@pytest.mark.any_words
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("spelling", ["access_list", "whitelist"])
 def test_access_lists_of_others_need_an_owner(
@@ -506,7 +504,7 @@ def test_a_public_key_that_the_api_does_not_tell_may_be_the_one() -> None:
     params = {**NO_FILTER, **guard, "org_id": "0" * 24, "access_list": False, "time_limit": None}
     listed = org_api_key_info.run(params, FakeApi(keys), False)  # type: ignore[arg-type]
     assert listed["org_api_keys"][0]["public_key"] is None
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=IDS[0]):
         org_api_key_info.run({**params, "public_key": "bbbbbbbb"}, FakeApi(keys), False)  # type: ignore[arg-type]
 
 
