@@ -30,11 +30,11 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test trust versions mutants coverage lint format sanity docs bench build release clean
+.PHONY: help demo test unit slow test-all trust versions mutants coverage lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
-	@sed -n 's/^\([a-z]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
@@ -42,13 +42,27 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook. What is
 # skipped is told, with the reason.
-test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
-	@$(PY) -m pytest -rs -n auto --dist loadfile $(ARGS)
+PYTEST := $(PY) -m pytest -rs -n auto --dist loadfile
+
+test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS="-k name" picks some)
+	@$(PYTEST) -m "not slow" $(ARGS)
+	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
+
+unit: .venv/.test-ready  ## the unit tests alone, in 15 seconds
+	@$(PYTEST) tests/unit $(ARGS)
+	@echo "Left to make test-all: tests/integration and tests/meta, make trust, make versions"
+
+slow: .venv/.test-ready .cache/awx  ## the integration tests that make test leaves out
+	@$(PYTEST) -m slow $(ARGS)
+
+# ARGS means another thing to each of them.
+test-all:  ## everything: test, slow, trust and versions (half an hour)
+	@for target in test slow trust versions; do $(MAKE) $$target ARGS= || exit; done
 
 trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: see docs/trust.md (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
-versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
+versions: .venv/.test-ready  ## tests that start Ansible on the other ansible-cores, modules on every Python (CORES="2.16" picks some)
 	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
 mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--resume" goes on after an interruption, "--again" tries what was missed)

@@ -19,6 +19,7 @@ import yaml
 from tests import installed
 from tests.emulator import Emulator, Settings
 from tests.support import ROOT, seed
+from tests.tools.versions import is_for_each_core
 
 
 def _collections_folder() -> Path:
@@ -51,6 +52,14 @@ yaml.SafeLoader.add_constructor("!unsafe", yaml.SafeLoader.construct_scalar)
 # A slow machine is no failure, and no folder of examples is left behind.
 hypothesis.settings.register_profile("quiet", deadline=None, database=None)
 hypothesis.settings.load_profile("quiet")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is run on each ansible-core, besides slow tests that are marked by themselves."""
+    for item in items:
+        is_slow = item.get_closest_marker("slow") is not None
+        if is_for_each_core(item.path, getattr(item, "fixturenames", ()), is_slow=is_slow):
+            item.add_marker("each_core")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,6 +38,8 @@ from tests.support import (
     seed,
 )
 
+pytestmark = pytest.mark.slow
+
 AWX_COLLECTION = ROOT / ".cache" / "awx"
 TOKEN = "ca11ab1e-awx-token"
 PLAYBOOKS = {

@@ -278,6 +278,7 @@ def test_many_keys_are_revoked_only_where_they_are_meant(tmp_path: Path, collect
     assert gone == {text for case in MANY.values() for text in case.revoked}
 
 
+@pytest.mark.slow
 def test_rotation_reads_its_variables_and_an_encrypted_password(
     tmp_path: Path, collections: Path
 ) -> None:
@@ -298,6 +299,7 @@ def test_rotation_reads_its_variables_and_an_encrypted_password(
     assert "the password" not in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_limit_that_leaves_out_localhost_is_no_success(
     tmp_path: Path, collections: Path, playbook: str

@@ -45,6 +45,8 @@ from tests.integration.rotations import (
 )
 from tests.support import ROOT, key_id, key_pair, org_id, seed
 
+pytestmark = pytest.mark.slow
+
 BY_DESCRIPTION = {"api_user_id": "", "description": "<description>"}
 OVERDUE, PROVED = f"old until {LAST_YEAR}", f"old until {NEXT_YEAR}"
 SERVICE_ACCOUNT = 0
@@ -321,6 +323,7 @@ def test_no_private_key_is_shown(ran: Ran) -> None:
     check_secrets(ran)
 
 
+@pytest.mark.each_core
 def test_playbook_takes_the_answers_of_a_survey(tmp_path: Path, collections: Path) -> None:
     """Questions left unanswered are empty strings; the connection is in the environment."""
     # A text, whatever it looks like.
@@ -352,6 +355,7 @@ def test_playbook_takes_the_answers_of_a_survey(tmp_path: Path, collections: Pat
     assert key.private_key not in run.output
 
 
+@pytest.mark.each_core
 def test_play_in_the_readme_of_the_role_runs(tmp_path: Path, collections: Path) -> None:
     readme = (ROLE_FOLDER / "README.md").read_text("utf-8")
     playbook = tmp_path / "readme.yml"

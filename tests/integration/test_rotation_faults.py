@@ -27,6 +27,8 @@ from tests.integration.rotations import (
     rotate,
 )
 
+pytestmark = pytest.mark.slow
+
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
 OLD_KEY = "*/orgs/{org_id}/apiKeys/{old}"
 PROJECT = "*/groups/{project_id}/apiKeys/*"

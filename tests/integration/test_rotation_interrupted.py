@@ -38,6 +38,8 @@ from tests.integration.rotations import (
 )
 from tests.integration.secret_search import search
 
+pytestmark = pytest.mark.slow
+
 RUN = "First"
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
 DONE = {"seconds": 600, "after_write": True}

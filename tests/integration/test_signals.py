@@ -25,6 +25,8 @@ from tests.emulator import Emulator, Fault
 from tests.integration.playbook import MODULE, Workshop
 from tests.support import ROOT, key_id, key_pair, org_id, project_id, seed
 
+pytestmark = pytest.mark.slow
+
 PLATFORM = "atlas"
 ORG = org_id(PLATFORM)
 VICTIM = key_id(PLATFORM, 2)
