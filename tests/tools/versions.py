@@ -44,24 +44,15 @@ NEWEST_TARGET = {"2.16": "3.12"}
 # A run takes a fifth of it. What has not ended then has failed, and is ended.
 LIMIT = 2400
 
-# What tries the role in all its states takes as long as all the rest, and CI has an hour. Left to
-# --rest is:
+# What is left to --rest: CI has an hour.
 ONLY_MAKE_TEST = {
     "test_emulator.py": "tries the emulator, in which there is neither Ansible nor a module",
-    # These start Ansible; the second kills it.
-    "test_rotation_faults.py": "what the API does to a step of the role is up to the modules, "
-    "whose faults others try; the role's own templates and order test_rotation.py does",
-    "test_rotation_interrupted.py": "what a kill leaves is up to the API and the role's steps, "
-    "whose templates and order test_rotation.py tries",
 }
 ONLY_OLDEST = {
     "test_rotation.py": "the others run one whole rotation in each way to start it",
 }
 # Of those, what is run with each ansible-core all the same.
-ALL_THE_SAME = (
-    "test_rotation.py::test_play_in_the_readme_of_the_role_runs",
-    "test_rotation.py::test_playbook_takes_the_answers_of_a_survey",
-)
+ALL_THE_SAME = ("test_rotation.py::test_playbook_and_play_of_the_readme",)
 
 
 @dataclasses.dataclass(frozen=True)
