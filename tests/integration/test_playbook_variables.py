@@ -291,7 +291,7 @@ def test_rotation_reads_its_variables_and_an_encrypted_password(
         done = run(tmp_path, collections, emulator.url, "rotate_org_api_key", cases)
         now = emulator.state.organizations[org_id(OPS)].api_keys
         (new,) = [key for number, key in now.items() if number not in keys]
-    check(done, cases, "keysmith.mongodb.rotate_org_api_key : Tell how the rotation stands")
+    check(done, cases, "keysmith.mongodb.rotate_org_api_key : Report the result")
     text = (tmp_path / "pair.yml").read_text("utf-8")
     assert new.private_key in vault("decrypt", text, "the password")
     assert new.description == "victim"
