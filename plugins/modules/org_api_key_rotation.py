@@ -107,10 +107,11 @@ options:
       - If unset, it defaults to the private key or client secret that the task authenticates with.
         With an access token, the private key or client secret in the environment variables is used,
         and O(mark_key) is required if there is none.
-      - If the old key is the key that signs the requests, marks are made with its private key until
+      - If this default is the private key of the old key, marks are made with it until
         O(phase=finish) has verified the new key pair, and with the new private key from then on.
-      - Everyone who may list the keys sees the marks and can test guesses of this secret without
-        asking anybody. A random value of at least 16 characters withstands that.
+        During the grace period, authenticate with the new key pair, or pass it to O(phase=finish).
+      - Everyone who may list the keys sees the marks, and can test guesses of this secret without
+        sending a request. A random value of at least 16 characters withstands that.
     type: str
   ignore_marks:
     description:
@@ -128,7 +129,7 @@ options:
   verify_timeout:
     description:
       - How many seconds to wait at most until the API accepts the new key pair, more than 0 and up
-        to 86400. APIs know a new key with a delay. RV(verification) says how long it took.
+        to 86400. A new key works only after a delay. RV(verification) says how long it took.
     type: float
     default: 60
   wait_timeout:
@@ -138,19 +139,20 @@ options:
     type: float
     default: 60
 notes:
-  - |-
-    A kill at any time leaves one of these states. The next run recognizes it by the mark:
-    C(creating), the key was just created: the next O(phase=begin) revokes it if it is the only key
-    with this mark, was created within ten minutes after the mark's time and less than an hour ago,
-    and has no rights yet.
-    C(created), the key gets its access list and its projects, and no key pair was handed over: the
-    next O(phase=begin) revokes it, as long as it lacks the old key's roles in the organization. If
-    the old key has roles in projects only, the replacement must lack all of them and have been
-    created less than an hour ago.
-    C(issued), the key pair may be in use: the next O(phase=begin) creates another replacement and
-    reports this one in RV(left); O(phase=finish) continues with its key pair.
-    C(verified), the key pair was verified and the old key ends at the mark's time: O(phase=finish)
-    revokes the old key and renames the replacement.
+  - A run that is killed, at any time, leaves the replacement in one of four states. The next run
+    recognizes the state by the first word of the mark.
+  - In the state C(creating), the key was just created. The next O(phase=begin) revokes it if it is
+    the only key with this mark, was created within ten minutes after the mark's time and less than
+    an hour ago, and has no rights yet. Otherwise it reports the key in RV(left).
+  - In the state C(created), the key gets its access list and projects, and its key pair was not
+    handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
+    organization and the old key is unchanged. If the old key has roles in projects only, the
+    replacement must lack all of them and have been created less than an hour ago. Otherwise
+    O(phase=begin) reports the key in RV(left).
+  - In the state C(issued), the key pair may be in use. O(phase=finish) continues if it has the key
+    pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
+  - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
+    time. Then O(phase=finish) revokes the old key and renames the replacement.
   - A replacement whose key pair may be in use is never revoked automatically. This includes every
     replacement of a key that has no rights except C(ORG_MEMBER), because nothing but its mark tells
     whether it was handed over. It also includes every replacement that only lacks roles in
@@ -215,7 +217,7 @@ state:
   type: str
   sample: begun
 old_api_user_id:
-  description: The ID of the old key, V(none) if nothing tells it.
+  description: The ID of the old key, V(none) if it is not known.
   returned: success
   type: str
   sample: 32b6e34b3d91647abb20e7b8
@@ -227,7 +229,7 @@ old_until:
 org_api_key:
   description:
     - The replacement as it is now, or would be in check mode. V(none) if there is none. The result
-      of O(phase=roll_back) has the key that was revoked, if the task identified it.
+      of O(phase=roll_back) has the key that was revoked, if O(successor_id) identified it.
   returned: success
   type: dict
   sample:
