@@ -196,6 +196,28 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
     return network, (address if address and is_address else block) or str(address)
 
 
+def beyond(networks: Networks, limits: Networks) -> Networks | None:
+    """Return which networks an access list allows beyond another one, None if there are none.
+
+    An empty list allows every address, so it goes beyond each that is not empty; the result is an
+    empty set then.
+    """
+    if not limits:
+        return None
+    by_version: dict[int, list[Any]] = {4: [], 6: []}
+    for limit in limits:
+        by_version[limit.version].append(limit)
+    blocks = {
+        version: [*ipaddress.collapse_addresses(entries)] for version, entries in by_version.items()
+    }
+    wider = frozenset(
+        network
+        for network in networks
+        if not any(network.subnet_of(block) for block in blocks[network.version])
+    )
+    return wider if wider or not networks else None
+
+
 def warn_of_opening(api: Client, which: str, before: Networks | None, after: Networks) -> None:
     """Warn if an access list becomes empty or comes to allow every address.
 

@@ -35,6 +35,7 @@ _WIDENING = {
     "keep": "no key would be kept",
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
+    "grace_period": "the old key would be revoked immediately",
 }
 _OPEN = "the key could be used from any address"
 # What Ansible puts in place of a secret in a text, and of a text that is a secret as a whole.

@@ -9,6 +9,8 @@ anyone who may rename its key, so a phase never allows more than the key's right
 
 - A replacement gets its last rights together with the mark ``issued``. One that still lacks them
   was never handed over, whatever its mark says, and only such a one is revoked automatically.
+  Rights in projects can be taken away by those who administer the projects, so that they are
+  missing counts only for a while.
 - ``verified`` is written once, so a time that was put back is the time that was set.
 """
 
@@ -49,23 +51,9 @@ MEMBER = "ORG_MEMBER"
 CREATION_TIME = 600
 # A mark of a POST is dated back by this, since the API's clock may be behind this machine's.
 CLOCK_TOLERANCE = 60
+# How many seconds after its creation a replacement is revoked that only seems to lack its rights.
+RECENT = 3600
 LONGEST_BASE = MAX_DESCRIPTION - _marks.LENGTH
-
-
-@dataclass(frozen=True)
-class MarkKeys:
-    """The keys of marks: those that may have made one, and the one that makes new ones."""
-
-    reading: tuple[bytes, ...]
-    writing: bytes
-
-    def verify(self, raw: RawMark, org_id: str, carrier_id: str) -> tuple[Mark, bytes] | None:
-        """Return the mark and the key that made it, None if none of the keys has made it."""
-        for key in self.reading:
-            mark = _marks.verify(raw, key, org_id, carrier_id)
-            if mark:
-                return mark, key
-        return None
 
 
 @dataclass(frozen=True)
@@ -108,7 +96,8 @@ class State:
     ``ours`` are replacements whose marks verify and state this old key; ``unverified`` are keys
     that look like its replacements. ``stale`` are replacements, by verified marks, of other keys
     with this description that are gone. ``old_marked`` is the old key if it looks like a
-    replacement itself. ``entries`` is the old key's access list.
+    replacement itself. ``entries`` is the old key's access list, and ``new_entries`` that of the
+    replacement, None if it was not read.
     """
 
     org_id: str
@@ -121,6 +110,7 @@ class State:
     stale: tuple[Marked, ...] = ()
     old_marked: Marked | None = None
     entries: _access_lists.Networks | None = None
+    new_entries: _access_lists.Networks | None = None
 
     def of_phase(self, *phases: str) -> list[Marked]:
         return [found for found in self.ours if found.phase in phases]
@@ -229,10 +219,13 @@ def _action(step: Step) -> dict[str, Any]:
     return {"action": "revoke_replacement", "api_user_id": step.new.id}
 
 
-def survey(keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: MarkKeys) -> State:
+def survey(
+    keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Sequence[bytes]
+) -> State:
     """Find the old key and everything that looks like its replacement.
 
-    Raises AmbiguousError if the target does not tell which key is meant.
+    ``mark_keys`` are those that may have made marks of this rotation. Raises AmbiguousError if the
+    target does not tell which key is meant.
     """
     marked = [found for key in keys if (found := _marked(key, org_id, mark_keys))]
     old_id, old = _identify(keys, org_id, target, marked)
@@ -245,6 +238,11 @@ def survey(keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Ma
         )
 
     others = {key.id for key in keys}
+
+    def may_be_meant(found: Marked) -> bool:
+        # A public key does not lead to a key that is gone, so every replacement may be meant.
+        return found.raw.base == base or (old is None and target.public_key is not None)
+
     return replace(
         state,
         ours=tuple(f for f in marked if f.mark and f.mark.old_id == old_id),
@@ -252,24 +250,22 @@ def survey(keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Ma
         stale=tuple(
             f
             for f in marked
-            if f.mark
-            and f.raw.old_id != old_id
-            and f.raw.base == base
-            and f.raw.old_id not in others
+            if f.mark and f.raw.old_id != old_id and f.raw.old_id not in others and may_be_meant(f)
         ),
         old_marked=next((f for f in marked if f.key.id == old_id), None),
     )
 
 
-def _marked(key: OrgApiKey, org_id: str, mark_keys: MarkKeys) -> Marked | None:
+def _marked(key: OrgApiKey, org_id: str, mark_keys: Sequence[bytes]) -> Marked | None:
     raw = _marks.read(key.description)
     if raw is None:
         return None
-    verified = mark_keys.verify(raw, org_id, key.id)
-    # A key cannot replace itself, whatever was copied to it.
-    if verified is None or raw.old_id == key.id:
-        return Marked(key, raw)
-    return Marked(key, raw, *verified)
+    for mark_key in mark_keys:
+        mark = _marks.verify(raw, mark_key, org_id, key.id)
+        # A key cannot replace itself, whatever was copied to it.
+        if mark and mark.old_id != key.id:
+            return Marked(key, raw, mark, mark_key)
+    return Marked(key, raw)
 
 
 def _identify(
@@ -358,25 +354,28 @@ def created_at(key_id: str) -> int:
     return int(key_id[:8], 16)
 
 
-def is_never_issued(found: Marked, state: State) -> bool:
+def is_never_issued(found: Marked, state: State, now: int) -> bool:
     """Whether nobody can have the replacement's key pair.
 
     The mark alone does not say so, since it may be put back later. A replacement that was handed
-    over has the rights of the old key, and no project's administrator can take all of them away.
+    over has the rights of the old key. Only an owner of the organization can take roles in the
+    organization away from it. Those who administer its projects can take all others.
     """
     if found.mark is None or state.old is None or found.phase not in {CREATING, CREATED}:
         return False
     has, wanted = rights(found.key), rights(state.old)
+    is_recent = now - created_at(found.key.id) <= RECENT
     if found.phase == CREATING:
         age = created_at(found.key.id) - found.mark.time
         twins = Counter(other.key.description for other in state.ours)
         is_only_one = twins[found.key.description] == 1
-        return is_only_one and 0 <= age <= CREATION_TIME and not has and bool(wanted)
+        is_as_created = bool(wanted) and not has
+        return is_only_one and 0 <= age <= CREATION_TIME and is_as_created and is_recent
     if state.entries is None or found.mark.tag != tag(found.made_with, state.old, state.entries):
         return False
     if any(not project for project, _role in wanted):
         return not any(not project for project, _role in has)
-    return bool(wanted) and not has
+    return bool(wanted) and not has and is_recent
 
 
 def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
@@ -393,18 +392,20 @@ def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
     if verified and verified.mark:
         until = verified.mark.time
         name = "due" if state.old is None or until <= now else "waiting"
+        left += [(f.key, _why_kept(f)) for f in state.ours if f.key != verified.key]
         return Plan((), name, verified.key, until, tuple(left), _warnings(left))
     if state.old is None:
         raise _no_old_key(state)
+    _check_name(state, state.old)
     _check_unmarked(state)
     _check_room(state.old)
-    leftovers = [f for f in state.ours if is_never_issued(f, state)]
+    leftovers = [f for f in state.ours if is_never_issued(f, state, now)]
     left += [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
     steps: list[Step] = [*map(RevokeLeftover, leftovers), CreateReplacement(state.old)]
     return Plan(tuple(steps), "begun", None, None, tuple(left), _warnings(left))
 
 
-def plan_roll_back(state: State, successor_id: str | None) -> Plan:
+def plan_roll_back(state: State, successor_id: str | None, *, now: int) -> Plan:
     """Plan what revokes a replacement and keeps the old key."""
     if successor_id is None:
         check_marks(
@@ -421,7 +422,7 @@ def plan_roll_back(state: State, successor_id: str | None) -> Plan:
                 "revoked.",
                 parameters=[found.key.id for found in issued],
             )
-        leftovers = [f for f in state.ours if is_never_issued(f, state)]
+        leftovers = [f for f in state.ours if is_never_issued(f, state, now)]
         left = [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
         left += _stale(state)
         steps = tuple(map(RevokeLeftover, leftovers))
@@ -493,10 +494,11 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
         return issued[0]
     # By its ID, a key that is still there is one that was not rotated.
     if state.old and state.target.description is None:
+        rest = f", only {_listed(state.ours)}" if state.ours else ""
         raise MissingError(
-            f"API key {state.old} has no replacement whose key pair was handed over",
+            f"API key {state.old} has no replacement whose key pair was handed over{rest}",
             check="Nothing was changed. Run phase begin first.",
-            parameters=[state.old.id],
+            parameters=[state.old.id, *(found.key.id for found in state.ours)],
         )
     if state.old is None and state.ours:
         raise _lost_old_key(state)
@@ -511,9 +513,9 @@ def plan_finish(
     grace_period: int,
     now: int,
 ) -> Plan:
-    """Plan what ends the old key. ``state`` has the old key's access list, if there is one."""
+    """Plan what ends the old key. ``state`` has the access lists that were read."""
     others = [f for f in (*state.ours, *state.unverified) if found is None or f.key != found.key]
-    left = [*((f.key, _why_kept(f)) for f in others), *_stale(state)]
+    left = [*((f.key, _why_kept(f)) for f in others), *_stale(state, found)]
     if found is None:
         return Plan((), "none", None, None, tuple(left), _warnings(left))
     new, old = found.key, state.old
@@ -551,6 +553,19 @@ def check_marks(state: State, check: str) -> None:
             "before 3.0.0, or someone else has written them. If the old key is the key that signed "
             f"the requests, use the new key pair. {check}",
             parameters=[found.key.id for found in state.unverified],
+        )
+
+
+def _check_name(state: State, old: OrgApiKey) -> None:
+    """Refuse a key that a mark has led to, and that has another description by now."""
+    wanted = state.target.description
+    if wanted is not None and old.description != wanted:
+        raise GuardError(
+            f"API key {old} was to be replaced as {quoted(wanted)}, and its description is "
+            f"{quoted(old.description)} now",
+            check="Nothing was changed. Check whether it is still the key that is meant, and "
+            "identify it with api_user_id.",
+            parameters=[old.id],
         )
 
 
@@ -596,6 +611,15 @@ def _check_same(state: State, found: Marked) -> None:
             "rights equal, or revoke the old key with org_api_key, and run the task again.",
             parameters=[old.id, new.id],
         )
+    wider = _access_lists.beyond(state.new_entries or frozenset(), state.entries)
+    if state.new_entries is not None and wider is not None:
+        raise GuardError(
+            f"The replacement {new} can be used from addresses from which the old API key {old} "
+            f"cannot: {', '.join(_access_lists.in_order(wider)) or 'its access list is empty'}",
+            check="The old key was not touched. Find out who has changed which access list. Make "
+            "them equal with org_api_key_access_list, and run the task again.",
+            parameters=[old.id, new.id],
+        )
     # The mark of a POST has no tag.
     if (
         found.phase in {"", CREATING}
@@ -628,14 +652,19 @@ def _explicit(state: State, new: OrgApiKey) -> Marked:
     if state.old_id == new.id:
         raise OptionError("successor_id and the task's old key are the same API key")
     raw = _marks.read(new.description)
-    if raw is None or (state.old_id is not None and raw.old_id != state.old_id):
+    wanted = state.target.description
+    if (
+        raw is None
+        or (state.old_id is not None and raw.old_id != state.old_id)
+        or (state.old_id is None and wanted not in {None, raw.base})
+    ):
         raise GuardError(
             f"API key {new} {quoted(new.description)} does not claim to be a replacement of the "
             f"API key with {state.target}",
             check="Nothing was changed. Check successor_id.",
             parameters=[new.id],
         )
-    known = [found for found in state.ours if found.key == new]
+    known = [found for found in (*state.ours, *state.stale) if found.key == new]
     return known[0] if known else Marked(new, raw)
 
 
@@ -663,11 +692,18 @@ def _too_late(new: OrgApiKey) -> GuardError:
 def _no_old_key(state: State) -> KeysmithError:
     if state.ours:
         return _lost_old_key(state)
-    return MissingError(
+    error = MissingError(
         f"Organization {state.org_id} has no API key with the {state.target}, and no replacement "
         "of it",
         check="Nothing was changed. It was rotated already, or the task identifies it wrongly.",
+        parameters=[found.key.id for found in state.stale],
     )
+    if state.stale:
+        error.check += (
+            f" Replacements of other keys that do not exist: {_listed(state.stale)}. To finish "
+            "one, run phase finish with successor_id."
+        )
+    return error
 
 
 def _lost_old_key(state: State) -> GuardError:
@@ -688,15 +724,16 @@ def _why_kept(found: Marked) -> str:
     return "may_be_in_use"
 
 
-def _stale(state: State) -> list[tuple[OrgApiKey, str]]:
-    return [(found.key, "old_key_missing") for found in state.stale]
+def _stale(state: State, chosen: Marked | None = None) -> list[tuple[OrgApiKey, str]]:
+    return [(found.key, "old_key_missing") for found in state.stale if found != chosen]
 
 
 _REASONS: Mapping[str, str] = {
     "unverified_mark": "its mark was not made with this mark_key",
     "unclear_origin": "it is not certain that an interrupted run has created it",
     "may_be_in_use": "its key pair may be in use",
-    "old_key_missing": "the key that it was to replace does not exist",
+    "old_key_missing": "the key that it was to replace does not exist, and phase finish was not "
+    "run for that key to the end",
 }
 
 

@@ -59,7 +59,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     CreateReplacement,
     Marked,
-    MarkKeys,
     Pair,
     Plan,
     RecordVerified,
@@ -154,13 +153,31 @@ def run(
         raise
 
 
-def default_secret(
-    connection: Connection, environ: Mapping[str, str], params: Mapping[str, Any]
-) -> str:
-    """Return the secret that marks are made with unless ``mark_key`` is set. Raises OptionError.
+@dataclass(frozen=True)
+class _Secret:
+    """What marks are made with. ``public_key``: if it is the private key of a pair."""
+
+    text: str = field(repr=False)
+    public_key: str | None = None
+
+    def may_be_of(self, state: State) -> bool:
+        """Whether it is the secret of the old key, as far as the API tells."""
+        if self.public_key is None:
+            return False
+        if state.old:
+            return state.old.public_key in {self.public_key, None}
+        # The old key is gone, so a pair whose key is there is another one.
+        return self.public_key not in {key.public_key for key in state.keys}
+
+
+def _secret(task: _Task) -> _Secret:
+    """Return ``mark_key``, or the secret that it defaults to. Raises OptionError.
 
     An access token is not one, because it changes. The secret may be in the environment beside it.
     """
+    params, environ, connection = task.params, task.environ, task.connection
+    if params["mark_key"]:
+        return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
     if isinstance(credentials, AccessToken):
         token = connection.platform.env_access_token
@@ -170,9 +187,9 @@ def default_secret(
         except OptionError:
             credentials = None
     if isinstance(credentials, ServiceAccount):
-        return credentials.client_secret
+        return _Secret(credentials.client_secret)
     if isinstance(credentials, KeyPair):
-        return credentials.private_key
+        return _Secret(credentials.private_key, credentials.public_key)
     raise OptionError(
         "An access token signs the requests, and there is no secret for the rotation's marks",
         check="Set mark_key. Or set the environment variables of the key pair or the service "
@@ -180,24 +197,23 @@ def default_secret(
     )
 
 
-def _mark_keys(task: _Task) -> MarkKeys:
-    if task.params["mark_key"]:
-        key = _marks.key_of(task.params["mark_key"])
-        return MarkKeys((key,), key)
-    key = _marks.key_of(default_secret(task.connection, task.environ, task.params))
-    if not task.pair:
-        return MarkKeys((key,), key)
-    # A run that was interrupted may have gone on to the key that the new pair makes.
-    return MarkKeys((key, _marks.key_of(task.pair.private_key)), key)
-
-
-def _survey(task: _Task, mark_keys: MarkKeys) -> State:
+def _survey(task: _Task) -> tuple[State, bytes]:
+    """Return where the rotation stands, and the key that makes new marks."""
     params = task.params
     target = Target(
         params["api_user_id"], params["public_key"], params["description"], params["look_alikes"]
     )
+    secret = _secret(task)
+    key = _marks.key_of(secret.text)
     keys = _org_api_keys.list_all(task.api, task.org_id)
-    return _rotation.survey(keys, task.org_id, target, mark_keys)
+    state = _rotation.survey(keys, task.org_id, target, (key,))
+    if not task.pair or secret.public_key is None:
+        return state, key
+    # The rotation of the secret's own key goes on to the secret of the new pair. In no other one
+    # may who has that pair, such as the application that uses it, make a mark.
+    new_key = _marks.key_of(task.pair.private_key)
+    both = _rotation.survey(keys, task.org_id, target, (key, new_key))
+    return (both, new_key) if secret.may_be_of(both) else (state, key)
 
 
 def _with_entries(task: _Task, state: State) -> tuple[State, str]:
@@ -265,11 +281,12 @@ def _begin(task: _Task) -> dict[str, Any]:
     file = None
     if params["credentials_file"]:
         file = _credentials_file.inspect(params["credentials_file"])
-    mark_keys = _mark_keys(task)
-    state = _survey(task, mark_keys)
+    state, mark_key = _survey(task)
     if state.old:
-        _check_own(task, state.old, "rotating it")
-    state, list_name = _with_entries(task, state)
+        _check_own(task, state.old)
+    list_name = _access_lists.ACCESS_LIST
+    if not state.of_phase(_marks.VERIFIED):
+        state, list_name = _with_entries(task, state)
     plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"], now=wall_clock())
     if not plan.steps or state.old is None:
         return _result(task, state, plan)
@@ -285,7 +302,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     for step in plan.steps:
         if isinstance(step, RevokeLeftover):
             _revoke_leftover(task, step.found)
-    creation = _Creation(task, state, state.old, mark_keys, list_name)
+    creation = _Creation(task, state, state.old, mark_key, list_name)
     created = creation.run(file)
     task.is_changed = True
     pair = {
@@ -299,15 +316,15 @@ def _begin(task: _Task) -> dict[str, Any]:
     return _result(task, state, replace(plan, new=created.key), **more)
 
 
-def _check_own(task: _Task, old: OrgApiKey, loss: str) -> bool:
+def _check_own(task: _Task, old: OrgApiKey) -> bool:
     """Return whether the old key is the one that signs; raises OwnKeyError unless allowed."""
     is_own = _org_api_keys.check_not_own(
-        task.api, old, allowed=task.params["allow_own_key"], loss=loss
+        task.api, old, allowed=task.params["allow_own_key"], loss="rotating it"
     )
-    if is_own and old.public_key is None and not task.params["mark_key"]:
+    if old.public_key is None and _secret(task).public_key is not None:
         raise OptionError(
-            f"The API does not return the public key of API key {old.id}, so it may be the key "
-            "that signs the requests",
+            f"The API does not return the public key of API key {old.id}, so marks may be made "
+            "with its private key",
             check="Nothing was changed. Set mark_key, so that the marks do not depend on that.",
         )
     return is_own
@@ -340,14 +357,14 @@ class _Creation:
     """A replacement on its way. Nobody has its key pair before ``run`` returns."""
 
     def __init__(
-        self, task: _Task, state: State, old: OrgApiKey, mark_keys: MarkKeys, list_name: str
+        self, task: _Task, state: State, old: OrgApiKey, mark_key: bytes, list_name: str
     ) -> None:
         self._task = task
         self._api = task.api
         self._state = state
         self._old = old
         self._entries = state.entries or frozenset()
-        self._key = mark_keys.writing
+        self._key = mark_key
         self._list_name = list_name
 
     def run(self, file: _credentials_file.CredentialsFile | None) -> CreatedKey:
@@ -361,6 +378,7 @@ class _Creation:
                 self._store(created, file)
         except Exception as error:
             # Also after a mistake of ours, nobody has the key pair.
+            self._api.conceal(created.private_key)
             failure = error if isinstance(error, KeysmithError) else _errors.internal_error(error)
             _undo(self._task, key, failure)
             raise failure from None
@@ -471,6 +489,13 @@ class _Creation:
             if found and found.description == key.description and _rotation.rights(found) == wanted:
                 return found
             if api.clock.now() + pause > until:
+                if found is None and not _org_api_keys.find_by_id(api, self._task.org_id, key.id):
+                    raise GuardError(
+                        f"The new API key {key} was revoked while it was being created",
+                        check="Make sure that no other run rotates the same key, and run the task "
+                        "again.",
+                        parameters=[key.id],
+                    )
                 self._task.warnings.append(
                     f"The API does not list API key {key} with all its rights yet. Wait before you "
                     "run phase finish."
@@ -527,14 +552,13 @@ def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
 def _finish(task: _Task) -> dict[str, Any]:
     params = task.params
     task.pair = _pair(task)
-    mark_keys = _mark_keys(task)
-    state = _survey(task, mark_keys)
+    state, mark_key = _survey(task)
     found = _rotation.choose(state, params["successor_id"], task.pair)
     is_own = False
     if found:
         _check_pair(found.key, task.pair)
         if state.old:
-            is_own = _check_own(task, state.old, "rotating it")
+            is_own = _check_own(task, state.old)
     now = wall_clock()
 
     def plan() -> Plan:
@@ -550,6 +574,9 @@ def _finish(task: _Task) -> dict[str, Any]:
     if any(isinstance(step, (RecordVerified, RevokeOld)) for step in planned.steps):
         # What the old key is like now decides.
         state, _name = _with_entries(task, state)
+        if found and found.phase != _marks.VERIFIED:
+            new_entries = _access_lists.read(task.api, task.org_id, found.key).now
+            state = replace(state, new_entries=new_entries)
         planned = plan()
     if is_own and not task.pair and any(isinstance(s, RevokeOld) for s in planned.steps):
         raise OwnKeyError(
@@ -558,15 +585,11 @@ def _finish(task: _Task) -> dict[str, Any]:
             check="Nothing was changed. Use the new key pair for the task, or set new_private_key "
             "or credentials_file.",
         )
-    writing = mark_keys.writing
-    if is_own and task.pair and not task.params["mark_key"]:
-        # From now on, the new pair's secret is the one that runs have.
-        writing = _marks.key_of(task.pair.private_key)
-    return _apply_finish(task, state, planned, writing, is_own)
+    return _apply_finish(task, state, planned, mark_key, is_own)
 
 
 def _apply_finish(
-    task: _Task, state: State, plan: Plan, writing: bytes, is_own: bool
+    task: _Task, state: State, plan: Plan, mark_key: bytes, is_own: bool
 ) -> dict[str, Any]:
     new = plan.new
     if new is None:
@@ -578,7 +601,7 @@ def _apply_finish(
         elif task.check_mode:
             task.is_changed = True
         elif isinstance(step, RecordVerified):
-            new = _record(task, state, step, writing)
+            new = _record(task, state, step, mark_key)
     if task.check_mode:
         renamed = [step for step in plan.steps if isinstance(step, Rename)]
         new = replace(new, description=renamed[0].base) if renamed else new
@@ -611,11 +634,11 @@ def _end(task: _Task, plan: Plan, new: OrgApiKey, api: Client) -> OrgApiKey:
     return new
 
 
-def _record(task: _Task, state: State, step: RecordVerified, writing: bytes) -> OrgApiKey:
+def _record(task: _Task, state: State, step: RecordVerified, mark_key: bytes) -> OrgApiKey:
     old = step.old
-    tag = _rotation.tag(writing, old, state.entries or frozenset())
+    tag = _rotation.tag(mark_key, old, state.entries or frozenset())
     mark = Mark(_marks.VERIFIED, task.org_id, old.id, step.new.id, step.until, tag, step.base)
-    changes = {"description": _marks.describe(mark, writing)}
+    changes = {"description": _marks.describe(mark, mark_key)}
     new = _org_api_keys.update(task.api, task.org_id, step.new, changes)
     task.is_changed = True
     return new
@@ -657,10 +680,11 @@ def _check_pair(new: OrgApiKey, pair: Pair | None) -> None:
 
 
 def _roll_back(task: _Task) -> dict[str, Any]:
-    mark_keys = _mark_keys(task)
-    state = _survey(task, mark_keys)
-    state, _name = _with_entries(task, state)
-    plan = _rotation.plan_roll_back(state, task.params["successor_id"])
+    successor_id = task.params["successor_id"]
+    state, _key = _survey(task)
+    if successor_id is None and state.of_phase(_marks.CREATED):
+        state, _name = _with_entries(task, state)
+    plan = _rotation.plan_roll_back(state, successor_id, now=wall_clock())
     for step in plan.steps:
         if isinstance(step, RevokeReplacement):
             _org_api_keys.check_not_own(task.api, step.new, allowed=False, loss="rolling it back")
@@ -798,7 +822,8 @@ def check(params: Mapping[str, Any]) -> None:
 
 def _check_grace_period(seconds: int) -> None:
     longest = 366 * 24 * 3600
-    if not 0 <= seconds <= longest:
+    # Ansible takes yes and no for the numbers 1 and 0.
+    if isinstance(seconds, bool) or not 0 <= seconds <= longest:
         raise OptionError(
             f"grace_period is {seconds}; it must be a number of seconds from 0 to {longest}"
         )

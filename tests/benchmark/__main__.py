@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmark import rotation
 from tests.benchmark.plot import plot
 from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
@@ -296,6 +297,12 @@ def listing_table(counts: Sequence[int]) -> list[str]:
     return lines
 
 
+def rotation_table(latency: float, runs: int) -> list[str]:
+    """Show what it costs to rotate a key, against the role of an old version."""
+    with emulator(latency) as url:
+        return rotation.table(url, control, runs)
+
+
 def machine() -> str:
     return (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -321,6 +328,9 @@ def main() -> None:
         default=ROOT / ".cache" / "bench",
         help="folder for speed-figures.md and speed.svg (default: .cache/bench; docs keeps them)",
     )
+    parser.add_argument(
+        "--rotation", action="store_true", help="measure the rotation of a key only, and print it"
+    )
     options = parser.parse_args()
     # So that the emulator is stopped too.
     signal.signal(signal.SIGTERM, stop)
@@ -330,6 +340,10 @@ def main() -> None:
         print("\n".join(["", title, "", *section]), flush=True)
         lines.extend([f"## {title}", "", *section, ""])
 
+    rotating = f"Rotating a key, {options.latency[0] * 1000:.0f} ms a round trip"
+    if options.rotation:
+        tell(rotating, rotation_table(options.latency[0], options.runs))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         import_cost = import_seconds(max(options.runs, 5))
@@ -346,6 +360,7 @@ def main() -> None:
         tell(title, no_op_table(options.latency[0], few, options.runs, folder))
     sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
     tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
+    tell(rotating, rotation_table(options.latency[0], options.runs))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "speed-figures.md").write_text("\n".join(lines), "utf-8")
     plot(options.keys, drawn, options.out / "speed.svg")

@@ -49,6 +49,8 @@ from tests.integration.rotations import (
 )
 from tests.support import ROOT, fetch_token
 
+pytestmark = pytest.mark.slow
+
 ROLE_FOLDER = ROOT / "roles" / "rotate_org_api_key"
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
 BY_DESCRIPTION = {"api_user_id": "", "description": "<description>"}

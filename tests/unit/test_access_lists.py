@@ -17,6 +17,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import _access_li
 from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists import (
     AccessList,
     Goal,
+    beyond,
     change,
     in_order,
     normalize,
@@ -662,3 +663,28 @@ def test_where_neither_name_is_known_the_first_error_is_told() -> None:
     with pytest.raises(ApiError) as caught:
         read(FakeApi(shown=[first, other]), ORG, KEY)  # type: ignore[arg-type]
     assert caught.value is other
+
+
+@pytest.mark.parametrize(
+    ("entries", "limits", "expected"),
+    [
+        ([], [], None),
+        (["0.0.0.0/0"], [], None),
+        ([], ["192.0.2.0/24"], []),
+        (["192.0.2.0/24"], ["192.0.2.0/24"], None),
+        (["192.0.2.7", "192.0.2.128/25"], ["192.0.2.0/24", "::1"], None),
+        # Two halves are the whole.
+        (["192.0.2.0/24"], ["192.0.2.0/25", "192.0.2.128/25"], None),
+        (["192.0.2.0/23"], ["192.0.2.0/24"], ["192.0.2.0/23"]),
+        (["192.0.2.7", "192.0.3.7"], ["192.0.2.0/24"], ["192.0.3.7"]),
+        # No version of IP limits the other.
+        (["::/0"], ["0.0.0.0/0"], ["::/0"]),
+        (["10.0.0.1"], ["::/0"], ["10.0.0.1"]),
+    ],
+)
+def test_what_a_list_allows_beyond_another(
+    entries: list[str], limits: list[str], expected: list[str] | None
+) -> None:
+    lists = [frozenset(map(ipaddress.ip_network, entry)) for entry in (entries, limits)]
+    wider = beyond(*lists)
+    assert (wider if wider is None else in_order(wider)) == expected

@@ -22,7 +22,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mar
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     CreateReplacement,
-    MarkKeys,
     Pair,
     RecordVerified,
     Rename,
@@ -36,7 +35,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
 
 ORG, PROJECT = "5a" + "0" * 22, "5a" + "0" * 20 + "aa"
 SECRET = _marks.key_of("canary-of-the-marks-0123456789")
-MARK_KEYS = MarkKeys((SECRET,), SECRET)
 NOW = 1_764_308_123
 ENTRIES = frozenset({ipaddress.ip_network("192.0.2.0/24")})
 RIGHTS: dict[str, Any] = {
@@ -77,7 +75,7 @@ def marked(phase: str, key_id: str = NEW_ID, **values: Any) -> OrgApiKey:
 
 
 def survey(*keys: OrgApiKey, **target: Any) -> State:
-    found = _rotation.survey(keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), MARK_KEYS)
+    found = _rotation.survey(keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), [SECRET])
     return replace(found, entries=ENTRIES if found.old else None)
 
 
@@ -92,6 +90,10 @@ def finish(
     state = survey(*keys, **more)
     found = _rotation.choose(state, successor_id, pair)
     return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace, now=NOW)
+
+
+def roll_back(state: State, successor_id: str | None) -> _rotation.Plan:
+    return _rotation.plan_roll_back(state, successor_id, now=NOW)
 
 
 def left(plan: _rotation.Plan) -> dict[str, str]:
@@ -207,12 +209,31 @@ def test_only_a_key_that_lacks_the_last_rights_was_never_issued(
     found: OrgApiKey, expected: bool
 ) -> None:
     state = survey(OLD, found)
-    assert _rotation.is_never_issued(state.ours[0], state) is expected
+    assert _rotation.is_never_issued(state.ours[0], state, NOW) is expected
 
 
 def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
     plan = begin(OLD, marked("creating"), marked("creating", NEWER_ID))
     assert left(plan) == {NEW_ID: "unclear_origin", NEWER_ID: "unclear_origin"}
+
+
+@pytest.mark.parametrize("age", [3600, 3601])
+@pytest.mark.parametrize(
+    ("phase", "rights", "ends"),
+    [
+        ("creating", RIGHTS, True),
+        ("created", RIGHTS, False),
+        ("created", {"projects": RIGHTS["projects"]}, True),
+        ("creating", {"projects": RIGHTS["projects"]}, True),
+    ],
+)
+def test_rights_in_projects_that_are_missing_count_for_an_hour(
+    phase: str, rights: dict[str, Any], ends: bool, age: int
+) -> None:
+    old = key(**rights)
+    state = survey(old, marked(phase, tag=_rotation.tag(SECRET, old, ENTRIES)))
+    found = state.ours[0]
+    assert _rotation.is_never_issued(found, state, NOW + age) is (age == 3600 or not ends)
 
 
 @pytest.mark.parametrize(
@@ -228,15 +249,15 @@ def test_the_rights_of_the_old_key_tell_what_is_not_complete(
 ) -> None:
     old = key(**rights)
     state = survey(old, marked("created", tag=_rotation.tag(SECRET, old, ENTRIES)))
-    assert _rotation.is_never_issued(state.ours[0], state) is expected
+    assert _rotation.is_never_issued(state.ours[0], state, NOW) is expected
 
 
 def test_without_an_old_key_nothing_is_revoked() -> None:
     state = survey(marked("created"))
-    assert not _rotation.is_never_issued(state.ours[0], state)
+    assert not _rotation.is_never_issued(state.ours[0], state, NOW)
     with pytest.raises(GuardError, match=OLD_ID):
         begin(marked("created"))
-    assert _rotation.plan_roll_back(state, None).steps == ()
+    assert roll_back(state, None).steps == ()
 
 
 # By description.
@@ -274,6 +295,24 @@ def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
         assert plan.state == "begun"
 
 
+def test_a_public_key_does_not_lead_to_a_key_that_is_gone() -> None:
+    new, other = marked("verified"), marked("issued", NEWER_ID, base="something else")
+    state = survey(new, other, public_key="nosuchke")
+    assert (state.old_id, {f.key.id for f in state.stale}) == (None, {NEW_ID, NEWER_ID})
+    with pytest.raises(MissingError) as caught:
+        begin(new, other, public_key="nosuchke")
+    assert caught.value.parameters == [NEW_ID, NEWER_ID]
+    assert left(finish(new, other, public_key="nosuchke")) == dict.fromkeys(
+        (NEW_ID, NEWER_ID), "old_key_missing"
+    )
+    plan = finish(new, other, public_key="nosuchke", successor_id=NEW_ID)
+    assert plan.steps == (Rename(new, "backup"),)
+    assert left(plan) == {NEWER_ID: "old_key_missing"}
+    # A key that is there leads to its own replacements only.
+    assert survey(OLD, marked("verified", old_id=key_id(9)), public_key=OLD.public_key).stale
+    assert not survey(OLD, other, public_key=OLD.public_key).stale
+
+
 def test_a_replacement_is_not_replaced() -> None:
     new = marked("verified", time=NOW + 60)
     with pytest.raises(GuardError, match=NEW_ID):
@@ -299,14 +338,14 @@ def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
 def test_roll_back() -> None:
     issued, verified = marked("issued"), marked("verified")
     state = survey(OLD, issued)
-    with pytest.raises(GuardError, match=NEW_ID):
-        _rotation.plan_roll_back(state, None)
-    assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
+    with pytest.raises(GuardError, match=OLD_ID):
+        roll_back(state, None)
+    assert roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
     for successor_id in (None, NEW_ID):
-        with pytest.raises(GuardError, match=NEW_ID):
-            _rotation.plan_roll_back(survey(OLD, verified), successor_id)
-    assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
-    plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
+        with pytest.raises(GuardError, match=OLD_ID):
+            roll_back(survey(OLD, verified), successor_id)
+    assert roll_back(survey(OLD), NEW_ID).state == "none"
+    plan = roll_back(survey(OLD, marked("created")), None)
     assert plan.state == "rolled_back"
     assert isinstance(plan.steps[0], RevokeLeftover)
 
@@ -316,9 +355,9 @@ def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
     of_another = key(NEWER_ID, f"x (successor of {key_id(9)}: created)", **RIGHTS)
     for stranger in (other, of_another):
         state = survey(OLD, stranger)
-        with pytest.raises(GuardError, match=NEWER_ID):
-            _rotation.plan_roll_back(state, NEWER_ID)
-        with pytest.raises(GuardError, match=NEWER_ID):
+        with pytest.raises(GuardError, match=OLD_ID):
+            roll_back(state, NEWER_ID)
+        with pytest.raises(GuardError, match=OLD_ID):
             _rotation.choose(state, NEWER_ID, PAIR)
     with pytest.raises(MissingError, match=NEWER_ID):
         _rotation.choose(survey(OLD), NEWER_ID, PAIR)
@@ -336,7 +375,7 @@ def test_every_action_has_a_name() -> None:
         {"action": "revoke_leftover", "api_user_id": NEW_ID},
         {"action": "create_replacement", "api_user_id": None},
     ]
-    plan = _rotation.plan_roll_back(survey(OLD, marked("issued")), NEW_ID)
+    plan = roll_back(survey(OLD, marked("issued")), NEW_ID)
     assert plan.actions() == [{"action": "revoke_replacement", "api_user_id": NEW_ID}]
 
 

@@ -25,7 +25,7 @@ from tests.support import (
 )
 
 # What an empty option would do more than its task asks for.
-WIDENING = {"state", "keep", "credentials_file", "credentials_dir"}
+WIDENING = {"state", "keep", "credentials_file", "credentials_dir", "grace_period"}
 FILTERS = {
     "org_api_key_info": (
         "api_user_id public_key description description_match roles project_id".split()
