@@ -342,7 +342,7 @@ def test_roll_back() -> None:
         roll_back(state, None)
     assert roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
     for successor_id in (None, NEW_ID):
-        with pytest.raises(GuardError, match=OLD_ID):
+        with pytest.raises(GuardError, match=NEW_ID):
             roll_back(survey(OLD, verified), successor_id)
     assert roll_back(survey(OLD), NEW_ID).state == "none"
     plan = roll_back(survey(OLD, marked("created")), None)
