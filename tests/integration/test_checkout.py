@@ -116,8 +116,8 @@ def test_the_archive_has_what_users_run_and_nothing_else(
     files = (path.relative_to(checkout).as_posix() for path in checkout.rglob("*"))
     expected = {name for name in files if ALLOWED.fullmatch(name)}
     assert len(expected) > 100
-    for name in (*AT_THE_TOP, *(Path(folder, stray) for folder in FOLDERS for stray in STRAY)):
-        path = checkout / name
+    strays = [checkout / folder / name for folder in FOLDERS for name in STRAY]
+    for path in (*strays, *(checkout / name for name in AT_THE_TOP)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("stray", "utf-8")
     workshop = Workshop(tmp_path / "build", collections)
