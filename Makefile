@@ -17,7 +17,8 @@ INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.js
 
 # What the built collection is made of. Folders are listed too: their time changes when a file goes.
 # The name "docs" alone is a target.
-SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING requirements.txt docs/. meta plugins playbooks roles \
+SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING LICENSES requirements.txt \
+	changelogs/changelog.yaml docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)
 
 # Ansible of the make targets sees this checkout's settings only, not those of the user or the machine.

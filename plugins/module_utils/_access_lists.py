@@ -151,7 +151,7 @@ def show(network: Network) -> str:
 
 
 def spell(network: Network) -> str:
-    """Return a network as requests have it: Atlas' specification knows no "::" in an address."""
+    """Return a network as requests have it, without "::" (docs/apis.md: Access lists)."""
     if network.version == 4:
         return show(network)
     groups = network.network_address.exploded.split(":")

@@ -39,8 +39,8 @@ _MAX_DIGITS = 40
 def read(answer: Answer) -> Answer:
     """Return the answer with its body as ``payload`` and the status that the API meant.
 
-    An envelope (api-facts 5) is taken off wherever one comes: ``{"status", "content"}`` around a
-    single object or an error, ``status`` beside the ``results`` of a list. A body that is not
+    An envelope is taken off wherever one comes: ``{"status", "content"}`` around a single object or
+    an error, ``status`` beside the ``results`` of a list (docs/apis.md: Lists). A body that is not
     JSON leaves ``is_json`` false; that is for the caller to judge.
     """
     try:
@@ -91,7 +91,7 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
     code = _word(payload.get("errorCode"), 80)
     detail = _word(payload.get("detail"), _MAX_DETAIL)
     if code is None and isinstance(payload.get("error"), str):
-        # The OAuth endpoints have a shape of their own (api-facts 4).
+        # The OAuth endpoints have a shape of their own.
         code, detail = _word(payload["error"], 80), _word(payload.get("error_description"))
     if not is_of_api(answer) and answer.status not in _STATUSES_OF_GATEWAYS:
         error: KeysmithError = UnexpectedAnswerError(

@@ -133,7 +133,7 @@ class _Begun(threading.local):
 
 
 class ServiceAccountAuth(BearerAuth):
-    """Fetches an access token for the task's time and revokes it at the end (api-facts 4).
+    """Fetches an access token for the task's time and revokes it at the end.
 
     A token may end before the task does: then all threads go on with one new token.
     """

@@ -27,7 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
-# The most that both APIs give at once (api-facts 2 and 5).
+# The most that both APIs give at once (docs/apis.md: Lists).
 ITEMS_PER_PAGE = 500
 # No organization has so many keys (Atlas and Ops Manager stop at 500).
 MAX_PAGES = 200
@@ -146,7 +146,9 @@ class Client:
             raise
 
     def delete(self, path: str, *, doing: str, role: str) -> None:
-        """Delete what is at a path; only an empty 2xx is a success (api-facts 0, row 2).
+        """Delete what is at a path; only an empty 2xx is a success.
+
+        Products differ in the status (docs/apis.md: Deletion and change).
 
         An ApiError whose ``unclear`` is true follows a try whose outcome is not known.
         """

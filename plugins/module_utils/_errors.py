@@ -353,7 +353,7 @@ _MALFORMED_ID = frozenset(
         "PATH_PARAM_PARSE_ERROR",
     }
 )
-# Codes of a 401 that do not say more than the status does (api-facts 4: the challenge's body).
+# Codes of a 401 that do not say more than the status does (docs/apis.md: Authentication).
 UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
 
 

@@ -322,7 +322,7 @@ def check_key_name(params: Mapping[str, Any]) -> None:
 
 
 def check_description(name: str, value: str) -> None:
-    """Refuse what the APIs do not take as a description: 1 to 250 characters (api-facts 2)."""
+    """Refuse what the APIs do not take as a description: 1 to 250 characters."""
     if not 1 <= len(value) <= MAX_DESCRIPTION:
         raise OptionError(
             f"{name} has {len(value)} characters; it has to have 1 to {MAX_DESCRIPTION}"

@@ -870,7 +870,7 @@ def await_absence(api: Client, org_id: str, key: OrgApiKey, timeout: float) -> N
 
 
 def is_proof_of_absence(error: ApiError, api_user_id: str) -> bool:
-    """Whether an error proves that this key does not exist (api-facts 0 and 3).
+    """Whether an error proves that this key does not exist (docs/apis.md: Absence).
 
     The code is the proof, with 400 as the APIs send it, or 404; and it has to speak of this key.
     """

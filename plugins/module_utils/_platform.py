@@ -33,7 +33,7 @@ class Platform:
     env_org_id: str
 
 
-# What each product takes as the role of a key in an organization (api-facts 2 and 5).
+# What each product takes as the role of a key in an organization (docs/apis.md: Keys).
 _OPS_MANAGER_ROLES = ("ORG_OWNER", "ORG_MEMBER", "ORG_GROUP_CREATOR", "ORG_READ_ONLY")
 _CLOUD_MANAGER_ROLES = (*_OPS_MANAGER_ROLES, "ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY")
 _ATLAS_ROLES = (*_CLOUD_MANAGER_ROLES, "ORG_STREAM_PROCESSING_ADMIN")

@@ -275,7 +275,7 @@ def _manager(api: Client) -> str:
 def _may_mean_unassigned(error: KeysmithError) -> bool:
     """Whether an error may say that the key is not in the project.
 
-    Which code does is documented nowhere (api-facts 3), so every one that may is looked into.
+    Which code does is not documented, so the list decides for each (docs/apis.md: Absence).
     """
     return (
         isinstance(error, ApiError)

@@ -301,3 +301,13 @@ def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             loaded = [name for name in names if name.split(".")[0] == "ansible"]
             assert all(name.startswith("ansible.module_utils") for name in loaded), (path, loaded)
+
+
+def test_references_to_the_page_about_the_apis_lead_to_its_sections() -> None:
+    page = (ROOT / "docs" / "apis.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## (.*)$", page, re.MULTILINE))
+    files = [*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in files if path != Path(__file__)]
+    cited = [name for text in texts for name in re.findall(r"docs/apis\.md: ([\w ]+)", text)]
+    assert len(cited) > 5
+    assert set(cited) <= sections

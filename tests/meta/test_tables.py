@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.integration import playbook, test_flows
-from tests.meta.test_collection import MODULES, PREFIX
+from tests.meta.test_collection import PREFIX
 from tests.samples import SAMPLES
-from tests.support import COLLECTION
+from tests.support import COLLECTION, MODULES
 from tests.trust.hostile import test_modules
 from tests.trust.peers import test_apache, test_prism
 

@@ -32,9 +32,9 @@ WRONG = "00000009-1111-4111-8111-000000000000"
 UNKNOWN_HOST = "opsmanager.example.com"
 
 
-def lasting(name: str, *place: str, **arguments: Any) -> Fault:
+def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> Fault:
     """A fault that every request meets."""
-    return Fault(name, *place, times=None, **arguments)
+    return Fault(name, method, path, times=None, **arguments)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ REALM = "http-auth@example.org"
 NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 OPAQUE = "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"
 CNONCE = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
-# What Atlas and Ops Manager send (recorded, api-facts 4).
+# What Atlas and Ops Manager send (docs/apis.md: Authentication).
 RECORDED = (
     'Digest realm="MMS Public API", domain="", nonce="pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", '
     'algorithm=MD5, qop="auth", stale=false'
