@@ -131,7 +131,7 @@ def is_selected(key: dict[str, Any], selectors: dict[str, Any]) -> bool:
 
 # The emulator is reset by each example itself. A description counts as it is too: one with brackets
 # does not fit itself as a pattern.
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=organizations(), selectors=SELECTORS, keep=KEEP, allow=st.booleans())
 @example(world=bracketed(), selectors={"description_match": ["*"]}, keep=["[x]"], allow=False)
 def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
