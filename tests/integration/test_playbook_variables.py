@@ -121,7 +121,8 @@ def check(done: Finished, cases: dict[str, Case], last: str) -> None:
         for words in case.words:
             assert words in told, (name, told)
         if case.fails:
-            assert failed[0].error.get("type", "options") == "options", name
+            kind = "missing" if name == "missing" else "options"
+            assert failed[0].error.get("type", kind) == kind, name
     assert key_pair(OPS)["api_private_key"] not in done.output
 
 
