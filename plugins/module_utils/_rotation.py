@@ -16,7 +16,6 @@ anyone who may rename its key, so a phase never allows more than the key's right
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
@@ -366,16 +365,24 @@ def is_never_issued(found: Marked, state: State, now: int) -> bool:
     has, wanted = rights(found.key), rights(state.old)
     is_recent = now - created_at(found.key.id) <= RECENT
     if found.phase == CREATING:
-        age = created_at(found.key.id) - found.mark.time
-        twins = Counter(other.key.description for other in state.ours)
-        is_only_one = twins[found.key.description] == 1
+        # The mark was made for one key, which may have a later mark by now.
+        is_only_one = not any(
+            other.mark == found.mark or (other.phase != CREATING and _is_in_time(found.mark, other))
+            for other in state.ours
+            if other != found
+        )
         is_as_created = bool(wanted) and not has
-        return is_only_one and 0 <= age <= CREATION_TIME and is_as_created and is_recent
+        return is_only_one and _is_in_time(found.mark, found) and is_as_created and is_recent
     if state.entries is None or found.mark.tag != tag(found.made_with, state.old, state.entries):
         return False
     if any(not project for project, _role in wanted):
         return not any(not project for project, _role in has)
     return bool(wanted) and not has and is_recent
+
+
+def _is_in_time(mark: Mark, found: Marked) -> bool:
+    """Whether a key was created when a POST with this mark was sent."""
+    return 0 <= created_at(found.key.id) - mark.time <= CREATION_TIME
 
 
 def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:

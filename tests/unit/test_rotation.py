@@ -236,6 +236,16 @@ def test_rights_in_projects_that_are_missing_count_for_an_hour(
     assert _rotation.is_never_issued(found, state, NOW + age) is (age == 3600 or not ends)
 
 
+@pytest.mark.parametrize("phase", ["created", "issued", "verified"])
+def test_a_mark_whose_own_key_went_on_is_one_that_was_copied(phase: str) -> None:
+    copied = marked("creating", NEWER_ID)
+    plan = begin(OLD, marked(phase), copied)
+    assert left(plan)[NEWER_ID] == "unclear_origin"
+    # A replacement of another time has nothing to do with it.
+    early = marked(phase, key_id(9, NOW - 1))
+    assert NEWER_ID not in left(begin(OLD, early, copied)) or phase == "verified"
+
+
 @pytest.mark.parametrize(
     ("rights", "expected"),
     [
