@@ -20,12 +20,13 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
+    _assignments,
     _credentials_file,
     _errors,
     _marks,
     _options,
     _org_api_keys,
-    _project_api_keys,
+    _resource,
     _rotation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
@@ -51,11 +52,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import Connection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+    PROJECT_API_KEYS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     CreateReplacement,
     Marked,
@@ -196,15 +203,15 @@ def _survey(task: _Task, mark_keys: MarkKeys) -> State:
     target = Target(
         params["api_user_id"], params["public_key"], params["description"], params["look_alikes"]
     )
-    keys = _org_api_keys.list_all(task.api, task.org_id)
+    keys = _resource.list_all(task.api, API_KEYS.of(task.org_id))
     return _rotation.survey(keys, task.org_id, target, mark_keys)
 
 
 def _with_entries(task: _Task, state: State) -> tuple[State, str]:
     """Add the old key's access list; also return what the path of such lists is called."""
     if state.old is None:
-        return state, _access_lists.ACCESS_LIST
-    found = _access_lists.read(task.api, task.org_id, state.old)
+        return state, API_KEY_LISTS.name
+    found = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, state.old)
     return replace(state, entries=found.now), found.name
 
 
@@ -301,8 +308,8 @@ def _begin(task: _Task) -> dict[str, Any]:
 
 def _check_own(task: _Task, old: OrgApiKey, loss: str) -> bool:
     """Return whether the old key is the one that signs; raises OwnKeyError unless allowed."""
-    is_own = _org_api_keys.check_not_own(
-        task.api, old, allowed=task.params["allow_own_key"], loss=loss
+    is_own = _resource.check_not_own(
+        task.api, API_KEYS, old, allowed=task.params["allow_own_key"], loss=loss
     )
     if is_own and old.public_key is None and not task.params["mark_key"]:
         raise OptionError(
@@ -315,7 +322,7 @@ def _check_own(task: _Task, old: OrgApiKey, loss: str) -> bool:
 
 def _revoke_leftover(task: _Task, found: Marked) -> None:
     """Revoke what a run has left, unless it is not as it was a moment ago."""
-    now = _org_api_keys.find_by_id(task.api, task.org_id, found.key.id)
+    now = _resource.find_by_id(task.api, API_KEYS.of(task.org_id), found.key.id)
     if now is None:
         return
     if now != found.key:
@@ -331,9 +338,9 @@ def _revoke_leftover(task: _Task, found: Marked) -> None:
 def _revoke(task: _Task, key: OrgApiKey, api: Client | None = None) -> None:
     """Revoke a key and wait until the API confirms that it is gone."""
     api = api or task.api
-    if _org_api_keys.revoke(api, task.org_id, key):
+    if _resource.delete(api, API_KEYS.of(task.org_id), key):
         task.is_changed = True
-    _org_api_keys.await_absence(api, task.org_id, key, task.params["wait_timeout"])
+    _resource.await_absence(api, API_KEYS.of(task.org_id), key, task.params["wait_timeout"])
 
 
 class _Creation:
@@ -394,7 +401,7 @@ class _Creation:
             return
         try:
             with self._api.stop.completing():
-                keys = _org_api_keys.list_all(self._api, self._task.org_id)
+                keys = _resource.list_all(self._api, API_KEYS.of(self._task.org_id))
         except KeysmithError:
             return
         found = [k for k in keys if k.description == description and k.id not in known_ids]
@@ -406,13 +413,12 @@ class _Creation:
         task, api, old = self._task, self._api, self._old
         key = self._describe(created.key, _marks.CREATED)
         if self._entries:
-            new_list = _access_lists.of_new_key(task.org_id, key, self._list_name)
+            new_list = _access_lists.of_new(API_KEY_LISTS, task.org_id, key, self._list_name)
             _access_lists.change(api, new_list, _access_lists.Goal(self._entries, purge=True))
         pair = KeyPair(str(key.public_key), created.private_key)
         task.verification = _verify(task, key, pair, self._entries)
-        method = PLATFORMS[task.params["platform"]].assign_method
         for project_id, roles in old.projects:
-            _project_api_keys.assign_all(api, project_id, key, roles, method)
+            _assignments.assign_all(api, PROJECT_API_KEYS.of(project_id, key), roles)
         self._check_unchanged()
         # Only now, and in one request with its last roles: see _rotation.
         wanted = set(old.roles)
@@ -437,7 +443,7 @@ class _Creation:
 
     def _check_unchanged(self) -> None:
         """Refuse to copy rights that were taken from the old key in the meantime."""
-        now = _org_api_keys.find_by_id(self._api, self._task.org_id, self._old.id)
+        now = _resource.find_by_id(self._api, API_KEYS.of(self._task.org_id), self._old.id)
         if (
             now is None
             or now.description != self._old.description
@@ -454,10 +460,10 @@ class _Creation:
         """Return the key as the API lists it, complete, so that the next task finds it so."""
         api = self._api
         wanted = _rotation.rights(self._old)
-        until = api.clock.now() + _org_api_keys.ORPHAN_PATIENCE
-        pause = _org_api_keys.FIRST_POLL
+        until = api.clock.now() + _resource.ORPHAN_PATIENCE
+        pause = _resource.FIRST_PAUSE
         while True:
-            listed = {k.id: k for k in _org_api_keys.list_all(api, self._task.org_id)}
+            listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
             found = listed.get(key.id)
             more = _rotation.rights(found) - wanted if found else None
             if found and more:
@@ -477,7 +483,7 @@ class _Creation:
                 )
                 return replace(key, projects=self._old.projects)
             api.stop.pause(pause)
-            pause = min(pause * 2, _org_api_keys.LONGEST_POLL)
+            pause = min(pause * 2, _resource.LONGEST_PAUSE)
 
     def _store(self, created: CreatedKey, file: _credentials_file.CredentialsFile) -> None:
         key = created.key
@@ -663,7 +669,9 @@ def _roll_back(task: _Task) -> dict[str, Any]:
     plan = _rotation.plan_roll_back(state, task.params["successor_id"])
     for step in plan.steps:
         if isinstance(step, RevokeReplacement):
-            _org_api_keys.check_not_own(task.api, step.new, allowed=False, loss="rolling it back")
+            _resource.check_not_own(
+                task.api, API_KEYS, step.new, allowed=False, loss="rolling it back"
+            )
         if task.check_mode:
             task.is_changed = True
         elif isinstance(step, RevokeLeftover):
@@ -690,7 +698,7 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     """Return a client like another one that signs with a key pair of the same organization."""
     http = Http(connection.http, api.clock, connection.base_url)
     http.stop = api.stop
-    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform, api.conceal)
+    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.conceal)
     endpoint = replace(api.endpoint, signer=str(pair), public_key=pair.public_key)
     return Client(http, auth, endpoint, api.conceal)
 
@@ -708,17 +716,17 @@ def _verify(
     api = task.api
     clock, began = api.clock, api.clock.now()
     until = began + task.params["verify_timeout"]
-    pause = _org_api_keys.FIRST_POLL
+    pause = _resource.FIRST_PAUSE
     other = client_of(api, task.connection, pair)
     try:
         while True:
             last: KeysmithError | None = None
             try:
-                if _org_api_keys.find_by_id(other, task.org_id, key.id, until):
+                if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, until):
                     return _Verification(clock.now() - began)
             except ApiError as error:
                 if entries is None and error.code in _ADDRESS_REFUSALS:
-                    entries = _access_lists.read(api, task.org_id, key).now
+                    entries = _access_lists.read(api, API_KEY_LISTS, task.org_id, key).now
                 if _is_own_refusal(error, entries or frozenset()):
                     return _Verification(clock.now() - began, error.code)
                 if not _may_pass(error):
@@ -727,7 +735,7 @@ def _verify(
             if clock.now() + pause > until:
                 raise _not_accepted(key, clock.now() - began, last)
             api.stop.pause(pause)
-            pause = min(pause * 2, _org_api_keys.LONGEST_POLL)
+            pause = min(pause * 2, _resource.LONGEST_PAUSE)
     finally:
         other.close()
 
