@@ -2,18 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The IP access list of an API key: addresses to networks and back, read, add, remove."""
+"""IP access lists: addresses to networks and back, read, add, remove."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Union
+from typing import Any, Generic, Union
 from urllib.parse import quote
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    Call,
+    Client,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -22,26 +25,23 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     is_about_path,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    ORG_MEMBER,
-    ORG_OWNER,
-    OrgApiKey,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import (
+    Obj,
+    Objects,
+    Resource,
     contradicted,
     delete_known,
     find_by_id,
     is_proof_of_absence,
     missing_if_proved,
-    retry_unknown_key,
+    retry_unknown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]
 
-# What the path is called, and what Ops Manager called it before 5.0.
-ACCESS_LIST = "accessList"
-WHITELIST = "whitelist"
 _ALREADY_THERE = frozenset({"ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"})
 _NOT_THERE = frozenset(
     {
@@ -75,24 +75,45 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class AccessList:
-    """The access list of a key, as a task has found it and as it is now, so far as is known.
+class Lists(Generic[Obj]):
+    """The access lists of a resource's objects.
 
-    What others do in between is in both. ``name`` is what the path calls it; ``spellings`` are
-    the API's own words for each entry, several where others have written one network in several
-    ways.
+    ``result_name``: what results call one. ``identity``: what identifies the owner in results.
+    ``name``: what the path calls one, and ``old_name``, what Ops Manager called it before 5.0.
     """
 
-    org_id: str
-    key: OrgApiKey
+    resource: Resource[Obj]
+    result_name: str
+    identity: Callable[[Obj], Mapping[str, Any]]
+    name: str = "accessList"
+    old_name: str | None = None
+
+
+@dataclass(frozen=True)
+class AccessList(Generic[Obj]):
+    """The access list of an object, as a task has found it and as it is now, so far as is known.
+
+    Changes by others in between are in both. ``name`` is what the path calls it; ``spellings`` are
+    the API's own words for each entry, several if others have written one network in several ways.
+    """
+
+    lists: Lists[Obj]
+    owners: Objects[Obj]
+    owner: Obj
     name: str
     spellings: Mapping[Network, Sequence[str]]
     before: Networks
     now: Networks
 
+    def call(self, doing: str, role: str, *parts: str) -> Call:
+        """Return a call of the list's path, or of one below it. ``doing``: without "of …"."""
+        doing = f"{doing} the access list of the {self.shown}"
+        return self.owners.call(doing, role, self.owner.id, self.name, *parts)
+
     @property
-    def path(self) -> str:
-        return f"/orgs/{self.org_id}/apiKeys/{self.key.id}/{self.name}"
+    def shown(self) -> str:
+        """Return the owner as messages name it."""
+        return f"{self.owners.resource.noun} {self.owner}"
 
     @property
     def is_changed(self) -> bool:
@@ -103,11 +124,7 @@ class AccessList:
         before, after = ({"entries": in_order(entries)} for entries in (self.before, self.now))
         return {
             "changed": self.is_changed,
-            "org_api_key_access_list": {
-                "api_user_id": self.key.id,
-                "public_key": self.key.public_key,
-                **after,
-            },
+            self.lists.result_name: {**self.lists.identity(self.owner), **after},
             "diff": {"before": before, "after": after},
         }
 
@@ -251,40 +268,40 @@ def _unlimited(networks: Iterable[Network]) -> set[int]:
     }
 
 
-def read(api: Client, org_id: str, key: OrgApiKey) -> AccessList:
-    """Return the access list of a key, under the name by which the API knows it.
+def read(api: Client, lists: Lists[Obj], org_id: str, owner: Obj) -> AccessList[Obj]:
+    """Return the access list of an object, under the name by which the API knows it.
 
-    Raises MissingError where the key turns out to be gone.
+    Raises MissingError if the object turns out to be gone.
     """
-    found = of_new_key(org_id, key, ACCESS_LIST)
     try:
-        return _read(api, found)
+        return _read(api, of_new(lists, org_id, owner, lists.name))
     except ApiError as error:
-        if not _is_unknown_path(error) or api.endpoint.api_path == ATLAS.api_path:
+        is_atlas = api.endpoint.platform == ATLAS
+        if not _is_unknown_path(error) or is_atlas or not lists.old_name:
             raise
         try:
-            return _read(api, replace(found, name=WHITELIST))
+            return _read(api, of_new(lists, org_id, owner, lists.old_name))
         except ApiError as other:
-            # Neither name is known: that the new one is not says more.
+            # Neither name is known: that the current one is not says more.
             raise error if _is_unknown_path(other) else other from None
 
 
-def name_for_new_keys(api: Client, org_id: str, keys: Sequence[OrgApiKey]) -> str:
-    """Return what the API calls the access lists of new keys, as it does those of existing ones.
+def name_for_new(api: Client, lists: Lists[Obj], org_id: str, existing: Sequence[Obj]) -> str:
+    """Return what the API calls the access lists of new objects, as it does those of existing ones.
 
     Ops Manager before 5.0 differs.
     """
-    if keys and api.endpoint.api_path != ATLAS.api_path:
-        return read(api, org_id, keys[0]).name
-    return ACCESS_LIST
+    if existing and lists.old_name and api.endpoint.platform != ATLAS:
+        return read(api, lists, org_id, existing[0]).name
+    return lists.name
 
 
-def of_new_key(org_id: str, key: OrgApiKey, name: str) -> AccessList:
-    """Return the access list of a key that was just created, which has no entries yet."""
-    return AccessList(org_id, key, name, {}, frozenset(), frozenset())
+def of_new(lists: Lists[Obj], org_id: str, owner: Obj, name: str) -> AccessList[Obj]:
+    """Return the access list of an object that was just created, which has no entries yet."""
+    return AccessList(lists, lists.resource.of(org_id), owner, name, {}, frozenset(), frozenset())
 
 
-def change(api: Client, found: AccessList, goal: Goal) -> AccessList:
+def change(api: Client, found: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Bring a list to its goal and return what has become of it: additions first, in one request.
 
     An error's ``results`` tell what exists now.
@@ -299,18 +316,12 @@ def change(api: Client, found: AccessList, goal: Goal) -> AccessList:
     return access_list
 
 
-def _read(api: Client, access_list: AccessList) -> AccessList:
-    key = access_list.key
+def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
+    call = access_list.call("read", access_list.owners.resource.reader)
     try:
-        entries = api.pages(
-            access_list.path,
-            parse_entry,
-            lambda entry: entry[1],
-            doing=f"read the access list of the API key {key}",
-            role=ORG_MEMBER,
-        )
+        entries = api.pages(call, parse_entry, lambda entry: entry[1])
     except ApiError as error:
-        raise _explained(error, key) from None
+        raise _explained(error, access_list) from None
     spellings: dict[Network, list[str]] = {}
     for network, word in entries:
         spellings.setdefault(network, []).append(word)
@@ -319,7 +330,7 @@ def _read(api: Client, access_list: AccessList) -> AccessList:
     )
 
 
-def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
+def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Add what is missing; where others were faster, read the list again and add the rest."""
     for pause in (*PAUSES, None):
         missing = goal.of(access_list.now) - access_list.now
@@ -343,7 +354,7 @@ def _add(api: Client, access_list: AccessList, goal: Goal) -> AccessList:
     return access_list
 
 
-def _parse_list(data: Any, added: Networks) -> bool | None:
+def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | None:
     """Accept a list with all that was added: a POST is answered with the list, or a page of it."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         return None
@@ -353,30 +364,26 @@ def _parse_list(data: Any, added: Networks) -> bool | None:
         return True
     missing = added - {entry[0] for entry in entries if entry}
     if missing:
-        raise contradicted(f"shows a list without {_shown(in_order(missing))}")
+        raise contradicted(resource, f"shows a list without {_shown(in_order(missing))}")
     return True
 
 
-def _post(api: Client, access_list: AccessList, networks: Networks) -> None:
+def _post(api: Client, access_list: AccessList[Obj], networks: Networks) -> None:
     words = [spell(network) for network in sorted(networks, key=_place)]
-    shown = _shown(in_order(networks))
+    body = [{"cidrBlock" if "/" in word else "ipAddress": word} for word in words]
+    resource = access_list.owners.resource
+    call = access_list.call(f"add {_shown(in_order(networks))} to", resource.manager)
 
     def send() -> None:
-        api.post(
-            access_list.path,
-            [{"cidrBlock" if "/" in word else "ipAddress": word} for word in words],
-            lambda data: _parse_list(data, networks),
-            doing=f"add {shown} to the access list of the API key {access_list.key}",
-            role=ORG_OWNER,
-        )
+        api.post(call, body, lambda data: _parse_list(data, resource, networks))
 
     try:
-        retry_unknown_key(api, access_list.key, send)
+        retry_unknown(api, resource, access_list.owner, send)
     except ApiError as error:
-        raise _explained(error, access_list.key) from None
+        raise _explained(error, access_list) from None
 
 
-def _remove(api: Client, access_list: AccessList, network: Network) -> AccessList:
+def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> AccessList[Obj]:
     """Remove an entry; one that others have removed before was not there for this task either."""
     left = access_list.now - {network}
     was_there = False
@@ -385,7 +392,7 @@ def _remove(api: Client, access_list: AccessList, network: Network) -> AccessLis
             _delete(api, access_list, network, word)
         except KeysmithError as error:
             if error.code not in _NOT_THERE or error.status not in {400, 404}:
-                error = _explained(error, access_list.key)
+                error = _explained(error, access_list)
                 return _after_unclear(api, access_list, error, left)
             was_there |= error.unclear
         else:
@@ -394,33 +401,30 @@ def _remove(api: Client, access_list: AccessList, network: Network) -> AccessLis
     return replace(access_list, before=before, now=left)
 
 
-def _delete(api: Client, access_list: AccessList, network: Network, word: str) -> None:
-    """Delete an entry; that the key of an entry is missing counts only after a second look."""
-    key, refusals = access_list.key, []
-
-    def send() -> None:
-        api.delete(
-            f"{access_list.path}/{quote(word, safe='')}",
-            doing=f"remove {show(network)} from the access list of the API key {key}",
-            role=ORG_OWNER,
-        )
+def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: str) -> None:
+    """Delete an entry; that the owner of the list is missing counts only after a second look."""
+    resource, owner = access_list.owners.resource, access_list.owner
+    refusals: list[KeysmithError] = []
+    call = access_list.call(f"remove {show(network)} from", resource.manager, quote(word, safe=""))
 
     def says_missing(error: KeysmithError) -> bool:
         refusals.append(error)
-        return isinstance(error, ApiError) and is_proof_of_absence(error, key.id)
+        return isinstance(error, ApiError) and is_proof_of_absence(error, resource, owner.id)
 
-    def is_key_shown() -> bool:
-        if find_by_id(api, access_list.org_id, key.id) is None:
-            refusals[-1].aftermath = "Read again some seconds later, the key is still missing."
+    def is_owner_shown() -> bool:
+        if find_by_id(api, access_list.owners, owner.id) is None:
+            refusals[
+                -1
+            ].aftermath = f"Read again some seconds later, the {resource.noun} is still missing."
             raise refusals[-1]
         return True
 
-    delete_known(api, send, says_missing, is_key_shown)
+    delete_known(api, lambda: api.delete(call), says_missing, is_owner_shown)
 
 
 def _after_unclear(
-    api: Client, access_list: AccessList, error: KeysmithError, expected: Networks
-) -> AccessList:
+    api: Client, access_list: AccessList[Obj], error: KeysmithError, expected: Networks
+) -> AccessList[Obj]:
     """Return the list where a request has done its work although it ended in an error.
 
     ``expected`` is what the list has become then. Otherwise raises the error, and it says what
@@ -452,7 +456,7 @@ def _after_unclear(
 
 
 def _look(
-    api: Client, access_list: AccessList, is_done: Callable[[Networks], bool]
+    api: Client, access_list: AccessList[Obj], is_done: Callable[[Networks], bool]
 ) -> Networks | None:
     """Read a list until a change is seen or it is time to give up; None where it cannot be read."""
     now: Networks | None = None
@@ -469,15 +473,17 @@ def _look(
     return now
 
 
-def _explained(error: KeysmithError, key: OrgApiKey) -> KeysmithError:
+def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:
     """Return an error with what it means for an access list."""
+    resource = access_list.owners.resource
     if error.code in _CALLER_STAYS:
         error.check = (
-            "The API keeps a key from cutting itself off: this request comes from an address that "
-            "no other entry of the list covers. Have an entry in the list that covers it, or "
-            "remove this one with another credential or from another address."
+            f"The API keeps {resource.a_noun} from cutting itself off: this request comes from an "
+            "address that no other entry of the list covers. Have an entry in the list that covers "
+            "it, or remove this one with another credential or from another address."
         )
-    return missing_if_proved(error, key, "An access list goes with its key.")
+    check = f"An access list is deleted with its {resource.noun}."
+    return missing_if_proved(error, resource, access_list.owner, check)
 
 
 def _is_unknown_path(error: ApiError) -> bool:

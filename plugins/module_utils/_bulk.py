@@ -12,10 +12,11 @@ from typing import Any, cast
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
+    _assignments,
     _credentials_file,
     _new_keys,
     _org_api_keys,
-    _project_api_keys,
+    _resource,
     _workers,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
@@ -33,8 +34,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     internal_error,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
+from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+    PROJECT_API_KEYS,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,6 @@ class Work:
     api: Client
     org_id: str
     known_ids: Collection[str]
-    assign_method: str
     access_list_name: str
     credentials_dir: str | None
     concurrency: int
@@ -132,7 +138,7 @@ class Work:
         created = [o.key for o in outcomes if o and o.key and o.change.key is None]
         if not created:
             return []
-        return _org_api_keys.twin_warnings(self.api, self.org_id, created, self.known_ids)
+        return _resource.twin_warnings(self.api, API_KEYS.of(self.org_id), created, self.known_ids)
 
     def why_not_all(self, errors: Sequence[KeysmithError]) -> str:
         """Say why no more changes are begun, "" where they are."""
@@ -172,7 +178,7 @@ class _Progress:
     def _run(self) -> None:
         change, work = self._change, self._work
         if change.declared is None:
-            self._is_made = _org_api_keys.revoke(work.api, work.org_id, self._current)
+            self._is_made = _resource.delete(work.api, API_KEYS.of(work.org_id), self._current)
             return
         if change.key is None:
             self._create(change.declared)
@@ -254,10 +260,11 @@ class _Progress:
                 if roles is None:
                     is_made = self._unassign(project_id)
                 elif before is None:
-                    method = work.assign_method
-                    is_made = _project_api_keys.assign_all(work.api, project_id, key, roles, method)
+                    is_made = _assignments.assign_all(
+                        work.api, PROJECT_API_KEYS.of(project_id, key), roles
+                    )
                 else:
-                    _project_api_keys.change(work.api, project_id, key, roles)
+                    _assignments.change(work.api, PROJECT_API_KEYS.of(project_id, key), roles)
             except KeysmithError as error:
                 self._take_project(project_id, before, error)
                 raise
@@ -266,17 +273,19 @@ class _Progress:
 
     def _unassign(self, project_id: str) -> bool:
         try:
-            return _project_api_keys.unassign(self._work.api, project_id, self._current)
+            return _assignments.unassign(
+                self._work.api, PROJECT_API_KEYS.of(project_id, self._current)
+            )
         except ApiError as error:
-            if not _project_api_keys.is_project_missing(error, project_id):
+            if not _assignments.is_project_missing(error, project_id):
                 raise
             if error.unclear:
                 raise
-            self._warnings.append(_project_api_keys.missing_project_warning(project_id))
+            self._warnings.append(_assignments.missing_project_warning(API_KEYS, project_id))
             return False
 
     def _take_project(
-        self, project_id: str, before: _project_api_keys.Roles, error: KeysmithError
+        self, project_id: str, before: _assignments.Roles, error: KeysmithError
     ) -> None:
         """Take over what an error says of the assignment as it is now."""
         if "project_api_key" in error.results:

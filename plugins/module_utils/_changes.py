@@ -48,7 +48,7 @@ class Change:
 
     key: OrgApiKey | None
     declared: Declared | None
-    found: _access_lists.AccessList | None
+    found: _access_lists.AccessList[OrgApiKey] | None
     plan: _plan.Plan
     is_own: bool = False
 
@@ -114,7 +114,7 @@ def revocation(key: OrgApiKey) -> Change:
 
 
 def declaration(
-    declared: Declared, key: OrgApiKey | None, found: _access_lists.AccessList | None
+    declared: Declared, key: OrgApiKey | None, found: _access_lists.AccessList[OrgApiKey] | None
 ) -> Change:
     """Return what a declared key needs; ``found`` is given where the key and its list exist."""
     desired: dict[str, Any] = {"description": declared.description}

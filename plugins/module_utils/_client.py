@@ -25,6 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
     Auth,
     Http,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 
 # The most that both APIs give at once (docs/apis.md: Lists).
@@ -54,24 +55,39 @@ class Signer(Auth, Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the API is and who asks. ``public_key`` is the signing key's own, if one signs."""
+    """Where the API is and who asks.
+
+    ``public_key`` is that of the signing key, None if another credential signs.
+    """
 
     base_url: str
-    api_path: str
-    media_type: str
-    platform: str
+    platform: Platform
     signer: str
     public_key: str | None
     envelope: bool
 
 
+@dataclass(frozen=True)
+class Call:
+    """What a request is about.
+
+    ``path``: below the API's own path (``/orgs/…``). ``doing``: completes "Could not …" in errors.
+    ``role``: the role that it needs. ``version``: of the Atlas Administration API; the other APIs
+    have only one.
+    """
+
+    path: str
+    doing: str
+    role: str
+    version: str
+
+
 class Client:
     """Calls of one API with one credential over one session.
 
-    Paths are below the API's own (``/orgs/…``); ``parse`` turns JSON into a value, returns None
-    if it is something else, or raises UnreadableError to name what is wrong; ``doing`` completes
-    "Could not …" in errors and ``role`` names the role a call needs. Every call raises what
-    ``_errors`` has, and StoppedError before a request if the task is to stop.
+    ``parse`` turns JSON into a value, returns None if it is something else, or raises
+    UnreadableError to name what is wrong. Every call raises what ``_errors`` has, and StoppedError
+    before a request if the task is to stop.
     """
 
     def __init__(
@@ -102,39 +118,28 @@ class Client:
         self._auth.end()
         self._http.close()
 
-    def get(
-        self,
-        path: str,
-        parse: Callable[[Any], T | None],
-        *,
-        doing: str,
-        role: str,
-        until: float | None = None,
-    ) -> T:
+    def get(self, call: Call, parse: Callable[[Any], T | None], until: float | None = None) -> T:
         """Return what is at a path. ``until`` (of the clock) ends retries early."""
-        request = self._request("GET", path, doing, role)
-        answer = self._send(request, until=until)
+        request = self._request("GET", call)
+        answer = self._send(request, call, until=until)
         return _parsed(answer, request, parse, answer.payload)
 
-    def post(
-        self, path: str, body: Any, parse: Callable[[Any], T | None], *, doing: str, role: str
-    ) -> T:
+    def post(self, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
         """Send JSON and return what comes back; ``parse`` gets {} where nothing does.
 
         It is sent again only where nothing can have been done; after an error whose ``unclear``
         is true, something may have been. ``parse`` raises UnexpectedAnswerError for an answer that
         contradicts the request.
         """
-        return self._write(self._request("POST", path, doing, role), body, parse)
+        return self._write("POST", call, body, parse)
 
-    def patch(
-        self, path: str, body: Any, parse: Callable[[Any], T | None], *, doing: str, role: str
-    ) -> T:
+    def patch(self, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
         """Send JSON with what differs and return what comes back; sent again as ``post`` is."""
-        return self._write(self._request("PATCH", path, doing, role), body, parse)
+        return self._write("PATCH", call, body, parse)
 
-    def _write(self, request: Request, body: Any, parse: Callable[[Any], T | None]) -> T:
-        answer = self._send(request, body=body)
+    def _write(self, method: str, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
+        request = self._request(method, call)
+        answer = self._send(request, call, body=body)
         data = {} if _answers.is_empty(answer) else answer.payload
         try:
             return _parsed(answer, request, parse, data)
@@ -145,15 +150,15 @@ class Client:
                 error.tries, error.waited = answer.tries, answer.waited
             raise
 
-    def delete(self, path: str, *, doing: str, role: str) -> None:
+    def delete(self, call: Call) -> None:
         """Delete what is at a path; only an empty 2xx is a success.
 
         Products differ in the status (docs/apis.md: Deletion and change).
 
         An ApiError whose ``unclear`` is true follows a try whose outcome is not known.
         """
-        request = self._request("DELETE", path, doing, role)
-        answer = self._send(request)
+        request = self._request("DELETE", call)
+        answer = self._send(request, call)
         if not _answers.is_empty(answer):
             _answers.unexpected(
                 answer, request, f"is {_answers.kind(answer)}, where a deletion is answered empty"
@@ -161,12 +166,9 @@ class Client:
 
     def pages(
         self,
-        path: str,
+        call: Call,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
-        *,
-        doing: str,
-        role: str,
         query: Mapping[str, str] | None = None,
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
@@ -178,7 +180,7 @@ class Client:
         comes out the same twice, in whatever order. Raises UnexpectedAnswerError where no complete
         listing can be had, and DeadlineError where it takes too long.
         """
-        request = self._request("GET", path, doing, role)
+        request = self._request("GET", call)
         patience = self._http.listing_time
         ends = self._http.busy_time + patience
 
@@ -191,13 +193,16 @@ class Client:
                     check="Check the network to the API, or raise timeout.",
                 )
 
+        def read(paging: Mapping[str, str]) -> Answer:
+            return self._send(request, call, {**(query or {}), **paging})
+
         before: dict[str, T] | None = None
         for tries in range(LISTING_TRIES):
             if tries and before is None:
                 self.stop.pause(LISTING_PAUSE)
             if tries:
                 go_on()
-            items, requests = self._listing(request, parse, identity, query or {}, go_on)
+            items, requests = self._listing(request, parse, identity, read, go_on)
             if items is not None and (requests == 1 or items == before):
                 return list(items.values())
             before = items
@@ -208,7 +213,7 @@ class Client:
         request: Request,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
-        query: Mapping[str, str],
+        read: Callable[[Mapping[str, str]], Answer],
         go_on: Callable[[], None],
     ) -> tuple[dict[str, T] | None, int]:
         """Read every page once, and count the requests; None where they do not fit together.
@@ -224,8 +229,7 @@ class Client:
         for number in range(1, MAX_PAGES + 1):
             if number > 1:
                 go_on()
-            paging = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
-            answer = self._send(request, {**query, **paging})
+            answer = read({"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)})
             page = _answers.page(answer, request)
             size += len(answer.body)
             if size > MAX_LISTING:
@@ -250,15 +254,15 @@ class Client:
         # To begin once more would be in vain.
         raise _answers.endless(request, number)
 
-    def _request(self, method: str, path: str, doing: str, role: str) -> Request:
+    def _request(self, method: str, call: Call) -> Request:
         return Request(
             method=method,
             base_url=self.endpoint.base_url,
-            path=self.endpoint.api_path + path,
-            doing=doing,
-            role=role,
+            path=self.endpoint.platform.api_path + call.path,
+            doing=call.doing,
+            role=call.role,
             signer=self.endpoint.signer,
-            platform=self.endpoint.platform,
+            platform=self.endpoint.platform.title,
         )
 
     def _check_stop(self, request: Request) -> None:
@@ -273,6 +277,7 @@ class Client:
     def _send(
         self,
         request: Request,
+        call: Call,
         query: Mapping[str, str] | None = None,
         until: float | None = None,
         body: Any = None,
@@ -280,9 +285,10 @@ class Client:
         self._check_stop(request)
         if self.endpoint.envelope:
             query = {**(query or {}), "envelope": "true"}
-        headers = {"Accept": self.endpoint.media_type}
+        media_type = self.endpoint.platform.media_type.format(call.version)
+        headers = {"Accept": media_type}
         if body is not None:
-            headers["Content-Type"] = self.endpoint.media_type
+            headers["Content-Type"] = media_type
         self._auth.begin()
         self._has_written = self._has_written or request.method != "GET"
         answer = self._http.send(

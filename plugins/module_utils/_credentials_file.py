@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
@@ -28,10 +29,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
     CreatedKey,
     OrgApiKey,
-    is_id,
-    undo_creation,
 )
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
@@ -88,7 +88,7 @@ def inspect(path: str) -> CredentialsFile:
     except (ValueError, RecursionError):
         owner = None
     is_pair = isinstance(owner, dict) and all(isinstance(owner.get(f), str) for f in _FIELDS)
-    if not is_pair or not is_id(owner["api_user_id"]):
+    if not is_pair or not _resource.is_id(owner["api_user_id"]):
         raise _refusal(path, "holds something other than a key pair of this module")
     return CredentialsFile(path, owner)
 
@@ -223,7 +223,7 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
     except Exception as failure:
         # Of any kind: a key whose private key is lost must not be left without being reported.
         error = internal_error(failure)
-    raise undo_creation(api, org_id, key, error)
+    raise _resource.undo_creation(api, API_KEYS.of(org_id), key, error)
 
 
 def discard(file: CredentialsFile, key: OrgApiKey, org_id: str) -> str:

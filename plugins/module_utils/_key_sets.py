@@ -14,15 +14,19 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
+    _assignments,
     _changes,
     _credentials_file,
     _options,
     _org_api_keys,
-    _project_api_keys,
+    _resource,
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
+from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
+    Change,
+    Declared,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
@@ -31,8 +35,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+    PROJECT_API_KEYS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -133,7 +146,7 @@ def check_declaration(params: Mapping[str, Any]) -> None:
             "api_keys has several keys with the same description, or with look-alikes: "
             f"{', '.join(map(quoted, doubles))}",
             check="Keys are identified by description, so each must be unique. "
-            f"{_org_api_keys.LOOK_ALIKES}",
+            f"{_resource.LOOK_ALIKES}",
         )
 
 
@@ -226,9 +239,9 @@ def _check_all_selected(params: Mapping[str, Any], wanted: KeySet) -> None:
     listed = ", ".join(
         f"{item['id']} ({item['public_key']}) {quoted(item['description'])}, "
         f"{reasons[item['reason']]}"
-        for item in wanted.unselected[: _org_api_keys.SHOWN]
+        for item in wanted.unselected[: _resource.SHOWN]
     )
-    more = len(wanted.unselected) - _org_api_keys.SHOWN
+    more = len(wanted.unselected) - _resource.SHOWN
     raise GuardError(
         f"The task lists {len(wanted.unselected)} API keys of organization {params['org_id']} that "
         f"it would not revoke: {listed}{f' and {more} more' if more > 0 else ''}",
@@ -270,8 +283,9 @@ def _revocations(
                     "organization, or set allow_own_key to true."
                 )
         else:
-            is_own = _org_api_keys.check_not_own(
+            is_own = _resource.check_not_own(
                 api,
+                API_KEYS,
                 key,
                 allowed=params["allow_own_key"],
                 loss="revoking it and losing this access",
@@ -286,7 +300,7 @@ def as_declared(
     params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
 ) -> KeySet:
     """Return what each declared key needs, and the revocation of all others where that is asked."""
-    groups = _org_api_keys.by_normalized(keys)
+    groups = _resource.by_normalized(keys, API_KEYS)
     pairs = [(key, _match(params, groups, key)) for key in declared(params)]
     _check_pairs(params, pairs)
     lists = _read_access_lists(params, api, pairs)
@@ -317,7 +331,7 @@ def as_declared(
         )
     _check_not_replaced(params, changes, surplus.changes)
     warnings = [*surplus.warnings, *_adoption_warnings(params, changes)]
-    warnings += map(_project_api_keys.missing_project_warning, missing)
+    warnings += [_assignments.missing_project_warning(API_KEYS, name) for name in missing]
     folder = params["credentials_dir"]
     if folder:
         if any(change.kind == "created" for change in changes):
@@ -335,10 +349,10 @@ def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
     missing = []
     for project_id in sorted(set[str]().union(*(change.leaves() for change in changes))):
         try:
-            _project_api_keys.list_all(api, project_id)
+            _assignments.list_all(api, PROJECT_API_KEYS, project_id)
         except ApiError as error:
             # Whatever else is wrong is for the run for real to report.
-            if _project_api_keys.is_project_missing(error, project_id):
+            if _assignments.is_project_missing(error, project_id):
                 missing.append(project_id)
     return missing
 
@@ -349,13 +363,13 @@ def _match(
     """Return the existing key with the description; raises AmbiguousError."""
     group = groups.get(normalize_description(key.description), [])
     try:
-        return _org_api_keys.pick_by_description(
-            group, params["org_id"], key.description, look_alikes=params["look_alikes"]
+        return _resource.pick_by_text(
+            group, API_KEYS.of(params["org_id"]), key.description, look_alikes=params["look_alikes"]
         )
     except AmbiguousError as error:
         error.check = (
             "Nothing was changed. Declared keys are identified by description. "
-            f"{_org_api_keys.LOOK_ALIKES} Declare the exact description, give every key its own "
+            f"{_resource.LOOK_ALIKES} Declare the exact description, give every key its own "
             "with new_description of org_api_key, or set look_alikes to ignore if only look-alikes "
             "are in the way."
         )
@@ -382,7 +396,7 @@ def _check_not_replaced(
                 f"purge would revoke API key {change.key} {quoted(change.description)} of "
                 f"organization {params['org_id']}, and a new key would be created with the "
                 f"look-alike {quoted(declared_as)}",
-                check=f"Nothing was changed. {_org_api_keys.LOOK_ALIKES} Declare the exact "
+                check=f"Nothing was changed. {_resource.LOOK_ALIKES} Declare the exact "
                 "description, or rename or revoke the old key first, by its ID.",
             )
 
@@ -411,7 +425,7 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
     if strange:
         raise GuardError(
             f"credentials_dir {shown(folder)} holds no key pair for these API keys, and their "
-            f"rights would be extended: {_org_api_keys.described(strange)}",
+            f"rights would be extended: {_resource.described(strange, API_KEYS)}",
             check=_org_api_keys.ADOPTION_ADVICE,
             parameters=[key.id for key in strange],
         )
@@ -450,16 +464,16 @@ def _read_access_lists(
     params: Mapping[str, Any],
     api: Client,
     pairs: Sequence[tuple[Declared, OrgApiKey | None]],
-) -> dict[str, _access_lists.AccessList]:
+) -> dict[str, _access_lists.AccessList[OrgApiKey]]:
     """Return the access lists of the existing keys that one is declared for, by the key's id."""
     keys = [existing for key, existing in pairs if existing and key.access_list is not None]
     lists = _workers.each(
-        lambda key: _access_lists.read(api, params["org_id"], key),
+        lambda key: _access_lists.read(api, API_KEY_LISTS, params["org_id"], key),
         keys,
         threads=params["concurrency"],
         goes_on=lambda: not api.stop.reason,
     )
-    found = {access_list.key.id: access_list for access_list in lists if access_list}
+    found = {access_list.owner.id: access_list for access_list in lists if access_list}
     if len(found) < len(keys):
         error = api.stop.error()
         error.what = f"Not all access lists were read, because {api.stop.reason}"
@@ -471,8 +485,9 @@ def _read_access_lists(
 def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_seen: bool) -> Change:
     if change.key is None or not change.has_losses():
         return change
-    is_own = _org_api_keys.check_not_own(
+    is_own = _resource.check_not_own(
         api,
+        API_KEYS,
         change.key,
         allowed=params["allow_own_key"],
         loss="taking roles from it or changing its own access list",
@@ -529,7 +544,7 @@ def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> Non
         return
     raise GuardError(
         f"{len(revoked)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {_org_api_keys.first_names(revoked)}",
+        f"max_revocations is {params['max_revocations']}: {_resource.first_names(revoked)}",
         check=(
             "Nothing was changed. Select fewer keys, or raise max_revocations if all of them are "
             "meant; error.parameters has all IDs."
@@ -549,5 +564,5 @@ def access_list_name(
         if change.found:
             return change.found.name
     if any(c.kind == "created" and c.plan.after.get("access_list") for c in changes):
-        return _access_lists.name_for_new_keys(api, params["org_id"], keys)
-    return _access_lists.ACCESS_LIST
+        return _access_lists.name_for_new(api, API_KEY_LISTS, params["org_id"], keys)
+    return API_KEY_LISTS.name

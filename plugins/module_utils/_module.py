@@ -201,9 +201,7 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
         choose_auth(credentials, http, connection.base_url, platform.title, conceal),
         Endpoint(
             base_url=connection.base_url,
-            api_path=platform.api_path,
-            media_type=platform.media_type,
-            platform=platform.title,
+            platform=platform,
             signer=str(credentials),
             public_key=credentials.public_key if isinstance(credentials, KeyPair) else None,
             envelope=connection.envelope,

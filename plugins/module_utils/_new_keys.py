@@ -13,6 +13,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _credentials_file,
     _org_api_keys,
+    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._credentials_file import (
@@ -22,7 +23,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     internal_error,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 
 # What a key has until its access list is there: the least that a key can have.
 _FIRST_ROLES = ("ORG_MEMBER",)
@@ -77,7 +84,7 @@ def create(
 
 def _complete(api: Client, org_id: str, key: OrgApiKey, wanted: Wanted) -> OrgApiKey:
     entries = wanted.access_list or frozenset()
-    found = _access_lists.of_new_key(org_id, key, wanted.list_name)
+    found = _access_lists.of_new(API_KEY_LISTS, org_id, key, wanted.list_name)
     _access_lists.change(api, found, _access_lists.Goal(entries))
     if set(wanted.roles) == set(_FIRST_ROLES):
         return key
@@ -88,7 +95,7 @@ def _undone(
     api: Client, org_id: str, key: OrgApiKey, file: CredentialsFile | None, error: KeysmithError
 ) -> KeysmithError:
     loss = f"{file.path} has its key pair." if file else ""
-    undone = _org_api_keys.undo_creation(api, org_id, key, error, loss)
+    undone = _resource.undo_creation(api, API_KEYS.of(org_id), key, error, loss)
     if file and not undone.results:
         undone.aftermath += f" {_credentials_file.discard(file, key, org_id)}"
     return undone

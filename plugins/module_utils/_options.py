@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     AccessToken,
     Credentials,
@@ -38,7 +39,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings im
     HttpSettings,
     is_sent_in_clear,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
 from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
     PLATFORMS,
     Platform,
@@ -240,7 +240,7 @@ def secret_forms(secret: str) -> set[str]:
 
 def check_id(name: str, value: str) -> None:
     """Refuse what is no id (24 lower-case hexadecimal digits). Raises OptionError."""
-    if is_id(value):
+    if _resource.is_id(value):
         return
     hint = "An ID is 24 lowercase hexadecimal digits; quote one that is all digits."
     if name.startswith("api_user_id") and is_public_key(value):
@@ -260,7 +260,7 @@ def check_public_key(value: str, name: str = "public_key") -> None:
         hint = "It looks like a private key, which is a secret and identifies no key."
     elif _CLIENT_ID.fullmatch(value.strip()):
         hint = "It looks like the client ID of a service account, which is not an API key."
-    elif is_id(value.strip().lower()):
+    elif _resource.is_id(value.strip().lower()):
         hint = f"It looks like an ID: use {name.replace('public_key', 'api_user_id')}."
     raise OptionError(f"{name} is not a valid public key", check=hint)
 
@@ -547,7 +547,7 @@ def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
 def _check_credentials(source: str, credentials: Credentials, platform: Platform) -> None:
     _check_not_mistaken(source, credentials, platform)
     if isinstance(credentials, KeyPair):
-        if is_id(credentials.public_key):
+        if _resource.is_id(credentials.public_key):
             raise OptionError(
                 f"{source}: the public key looks like the ID of an API key",
                 check="Set it to the public key, which has 8 characters.",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import is_id
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import Resource
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,30 @@ def parse(data: Any) -> Organization | None:
     if not isinstance(data, dict):
         return None
     org_id, name, is_deleted = data.get("id"), data.get("name"), data.get("isDeleted")
-    if not (isinstance(org_id, str) and is_id(org_id)):
+    if not (isinstance(org_id, str) and _resource.is_id(org_id)):
         raise UnreadableError("an organization without a readable ID", "id", org_id)
     if not isinstance(name, str):
         raise UnreadableError(f"organization {org_id}", "name", name)
     return Organization(org_id, name, is_deleted is True)
 
 
+ORGANIZATIONS: Resource[Organization] = Resource(
+    noun="organization",
+    path="/orgs",
+    version="2023-01-01",
+    parse=lambda data, _scope_id: parse(data),
+    text=lambda org: org.name,
+    id_option="org_id",
+    missing=frozenset({"ORG_NOT_FOUND"}),
+)
+
+
 def list_all(api: Client) -> list[Organization]:
     """Return every organization that the credential can see, deleted ones left out.
 
-    The API's own ``?name=`` is not used: what it takes for equal is not said anywhere.
+    The API's own ``?name=`` is not used: it does not say which names it considers equal.
     """
-    doing = "list the organizations"
-    found = api.pages("/orgs", parse, lambda org: org.id, doing=doing, role="Organization Member")
+    found = _resource.list_all(api, ORGANIZATIONS.of(""))
     return [org for org in found if not org.is_deleted]
 
 

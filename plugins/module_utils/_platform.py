@@ -14,8 +14,10 @@ class Platform:
     """One of the products, as this collection sees it.
 
     ``env_key_pairs`` are the names of the environment variables (public, private) that the
-    product's own tools read, the preferred pair first. ``assign_method`` is the one that assigns
-    a key to a project.
+    product's own tools read, the preferred pair first. ``media_type`` has {} for the version of
+    the API that a call needs, if the product's API has versions. ``assign_method`` is the HTTP
+    method that assigns a key to a project, and ``assignment_role`` the least role that may change
+    and remove assignments.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Platform:
     has_service_accounts: bool
     org_roles: tuple[str, ...]
     assign_method: str
+    assignment_role: str
     env_key_pairs: tuple[tuple[str, str], ...]
     env_service_account: tuple[str, str] | None
     env_access_token: str | None
@@ -45,12 +48,13 @@ ATLAS = Platform(
     name="atlas",
     title="MongoDB Atlas",
     api_path="/api/atlas/v2",
-    # The version that serves organizations and their keys; without one, Atlas answers 406.
-    media_type="application/vnd.atlas.2023-01-01+json",
+    # Without a version, Atlas returns 406.
+    media_type="application/vnd.atlas.{}+json",
     default_base_url="https://cloud.mongodb.com",
     has_service_accounts=True,
     org_roles=_ATLAS_ROLES,
     assign_method="POST",
+    assignment_role="Project Access Manager",
     env_key_pairs=(
         ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"),
         ("MONGODB_ATLAS_PUBLIC_KEY", "MONGODB_ATLAS_PRIVATE_KEY"),
@@ -70,6 +74,7 @@ CLOUD_MANAGER = Platform(
     has_service_accounts=True,
     org_roles=_CLOUD_MANAGER_ROLES,
     assign_method="PATCH",
+    assignment_role="Project Owner",
     env_key_pairs=_MCLI_KEY_PAIRS,
     env_service_account=None,
     env_access_token=None,
@@ -86,6 +91,7 @@ OPS_MANAGER = Platform(
     has_service_accounts=False,
     org_roles=_OPS_MANAGER_ROLES,
     assign_method="PATCH",
+    assignment_role="Project Owner",
     env_key_pairs=_MCLI_KEY_PAIRS,
     env_service_account=None,
     env_access_token=None,

@@ -24,6 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
     _marks,
     _org_api_keys,
+    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
@@ -41,7 +42,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import (
     RawMark,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import MAX_DESCRIPTION
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 # The role that every key may have, and that the APIs add by themselves.
@@ -294,8 +298,8 @@ def _identify_by_description(
     description = str(target.description)
     old_ids = {f.mark.old_id for f in marked if f.mark and f.mark.base == description}
     if not old_ids:
-        key = _org_api_keys.pick_by_description(
-            keys, org_id, description, look_alikes=target.look_alikes
+        key = _resource.pick_by_text(
+            keys, API_KEYS.of(org_id), description, look_alikes=target.look_alikes
         )
         return (key.id, key) if key else (None, None)
     exact = [key for key in keys if key.description == description]
@@ -326,7 +330,7 @@ def _identify_by_description(
 def _ambiguous(org_id: str, target: Target, keys: Sequence[OrgApiKey]) -> AmbiguousError:
     return AmbiguousError(
         f"Several API keys of organization {org_id} could be meant by the {target}: "
-        f"{_org_api_keys.described(keys)}",
+        f"{_resource.described(keys, API_KEYS)}",
         check="Nothing was changed. Identify the old key with api_user_id.",
         parameters=sorted(key.id for key in keys),
     )
@@ -753,4 +757,4 @@ def _warnings(left: Sequence[tuple[OrgApiKey, str]]) -> tuple[str, ...]:
 
 
 def _listed(found: Sequence[Marked]) -> str:
-    return _org_api_keys.described([item.key for item in found])
+    return _resource.described([item.key for item in found], API_KEYS)

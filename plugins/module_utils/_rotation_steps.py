@@ -20,12 +20,13 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _access_lists,
+    _assignments,
     _credentials_file,
     _errors,
     _marks,
     _options,
     _org_api_keys,
-    _project_api_keys,
+    _resource,
     _rotation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
@@ -51,11 +52,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import Connection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+    PROJECT_API_KEYS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     CreateReplacement,
     Marked,
@@ -205,7 +212,7 @@ def _survey(task: _Task) -> tuple[State, bytes]:
     )
     secret = _secret(task)
     key = _marks.key_of(secret.text)
-    keys = _org_api_keys.list_all(task.api, task.org_id)
+    keys = _resource.list_all(task.api, API_KEYS.of(task.org_id))
     state = _rotation.survey(keys, task.org_id, target, (key,))
     if not task.pair or secret.public_key is None:
         return state, key
@@ -219,8 +226,8 @@ def _survey(task: _Task) -> tuple[State, bytes]:
 def _with_entries(task: _Task, state: State) -> tuple[State, str]:
     """Add the old key's access list; also return what the path of such lists is called."""
     if state.old is None:
-        return state, _access_lists.ACCESS_LIST
-    found = _access_lists.read(task.api, task.org_id, state.old)
+        return state, API_KEY_LISTS.name
+    found = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, state.old)
     return replace(state, entries=found.now), found.name
 
 
@@ -284,7 +291,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     state, mark_key = _survey(task)
     if state.old:
         _check_own(task, state.old)
-    list_name = _access_lists.ACCESS_LIST
+    list_name = API_KEY_LISTS.name
     if not state.of_phase(_marks.VERIFIED):
         state, list_name = _with_entries(task, state)
     plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"], now=wall_clock())
@@ -318,8 +325,8 @@ def _begin(task: _Task) -> dict[str, Any]:
 
 def _check_own(task: _Task, old: OrgApiKey) -> bool:
     """Return whether the old key is the one that signs; raises OwnKeyError unless allowed."""
-    is_own = _org_api_keys.check_not_own(
-        task.api, old, allowed=task.params["allow_own_key"], loss="rotating it"
+    is_own = _resource.check_not_own(
+        task.api, API_KEYS, old, allowed=task.params["allow_own_key"], loss="rotating it"
     )
     if old.public_key is None and _secret(task).public_key is not None:
         raise OptionError(
@@ -332,7 +339,7 @@ def _check_own(task: _Task, old: OrgApiKey) -> bool:
 
 def _revoke_leftover(task: _Task, found: Marked) -> None:
     """Revoke what a run has left, unless it is not as it was a moment ago."""
-    now = _org_api_keys.find_by_id(task.api, task.org_id, found.key.id)
+    now = _resource.find_by_id(task.api, API_KEYS.of(task.org_id), found.key.id)
     if now is None:
         return
     if now != found.key:
@@ -348,9 +355,9 @@ def _revoke_leftover(task: _Task, found: Marked) -> None:
 def _revoke(task: _Task, key: OrgApiKey, api: Client | None = None) -> None:
     """Revoke a key and wait until the API confirms that it is gone."""
     api = api or task.api
-    if _org_api_keys.revoke(api, task.org_id, key):
+    if _resource.delete(api, API_KEYS.of(task.org_id), key):
         task.is_changed = True
-    _org_api_keys.await_absence(api, task.org_id, key, task.params["wait_timeout"])
+    _resource.await_absence(api, API_KEYS.of(task.org_id), key, task.params["wait_timeout"])
 
 
 class _Creation:
@@ -412,7 +419,7 @@ class _Creation:
             return
         try:
             with self._api.stop.completing():
-                keys = _org_api_keys.list_all(self._api, self._task.org_id)
+                keys = _resource.list_all(self._api, API_KEYS.of(self._task.org_id))
         except KeysmithError:
             return
         found = [k for k in keys if k.description == description and k.id not in known_ids]
@@ -424,13 +431,12 @@ class _Creation:
         task, api, old = self._task, self._api, self._old
         key = self._describe(created.key, _marks.CREATED)
         if self._entries:
-            new_list = _access_lists.of_new_key(task.org_id, key, self._list_name)
+            new_list = _access_lists.of_new(API_KEY_LISTS, task.org_id, key, self._list_name)
             _access_lists.change(api, new_list, _access_lists.Goal(self._entries, purge=True))
         pair = KeyPair(str(key.public_key), created.private_key)
         task.verification = _verify(task, key, pair, self._entries)
-        method = PLATFORMS[task.params["platform"]].assign_method
         for project_id, roles in old.projects:
-            _project_api_keys.assign_all(api, project_id, key, roles, method)
+            _assignments.assign_all(api, PROJECT_API_KEYS.of(project_id, key), roles)
         self._check_unchanged()
         # Only now, and in one request with its last roles: see _rotation.
         wanted = set(old.roles)
@@ -455,7 +461,7 @@ class _Creation:
 
     def _check_unchanged(self) -> None:
         """Refuse to copy rights that were taken from the old key in the meantime."""
-        now = _org_api_keys.find_by_id(self._api, self._task.org_id, self._old.id)
+        now = _resource.find_by_id(self._api, API_KEYS.of(self._task.org_id), self._old.id)
         if (
             now is None
             or now.description != self._old.description
@@ -472,10 +478,10 @@ class _Creation:
         """Return the key as the API lists it, complete, so that the next task finds it so."""
         api = self._api
         wanted = _rotation.rights(self._old)
-        until = api.clock.now() + _org_api_keys.ORPHAN_PATIENCE
-        pause = _org_api_keys.FIRST_POLL
+        until = api.clock.now() + _resource.ORPHAN_PATIENCE
+        pause = _resource.FIRST_PAUSE
         while True:
-            listed = {k.id: k for k in _org_api_keys.list_all(api, self._task.org_id)}
+            listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
             found = listed.get(key.id)
             more = _rotation.rights(found) - wanted if found else None
             if found and more:
@@ -489,7 +495,9 @@ class _Creation:
             if found and found.description == key.description and _rotation.rights(found) == wanted:
                 return found
             if api.clock.now() + pause > until:
-                if found is None and not _org_api_keys.find_by_id(api, self._task.org_id, key.id):
+                if found is None and not _resource.find_by_id(
+                    api, API_KEYS.of(self._task.org_id), key.id
+                ):
                     raise GuardError(
                         f"The new API key {key} was revoked while it was being created",
                         check="Make sure that no other run rotates the same key, and run the task "
@@ -502,7 +510,7 @@ class _Creation:
                 )
                 return replace(key, projects=self._old.projects)
             api.stop.pause(pause)
-            pause = min(pause * 2, _org_api_keys.LONGEST_POLL)
+            pause = min(pause * 2, _resource.LONGEST_PAUSE)
 
     def _store(self, created: CreatedKey, file: _credentials_file.CredentialsFile) -> None:
         key = created.key
@@ -575,7 +583,7 @@ def _finish(task: _Task) -> dict[str, Any]:
         # What the old key is like now decides.
         state, _name = _with_entries(task, state)
         if found and found.phase != _marks.VERIFIED:
-            new_entries = _access_lists.read(task.api, task.org_id, found.key).now
+            new_entries = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, found.key).now
             state = replace(state, new_entries=new_entries)
         planned = plan()
     if is_own and not task.pair and any(isinstance(s, RevokeOld) for s in planned.steps):
@@ -687,7 +695,9 @@ def _roll_back(task: _Task) -> dict[str, Any]:
     plan = _rotation.plan_roll_back(state, successor_id, now=wall_clock())
     for step in plan.steps:
         if isinstance(step, RevokeReplacement):
-            _org_api_keys.check_not_own(task.api, step.new, allowed=False, loss="rolling it back")
+            _resource.check_not_own(
+                task.api, API_KEYS, step.new, allowed=False, loss="rolling it back"
+            )
         if task.check_mode:
             task.is_changed = True
         elif isinstance(step, RevokeLeftover):
@@ -714,7 +724,7 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     """Return a client like another one that signs with a key pair of the same organization."""
     http = Http(connection.http, api.clock, connection.base_url)
     http.stop = api.stop
-    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform, api.conceal)
+    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.conceal)
     endpoint = replace(api.endpoint, signer=str(pair), public_key=pair.public_key)
     return Client(http, auth, endpoint, api.conceal)
 
@@ -732,17 +742,17 @@ def _verify(
     api = task.api
     clock, began = api.clock, api.clock.now()
     until = began + task.params["verify_timeout"]
-    pause = _org_api_keys.FIRST_POLL
+    pause = _resource.FIRST_PAUSE
     other = client_of(api, task.connection, pair)
     try:
         while True:
             last: KeysmithError | None = None
             try:
-                if _org_api_keys.find_by_id(other, task.org_id, key.id, until):
+                if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, until):
                     return _Verification(clock.now() - began)
             except ApiError as error:
                 if entries is None and error.code in _ADDRESS_REFUSALS:
-                    entries = _access_lists.read(api, task.org_id, key).now
+                    entries = _access_lists.read(api, API_KEY_LISTS, task.org_id, key).now
                 if _is_own_refusal(error, entries or frozenset()):
                     return _Verification(clock.now() - began, error.code)
                 if not _may_pass(error):
@@ -751,7 +761,7 @@ def _verify(
             if clock.now() + pause > until:
                 raise _not_accepted(key, clock.now() - began, last)
             api.stop.pause(pause)
-            pause = min(pause * 2, _org_api_keys.LONGEST_POLL)
+            pause = min(pause * 2, _resource.LONGEST_PAUSE)
     finally:
         other.close()
 

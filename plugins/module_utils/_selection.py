@@ -11,18 +11,16 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import is_public_key
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    LOOK_ALIKES,
+    API_KEYS,
     OrgApiKey,
-    check_look_alikes,
     check_public_keys_told,
-    described,
-    first_names,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -107,7 +105,7 @@ def check_provable(
     known = {key.description for key in keys}
     for description in selection.descriptions or ():
         if description not in known:
-            check_look_alikes(keys, org_id, description)
+            _resource.check_look_alikes(keys, API_KEYS.of(org_id), description)
 
 
 def pattern_warnings(
@@ -130,8 +128,8 @@ def pattern_warnings(
     if similar:
         warnings.append(
             f"description_match does not match these API keys of organization {org_id} exactly, so "
-            f"they were not selected: {described(similar)}. {LOOK_ALIKES} Set look_alikes to "
-            "ignore if they are different keys."
+            f"they were not selected: {_resource.described(similar, API_KEYS)}. "
+            f"{_resource.LOOK_ALIKES} Set look_alikes to ignore if they are different keys."
         )
     return warnings
 
@@ -142,7 +140,7 @@ def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]
         return []
     return [
         f"These API keys of organization {org_id} have no description, so neither a pattern nor "
-        f"purge selects them: {first_names(keys)}. Use their IDs to select them."
+        f"purge selects them: {_resource.first_names(keys)}. Use their IDs to select them."
     ]
 
 
@@ -182,9 +180,10 @@ def check_kept_exactly(
         if similar:
             raise AmbiguousError(
                 f"keep has {quoted(item)}, which matches these API keys of organization {org_id} "
-                f"only as look-alikes: {described(similar)}",
-                check=f"Nothing was changed. {LOOK_ALIKES} Write the item exactly, or use the "
-                "key's ID, to keep them; or set look_alikes to ignore if they are different keys.",
+                f"only as look-alikes: {_resource.described(similar, API_KEYS)}",
+                check=f"Nothing was changed. {_resource.LOOK_ALIKES} Write the item exactly, or "
+                "use the key's ID, to keep them; or set look_alikes to ignore if they are "
+                "different keys.",
             )
 
 
@@ -212,7 +211,7 @@ def check_keep(
         items = ", ".join(quoted(item) for item in idle)
         raise GuardError(
             f"keep has {items}, which matches no API key of organization {org_id}, and "
-            f"{len(revoked)} API keys would be revoked: {described(revoked)}",
+            f"{len(revoked)} API keys would be revoked: {_resource.described(revoked, API_KEYS)}",
             check="Nothing was changed. Correct or remove the item, or set on_keep_missing to warn "
             "if one list serves many organizations.",
             parameters=[key.id for key in revoked],

@@ -392,6 +392,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _options,
     _org_api_keys,
     _plan,
+    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -404,7 +405,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     shown,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -461,8 +468,12 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     key = _org_api_keys.find(api, params["org_id"], params)
     if key is None:
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
-    is_own = _org_api_keys.check_not_own(
-        api, key, allowed=params["allow_own_key"], loss="revoking it and losing this access"
+    is_own = _resource.check_not_own(
+        api,
+        API_KEYS,
+        key,
+        allowed=params["allow_own_key"],
+        loss="revoking it and losing this access",
     )
     if is_own and params["wait"]:
         raise OwnKeyError(
@@ -475,12 +486,12 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
     if check_mode:
         return result
-    if not _org_api_keys.revoke(api, params["org_id"], key):
+    if not _resource.delete(api, API_KEYS.of(params["org_id"]), key):
         # It was gone when its turn came: there is nothing that this task has changed.
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     if params["wait"]:
         try:
-            _org_api_keys.await_absence(api, params["org_id"], key, params["wait_timeout"])
+            _resource.await_absence(api, API_KEYS.of(params["org_id"]), key, params["wait_timeout"])
         except KeysmithError as error:
             error.results = result
             raise
@@ -501,7 +512,7 @@ def ensure_present(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
                 check="A missing key is only created if description identifies it.",
             )
         return change(params, api, key, file, check_mode)
-    keys = _org_api_keys.list_all(api, params["org_id"])
+    keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = pick(params, keys)
     if key is None:
         return create(params, api, keys, file, check_mode)
@@ -515,11 +526,11 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> Optional[OrgApiKey
     is_renaming = new is not None and new != old
     others = [key for key in keys if not is_renaming or key.description != new]
     look_alikes = params["look_alikes"]
-    key = _org_api_keys.pick_by_description(others, org_id, old, look_alikes=look_alikes)
+    key = _resource.pick_by_text(others, API_KEYS.of(org_id), old, look_alikes=look_alikes)
     renamed = None
     if is_renaming:
         others = [other for other in keys if other is not key]
-        renamed = _org_api_keys.pick_by_description(others, org_id, new, look_alikes=look_alikes)
+        renamed = _resource.pick_by_text(others, API_KEYS.of(org_id), new, look_alikes=look_alikes)
     if key and renamed:
         raise AmbiguousError(
             f"API key {key} has the old description and API key {renamed} has the new one",
@@ -543,7 +554,9 @@ def change(
     check_mode: bool,
 ) -> dict[str, Any]:
     roles, entries = params["roles"], wanted_entries(params)
-    found = None if entries is None else _access_lists.read(api, params["org_id"], key)
+    found = (
+        None if entries is None else _access_lists.read(api, API_KEY_LISTS, params["org_id"], key)
+    )
     current = writable(key, found)
     plan = _plan.present(
         current,
@@ -569,7 +582,7 @@ def change(
     if "access_list" in plan.changes():
         loss = "changing its own access list"
     if loss:
-        _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
     if found and entries is not None:
         _access_lists.warn_of_opening(api, f"API key {key}", found.now, entries)
     if "ORG_OWNER" not in plan.after["roles"]:
@@ -579,7 +592,9 @@ def change(
     return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
 
 
-def writable(key: OrgApiKey, found: Optional[_access_lists.AccessList]) -> dict[str, Any]:
+def writable(
+    key: OrgApiKey, found: Optional[_access_lists.AccessList[OrgApiKey]]
+) -> dict[str, Any]:
     """Return what this module sets of a key, for plans and diffs."""
     values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
     return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
@@ -589,7 +604,7 @@ def apply(
     org_id: str,
     api: Client,
     key: OrgApiKey,
-    found: Optional[_access_lists.AccessList],
+    found: Optional[_access_lists.AccessList[OrgApiKey]],
     plan: _plan.Plan,
 ) -> dict[str, Any]:
     """Make a change, and return the result: what exists then, not what was sent.
@@ -675,15 +690,15 @@ def create(
     result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     if check_mode:
         return result
-    list_name = _access_lists.ACCESS_LIST
+    list_name = API_KEY_LISTS.name
     if entries:
-        list_name = _access_lists.name_for_new_keys(api, org_id, keys)
+        list_name = _access_lists.name_for_new(api, API_KEY_LISTS, org_id, keys)
     wanted = _new_keys.Wanted(description, roles, entries, list_name)
     new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
     result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
     if new.private_key is not None:
         result["private_key"] = new.private_key
-    result["warnings"] = _org_api_keys.twin_warnings(api, org_id, [new.key], known_ids)
+    result["warnings"] = _resource.twin_warnings(api, API_KEYS.of(org_id), [new.key], known_ids)
     return result
 
 

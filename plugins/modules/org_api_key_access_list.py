@@ -256,6 +256,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _options,
     _org_api_keys,
     _plan,
+    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -263,6 +264,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import API_KEYS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -309,11 +314,15 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     )
     try:
         key = find(params, api)
-        found = _access_lists.read(api, params["org_id"], key)
+        found = _access_lists.read(api, API_KEY_LISTS, params["org_id"], key)
         planned = replace(found, now=goal.of(found.now))
         if planned.is_changed:
-            _org_api_keys.check_not_own(
-                api, key, allowed=params["allow_own_key"], loss="changing its own access list"
+            _resource.check_not_own(
+                api,
+                API_KEYS,
+                key,
+                allowed=params["allow_own_key"],
+                loss="changing its own access list",
             )
         _access_lists.warn_of_opening(api, f"API key {key}", found.now, planned.now)
         if check_mode or not planned.is_changed:

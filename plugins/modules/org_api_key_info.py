@@ -282,6 +282,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
     _org_api_keys,
+    _resource,
     _selection,
     _workers,
 )
@@ -291,7 +292,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 
 # Access lists that are read at the same time.
@@ -355,7 +362,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     """Return the key that is named by what is unique, else all."""
     if not params["api_user_id"] and not params["public_key"]:
-        return _org_api_keys.list_all(api, params["org_id"])
+        return _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
@@ -384,7 +391,7 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
 
     def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
         try:
-            entries = _access_lists.read(api, org_id, key).now
+            entries = _access_lists.read(api, API_KEY_LISTS, org_id, key).now
         except MissingError:
             return None
         read.append(key.id)

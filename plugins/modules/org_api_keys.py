@@ -543,7 +543,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _key_sets,
     _module,
     _options,
-    _org_api_keys,
+    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -552,7 +552,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import API_KEYS
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -619,7 +619,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     if params["time_limit"] is not None:
         api.stop.set_limit(params["time_limit"])
     org_id = params["org_id"]
-    keys = _org_api_keys.list_all(api, org_id)
+    keys = _resource.list_all(api, API_KEYS.of(org_id))
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
@@ -637,7 +637,6 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         api=api,
         org_id=org_id,
         known_ids={key.id for key in keys},
-        assign_method=PLATFORMS[params["platform"]].assign_method,
         access_list_name=_key_sets.access_list_name(params, api, keys, wanted.changes),
         credentials_dir=params["credentials_dir"],
         concurrency=params["concurrency"],

@@ -159,7 +159,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  #
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module, _orgs
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _orgs,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {

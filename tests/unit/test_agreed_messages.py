@@ -96,8 +96,8 @@ CASES = [
             "No API key of organization 5a0000000000000000000001 has exactly the description "
             "'Victim', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
             "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
-            "characters or Unicode forms. Use the exact description or the key's ID, or set "
-            "look_alikes to ignore if they are different keys."
+            "characters or Unicode forms. Use the exact description or api_user_id, or set "
+            "look_alikes to ignore if they are different API keys."
         ),
         {"description": "Victim", "state": "absent"},
     ),
@@ -107,8 +107,8 @@ CASES = [
             "No API key of organization 5a0000000000000000000001 has exactly the description "
             "'victim ', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
             "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
-            "characters or Unicode forms. Use the exact description or the key's ID, or set "
-            "look_alikes to ignore if they are different keys."
+            "characters or Unicode forms. Use the exact description or api_user_id, or set "
+            "look_alikes to ignore if they are different API keys."
         ),
         {"description": "victim ", "state": "absent"},
     ),
@@ -436,9 +436,9 @@ CASES = [
         "the response to a creation is lost",
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
-            "answer ended. Check the network to the API. New keys of this description: {new}. "
-            "Unless it is another run's, this is what the task has left, and its private key is "
-            "lost: revoke it by its id, and run the task again."
+            "answer ended. Check the network to the API. New API keys with this description: "
+            "{new}. Unless another run created it, this is what the task has left, and its private "
+            "key is lost: revoke it by its ID, and run the task again."
         ),
         NEW,
         KEY,
@@ -448,8 +448,8 @@ CASES = [
         "the response to a creation is lost and no key shows up",
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
-            "answer ended. Check the network to the API. No new key of this description has "
-            "shown up in 10 s. Look once more before running the task again."
+            "answer ended. Check the network to the API. No new API key with this description "
+            "has appeared within 10 s. Look again before you run the task again."
         ),
         NEW,
         KEY,
@@ -460,7 +460,7 @@ CASES = [
         (
             "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after its "
             "revocation. Run the task again to see whether it is gone, or raise wait_timeout. "
-            "The API accepted the revocation. Whether the key still works is not known."
+            "The API accepted the revocation. Whether the API key still works is not known."
         ),
         {**REVOKE, "wait": True, "wait_timeout": 10},
         settings={"visibility_delay": 100},

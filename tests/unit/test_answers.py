@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
     UnreadableError,
     as_error,
@@ -31,8 +32,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+    API_KEYS,
     OrgApiKey,
-    is_proof_of_absence,
     parse,
 )
 
@@ -488,7 +489,7 @@ def test_any_answer_is_told_without_a_traceback_and_without_a_guess(
     error = as_error(read_answer, REQUEST)
     assert error.message().isprintable()
     assert json.dumps(error.fields())
-    if isinstance(error, ApiError) and is_proof_of_absence(error, KEY_ID):
+    if isinstance(error, ApiError) and _resource.is_proof_of_absence(error, API_KEYS, KEY_ID):
         assert says_missing(status, body)
 
 
@@ -500,7 +501,7 @@ def test_the_apis_own_answer_is_proof(status: int, enveloped: bool, parameters: 
     sent = (200, {"status": status, "content": body}) if enveloped else (status, body)
     error = as_error(answer(*sent), REQUEST)
     assert isinstance(error, ApiError)
-    assert is_proof_of_absence(error, KEY_ID)
+    assert _resource.is_proof_of_absence(error, API_KEYS, KEY_ID)
     assert says_missing(sent[0], json.dumps(sent[1]).encode())
 
 

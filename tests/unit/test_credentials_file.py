@@ -176,7 +176,7 @@ def test_a_key_whose_pair_has_lost_its_place_is_revoked(tmp_path: Path) -> None:
     revoked: list[str] = []
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
-    api = api_with(lambda path, **_more: revoked.append(path))
+    api = api_with(lambda call: revoked.append(call.path))
     with pytest.raises(CredentialsFileError, match="something else") as caught:
         _credentials_file.store(api, ORG, created(), free(path))
     assert revoked == [f"/orgs/{ORG}/apiKeys/{created().key.id}"]
@@ -195,8 +195,8 @@ def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(tmp_path: Path) -> 
     assert caught.value.parameters == [key.id]
     assert caught.value.results == {"changed": True, "org_api_key": key.result()}
     assert caught.value.message().endswith(
-        f"so API key {key} may be left. Its private key is lost. Revoke the key by its ID. Could "
-        "not revoke it: lost."
+        f"so API key {key} may be left. Its private key is lost. Revoke it by its ID. Could not "
+        "revoke it: lost."
     )
 
 

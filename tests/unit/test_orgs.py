@@ -58,8 +58,8 @@ def test_what_cannot_be_read_of_an_organization_is_named(data: Any, told: str) -
 
 def test_deleted_organizations_are_left_out() -> None:
     class FakeApi:
-        def pages(self, path: str, parse_: Any, identity: Any, **_more: Any) -> list[Any]:
-            assert path == "/orgs"
+        def pages(self, call: Any, parse_: Any, identity: Any) -> list[Any]:
+            assert call.path == "/orgs"
             items = [{"id": ONE, "name": "a", "isDeleted": True}, {"id": TWO, "name": "a"}]
             found = [parse_(item) for item in items]
             assert [identity(org) for org in found] == [ONE, TWO]

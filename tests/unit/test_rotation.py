@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _marks, _rotation
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _marks,
+    _rotation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,

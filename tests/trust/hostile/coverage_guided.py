@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
         _http,
         _org_api_keys,
         _orgs,
+        _resource,
     )
 
 KEY_ID = "deadbeefdeadbeefdeadbeef"
@@ -49,7 +50,9 @@ def one(data: bytes) -> None:
     error = _answers.as_error(answer, REQUEST)
     assert error.message().isprintable()
     json.dumps(error.fields(), ensure_ascii=False).encode()
-    if isinstance(error, _errors.ApiError) and _org_api_keys.is_proof_of_absence(error, KEY_ID):
+    if isinstance(error, _errors.ApiError) and _resource.is_proof_of_absence(
+        error, _org_api_keys.API_KEYS, KEY_ID
+    ):
         assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body
     items = [answer.payload]
     with suppress(_errors.UnexpectedAnswerError):
@@ -57,12 +60,12 @@ def one(data: bytes) -> None:
     for item in items:
         with suppress(_answers.UnreadableError):
             key = _org_api_keys.parse(item, KEY_ID)
-            assert key is None or (str(key).isprintable() and _org_api_keys.is_id(key.id))
+            assert key is None or (str(key).isprintable() and _resource.is_id(key.id))
             created = _org_api_keys.parse_created(item, KEY_ID)
             assert created is None or created.key == key
         with suppress(_answers.UnreadableError):
             org = _orgs.parse(item)
-            assert org is None or _org_api_keys.is_id(org.id)
+            assert org is None or _resource.is_id(org.id)
         with suppress(_answers.UnreadableError):
             entry = _access_lists.parse_entry(item)
             assert entry is None or ".." not in entry[1]

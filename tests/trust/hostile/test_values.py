@@ -25,6 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _http,
     _org_api_keys,
     _orgs,
+    _resource,
 )
 from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
@@ -155,10 +156,10 @@ def test_any_object_is_a_key_or_none(tried: Callable[[], object]) -> None:
         assert (created is None) or created.key == key
         if key is not None:
             assert key.id == data["id"]
-            assert _org_api_keys.is_id(key.id)
+            assert _resource.is_id(key.id)
             assert str(key).isprintable()
             assert len(str(key)) < 120
-            assert all(_org_api_keys.is_id(project) for project, _roles in key.projects)
+            assert all(_resource.is_id(project) for project, _roles in key.projects)
 
     attempt()
 
@@ -171,7 +172,7 @@ def test_any_object_is_an_organization_or_none(tried: Callable[[], object]) -> N
         found = None
         with suppress(_answers.UnreadableError):
             found = _orgs.parse(data)
-        assert found is None or (_org_api_keys.is_id(found.id) and isinstance(found.name, str))
+        assert found is None or (_resource.is_id(found.id) and isinstance(found.name, str))
 
     attempt()
 

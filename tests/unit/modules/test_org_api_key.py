@@ -231,7 +231,7 @@ def test_waiting_has_an_end(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=30, clock=clock)
     assert outcome.failed
-    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
+    assert "accepted the revocation. Whether the API key still works is not known" in outcome.msg
     assert "30 s after" in outcome.msg
     assert outcome.changed
     assert outcome.result["org_api_key"]["id"] == key_id("atlas", 2)
@@ -244,7 +244,7 @@ def test_waiting_through_trouble_ends_in_time(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=4, clock=clock)
     assert outcome.failed
-    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
+    assert "accepted the revocation. Whether the API key still works is not known" in outcome.msg
     assert clock.time - 1000 <= 4
 
 

@@ -254,7 +254,7 @@ def test_the_callers_own_address_stays_and_why_is_told(
     outcome = run(emulator, platform, **own, entries=[A], purge=True, diff=True)
     assert outcome.failed
     assert outcome.code == f"CANNOT_REMOVE_CALLER_FROM_{spelling.upper()}"
-    assert "keeps a key from cutting itself off" in outcome.msg
+    assert "keeps an API key from cutting itself off" in outcome.msg
     # What was done before stands, and is told.
     assert outcome.changed
     assert outcome.result[VALUE]["entries"] == ["127.0.0.1", A]

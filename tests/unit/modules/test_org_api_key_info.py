@@ -400,10 +400,10 @@ class FakeApi:
     def __init__(self, keys: list[dict[str, Any]]) -> None:
         self.keys = {key["id"]: key for key in keys}
 
-    def get(self, path: str, parse: Any, **_more: Any) -> Any:
-        key = path.rpartition("/")[2]
+    def get(self, call: Any, parse: Any, _until: Any = None) -> Any:
+        key = call.path.rpartition("/")[2]
         if key not in self.keys:
-            request = Request("GET", "https://h", path, "read")
+            request = Request("GET", "https://h", call.path, "read")
             raise ApiError("x", request=request, status=400, code="API_KEY_NOT_FOUND")
         return parse(self.keys[key])
 

@@ -559,7 +559,7 @@ class TestAccessList:
         assert not outcome.changed
         assert "org_api_key" not in outcome.result
         assert set(keys(emulator)) == before
-        assert "The new key was revoked to clean up: nothing is left." in outcome.msg
+        assert "The new API key was revoked to clean up: nothing is left." in outcome.msg
         assert outcome.result["error"]["method"] == method
         assert not file.exists()
         if with_file:

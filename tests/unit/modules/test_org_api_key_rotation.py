@@ -981,13 +981,13 @@ def test_what_is_left_is_reported_while_the_old_key_is_kept(world: World) -> Non
 
 def test_rights_that_are_taken_meanwhile_are_not_copied(world: World) -> None:
     """Here by the answer to the request that assigns the replacement."""
-    real = _rotation_steps._project_api_keys.assign_all
+    real = _rotation_steps._assignments.assign_all
 
     def assign(*arguments: Any) -> bool:
         world.old.roles = ["ORG_MEMBER"]
         return bool(real(*arguments))
 
-    with mock.patch.object(_rotation_steps._project_api_keys, "assign_all", assign):
+    with mock.patch.object(_rotation_steps._assignments, "assign_all", assign):
         refused(world.run("begin"), "guard", world.old_id)
     assert world.new_keys() == []
 
@@ -1393,13 +1393,13 @@ def test_a_key_without_rights_is_reported_and_not_revoked(world: World) -> None:
 def test_what_another_run_is_creating_is_not_revoked_under_its_hands(world: World) -> None:
     assert is_killed(world, 5, "begin")
     new = world.new_key()
-    real = _rotation_steps._org_api_keys.find_by_id
+    real = _rotation_steps._resource.find_by_id
 
     def find(*arguments: Any) -> Any:
         new.roles = ["ORG_MEMBER", "ORG_READ_ONLY"]
         return real(*arguments)
 
-    with mock.patch.object(_rotation_steps._org_api_keys, "find_by_id", find):
+    with mock.patch.object(_rotation_steps._resource, "find_by_id", find):
         refused(world.run("begin"), "guard", new.id)
     assert new.id in world.keys
 

@@ -308,7 +308,7 @@ def test_a_lost_creation_is_looked_up_in_every_page_after_the_time_limit(
     outcome = run(emulator, api_keys=[NEW], time_limit=1, clock=clock)
     assert outcome.failed
     (made,) = [key.id for key in keys_of(emulator).values() if key.description == "new one"]
-    assert f"New keys of this description: {made}" in outcome.msg
+    assert f"New API keys with this description: {made}" in outcome.msg
 
 
 def test_a_time_limit_ends_the_reading_of_access_lists(emulator: Emulator) -> None:
@@ -513,7 +513,7 @@ def test_a_pair_that_cannot_be_written_is_revoked_again(
     assert outcome.result["created"] == []
     (failure,) = outcome.result["failures"]
     assert failure["id"] is None
-    assert "The new key was revoked to clean up: nothing is left." in failure["msg"]
+    assert "The new API key was revoked to clean up: nothing is left." in failure["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -980,15 +980,15 @@ def test_what_is_kept_is_told_when_too_many_would_be_revoked(crowd: Emulator) ->
 def test_a_mistake_of_ours_with_one_key_does_not_lose_the_others(
     crowd: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._org_api_keys")
-    revoke = utils.revoke
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resource")
+    delete = utils.delete
 
-    def broken(api: Any, org: str, key: Any) -> bool:
+    def broken(api: Any, org: Any, key: Any) -> bool:
         if key.id == EXTRA[4]:
             raise ZeroDivisionError
-        return bool(revoke(api, org, key))
+        return bool(delete(api, org, key))
 
-    monkeypatch.setattr(utils, "revoke", broken)
+    monkeypatch.setattr(utils, "delete", broken)
     outcome = run(crowd, **ALL_EXTRA)
     assert len(outcome.result["revoked"]) == 19
     (failure,) = outcome.result["failures"]
@@ -1000,7 +1000,7 @@ def test_many_names_are_looked_up_quickly(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=400))
     descriptions = [f"extra {number}" for number in range(400)]
     calls = 0
-    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._org_api_keys")
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resource")
     normalize = utils.normalize_description
 
     def counting(description: str) -> Any:
