@@ -99,6 +99,14 @@ class World:
     def finish(self, **more: Any) -> Outcome:
         return succeeded(self.run("finish", **more))
 
+    def keep(self) -> dict[str, Any]:
+        """What is stored now, to begin there again without the requests that led to it."""
+        stored: dict[str, Any] = self.emulator.state.to_seed()
+        return stored
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        self.emulator.reset(kept)
+
     def new_keys(self) -> list[ApiKey]:
         """Keys that are not of the seed."""
         seeded = {key_id(self.platform, number) for number in range(1, 8)}
@@ -1107,15 +1115,15 @@ def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> No
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("grace", [0, DAY])
 def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, own: bool) -> None:
+    options = own_world(world) if own else {}
+    before = essence(world.old)
+    pair = {"new_private_key": private_key(world.begin(**options))}
+    in_use, kept = world.new_key(), world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        more = own_world(world) if own else {}
-        before = essence(world.old)
-        begun = world.begin(**more)
-        in_use = world.new_key()
-        pair = {"new_private_key": private_key(begun)}
+        world.restore(kept)
+        more = options
         goes_on = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
         if own and world.old_id not in world.keys:
             more = {"api_public_key": in_use.public_key, "mark_key": None}
@@ -1136,14 +1144,13 @@ def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, o
 
 
 def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    start(world, "finish later")
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        begun = world.begin()
-        world.finish(new_private_key=private_key(begun), grace_period=DAY)
-        world.now += DAY
+        world.restore(kept)
         goes_on = is_killed(world, number, "finish")
         assert world.finish().result["state"] in {"rotated", "none"}
         check_end(world, before)
@@ -1151,12 +1158,13 @@ def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None
 
 
 def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    new_id = start(world, "roll_back")["successor_id"]
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        new_id = world.begin().result["org_api_key"]["id"]
+        world.restore(kept)
         goes_on = is_killed(world, number, "roll_back", successor_id=new_id)
         succeeded(world.run("roll_back", successor_id=new_id))
         assert world.new_keys() == []
@@ -1184,13 +1192,13 @@ def start(world: World, phase: str) -> dict[str, Any]:
 @pytest.mark.parametrize("phase", PHASES)
 def test_after_a_kill_any_phase_may_follow(world: World, phase: str, then: str) -> None:
     """None ends a key that may be in use, or leaves one that nobody knows of."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    in_use, kept = {key.id for key in world.new_keys()}, world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        expected = essence(world.old)
-        more = start(world, phase)
-        in_use = {key.id for key in world.new_keys()}
+        world.restore(kept)
         goes_on = is_killed(world, number, phase.partition(" ")[0], **more)
         new_ids = {key.id for key in world.new_keys()}
         had_old = world.old_id in world.keys
@@ -1273,13 +1281,14 @@ def test_another_run_at_the_same_time_takes_no_working_key(
     world: World, phase: str, other: str
 ) -> None:
     """The other one runs as a whole, between any two requests of the first."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    others = more if other == "finish" else {}
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        expected = essence(world.old)
-        more = start(world, phase)
-        others = more if other == "finish" else {}
+        world.restore(kept)
         seen: list[Outcome] = []
         run_other = partial(world.run, other, **others)
         with another_run_at(number, lambda run=run_other, to=seen: to.append(run())):
