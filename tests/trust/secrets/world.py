@@ -36,8 +36,8 @@ CLIENT_SECRET = "mdb_sa_sk_canary+sign/of=the&mine?0123456789"
 PROXY_PASSWORD = "pr0xy/c&nary+0123456789"
 URL_PASSWORD = "b4se-url-c&nary-0123456789"
 WRONG_PRIVATE_KEY = "ca11ab1e-dead-4ead-8ead-00000000dead"
-MARK_KEY = "m4rk+key/c&nary=of the rotations?0123456789"
 MEMBER_PRIVATE_KEY = "ca11ab1e-6666-4666-8666-00006666feed"
+MARK_KEY = "canary-of-the-marks-0123456789"
 CANARIES = {
     "the private key of Atlas": PRIVATE_KEYS[ATLAS],
     "the private key of Cloud Manager": PRIVATE_KEYS[CLOUD],
@@ -45,7 +45,7 @@ CANARIES = {
     "the wrong private key": WRONG_PRIVATE_KEY,
     "the private key of the member": MEMBER_PRIVATE_KEY,
     "the client secret": CLIENT_SECRET,
-    "the key of the marks": MARK_KEY,
+    "the key of marks": MARK_KEY,
     "the password of the proxy": PROXY_PASSWORD,
     "the password in base_url": URL_PASSWORD,
     "the service account's Basic value": f"{client_id(ATLAS)}:{CLIENT_SECRET}",

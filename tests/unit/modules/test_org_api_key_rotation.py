@@ -99,6 +99,14 @@ class World:
     def finish(self, **more: Any) -> Outcome:
         return succeeded(self.run("finish", **more))
 
+    def keep(self) -> dict[str, Any]:
+        """What is stored now, to begin there again without the requests that led to it."""
+        stored: dict[str, Any] = self.emulator.state.to_seed()
+        return stored
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        self.emulator.reset(kept)
+
     def new_keys(self) -> list[ApiKey]:
         """Keys that are not of the seed."""
         seeded = {key_id(self.platform, number) for number in range(1, 8)}
@@ -1107,15 +1115,15 @@ def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> No
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("grace", [0, DAY])
 def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, own: bool) -> None:
+    options = own_world(world) if own else {}
+    before = essence(world.old)
+    pair = {"new_private_key": private_key(world.begin(**options))}
+    in_use, kept = world.new_key(), world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        more = own_world(world) if own else {}
-        before = essence(world.old)
-        begun = world.begin(**more)
-        in_use = world.new_key()
-        pair = {"new_private_key": private_key(begun)}
+        world.restore(kept)
+        more = options
         goes_on = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
         if own and world.old_id not in world.keys:
             more = {"api_public_key": in_use.public_key, "mark_key": None}
@@ -1136,14 +1144,13 @@ def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, o
 
 
 def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    start(world, "finish later")
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        begun = world.begin()
-        world.finish(new_private_key=private_key(begun), grace_period=DAY)
-        world.now += DAY
+        world.restore(kept)
         goes_on = is_killed(world, number, "finish")
         assert world.finish().result["state"] in {"rotated", "none"}
         check_end(world, before)
@@ -1151,12 +1158,13 @@ def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None
 
 
 def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    new_id = start(world, "roll_back")["successor_id"]
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        new_id = world.begin().result["org_api_key"]["id"]
+        world.restore(kept)
         goes_on = is_killed(world, number, "roll_back", successor_id=new_id)
         succeeded(world.run("roll_back", successor_id=new_id))
         assert world.new_keys() == []
@@ -1184,13 +1192,13 @@ def start(world: World, phase: str) -> dict[str, Any]:
 @pytest.mark.parametrize("phase", PHASES)
 def test_after_a_kill_any_phase_may_follow(world: World, phase: str, then: str) -> None:
     """None ends a key that may be in use, or leaves one that nobody knows of."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    in_use, kept = {key.id for key in world.new_keys()}, world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        expected = essence(world.old)
-        more = start(world, phase)
-        in_use = {key.id for key in world.new_keys()}
+        world.restore(kept)
         goes_on = is_killed(world, number, phase.partition(" ")[0], **more)
         new_ids = {key.id for key in world.new_keys()}
         had_old = world.old_id in world.keys
@@ -1267,19 +1275,28 @@ def another_run_at(number: int, act: Callable[[], Any]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("other", ["begin", "finish", "roll_back"])
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    ("phase", "other"),
+    [
+        ("begin", "begin"),
+        ("begin", "roll_back"),
+        ("finish", "begin"),
+        ("finish", "finish"),
+        ("finish later", "finish"),
+    ],
+)
 def test_another_run_at_the_same_time_takes_no_working_key(
     world: World, phase: str, other: str
 ) -> None:
     """The other one runs as a whole, between any two requests of the first."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    others = more if other == "finish" else {}
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        expected = essence(world.old)
-        more = start(world, phase)
-        others = more if other == "finish" else {}
+        world.restore(kept)
         seen: list[Outcome] = []
         run_other = partial(world.run, other, **others)
         with another_run_at(number, lambda run=run_other, to=seen: to.append(run())):
@@ -1568,10 +1585,10 @@ def test_a_clock_that_differs_from_that_of_the_api(world: World, skew: int) -> N
     assert ([item["id"] for item in begun.result["left"]] == [leftover.id]) is not is_revoked
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia", "Europe/Lisbon"])
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia"])
 def test_no_time_depends_on_the_zone(world: World, zone: str) -> None:
     """Now, and in the hour that a change of the clocks takes away or repeats."""
-    for moment in (1_774_746_000, 1_793_494_800, 1_772_953_200):
+    for moment in (1_793_494_800, 1_772_953_200):
         world = fresh(world)
         world.now = moment
         begun = world.begin(environ={"TZ": zone})
