@@ -88,7 +88,7 @@ sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can
 docs: .venv/.docs-ready $(INSTALLED)  ## guides and the modules' pages as HTML in .cache/docs
 	@tests/tools/docs.sh
 
-bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS="--keys 1 10 --runs 1")
+bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS=--quick: 3 minutes)
 	@$(PY) -m tests.benchmark $(ARGS)
 
 build: $(TARBALL)  ## the collection as an archive in .cache/build

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from dataclasses import dataclass, replace
@@ -45,7 +46,9 @@ def read(answer: Answer) -> Answer:
     """
     try:
         payload = json.loads(
-            answer.body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_int=_int
+            answer.body.removeprefix(codecs.BOM_UTF8).decode(),
+            parse_constant=_refuse_constant,
+            parse_int=_int,
         )
         if b"\\ud" in answer.body.lower():
             payload = _without_lone_surrogates(payload)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import os
 import re
-import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -303,7 +303,7 @@ class DigestAuth(BearerAuth):
                 prepared.method,
                 prepared.path_url,
                 count=current.number,
-                cnonce=secrets.token_hex(8),
+                cnonce=os.urandom(8).hex(),
             )
         return prepared
 

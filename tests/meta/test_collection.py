@@ -31,6 +31,7 @@ LAYERS = (
     "_key_sets",
     "_selection",
     "_input",
+    "_key_present",
     "_options",
     "_changes",
     "_plan",
