@@ -55,6 +55,7 @@ REVOKING = {
     "_python",
     "_rate_limiter",
     "_requests",
+    "_resource",
     "_stop",
     "_text",
     "_transport_errors",
