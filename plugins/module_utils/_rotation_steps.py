@@ -206,13 +206,14 @@ def _survey(task: _Task) -> tuple[State, bytes]:
     secret = _secret(task)
     key = _marks.key_of(secret.text)
     keys = _org_api_keys.list_all(task.api, task.org_id)
-    state = _rotation.survey(keys, task.org_id, target, (key,))
+    now = wall_clock()
+    state = _rotation.survey(keys, task.org_id, target, (key,), now)
     if not task.pair or secret.public_key is None:
         return state, key
     # The rotation of the secret's own key goes on to the secret of the new pair. In no other one
     # may who has that pair, such as the application that uses it, make a mark.
     new_key = _marks.key_of(task.pair.private_key)
-    both = _rotation.survey(keys, task.org_id, target, (key, new_key))
+    both = _rotation.survey(keys, task.org_id, target, (key, new_key), now)
     return (both, new_key) if secret.may_be_of(both) else (state, key)
 
 
@@ -287,7 +288,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     list_name = _access_lists.ACCESS_LIST
     if not state.of_phase(_marks.VERIFIED):
         state, list_name = _with_entries(task, state)
-    plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"], now=wall_clock())
+    plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"])
     if not plan.steps or state.old is None:
         return _result(task, state, plan)
     if file:
@@ -559,7 +560,6 @@ def _finish(task: _Task) -> dict[str, Any]:
         _check_pair(found.key, task.pair)
         if state.old:
             is_own = _check_own(task, state.old)
-    now = wall_clock()
 
     def plan() -> Plan:
         return _rotation.plan_finish(
@@ -567,7 +567,6 @@ def _finish(task: _Task) -> dict[str, Any]:
             found,
             has_pair=task.pair is not None,
             grace_period=params["grace_period"],
-            now=now,
         )
 
     planned = plan()
@@ -684,7 +683,7 @@ def _roll_back(task: _Task) -> dict[str, Any]:
     state, _key = _survey(task)
     if successor_id is None and state.of_phase(_marks.CREATED):
         state, _name = _with_entries(task, state)
-    plan = _rotation.plan_roll_back(state, successor_id, now=wall_clock())
+    plan = _rotation.plan_roll_back(state, successor_id)
     for step in plan.steps:
         if isinstance(step, RevokeReplacement):
             _org_api_keys.check_not_own(task.api, step.new, allowed=False, loss="rolling it back")
