@@ -225,6 +225,17 @@ def _with_entries(task: _Task, state: State) -> tuple[State, str]:
     return replace(state, entries=found.now), found.name
 
 
+def _with_new_entries(task: _Task, state: State, new: OrgApiKey) -> State:
+    """Add the replacement's access list; what phase begin has added may be shown late."""
+    limits = state.entries or frozenset()
+    entries = _org_api_keys.poll(
+        task.api,
+        lambda: _access_lists.read(task.api, task.org_id, new).now,
+        lambda now: _access_lists.beyond(now, limits) is None,
+    )
+    return replace(state, new_entries=entries)
+
+
 def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any]:
     return {
         "changed": task.is_changed,
@@ -574,8 +585,7 @@ def _finish(task: _Task) -> dict[str, Any]:
         # What the old key is like now decides.
         state, _name = _with_entries(task, state)
         if found and found.phase != _marks.VERIFIED:
-            new_entries = _access_lists.read(task.api, task.org_id, found.key).now
-            state = replace(state, new_entries=new_entries)
+            state = _with_new_entries(task, state, found.key)
         planned = plan()
     if is_own and not task.pair and any(isinstance(s, RevokeOld) for s in planned.steps):
         raise OwnKeyError(
