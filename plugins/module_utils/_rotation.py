@@ -100,7 +100,7 @@ class State:
     that look like its replacements. ``stale`` are replacements, by verified marks, of other keys
     with this description that are gone. ``old_marked`` is the old key if it looks like a
     replacement itself. ``entries`` is the old key's access list, and ``new_entries`` that of the
-    replacement, None if it was not read.
+    replacement, None if it was not read. ``now`` is the time of the list of keys.
     """
 
     org_id: str
@@ -108,6 +108,7 @@ class State:
     keys: tuple[OrgApiKey, ...]
     old_id: str | None
     old: OrgApiKey | None
+    now: int
     ours: tuple[Marked, ...] = ()
     unverified: tuple[Marked, ...] = ()
     stale: tuple[Marked, ...] = ()
@@ -223,7 +224,7 @@ def _action(step: Step) -> dict[str, Any]:
 
 
 def survey(
-    keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Sequence[bytes]
+    keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Sequence[bytes], now: int
 ) -> State:
     """Find the old key and everything that looks like its replacement.
 
@@ -233,7 +234,7 @@ def survey(
     marked = [found for key in keys if (found := _marked(key, org_id, mark_keys))]
     old_id, old = _identify(keys, org_id, target, marked)
     base = target.description if old is None else old.description
-    state = State(org_id, target, tuple(keys), old_id, old)
+    state = State(org_id, target, tuple(keys), old_id, old, now)
 
     def concerns(found: Marked) -> bool:
         return found.raw.old_id == old_id or (
@@ -357,7 +358,7 @@ def created_at(key_id: str) -> int:
     return int(key_id[:8], 16)
 
 
-def is_never_issued(found: Marked, state: State, now: int) -> bool:
+def is_never_issued(found: Marked, state: State) -> bool:
     """Whether nobody can have the replacement's key pair.
 
     The mark alone does not say so, since it may be put back later. A replacement that was handed
@@ -367,7 +368,7 @@ def is_never_issued(found: Marked, state: State, now: int) -> bool:
     if found.mark is None or state.old is None or found.phase not in {CREATING, CREATED}:
         return False
     has, wanted = rights(found.key), rights(state.old)
-    is_recent = now - created_at(found.key.id) <= RECENT
+    is_recent = state.now - created_at(found.key.id) <= RECENT
     if found.phase == CREATING:
         # The mark was made for one key, which may have a later mark by now.
         is_only_one = not any(
@@ -389,7 +390,7 @@ def _is_in_time(mark: Mark, found: Marked) -> bool:
     return 0 <= created_at(found.key.id) - mark.time <= CREATION_TIME
 
 
-def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
+def plan_begin(state: State, *, ignore_marks: bool) -> Plan:
     """Plan what creates a replacement; raises if anything speaks against it."""
     if not ignore_marks:
         own = (state.old_marked,) if state.old_marked and not state.old_marked.mark else ()
@@ -402,7 +403,7 @@ def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
     left = [*((f.key, "unverified_mark") for f in state.unverified), *_stale(state)]
     if verified and verified.mark:
         until = verified.mark.time
-        name = "due" if state.old is None or until <= now else "waiting"
+        name = "due" if state.old is None or until <= state.now else "waiting"
         left += [(f.key, _why_kept(f)) for f in state.ours if f.key != verified.key]
         return Plan((), name, verified.key, until, tuple(left), _warnings(left))
     if state.old is None:
@@ -410,13 +411,13 @@ def plan_begin(state: State, *, ignore_marks: bool, now: int) -> Plan:
     _check_name(state, state.old)
     _check_unmarked(state)
     _check_room(state.old)
-    leftovers = [f for f in state.ours if is_never_issued(f, state, now)]
+    leftovers = [f for f in state.ours if is_never_issued(f, state)]
     left += [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
     steps: list[Step] = [*map(RevokeLeftover, leftovers), CreateReplacement(state.old)]
     return Plan(tuple(steps), "begun", None, None, tuple(left), _warnings(left))
 
 
-def plan_roll_back(state: State, successor_id: str | None, *, now: int) -> Plan:
+def plan_roll_back(state: State, successor_id: str | None) -> Plan:
     """Plan what revokes a replacement and keeps the old key."""
     if successor_id is None:
         check_marks(
@@ -433,7 +434,7 @@ def plan_roll_back(state: State, successor_id: str | None, *, now: int) -> Plan:
                 "revoked.",
                 parameters=[found.key.id for found in issued],
             )
-        leftovers = [f for f in state.ours if is_never_issued(f, state, now)]
+        leftovers = [f for f in state.ours if is_never_issued(f, state)]
         left = [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
         left += _stale(state)
         steps = tuple(map(RevokeLeftover, leftovers))
@@ -522,7 +523,6 @@ def plan_finish(
     *,
     has_pair: bool,
     grace_period: int,
-    now: int,
 ) -> Plan:
     """Plan what ends the old key. ``state`` has the access lists that were read."""
     others = [f for f in (*state.ours, *state.unverified) if found is None or f.key != found.key]
@@ -541,9 +541,9 @@ def plan_finish(
                 "that phase begin has written.",
             )
         if old:
-            until = now + grace_period
+            until = state.now + grace_period
             steps.append(RecordVerified(old, new, base, until))
-    if old and until is not None and until > now:
+    if old and until is not None and until > state.now:
         if found.phase != VERIFIED:
             _check_same(state, found)
         return Plan(tuple(steps), "waiting", new, until, tuple(left), _warnings(left))

@@ -213,13 +213,14 @@ def _survey(task: _Task) -> tuple[State, bytes]:
     secret = _secret(task)
     key = _marks.key_of(secret.text)
     keys = _resource.list_all(task.api, API_KEYS.of(task.org_id))
-    state = _rotation.survey(keys, task.org_id, target, (key,))
+    now = wall_clock()
+    state = _rotation.survey(keys, task.org_id, target, (key,), now)
     if not task.pair or secret.public_key is None:
         return state, key
     # The rotation of the secret's own key goes on to the secret of the new pair. In no other one
     # may who has that pair, such as the application that uses it, make a mark.
     new_key = _marks.key_of(task.pair.private_key)
-    both = _rotation.survey(keys, task.org_id, target, (key, new_key))
+    both = _rotation.survey(keys, task.org_id, target, (key, new_key), now)
     return (both, new_key) if secret.may_be_of(both) else (state, key)
 
 
@@ -229,6 +230,17 @@ def _with_entries(task: _Task, state: State) -> tuple[State, str]:
         return state, API_KEY_LISTS.name
     found = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, state.old)
     return replace(state, entries=found.now), found.name
+
+
+def _with_new_entries(task: _Task, state: State, new: OrgApiKey) -> State:
+    """Add the replacement's access list; what phase begin has added may be shown late."""
+    limits = state.entries or frozenset()
+    entries = _resource.poll(
+        task.api,
+        lambda: _access_lists.read(task.api, API_KEY_LISTS, task.org_id, new).now,
+        lambda now: _access_lists.beyond(now, limits) is None,
+    )
+    return replace(state, new_entries=entries)
 
 
 def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any]:
@@ -294,7 +306,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     list_name = API_KEY_LISTS.name
     if not state.of_phase(_marks.VERIFIED):
         state, list_name = _with_entries(task, state)
-    plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"], now=wall_clock())
+    plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"])
     if not plan.steps or state.old is None:
         return _result(task, state, plan)
     if file:
@@ -567,7 +579,6 @@ def _finish(task: _Task) -> dict[str, Any]:
         _check_pair(found.key, task.pair)
         if state.old:
             is_own = _check_own(task, state.old)
-    now = wall_clock()
 
     def plan() -> Plan:
         return _rotation.plan_finish(
@@ -575,7 +586,6 @@ def _finish(task: _Task) -> dict[str, Any]:
             found,
             has_pair=task.pair is not None,
             grace_period=params["grace_period"],
-            now=now,
         )
 
     planned = plan()
@@ -583,8 +593,7 @@ def _finish(task: _Task) -> dict[str, Any]:
         # What the old key is like now decides.
         state, _name = _with_entries(task, state)
         if found and found.phase != _marks.VERIFIED:
-            new_entries = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, found.key).now
-            state = replace(state, new_entries=new_entries)
+            state = _with_new_entries(task, state, found.key)
         planned = plan()
     if is_own and not task.pair and any(isinstance(s, RevokeOld) for s in planned.steps):
         raise OwnKeyError(
@@ -692,7 +701,7 @@ def _roll_back(task: _Task) -> dict[str, Any]:
     state, _key = _survey(task)
     if successor_id is None and state.of_phase(_marks.CREATED):
         state, _name = _with_entries(task, state)
-    plan = _rotation.plan_roll_back(state, successor_id, now=wall_clock())
+    plan = _rotation.plan_roll_back(state, successor_id)
     for step in plan.steps:
         if isinstance(step, RevokeReplacement):
             _resource.check_not_own(

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmark import rotation
 from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
 from tests.tools.demo import stop
@@ -384,6 +383,7 @@ def listing_table(counts: Sequence[int]) -> list[str]:
 
 def rotation_table(latency: float, runs: int) -> list[str]:
     """Show what it costs to rotate a key, against the role of an old version."""
+
     with emulator(latency) as url:
         return rotation.table(url, control, runs)
 
@@ -400,6 +400,7 @@ def main() -> None:
     counts = [1, 10, 100, 400]
     parser.add_argument("--keys", type=int, nargs="+", default=counts, help="default: 1 10 100 400")
     parser.add_argument("--runs", type=int, default=3, help="runs of each way (default: 3)")
+    parser.add_argument("--rotation", action="store_true", help="only rotate a key, and print it")
     parser.add_argument(
         "--latency",
         type=float,
@@ -412,9 +413,6 @@ def main() -> None:
         type=Path,
         default=ROOT / ".cache" / "bench",
         help="folder for speed-figures.md and speed.svg (default: .cache/bench; docs keeps them)",
-    )
-    parser.add_argument(
-        "--rotation", action="store_true", help="measure the rotation of a key only, and print it"
     )
     parser.add_argument(
         "--quick",
@@ -455,9 +453,9 @@ def main() -> None:
         few = min(10, options.keys[-1])
         title = f"Nothing to do: {few} keys that are missing, {options.latency[0] * 1000:.0f} ms"
         tell(title, no_op_table(options.latency[0], few, options.runs, folder))
+    tell(rotating, rotation_table(options.latency[0], options.runs))
     sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
     tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
-    tell(rotating, rotation_table(options.latency[0], options.runs))
     # Here, because nothing else needs matplotlib.
     from tests.benchmark.plot import plot
 

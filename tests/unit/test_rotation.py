@@ -78,12 +78,14 @@ def marked(phase: str, key_id: str = NEW_ID, **values: Any) -> OrgApiKey:
 
 
 def survey(*keys: OrgApiKey, **target: Any) -> State:
-    found = _rotation.survey(keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), [SECRET])
+    found = _rotation.survey(
+        keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), [SECRET], NOW
+    )
     return replace(found, entries=ENTRIES if found.old else None)
 
 
 def begin(*keys: OrgApiKey, ignore_marks: bool = False, **target: Any) -> _rotation.Plan:
-    return _rotation.plan_begin(survey(*keys, **target), ignore_marks=ignore_marks, now=NOW)
+    return _rotation.plan_begin(survey(*keys, **target), ignore_marks=ignore_marks)
 
 
 def finish(
@@ -92,11 +94,7 @@ def finish(
     grace = more.pop("grace_period", 0)
     state = survey(*keys, **more)
     found = _rotation.choose(state, successor_id, pair)
-    return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace, now=NOW)
-
-
-def roll_back(state: State, successor_id: str | None) -> _rotation.Plan:
-    return _rotation.plan_roll_back(state, successor_id, now=NOW)
+    return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace)
 
 
 def left(plan: _rotation.Plan) -> dict[str, str]:
@@ -212,7 +210,7 @@ def test_only_a_key_that_lacks_the_last_rights_was_never_issued(
     found: OrgApiKey, expected: bool
 ) -> None:
     state = survey(OLD, found)
-    assert _rotation.is_never_issued(state.ours[0], state, NOW) is expected
+    assert _rotation.is_never_issued(state.ours[0], state) is expected
 
 
 def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
@@ -236,7 +234,9 @@ def test_rights_in_projects_that_are_missing_count_for_an_hour(
     old = key(**rights)
     state = survey(old, marked(phase, tag=_rotation.tag(SECRET, old, ENTRIES)))
     found = state.ours[0]
-    assert _rotation.is_never_issued(found, state, NOW + age) is (age == 3600 or not ends)
+    assert _rotation.is_never_issued(found, replace(state, now=NOW + age)) is (
+        age == 3600 or not ends
+    )
 
 
 @pytest.mark.parametrize("phase", ["created", "issued", "verified"])
@@ -262,15 +262,15 @@ def test_the_rights_of_the_old_key_tell_what_is_not_complete(
 ) -> None:
     old = key(**rights)
     state = survey(old, marked("created", tag=_rotation.tag(SECRET, old, ENTRIES)))
-    assert _rotation.is_never_issued(state.ours[0], state, NOW) is expected
+    assert _rotation.is_never_issued(state.ours[0], state) is expected
 
 
 def test_without_an_old_key_nothing_is_revoked() -> None:
     state = survey(marked("created"))
-    assert not _rotation.is_never_issued(state.ours[0], state, NOW)
+    assert not _rotation.is_never_issued(state.ours[0], state)
     with pytest.raises(GuardError, match=OLD_ID):
         begin(marked("created"))
-    assert roll_back(state, None).steps == ()
+    assert _rotation.plan_roll_back(state, None).steps == ()
 
 
 # By description.
@@ -352,13 +352,13 @@ def test_roll_back() -> None:
     issued, verified = marked("issued"), marked("verified")
     state = survey(OLD, issued)
     with pytest.raises(GuardError, match=OLD_ID):
-        roll_back(state, None)
-    assert roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
+        _rotation.plan_roll_back(state, None)
+    assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
     for successor_id in (None, NEW_ID):
         with pytest.raises(GuardError, match=NEW_ID):
-            roll_back(survey(OLD, verified), successor_id)
-    assert roll_back(survey(OLD), NEW_ID).state == "none"
-    plan = roll_back(survey(OLD, marked("created")), None)
+            _rotation.plan_roll_back(survey(OLD, verified), successor_id)
+    assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
+    plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
     assert plan.state == "rolled_back"
     assert isinstance(plan.steps[0], RevokeLeftover)
 
@@ -369,7 +369,7 @@ def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
     for stranger in (other, of_another):
         state = survey(OLD, stranger)
         with pytest.raises(GuardError, match=OLD_ID):
-            roll_back(state, NEWER_ID)
+            _rotation.plan_roll_back(state, NEWER_ID)
         with pytest.raises(GuardError, match=OLD_ID):
             _rotation.choose(state, NEWER_ID, PAIR)
     with pytest.raises(MissingError, match=NEWER_ID):
@@ -388,7 +388,7 @@ def test_every_action_has_a_name() -> None:
         {"action": "revoke_leftover", "api_user_id": NEW_ID},
         {"action": "create_replacement", "api_user_id": None},
     ]
-    plan = roll_back(survey(OLD, marked("issued")), NEW_ID)
+    plan = _rotation.plan_roll_back(survey(OLD, marked("issued")), NEW_ID)
     assert plan.actions() == [{"action": "revoke_replacement", "api_user_id": NEW_ID}]
 
 

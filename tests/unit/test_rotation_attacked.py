@@ -91,7 +91,7 @@ class World:
     def survey(self, *, may_be_by_name: bool = True) -> _rotation.State:
         by_name = may_be_by_name and self.chance.random() < 0.3
         target = Target(description="victim") if by_name else Target(api_user_id=self.old_id)
-        found = _rotation.survey([*self.keys.values()], ORG, target, [SECRET])
+        found = _rotation.survey([*self.keys.values()], ORG, target, [SECRET], self.now)
         return replace(found, entries=ENTRIES, new_entries=ENTRIES)
 
     def mark(self, key: OrgApiKey, phase: str, old: OrgApiKey, **values: Any) -> OrgApiKey:
@@ -104,7 +104,7 @@ class World:
         # By a description, whoever renames keys decides which one a rotation is about.
         state = self.survey(may_be_by_name=False)
         ignoring = self.chance.random() < 0.5
-        plan = _rotation.plan_begin(state, ignore_marks=ignoring, now=self.now)
+        plan = _rotation.plan_begin(state, ignore_marks=ignoring)
         for step in plan.steps:
             self.may_die()
             if isinstance(step, _rotation.RevokeLeftover):
@@ -147,9 +147,7 @@ class World:
             pair = None
         found = _rotation.choose(state, None, pair)
         grace = self.chance.choice([0, DAY])
-        plan = _rotation.plan_finish(
-            state, found, has_pair=bool(pair), grace_period=grace, now=self.now
-        )
+        plan = _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace)
         for step in plan.steps:
             self.may_die()
             if isinstance(step, _rotation.VerifyPair):
@@ -177,7 +175,7 @@ class World:
         del self.keys[old.id]
 
     def roll_back(self) -> None:
-        for step in _rotation.plan_roll_back(self.survey(), None, now=self.now).steps:
+        for step in _rotation.plan_roll_back(self.survey(), None).steps:
             self.may_die()
             assert isinstance(step, _rotation.RevokeLeftover)
             self.revoke_leftover(step.found.key)

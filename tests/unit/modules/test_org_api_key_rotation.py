@@ -949,6 +949,16 @@ def test_a_replacement_with_a_wider_access_list_is_not_finished(
     assert world.finish(**pair).result["state"] == "rotated"
 
 
+def test_a_list_that_is_shown_late_is_waited_for(world: World) -> None:
+    begun = world.begin()
+    empty = {"results": [], "totalCount": 0}
+    path = f"*/apiKeys/{world.new_key().id}/accessList"
+    world.emulator.add_fault(Fault("json", "GET", path, times=2, status=200, body=empty))
+    finished = world.finish(new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+    assert finished.clock.time - 1000 >= 0.25 + 0.5
+
+
 def test_a_list_may_be_as_wide_as_that_of_the_old_key(world: World) -> None:
     world.old.access_list = []
     begun = world.begin()
