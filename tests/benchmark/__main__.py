@@ -383,6 +383,8 @@ def listing_table(counts: Sequence[int]) -> list[str]:
 
 def rotation_table(latency: float, runs: int) -> list[str]:
     """Show what it costs to rotate a key, against the role of an old version."""
+    # Here, because nothing else needs it.
+    from tests.benchmark import rotation
 
     with emulator(latency) as url:
         return rotation.table(url, control, runs)

@@ -24,7 +24,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tests.tools.sanity import CORES, ROOT, TARGETS, WORKERS, find_pythons
+from tests.tools.sanity import CORES, ENDS, ROOT, TARGETS, WORKERS, find_pythons
 from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "versions"
@@ -34,9 +34,8 @@ REQUIREMENTS.append(ROOT / "tests/requirements.txt")
 # requirements.txt names the oldest requests; this urllib3 came with it in RHEL 9 and Debian 11.
 OLDEST_URLLIB3 = "urllib3==1.26.5"
 WITH_OLDEST = ("2.16", "2.18")
-# The others have the newest. These run more than the ones between them: the unit tests, and
-# modules on each Python of TARGETS.
-ENDS = ("2.16", "2.21")
+# The others have the newest. ENDS run more than the ones between them: the unit tests, and modules
+# on each Python of TARGETS.
 # The newest Python of a target, where an ansible-core does not take all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
 # A run takes a fifth of it. What has not ended then has failed, and is ended.
