@@ -424,7 +424,8 @@ def oracle(keys: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:
             options["public_key"] is None or key["publicKey"] == options["public_key"],
             options["description"] is None or key["desc"] == options["description"],
             options["description_match"] is None
-            or globs(key["desc"], options["description_match"]),
+            # No pattern is for a key without a description.
+            or (bool(key["desc"]) and globs(key["desc"], options["description_match"])),
             options["roles"] is None or any(role in options["roles"] for role in org_roles),
             options["project_id"] is None or options["project_id"] in projects,
         ]
@@ -487,6 +488,10 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
 
 @given(keys_of_an_organization(), FITTING)
 @example([{"id": IDS[0], "desc": "", "publicKey": "aaaaaaaa", "roles": []}], NO_FILTER)
+@example(
+    [{"id": IDS[0], "desc": "", "publicKey": "aaaaaaaa", "roles": []}],
+    {**NO_FILTER, "description_match": "*"},
+)
 @example([], NO_FILTER)
 def test_filters_find_what_their_meaning_says(
     keys: list[dict[str, Any]], options: dict[str, Any]
