@@ -218,7 +218,7 @@ def run_module(
     """Run a module's own main() in this process: its output is what Ansible would read."""
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
-    clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._clock")
+    clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._client._clock")
     clock = clock or VirtualClock()
     arguments = {
         **options,

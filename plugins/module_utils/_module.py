@@ -14,11 +14,18 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _requests
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import KeyPair, choose_auth
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client, Endpoint
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _input
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    KeyPair,
+    choose_auth,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+    Endpoint,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     KeysmithError,
     OptionError,
     clean,
@@ -26,7 +33,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     printable,
     withhold,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     MIN_MASKED,

@@ -23,27 +23,27 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
     AccessToken,
     Credentials,
     KeyPair,
     ServiceAccount,
     is_header_safe,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
     is_sent_in_clear,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
     Platform,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 # Mirrored by the doc fragment ``connection``; a test holds the two equal.

@@ -387,18 +387,22 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
-    _org_api_keys,
     _plan,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     KeysmithError,
     OptionError,
     OwnKeyError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import API_KEYS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -432,7 +436,7 @@ def check(params: Mapping[str, Any]) -> None:
             )
         return
     # Not for absent, which does not pay for importing it.
-    from ansible_collections.keysmith.mongodb.plugins.module_utils import _key_present
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
     _key_present.check(params)
 
@@ -440,7 +444,7 @@ def check(params: Mapping[str, Any]) -> None:
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return ensure_absent(params, api, check_mode)
-    from ansible_collections.keysmith.mongodb.plugins.module_utils import _key_present
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
     return _key_present.ensure(params, api, check_mode)
 

@@ -251,23 +251,27 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
     _module,
     _options,
-    _org_api_keys,
     _plan,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     MissingError,
     OptionError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import API_KEYS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {

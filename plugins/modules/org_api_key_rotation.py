@@ -358,10 +358,10 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _options,
-    _rotation_steps,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},

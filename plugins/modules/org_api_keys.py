@@ -538,21 +538,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
     _key_sets,
-    _module,
-    _options,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import MAX_THREADS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import API_KEYS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

@@ -244,25 +244,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _assignments,
     _module,
     _options,
-    _org_api_keys,
     _plan,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted

@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors, _http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _errors,
+    _http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     ApiError,
     ConnectError,

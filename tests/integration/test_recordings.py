@@ -24,9 +24,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _errors,
     _module,
     _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _org_api_keys,
     _orgs,
 )

@@ -19,46 +19,51 @@ from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
 PLUGINS = ROOT / "plugins"
-UTILS = sorted(path.stem for path in (PLUGINS / "module_utils").glob("*.py"))
+# As imports name them, below module_utils.
+UTILS = sorted(
+    ".".join(path.relative_to(PLUGINS / "module_utils").with_suffix("").parts)
+    for path in (PLUGINS / "module_utils").rglob("_*.py")
+    if path.name != "__init__.py"
+)
 FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
     "_module",
-    "_rotation_steps",
-    "_rotation",
-    "_bulk",
-    "_key_sets",
-    "_selection",
+    "_rotation._rotation_steps",
+    "_rotation._rotation",
+    "_rotation._marks",
+    "_bulk._bulk",
+    "_bulk._key_sets",
+    "_bulk._selection",
+    "_bulk._changes",
+    "_bulk._workers",
     "_input",
-    "_key_present",
+    "_resources._key_present",
     "_options",
-    "_changes",
     "_plan",
-    "_new_keys",
+    "_resources._new_keys",
     "_credentials_file",
-    "_project_api_keys",
-    "_org_api_key_access_lists",
-    "_orgs",
-    "_org_api_keys",
-    "_assignments",
-    "_access_lists",
-    "_resource",
-    "_client",
-    "_platform",
-    "_auth",
-    "_answers",
-    "_http",
-    "_transport_errors",
-    "_http_settings",
-    "_rate_limiter",
-    "_stop",
-    "_clock",
-    "_workers",
-    "_errors",
-    "_marks",
+    "_resources._project_api_keys",
+    "_resources._key_access_lists",
+    "_resources._orgs",
+    "_resources._org_api_keys",
+    "_resources._assignments",
+    "_resources._access_lists",
+    "_resources._resource",
+    "_client._client",
+    "_client._auth",
+    "_client._answers",
+    "_client._http",
+    "_client._transport_errors",
+    "_client._rate_limiter",
+    "_client._stop",
+    "_client._clock",
+    "_client._errors",
+    "_client._requests",
+    "_connection._platform",
+    "_connection._http_settings",
     "_text",
-    "_requests",
     "_python",
 )
 
@@ -97,7 +102,10 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
             name = str(node.module).removeprefix(f"{COLLECTION}.plugins.module_utils").strip(".")
-            found |= {name} if name else {alias.name for alias in node.names}
+            if name in UTILS:
+                found.add(name)
+            else:
+                found |= {f"{name}.{alias.name}".strip(".") for alias in node.names}
     return found
 
 
@@ -239,14 +247,16 @@ def test_the_layers_are_all_there() -> None:
 
 def test_contributing_tells_of_every_layer() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = "".join(re.findall(r"^\| (`_\w+\.py`.*?) \|", text, re.MULTILINE))
-    assert sorted(re.findall(r"`(_\w+)\.py`", rows)) == UTILS
+    rows = "".join(re.findall(r"^\| (`_[\w/]+\.py`.*?) \|", text, re.MULTILINE))
+    named = re.findall(r"`(_[\w/]+)\.py`", rows)
+    assert sorted(name.replace("/", ".") for name in named) == UTILS
 
 
 @pytest.mark.parametrize("name", UTILS)
 def test_imports_point_down(name: str) -> None:
     below = LAYERS[LAYERS.index(name) + 1 :]
-    assert imports(PLUGINS / "module_utils" / f"{name}.py") <= set(below)
+    path = PLUGINS / "module_utils" / f"{name.replace('.', '/')}.py"
+    assert imports(path) <= set(below)
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)

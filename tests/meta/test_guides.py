@@ -20,13 +20,15 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
-    _errors,
     _input,
     _module,
     _options,
-    _org_api_key_access_lists,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _key_access_lists,
     _org_api_keys,
     _resource,
 )
@@ -178,7 +180,7 @@ def advice() -> Iterator[tuple[str, str]]:
     yield "adoption", _org_api_keys.ADOPTION_ADVICE
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
-    lists = _org_api_key_access_lists.API_KEY_LISTS
+    lists = _key_access_lists.API_KEY_LISTS
     found = _access_lists.of_new(lists, "5f0d9a4e1c2b3a0011223301", key, lists.name)
     yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, found).check
 

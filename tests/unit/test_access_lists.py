@@ -13,8 +13,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _access_lists
-from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+    ApiError,
+    LostAnswerError,
+    MissingError,
+    OptionError,
+    Request,
+    StoppedError,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
     AccessList,
     Goal,
     beyond,
@@ -26,31 +45,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists imp
     show,
     spell,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    ApiError,
-    LostAnswerError,
-    MissingError,
-    OptionError,
-    Request,
-    StoppedError,
-    UnexpectedAnswerError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
-    ATLAS,
-    OPS_MANAGER,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    SECOND_LOOK,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import SECOND_LOOK
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
     as_error,
     is_empty,
@@ -23,15 +22,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
     page,
     read,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     _NO_MORE_KEYS,
     ApiError,
     KeysmithError,
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
     parse,

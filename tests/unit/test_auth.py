@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
     AccessToken,
     BearerAuth,
     Challenge,
@@ -30,7 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
     find_challenges,
     is_header_safe,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     LostAnswerError,
@@ -39,7 +39,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TimeLimitError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 
 URL = "https://host.example:8443"
 # RFC 7616, section 3.9.1.

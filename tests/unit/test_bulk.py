@@ -12,34 +12,36 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
-    _credentials_file,
-    _org_api_keys,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     OptionError,
     OrphanError,
     PartialError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5a0000000000000000000001"

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import BearerAuth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     ITEMS_PER_PAGE,
     LISTING_PAUSE,
     LISTING_TRIES,
@@ -23,17 +25,20 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     DeadlineError,
     Request,
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_BODY, Answer
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    MAX_BODY,
+    Answer,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from tests.support import VirtualClock
 
 

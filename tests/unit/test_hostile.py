@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _answers,
     _credentials_file,
+    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _answers,
     _errors,
     _http,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
     _org_api_keys,
 )
 from tests.emulator import Emulator, Fault

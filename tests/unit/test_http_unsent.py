@@ -22,9 +22,12 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _http, _transport_errors
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _http,
+    _transport_errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ConnectError,
     DeadlineError,
     LostAnswerError,
@@ -33,10 +36,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TlsError,
     TransportError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_IDLE, Answer, Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
-from ansible_collections.keysmith.mongodb.plugins.module_utils._transport_errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    MAX_IDLE,
+    Answer,
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     proves_unsent,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    HttpSettings,
 )
 from tests.integration.peers import LOOPBACK, Authority, dead_port
 from tests.support import VirtualClock

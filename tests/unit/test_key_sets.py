@@ -10,20 +10,24 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _changes,
     _key_sets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    PLATFORMS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
 
 ORG = "5a0000000000000000000001"
 KEYS = [OrgApiKey(f"5ae{n:021d}", f"key {n}", None, ("ORG_MEMBER",), ()) for n in range(2)]

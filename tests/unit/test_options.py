@@ -19,14 +19,14 @@ import yaml
 
 from ansible_collections.keysmith.mongodb.plugins.doc_fragments.connection import ModuleDocFragment
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _options
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
     AccessToken,
     KeyPair,
     ServiceAccount,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
     CONNECTION_OPTIONS,
     find_secrets,

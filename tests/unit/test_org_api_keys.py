@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     ApiError,
     LostAnswerError,
@@ -28,7 +29,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
     _compare,
@@ -39,13 +43,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys imp
     parse_created,
     update,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     ORPHAN_PATIENCE,
     SECOND_LOOK,
     SETTLE_TIME,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"

@@ -13,8 +13,24 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._assignments import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+    ApiError,
+    KeysmithError,
+    LostAnswerError,
+    Request,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_OWNER,
     assign,
     assign_all,
@@ -24,31 +40,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._assignments impo
     missing_project_warning,
     unassign,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    ApiError,
-    KeysmithError,
-    LostAnswerError,
-    Request,
-    UnexpectedAnswerError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
-    ATLAS,
-    OPS_MANAGER,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     SECOND_LOOK,
     SETTLE_TIME,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 PROJECT = "5e2211c17a3e5a48f5497de3"

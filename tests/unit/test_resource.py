@@ -12,14 +12,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
-    _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
@@ -29,8 +24,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _resource,
+)
 from tests.support import VirtualClock
 
 ORG, PROJECT = "5980cfdf0b6d97029d82f86e", "5e2211c17a3e5a48f5497de3"

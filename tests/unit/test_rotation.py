@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _marks,
-    _rotation,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     GuardError,
     MissingError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _marks,
+    _rotation,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Pair,
     RecordVerified,

@@ -18,11 +18,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _marks, _rotation
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import Pair, Target
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import KeysmithError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _marks,
+    _rotation,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
+    Pair,
+    Target,
+)
 
 ORG = "5a" + "0" * 22
 SECRET, STRANGE = (_marks.key_of(letter * 20) for letter in "ab")

@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    AmbiguousError,
-    GuardError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
     Selection,
     check_keep,
     check_kept_exactly,
     check_provable,
     is_kept,
     pattern_warnings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+    AmbiguousError,
+    GuardError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
 )
 
 ORG = "5a0000000000000000000001"

@@ -16,12 +16,14 @@ import atheris
 
 sys.path.insert(0, sys.argv.pop(1))
 with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
-    from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-        _access_lists,
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
         _answers,
         _auth,
         _errors,
         _http,
+    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+        _access_lists,
         _org_api_keys,
         _orgs,
         _resource,

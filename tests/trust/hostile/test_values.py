@@ -17,12 +17,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _answers,
     _auth,
     _errors,
     _http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
     _org_api_keys,
     _orgs,
     _resource,

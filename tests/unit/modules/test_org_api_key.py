@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _http, _module, _requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _http,
+    _requests,
+)
 from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (

@@ -980,7 +980,7 @@ def test_what_is_kept_is_told_when_too_many_would_be_revoked(crowd: Emulator) ->
 def test_a_mistake_of_ours_with_one_key_does_not_lose_the_others(
     crowd: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resource")
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resources._resource")
     delete = utils.delete
 
     def broken(api: Any, org: Any, key: Any) -> bool:
@@ -1000,7 +1000,7 @@ def test_many_names_are_looked_up_quickly(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=400))
     descriptions = [f"extra {number}" for number in range(400)]
     calls = 0
-    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resource")
+    utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resources._resource")
     normalize = utils.normalize_description
 
     def counting(description: str) -> Any:

@@ -24,8 +24,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     LostAnswerError,
@@ -35,19 +35,24 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     clean,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
-    DEADLINE_FACTOR,
-    HttpSettings,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._rate_limiter import (
+    RateLimiter,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rate_limiter import RateLimiter
-from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
-from ansible_collections.keysmith.mongodb.plugins.module_utils._transport_errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import (
+    requests,
+    urllib3,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     client_certificate_hint,
     is_of_proxy,
     proxy_refusal,
     redirect,
     transport_error,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    DEADLINE_FACTOR,
+    HttpSettings,
 )
 
 VERSION = "3.0.0"

@@ -11,20 +11,22 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     API_KEY_NOT_FOUND,
     AmbiguousError,
     KeysmithError,
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     is_sent_in_clear,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Credential,
     Resource,
     is_id,

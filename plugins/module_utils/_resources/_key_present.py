@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
     _credentials_file,
-    _new_keys,
     _options,
-    _org_api_keys,
     _plan,
-    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     GuardError,
     KeysmithError,
@@ -27,10 +23,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _new_keys,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )

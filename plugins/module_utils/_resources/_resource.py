@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Call,
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,
-    _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     OrgApiKey,
     Projects,
 )

@@ -22,15 +22,15 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 from urllib.parse import quote_plus, urlencode
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     UNSPECIFIC_401,
     KeysmithError,
     Request,
     UnexpectedAnswerError,
     clean,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
     Answer,
     Http,

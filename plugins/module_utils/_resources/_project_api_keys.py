@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _org_api_keys
-from ansible_collections.keysmith.mongodb.plugins.module_utils._assignments import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _org_api_keys
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_READ_ONLY,
     Assignments,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )

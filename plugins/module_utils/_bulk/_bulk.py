@@ -10,36 +10,36 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
-    _credentials_file,
-    _new_keys,
-    _org_api_keys,
-    _resource,
-    _workers,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _workers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     KINDS,
     Change,
     Declared,
     diff,
     ids,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     PartialError,
     StoppedError,
     internal_error,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _new_keys,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
 

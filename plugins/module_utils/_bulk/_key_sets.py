@@ -13,40 +13,46 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
-    _changes,
     _credentials_file,
     _options,
-    _org_api_keys,
-    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
+    _changes,
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     ApiError,
     GuardError,
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    PLATFORMS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
     quoted,

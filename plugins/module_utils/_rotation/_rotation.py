@@ -20,31 +20,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _marks,
-    _org_api_keys,
-    _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     AmbiguousError,
     GuardError,
     KeysmithError,
     MissingError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._options import MAX_DESCRIPTION
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _marks
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
     CREATED,
     CREATING,
     ISSUED,
     VERIFIED,
     Mark,
     RawMark,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import MAX_DESCRIPTION
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    API_KEYS,
-    OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 

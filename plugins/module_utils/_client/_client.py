@@ -11,22 +11,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _answers
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     DeadlineError,
     Request,
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
     Answer,
     Auth,
     Http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import Platform
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 
 # The most that both APIs give at once (docs/apis.md: Lists).
 ITEMS_PER_PAGE = 500

@@ -19,25 +19,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _assignments,
     _credentials_file,
-    _errors,
-    _marks,
     _options,
-    _org_api_keys,
-    _resource,
-    _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
     AccessToken,
     Credentials,
     KeyPair,
     ServiceAccount,
     choose_auth,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     UNSPECIFIC_401,
     ApiError,
     CredentialsFileError,
@@ -49,21 +43,31 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     WaitTimeoutError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._options import Connection
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_key_access_lists import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _marks,
+    _rotation,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Marked,
     Pair,

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     Request,
@@ -21,7 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     refused_for_no_reason,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Answer,
     may_have_happened,
     retry_after,

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Union
 from urllib.parse import quote
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Call,
     Client,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ApiError,
     KeysmithError,
     OptionError,
@@ -25,8 +27,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     clean,
     is_about_path,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import ATLAS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resource import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Obj,
     Objects,
     Resource,

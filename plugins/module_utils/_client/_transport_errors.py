@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
     ConnectError,
     DeadlineError,
     LostAnswerError,
@@ -26,11 +26,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TransportError,
     clean,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import (
+    requests,
+    urllib3,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     DEADLINE_FACTOR,
     HttpSettings,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests, urllib3
 
 # Of exceptions that wrap one another; the libraries use five.
 _MAX_DEPTH = 20
