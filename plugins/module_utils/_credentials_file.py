@@ -19,20 +19,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     KeysmithError,
     OptionError,
     internal_error,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     CreatedKey,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
 _MAX_SIZE = 64 * 1024
@@ -88,7 +93,7 @@ def inspect(path: str) -> CredentialsFile:
     except (ValueError, RecursionError):
         owner = None
     is_pair = isinstance(owner, dict) and all(isinstance(owner.get(f), str) for f in _FIELDS)
-    if not is_pair or not _resource.is_id(owner["api_user_id"]):
+    if not is_pair or not is_id(owner["api_user_id"]):
         raise _refusal(path, "holds something other than a key pair of this module")
     return CredentialsFile(path, owner)
 

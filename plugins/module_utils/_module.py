@@ -14,34 +14,46 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _input
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _input,
+    _requests,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    CONNECTION_OPTIONS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    KeyPair,
     choose_auth,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+    KeyPair,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
+    Connection,
+    resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secrets import (
+    MIN_MASKED,
+    find_secrets,
+    find_short_secrets,
+    secret_forms,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
     clean,
     internal_error,
     printable,
     withhold,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
-    CONNECTION_OPTIONS,
-    MIN_MASKED,
-    Connection,
-    find_secrets,
-    find_short_secrets,
-    resolve,
-    secret_forms,
 )
 
 Run = Callable[[Mapping[str, Any], Client, bool], dict[str, Any]]

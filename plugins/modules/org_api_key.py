@@ -385,17 +385,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
     OwnKeyError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _org_api_keys,
     _resource,
@@ -424,8 +428,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no key, or more than one, or what no key can have."""
     _module.require_org_id(params)
-    _options.check_key_name(params)
-    _options.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
+    _argspec.check_key_name(params)
+    _argspec.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
     if params["state"] == "absent":
         if params["new_description"] is not None:
             raise OptionError(
@@ -436,7 +440,9 @@ def check(params: Mapping[str, Any]) -> None:
             )
         return
     # Not for absent, which does not pay for importing it.
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+        _key_present,
+    )
 
     _key_present.check(params)
 
@@ -444,7 +450,9 @@ def check(params: Mapping[str, Any]) -> None:
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return ensure_absent(params, api, check_mode)
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+        _key_present,
+    )
 
     return _key_present.ensure(params, api, check_mode)
 

@@ -251,16 +251,20 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,
@@ -272,7 +276,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_user_id": {"type": "str", "aliases": ["id"]},
@@ -289,7 +295,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no key or more than one, or what cannot be in a list."""
     _module.require_org_id(params)
-    _options.check_key_name(params)
+    _argspec.check_key_name(params)
     _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(

@@ -278,20 +278,26 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
+    Selection,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     StoppedError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,
@@ -333,13 +339,13 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no key can fit."""
     _module.require_org_id(params)
     if params["time_limit"] is not None:
-        _options.check_seconds("time_limit", params["time_limit"], zero=False)
+        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("api_user_id", "project_id"):
         if params[name]:
-            _options.check_id(name, params[name])
+            _argspec.check_id(name, params[name])
     if params["public_key"]:
-        _options.check_public_key(params["public_key"])
-    _options.check_org_role_names(params["roles"] or [])
+        _argspec.check_public_key(params["public_key"])
+    _argspec.check_org_role_names(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:

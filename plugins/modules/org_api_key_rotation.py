@@ -357,11 +357,19 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
-    _options,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _rotation_steps,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},
@@ -388,7 +396,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     # The new key pair signs requests over a connection like that of the task.
-    connection = _options.resolve(params, os.environ)
+    connection = _resolve.resolve(params, os.environ)
     return _rotation_steps.run(params, api, connection, os.environ, check_mode)
 
 

@@ -538,22 +538,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
     _key_sets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    MAX_THREADS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import MAX_THREADS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
 )
@@ -609,10 +617,10 @@ def check(params: Mapping[str, Any]) -> None:
     if params["max_revocations"] < 0:
         raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
     if params["time_limit"] is not None:
-        _options.check_seconds("time_limit", params["time_limit"], zero=False)
+        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("descriptions", "description_match", "keep"):
-        _options.check_not_split(name, params["task_texts"])
-    _options.check_items("keep", params["keep"] or [])
+        _argspec.check_not_split(name, params["task_texts"])
+    _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)
     else:

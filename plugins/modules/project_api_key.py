@@ -244,17 +244,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     MissingError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignments,
     _org_api_keys,
@@ -267,7 +271,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
@@ -284,11 +290,11 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no project, not exactly one key, or no roles."""
     _module.require_org_id(params)
-    _options.check_id("project_id", params["project_id"])
-    _options.check_key_name(params)
+    _argspec.check_id("project_id", params["project_id"])
+    _argspec.check_key_name(params)
     if params["state"] == "absent":
         return
-    _options.check_project_roles(params["roles"] or [])
+    _argspec.check_project_roles(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:

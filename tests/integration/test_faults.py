@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     ConnectError,

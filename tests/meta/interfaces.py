@@ -35,7 +35,7 @@ def options(spec: dict[str, dict[str, Any]], prefix: str = "") -> dict[str, Any]
 
 def interface(module: str) -> dict[str, Any]:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
-    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     return {
         "options": options({**connection.CONNECTION_OPTIONS, **source.ARGUMENT_SPEC}),
         "returns": {name: value["type"] for name, value in yaml.safe_load(source.RETURN).items()},

@@ -20,11 +20,13 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _errors,
     _input,
     _module,
-    _options,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
@@ -174,7 +176,7 @@ def advice() -> Iterator[tuple[str, str]]:
     yield "value_not_text", _input._QUOTE_IT
     source, host = "The environment variable ALL_PROXY", "cloud.mongodb.com"
     with pytest.raises(_errors.OptionError) as refused:
-        _options._check_proxy(source, "socks5://proxy:1080", host)
+        _resolve._check_proxy(source, "socks5://proxy:1080", host)
     yield "option_error", refused.value.message()
     yield "look_alikes", _resource.LOOK_ALIKES
     yield "adoption", _org_api_keys.ADOPTION_ADVICE

@@ -52,5 +52,5 @@ def test_a_table_of_tests_has_every_module(name: str, monkeypatch: pytest.Monkey
 
 
 def test_the_options_of_the_connection_are_those_of_playbooks() -> None:
-    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     assert sorted(playbook.CONNECTION) == sorted(connection.CONNECTION_OPTIONS)

@@ -31,11 +31,8 @@ PUBLISHED = ROOT / "tests" / "tools" / "trust_figures.txt"
 # and a machine's own logger is left in peace.
 OPTIONAL = ("the specification of Atlas", "the syslog socket")
 
-HEADER = """\
-# Copyright (c) 2026, The keysmith.mongodb authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
+# The first three lines of this file, and what the file of figures is.
+HEADER = "".join(f"{line}\n" for line in Path(__file__).read_text("utf-8").splitlines()[:3]) + """
 # What a run of `make trust` on version {} has tried, and how often. The next run names
 # what it lacks of it. To replace it: make trust ARGS="--out tests/tools/trust_figures.txt".
 

@@ -22,15 +22,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers 
     page,
     read,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     _NO_MORE_KEYS,
     ApiError,
     KeysmithError,
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

@@ -18,19 +18,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    AccessToken,
     BearerAuth,
     Challenge,
     DigestAuth,
-    KeyPair,
-    ServiceAccount,
     ServiceAccountAuth,
     choose_auth,
     digest_header,
     find_challenges,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+    AccessToken,
+    KeyPair,
+    ServiceAccount,
     is_header_safe,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     LostAnswerError,
@@ -39,7 +44,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     TimeLimitError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 
 URL = "https://host.example:8443"
 # RFC 7616, section 3.9.1.

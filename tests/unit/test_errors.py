@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ERROR_TYPES,
     ApiError,
     KeysmithError,

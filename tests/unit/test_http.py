@@ -25,20 +25,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import as_error
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    ApiError,
-    ConnectError,
-    DeadlineError,
-    KeysmithError,
-    LostAnswerError,
-    ProxyError,
-    Request,
-    StoppedError,
-    TlsError,
-    TransportError,
-    UnexpectedAnswerError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    as_error,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Answer,
@@ -52,6 +43,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transpor
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    ConnectError,
+    DeadlineError,
+    KeysmithError,
+    LostAnswerError,
+    ProxyError,
+    Request,
+    StoppedError,
+    TlsError,
+    TransportError,
+    UnexpectedAnswerError,
 )
 from tests.support import VirtualClock
 

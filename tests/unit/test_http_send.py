@@ -14,12 +14,8 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    ProxyError,
-    RedirectError,
-    Request,
-    TransportError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     VERSION,
@@ -28,6 +24,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ProxyError,
+    RedirectError,
+    Request,
+    TransportError,
 )
 from tests.support import VirtualClock
 

@@ -17,15 +17,21 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _transport_errors
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    Request,
-    TlsError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    Request,
+    TlsError,
 )
 from tests.integration.peers import LOOPBACK, Authority, private_pem
 from tests.support import VirtualClock

@@ -26,15 +26,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    ConnectError,
-    DeadlineError,
-    LostAnswerError,
-    ProxyError,
-    Request,
-    TlsError,
-    TransportError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_IDLE,
@@ -46,6 +39,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transpor
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ConnectError,
+    DeadlineError,
+    LostAnswerError,
+    ProxyError,
+    Request,
+    TlsError,
+    TransportError,
 )
 from tests.integration.peers import LOOPBACK, Authority, dead_port
 from tests.support import VirtualClock

@@ -13,7 +13,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _input,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     internal_error,
 )

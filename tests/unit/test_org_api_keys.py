@@ -15,9 +15,16 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     LostAnswerError,
@@ -29,9 +36,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import (
+    absent,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

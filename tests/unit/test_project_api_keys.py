@@ -16,19 +16,25 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     LostAnswerError,
     Request,
     UnexpectedAnswerError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-    OPS_MANAGER,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_OWNER,

@@ -12,9 +12,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
@@ -24,8 +34,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     Request,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
     MissingError,
@@ -24,7 +24,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
+    Mark,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Pair,

@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import KeysmithError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     OrgApiKey,
 )
@@ -26,7 +28,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
+    Mark,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     Pair,
     Target,

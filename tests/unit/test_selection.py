@@ -18,7 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection 
     is_kept,
     pattern_warnings,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
 )

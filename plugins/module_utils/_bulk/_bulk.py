@@ -10,8 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _workers
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _credentials_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
+    _workers,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     KINDS,
     Change,
@@ -19,15 +23,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     diff,
     ids,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     PartialError,
     StoppedError,
     internal_error,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import (
+    Plan,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,

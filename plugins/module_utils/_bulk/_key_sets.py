@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _credentials_file,
-    _options,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _changes,
@@ -25,17 +25,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
+    Selection,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    PLATFORMS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     GuardError,
     OptionError,
     shown,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    PLATFORMS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -107,14 +111,14 @@ def check_selection(params: Mapping[str, Any]) -> None:
             'description_match to "*".',
         )
     for name in SELECTORS[:-1]:
-        _options.check_items(name, params[name] or [])
+        _argspec.check_items(name, params[name] or [])
     for api_user_id in params["api_user_ids"] or ():
-        _options.check_id("api_user_ids", api_user_id)
+        _argspec.check_id("api_user_ids", api_user_id)
     for public_key in params["public_keys"] or ():
-        _options.check_public_key(public_key, "public_keys")
+        _argspec.check_public_key(public_key, "public_keys")
     if params["project_id"]:
-        _options.check_id("project_id", params["project_id"])
-    _options.check_org_role_names(params["roles"] or [])
+        _argspec.check_id("project_id", params["project_id"])
+    _argspec.check_org_role_names(params["roles"] or [])
 
 
 def check_declaration(params: Mapping[str, Any]) -> None:
@@ -169,12 +173,12 @@ def _declared(platform: str, item: Mapping[str, Any]) -> Declared:
     description = item["description"]
     roles, entries, projects = item["roles"], item["access_list"], item["projects"]
     with _told_of(description):
-        _options.check_description("description", description)
+        _argspec.check_description("description", description)
         if roles is not None:
-            _options.check_roles(platform, roles)
+            _argspec.check_roles(platform, roles)
         for project in projects or ():
-            _options.check_id("project_id", project["project_id"])
-            _options.check_project_roles(project["roles"])
+            _argspec.check_id("project_id", project["project_id"])
+            _argspec.check_project_roles(project["roles"])
         ids = [project["project_id"] for project in projects or ()]
         if len(set(ids)) < len(ids):
             raise OptionError("projects has a project twice", check="Give all its roles at once.")
@@ -195,7 +199,7 @@ def _told_of(description: str) -> Iterator[None]:
     try:
         yield
     except OptionError as error:
-        error.what = f"In api_keys, {quoted(description, _options.MAX_DESCRIPTION)}: {error.what}"
+        error.what = f"In api_keys, {quoted(description, _argspec.MAX_DESCRIPTION)}: {error.what}"
         raise
 
 

@@ -12,7 +12,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+    may_have_happened,
+    retry_after,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     Request,
@@ -20,11 +25,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     api_advice,
     clean,
     refused_for_no_reason,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
-    may_have_happened,
-    retry_after,
 )
 
 # Gateways and proxies answer these in words of their own, and mean what the status says.

@@ -10,7 +10,6 @@ the server calls stale, and uses MD5 in a way that FIPS hosts refuse.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import os
@@ -18,22 +17,30 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Union
-from urllib.parse import quote_plus, urlencode
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    UNSPECIFIC_401,
-    KeysmithError,
-    Request,
-    UnexpectedAnswerError,
-    clean,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _answers,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
     Answer,
     Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+    Credentials,
+    KeyPair,
+    ServiceAccount,
+    is_header_safe,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    UNSPECIFIC_401,
+    KeysmithError,
+    Request,
+    UnexpectedAnswerError,
+    clean,
 )
 
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
@@ -42,43 +49,6 @@ REVOKE_PATH = "/api/oauth/revoke"
 # The values of error.type that say why there is no new token, although nothing is wrong with the
 # account: a rate limit or the end of the task.
 _NO_FAULT = frozenset({"limit", "cancelled"})
-
-
-@dataclass(frozen=True)
-class KeyPair:
-    """An API key: the public key signs as user, the private key as password."""
-
-    public_key: str
-    private_key: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"the API key {self.public_key}"
-
-
-@dataclass(frozen=True)
-class ServiceAccount:
-    client_id: str
-    client_secret: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"the service account {self.client_id}"
-
-    def basic(self) -> str:
-        """Return the value of HTTP Basic; OAuth wants both parts form-encoded first."""
-        parts = (self.client_id, self.client_secret)
-        pair = ":".join(quote_plus(part, errors="surrogateescape") for part in parts)
-        return base64.b64encode(pair.encode()).decode()
-
-
-@dataclass(frozen=True)
-class AccessToken:
-    token: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return "the access token"
-
-
-Credentials = Union[KeyPair, ServiceAccount, AccessToken]
 
 
 def choose_auth(
@@ -236,11 +206,6 @@ class ServiceAccountAuth(BearerAuth):
             body=urlencode(form).encode(),
             until=None if patience is None else self._http.clock.now() + patience,
         )
-
-
-def is_header_safe(value: str) -> bool:
-    """Whether a value can stand in a header: visible ASCII and nothing else, not empty."""
-    return bool(value) and all("!" <= char <= "~" for char in value)
 
 
 @dataclass(frozen=True)

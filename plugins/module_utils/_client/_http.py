@@ -24,25 +24,15 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    ApiError,
-    KeysmithError,
-    LostAnswerError,
-    Request,
-    StoppedError,
-    TransportError,
-    UnexpectedAnswerError,
-    clean,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._rate_limiter import (
     RateLimiter,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import (
-    requests,
-    urllib3,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     client_certificate_hint,
     is_of_proxy,
@@ -53,6 +43,20 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transpor
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     DEADLINE_FACTOR,
     HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    LostAnswerError,
+    Request,
+    StoppedError,
+    TransportError,
+    UnexpectedAnswerError,
+    clean,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
+    requests,
+    urllib3,
 )
 
 VERSION = "3.0.0"

@@ -15,7 +15,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    DEADLINE_FACTOR,
+    HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     DeadlineError,
     LostAnswerError,
@@ -26,13 +30,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     TransportError,
     clean,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
     requests,
     urllib3,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
-    DEADLINE_FACTOR,
-    HttpSettings,
 )
 
 # Of exceptions that wrap one another; the libraries use five.

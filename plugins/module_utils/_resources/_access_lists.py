@@ -19,7 +19,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Call,
     Client,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     OptionError,
@@ -27,7 +30,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     clean,
     is_about_path,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Obj,
     Objects,
@@ -39,7 +41,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
     missing_if_proved,
     retry_unknown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]

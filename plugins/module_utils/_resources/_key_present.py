@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _credentials_file,
-    _options,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
     KeysmithError,
@@ -36,16 +38,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse what no key can have. Raises OptionError."""
     for name in ("description", "new_description"):
         if params[name] is not None:
-            _options.check_description(name, params[name])
+            _argspec.check_description(name, params[name])
     if params["roles"] is not None:
-        _options.check_roles(params["platform"], params["roles"])
+        _argspec.check_roles(params["platform"], params["roles"])
     wanted_entries(params)
 
 

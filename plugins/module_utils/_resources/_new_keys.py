@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    KeysmithError,
-    internal_error,
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _credentials_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._credentials_file import (
     CredentialsFile,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+    internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,

@@ -14,24 +14,30 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    is_sent_in_clear,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     API_KEY_NOT_FOUND,
     AmbiguousError,
     KeysmithError,
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
-    is_sent_in_clear,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Credential,
     Resource,
-    is_id,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_id,
+    quoted,
+)
 
 # The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")

@@ -12,9 +12,16 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import Resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ def parse(data: Any) -> Organization | None:
     if not isinstance(data, dict):
         return None
     org_id, name, is_deleted = data.get("id"), data.get("name"), data.get("isDeleted")
-    if not (isinstance(org_id, str) and _resource.is_id(org_id)):
+    if not (isinstance(org_id, str) and is_id(org_id)):
         raise UnreadableError("an organization without a readable ID", "id", org_id)
     if not isinstance(name, str):
         raise UnreadableError(f"organization {org_id}", "name", name)

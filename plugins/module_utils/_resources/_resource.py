@@ -10,7 +10,6 @@ credential. The functions raise what ``_errors`` has.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
@@ -50,7 +49,6 @@ SECOND_LOOK = 3.0
 _DELETE_ATTEMPTS = 3
 # How many objects a message names if there may be very many.
 SHOWN = 20
-_ID = re.compile(r"[a-f0-9]{24}")
 # What look-alikes are, in messages.
 LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 
@@ -144,11 +142,6 @@ class Objects(Generic[Obj]):
         """Return a call of the listing's path, or of one below it."""
         path = "/".join([self.resource.path.format(self.scope_id), *parts])
         return Call(path, doing, role, self.resource.version)
-
-
-def is_id(value: str) -> bool:
-    """Whether a text is an ID: 24 hexadecimal digits. IDs become parts of paths and file names."""
-    return bool(_ID.fullmatch(value))
 
 
 class Backoff:

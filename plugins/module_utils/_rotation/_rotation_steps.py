@@ -19,19 +19,32 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _credentials_file,
-    _options,
+    _errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    choose_auth,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
     AccessToken,
     Credentials,
     KeyPair,
     ServiceAccount,
-    choose_auth,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
+    Connection,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UNSPECIFIC_401,
     ApiError,
     CredentialsFileError,
@@ -43,8 +56,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors i
     WaitTimeoutError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import Connection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
@@ -66,7 +77,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
+    Mark,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Marked,
@@ -194,7 +207,7 @@ def _secret(task: _Task) -> _Secret:
         token = connection.platform.env_access_token
         without = {name: value for name, value in environ.items() if name != token}
         try:
-            credentials = _options.resolve({**params, "access_token": None}, without).credentials
+            credentials = _resolve.resolve({**params, "access_token": None}, without).credentials
         except OptionError:
             credentials = None
     if isinstance(credentials, ServiceAccount):
@@ -822,9 +835,9 @@ def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse options that do not fit a phase or each other. Raises OptionError."""
-    _options.check_key_name(params)
+    _argspec.check_key_name(params)
     if params["successor_id"]:
-        _options.check_id("successor_id", params["successor_id"])
+        _argspec.check_id("successor_id", params["successor_id"])
         if params["phase"] == "begin":
             raise OptionError(
                 "successor_id is set with phase begin, which creates a new key",
@@ -836,9 +849,9 @@ def check(params: Mapping[str, Any]) -> None:
                 check="api_user_id is the old key, and successor_id its replacement.",
             )
     if params["description"] is not None:
-        _options.check_description("description", params["description"])
+        _argspec.check_description("description", params["description"])
     for name in ("verify_timeout", "wait_timeout"):
-        _options.check_seconds(name, params[name], zero=False)
+        _argspec.check_seconds(name, params[name], zero=False)
     _check_grace_period(params["grace_period"])
     _check_secrets(params)
 

@@ -15,7 +15,9 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import requests
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import KeysmithError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+)
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
 from tests.integration.playbook import KEYS, MODULE

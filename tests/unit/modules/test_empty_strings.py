@@ -40,7 +40,7 @@ FILTERS = {
 def options(module: str) -> set[str]:
     """All options of a module, its own and those of the connection."""
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
-    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     return connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _requests,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
-    _requests,
 )
 from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key
 from tests.emulator import Emulator, Fault

@@ -2,39 +2,40 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connection options that every module shares, and their rules as one value.
+"""From the options of a task and its environment to one connection.
 
-No option has a ``fallback`` or, where the environment may name it, a default in the spec: a
-module cannot tell Ansible's own values from given ones. ``resolve`` decides instead, after
-Ansible's validation: the task, then the environment, then the default.
+The task comes first, then the environment, then the default.
 """
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
 import re
 import ssl
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    _CLIENT_ID,
+    CONNECTION_OPTIONS,
+    check_id,
+    check_seconds,
+    given,
+    is_public_key,
+    looks_secret,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
     AccessToken,
     Credentials,
     KeyPair,
     ServiceAccount,
     is_header_safe,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._errors import (
-    OptionError,
-    shown,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._requests import requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
     is_sent_in_clear,
@@ -43,55 +44,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
     PLATFORMS,
     Platform,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
-
-# Mirrored by the doc fragment ``connection``; a test holds the two equal.
-CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
-    "platform": {"type": "str", "choices": list(PLATFORMS)},
-    "base_url": {"type": "str"},
-    "org_id": {"type": "str"},
-    "api_public_key": {"type": "str", "no_log": False},
-    "api_private_key": {"type": "str", "no_log": True},
-    "client_id": {"type": "str"},
-    "client_secret": {"type": "str", "no_log": True},
-    "access_token": {"type": "str", "no_log": True},
-    "validate_certs": {"type": "bool"},
-    "ca_path": {"type": "path"},
-    "client_cert": {"type": "path"},
-    "client_key": {"type": "path", "no_log": False},
-    # It may hold a password, and Ansible logs options before a module can say so.
-    "http_proxy": {"type": "str", "no_log": True},
-    "timeout": {"type": "float", "default": 30},
-    "retries": {"type": "int", "default": 5},
-    "retry_max_wait": {"type": "float", "default": 120},
-    "envelope": {"type": "bool", "default": False},
-}
-
-# Of every module that identifies keys by description.
-LOOK_ALIKES: dict[str, Any] = {
-    "type": "str",
-    "choices": ["refuse", "ignore"],
-    "default": "refuse",
-}
-
-MAX_SECONDS = 86400
-MAX_DESCRIPTION = 250
-# What is shorter is not masked in results: there it would be a part of names and descriptions, and
-# what is masked there is lost.
-MIN_MASKED = 8
-# What is shorter is not kept out of what servers say either: it would spoil every other word.
-MIN_SECRET = 4
-# Options for text that people choose freely.
-_DESCRIPTIONS = frozenset(
-    {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
+    shown,
 )
-_SECRET_OPTIONS = ("api_private_key", "client_secret", "access_token")
-# All that is known: the APIs make 8 lowercase letters, and promise no more than 8 characters.
-_PUBLIC_KEY = re.compile(r"[!-~]{8}")
-# A UUID, and what the secret of a service account begins with.
-_PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mdb_sa_sk_.*")
-_CLIENT_ID = re.compile(r"mdb_sa_id_[a-fA-F0-9]{24}")
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
+    requests,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_id,
+    quoted,
+)
+
 # An underscore is in no name by the rules, and in many by custom.
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _MAX_HOST = 254
@@ -100,7 +64,6 @@ _ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
 _ENV_CA_PATH = "KEYSMITH_MONGODB_CA_PATH"
 _ENV_CLIENT_CERT = "KEYSMITH_MONGODB_CLIENT_CERT"
 _ENV_CLIENT_KEY = "KEYSMITH_MONGODB_CLIENT_KEY"
-_ENV_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 # In the order of curl and requests.
 _ENV_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SYSTEM_CA_BUNDLES = (
@@ -126,11 +89,6 @@ class Connection:
     http: HttpSettings
     envelope: bool
     warnings: tuple[str, ...] = ()
-
-
-def given(value: Any) -> Any:
-    """Return the value of an option or a variable, None for the empty string."""
-    return None if value == "" else value
 
 
 def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:
@@ -182,227 +140,6 @@ def _validation(params: Mapping[str, Any]) -> str:
     if params["validate_certs"] is None:
         return f"the environment variable {_ENV_VALIDATE_CERTS}"
     return "validate_certs"
-
-
-def find_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    """Return every secret to mask, in each form in which it may occur: from MIN_MASKED on."""
-    return _forms(secret for secret in _secrets(params, environ) if len(secret) >= MIN_MASKED)
-
-
-def find_short_secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    """Return every shorter secret, from MIN_SECRET on: no server is to be quoted with one."""
-    return _forms(
-        secret for secret in _secrets(params, environ) if MIN_SECRET <= len(secret) < MIN_MASKED
-    )
-
-
-def _forms(secrets: Iterable[str]) -> set[str]:
-    return {form for secret in secrets for form in secret_forms(secret)}
-
-
-def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
-    found = {params.get(name) for name in _SECRET_OPTIONS}
-    # Put in the wrong place, a private key or a client secret is a secret all the same.
-    values = [params, *(environ.get(name) for name in _public_variables())]
-    found.update(item for item in _leaves(values) if looks_secret(item))
-    accounts = [(params.get("client_id"), params.get("client_secret"))]
-    for platform in PLATFORMS.values():
-        found.update(environ.get(private) for _public, private in platform.env_key_pairs)
-        if platform.env_access_token:
-            found.add(environ.get(platform.env_access_token))
-        if platform.env_service_account:
-            client_id, client_secret = map(environ.get, platform.env_service_account)
-            accounts.append((client_id, client_secret))
-    for client_id, client_secret in accounts:
-        found.add(client_secret)
-        if client_id and client_secret:
-            found.add(ServiceAccount(str(client_id), str(client_secret)).basic())
-    urls = [params.get("http_proxy"), params.get("base_url")]
-    urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
-    urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
-    for url in filter(None, urls):
-        found.update(_url_secrets(str(url)))
-    return {str(secret) for secret in found if secret}
-
-
-def secret_forms(secret: str) -> set[str]:
-    """Return a secret as it is, as it stands in a URL or a form, and as Base64.
-
-    Servers and proxies may say it in any of these, whatever they were sent.
-    """
-    # The environment may hold bytes that are no text; hiding them must not fail.
-    data = secret.encode("utf-8", "surrogateescape")
-    escaped = {quote(data, safe=""), quote(data), quote_plus(data)}
-    lowered = {re.sub("%..", lambda found: found[0].lower(), form) for form in escaped}
-    packed = {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()}
-    return {secret, *escaped, *lowered, *packed, *(form.rstrip("=") for form in packed)}
-
-
-def check_id(name: str, value: str) -> None:
-    """Refuse what is no id (24 lower-case hexadecimal digits). Raises OptionError."""
-    if _resource.is_id(value):
-        return
-    hint = "An ID is 24 lowercase hexadecimal digits; quote one that is all digits."
-    if name.startswith("api_user_id") and is_public_key(value):
-        hint = f"That looks like a public key: use {name.replace('api_user_id', 'public_key')}."
-    elif _CLIENT_ID.fullmatch(value):
-        hint = "That is the client id of a service account, not of an API key."
-    value = "hidden" if looks_secret(value) else quoted(value, 80)
-    raise OptionError(f"{name} is {value}, which is not a valid ID", check=hint)
-
-
-def check_public_key(value: str, name: str = "public_key") -> None:
-    """Refuse what is not a public key, without showing it: it may be a private key."""
-    if is_public_key(value):
-        return
-    hint = "A public key has 8 visible ASCII characters."
-    if looks_secret(value):
-        hint = "It looks like a private key, which is a secret and identifies no key."
-    elif _CLIENT_ID.fullmatch(value.strip()):
-        hint = "It looks like the client ID of a service account, which is not an API key."
-    elif _resource.is_id(value.strip().lower()):
-        hint = f"It looks like an ID: use {name.replace('public_key', 'api_user_id')}."
-    raise OptionError(f"{name} is not a valid public key", check=hint)
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Yield everything in lists and dictionaries that is neither, except for descriptions.
-
-    A UUID is a description like any other: hiding it would hide which key is meant.
-    """
-    if isinstance(value, dict):
-        value = [
-            item for name, item in value.items() if name not in _DESCRIPTIONS or not _is_text(item)
-        ]
-    if not isinstance(value, list):
-        yield value
-        return
-    for item in value:
-        yield from _leaves(item)
-
-
-def _is_text(value: Any) -> bool:
-    items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, str) for item in items)
-
-
-def is_public_key(value: str) -> bool:
-    return bool(_PUBLIC_KEY.fullmatch(value))
-
-
-def looks_secret(value: Any) -> bool:
-    return isinstance(value, str) and bool(_PRIVATE_KEY.fullmatch(value.strip()))
-
-
-def has_secret(value: Any) -> bool:
-    """Whether a value has what looks like a private key or a client secret anywhere in it."""
-    return isinstance(value, str) and bool(_PRIVATE_KEY.search(value))
-
-
-def _public_variables() -> Iterator[str]:
-    for platform in PLATFORMS.values():
-        yield from (public for public, _private in platform.env_key_pairs)
-        yield platform.env_org_id
-        if platform.env_service_account:
-            yield platform.env_service_account[0]
-
-
-def check_key_name(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no key, or more than one. Raises OptionError."""
-    names = [name for name in ("api_user_id", "public_key", "description") if params[name]]
-    if len(names) != 1:
-        raise OptionError(
-            f"{' and '.join(names)} are given" if names else "No key is identified",
-            check="Set exactly one of api_user_id, public_key and description.",
-        )
-    if params["api_user_id"]:
-        check_id("api_user_id", params["api_user_id"])
-    if params["public_key"]:
-        check_public_key(params["public_key"])
-
-
-def check_description(name: str, value: str) -> None:
-    """Refuse what the APIs do not take as a description: 1 to 250 characters."""
-    if not 1 <= len(value) <= MAX_DESCRIPTION:
-        raise OptionError(
-            f"{name} has {len(value)} characters; it has to have 1 to {MAX_DESCRIPTION}"
-        )
-
-
-def check_items(name: str, items: Iterable[str | None]) -> None:
-    """Refuse an empty item in a list, which a variable without a value makes."""
-    if any(item is None or not item.strip() for item in items):
-        raise OptionError(
-            f"{name} has an empty item", check="Is a variable empty that should name something?"
-        )
-
-
-def check_not_split(name: str, texts: Mapping[str, str]) -> None:
-    """Refuse a text in place of a list, where Ansible splits it and a comma may be part of it."""
-    text = texts.get(name, "")
-    if "," in text:
-        one, many = ([text], [part.strip() for part in text.split(",")])
-        raise OptionError(
-            f"{name} is a text with a comma, and no list",
-            check=f"Write {_flow(one)} if the comma is part of it, or {_flow(many)}.",
-        )
-
-
-def _flow(items: list[str]) -> str:
-    return f"[{', '.join(map(quoted, items))}]"
-
-
-def check_roles(platform: str, roles: list[str]) -> None:
-    """Refuse an empty list, and what is no role of a key in an organization of the platform."""
-    if not roles:
-        raise OptionError(
-            "roles is an empty list, and a key has at least one role",
-            check="Leave roles out to keep the roles as they are.",
-        )
-    check_items("roles", roles)
-    known = PLATFORMS[platform].org_roles
-    unknown = [role for role in roles if role not in known]
-    if unknown:
-        raise OptionError(
-            f"{', '.join(map(quoted, unknown))} in roles is no role of a key in an organization of "
-            f"{PLATFORMS[platform].title}",
-            check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
-            "set by project_api_key.",
-        )
-
-
-def check_project_roles(roles: list[str]) -> None:
-    """Refuse an empty list, and what is no role of a key in a project. Raises OptionError."""
-    if not roles:
-        raise OptionError(
-            "A key that is assigned to a project needs roles, and none are given",
-            check="Give at least one role that begins with GROUP_.",
-        )
-    wrong = [role for role in roles if not role.startswith("GROUP_")]
-    if wrong:
-        raise OptionError(
-            f"{', '.join(map(quoted, wrong))} in roles is no role in a project",
-            check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
-        )
-
-
-def check_org_role_names(roles: list[str]) -> None:
-    """Refuse what is no role in an organization, where keys are looked for by their roles."""
-    wrong = [role for role in roles if not role.startswith("ORG_")]
-    if wrong:
-        raise OptionError(
-            f"{', '.join(map(quoted, wrong))} in roles is no role in an organization",
-            check="Such roles begin with ORG_. Keys of a project are found by project_id.",
-        )
-
-
-def check_seconds(name: str, value: float, *, zero: bool) -> None:
-    """Refuse what is no time span; ``zero`` tells whether none is allowed. Raises OptionError."""
-    if not 0 <= value <= MAX_SECONDS or (value == 0 and not zero):
-        least = "from 0" if zero else "more than 0 and"
-        raise OptionError(
-            f"{name} is {value:g}; it has to be a number of seconds, {least} up to {MAX_SECONDS}"
-        )
 
 
 def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform:
@@ -547,7 +284,7 @@ def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
 def _check_credentials(source: str, credentials: Credentials, platform: Platform) -> None:
     _check_not_mistaken(source, credentials, platform)
     if isinstance(credentials, KeyPair):
-        if _resource.is_id(credentials.public_key):
+        if is_id(credentials.public_key):
             raise OptionError(
                 f"{source}: the public key looks like the ID of an API key",
                 check="Set it to the public key, which has 8 characters.",
@@ -826,18 +563,3 @@ def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     raise OptionError(
         f"The environment variable {name} is {quoted(value, 40)}", check="Set it to true or false."
     )
-
-
-def _url_secrets(url: str) -> Iterator[str]:
-    """Yield the password in a URL, as it stands, decoded, and as Basic would carry it."""
-    userinfo, at, _rest = (
-        url.partition("://")[2].rpartition("@") if "://" in url else (url.rpartition("@"))
-    )
-    user, colon, password = userinfo.partition(":")
-    if at and not colon:
-        yield userinfo  # a token, perhaps
-    if at and colon and password:
-        yield password
-        yield unquote(password)
-        pair = f"{unquote(user)}:{unquote(password)}"
-        yield base64.b64encode(pair.encode(errors="surrogateescape")).decode()
