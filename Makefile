@@ -43,10 +43,10 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook. What is
 # skipped is told, with the reason.
-PYTEST := $(PY) -m pytest -rs -n auto --dist loadfile
+PYTEST := $(PY) -m pytest -rs -n auto
 
 test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS="-k name" picks some)
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
 	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
 
 unit: .venv/.test-ready  ## the unit tests alone, in 15 seconds
@@ -54,7 +54,7 @@ unit: .venv/.test-ready  ## the unit tests alone, in 15 seconds
 	@echo "Left to make test-all: tests/integration and tests/meta, make trust, make versions"
 
 slow: .venv/.test-ready .cache/awx  ## the integration tests that make test leaves out
-	@$(PYTEST) -m slow $(ARGS)
+	@$(PYTEST) --dist loadfile -m slow $(ARGS)
 
 # ARGS means another thing to each of them.
 test-all:  ## everything: test, slow, trust and versions (half an hour)

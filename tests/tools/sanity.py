@@ -178,6 +178,12 @@ def make_home(pip: str) -> Path:
     return home
 
 
+def command_of(core: Core) -> list[str]:
+    command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
+    is_between = core.version in CORES and core.version not in ENDS
+    return [*command, "--python", core.python] if is_between else command
+
+
 def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     started = time.monotonic()
     # The folders themselves: ansible-test looks for pythonX.Y on the PATH, and must not meet shims.
@@ -185,11 +191,9 @@ def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     path += [str(folder) for folder in path_without_shims()]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
     env |= {"HOME": str(home), "PATH": os.pathsep.join(dict.fromkeys(path))}
-    command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
-    command += ["--python", core.python] if core.version in CORES.keys() - {*ENDS} else []
     with core.log.open("w", encoding="utf-8") as log:
         code = subprocess.run(
-            command,
+            command_of(core),
             cwd=core.tree,
             env=env,
             stdin=subprocess.DEVNULL,

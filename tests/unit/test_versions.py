@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import versions
-from tests.tools.sanity import CORES, ROOT, TARGETS
+from tests.tools.sanity import CORES, DEVEL, ENDS, ROOT, TARGETS, Core, command_of
 from tests.tools.timed_tests import Ended
 
 INTEGRATION, UNIT = (ROOT / "tests" / name / "test_x.py" for name in ("integration", "unit"))
@@ -40,13 +40,19 @@ def test_tests_are_marked_by_that(request: pytest.FixtureRequest) -> None:
 
 def test_the_ends_run_the_unit_tests_too() -> None:
     folders = {version: versions.pick_folders(version) for version in CORES}
-    assert {v for v, names in folders.items() if "tests/unit" in names} == {*versions.ENDS}
+    assert {v for v, names in folders.items() if "tests/unit" in names} == {*ENDS}
     assert all("tests/integration" in names for names in folders.values())
+
+
+@pytest.mark.parametrize("version", [*CORES, DEVEL])
+def test_sanity_is_tried_on_every_python_with_the_ends(version: str) -> None:
+    command = command_of(Core(version, "3.12", Path("python3.12")))
+    assert ("--python" in command) is (version not in {*ENDS, DEVEL})
 
 
 def test_targets_are_those_that_the_core_takes() -> None:
     targets = versions.make_targets({version: Path("python") for version in TARGETS})
-    oldest, newest = (versions.choose_targets(v, targets) for v in versions.ENDS)
+    oldest, newest = (versions.choose_targets(v, targets) for v in ENDS)
     assert {name.partition("-")[0] for name in newest} == set(TARGETS)
     assert "3.12-oldest" in oldest
     assert "3.13-oldest" not in oldest
