@@ -469,6 +469,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
     assert "The variable rotate_org_api_key_proof_delay is deprecated." in said
 
 
+@pytest.mark.each_core
 def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
     """Questions left unanswered are empty or null; a token signs, and is no key for marks."""
     _play_of_the_readme(tmp_path / "readme", collections)
