@@ -34,7 +34,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock im
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     KeyPair,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (

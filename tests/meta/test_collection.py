@@ -62,7 +62,7 @@ LAYERS = (
     "_connection._secrets",
     "_argspec",
     "_connection._platform",
-    "_connection._credentials",
+    "_connection._credential",
     "_connection._http_settings",
     "_errors",
     "_requests",

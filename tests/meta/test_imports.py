@@ -50,7 +50,7 @@ REVOKING = {
     "_client._stop",
     "_client._transport_errors",
     "_connection",
-    "_connection._credentials",
+    "_connection._credential",
     "_connection._http_settings",
     "_connection._platform",
     "_connection._resolve",

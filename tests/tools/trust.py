@@ -32,11 +32,14 @@ PUBLISHED = ROOT / "tests" / "tools" / "trust_figures.txt"
 OPTIONAL = ("the specification of Atlas", "the syslog socket")
 
 # The first three lines of this file, and what the file of figures is.
-HEADER = "".join(f"{line}\n" for line in Path(__file__).read_text("utf-8").splitlines()[:3]) + """
+HEADER = (
+    "".join(f"{line}\n" for line in Path(__file__).read_text("utf-8").splitlines()[:3])
+    + """
 # What a run of `make trust` on version {} has tried, and how often. The next run names
 # what it lacks of it. To replace it: make trust ARGS="--out tests/tools/trust_figures.txt".
 
 """
+)
 # The folders of tests/trust and the seconds each may take: more, and the section has failed.
 SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
 

@@ -29,7 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth imp
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Answer,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
     ServiceAccount,

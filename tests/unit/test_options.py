@@ -34,7 +34,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection impor
     _resolve,
     _secrets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
     ServiceAccount,

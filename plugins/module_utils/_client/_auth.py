@@ -29,7 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
     Answer,
     Http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     Credentials,
     KeyPair,
     ServiceAccount,

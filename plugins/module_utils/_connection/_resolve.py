@@ -29,7 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
     is_public_key,
     looks_secret,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     Credentials,
     KeyPair,

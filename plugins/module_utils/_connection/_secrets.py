@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, unquote
 from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
     looks_secret,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     ServiceAccount,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (

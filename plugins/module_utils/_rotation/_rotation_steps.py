@@ -35,7 +35,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
     _resolve,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credentials import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     Credentials,
     KeyPair,

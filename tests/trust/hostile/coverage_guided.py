@@ -24,7 +24,9 @@ with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
         _auth,
         _http,
     )
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credentials
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+        _credential,
+    )
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
         _access_lists,
         _org_api_keys,
@@ -35,7 +37,7 @@ with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
 
 KEY_ID = "deadbeefdeadbeefdeadbeef"
 REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it")
-PAIR = _credentials.KeyPair("abcdefgh", "private")
+PAIR = _credential.KeyPair("abcdefgh", "private")
 STATUSES = (200, 204, 400, 401, 403, 404, 429, 500, 503, 101, 304, 999)
 HEADERS = ("Retry-After", "WWW-Authenticate", "Content-Type", "RateLimit-Limit")
 

@@ -25,7 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _auth,
     _http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credentials
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,
@@ -112,7 +112,7 @@ WORDS = [
 
 def test_any_challenge_is_answered_in_one_line_or_not_at_all(tried: Callable[[], object]) -> None:
     words = st.sampled_from(WORDS)
-    pair = _credentials.KeyPair("abcdefgh", "private")
+    pair = _credential.KeyPair("abcdefgh", "private")
 
     @examples(3000)
     @given(st.lists(words, max_size=30).map("".join) | LINES)
