@@ -17,7 +17,8 @@ INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.js
 
 # What the built collection is made of. Folders are listed too: their time changes when a file goes.
 # The name "docs" alone is a target.
-SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING requirements.txt docs/. meta plugins playbooks roles \
+SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING LICENSES requirements.txt \
+	changelogs/changelog.yaml docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)
 
 # Ansible of the make targets sees this checkout's settings only, not those of the user or the machine.
@@ -30,11 +31,11 @@ $(shell rm -rf .venv .nox .cache)
 endif
 endif
 
-.PHONY: help demo test words trust versions mutants coverage lint format sanity docs bench build release clean
+.PHONY: help demo test unit slow test-all trust versions mutants coverage lint format sanity docs bench build release clean
 
 help:  ## this list (the default)
 	@echo "keysmith.mongodb $(VERSION)"
-	@sed -n 's/^\([a-z]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
@@ -42,22 +43,30 @@ demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on th
 
 # A file of tests stays in one process, as its tests may share one run of ansible-playbook. What is
 # skipped is told, with the reason.
-test: .venv/.test-ready .cache/awx  ## unit, integration and meta tests (ARGS="-k name" picks some)
-	@$(PY) -m pytest -rs -n auto --dist loadfile $(ARGS)
+PYTEST := $(PY) -m pytest -rs -n auto
 
-words: .venv/.test-ready  ## write tests/words.txt anew: what all failures say; read aloud what has changed in it
-	@mkdir -p .cache && rm -f .cache/words
-	@TESTS_WRITE_WORDS="$(CURDIR)/.cache/words" $(PY) -m pytest -q -n auto tests/unit
-	@$(PY) -m tests.words .cache/words
-	@git --no-pager diff --stat tests/words.txt
+test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS="-k name" picks some)
+	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
+	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
 
-trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: what docs/trust.md tells of (ARGS="peers" picks some)
+unit: .venv/.test-ready  ## the unit tests alone, in 15 seconds
+	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
+	@echo "Left to make test-all: tests/integration and tests/meta, make trust, make versions"
+
+slow: .venv/.test-ready .cache/awx  ## the integration tests that make test leaves out
+	@$(PYTEST) --dist loadfile -m slow $(ARGS)
+
+# ARGS means another thing to each of them.
+test-all:  ## everything: test, slow, trust and versions (half an hour)
+	@for target in test slow trust versions; do $(MAKE) $$target ARGS= || exit; done
+
+trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: see docs/trust.md (ARGS="peers" picks some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
-versions: .venv/.test-ready .cache/awx  ## the integration tests on the other ansible-cores, modules on every Python (CORES="2.16" picks some, ARGS="--rest" runs what CI has no time for)
+versions: .venv/.test-ready  ## tests that start Ansible on the other ansible-cores, modules on every Python (CORES="2.16" picks some)
 	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
-mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--again" tries what was missed)
+mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--resume" goes on after an interruption, "--again" tries what was missed)
 	@$(PY) -m tests.tools.mutants $(ARGS)
 
 coverage: .venv/.mutants-ready .cache/awx  ## which lines and branches of plugins the unit and integration tests go through
@@ -79,7 +88,7 @@ sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can
 docs: .venv/.docs-ready $(INSTALLED)  ## guides and the modules' pages as HTML in .cache/docs
 	@tests/tools/docs.sh
 
-bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS="--keys 1 10 --runs 1")
+bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS=--quick: 3 minutes)
 	@$(PY) -m tests.benchmark $(ARGS)
 
 build: $(TARBALL)  ## the collection as an archive in .cache/build

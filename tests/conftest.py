@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hypothesis
 import pytest
 import yaml
 
-from tests import installed, words
+from tests import installed
 from tests.emulator import Emulator, Settings
-from tests.support import COLLECTION, ROOT, seed
+from tests.support import ROOT, seed
+from tests.tools.versions import is_for_each_core
 
 
 def _collections_folder() -> Path:
@@ -55,6 +54,14 @@ hypothesis.settings.register_profile("quiet", deadline=None, database=None)
 hypothesis.settings.load_profile("quiet")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is run on each ansible-core, besides slow tests that are marked by themselves."""
+    for item in items:
+        is_slow = item.get_closest_marker("slow") is not None
+        if is_for_each_core(item.path, getattr(item, "fixturenames", ()), is_slow=is_slow):
+            item.add_marker("each_core")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[Any]:
     report = yield
@@ -84,38 +91,3 @@ def emulator(_emulator: Emulator) -> Iterator[Emulator]:
     yield _emulator
     # A test may have had time of its own.
     _emulator.clock, _emulator.sleep = clock, sleep
-
-
-@pytest.fixture
-def agreed_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hold what all errors say to what was agreed on, in tests that do not make up words."""
-    makes_up = getattr(request.node.obj, "is_hypothesis_test", False)
-    if makes_up or request.node.get_closest_marker("any_words"):
-        yield
-        return
-    errors = importlib.import_module(f"{COLLECTION}.plugins.module_utils._errors")
-    as_written = errors.KeysmithError.__init__
-    made: list[Any] = []
-
-    def make(self: Any, *arguments: Any, **more: Any) -> None:
-        as_written(self, *arguments, **more)
-        if _is_of_plugins(sys._getframe(1)):
-            made.append(self)
-
-    monkeypatch.setattr(errors.KeysmithError, "__init__", make)
-    yield
-    # Of a missing library Ansible tells in its own words, which are others in each version.
-    heard = [words.text(e) for e in made if "required Python library" not in e.what]
-    if words.VARIABLE in os.environ:
-        for found in heard:
-            words.record(found)
-        return
-    unknown = [found for found in heard if found not in words.known()]
-    assert not unknown, "Not in tests/words.txt (make words):\n" + "\n".join(unknown)
-
-
-def _is_of_plugins(frame: FrameType | None) -> bool:
-    """Whether an error was made by what is tested, and not by a test."""
-    while frame and frame.f_globals["__name__"].endswith("._errors"):
-        frame = frame.f_back
-    return frame is not None and ".plugins." in frame.f_globals["__name__"]

@@ -138,11 +138,12 @@ def service_account(platform: str) -> dict[str, str]:
     return {"client_id": client_id(platform), "client_secret": CLIENT_SECRETS[platform]}
 
 
-def fetch_token(url: str, platform: str) -> str:
+def fetch_token(url: str, platform: str = "", **account: str) -> str:
     """Get a ready access token from an emulator, as another tool would."""
+    account = account or service_account(platform)
     answer = requests.post(
         f"{url}/api/oauth/token",
-        auth=(client_id(platform), CLIENT_SECRETS[platform]),
+        auth=(account["client_id"], account["client_secret"]),
         data={"grant_type": "client_credentials"},
         timeout=10,
     )
@@ -217,7 +218,7 @@ def run_module(
     """Run a module's own main() in this process: its output is what Ansible would read."""
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
-    clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._clock")
+    clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._client._clock")
     clock = clock or VirtualClock()
     arguments = {
         **options,

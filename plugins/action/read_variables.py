@@ -25,10 +25,13 @@ from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils import unsafe_proxy
+from ansible.utils.display import Display
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import has_secret
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    has_secret,
+)
 
 CONNECTION = "connection.yml"
 # Names that templates use and that are not variables, or hold those of all hosts.
@@ -70,7 +73,7 @@ class _UnusableError(Exception):
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"spec", "secrets"})
+    _VALID_ARGS = frozenset({"spec", "secrets", "deprecated"})
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -113,6 +116,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "msg": " ".join([*problems, *advice]),
                 "error": {"type": "options", **unknown},
             }
+        for name, advice_text in (self._task.args.get("deprecated") or {}).items():
+            if name in found:
+                Display().deprecated(
+                    f"The variable {name} is deprecated. {advice_text}",
+                    version="4.0.0",
+                    collection_name="keysmith.mongodb",
+                )
         result["variables"] = _untouched(found)
         if any(options[name].get("no_log") for name in found):
             # The result has secrets; a failure has none, and has to be shown.

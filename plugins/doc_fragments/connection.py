@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The connection options; mirrors ``CONNECTION_OPTIONS`` of ``module_utils/_options.py``."""
+    """The connection options; mirrors ``CONNECTION_OPTIONS`` of ``module_utils/_argspec.py``."""
 
     DOCUMENTATION = r"""
 options:

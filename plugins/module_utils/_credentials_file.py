@@ -19,7 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     KeysmithError,
@@ -27,12 +29,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     internal_error,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
     CreatedKey,
     OrgApiKey,
-    is_id,
-    undo_creation,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 _FIELDS = ("org_id", "api_user_id", "description", "public_key", "private_key")
 _MAX_SIZE = 64 * 1024
@@ -138,16 +143,16 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
     if why:
         raise OptionError(
             f"{what} {why}, and nothing was created",
-            check="Name a folder that exists, on the machine where the module runs.",
+            check="Use an existing directory on the machine where the module runs.",
         )
 
 
 def _why_unfit(folder: str, check_mode: bool) -> str:
     try:
         if not stat.S_ISDIR(os.stat(folder).st_mode):
-            return "is no folder"
+            return "is not a directory"
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return "is no folder"
+        return "is not a directory"
     except OSError as error:
         return f"cannot be entered ({error.strerror})"
     if check_mode:
@@ -223,7 +228,7 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
     except Exception as failure:
         # Of any kind: a key whose private key is lost must not be left without being reported.
         error = internal_error(failure)
-    raise undo_creation(api, org_id, key, error)
+    raise _resource.undo_creation(api, API_KEYS.of(org_id), key, error)
 
 
 def discard(file: CredentialsFile, key: OrgApiKey, org_id: str) -> str:

@@ -353,7 +353,7 @@ _MALFORMED_ID = frozenset(
         "PATH_PARAM_PARSE_ERROR",
     }
 )
-# Codes of a 401 that do not say more than the status does (api-facts 4: the challenge's body).
+# Codes of a 401 that do not say more than the status does (docs/apis.md: Authentication).
 UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
 
 
@@ -375,8 +375,8 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         )
     if code in _ORG_MISSING:
         return (
-            "Check org_id: there is no active organization with this id at "
-            f"{request.base_url}. Nothing can be said about its keys."
+            f"Check org_id: there is no active organization with this ID at {request.base_url}. "
+            "This does not show that any key is missing."
         )
     if code in _PROJECT_MISSING:
         return (
@@ -492,6 +492,6 @@ def _advice_by_status(status: int, code: str | None, request: Request) -> str:
 
 def _wrong_place(request: Request) -> str:
     return (
-        f"Nothing of {request.platform} answers at {request.url}: check base_url and platform. "
+        f"There is no {request.platform} API at {request.url}: check base_url and platform. "
         "This does not show that anything is missing."
     )

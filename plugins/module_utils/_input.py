@@ -13,8 +13,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import has_secret
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    has_secret,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
+)
 
 Spec = Mapping[str, Mapping[str, Any]]
 
@@ -35,6 +39,7 @@ _WIDENING = {
     "keep": "no key would be kept",
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
+    "grace_period": "the old key would be revoked immediately",
 }
 _OPEN = "the key could be used from any address"
 # What Ansible puts in place of a secret in a text, and of a text that is a secret as a whole.

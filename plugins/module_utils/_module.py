@@ -14,10 +14,39 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _requests
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import KeyPair, choose_auth
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client, Endpoint
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _input,
+    _requests,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    CONNECTION_OPTIONS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    choose_auth,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+    Endpoint,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    KeyPair,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
+    Connection,
+    resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secrets import (
+    MIN_MASKED,
+    find_secrets,
+    find_short_secrets,
+    secret_forms,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
@@ -25,16 +54,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     internal_error,
     printable,
     withhold,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
-    CONNECTION_OPTIONS,
-    MIN_MASKED,
-    Connection,
-    find_secrets,
-    find_short_secrets,
-    resolve,
-    secret_forms,
 )
 
 Run = Callable[[Mapping[str, Any], Client, bool], dict[str, Any]]
@@ -201,9 +220,7 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
         choose_auth(credentials, http, connection.base_url, platform.title, conceal),
         Endpoint(
             base_url=connection.base_url,
-            api_path=platform.api_path,
-            media_type=platform.media_type,
-            platform=platform.title,
+            platform=platform,
             signer=str(credentials),
             public_key=credentials.public_key if isinstance(credentials, KeyPair) else None,
             envelope=connection.envelope,
@@ -222,7 +239,7 @@ def require_org_id(params: Mapping[str, Any]) -> None:
     """Refuse a task that names no organization. Raises OptionError."""
     if params["org_id"] is None:
         raise OptionError(
-            "No organization is given",
+            "No organization is set",
             check="Set org_id, or the environment variable that platform reads it from "
             "(MONGODB_ATLAS_ORG_ID, or MCLI_ORG_ID).",
         )

@@ -2,16 +2,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Refuses a Python that is too old. Every module imports this before all else.
+"""Prepares Python for what a module imports. Every module imports this before all else.
+
+Refuses a Python that is too old, and makes imports from Ansible's archive cheaper.
 
 This file, and the modules themselves, are written so that Python 3.6 can compile them: otherwise,
 the user would get a syntax error. Importing anything else here would fail there.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Optional
+from zipimport import zipimporter
 
 OLDEST = (3, 9)
 
@@ -45,3 +49,32 @@ _refusal = refusal(tuple(sys.version_info[:3]), sys.executable)
 if _refusal:
     sys.stdout.write(json.dumps(_refusal) + "\n")
     raise SystemExit(1)
+
+
+class _Importer(zipimporter):
+    """Imports from the archive that Ansible sends, and compiles each file once.
+
+    Python's own importer compiles a file to find out its path, and again to run it. In a task that
+    revokes one key, that second time would be a tenth of the CPU time of the module's process.
+    """
+
+    def get_filename(self, fullname: str) -> str:
+        path = os.path.join(self.archive, self.prefix, fullname.rpartition(".")[2])
+        return os.path.join(path, "__init__.py") if self.is_package(fullname) else f"{path}.py"
+
+
+def _compile_once(directory: str) -> None:
+    """Use that importer for a directory and all below it, if they are in an archive."""
+    if not isinstance(sys.path_importer_cache.get(directory), zipimporter):
+        return
+
+    def hook(path: str) -> _Importer:
+        if path != directory and not path.startswith(directory + os.sep):
+            raise ImportError(path)
+        return _Importer(path)
+
+    sys.path_hooks.insert(0, hook)
+    del sys.path_importer_cache[directory]
+
+
+_compile_once(os.path.dirname(__file__))

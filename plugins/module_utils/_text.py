@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What people see of a text: which texts look alike, and how messages quote one exactly."""
+"""Texts: which look alike, how messages quote one exactly, and what is an ID."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _MAX_QUOTED = 400
+_ID = re.compile(r"[a-f0-9]{24}")
 # Unicode's Default_Ignorable_Code_Point, except for the category Cf, which is looked up.
 _IGNORABLE_RANGES = (
     (0x034F, 0x034F),  # combining grapheme joiner
@@ -67,3 +69,8 @@ def _escaped(text: str) -> str:
         char.encode("unicode_escape").decode() if char in _BLANKS or is_ignorable(char) else char
         for char in repr(text)
     )
+
+
+def is_id(value: str) -> bool:
+    """Whether a text is an ID: 24 hexadecimal digits. IDs become parts of paths and file names."""
+    return bool(_ID.fullmatch(value))

@@ -251,19 +251,34 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+    _argspec,
     _module,
-    _options,
-    _org_api_keys,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_user_id": {"type": "str", "aliases": ["id"]},
@@ -280,7 +295,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no key or more than one, or what cannot be in a list."""
     _module.require_org_id(params)
-    _options.check_key_name(params)
+    _argspec.check_key_name(params)
     _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(
@@ -309,11 +324,15 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     )
     try:
         key = find(params, api)
-        found = _access_lists.read(api, params["org_id"], key)
+        found = _access_lists.read(api, API_KEY_LISTS, params["org_id"], key)
         planned = replace(found, now=goal.of(found.now))
         if planned.is_changed:
-            _org_api_keys.check_not_own(
-                api, key, allowed=params["allow_own_key"], loss="changing its own access list"
+            _resource.check_not_own(
+                api,
+                API_KEYS,
+                key,
+                allowed=params["allow_own_key"],
+                loss="changing its own access list",
             )
         _access_lists.warn_of_opening(api, f"API key {key}", found.now, planned.now)
         if check_mode or not planned.is_changed:

@@ -278,21 +278,38 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+    _argspec,
     _module,
-    _options,
-    _org_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
+    Selection,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     StoppedError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
 
 # Access lists that are read at the same time.
 THREADS = 8
@@ -322,13 +339,13 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no key can fit."""
     _module.require_org_id(params)
     if params["time_limit"] is not None:
-        _options.check_seconds("time_limit", params["time_limit"], zero=False)
+        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("api_user_id", "project_id"):
         if params[name]:
-            _options.check_id(name, params[name])
+            _argspec.check_id(name, params[name])
     if params["public_key"]:
-        _options.check_public_key(params["public_key"])
-    _options.check_org_role_names(params["roles"] or [])
+        _argspec.check_public_key(params["public_key"])
+    _argspec.check_org_role_names(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
@@ -355,7 +372,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     """Return the key that is named by what is unique, else all."""
     if not params["api_user_id"] and not params["public_key"]:
-        return _org_api_keys.list_all(api, params["org_id"])
+        return _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
@@ -384,7 +401,7 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
 
     def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
         try:
-            entries = _access_lists.read(api, org_id, key).now
+            entries = _access_lists.read(api, API_KEY_LISTS, org_id, key).now
         except MissingError:
             return None
         read.append(key.id)

@@ -47,11 +47,15 @@ options:
   public_key:
     description:
       - The public key of the old key, 8 lowercase letters.
+      - If a run is interrupted after it has revoked the old key, nothing leads from this public key
+        to the replacement any more. RV(left) reports it, and O(phase=finish) continues with
+        O(successor_id).
     type: str
   description:
     description:
       - The description of the old key, in full. If the rotation has begun, the replacement's mark
-        states the ID of the old key, provided that the mark verifies.
+        states the ID of the old key, provided that the mark verifies. If that key has another
+        description by now, the task fails and does not touch it.
       - After a rotation the replacement has this description, so each O(phase=begin) that finds no
         rotation to finish starts another one.
     type: str
@@ -93,6 +97,7 @@ options:
         pair, at most 366 days. The module does not wait. The first O(phase=finish) after that time
         revokes the old key.
       - The end is recorded in the mark, so a later value has no effect.
+      - An empty value is refused, because the old key would be revoked immediately.
     type: int
     default: 0
   mark_key:
@@ -102,10 +107,11 @@ options:
       - If unset, it defaults to the private key or client secret that the task authenticates with.
         With an access token, the private key or client secret in the environment variables is used,
         and O(mark_key) is required if there is none.
-      - If the old key is the key that signs the requests, marks are made with its private key until
+      - If this default is the private key of the old key, marks are made with it until
         O(phase=finish) has verified the new key pair, and with the new private key from then on.
-      - Everyone who may list the keys sees the marks and can test guesses of this secret without
-        asking anybody. A random value of at least 16 characters withstands that.
+        During the grace period, authenticate with the new key pair, or pass it to O(phase=finish).
+      - Everyone who may list the keys sees the marks, and can test guesses of this secret without
+        sending a request. A random value of at least 16 characters withstands that.
     type: str
   ignore_marks:
     description:
@@ -123,7 +129,7 @@ options:
   verify_timeout:
     description:
       - How many seconds to wait at most until the API accepts the new key pair, more than 0 and up
-        to 86400. APIs know a new key with a delay. RV(verification) says how long it took.
+        to 86400. A new key works only after a delay. RV(verification) says how long it took.
     type: float
     default: 60
   wait_timeout:
@@ -133,19 +139,27 @@ options:
     type: float
     default: 60
 notes:
-  - |-
-    A kill at any time leaves one of these states. The next run recognizes it by the mark:
-    C(creating), the key was just created: the next O(phase=begin) revokes it if it is the only key
-    with this mark, was created within ten minutes after the mark's time and has no rights yet.
-    C(created), the key has its access list and no key pair was handed over: the next O(phase=begin)
-    revokes it, as long as it lacks the rights of the old key.
-    C(issued), the key pair may be in use: the next O(phase=begin) creates another replacement and
-    reports this one in RV(left); O(phase=finish) continues with its key pair.
-    C(verified), the key pair was verified and the old key ends at the mark's time: O(phase=finish)
-    revokes the old key and renames the replacement.
+  - A run that is killed, at any time, leaves the replacement in one of four states. The next run
+    recognizes the state by the first word of the mark.
+  - In the state C(creating), the key was just created. The next O(phase=begin) revokes it if it is
+    the only key with this mark, was created within ten minutes after the mark's time and less than
+    an hour ago, and has no rights yet. Otherwise it reports the key in RV(left).
+  - In the state C(created), the key gets its access list and projects, and its key pair was not
+    handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
+    organization and the old key is unchanged. If the old key has roles in projects only, the
+    replacement must lack all of them and have been created less than an hour ago. Otherwise
+    O(phase=begin) reports the key in RV(left).
+  - In the state C(issued), the key pair may be in use. O(phase=finish) continues if it has the key
+    pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
+  - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
+    time. Then O(phase=finish) revokes the old key and renames the replacement.
   - A replacement whose key pair may be in use is never revoked automatically. This includes every
     replacement of a key that has no rights except C(ORG_MEMBER), because nothing but its mark tells
-    whether it was handed over.
+    whether it was handed over. It also includes every replacement that only lacks roles in
+    projects, from an hour after its creation, because those who administer the projects can remove
+    a key from them.
+  - O(phase=finish) refuses a replacement whose roles or projects differ from those of the old key,
+    and, before it records the verification, one whose access list allows more addresses.
   - A request that the API refuses because of the new key's own role, or because this machine is not
     on its access list, confirms the key pair as well. RV(verification.refusal) has the error code.
 seealso:
@@ -203,7 +217,7 @@ state:
   type: str
   sample: begun
 old_api_user_id:
-  description: The ID of the old key, V(none) if nothing tells it.
+  description: The ID of the old key, V(none) if it is not known.
   returned: success
   type: str
   sample: 32b6e34b3d91647abb20e7b8
@@ -215,7 +229,7 @@ old_until:
 org_api_key:
   description:
     - The replacement as it is now, or would be in check mode. V(none) if there is none. The result
-      of O(phase=roll_back) has the key that was revoked, if the task identified it.
+      of O(phase=roll_back) has the key that was revoked, if O(successor_id) identified it.
   returned: success
   type: dict
   sample:
@@ -284,7 +298,8 @@ left:
   description:
     - Other keys that look like replacements, and that the task has left as they are. C(reason) is
       V(unverified_mark), V(unclear_origin) (a C(creating) mark that may be someone else's),
-      V(may_be_in_use) or V(old_key_missing).
+      V(may_be_in_use) or V(old_key_missing) (the rotation of a key that does not exist any more,
+      which was not finished).
   returned: success
   type: list
   elements: dict
@@ -318,8 +333,8 @@ error:
     - What went wrong, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error) describes
       its fields. C(error.parameters) has the IDs of the keys that the message is about.
     - C(error.type) is C(guard) if a mark does not verify, the old key was changed, the replacement
-      has other rights, or a replacement may be in use. It is C(missing) if the old key does not
-      exist, and C(timeout) if the API did not accept the new key pair in time.
+      has other rights or a wider access list, or a replacement may be in use. It is C(missing) if
+      the old key does not exist, and C(timeout) if the API did not accept the new key pair in time.
   returned: failure
   type: dict
   sample:
@@ -342,11 +357,19 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _rotation_steps,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},
@@ -373,7 +396,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     # The new key pair signs requests over a connection like that of the task.
-    connection = _options.resolve(params, os.environ)
+    connection = _resolve.resolve(params, os.environ)
     return _rotation_steps.run(params, api, connection, os.environ, check_mode)
 
 

@@ -538,21 +538,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
     _key_sets,
-    _module,
-    _options,
-    _org_api_keys,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    MAX_THREADS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_THREADS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -605,10 +617,10 @@ def check(params: Mapping[str, Any]) -> None:
     if params["max_revocations"] < 0:
         raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
     if params["time_limit"] is not None:
-        _options.check_seconds("time_limit", params["time_limit"], zero=False)
+        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
     for name in ("descriptions", "description_match", "keep"):
-        _options.check_not_split(name, params["task_texts"])
-    _options.check_items("keep", params["keep"] or [])
+        _argspec.check_not_split(name, params["task_texts"])
+    _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)
     else:
@@ -619,7 +631,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     if params["time_limit"] is not None:
         api.stop.set_limit(params["time_limit"])
     org_id = params["org_id"]
-    keys = _org_api_keys.list_all(api, org_id)
+    keys = _resource.list_all(api, API_KEYS.of(org_id))
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
@@ -637,7 +649,6 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         api=api,
         org_id=org_id,
         known_ids={key.id for key in keys},
-        assign_method=PLATFORMS[params["platform"]].assign_method,
         access_list_name=_key_sets.access_list_name(params, api, keys, wanted.changes),
         credentials_dir=params["credentials_dir"],
         concurrency=params["concurrency"],

@@ -244,22 +244,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _module,
-    _options,
-    _org_api_keys,
     _plan,
-    _project_api_keys,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    LOOK_ALIKES,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     MissingError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import LOOK_ALIKES
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
+    PROJECT_API_KEYS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
@@ -276,11 +290,11 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that name no project, not exactly one key, or no roles."""
     _module.require_org_id(params)
-    _options.check_id("project_id", params["project_id"])
-    _options.check_key_name(params)
+    _argspec.check_id("project_id", params["project_id"])
+    _argspec.check_key_name(params)
     if params["state"] == "absent":
         return
-    _options.check_project_roles(params["roles"] or [])
+    _argspec.check_project_roles(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -289,19 +303,19 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except ApiError as error:
         project_id, is_absent = params["project_id"], params["state"] == "absent"
         # After a lost response, it is not known whether this task has removed the key.
-        is_missing = _project_api_keys.is_project_missing(error, project_id)
+        is_missing = _assignments.is_project_missing(error, project_id)
         if not is_absent or not is_missing or error.unclear:
             raise
-        return unassigned([_project_api_keys.missing_project_warning(project_id)])
+        return unassigned([_assignments.missing_project_warning(API_KEYS, project_id)])
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     project_id = params["project_id"]
-    assigned = _project_api_keys.list_all(api, project_id)
+    assigned = _assignments.list_all(api, PROJECT_API_KEYS, project_id)
     key = find(params, api, assigned)
     if key is None:
         return unassigned()
-    before = _project_api_keys.roles_in(project_id, assigned.get(key.id))
+    before = PROJECT_API_KEYS.of(project_id, key).roles(assigned)
     result = planned(params, api, key, before)
     if check_mode or not result["changed"]:
         return result
@@ -320,24 +334,23 @@ def apply(
     params: Mapping[str, Any],
     api: Client,
     key: OrgApiKey,
-    before: _project_api_keys.Roles,
+    before: _assignments.Roles,
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """Make the planned change, and return the result."""
     project_id, roles = params["project_id"], desired_roles(params)
     if roles is None:
-        if not _project_api_keys.unassign(api, project_id, key):
+        if not _assignments.unassign(api, PROJECT_API_KEYS.of(project_id, key)):
             return unassigned()
     elif before is not None:
-        _project_api_keys.change(api, project_id, key, roles)
+        _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
     else:
-        method = PLATFORMS[params["platform"]].assign_method
-        met = _project_api_keys.assign(api, project_id, key, roles, method)
+        met = _assignments.assign(api, PROJECT_API_KEYS.of(project_id, key), roles)
         if met is not None:
             # Another task was faster; what is left to do starts from there.
             result = planned(params, api, key, met)
             if result["changed"]:
-                _project_api_keys.change(api, project_id, key, roles)
+                _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
     return result
 
 
@@ -364,7 +377,7 @@ def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
 
 
 def planned(
-    params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _project_api_keys.Roles
+    params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _assignments.Roles
 ) -> dict[str, Any]:
     """Return the result that the task comes to; raises OwnKeyError where that must not be."""
     roles = desired_roles(params)
@@ -375,14 +388,14 @@ def planned(
         plan = _plan.present(current, {"roles": list(roles)})
     if before is not None and (roles is None or set(before) - set(roles)):
         loss = "taking it out of the project" if roles is None else "taking a role from it"
-        _org_api_keys.check_not_own(api, key, allowed=params["allow_own_key"], loss=loss)
+        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
     gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
     warnings = []
     if params["description"] and _org_api_keys.is_owner(gains):
         warnings.append(_org_api_keys.owner_warning(key, gains))
     return {
         "changed": plan.is_change,
-        "project_api_key": _project_api_keys.result(params["project_id"], key, roles),
+        "project_api_key": PROJECT_API_KEYS.of(params["project_id"], key).result(roles),
         "diff": plan.diff(),
         "warnings": warnings,
     }

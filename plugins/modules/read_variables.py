@@ -41,6 +41,14 @@ options:
     type: list
     elements: str
     default: []
+  deprecated:
+    description:
+      - Variables that will be removed in version 4.0.0, each with a sentence that says what to use
+        instead. If one of them is set, its value is returned, and Ansible shows a deprecation
+        warning.
+    type: dict
+    default: {}
+    version_added: 3.0.0
 attributes:
   action:
     description: Runs on the control node.

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmark.plot import plot
 from tests.conftest import COLLECTIONS
 from tests.support import PRIVATE_KEYS, ROOT, key_id, org_id, public_key, seed
 from tests.tools.demo import stop
@@ -36,6 +35,8 @@ HERE = Path(__file__).parent
 FIRST = 100  # the number of the first extra key of a seed
 FIRST_KEYS = range(1, 8)  # the keys that every seed has
 THREADS = 8  # as org_api_keys has by default
+QUICK_RUNS = 9
+QUICK_KEYS = 100
 LONG = 50  # a loop over more keys takes minutes, and is run once
 
 
@@ -59,6 +60,11 @@ CURL = Way("curl --digest in a shell loop", "curl")
 FLOOR = Way(f"requests on {THREADS} threads (the floor)", "floor")
 PING = Way("ping (the floor of any task)", "ping")
 WAYS = (MANY, ONE, URI, CURL, FLOOR)
+ONE_TASK = (
+    Way("ansible.builtin.ping", "one_ping", exists=False),
+    Way("ansible.builtin.uri", "one_uri", exists=False),
+    Way("org_api_key", "one_org_api_key", exists=False),
+)
 NO_OP = tuple(Way(way.name, way.tag, exists=False) for way in (MANY, ONE, URI))
 
 
@@ -123,14 +129,23 @@ def run_task(
     way: Way, call: dict[str, Any], folder: Path, environ: dict[str, str] | None = None
 ) -> float:
     """Return the seconds of one task in an ansible-playbook process of its own."""
-    durations = folder / "durations.json"
+    command, everything = task_command(way, call, folder, environ)
+    run(command, everything, way)
+    (seconds,) = json.loads((folder / "durations.json").read_text()).values()
+    return float(seconds)
+
+
+def task_command(
+    way: Way, call: dict[str, Any], folder: Path, environ: dict[str, str] | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command of an ansible-playbook process with one task, and its environment."""
     everything = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "tests" / "tools" / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"),
         "ANSIBLE_CALLBACKS_ENABLED": "durations",
-        "BENCHMARK_DURATIONS": str(durations),
+        "BENCHMARK_DURATIONS": str(folder / "durations.json"),
         "no_proxy": "127.0.0.1",
         **(environ or {}),
     }
@@ -140,9 +155,17 @@ def run_task(
     command = [sys.executable, "-m", "ansible", "playbook", str(HERE / "playbook.yml")]
     if environ:
         variables["ansible_python_interpreter"] = str(HERE / "peak.sh")
-    run([*command, "-t", way.tag, "-e", json.dumps(variables)], everything, way)
-    (seconds,) = json.loads(durations.read_text()).values()
-    return float(seconds)
+    return [*command, "-t", way.tag, "-e", json.dumps(variables)], everything
+
+
+def cpu_of(way: Way, call: dict[str, Any], folder: Path) -> float:
+    """Return the CPU seconds of ansible-playbook and all its processes, for one task."""
+    command, environ = task_command(way, call, folder)
+    before = os.times()
+    run(command, environ, way)
+    after = os.times()
+    user = after.children_user - before.children_user
+    return user + after.children_system - before.children_system
 
 
 def run_script(way: Way, call: dict[str, Any]) -> float:
@@ -174,7 +197,7 @@ def run(command: Sequence[str], environ: dict[str, str], way: Way) -> str:
 
 def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
     """Return the peak memory in MB of a task's module, or of a script; measured in a run apart."""
-    control(url, "reset", seed(extra_keys=count))
+    control(url, "reset", seed(extra_keys=count if way.exists else 0))
     peaks = folder / "peaks"
     peaks.unlink(missing_ok=True)
     environ = {"BENCHMARK_PYTHON": sys.executable, "BENCHMARK_PEAKS": str(peaks)}
@@ -281,6 +304,68 @@ def no_op_table(latency: float, count: int, runs: int, folder: Path) -> list[str
     return lines
 
 
+def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
+    """Show what one task costs to find that a key is missing: CPU, requests and memory."""
+    spent: dict[str, list[float]] = {way.tag: [] for way in ONE_TASK}
+    requests, peaks = {}, {}
+    with emulator(latency) as url:
+        call = call_for(url, 1)
+        for number in range(runs + 1):
+            for way in ONE_TASK:
+                control(url, "reset", seed())
+                seconds = cpu_of(way, call, folder)
+                # The first run of each only fills caches.
+                if number:
+                    spent[way.tag].append(seconds)
+                requests[way.tag] = control(url, "stats")["requests"]
+        for way in ONE_TASK:
+            peaks[way.tag] = peak_of(way, url, 1, folder)
+    ping, uri, _own = (spent[way.tag] for way in ONE_TASK)
+    lines = [
+        "| task | runs | CPU s | above ping, s | times uri | requests | peak MB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for way in ONE_TASK:
+        own = spent[way.tag]
+        # Pair by pair, because the machine may become slower or faster in between.
+        above = statistics.median(one - other for one, other in zip(own, ping, strict=True))
+        times = statistics.median(one / other for one, other in zip(own, uri, strict=True))
+        lines.append(
+            f"| {way.name} | {runs} | {statistics.median(own):.3f} | {above:.3f} | {times:.2f} "
+            f"| {requests[way.tag]} | {peaks[way.tag]:.0f} |"
+        )
+    return lines
+
+
+def bulk_table(latency: float, count: int, runs: int, folder: Path) -> list[str]:
+    """Show what org_api_keys costs with so many keys, against the floor."""
+    figures = {way.tag: Figures() for way in (MANY, FLOOR, PING)}
+    with emulator(latency) as url:
+        for _run in range(runs):
+            for way in (MANY, FLOOR):
+                measure(way, url, count, folder, figures[way.tag])
+            ping = run_task(PING, {"url": url, "key_ids": ["x"]}, folder)
+            figures[PING.tag].seconds.append(ping)
+        for way in (MANY, FLOOR):
+            figures[way.tag].peak = peak_of(way, url, count, folder)
+    imports = import_seconds(runs)
+    many, floor = figures[MANY.tag], figures[FLOOR.tag]
+    pairs = zip(many.seconds, figures[PING.tag].seconds, floor.seconds, strict=True)
+    times = statistics.median((own - ping - imports) / least for own, ping, least in pairs)
+    lines = [
+        "| way | runs | s | times the floor | requests | connections | peak MB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for way, text in ((MANY, f"{times:.2f}"), (FLOOR, "1.00")):
+        row = figures[way.tag]
+        lines.append(
+            f"| {way.name} | {runs} | {row.median:.3f} | {text} | {row.requests} "
+            f"| {row.connections} | {row.peak:.0f} |"
+        )
+    lines += ["", f"Less ping, {figures[PING.tag].median:.3f} s, and requests, {imports:.3f} s."]
+    return lines
+
+
 def listing_table(counts: Sequence[int]) -> list[str]:
     """Show what it costs to list an organization of so many keys, without Ansible around it."""
     lines = ["| keys | s | ms a key | peak MB | requests |", "|---:|---:|---:|---:|---:|"]
@@ -296,6 +381,15 @@ def listing_table(counts: Sequence[int]) -> list[str]:
     return lines
 
 
+def rotation_table(latency: float, runs: int) -> list[str]:
+    """Show what it costs to rotate a key, against the role of an old version."""
+    # Here, because nothing else needs it.
+    from tests.benchmark import rotation
+
+    with emulator(latency) as url:
+        return rotation.table(url, control, runs)
+
+
 def machine() -> str:
     return (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -308,6 +402,7 @@ def main() -> None:
     counts = [1, 10, 100, 400]
     parser.add_argument("--keys", type=int, nargs="+", default=counts, help="default: 1 10 100 400")
     parser.add_argument("--runs", type=int, default=3, help="runs of each way (default: 3)")
+    parser.add_argument("--rotation", action="store_true", help="only rotate a key, and print it")
     parser.add_argument(
         "--latency",
         type=float,
@@ -321,6 +416,11 @@ def main() -> None:
         default=ROOT / ".cache" / "bench",
         help="folder for speed-figures.md and speed.svg (default: .cache/bench; docs keeps them)",
     )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="less than three minutes: the CPU of one task, and 100 keys against the floor",
+    )
     options = parser.parse_args()
     # So that the emulator is stopped too.
     signal.signal(signal.SIGTERM, stop)
@@ -330,8 +430,19 @@ def main() -> None:
         print("\n".join(["", title, "", *section]), flush=True)
         lines.extend([f"## {title}", "", *section, ""])
 
+    rotating = f"Rotating a key, {options.latency[0] * 1000:.0f} ms a round trip"
+    if options.rotation:
+        tell(rotating, rotation_table(options.latency[0], options.runs))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        latency = options.latency[0]
+        title = f"One task: a key that is missing, {latency * 1000:.0f} ms"
+        tell(title, one_task_table(latency, QUICK_RUNS, folder))
+        if options.quick:
+            title = f"Revoking {QUICK_KEYS} keys, {latency * 1000:.0f} ms"
+            tell(title, bulk_table(latency, QUICK_KEYS, QUICK_RUNS, folder))
+            return
         import_cost = import_seconds(max(options.runs, 5))
         drawn: list[tuple[float, dict[str, list[float]]]] = []
         for latency in options.latency:
@@ -344,8 +455,12 @@ def main() -> None:
         few = min(10, options.keys[-1])
         title = f"Nothing to do: {few} keys that are missing, {options.latency[0] * 1000:.0f} ms"
         tell(title, no_op_table(options.latency[0], few, options.runs, folder))
+    tell(rotating, rotation_table(options.latency[0], options.runs))
     sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
     tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
+    # Here, because nothing else needs matplotlib.
+    from tests.benchmark.plot import plot
+
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "speed-figures.md").write_text("\n".join(lines), "utf-8")
     plot(options.keys, drawn, options.out / "speed.svg")

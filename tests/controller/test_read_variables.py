@@ -36,6 +36,7 @@ def read(
     options: dict[str, Any],
     variables: str = "",
     hidden: tuple[str, ...] = (),
+    deprecated: dict[str, str] | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
     """Run the action with variables written in YAML."""
@@ -50,7 +51,7 @@ def read(
     found = load(variables, loader)
     plugin = importlib.import_module(f"{COLLECTION}.plugins.action.read_variables")
     task = SimpleNamespace(
-        args={"spec": str(path), "secrets": list(hidden)},
+        args={"spec": str(path), "secrets": list(hidden), "deprecated": deprecated or {}},
         async_val=0,
         environment=None,
         action="read_variables",
@@ -356,3 +357,24 @@ def test_connection_variables_are_shared(tmp_path: Path) -> None:
     assert result["variables"] == {"platform": "ops_manager", "validate_certs": False}
     assert "org_id must be text" in refused(read(tmp_path, TEXT, "org_id: 12", connection=True))
     assert read(tmp_path, TEXT, "org_id: 12")["variables"] == {}
+
+
+@pytest.mark.parametrize("value", ["text", "''", "null"])
+def test_deprecated_variable_that_is_set_is_returned_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    shown: list[str] = []
+    plugin = importlib.import_module(f"{COLLECTION}.plugins.action.read_variables")
+    monkeypatch.setattr(
+        plugin.Display, "deprecated", lambda _self, msg, **more: shown.append(f"{msg} {more}")
+    )
+    options = {"old": {"type": "str"}, "new": {"type": "str"}}
+    found = read(tmp_path, options, f"old: {value}", deprecated={"old": "Use new."})
+    if value == "text":
+        assert found["variables"] == {"old": "text"}
+        (message,) = shown
+        assert "The variable old is deprecated. Use new." in message
+        assert "4.0.0" in message
+    else:
+        assert found["variables"] == {}
+        assert shown == []

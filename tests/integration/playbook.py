@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support import ROOT
+from tests.support import COLLECTION, MODULES, ROOT
 
 MODULE = "keysmith.mongodb.org_api_key"
 ACCESS_LIST = "keysmith.mongodb.org_api_key_access_list"
@@ -44,28 +45,15 @@ CONNECTION = (
     "envelope"
 ).split()
 KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split()
-# What names a key, and what else each module of a key's whole life takes.
-_NAME = "api_user_id public_key description look_alikes".split()
-OPTIONS = {
-    MODULE: [
-        *_NAME,
-        *"state new_description roles access_list credentials_file adopt allow_own_key".split(),
-    ],
-    ACCESS_LIST: [*_NAME, *"state entries purge allow_own_key".split()],
-    PROJECT_KEY: [*_NAME, *"state project_id roles allow_own_key".split()],
-    KEYS: (
-        "state api_user_ids public_keys descriptions description_match roles project_id keep "
-        "api_keys purge credentials_dir max_revocations allow_own_key concurrency fail_fast "
-        "time_limit look_alikes on_unselected on_keep_missing"
-    ).split(),
-    KEYS_INFO: [*_NAME, *"description_match roles project_id access_list time_limit".split()],
-    ROTATION: [
-        *_NAME,
-        *"phase successor_id credentials_file new_private_key grace_period mark_key".split(),
-        *"ignore_marks allow_own_key verify_timeout wait_timeout".split(),
-    ],
-    ORGS_INFO: ["name"],
-}
+
+
+def own_options(module: str) -> list[str]:
+    """The options of a module besides those of the connection."""
+    spec = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").ARGUMENT_SPEC
+    return [name for name in spec if name not in CONNECTION]
+
+
+OPTIONS = {f"keysmith.mongodb.{module}": own_options(module) for module in MODULES}
 
 
 def from_variables(names: Sequence[str], variable: str = "options") -> dict[str, str]:

@@ -21,7 +21,6 @@ from tests.integration.secret_search import search
 ROLE = "keysmith.mongodb.rotate_org_api_key"
 # The numbers of the keys of an organization; successors that are there already come after OLD.
 OWNER, OLD, BEGUN = 1, 2, 3
-LAST_YEAR, NEXT_YEAR = "2025-11-22T12:00:00Z", "2999-11-22T12:00:00Z"
 VAULT_PASSWORD = "canary-of-the-vault-0123456789"
 CONNECTION = (
     "platform base_url org_id api_public_key api_private_key client_id client_secret"
@@ -33,6 +32,10 @@ OPTIONS = {
     "store_tasks": "''",
     "grace_period": "0",
     "allow_own_key": "false",
+    "ignore_marks": "false",
+    "mark_key": "omit",
+    "verify_timeout": "60",
+    "file": "pair_file",
     "awx_credential": "'the key'",
     "awx_inputs": "{'platform': 'atlas', 'public_key': 'old'}",
 }
@@ -47,8 +50,6 @@ class Organization:
     description: str
     old: dict[str, Any] | None
     successors: tuple[str, ...]
-    # What somebody has called the old key since its successors were made.
-    renamed: str = ""
 
     @property
     def prefix(self) -> str:
@@ -108,8 +109,7 @@ class Organization:
 
         keys = [key(OWNER, description="signs", roles=["ORG_OWNER"])]
         if self.old is not None:
-            described = {"description": self.renamed or self.description}
-            keys.append(key(OLD, **{**self.expected(), **described}))
+            keys.append(key(OLD, **self.expected()))
         for number, state in enumerate(self.successors, BEGUN):
             mark = f" (successor of {self.key_id(OLD)}: {state})" if state else ""
             values = {**self.expected(), "description": self.description + mark}
@@ -128,10 +128,10 @@ class Organization:
 RUNS = ("First", "Second")
 # How a run may end.
 ROTATED = "rotated"  # one key is left, a new one, and it is as the old one was
-WAITING = "waiting"  # the old key and its proved successor are left
+WAITING = "waiting"  # the old key and its verified replacement are left
 UNTOUCHED = "untouched"  # it failed, and nothing was written
 ROLLED_BACK = "rolled back"  # it failed, and the old key alone is left
-LEFT = "left"  # it failed, and the old key and a successor are left
+LEFT = "left"  # it failed, and the old key and a replacement are left
 ABSENT = "absent"  # there was nothing to be done
 IMAGINED = "imagined"  # in check mode
 
@@ -198,7 +198,6 @@ class Case:
     has_old_key: bool = True
     old: dict[str, Any] = field(default_factory=dict)
     successors: tuple[str, ...] = ()
-    renamed: str = ""
     # The number of the key that signs, 0 for a service account.
     signer: int = OWNER
 
@@ -216,7 +215,7 @@ class Case:
     def organization(self, number: int) -> Organization:
         description = self.old.get("description", f"the key of {self}")
         old = {**self.old, "description": description} if self.has_old_key else None
-        return Organization(number, self.product, description, old, self.successors, self.renamed)
+        return Organization(number, self.product, description, old, self.successors)
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ class Ran:
         return dict(found)
 
     def left(self, case: Case, run: int) -> list[dict[str, Any]]:
-        """The keys after a run, but the owner's; before the first one with -1."""
+        """The keys after a run except the owner's; before the first one with -1."""
         organization = self.organizations[case.host]
         every = self.keys[run + 1][organization.org_id]
         return [key for key in every if key["id"] != organization.key_id(OWNER)]
@@ -352,7 +351,7 @@ def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str,
             **credentials,
         },
         "runs": runs,
-        "rotate_org_api_key_file": str(files / f"{case.host}.json"),
+        "pair_file": str(files / f"{case.host}.json"),
     }
 
 
@@ -374,14 +373,14 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
     }
     rotate = {
         "name": "Rotate",
+        # Must neither pass over a refusal nor end the old key if its replacement was not stored.
+        "ignore_errors": True,
         "ansible.builtin.include_role": {
             "name": ROLE,
             "apply": {"check_mode": f"{{{{ runs['{name}'].check | default(false) }}}}"},
         },
         "vars": {
             **options,
-            "rotate_org_api_key_proof_retries": 3,
-            "rotate_org_api_key_proof_delay": 0,
             "rotate_org_api_key_vault_password": VAULT_PASSWORD,
             "rotate_org_api_key_hashi_vault_path": "mongodb/key",
             "rotate_org_api_key_awx_credential_type": "MongoDB key",
@@ -395,10 +394,10 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
         "| map(attribute='msg', default='') | join(' ') }}"
     )
     told = (
-        "{{ ({'failed': failure} if failure else rotate_org_api_key_result) "
-        "| combine({'created': true} if __rotate_org_api_key_created else {}) }}"
+        "{{ rotate_org_api_key_result | combine({'failed': failure} if failure else {}) "
+        "| combine({'created': true} if __rotate_org_api_key_begun else {}) }}"
     )
-    folder = "{{ rotate_org_api_key_file | dirname }}"
+    folder = "{{ pair_file | dirname }}"
     return {
         "name": name,
         "hosts": list(hosts),
@@ -528,7 +527,10 @@ def check_end(ran: Ran, case: Case, run: int) -> None:
     else:
         assert len([key for key in after if " (successor of " in key["description"]]) <= 1
         assert 1 <= len(after) <= 2
-    if not has_failed and end != IMAGINED:
+    if end in {ROLLED_BACK, LEFT}:
+        assert told["state"] == ("failed" if end == LEFT else "rolled_back")
+        assert told["msg"] in told["failed"]
+    elif not has_failed and end != IMAGINED:
         assert told["state"] == end
     changed = any(result.changed for result in ran.results(case, run))
     if not has_failed:

@@ -34,6 +34,8 @@ from tests.integration.chromium import Chromium, find
 from tests.integration.playbook import Finished, Workshop
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 PLAYBOOK = "keysmith.mongodb.audit_org_api_keys"
 CANARY = "ca11ab1e-0000-4000-8000-{:012d}"
 CLIENT_SECRET = "mdb_sa_sk_canary-{:040d}"
@@ -296,6 +298,7 @@ def test_no_secret_is_anywhere(audit: Audit) -> None:
     assert "canary" not in text
 
 
+@pytest.mark.each_core
 def test_template_in_a_description_stays_text(audit: Audit) -> None:
     assert not audit.pwned.exists()
     descriptions = {key["description"] for key in audit.keys}
@@ -320,6 +323,7 @@ def test_json_tells_each_organization(audit: Audit) -> None:
     assert partial == [False, False, True, False, False]
 
 
+@pytest.mark.each_core
 def test_findings_are_exact(audit: Audit) -> None:
     shop = {o["host"]: o["api_keys"] for o in audit.organizations}["shop"]
     told = {key["description"]: key["findings"] for key in shop}
@@ -360,6 +364,7 @@ def test_csv_has_a_row_for_each_key_and_for_what_has_none(audit: Audit) -> None:
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
 
 
+@pytest.mark.each_core
 def test_csv_shows_descriptions_with_marked_formulas(audit: Audit) -> None:
     told = {row["api_user_id"]: row["description"] for row in table(audit)}
     assert all(value.isprintable() for row in table(audit) for value in row.values())
@@ -444,6 +449,7 @@ def test_page_holds_nothing_but_what_the_template_makes(audit: Audit) -> None:
     assert {name for _tag, attributes in page.elements for name in attributes} == known
 
 
+@pytest.mark.each_core
 def test_page_shows_every_description_as_it_is(audit: Audit) -> None:
     page = Page(audit.read("html"))
     assert page.descriptions == [visible(key["description"]) for key in audit.keys]

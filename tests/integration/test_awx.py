@@ -39,6 +39,8 @@ from tests.support import (
     service_account,
 )
 
+pytestmark = pytest.mark.slow
+
 ATLAS, OPS = "atlas", "ops_manager"
 EXAMPLE = ROOT / "docs" / "examples" / "organizations.yml"
 LEAKED = "leakedky"
@@ -199,6 +201,7 @@ def test_project_sync_installs_the_collection_of_the_project(awx: Awx) -> None:
     assert not (installed / "collections").exists()
 
 
+@pytest.mark.each_core
 def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
     """By its description, which is a text to every ansible-core, whatever it looks like."""
     emulator.state.organizations[org_id(OPS)].api_keys[key_id(OPS, 2)].description = "[1,2]"
@@ -242,6 +245,7 @@ def test_many_keys_are_revoked(awx: Awx) -> None:
     assert [key["description"] for key in told["many"]["kept"]] == [name]
 
 
+@pytest.mark.each_core
 def test_survey_without_any_answer_revokes_nothing(awx: Awx, emulator: Emulator) -> None:
     environ = of_service_account(emulator.url)
     variables = survey("revoke_org_api_keys")

@@ -13,6 +13,8 @@ import pytest
 
 from tests.integration.awx_stand_in import PREFIX, AwxStandIn
 
+pytestmark = pytest.mark.slow
+
 URL = "https://git.example.com/one.git"
 FIELD = {"id": "a", "label": "A", "type": "string"}
 TEMPLATE = "{{ a }}"

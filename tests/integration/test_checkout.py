@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,25 +18,56 @@ import pytest
 from tests.integration.playbook import PATIENCE, Workshop
 from tests.support import ROOT
 
-# What tools leave in a checkout, by the path of a file of theirs.
-LITTER = (
-    ".ansible/collections/x.py",
-    ".cache/linked/x.py",
+# What the archive has, all that it has, and nothing else.
+ALLOWED = re.compile(
+    r"CHANGELOG\.md|COPYING|README\.md|requirements\.txt|LICENSES/GPL-3\.0-or-later\.txt"
+    r"|changelogs/changelog\.yaml"
+    r"|docs/[\w-]+\.(md|svg|yml)|docs/docsite/[\w-]+\.yml|docs/docsite/rst/\w+\.rst"
+    r"|docs/examples/[\w./-]+\.(md|yml)"
+    r"|meta/(execution-environment|runtime)\.yml"
+    r"|playbooks/((tasks|vars)/)?\w+\.yml|playbooks/demo_seed\.json|playbooks/templates/[\w.]+\.j2"
+    r"|plugins/(action|doc_fragments|filter|modules)/\w+\.py|plugins/module_utils/(\w+/)*\w+\.py"
+    r"|roles/\w+/README\.md|roles/\w+/(defaults|handlers|meta|tasks|vars)/\w+\.yml"
+)
+# Written by ansible-galaxy itself.
+OF_GALAXY = {"FILES.json", "MANIFEST.json"}
+# What must not get in, wherever it lies.
+STRAY = (
     ".coverage",
-    ".git/HEAD",
-    ".hypothesis/unicode_data/x",
-    ".mypy_cache/x.json",
-    ".nox/lint/x",
-    ".pytest_cache/x",
-    ".ruff_cache/x",
+    ".env",
+    ".idea/workspace.xml",
     ".venv/pyvenv.cfg",
     ".vscode/settings.json",
+    "__pycache__/x.cpython-312.pyc",
+    "client.key",
+    "client.pem",
+    "credentials.json",
+    "credentials.yml",
+    "id_ed25519",
+    "id_rsa",
+    "id_rsa.pub",
+    "keysmith-mongodb-0.9.0.tar.gz",
+    "notes.orig",
+    "pair.json",
+    "production.env",
+    "vault_password.txt",
+    "x.log",
+    "x.py~",
+)
+FOLDERS = ("", "docs", "playbooks", "plugins/modules", "roles/rotate_org_api_key/tasks")
+AT_THE_TOP = (
+    ".cache/linked/x.py",
+    ".git/HEAD",
+    ".hypothesis/unicode_data/x",
+    ".nox/lint/x",
+    "ansible.cfg",
     "ansible_collections/keysmith/mongodb/x",
     "collections/ansible_collections/x/y/MANIFEST.json",
-    "keysmith-mongodb-0.9.0.tar.gz",
-    "plugins/modules/__pycache__/x.cpython-312.pyc",
+    "group_vars/all.yml",
+    "hosts",
+    "inventory.yml",
+    "secrets.yml",
     "tests/output/x.log",
-    "tests/unit/__pycache__/x.cpython-312.pyc",
 )
 
 
@@ -58,6 +90,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pytest_works_in_a_checkout_of_another_name(checkout: Path) -> None:
     tests = [
         "tests/integration/test_tls.py::test_server_is_trusted_with_ca_file",
@@ -78,11 +111,16 @@ def test_pytest_works_in_a_checkout_of_another_name(checkout: Path) -> None:
     assert "2 passed" in process.stdout
 
 
-def test_built_collection_has_no_litter(checkout: Path, tmp_path: Path, collections: Path) -> None:
-    for name in LITTER:
-        path = checkout / name
+def test_the_archive_has_what_users_run_and_nothing_else(
+    checkout: Path, tmp_path: Path, collections: Path
+) -> None:
+    files = (path.relative_to(checkout).as_posix() for path in checkout.rglob("*"))
+    expected = {name for name in files if ALLOWED.fullmatch(name)}
+    assert len(expected) > 100
+    strays = [checkout / folder / name for folder in FOLDERS for name in STRAY]
+    for path in (*strays, *(checkout / name for name in AT_THE_TOP)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("litter", "utf-8")
+        path.write_text("stray", "utf-8")
     workshop = Workshop(tmp_path / "build", collections)
     command = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", str(checkout)]
     run = workshop.finish(workshop.spawn([*command, "--output-path", str(tmp_path)]))
@@ -90,16 +128,4 @@ def test_built_collection_has_no_litter(checkout: Path, tmp_path: Path, collecti
     (archive,) = tmp_path.glob("keysmith-mongodb-*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {member.name for member in tar.getmembers() if member.isfile()}
-    assert not names & set(LITTER)
-    assert not {name for name in names if "__pycache__" in name or name.endswith(".pyc")}
-    assert {
-        "MANIFEST.json",
-        "COPYING",
-        "docs/docsite/extra-docs.yml",
-        "docs/docsite/rst/guide_errors.rst",
-        "meta/runtime.yml",
-        "playbooks/templates/org_api_keys.html.j2",
-        "plugins/doc_fragments/connection.py",
-        "plugins/modules/org_api_key.py",
-        "plugins/module_utils/_client.py",
-    } <= names
+    assert names == expected | OF_GALAXY

@@ -13,9 +13,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support import ROOT
 
 
+@pytest.mark.each_core
 def test_the_plugins_of_the_controller_pass_their_tests() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "tests/controller"]
     run = subprocess.run(

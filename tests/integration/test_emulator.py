@@ -38,6 +38,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.emulator import FAULTS, Emulator, Fault, SeedError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ATLAS, PUBLIC = "/api/atlas/v2", "/api/public/v1.0"
 V1 = "application/vnd.atlas.2023-01-01+json"

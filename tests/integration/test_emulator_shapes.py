@@ -24,6 +24,8 @@ from tests.support import (
     seed,
 )
 
+pytestmark = pytest.mark.slow
+
 ATLAS = "atlas"
 ACCEPT = "application/vnd.atlas.2023-01-01+json"
 OTHER_ORG = "5f0000000000000000000001"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -301,14 +302,9 @@ class Need:
 
 @dataclass(frozen=True)
 class Examples:
-    """The runs, what each example needed, and the paths that were written to.
+    """The run, what each example needed, and the paths that were written to."""
 
-    The plays run in check mode before, and a second time after everything has run.
-    """
-
-    checked: Finished
     run: Finished
-    again: Finished
     needs: dict[str, Need]
     written: list[str]
 
@@ -337,15 +333,10 @@ def _play(example: Example) -> dict[str, Any]:
     return {**play, "hosts": example.host, "module_defaults": {GROUP: defaults}}
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
-    folder = tmp_path_factory.mktemp("examples")
-    files = folder / "files"
-    files.mkdir()
-
-    def playbook(name: str, *arguments: Any, **keywords: Any) -> Finished:
-        return Workshop(folder / name, collections).playbook(*arguments, **keywords)
-
+@contextmanager
+def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, Any]]]:
+    """An emulator with what all examples need, and a host for each."""
+    files.mkdir(parents=True)
     with Emulator(token_requests_per_minute=None) as emulator:
         needs = {e.host: Need(e, table(e, emulator.url, files)) for e in EXAMPLES}
         emulator.reset({"organizations": [need.organization() for need in needs.values()]})
@@ -364,19 +355,36 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
                 "connection_of_test": connection,
                 "file_of_test": str(file),
             }
-        play = {
-            "hosts": [example.host for example in TASKS],
-            "strategy": "free",
-            "module_defaults": {GROUP: from_variables(CONNECTION, "connection_of_test")},
-            "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
-        }
-        plays = [_play(example) for example in PLAYS]
-        checked = playbook("check", plays, "--check", "--diff", hosts=hosts)
-        assert emulator.writes == []
-        run = playbook("run", [play, *plays], "--forks=4", hosts=hosts)
-        written = [recorded.path for recorded in emulator.writes]
-        again = playbook("again", plays, hosts=hosts)
-    return Examples(checked, run, again, needs, written)
+        yield emulator, needs, hosts
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
+    folder = tmp_path_factory.mktemp("examples")
+    play = {
+        "hosts": [example.host for example in TASKS],
+        "strategy": "free",
+        "module_defaults": {GROUP: from_variables(CONNECTION, "connection_of_test")},
+        "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
+    }
+    with _world(folder / "files") as (emulator, needs, hosts):
+        plays = [play, *(_play(example) for example in PLAYS)]
+        run = Workshop(folder / "run", collections).playbook(plays, "--forks=4", hosts=hosts)
+        return Examples(run, needs, [recorded.path for recorded in emulator.writes])
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> list[Finished]:
+    """The plays in check mode, for real and a second time."""
+    folder = tmp_path_factory.mktemp("repeated")
+    runs = []
+    with _world(folder / "files") as (emulator, _needs, hosts):
+        for name, options in (("check", ("--check", "--diff")), ("run", ()), ("again", ())):
+            workshop = Workshop(folder / name, collections)
+            plays = [_play(example) for example in PLAYS]
+            runs.append(workshop.playbook(plays, *options, hosts=hosts))
+            assert (emulator.writes == []) is (name == "check")
+    return runs
 
 
 def strings(value: Any, keyword: str = "") -> Iterator[str]:
@@ -447,12 +455,15 @@ def test_example_ends_well(ran: Examples, example: Example) -> None:
         assert ran.results(example, task["name"]), task["name"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", PLAYS, ids=str)
-def test_play_ends_well_in_check_mode_and_a_second_time(ran: Examples, example: Example) -> None:
-    checked, again = (of_host(run, example.host) for run in (ran.checked, ran.again))
-    assert not unsuccessful(checked)
-    assert not unsuccessful(again)
-    first = {r.task: r.values.get("changed") for r in ran.results(example)}
+def test_play_ends_well_in_check_mode_and_a_second_time(
+    repeated: list[Finished], example: Example
+) -> None:
+    checked, real, again = (of_host(run, example.host) for run in repeated)
+    assert checked
+    assert not unsuccessful([*checked, *real, *again])
+    first = {r.task: r.values.get("changed") for r in real}
     assert {r.task: r.values.get("changed") for r in checked} == first
     assert not [result.task for result in again if result.values.get("changed")]
     # What ansible.builtin.debug prints, without failing, for a variable that cannot be resolved.

@@ -22,9 +22,12 @@ from tests.support import ROOT
 
 EXAMPLE = ROOT / "docs" / "execution-environment.yml"
 
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("ansible_builder"), reason="ansible-builder is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not importlib.util.find_spec("ansible_builder"), reason="ansible-builder is not installed"
+    ),
+]
 
 
 def builder(*arguments: str) -> str:

@@ -234,7 +234,7 @@ def test_a_lost_token_behind_a_proxy_is_not_asked_for_again() -> None:
             client_id="mdb_sa_id_5980cfdf0b6d97029d82f86e",
             client_secret="mdb_sa_sk_x",
             retries=3,
-            timeout=0.2,
+            timeout=1,
         )
         assert raw.asked == ["POST"]
     assert outcome.failed

@@ -18,6 +18,8 @@ from tests.emulator.state import ApiKey
 from tests.integration.playbook import ACCESS_LIST, GROUP, MODULE, PROJECT_KEY, Finished, Workshop
 from tests.support import key_pair, org_id, project_id, seed
 
+pytestmark = pytest.mark.slow
+
 # How long one process may wait for the other, in seconds.
 LONGEST = 60
 DESCRIPTION = "made by two"

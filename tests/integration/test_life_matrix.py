@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A key's whole life: platforms x credentials x flows x (check mode, real, again).
 
-One ansible-playbook process runs them all. A host is a platform with a credential, and each of its
-flows acts on a key of its own.
+Each flow acts on a key of its own. All of them run through the modules' main() in this process. One
+ansible-playbook process has to come to the same with a platform in full and a row of each other; a
+host is a platform with a credential.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -41,12 +42,12 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
+    run_module,
     seed,
     service_account,
 )
 
-CHECK, REAL, AGAIN = "In check mode", "For real", "Once more"
-RUNS = (CHECK, REAL, AGAIN)
+CHECK, REAL, AGAIN = RUNS = ("In check mode", "For real", "Once more")
 CREDENTIALS = {
     "atlas": ("key_pair", "service_account"),
     "cloud_manager": ("key_pair",),
@@ -307,6 +308,8 @@ def _cases() -> Iterator[Case]:
 
 
 CASES = list(_cases())
+# What ansible-playbook runs.
+PLAYED = [case for case in CASES if case.host == "atlas-key_pair" or case.flow == FLOWS[0]]
 WRITERS = [case for case in CASES if not case.flow.is_reader]
 READERS = [case for case in CASES if case.flow.is_reader]
 CREATIONS = [case for case in CASES if case.flow.creates]
@@ -323,7 +326,6 @@ each_writer = pytest.mark.parametrize("case", WRITERS, ids=str)
 class Matrix:
     """What came out, by run and case, and what the emulator saw and is left with."""
 
-    run: Finished
     files: Path
     results: dict[tuple[str, str], dict[str, Any]]
     requests: dict[str, list[Recorded]]
@@ -338,6 +340,21 @@ class Matrix:
         """The keys that have the description which this case's key is to end with."""
         wanted = case.key(case.flow.end or {})["description"]
         return [key for key in self.keys[case.platform] if key["description"] == wanted]
+
+
+@dataclass(frozen=True)
+class Played:
+    """The playbook's run, and what the emulator is left with."""
+
+    run: Finished
+    files: Path
+    writes: int
+    keys: dict[str, list[dict[str, Any]]]
+
+    def created(self, case: Case) -> list[dict[str, Any]]:
+        """The key that a creation has made."""
+        keys = self.keys[case.platform] if case.flow.creates else []
+        return [key for key in keys if key["description"] == case.description]
 
 
 def _seed() -> dict[str, Any]:
@@ -366,6 +383,7 @@ def _tasks(run: str) -> Iterator[dict[str, Any]]:
         }
     yield {
         "name": f"{run}: hidden",
+        "when": "hidden is defined",
         "no_log": True,
         "register": "outcome",
         MODULE: from_variables(OPTIONS[MODULE], "hidden"),
@@ -376,6 +394,7 @@ def _tasks(run: str) -> Iterator[dict[str, Any]]:
     digest = "{'digest': (outcome.private_key | default('')) | hash('sha256')}"
     yield {
         "name": f"{run}: told",
+        "when": "hidden is defined",
         "ansible.builtin.debug": {"msg": f"{{{{ outcome | {safe} | combine({digest}) }}}}"},
     }
 
@@ -405,65 +424,125 @@ def _plays(url: str, files: Path) -> Iterator[dict[str, Any]]:
         }
 
 
+def _connection(case: Case, url: str) -> dict[str, Any]:
+    credentials = key_pair if case.credentials == "key_pair" else service_account
+    place = {"platform": case.platform, "base_url": url, "org_id": org_id(case.platform)}
+    return {**place, **credentials(case.platform)}
+
+
 def _hosts(url: str, files: Path) -> dict[str, dict[str, Any]]:
     hosts: dict[str, dict[str, Any]] = {"localhost": {}}
-    for platform, kinds in CREDENTIALS.items():
-        for kind in kinds:
-            credentials = key_pair if kind == "key_pair" else service_account
-            own = [c for c in CASES if (c.platform, c.credentials) == (platform, kind)]
-            connection = {"platform": platform, "base_url": url, "org_id": org_id(platform)}
-            hosts[own[0].host] = {
-                "options": {**connection, **credentials(platform)},
-                "cases": [
-                    {"name": c.flow.name, "module": c.flow.module, "options": c.options(files)}
-                    for c in own
-                    if not c.flow.shows_private_key
-                ],
-                "hidden": next(c.options(files) for c in own if c.flow.shows_private_key),
-            }
+    for case in PLAYED:
+        start = {"options": _connection(case, url), "cases": []}
+        host = hosts.setdefault(case.host, start)
+        if case.flow.shows_private_key:
+            host["hidden"] = case.options(files)
+        else:
+            what = {"name": case.flow.name, "module": case.flow.module}
+            host["cases"].append({**what, "options": case.options(files)})
     return hosts
 
 
-def _results(run: Finished) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    for name in RUNS:
-        for case in CASES:
-            if name not in case.flow.runs:
-                continue
-            if case.flow.shows_private_key:
-                yield (name, str(case)), run.result(f"{name}: told", case.host).values["msg"]
-                continue
-            loop = run.result(f"{name}: {case.flow.module}", case.host).items
-            (item,) = [i for i in loop if i["case"]["name"] == case.flow.name]
-            yield (name, str(case)), item
+def _keys(emulator: Emulator) -> dict[str, list[dict[str, Any]]]:
+    organizations = emulator.state.to_seed()["organizations"]
+    return {organization["product"]: organization["api_keys"] for organization in organizations}
 
 
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Matrix:
-    folder = tmp_path_factory.mktemp("life")
-    workshop = Workshop(folder / "run", collections)
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+    files = tmp_path_factory.mktemp("life")
+    made = Matrix(files, {}, {}, {}, {}, {})
+    with Emulator(_seed(), token_requests_per_minute=None) as emulator:
+        for run in RUNS:
+            start = (len(emulator.requests), len(emulator.writes))
+            for case in CASES:
+                if run not in case.flow.runs:
+                    continue
+                outcome = run_module(
+                    case.flow.module.rpartition(".")[2],
+                    {**_connection(case, emulator.url), **case.options(files)},
+                    check=run == CHECK,
+                    diff=True,
+                )
+                made.results[run, str(case)] = outcome.result
+            made.requests[run] = emulator.requests[start[0] :]
+            made.writes[run] = emulator.writes[start[1] :]
+            made.files_after[run] = [str(path) for path in files.iterdir()]
+        made.keys.update(_keys(emulator))
+    return made
+
+
+@pytest.fixture(scope="module")
+def played(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Played:
+    folder = tmp_path_factory.mktemp("played")
     files = folder / "files"
     files.mkdir()
     with Emulator(_seed(), token_requests_per_minute=None) as emulator:
-        url = emulator.url
-        run = workshop.playbook(
-            list(_plays(url, files)), "--diff", "--forks=4", hosts=_hosts(url, files)
+        run = Workshop(folder / "run", collections).playbook(
+            list(_plays(emulator.url, files)),
+            "--diff",
+            "--forks=4",
+            hosts=_hosts(emulator.url, files),
         )
-        requests, writes, files_after = {}, {}, {}
-        start = (0, 0)
-        for name in RUNS:
-            counts = run.result(f"Requests {name}").values["json"]
-            end = (counts["requests"], counts["writes"])
-            requests[name] = emulator.requests[start[0] : end[0]]
-            writes[name] = emulator.writes[start[1] : end[1]]
-            files_after[name] = run.result(f"Files {name}").values["msg"]
-            start = end
-        organizations = emulator.state.to_seed()["organizations"]
-    keys = {organization["product"]: organization["api_keys"] for organization in organizations}
-    return Matrix(run, files, dict(_results(run)), requests, writes, files_after, keys)
+        return Played(run, files, len(emulator.writes), _keys(emulator))
 
 
-def test_playbook_ends_well(matrix: Matrix) -> None:
-    assert matrix.run.code == 0, matrix.run.output
+def _result(run: Finished, case: Case, name: str) -> dict[str, Any]:
+    if case.flow.shows_private_key:
+        return dict(run.result(f"{name}: told", case.host).values["msg"])
+    loop = run.result(f"{name}: {case.flow.module}", case.host).items
+    (item,) = [i for i in loop if i["case"]["name"] == case.flow.name]
+    return item
+
+
+def _comparable(value: Any, keys: Sequence[Mapping[str, Any]], files: Path) -> Any:
+    """A result without what the emulator makes up for a new key, and without paths."""
+    text = json.dumps(value, sort_keys=True).replace(str(files), "")
+    for key in keys:
+        for name in ("id", "public_key", "private_key"):
+            text = text.replace(json.dumps(key[name]), json.dumps(f"<{name}>"))
+    return json.loads(text)
+
+
+def test_playbook_has_the_same_results(matrix: Matrix, played: Played) -> None:
+    assert played.run.code == 0, played.run.output
+    for case in PLAYED:
+        for run in case.flow.runs:
+            expected = {
+                name: value
+                for name, value in matrix.of(case, run).items()
+                if name not in {"invocation", "private_key"}
+            }
+            found = _result(played.run, case, run)
+            shown = {name: found[name] for name in expected}
+            new, old = played.created(case), [k for k in matrix.left(case) if case.flow.creates]
+            assert _comparable(shown, new, played.files) == _comparable(expected, old, matrix.files)
+
+
+def test_playbook_writes_as_much_as_it_has_to_and_for_real_only(played: Played) -> None:
+    writes = [played.run.result(f"Requests {run}").values["json"]["writes"] for run in RUNS]
+    wanted = sum(case.flow.writes for case in PLAYED if not case.flow.is_reader)
+    assert writes == [0, wanted, wanted]
+    assert played.writes == wanted
+    files = [played.run.result(f"Files {run}").values["msg"] for run in RUNS]
+    made = sorted(str(played.files / case.file) for case in PLAYED if case in WITH_A_FILE)
+    assert [sorted(names) for names in files] == [[], made, made]
+
+
+def test_playbook_shows_no_private_key(played: Played) -> None:
+    """Not even of the keys whose creation shows it: those tasks have no_log."""
+    created = [played.created(case)[0]["private_key"] for case in PLAYED if case.flow.creates]
+    lines = played.run.output + json.dumps([result.values for result in played.run.results])
+    assert not [secret for secret in [*created, *PRIVATE_KEYS.values()] if secret in lines]
+    for case in [case for case in PLAYED if case in SHOWN]:
+        assert "censored" in played.run.result(f"{REAL}: hidden", case.host).values
+        (key,) = played.created(case)
+        digest = hashlib.sha256(key["private_key"].encode()).hexdigest()
+        assert _result(played.run, case, REAL)["digest"] == digest
+
+
+def test_each_task_succeeds(matrix: Matrix) -> None:
+    assert not [result["msg"] for result in matrix.results.values() if result.get("failed")]
     assert len(matrix.results) == sum(len(case.flow.runs) for case in CASES)
 
 
@@ -624,15 +703,5 @@ def test_private_key_is_in_the_result_of_a_creation_without_a_file(
     matrix: Matrix, case: Case
 ) -> None:
     (key,) = matrix.left(case)
-    nothing = hashlib.sha256(b"").hexdigest()
-    digests = [matrix.of(case, run)["digest"] for run in RUNS]
-    assert digests == [nothing, hashlib.sha256(key["private_key"].encode()).hexdigest(), nothing]
-
-
-def test_no_private_key_comes_out(matrix: Matrix) -> None:
-    """Not even of the keys whose creation shows it: those tasks have no_log."""
-    created = [matrix.left(case)[0]["private_key"] for case in CREATIONS]
-    lines = matrix.run.output + json.dumps([result.values for result in matrix.run.results])
-    assert not [secret for secret in [*created, *PRIVATE_KEYS.values()] if secret in lines]
-    hidden = matrix.run.result(f"{REAL}: hidden", SHOWN[0].host)
-    assert "censored" in hidden.values
+    shown = [matrix.of(case, run).get("private_key") for run in RUNS]
+    assert shown == [None, key["private_key"], None]

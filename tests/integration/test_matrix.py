@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Platforms x credentials x ways to name a key x (there, missing) x (check mode, real, again).
 
-One ansible-playbook process runs them all; each test looks at its part of what came out.
+All of them run through the module's main() in this process; each test looks at its part of what
+came out. One ansible-playbook process has to come to the same with a platform in full and a row of
+each other.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from tests.integration.playbook import (
     GROUP,
     KEY,
     MODULE,
-    Finished,
-    TaskResult,
     Workshop,
     from_variables,
 )
@@ -37,6 +37,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
+    run_module,
     seed,
     service_account,
 )
@@ -47,7 +48,7 @@ CREDENTIALS = {
     "ops_manager": ("key_pair",),
 }
 NAMES = ("api_user_id", "public_key", "description")
-CHECK, REAL, AGAIN = "In check mode", "For real", "Once more"
+CHECK, REAL, AGAIN = RUNS = ("In check mode", "For real", "Once more")
 ORG_ROLES = ["ORG_READ_ONLY", "ORG_MEMBER"]
 PROJECT_ROLES = ["GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN"]
 
@@ -111,6 +112,12 @@ def _cases() -> Iterator[Case]:
 
 
 CASES = list(_cases())
+# What ansible-playbook runs.
+PLAYED = [
+    case
+    for case in CASES
+    if str(case).startswith("atlas-key_pair-") or str(case).endswith("-api_user_id-there")
+]
 SIGNING_SURVIVORS = range(1, 8)
 PRESENT = [case for case in CASES if case.exists]
 
@@ -119,14 +126,14 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 @dataclass(frozen=True)
 class Matrix:
-    """The run and what the emulator saw of it; ``requests`` by the play that made them."""
+    """Results by case and run, and what the emulator saw; ``requests`` by run."""
 
-    run: Finished
+    results: dict[tuple[str, str], dict[str, Any]]
     requests: dict[str, list[Recorded]]
     left: dict[str, set[str]]
 
-    def of(self, case: Case, task: str) -> TaskResult:
-        return self.run.result(task, str(case))
+    def of(self, case: Case, task: str) -> dict[str, Any]:
+        return self.results[str(case), task]
 
 
 def _seed() -> dict[str, Any]:
@@ -141,8 +148,12 @@ def _seed() -> dict[str, Any]:
     return value
 
 
+def _started() -> dict[str, set[str]]:
+    return {o["product"]: {k["id"] for k in o["api_keys"]} for o in _seed()["organizations"]}
+
+
 def _plays(url: str) -> Iterator[dict[str, Any]]:
-    for task in (CHECK, REAL, AGAIN):
+    for task in RUNS:
         yield {
             "name": task,
             "hosts": "all:!localhost",
@@ -165,33 +176,54 @@ def _plays(url: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def _left(emulator: Emulator) -> dict[str, set[str]]:
+    return {p: set(emulator.state.organizations[org_id(p)].api_keys) for p in PLATFORMS}
+
+
+def _tokens(emulator: Emulator) -> dict[str, str]:
+    tokens = {platform: fetch_token(emulator.url, platform) for platform in PLATFORMS[:2]}
+    emulator.requests.clear()
+    return tokens
+
+
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Matrix:
-    workshop = Workshop(tmp_path_factory.mktemp("matrix") / "run", collections)
+def matrix() -> Matrix:
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    requests: dict[str, list[Recorded]] = {}
     with Emulator(_seed(), token_requests_per_minute=None) as emulator:
-        tokens = {platform: fetch_token(emulator.url, platform) for platform in PLATFORMS[:2]}
-        hosts = {str(case): {"options": case.options(emulator.url, tokens)} for case in CASES}
-        emulator.requests.clear()
-        run = workshop.playbook(
+        tokens = _tokens(emulator)
+        for task in RUNS:
+            start = len(emulator.requests)
+            for case in CASES:
+                options = {"state": "absent", **case.options(emulator.url, tokens)}
+                outcome = run_module("org_api_key", options, check=task == CHECK, diff=True)
+                results[str(case), task] = outcome.result
+            requests[task] = emulator.requests[start:]
+        return Matrix(results, requests, _left(emulator))
+
+
+def test_playbook_has_the_same_results(matrix: Matrix, tmp_path: Path, collections: Path) -> None:
+    with Emulator(_seed(), token_requests_per_minute=None) as emulator:
+        tokens = _tokens(emulator)
+        hosts = {str(case): {"options": case.options(emulator.url, tokens)} for case in PLAYED}
+        run = Workshop(tmp_path / "run", collections).playbook(
             list(_plays(emulator.url)),
             "--diff",
             "--forks=4",
             hosts={"localhost": {}, **hosts},
         )
-        requests: dict[str, list[Recorded]] = {}
-        start = 0
-        for task in (CHECK, REAL, AGAIN):
-            end = run.result(f"After {task}").values["json"]["requests"]
-            requests[task] = emulator.requests[start:end]
-            start = end
-        organizations = emulator.state.organizations
-        left = {p: set(organizations[org_id(p)].api_keys) for p in PLATFORMS}
-    return Matrix(run, requests, left)
-
-
-def test_playbook_ends_well(matrix: Matrix) -> None:
-    assert matrix.run.code == 0, matrix.run.output
-    assert len(matrix.run.results) == 3 * len(CASES) + 3
+        left = _left(emulator)
+        paths = [r.path for r in emulator.writes]
+    assert run.code == 0, run.output
+    for case, task in product(PLAYED, RUNS):
+        values = run.result(task, str(case)).values
+        names = ("changed", "org_api_key", "diff")
+        assert {n: values[n] for n in names} == {n: matrix.of(case, task)[n] for n in names}
+    revoked = {case.key_id for case in PLAYED if case.exists}
+    assert left == {p: ids - revoked for p, ids in _started().items()}
+    assert sorted(paths) == sorted(case.path for case in PLAYED if case.exists)
+    assert run.result(f"After {CHECK}").values["json"]["writes"] == 0
+    assert run.result(f"After {REAL}").values["json"]["writes"] == len(revoked)
 
 
 @each_case
@@ -200,6 +232,7 @@ def test_task_reports_the_key_and_a_change_where_it_is_there(
     matrix: Matrix, case: Case, task: str
 ) -> None:
     result = matrix.of(case, task)
+    assert not result.get("failed"), result
     expected = {
         "id": case.key_id,
         "public_key": case.public_key,
@@ -207,15 +240,15 @@ def test_task_reports_the_key_and_a_change_where_it_is_there(
         "roles": sorted(ORG_ROLES),
         "projects": [{"project_id": project_id(case.platform), "roles": sorted(PROJECT_ROLES)}],
     }
-    assert result.changed is case.exists
-    assert result.key == (expected if case.exists else None)
+    assert result["changed"] is case.exists
+    assert result["org_api_key"] == (expected if case.exists else None)
 
 
 @each_case
 def test_second_run_changes_nothing(matrix: Matrix, case: Case) -> None:
     result = matrix.of(case, AGAIN)
-    assert (result.changed, result.key) == (False, None)
-    assert result.values["diff"] == {"before": {}, "after": {}}
+    assert (result["changed"], result["org_api_key"]) == (False, None)
+    assert result["diff"] == {"before": {}, "after": {}}
     assert not [r for r in matrix.requests[AGAIN] if r.path == case.path and r.method != "GET"]
 
 
@@ -227,8 +260,8 @@ def test_diff_is_the_same_in_check_mode_and_for_real(matrix: Matrix, case: Case)
         "projects": [{"project_id": project_id(case.platform), "roles": sorted(PROJECT_ROLES)}],
     }
     expected = {"before": before if case.exists else {}, "after": {}}
-    assert matrix.of(case, CHECK).values["diff"] == expected
-    assert matrix.of(case, REAL).values["diff"] == expected
+    assert matrix.of(case, CHECK)["diff"] == expected
+    assert matrix.of(case, REAL)["diff"] == expected
 
 
 @each_case
@@ -248,8 +281,6 @@ def test_check_mode_writes_nothing(matrix: Matrix) -> None:
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_other_keys_stay(matrix: Matrix, platform: str) -> None:
-    organization = next(o for o in _seed()["organizations"] if o["product"] == platform)
-    before = {key["id"] for key in organization["api_keys"]}
     revoked = {case.key_id for case in PRESENT if case.platform == platform}
-    assert matrix.left[platform] == before - revoked
+    assert matrix.left[platform] == _started()[platform] - revoked
     assert len(matrix.left[platform]) > len(SIGNING_SURVIVORS)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _client,
+)
 from tests.emulator import Emulator, Fault
-from tests.support import PLATFORMS, RealClock, seed
+from tests.support import PLATFORMS, VirtualClock, seed
 from tests.unit.modules.test_org_api_key_info import PLACES, WRONG, expected, numbers, run
 
 
@@ -40,16 +42,18 @@ def test_what_is_no_listing_is_not_taken_for_an_empty_one(
     assert "org_api_keys" not in outcome.result
 
 
-def test_a_listing_whose_pages_all_drip_is_given_up(
+def test_a_listing_whose_pages_are_all_slow_is_given_up(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each page comes in time: a whole answer may take 0.9 s here, and the listing 3 s."""
+    """Each page comes in time: an answer may take 60 s here, and the listing 600 s."""
     monkeypatch.setattr(_client, "ITEMS_PER_PAGE", 1)
     emulator.reset(seed(extra_keys=93))
-    emulator.add_fault(Fault("drip", path="*/apiKeys", times=None, interval=0.0005))
-    outcome = run(emulator, timeout=0.3, retry_max_wait=0.5, clock=RealClock())
+    clock = VirtualClock()
+    emulator.sleep = clock.sleep
+    emulator.settings.latency = 40.0
+    outcome = run(emulator, timeout=60, clock=clock)
     assert outcome.failed
-    assert "the listing was not complete within 3 s" in outcome.msg
+    assert "the listing was not complete within 600 s" in outcome.msg
     assert "raise timeout" in outcome.msg
     assert outcome.result["error"]["reason"] == "timeout"
-    assert 1 < sum(request.status == 200 for request in emulator.requests) < 100
+    assert sum(request.status == 200 for request in emulator.requests) == 12

@@ -131,7 +131,7 @@ def is_selected(key: dict[str, Any], selectors: dict[str, Any]) -> bool:
 
 # The emulator is reset by each example itself. A description counts as it is too: one with brackets
 # does not fit itself as a pattern.
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=organizations(), selectors=SELECTORS, keep=KEEP, allow=st.booleans())
 @example(world=bracketed(), selectors={"description_match": ["*"]}, keep=["[x]"], allow=False)
 def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
@@ -336,6 +336,7 @@ def test_a_playbook_says_what_an_organization_has(tmp_path: Path, collections: P
     assert '-            "description": "listed elsewhere",' in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 @pytest.mark.parametrize("moment", [5, 60, 120])
 def test_a_run_that_is_killed_is_finished_by_the_next(
@@ -403,6 +404,7 @@ print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).out
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "words"), [
     ("SIGTERM", "the task was told to stop (SIGTERM)"),
     ("SIGINT", "the task was told to stop (SIGINT)"),
@@ -442,6 +444,7 @@ def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
     assert len(left) > 100
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_work_does_not_lose_the_result(collections: Path) -> None:
     """Giving back a token takes a request of its own, after all keys are made."""
     with Emulator(seed()) as emulator:

@@ -24,9 +24,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
     _errors,
     _module,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _org_api_keys,
     _orgs,
 )
@@ -268,8 +273,8 @@ def run(replay: Replay, module: str, org_id: str | None = ORG_ID, **options: Any
 @contextmanager
 def client(replay: Replay) -> Iterator[Any]:
     params = {"base_url": replay.url, "access_token": "t", "org_id": ORG_ID}
-    defaults = {name: how.get("default") for name, how in _options.CONNECTION_OPTIONS.items()}
-    connection = _options.resolve({**defaults, **params}, {})
+    defaults = {name: how.get("default") for name, how in _argspec.CONNECTION_OPTIONS.items()}
+    connection = _resolve.resolve({**defaults, **params}, {})
     module = SimpleNamespace(conceal=print, warn=print)
     with _module._client(connection, module) as api:  # type: ignore[arg-type]
         yield api

@@ -1,202 +1,100 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role rotate_org_api_key: each state it may start from, each store, the playbook.
+"""The role rotate_org_api_key and its playbook, as real plays.
 
-One ansible-playbook process runs all cases. Failures are in test_rotation_faults, interrupted runs
-in test_rotation_interrupted.
+The states of a rotation, faults and attacks are those of the module org_api_key_rotation, whose
+tests need no process. One ansible-playbook process runs all cases of ``CASES``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.emulator import Emulator
-from tests.integration.playbook import Workshop
+from tests.integration.playbook import GROUP, ROTATION, Finished, Workshop, from_variables
 from tests.integration.rotations import (
     ABSENT,
     BEGUN,
     IMAGINED,
-    LAST_YEAR,
-    NEXT_YEAR,
+    LEFT,
     OLD,
     OWNER,
+    ROLE,
+    ROLLED_BACK,
     ROTATED,
+    UNKNOWN,
     UNTOUCHED,
     VAULT_PASSWORD,
     WAITING,
     Case,
+    Organization,
     Ran,
+    Step,
     check_end,
     check_secrets,
     check_stored,
     check_words,
     rotate,
 )
-from tests.support import ROOT, key_id, key_pair, org_id, seed
+from tests.support import ROOT, fetch_token
 
-BY_DESCRIPTION = {"api_user_id": "", "description": "<description>"}
-OVERDUE, PROVED = f"old until {LAST_YEAR}", f"old until {NEXT_YEAR}"
-SERVICE_ACCOUNT = 0
+pytestmark = pytest.mark.slow
+
 ROLE_FOLDER = ROOT / "roles" / "rotate_org_api_key"
+KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
+BY_DESCRIPTION = {"api_user_id": "", "description": "<description>"}
+BREAKING = {"store_tasks": "<tasks>/store.yml", "is_broken": "public_key"}
+NO_ROLL_BACK = (Step("DELETE", KEY),)
+SERVICE_ACCOUNT = 0
 
-STATES = [
+WHOLE = [
     Case("atlas", (ROTATED, ABSENT)),
-    # Its successor has the description then, so that each run is another rotation.
+    # Its replacement has the description then, so each run is another rotation.
     Case(
-        "by description",
-        (ROTATED, ROTATED),
-        options=BY_DESCRIPTION,
-        old={"description": "[1] a.*b (x: ü"},
+        "by description", (ROTATED, ROTATED), options=BY_DESCRIPTION, old={"description": "[1,2]"}
     ),
-    # Before ansible-core 2.19 a template that gives one of these gives no text.
-    Case("described by a list", old={"description": '[1,{"a":"b"}]'}),
-    Case("described by a truth", old={"description": "True"}),
     Case("described by a template", old={"description": "{{ 1 + 1 }}"}),
-    Case("long description", (UNTOUCHED,), ("179", "178"), old={"description": "d" * 179}),
-    Case("no such id", (ABSENT,), has_old_key=False),
-    Case(
-        "no such description",
-        (UNTOUCHED,),
-        ("There is no API key",),
-        options=BY_DESCRIPTION,
-        has_old_key=False,
-    ),
-    Case("not named", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
-    Case("named twice", (UNTOUCHED,), ("exactly one",), options={"description": "<description>"}),
-    Case(
-        "ambiguous",
-        (UNTOUCHED,),
-        ("Several API keys",),
-        options=BY_DESCRIPTION,
-        successors=("",),
-    ),
-    # Of store tasks that come with the role, before a key is created.
-    Case(
-        "awx credential not answered",
-        (UNTOUCHED,),
-        ("needs rotate_org_api_key_awx_credential. Nothing was changed.",),
-        options={"store_tasks": "store_awx.yml", "awx_credential": ""},
-    ),
-    Case(
-        "awx inputs not resolved",
-        (UNTOUCHED,),
-        ("not resolved: platform. Nothing was changed.",),
-        options={
-            "store_tasks": "store_awx.yml",
-            "awx_inputs": {"platform": {"__ansible_unsafe": "{{ lookup('env', 'X') }}"}},
-        },
-    ),
-    Case(
-        "awx not reachable",
-        (UNTOUCHED,),
-        ('credential "refused"', "has a credential for AWX itself", "AWX is not reachable."),
-        options={"store_tasks": "store_awx.yml", "awx_credential": "refused"},
-    ),
-    Case("store tasks missing", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
-    Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
-    # What earlier runs have left.
-    Case("left created and storing", successors=("created", "storing")),
-    Case("left proved", (WAITING,), options=BY_DESCRIPTION, successors=(PROVED,)),
-    Case("left overdue", successors=("storing", OVERDUE)),
-    Case("left overdue by description", options=BY_DESCRIPTION, successors=(OVERDUE,)),
-    Case("left to be named", (ROTATED, ABSENT), successors=(PROVED,), has_old_key=False),
-    Case(
-        "left to be named by description",
-        options=BY_DESCRIPTION,
-        successors=(OVERDUE,),
-        has_old_key=False,
-    ),
-    Case(
-        "left storing without an old key",
-        (UNTOUCHED,),
-        ("is gone", "storing"),
-        successors=("storing",),
-        has_old_key=False,
-    ),
-    # Its successor tells its id, and has the description that is asked for.
-    Case(
-        "renamed and overdue",
-        options=BY_DESCRIPTION,
-        old={"description": "[1] a.*b (x: ü"},
-        successors=(OVERDUE,),
-        renamed="it was a.*b",
-    ),
-    Case(
-        "renamed within its grace period",
-        (WAITING, WAITING),
-        options=BY_DESCRIPTION,
-        successors=(PROVED,),
-        renamed="to be revoked",
-    ),
-    Case(
-        "renamed before its successor was proved",
-        options=BY_DESCRIPTION,
-        successors=("created", "storing"),
-        renamed="False",
-    ),
-    Case(
-        "renamed own key overdue",
-        (UNTOUCHED,),
-        ("signs the requests", "the successor's pair"),
-        options={**BY_DESCRIPTION, "allow_own_key": True},
-        successors=(OVERDUE,),
-        renamed="it signs",
-        signer=OLD,
-    ),
-    Case("left two proved", (UNTOUCHED,), ("cannot be told",), successors=(OVERDUE, PROVED)),
-    Case(
-        "successor named",
-        (UNTOUCHED,),
-        ("Finish that rotation first",),
-        options={"api_user_id": "<successor>"},
-        successors=(PROVED,),
-    ),
-    # The key that signs.
-    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), signer=OLD),
-    Case(
-        "own key allowed",
-        options={"allow_own_key": "true"},
-        old={"access_list": [], "projects": []},
-        signer=OLD,
-    ),
-    Case(
-        "own key with grace",
-        (WAITING, WAITING),
-        options={"allow_own_key": True, "grace_period": 86400},
-        signer=OLD,
-    ),
-    Case(
-        "own key overdue",
-        (UNTOUCHED,),
-        ("signs the requests", "the successor's pair"),
-        options={"allow_own_key": True},
-        successors=(OVERDUE,),
-        signer=OLD,
-    ),
-    Case("own key overdue with the new pair", successors=(OVERDUE,), signer=BEGUN),
-    Case("check", (IMAGINED, ROTATED), first={"check": True}),
-    Case("check own key", (IMAGINED,), first={"check": True, "allow_own_key": True}, signer=OLD),
-    Case("check left overdue", (IMAGINED,), first={"check": True}, successors=("created", OVERDUE)),
-    Case(
-        "check left created",
-        (IMAGINED,),
-        first={"check": True, "grace_period": 9},
-        successors=("created", "storing"),
-    ),
 ]
-# With the other products, the other credential and what else is independent of the store.
-VAULT, HASHI, AWX = STORES = [
+GRACE = [
+    Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
+    # Its second run comes later than that, and has no key pair.
+    Case("short grace", (WAITING, ROTATED), options={"grace_period": 1}),
+]
+FAILING = [
+    Case("broken store", (ROLLED_BACK,), ('task "Break" failed',), BREAKING),
+    Case(
+        "broken store and roll back",
+        (LEFT,),
+        ('task "Break" failed', "could not be revoked", "EMULATED"),
+        first=BREAKING,
+        steps=NO_ROLL_BACK,
+    ),
+    # What has the module's own message: it is free of secrets, and its task is under no_log.
+    Case("not created", (ROLLED_BACK,), ("EMULATED",), steps=(Step("POST", KEYS),)),
+    Case(
+        "not verified",
+        (ROLLED_BACK,),
+        ("could not be replaced", "did not accept the key pair", "was revoked", "Restore"),
+        options={"verify_timeout": 2},
+        steps=(
+            # Not those of phase begin, which would not hand it over.
+            Step("GET", KEY, 1, 99, by_new_pair=True, arguments=UNKNOWN),
+        ),
+    ),
+    Case("verified and not revoked", (LEFT, ROTATED), ("Run the role again",), steps=NO_ROLL_BACK),
+]
+STORES = [
     Case(
         "ansible vault on ops manager",
         options={"store_tasks": "store_ansible_vault.yml"},
@@ -206,7 +104,6 @@ VAULT, HASHI, AWX = STORES = [
         "hashi vault on cloud manager",
         options={"store_tasks": "store_hashi_vault.yml"},
         product="cloud_manager",
-        old={"description": "d" * 178},
     ),
     Case(
         "awx with a service account",
@@ -216,39 +113,127 @@ VAULT, HASHI, AWX = STORES = [
         signer=SERVICE_ACCOUNT,
     ),
 ]
-CASES = {case.name: case for case in [*STATES, *STORES]}
-RUNS = [
-    pytest.param(case, run, id=f"{case}-{run + 1}")
-    for case in CASES.values()
-    for run in range(len(case.ends))
+VAULT, HASHI, AWX = STORES
+OWN = [
+    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), signer=OLD),
+    Case(
+        "own key allowed",
+        options={"allow_own_key": "true"},
+        old={"access_list": [], "projects": []},
+        signer=OLD,
+    ),
+    # The mark is made with the new private key.
+    Case(
+        "own key with grace",
+        (WAITING, UNTOUCHED),
+        options={"allow_own_key": True, "grace_period": 86400},
+        signer=OLD,
+    ),
 ]
-STORED = [case for case in STATES if case.ends[-1] == ROTATED and not set(case.successors) & {
-    OVERDUE, PROVED
-}]  # fmt: skip
+CHECK = [
+    Case("check", (IMAGINED,), first={"check": True}),
+]
+FILE = "/nonexistent/of/keysmith"
+REFUSED = [
+    Case("no directory", (UNTOUCHED,), ("/nonexistent/of does not exist",), {"file": FILE}),
+    Case("no file", (UNTOUCHED,), ("needs rotate_org_api_key_file",), {"file": ""}),
+    Case("a directory", (UNTOUCHED,), ("it is a directory",), {"file": "<tasks>"}),
+    Case("no directory either", (UNTOUCHED,), ("is not a directory",), {"file": f"{__file__}/x"}),
+    Case(
+        "no awx credential",
+        (UNTOUCHED,),
+        ("needs rotate_org_api_key_awx_credential. Nothing was changed.",),
+        {"store_tasks": "store_awx.yml", "awx_credential": ""},
+    ),
+    Case(
+        "awx inputs not resolved",
+        (UNTOUCHED,),
+        ("not resolved: platform. Nothing was changed.",),
+        {
+            "store_tasks": "store_awx.yml",
+            "awx_inputs": {"platform": {"__ansible_unsafe": "{{ lookup('env', 'X') }}"}},
+        },
+    ),
+    Case(
+        "awx not reachable",
+        (UNTOUCHED,),
+        ('credential "refused"', "has a credential for AWX itself", "AWX is not reachable."),
+        {"store_tasks": "store_awx.yml", "awx_credential": "refused"},
+    ),
+    Case("no store tasks", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
+    Case("no key", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
+    Case("long description", (UNTOUCHED,), ("148",), old={"description": "d" * 149}),
+    # A rotation of 1.2.x, or what somebody has written.
+    Case("foreign mark", (UNTOUCHED,), ("do not verify",), successors=("storing",)),
+]
+CASES = [*WHOLE, *GRACE, *FAILING, *STORES, *OWN, *CHECK, *REFUSED]
+NAMED = {case.name: case for case in CASES}
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Ran]:
-    with rotate(list(CASES.values()), tmp_path_factory.mktemp("rotation"), collections) as done:
+    with rotate(CASES, tmp_path_factory.mktemp("rotation"), collections) as done:
         yield done
 
 
-@pytest.mark.parametrize(("case", "run"), RUNS)
-def test_a_run_ends_as_it_should(ran: Ran, case: Case, run: int) -> None:
-    check_end(ran, case, run)
+def check(ran: Ran, cases: list[Case]) -> None:
+    for case in cases:
+        for run in range(len(case.ends)):
+            check_end(ran, case, run)
+        check_words(ran, case)
 
 
-@pytest.mark.parametrize("case", [case for case in STATES if case.words], ids=str)
-def test_a_refusal_says_why(ran: Ran, case: Case) -> None:
-    check_words(ran, case)
+def test_whole_rotation(ran: Ran) -> None:
+    check(ran, WHOLE)
+    for case in WHOLE:
+        check_stored(ran, case)
+    check_secrets(ran)
+    # Tasks that run a module, unlike the control flow of Ansible itself.
+    control = ("Validating", "Reset", "Claim", "Say", "Keep", "Report", "Forget", "Rotate")
+    done = [
+        result.task.rpartition(" : ")[2]
+        for result in ran.results(NAMED["atlas"], 0)
+        if result.status != "skipped" and "include" not in result.values
+    ]
+    calls = [task for task in done if not task.startswith(control)]
+    assert len(calls) <= 8, calls
+    assert "Say how long this may take" in done
+    (backup,) = ran.files.glob("by-description.json.*~")
+    assert backup.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("case", STORED, ids=str)
-def test_the_stored_pair_is_that_of_the_successor(ran: Ran, case: Case) -> None:
-    check_stored(ran, case)
+def test_grace_period(ran: Ran) -> None:
+    check(ran, GRACE)
+    case = NAMED["grace"]
+    first, second = ran.told(case, 0), ran.told(case, 1)
+    assert first == second
+    until = datetime.strptime(first["old_until"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    left = until - datetime.now(timezone.utc)
+    assert timedelta(hours=23) < left <= timedelta(hours=24)
+    # A run in the grace period changes nothing; one after it has no key pair to store.
+    assert ran.written(case, 1) == []
+    assert not list(ran.files.glob("short-grace.json.*~"))
+    done = {r.task for r in ran.results(NAMED["short grace"], 1) if r.status != "skipped"}
+    assert f"{ROLE} : End the old key if its time has come" in done
+    assert f"{ROLE} : Create the replacement" not in done
 
 
-def test_ansible_vault_can_read_what_was_stored(ran: Ran, tmp_path: Path) -> None:
+def test_failure_is_rolled_back(ran: Ran) -> None:
+    check(ran, FAILING)
+    for case in FAILING:
+        told = ran.told(case, 0)
+        assert "no store for" not in told["msg"]
+        # What a program decides by.
+        kind = (told["error"] or {"type": ""})["type"]
+        assert kind == {"not created": "api", "not verified": "timeout"}.get(
+            case.name, "api" if "revoked" in case.name and "broken" not in case.name else ""
+        )
+        exists = {key["id"] for key in ran.left(case, 0)}
+        assert (told["api_user_id"] in exists) is (case.ends[0] == LEFT)
+
+
+def test_stores(ran: Ran, tmp_path: Path) -> None:
+    check(ran, STORES)
     # In a process of its own: a process that has loaded Ansible's controller warns otherwise.
     path, password = ran.files / f"{VAULT}.json", tmp_path / "password"
     password.write_text(VAULT_PASSWORD, "utf-8")
@@ -260,22 +245,17 @@ def test_ansible_vault_can_read_what_was_stored(ran: Ran, tmp_path: Path) -> Non
         check=True,
         text=True,
     )
-    variables = yaml.safe_load(view.stdout)
+    stored = yaml.safe_load(view.stdout)["mongodb_api_key"]
     (key,) = ran.left(VAULT, 0)
-    assert variables["mongodb_api_key"]["api_user_id"] == key["id"]
-    assert variables["mongodb_api_key"]["private_key"] == key["private_key"]
+    assert (stored["api_user_id"], stored["private_key"]) == (key["id"], key["private_key"])
     assert path.stat().st_mode & 0o777 == 0o600
 
-
-def test_hashi_vault_gets_the_pair(ran: Ran) -> None:
     (key,) = ran.left(HASHI, 0)
     given = json.loads((ran.files / "hashi.json").read_text("utf-8"))
     assert (given["engine_mount_point"], given["path"]) == ("secret", "mongodb/key")
     assert given["data"]["private_key"] == key["private_key"]
     assert given["data"]["api_user_id"] == key["id"]
 
-
-def test_awx_gets_the_pair(ran: Ran) -> None:
     (key,) = ran.left(AWX, 0)
     given = json.loads((ran.files / "awx.json").read_text("utf-8"))
     pair = {"public_key": key["public_key"], "private_key": key["private_key"]}
@@ -285,76 +265,258 @@ def test_awx_gets_the_pair(ran: Ran) -> None:
     assert [given[name] for name in names] == ["the key", "MongoDB key", "Default", True]
 
 
-def test_grace_period_is_noted_on_the_successor(ran: Ran) -> None:
-    case = CASES["grace"]
-    (noted,) = [
-        found.group(1)
-        for key in ran.left(case, 0)
-        if (found := re.search(r": old until (.*)\)$", key["description"]))
-    ]
-    assert ran.told(case, 0)["old_until"] == ran.told(case, 1)["old_until"] == noted
-    end = datetime.strptime(noted, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    left = end - datetime.now(timezone.utc)
-    assert timedelta(hours=23) < left <= timedelta(hours=24)
-
-
-def test_a_successor_that_nobody_saw_goes_first_and_one_that_may_be_in_use_last(ran: Ran) -> None:
-    case = CASES["left created and storing"]
-    organization = ran.organizations[case.host]
-    written = [write.rpartition("/apiKeys/")[2] for write in ran.written(case, 0)]
-    unseen, in_use = organization.key_id(BEGUN), organization.key_id(BEGUN + 1)
-    assert written[0] == unseen
-    # After them the successor gets its description.
-    assert written[-3:-1] == [in_use, organization.key_id(OLD)]
-    assert [w.partition(" ")[0] for w in ran.written(case, 0)].count("POST") == 4
-
-
-def test_the_new_pair_revokes_the_key_that_made_it(ran: Ran) -> None:
-    case = CASES["own key allowed"]
-    organization = ran.organizations[case.host]
-    deleted = next(w for w in ran.writes[0] if w.path.endswith(organization.key_id(OLD)))
+def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
+    check(ran, OWN)
+    words = ran.told(NAMED["own key with grace"], 1)["failed"]
+    assert "use the new key pair" in words
+    case = NAMED["own key allowed"]
+    old_id = ran.organizations[case.host].key_id(OLD)
+    deleted = next(w for w in ran.writes[0] if w.path.endswith(old_id))
     assert deleted.method == "DELETE"
     assert deleted.caller == ran.left(case, 0)[0]["public_key"]
 
-
-def test_no_private_key_is_shown(ran: Ran) -> None:
-    check_secrets(ran)
-
-
-def test_playbook_takes_the_answers_of_a_survey(tmp_path: Path, collections: Path) -> None:
-    """Questions left unanswered are empty strings; the connection is in the environment."""
-    # A text, whatever it looks like.
-    organization = Case("playbook", old={"description": "[1,2]"}).organization(0)
-    workshop = Workshop(tmp_path / "run", collections)
+    # A play that reads its own key pair from the file in which the role stores it.
+    organization = Case("reading").organization(0)
     file = tmp_path / "pair.json"
-    answers = {
+    pair = organization.pair(OLD)
+    file.write_text(json.dumps({k.replace("api_", ""): v for k, v in pair.items()}), "utf-8")
+    read = f"{{{{ (lookup('ansible.builtin.file', '{file}') | from_json).%s }}}}"
+    with Emulator({"organizations": [organization.seed()]}) as emulator:
+        signing = {
+            **connection(organization, emulator.url),
+            "api_public_key": read % "public_key",
+            "api_private_key": read % "private_key",
+        }
+        task = include(
+            api_user_id=organization.key_id(OLD),
+            file=str(file),
+            allow_own_key=True,
+            grace_period=1,
+        )
+        play = {"hosts": "localhost", "module_defaults": {GROUP: signing}, "tasks": [task]}
+        wait = {"hosts": "localhost", "tasks": [{"ansible.builtin.wait_for": {"timeout": 2}}]}
+        run = Workshop(tmp_path / "run", collections).playbook([play, wait, play])
+        left = emulator.state.organizations[organization.org_id].api_keys
+    assert run.code == 0, run.output
+    told = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
+    states = [r.values["rotate_org_api_key_result"]["state"] for r in told]
+    assert states == ["waiting", "rotated"]
+    assert organization.key_id(OLD) not in left
+    assert len(left) == 2
+
+
+def test_check_mode(ran: Ran) -> None:
+    check(ran, CHECK)
+    for case in CHECK:
+        told = ran.told(case, 0)
+        assert "In check mode nothing was changed." in told["msg"]
+        assert told["state"] == "rotated"
+        assert not (ran.files / f"{case}.json").exists()
+
+
+def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
+    check(ran, REFUSED)
+    # A collection that is not installed ends the whole play since ansible-core 2.19.
+    organization = Case("no collection").organization(0)
+    tasks = tmp_path / "unknown.yml"
+    tasks.write_text("- keysmith.missing.module:\n", "utf-8")
+    with Emulator({"organizations": [organization.seed()]}) as emulator:
+        play = {
+            "hosts": "localhost",
+            "module_defaults": {GROUP: connection(organization, emulator.url)},
+            "tasks": [include(api_user_id=organization.key_id(OLD), store_tasks=str(tasks))],
+        }
+        run = Workshop(tmp_path / "run", collections).playbook([play])
+        assert emulator.writes == []
+    assert run.code != 0
+    assert "keysmith.missing.module" in run.output
+
+
+def connection(organization: Organization, url: str) -> dict[str, str]:
+    return {"base_url": url, "org_id": organization.org_id, **organization.pair(OWNER)}
+
+
+def include(**variables: Any) -> dict[str, Any]:
+    """A task that runs the role."""
+    options = {f"rotate_org_api_key_{name}": value for name, value in variables.items()}
+    return {
+        "name": "Rotate",
+        "ansible.builtin.include_role": {"name": ROLE},
+        "vars": {"rotate_org_api_key_store_tasks": "store_file.yml", **options},
+    }
+
+
+HOSTS = ("one", "two", "three")
+OTHERS = ("other1", "other2")
+# How a play gets to its hosts, and which of HOSTS it rotates the key for: None for at most one.
+PLAYS: dict[str, tuple[dict[str, Any], set[str] | None]] = {
+    "linear": ({}, set()),
+    # The first is done before it is known what the others want. They are refused all the same.
+    "serial": ({"serial": 1}, {"one"}),
+    "free": ({"strategy": "free"}, None),
+    # All hosts of the play get what is registered.
+    "once": ({"run_once": True}, {"one"}),
+}
+
+
+def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
+    """HOSTS run the role for one key, by description or ID; OTHERS for keys of their own."""
+    names = [*HOSTS, *OTHERS]
+    every = {
+        name: [Case(f"{name} {n}").organization(10 * m + n) for n in range(3)]
+        for m, name in enumerate(PLAYS)
+    }
+    seed = {"organizations": [o.seed() for found in every.values() for o in found]}
+    with Emulator(seed) as emulator:
+        hosts: dict[str, dict[str, Any]] = {name: {"of": {}} for name in names}
+        plays = []
+        for name, (keywords, _rotating) in PLAYS.items():
+            shared, *others = every[name]
+            for host, organization in zip(names, (shared, shared, shared, *others)):
+                by_id = host == "two"
+                hosts[host]["of"][name] = {
+                    **connection(organization, emulator.url),
+                    "target_id": organization.key_id(OLD) if by_id else "",
+                    "target": "" if by_id else organization.description,
+                }
+            task = include(
+                api_user_id=f"{{{{ of.{name}.target_id }}}}",
+                description=f"{{{{ of.{name}.target }}}}",
+                file=f"{tmp_path}/{name}.{{{{ inventory_hostname }}}}.json",
+            )
+            # A refusal must not keep the next play from running.
+            task = {"block": [task], "rescue": [{"ansible.builtin.debug": {}}], **keywords}
+            options = ("base_url", "org_id", "api_public_key", "api_private_key")
+            play: dict[str, Any] = {
+                "hosts": "all" if name != "once" else ":".join(HOSTS),
+                "module_defaults": {GROUP: from_variables(options, f"of.{name}")},
+                "tasks": [task],
+            }
+            for keyword in ("serial", "strategy"):
+                if keyword in task:
+                    play[keyword] = task.pop(keyword)
+            plays.append(play)
+        done = Workshop(tmp_path / "run", collections).playbook(plays, "--forks=5", hosts=hosts)
+        keys = {
+            number: list(organization.api_keys.values())
+            for number, organization in emulator.state.organizations.items()
+        }
+    for name, (_keywords, rotating) in PLAYS.items():
+        stored = {path.stem.split(".")[1] for path in tmp_path.glob(f"{name}.*.json")}
+        if rotating is None:
+            assert len(stored & set(HOSTS)) <= 1
+        else:
+            assert stored & set(HOSTS) == rotating, f"{name}\n{done.output}"
+        assert stored - set(HOSTS) == (set() if name == "once" else set(OTHERS))
+        for organization in every[name]:
+            # There is neither a key pair that died nor a key whose pair nobody has.
+            assert len(keys[organization.org_id]) == 2
+            (key,) = [k for k in keys[organization.org_id] if k.id != organization.key_id(OWNER)]
+            assert key.description == organization.description
+            files = [
+                json.loads(path.read_text("utf-8")) for path in tmp_path.glob(f"{name}.*.json")
+            ]
+            mine = [file for file in files if file["org_id"] == organization.org_id]
+            assert [file["api_user_id"] for file in mine] == (
+                [] if key.id == organization.key_id(OLD) else [key.id]
+            )
+    refused = [r for r in done.results if r.failed and "several hosts" in r.msg]
+    assert len(refused) >= 3 + 2 + 2
+    assert all("one, three, two" in r.msg for r in refused[:3])
+
+
+def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
+    """A run that was killed while it stored, and keys that look like replacements."""
+    organization = Case("left", successors=("storing",)).organization(0)
+    with Emulator({"organizations": [organization.seed()]}) as emulator:
+        begin = {
+            "name": "Begin",
+            ROTATION: {
+                "phase": "begin",
+                "api_user_id": organization.key_id(OLD),
+                "ignore_marks": True,
+            },
+            "register": "begun",
+            "no_log": True,
+        }
+        play = {
+            "hosts": "localhost",
+            "module_defaults": {GROUP: connection(organization, emulator.url)},
+            "tasks": [
+                begin,
+                include(
+                    api_user_id=organization.key_id(OLD),
+                    ignore_marks=True,
+                    file=str(tmp_path / "pair.json"),
+                    # The deprecated variables still count.
+                    proof_retries=20,
+                    proof_delay=3,
+                ),
+            ],
+        }
+        run = Workshop(tmp_path / "run", collections).playbook(
+            [play], environ={"ANSIBLE_DEPRECATION_WARNINGS": "1"}
+        )
+        keys = emulator.state.organizations[organization.org_id].api_keys
+    assert run.code == 0, run.output
+    told = run.result(f"{ROLE} : Report the result").values["rotate_org_api_key_result"]
+    reasons = {key["id"]: key["reason"] for key in told["left"]}
+    assert reasons.pop(organization.key_id(BEGUN)) == "unverified_mark"
+    assert list(reasons.values()) == ["may_be_in_use"]
+    assert {*reasons, organization.key_id(BEGUN), told["api_user_id"]} < set(keys)
+    said = " ".join(run.output.split())
+    assert "up to 60 s (rotate_org_api_key_verify_timeout)" in said
+    assert "The variable rotate_org_api_key_proof_delay is deprecated." in said
+
+
+@pytest.mark.each_core
+def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
+    """Questions left unanswered are empty or null; a token signs, and is no key for marks."""
+    _play_of_the_readme(tmp_path / "readme", collections)
+    organization = Case("playbook", old={"description": "[1,2]"}).organization(0)
+    file = tmp_path / "pair.json"
+    answers: dict[str, Any] = {
         "org_id": organization.org_id,
         "api_user_id": "",
         "description": organization.description,
         "grace_period": "",
-        "allow_own_key": "",
+        "allow_own_key": None,
         "store_tasks": "",
         "rotate_org_api_key_file": str(file),
     }
-    pair = organization.pair(OWNER)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
-        environ = {
-            "MONGODB_ATLAS_PUBLIC_API_KEY": pair["api_public_key"],
-            "MONGODB_ATLAS_PRIVATE_API_KEY": pair["api_private_key"],
-            "MONGODB_ATLAS_BASE_URL": emulator.url,
-        }
-        command = ["-m", "ansible", "playbook", "keysmith.mongodb.rotate_org_api_key"]
-        run = workshop.python(*command, "-e", json.dumps(answers), environ=environ)
+        token = fetch_token(emulator.url, **organization.account())
+        environ = {"MONGODB_ATLAS_ACCESS_TOKEN": token, "MONGODB_ATLAS_BASE_URL": emulator.url}
+        runs = [
+            _playbook(tmp_path / name, collections, {**answers, **more}, environ)
+            for name, more in (
+                ("without", {}),
+                ("with", {"rotate_org_api_key_mark_key": "canary of the mark key"}),
+            )
+        ]
         left = emulator.state.organizations[organization.org_id].api_keys.values()
+    without, run = runs
+    assert without.code == 2
+    assert "Set mark_key" in " ".join(without.output.split())
     assert run.code == 0, run.output
     (key,) = [key for key in left if key.description == organization.description]
     assert json.loads(file.read_text("utf-8"))["private_key"] == key.private_key
-    assert key.private_key not in run.output
+    for secret in (key.private_key, token, "canary of the mark key"):
+        assert secret not in run.output
 
 
-def test_play_in_the_readme_of_the_role_runs(tmp_path: Path, collections: Path) -> None:
+def _playbook(
+    folder: Path, collections: Path, answers: Mapping[str, Any], environ: Mapping[str, str]
+) -> Finished:
+    workshop = Workshop(folder, collections)
+    command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
+    return workshop.python(*command, "-e", json.dumps(answers), environ=environ)
+
+
+def _play_of_the_readme(folder: Path, collections: Path) -> None:
+    folder.mkdir()
     readme = (ROLE_FOLDER / "README.md").read_text("utf-8")
-    playbook = tmp_path / "readme.yml"
+    playbook = folder / "readme.yml"
     playbook.write_text(readme.partition("```yaml\n")[2].partition("```")[0], "utf-8")
     organization = Case("readme").organization(0)
     variables = {
@@ -362,9 +524,9 @@ def test_play_in_the_readme_of_the_role_runs(tmp_path: Path, collections: Path) 
         "atlas_private_key": organization.pair(OWNER)["api_private_key"],
         "org_id": organization.org_id,
         "api_user_id": organization.key_id(OLD),
-        "credentials_file": str(tmp_path / "pair.json"),
+        "credentials_file": str(folder / "pair.json"),
     }
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = Workshop(folder / "run", collections)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         run = workshop.python(
             *("-m", "ansible", "playbook", str(playbook), "-e", json.dumps(variables)),
@@ -372,7 +534,7 @@ def test_play_in_the_readme_of_the_role_runs(tmp_path: Path, collections: Path) 
         )
         left = emulator.state.organizations[organization.org_id].api_keys.values()
     assert run.code == 0, run.output
-    assert len([key for key in left if ": old until " in key.description]) == 1
+    assert len([key for key in left if ": verified " in key.description]) == 1
     assert organization.key_id(OLD) in {key.id for key in left}
 
 
@@ -385,77 +547,3 @@ def test_readme_of_the_role_names_every_variable() -> None:
     assert {
         name: spec["default"] for name, spec in options.items() if "default" in spec
     } == defaults
-
-
-def test_a_successor_whose_private_key_is_not_known_is_never_counted_as_one(
-    tmp_path: Path, collections: Path
-) -> None:
-    """Nothing is revoked for it: here a default of the play has kept the pair elsewhere."""
-    with Emulator(seed()) as emulator:
-        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-        play = {
-            "hosts": "localhost",
-            "module_defaults": {
-                "group/keysmith.mongodb.all": connection,
-                "keysmith.mongodb.org_api_key": {"credentials_file": str(tmp_path / "pair.json")},
-            },
-            "roles": [
-                {
-                    "role": "keysmith.mongodb.rotate_org_api_key",
-                    "vars": {
-                        "rotate_org_api_key_api_user_id": key_id("atlas", 2),
-                        "rotate_org_api_key_store_tasks": "store_file.yml",
-                        "rotate_org_api_key_file": str(tmp_path / "stored.json"),
-                    },
-                }
-            ],
-        }
-        keys = emulator.state.organizations[org_id("atlas")].api_keys
-        before = set(keys)
-        run = Workshop(tmp_path / "run", collections).playbook([play])
-        assert run.code == 2
-        assert "its private key is not known here" in run.output
-        assert "was revoked again. The old key works as before." in run.output, run.output
-        assert set(keys) == before
-    assert not (tmp_path / "stored.json").exists()
-
-
-def test_what_is_no_id_is_refused(tmp_path: Path, collections: Path) -> None:
-    """It would be found missing, and look like a rotation that is over."""
-    names = ["ABC", key_id("atlas", 2).upper(), "akeyaaac", ".*", " ", key_id("atlas", 2) + "\n"]
-    hosts = {f"host{number}": {"named": name} for number, name in enumerate(names)}
-    variables = {
-        "rotate_org_api_key_api_user_id": "{{ named }}",
-        "rotate_org_api_key_store_tasks": "store_file.yml",
-    }
-    role = {"role": "keysmith.mongodb.rotate_org_api_key", "vars": variables}
-    with Emulator(seed()) as emulator:
-        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-        defaults = {"group/keysmith.mongodb.all": connection}
-        play = {"hosts": "all", "module_defaults": defaults, "roles": [role]}
-        run = Workshop(tmp_path / "run", collections).playbook([play], hosts=hosts)
-        assert emulator.requests == []
-    for host in hosts:
-        refused = run.result(
-            "keysmith.mongodb.rotate_org_api_key : Refuse what names no key, or two", host
-        )
-        assert "24 hexadecimal digits" in refused.msg
-
-
-def test_a_key_without_a_description_is_refused(tmp_path: Path, collections: Path) -> None:
-    data = seed()
-    data["organizations"][0]["api_keys"][1] |= {"description": "", "unset": ["desc"]}
-    variables = {
-        "rotate_org_api_key_api_user_id": key_id("atlas", 2),
-        "rotate_org_api_key_store_tasks": "store_file.yml",
-        "rotate_org_api_key_file": str(tmp_path / "stored.json"),
-    }
-    role = {"role": "keysmith.mongodb.rotate_org_api_key", "vars": variables}
-    with Emulator(data) as emulator:
-        connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-        defaults = {"group/keysmith.mongodb.all": connection}
-        play = {"hosts": "localhost", "module_defaults": defaults, "roles": [role]}
-        run = Workshop(tmp_path / "run", collections).playbook([play])
-        assert run.code == 2
-        assert emulator.writes == []
-    assert "has no description" in " ".join(run.output.split())

@@ -8,9 +8,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import MODULE, Workshop
 from tests.support import key_id, key_pair, org_id, seed
+
+pytestmark = pytest.mark.slow
 
 # How long one process may wait for the other, in seconds.
 LONGEST = 60

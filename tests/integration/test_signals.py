@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module that is told to stop completes and reports what it has begun, and begins nothing more.
 
-Each module is a process of its own, and gets each signal while it reads and while it writes.
+Each module is a process of its own, and gets a signal while it reads and while it writes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import pytest
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import MODULE, Workshop
 from tests.support import ROOT, key_id, key_pair, org_id, project_id, seed
+
+pytestmark = pytest.mark.slow
 
 PLATFORM = "atlas"
 ORG = org_id(PLATFORM)
@@ -131,6 +133,17 @@ CASES = [
 ]
 
 
+# All of them get one signal, and one that writes twice gets the others.
+each_case = pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        pytest.param(case, name, id=f"{case.module}-{case.name}-{name}")
+        for case in CASES
+        for name in (SIGNALS if case.name == "replace" else SIGNALS[:1])
+    ],
+)
+
+
 def start(
     collections: Path, emulator: Emulator, module: str, options: dict[str, Any], *more: str
 ) -> subprocess.Popen[str]:
@@ -173,8 +186,7 @@ def accepted(emulator: Emulator) -> list[Any]:
     return [request for request in emulator.requests if request.caller]
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.module}-{case.name}")
+@each_case
 def test_a_signal_before_the_first_change_prevents_it(
     collections: Path, emulator: Emulator, case: Case, name: str
 ) -> None:
@@ -192,8 +204,7 @@ def test_a_signal_before_the_first_change_prevents_it(
     assert len(accepted(emulator)) == 1
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.module}-{case.name}")
+@each_case
 def test_a_change_that_has_begun_is_completed_and_reported(
     collections: Path, emulator: Emulator, case: Case, name: str
 ) -> None:

@@ -426,7 +426,7 @@ def test_lost_answer_behind_proxy_makes_one_key_however_the_proxy_is_written(
     keys = emulator.state.organizations[org_id(PLATFORM)].api_keys.values()
     made = [key.id for key in keys if key.description == "new"]
     assert len(made) == 1
-    assert f"New keys of this description: {made[0]}" in outcome.msg
+    assert f"New API keys with this description: {made[0]}" in outcome.msg
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -19,42 +19,54 @@ from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
 PLUGINS = ROOT / "plugins"
-UTILS = sorted(path.stem for path in (PLUGINS / "module_utils").glob("*.py"))
+# As imports name them, below module_utils.
+UTILS = sorted(
+    ".".join(path.relative_to(PLUGINS / "module_utils").with_suffix("").parts)
+    for path in (PLUGINS / "module_utils").rglob("_*.py")
+    if path.name != "__init__.py"
+)
 FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
 # From the top down; a file imports only what stands to its right.
 LAYERS = (
     "_module",
-    "_rotation_steps",
-    "_rotation",
-    "_bulk",
-    "_key_sets",
-    "_selection",
+    "_rotation._rotation_steps",
+    "_rotation._rotation",
+    "_rotation._marks",
+    "_bulk._bulk",
+    "_bulk._key_sets",
+    "_bulk._selection",
+    "_bulk._changes",
+    "_bulk._workers",
     "_input",
-    "_options",
-    "_changes",
+    "_resources._key_present",
     "_plan",
-    "_new_keys",
+    "_resources._new_keys",
     "_credentials_file",
-    "_access_lists",
-    "_project_api_keys",
-    "_orgs",
-    "_org_api_keys",
-    "_platform",
-    "_client",
-    "_auth",
-    "_answers",
-    "_http",
-    "_transport_errors",
-    "_http_settings",
-    "_rate_limiter",
-    "_stop",
-    "_clock",
-    "_workers",
+    "_resources._project_api_keys",
+    "_resources._key_access_lists",
+    "_resources._orgs",
+    "_resources._org_api_keys",
+    "_resources._assignments",
+    "_resources._access_lists",
+    "_resources._resource",
+    "_client._client",
+    "_client._auth",
+    "_client._answers",
+    "_client._http",
+    "_client._transport_errors",
+    "_client._rate_limiter",
+    "_client._stop",
+    "_client._clock",
+    "_connection._resolve",
+    "_connection._secrets",
+    "_argspec",
+    "_connection._platform",
+    "_connection._credential",
+    "_connection._http_settings",
     "_errors",
-    "_marks",
-    "_text",
     "_requests",
+    "_text",
     "_python",
 )
 
@@ -93,7 +105,10 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
             name = str(node.module).removeprefix(f"{COLLECTION}.plugins.module_utils").strip(".")
-            found |= {name} if name else {alias.name for alias in node.names}
+            if name in UTILS:
+                found.add(name)
+            else:
+                found |= {f"{name}.{alias.name}".strip(".") for alias in node.names}
     return found
 
 
@@ -235,14 +250,16 @@ def test_the_layers_are_all_there() -> None:
 
 def test_contributing_tells_of_every_layer() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = "".join(re.findall(r"^\| (`_\w+\.py`.*?) \|", text, re.MULTILINE))
-    assert sorted(re.findall(r"`(_\w+)\.py`", rows)) == UTILS
+    rows = "".join(re.findall(r"^\| (`_[\w/]+\.py`.*?) \|", text, re.MULTILINE))
+    named = re.findall(r"`(_[\w/]+)\.py`", rows)
+    assert sorted(name.replace("/", ".") for name in named) == UTILS
 
 
 @pytest.mark.parametrize("name", UTILS)
 def test_imports_point_down(name: str) -> None:
     below = LAYERS[LAYERS.index(name) + 1 :]
-    assert imports(PLUGINS / "module_utils" / f"{name}.py") <= set(below)
+    path = PLUGINS / "module_utils" / f"{name.replace('.', '/')}.py"
+    assert imports(path) <= set(below)
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
@@ -301,3 +318,13 @@ def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             loaded = [name for name in names if name.split(".")[0] == "ansible"]
             assert all(name.startswith("ansible.module_utils") for name in loaded), (path, loaded)
+
+
+def test_references_to_the_page_about_the_apis_lead_to_its_sections() -> None:
+    page = (ROOT / "docs" / "apis.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## (.*)$", page, re.MULTILINE))
+    files = [*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in files if path != Path(__file__)]
+    cited = [name for text in texts for name in re.findall(r"docs/apis\.md: ([\w ]+)", text)]
+    assert len(cited) > 5
+    assert set(cited) <= sections

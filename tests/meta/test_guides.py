@@ -20,13 +20,19 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
     _errors,
     _input,
     _module,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _key_access_lists,
     _org_api_keys,
-    _project_api_keys,
+    _resource,
 )
 from tests.documents import DOCUMENTS, GUIDES, blocks, yaml_blocks
 from tests.emulator import Emulator
@@ -73,7 +79,7 @@ REQUEST = _errors.Request(
     platform="MongoDB Atlas",
 )
 
-OF_PROJECT = replace(REQUEST, role=_project_api_keys.PROJECT_OWNER)
+OF_PROJECT = replace(REQUEST, role=_assignments.PROJECT_OWNER)
 
 
 def classes() -> dict[str, type[_errors.KeysmithError]]:
@@ -170,13 +176,15 @@ def advice() -> Iterator[tuple[str, str]]:
     yield "value_not_text", _input._QUOTE_IT
     source, host = "The environment variable ALL_PROXY", "cloud.mongodb.com"
     with pytest.raises(_errors.OptionError) as refused:
-        _options._check_proxy(source, "socks5://proxy:1080", host)
+        _resolve._check_proxy(source, "socks5://proxy:1080", host)
     yield "option_error", refused.value.message()
-    yield "look_alikes", _org_api_keys.LOOK_ALIKES
+    yield "look_alikes", _resource.LOOK_ALIKES
     yield "adoption", _org_api_keys.ADOPTION_ADVICE
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
-    yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, key).check
+    lists = _key_access_lists.API_KEY_LISTS
+    found = _access_lists.of_new(lists, "5f0d9a4e1c2b3a0011223301", key, lists.name)
+    yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, found).check
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
     """Run tests up to the first that fails; return an exit code."""
     try:
         session.config.pluginmanager.unregister(name="terminalreporter")
-        # Two processes are not to share a folder; words know it by the name that pytest gives it.
+        # Two processes must not share a directory.
         base = Path(folder) / "pytest-of-mutants" / "pytest-0"
         base.mkdir(parents=True)
         session.config._tmp_path_factory._basetemp = base  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"\d+\.\d+\.\d+")
-CLIENT = Path("plugins") / "module_utils" / "_http.py"
+CLIENT = Path("plugins") / "module_utils" / "_client" / "_http.py"
 
 
 def git(root: Path, *arguments: str) -> str:

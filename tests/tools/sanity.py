@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make sanity`: ansible-test sanity on every ansible-core that can be had, two at a time.
 
+The oldest and the newest compile and import modules on every Python, those between them on their
+own: what a module imports of ansible-core differs little, and these two bound it.
+
 Each ansible-core has an environment, and a copy of the collection (with what is not committed yet)
 at a path that ansible-test accepts. All of it stays in .cache/sanity.
 """
@@ -32,6 +35,7 @@ CORES = {
     "2.20": ("3.13", "3.12", "3.14"),
     "2.21": ("3.13", "3.12", "3.14"),
 }
+ENDS = ("2.16", "2.21")
 # Not among the default ones, since it comes from no package index.
 DEVEL = "devel"
 DEVEL_PYTHONS = ("3.13", "3.14")
@@ -174,6 +178,12 @@ def make_home(pip: str) -> Path:
     return home
 
 
+def command_of(core: Core) -> list[str]:
+    command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
+    is_between = core.version in CORES and core.version not in ENDS
+    return [*command, "--python", core.python] if is_between else command
+
+
 def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     started = time.monotonic()
     # The folders themselves: ansible-test looks for pythonX.Y on the PATH, and must not meet shims.
@@ -181,10 +191,9 @@ def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     path += [str(folder) for folder in path_without_shims()]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
     env |= {"HOME": str(home), "PATH": os.pathsep.join(dict.fromkeys(path))}
-    command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
     with core.log.open("w", encoding="utf-8") as log:
         code = subprocess.run(
-            command,
+            command_of(core),
             cwd=core.tree,
             env=env,
             stdin=subprocess.DEVNULL,

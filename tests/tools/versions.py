@@ -1,12 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make versions`: the integration tests with every ansible-core that can be had, two at a time.
+"""`make versions`: the tests that start Ansible, with every ansible-core that can be had.
 
-versions.py [--rest] [CORE...]: by default all but the one that `make test` has. --rest runs those
-files that are left out without it. Each ansible-core has an environment, with the oldest or the
-newest requests, and each Python of TARGETS has three, in which modules run: with the oldest, with
-the newest, and without requests. They stay in .cache/versions.
+versions.py [CORE...]: by default all but the one that `make test` has, two at a time. Each has an
+environment, with the oldest or the newest requests, and each Python of TARGETS has three, in which
+modules run: with the oldest, with the newest, and without requests. They stay in .cache/versions.
 """
 
 from __future__ import annotations
@@ -22,46 +21,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tests.tools.sanity import CORES, ROOT, TARGETS, WORKERS, find_pythons
+from tests.tools.sanity import CORES, ENDS, ROOT, TARGETS, WORKERS, find_pythons
 from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "versions"
-TESTS = "tests/integration"
 REQUIREMENTS = [ROOT / name for name in ("requirements.txt", "tests/requirements-demo.txt")]
 REQUIREMENTS.append(ROOT / "tests/requirements.txt")
 
 # requirements.txt names the oldest requests; this urllib3 came with it in RHEL 9 and Debian 11.
 OLDEST_URLLIB3 = "urllib3==1.26.5"
 WITH_OLDEST = ("2.16", "2.18")
-# The others have the newest. These run more than the ones between them: the unit tests, and
-# modules on each Python of TARGETS.
-ENDS = ("2.16", "2.21")
+# The others have the newest. ENDS run more than the ones between them: the unit tests, and modules
+# on each Python of TARGETS.
 # The newest Python of a target, where an ansible-core does not take all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
 # A run takes a fifth of it. What has not ended then has failed, and is ended.
-LIMIT = 2400
-
-# What tries the role in all its states takes as long as all the rest, and CI has an hour. Left to
-# --rest is:
-ONLY_MAKE_TEST = {
-    "test_emulator.py": "tries the emulator, in which there is neither Ansible nor a module",
-    # These start Ansible; the second kills it.
-    "test_rotation_faults.py": "what the API does to a step of the role is up to the modules, "
-    "whose faults others try; the role's own templates and order test_rotation.py does",
-    "test_rotation_interrupted.py": "what a kill leaves is up to the API and the role's steps, "
-    "whose templates and order test_rotation.py tries",
-}
-ONLY_OLDEST = {
-    "test_rotation.py": "the others run one whole rotation in each way to start it",
-}
-# Of those, what is run with each ansible-core all the same.
-ALL_THE_SAME = (
-    "test_rotation.py::test_play_in_the_readme_of_the_role_runs",
-    "test_rotation.py::test_playbook_takes_the_answers_of_a_survey",
-)
+LIMIT = 1200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +60,6 @@ class Core:
     version: str
     python: str
     environment: Environment
-    is_rest: bool = False
 
     @property
     def requests(self) -> str:
@@ -90,7 +67,7 @@ class Core:
 
     @property
     def log(self) -> Path:
-        return CACHE / f"{self.environment.name}{'-rest' if self.is_rest else ''}.log"
+        return CACHE / f"{self.environment.name}.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +82,10 @@ def oldest_requests() -> tuple[str, str]:
     return re.findall(r"^requests>=\S+", text, re.M)[0].replace(">=", "=="), OLDEST_URLLIB3
 
 
-def make_core(version: str, python: str, interpreter: Path, *, is_rest: bool = False) -> Core:
+def make_core(version: str, python: str, interpreter: Path) -> Core:
     requests = oldest_requests() if version in WITH_OLDEST else ()
     wanted = (f"ansible-core=={version}.*", "-r", str(REQUIREMENTS[-1]), *requests)
-    return Core(version, python, Environment(f"core-{version}", interpreter, wanted), is_rest)
+    return Core(version, python, Environment(f"core-{version}", interpreter, wanted))
 
 
 def make_targets(pythons: dict[str, Path]) -> dict[str, list[Environment]]:
@@ -141,19 +118,19 @@ def prepare(environment: Environment) -> None:
     ready.write_text(recipe, "utf-8")
 
 
-def pick_tests(version: str, *, is_rest: bool = False) -> list[str]:
-    """Return what is run with an ansible-core, or the files that are left out then."""
-    left_out = {**ONLY_MAKE_TEST, **({} if version == ENDS[0] else ONLY_OLDEST)}
-    names = {path.name for path in (ROOT / TESTS).glob("test_*.py")}
-    gone = {*ONLY_MAKE_TEST, *ONLY_OLDEST} - names
-    if gone:
-        raise SystemExit(f"{TESTS} has no {' '.join(sorted(gone))} any more")
-    if is_rest:
-        return [f"{TESTS}/{name}" for name in sorted(left_out)]
-    picked = sorted(names - left_out.keys())
-    picked += [name for name in ALL_THE_SAME if name.partition("::")[0] in left_out]
-    more = ["tests/versions", "tests/unit"] if version in ENDS else []
-    return [*(f"{TESTS}/{name}" for name in picked), *more]
+def pick_folders(version: str) -> list[str]:
+    """Return where the tests are of which those run that are marked ``each_core``."""
+    return ["tests/integration", *(["tests/versions", "tests/unit"] if version in ENDS else [])]
+
+
+def is_for_each_core(path: Path, fixtures: Collection[str], *, is_slow: bool) -> bool:
+    """Whether a test says something about an ansible-core: tests/conftest.py marks it so.
+
+    Those of the integration tests do that start Ansible, which need the folder of collections. The
+    tables that modules are run through in pytest's own process do not depend on the version.
+    """
+    is_integration = ROOT / "tests" / "integration" in path.parents
+    return not is_slow and (not is_integration or "collections" in fixtures)
 
 
 def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[str, str]:
@@ -166,7 +143,7 @@ def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
     command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
-    command += pick_tests(core.version, is_rest=core.is_rest)
+    command += ["-m", "each_core", *pick_folders(core.version)]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # One line for each test that failed, with its name, however wide the terminal is.
@@ -220,15 +197,13 @@ def prepare_all(environments: list[Environment]) -> dict[str, str]:
     return problems
 
 
-def find_cores(
-    wanted: list[str], pythons: dict[str, Path], *, is_rest: bool
-) -> tuple[list[Core], list[str]]:
+def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core], list[str]]:
     """Return the ansible-cores to be run, and those for which there is no Python."""
     cores, skipped = [], []
     for version in wanted:
         python = next((p for p in CORES[version] if p in pythons), None)
         if python:
-            cores.append(make_core(version, python, pythons[python], is_rest=is_rest))
+            cores.append(make_core(version, python, pythons[python]))
         else:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(CORES[version]))})")
     # What takes longest goes first.
@@ -238,7 +213,6 @@ def find_cores(
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rest", action="store_true", help="only what is left out otherwise")
     parser.add_argument("wanted", nargs="*", metavar="CORE")
     given = parser.parse_args(arguments)
     unknown = [version for version in given.wanted if version not in CORES]
@@ -251,9 +225,9 @@ def main(arguments: list[str]) -> int:
     print(f"Modules run on Python {' '.join(pythons)}", end="")
     print(f"; not installed: {' '.join(missing)}" if missing else "", flush=True)
     wanted = given.wanted or [v for v in CORES if v != of_make_test]
-    cores, skipped = find_cores(wanted, pythons, is_rest=given.rest)
+    cores, skipped = find_cores(wanted, pythons)
 
-    has_targets = not given.rest and any(core.version in ENDS for core in cores)
+    has_targets = any(core.version in ENDS for core in cores)
     targets = make_targets(pythons if has_targets else {})
     started = time.monotonic()
     environments = [core.environment for core in cores]

@@ -13,20 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _access_lists
-from ansible_collections.keysmith.mongodb.plugins.module_utils._access_lists import (
-    AccessList,
-    Goal,
-    change,
-    in_order,
-    normalize,
-    parse_entry,
-    read,
-    show,
-    spell,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     LostAnswerError,
@@ -36,17 +38,31 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    ORG_MEMBER,
-    ORG_OWNER,
-    SECOND_LOOK,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
+    AccessList,
+    Goal,
+    beyond,
+    change,
+    in_order,
+    normalize,
+    parse_entry,
+    read,
+    show,
+    spell,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
-    ATLAS,
-    OPS_MANAGER,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    SECOND_LOOK,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -248,7 +264,9 @@ def test_an_answer_of_another_shape_is_none(data: Any) -> None:
 
 def test_a_result_shows_before_and_after() -> None:
     before, now = normalize([A, C]), normalize([B, A])
-    result = AccessList(ORG, KEY, "accessList", {}, before, now).result()
+    result = AccessList(
+        API_KEY_LISTS, API_KEYS.of(ORG), KEY, "accessList", {}, before, now
+    ).result()
     assert result == {
         "changed": True,
         "org_api_key_access_list": {
@@ -258,7 +276,7 @@ def test_a_result_shows_before_and_after() -> None:
         },
         "diff": {"before": {"entries": [A, C]}, "after": {"entries": [A, B]}},
     }
-    assert not AccessList(ORG, KEY, "accessList", {}, now, now).result()["changed"]
+    assert not _access_lists.of_new(API_KEY_LISTS, ORG, KEY, "accessList").result()["changed"]
 
 
 def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
@@ -287,16 +305,17 @@ class FakeApi:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         self.stop = Stop(self.clock)
-        self.endpoint = SimpleNamespace(api_path=platform.api_path, public_key=None)
+        self.endpoint = SimpleNamespace(platform=platform, public_key=None)
         self.entries = list(entries)
         self.script = list(script)
         self.shown = list(shown)
         self.key_looks: list[bool] = []
         self.calls: list[str] = []
 
-    def pages(self, path: str, parse: Any, identity: Any, doing: str, role: str) -> list[Any]:
-        assert (doing, role) == (f"read the access list of the API key {KEY}", ORG_MEMBER)
-        self.calls.append(f"GET {path.rpartition('/')[2]}")
+    def pages(self, call: Call, parse: Any, identity: Any) -> list[Any]:
+        doing = f"read the access list of the API key {KEY}"
+        assert (call.doing, call.role) == (doing, "Organization Member")
+        self.calls.append(f"GET {call.path.rpartition('/')[2]}")
         shown = self.shown.pop(0) if self.shown else self.entries
         if isinstance(shown, Exception):
             raise shown
@@ -304,9 +323,9 @@ class FakeApi:
         assert len({identity(entry) for entry in found}) == len(found)
         return found
 
-    def post(self, _path: str, body: Any, parse: Any, doing: str, role: str) -> Any:
-        assert doing.endswith(f" to the access list of the API key {KEY}")
-        assert role == ORG_OWNER
+    def post(self, call: Call, body: Any, parse: Any) -> Any:
+        assert call.doing.endswith(f" to the access list of the API key {KEY}")
+        assert call.role == "Organization Owner"
         added = [next(iter(item.values())) for item in body]
         assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
         self.calls.append(f"POST {' '.join(added)}")
@@ -314,18 +333,18 @@ class FakeApi:
         shown = [{"cidrBlock" if "/" in entry else "ipAddress": entry} for entry in self.entries]
         return parse({"results": shown})
 
-    def get(self, path: str, *_arguments: Any, **_more: Any) -> Any:
+    def get(self, call: Call, *_arguments: Any) -> Any:
         """Whether the key itself is there, for a second look."""
-        assert path == f"/orgs/{ORG}/apiKeys/{KEY.id}"
+        assert call.path == f"/orgs/{ORG}/apiKeys/{KEY.id}"
         self.calls.append("GET key")
         if self.key_looks and self.key_looks.pop(0):
             return KEY
         raise api_error(400, "API_KEY_NOT_FOUND", KEY.id)
 
-    def delete(self, path: str, doing: str, role: str) -> None:
-        assert doing.endswith(f" from the access list of the API key {KEY}")
-        assert role == ORG_OWNER
-        word = path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
+    def delete(self, call: Call) -> None:
+        assert call.doing.endswith(f" from the access list of the API key {KEY}")
+        assert call.role == "Organization Owner"
+        word = call.path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
         self.calls.append(f"DELETE {word}")
         self._next(lambda: self.entries.remove(word))
 
@@ -342,8 +361,8 @@ class FakeApi:
         write()
 
 
-def work(api: Any, goal: Goal) -> AccessList:
-    return change(api, read(api, ORG, KEY), goal)
+def work(api: Any, goal: Goal) -> AccessList[OrgApiKey]:
+    return change(api, read(api, API_KEY_LISTS, ORG, KEY), goal)
 
 
 def entries(networks: Any) -> list[str]:
@@ -504,7 +523,7 @@ def test_a_conflict_and_then_a_list_that_cannot_be_read_is_told() -> None:
     [({"results": []}, True), ({"results": {}}, None), ({}, None), ([], None), (None, None)],
 )
 def test_additions_are_answered_with_a_list(data: Any, expected: bool | None) -> None:
-    assert _access_lists._parse_list(data, frozenset()) is expected
+    assert _access_lists._parse_list(data, API_KEYS, frozenset()) is expected
 
 
 def test_a_lost_answer_to_the_additions_is_read_and_never_sent_again() -> None:
@@ -617,7 +636,7 @@ def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None
 
 def test_a_page_of_a_longer_list_contradicts_nothing() -> None:
     page = {"results": [{"ipAddress": B}], "totalCount": 101}
-    assert _access_lists._parse_list(page, normalize([A])) is True
+    assert _access_lists._parse_list(page, API_KEYS, normalize([A])) is True
 
 
 PATH = "/api/public/v1.0/orgs/x/apiKeys/y/accessList"
@@ -627,9 +646,9 @@ PATH = "/api/public/v1.0/orgs/x/apiKeys/y/accessList"
 def test_the_old_name_is_taken_where_the_new_one_is_not_known(parameters: Any) -> None:
     unknown = api_error(404, "RESOURCE_NOT_FOUND", *parameters)
     api: Any = FakeApi(A, shown=[unknown])
-    found = read(api, ORG, KEY)
+    found = read(api, API_KEY_LISTS, ORG, KEY)
     assert api.calls == ["GET accessList", "GET whitelist"]
-    assert found.path.endswith(f"/apiKeys/{KEY.id}/whitelist")
+    assert found.name == "whitelist"
     # The name is found out once.
     change(api, found, Goal(normalize([B])))
     assert len(api.calls) == 3
@@ -648,7 +667,7 @@ def test_the_old_name_is_taken_where_the_new_one_is_not_known(parameters: Any) -
 def test_the_old_name_is_not_taken_otherwise(error: ApiError, platform: Any) -> None:
     api: Any = FakeApi(A, shown=[error], platform=platform)
     with pytest.raises(ApiError) as caught:
-        read(api, ORG, KEY)
+        read(api, API_KEY_LISTS, ORG, KEY)
     assert caught.value is error
     assert api.calls == ["GET accessList"]
 
@@ -656,9 +675,34 @@ def test_the_old_name_is_not_taken_otherwise(error: ApiError, platform: Any) -> 
 def test_where_neither_name_is_known_the_first_error_is_told() -> None:
     first, second = (api_error(404, "RESOURCE_NOT_FOUND", PATH) for _round in range(2))
     with pytest.raises(ApiError) as caught:
-        read(FakeApi(shown=[first, second]), ORG, KEY)  # type: ignore[arg-type]
+        read(FakeApi(shown=[first, second]), API_KEY_LISTS, ORG, KEY)  # type: ignore[arg-type]
     assert caught.value is first
     other = api_error(401, "USER_UNAUTHORIZED")
     with pytest.raises(ApiError) as caught:
-        read(FakeApi(shown=[first, other]), ORG, KEY)  # type: ignore[arg-type]
+        read(FakeApi(shown=[first, other]), API_KEY_LISTS, ORG, KEY)  # type: ignore[arg-type]
     assert caught.value is other
+
+
+@pytest.mark.parametrize(
+    ("entries", "limits", "expected"),
+    [
+        ([], [], None),
+        (["0.0.0.0/0"], [], None),
+        ([], ["192.0.2.0/24"], []),
+        (["192.0.2.0/24"], ["192.0.2.0/24"], None),
+        (["192.0.2.7", "192.0.2.128/25"], ["192.0.2.0/24", "::1"], None),
+        # Two halves are the whole.
+        (["192.0.2.0/24"], ["192.0.2.0/25", "192.0.2.128/25"], None),
+        (["192.0.2.0/23"], ["192.0.2.0/24"], ["192.0.2.0/23"]),
+        (["192.0.2.7", "192.0.3.7"], ["192.0.2.0/24"], ["192.0.3.7"]),
+        # No version of IP limits the other.
+        (["::/0"], ["0.0.0.0/0"], ["::/0"]),
+        (["10.0.0.1"], ["::/0"], ["10.0.0.1"]),
+    ],
+)
+def test_what_a_list_allows_beyond_another(
+    entries: list[str], limits: list[str], expected: list[str] | None
+) -> None:
+    lists = [frozenset(map(ipaddress.ip_network, entry)) for entry in (entries, limits)]
+    wider = beyond(*lists)
+    assert (wider if wider is None else in_order(wider)) == expected

@@ -14,13 +14,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
     as_error,
     is_empty,
     is_success,
     page,
     read,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     _NO_MORE_KEYS,
@@ -29,10 +32,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
     OrgApiKey,
-    is_proof_of_absence,
     parse,
 )
 
@@ -169,7 +174,7 @@ OF_API: list[tuple[str | None, list[Any]]] = [
             404,
             "ORG_NOT_FOUND",
             [],
-            "no active organization with this id at https://cloud.mongodb.com",
+            "no active organization with this ID at https://cloud.mongodb.com",
         ),
         (404, "INVALID_ORG_ID", [], "no active organization"),
         (
@@ -252,7 +257,7 @@ def test_a_404_of_the_api_itself_does_not_say_that_the_address_is_wrong(
 ) -> None:
     body = {"error": 404, "errorCode": code, "parameters": parameters, "reason": "Not Found"}
     message = as_error(answer(404, body), REQUEST).message()
-    assert "answers at" not in message
+    assert "MongoDB Atlas API at" not in message
     assert "does not prove that anything is missing" in message
 
 
@@ -265,7 +270,7 @@ def test_a_404_in_the_json_of_a_web_framework_says_that_the_address_is_wrong() -
 def test_a_404_of_anything_else_says_that_the_address_is_wrong(body: bytes) -> None:
     error = as_error(answer(404, body), REQUEST)
     assert error.fields()["type"] == "unexpected_response"
-    assert "answer at" in error.message()
+    assert "There seems to be no MongoDB Atlas API at" in error.message()
     assert "check base_url and platform" in error.message()
 
 
@@ -488,7 +493,7 @@ def test_any_answer_is_told_without_a_traceback_and_without_a_guess(
     error = as_error(read_answer, REQUEST)
     assert error.message().isprintable()
     assert json.dumps(error.fields())
-    if isinstance(error, ApiError) and is_proof_of_absence(error, KEY_ID):
+    if isinstance(error, ApiError) and _resource.is_proof_of_absence(error, API_KEYS, KEY_ID):
         assert says_missing(status, body)
 
 
@@ -500,7 +505,7 @@ def test_the_apis_own_answer_is_proof(status: int, enveloped: bool, parameters: 
     sent = (200, {"status": status, "content": body}) if enveloped else (status, body)
     error = as_error(answer(*sent), REQUEST)
     assert isinstance(error, ApiError)
-    assert is_proof_of_absence(error, KEY_ID)
+    assert _resource.is_proof_of_absence(error, API_KEYS, KEY_ID)
     assert says_missing(sent[0], json.dumps(sent[1]).encode())
 
 
@@ -585,5 +590,5 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
     ],
 )
 def test_a_page_of_another_shape_is_unexpected(payload: Any) -> None:
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200.*not a page of a listing"):
         page(answer(200, payload), REQUEST)

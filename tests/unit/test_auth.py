@@ -17,17 +17,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
-    AccessToken,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
     BearerAuth,
     Challenge,
     DigestAuth,
-    KeyPair,
-    ServiceAccount,
     ServiceAccountAuth,
     choose_auth,
     digest_header,
     find_challenges,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
+    KeyPair,
+    ServiceAccount,
     is_header_safe,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -39,7 +44,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TimeLimitError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer
 
 URL = "https://host.example:8443"
 # RFC 7616, section 3.9.1.
@@ -47,7 +51,7 @@ REALM = "http-auth@example.org"
 NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 OPAQUE = "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"
 CNONCE = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
-# What Atlas and Ops Manager send (recorded, api-facts 4).
+# What Atlas and Ops Manager send (docs/apis.md: Authentication).
 RECORDED = (
     'Digest realm="MMS Public API", domain="", nonce="pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", '
     'algorithm=MD5, qop="auth", stale=false'
@@ -406,9 +410,14 @@ def test_a_token_that_nobody_got_is_told() -> None:
 
 
 def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
-    auth = account_auth(TokenServer({"access_token": "t0ken"}, RuntimeError("x")), [])
+    server = TokenServer({"access_token": "t0ken"}, RuntimeError("x"))
+    auth = account_auth(server, [])
     auth.begin()
     auth.end()
+    assert [request.path for request, *_more in server.asked] == [
+        "/api/oauth/token",
+        "/api/oauth/revoke",
+    ]
 
 
 def test_basic_form_encodes_both_parts_first() -> None:

@@ -13,25 +13,43 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+    _credentials_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
-    _credentials_file,
-    _org_api_keys,
-    _project_api_keys,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
+    Change,
+    Declared,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     OrphanError,
     PartialError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _assignments,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5a0000000000000000000001"
@@ -49,12 +67,11 @@ def work(**more: Any) -> _bulk.Work:
     time = VirtualClock()
     api = SimpleNamespace(
         stop=Stop(Clock(time.now, time.sleep, time.random)),
-        endpoint=SimpleNamespace(public_key="ownownow"),
+        endpoint=SimpleNamespace(public_key="ownownow", platform=ATLAS),
         conceal=lambda _secret: None,
     )
     settings = {
         "known_ids": (),
-        "assign_method": "POST",
         "access_list_name": "accessList",
         "credentials_dir": None,
         "concurrency": 1,
@@ -79,7 +96,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was asked of the API, all of which it does."""
     calls: list[Any] = []
 
-    def revoke(_api: Any, _org_id: str, revoked: OrgApiKey) -> bool:
+    def revoke(_api: Any, _keys: Any, revoked: OrgApiKey) -> bool:
         calls.append(("revoke", revoked.id))
         return True
 
@@ -89,17 +106,17 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return OrgApiKey(changed.id, changed.description, None, tuple(fields["roles"]), ())
 
     def do(what: str) -> Any:
-        def take(_api: Any, project_id: str, _key: OrgApiKey, *more: Any) -> bool:
-            calls.append((what, project_id, *more))
+        def take(_api: Any, at: Any, *more: Any) -> bool:
+            calls.append((what, at.project.scope_id, *more))
             return True
 
         return take
 
-    monkeypatch.setattr(_org_api_keys, "revoke", revoke)
+    monkeypatch.setattr(_resource, "delete", revoke)
     monkeypatch.setattr(_org_api_keys, "update", update)
-    monkeypatch.setattr(_org_api_keys, "twin_warnings", lambda *_: ["twins"])
+    monkeypatch.setattr(_resource, "twin_warnings", lambda *_: ["twins"])
     for name in ("assign_all", "change", "unassign"):
-        monkeypatch.setattr(_project_api_keys, name, do(name))
+        monkeypatch.setattr(_assignments, name, do(name))
     return calls
 
 
@@ -132,8 +149,8 @@ def test_a_project_that_is_as_declared_does_not_end_the_rest(done: list[Any]) ->
 
 def test_an_access_list_that_is_as_declared_is_told_and_left_alone(done: list[Any]) -> None:
     existing, entries = key(1), _access_lists.normalize(["192.0.2.1"], "access_list")
-    name = _access_lists.ACCESS_LIST
-    found = replace(_access_lists.of_new_key(ORG, existing, name), now=entries)
+    name = API_KEY_LISTS.name
+    found = replace(_access_lists.of_new(API_KEY_LISTS, ORG, existing, name), now=entries)
     declared = Declared(existing.description, OWNER, entries, None)
     ([outcome], _warnings) = work().do([_changes.declaration(declared, existing, found)])
     assert done == [("roles", list(OWNER))]
@@ -182,7 +199,7 @@ def test_what_was_not_to_be_changed_is_not_counted_as_made(
     def fail(*_arguments: Any) -> bool:
         raise OptionError("no")
 
-    monkeypatch.setattr(_project_api_keys, "unassign", fail)
+    monkeypatch.setattr(_assignments, "unassign", fail)
     changes = [
         wanted(key(1)),
         wanted(key(2), roles=OWNER),

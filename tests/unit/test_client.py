@@ -12,17 +12,34 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import BearerAuth
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    BearerAuth,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     ITEMS_PER_PAGE,
     LISTING_PAUSE,
     LISTING_TRIES,
     MAX_PAGES,
+    Call,
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    MAX_BODY,
+    Answer,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     DeadlineError,
@@ -30,8 +47,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import MAX_BODY, Answer
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 
@@ -72,15 +87,17 @@ class FakeHttp:
         pass
 
 
+def to(doing: str, role: str = "") -> Call:
+    return Call("/x", doing, role, "2023-01-01")
+
+
 def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bool = False) -> Any:
-    endpoint = Endpoint(
-        "https://h", "/api/atlas/v2", "application/x+json", "MongoDB Atlas", "x", None, envelope
-    )
+    endpoint = Endpoint("https://h", ATLAS, "x", None, envelope)
     return Client(FakeHttp(respond), BearerAuth("t"), endpoint, print)  # type: ignore[arg-type]
 
 
 def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:
-    return client(respond).pages("/x", lambda item: item["id"], str, doing="list", role="")
+    return client(respond).pages(to("list"), lambda item: item["id"], str)
 
 
 def listing(count: int, *, cap: int = ITEMS_PER_PAGE, total: int = -1, links: bool = True) -> Any:
@@ -111,13 +128,13 @@ def test_a_server_that_gives_fewer_a_page_is_read_to_the_end() -> None:
 
 def test_one_page_is_one_request() -> None:
     api = client(listing(7))
-    api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    api.pages(to("list"), lambda item: item["id"], str)
     assert len(api._http.asked) == 1
 
 
 def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None:
     api = client(listing(7, total=5, links=False))
-    api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    api.pages(to("list"), lambda item: item["id"], str)
     assert len(api._http.asked) == 1
 
 
@@ -140,7 +157,7 @@ def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None
 def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
     api = client(respond)
     with pytest.raises(UnexpectedAnswerError, match="never fit together"):
-        api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+        api.pages(to("list"), lambda item: item["id"], str)
     assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_TRIES - 1)
 
 
@@ -209,10 +226,10 @@ def test_what_cannot_be_read_is_named() -> None:
 
     api = client(lambda _query: (200, {"results": [{"desc": 5}], "totalCount": 1, "desc": 5}))
     calls = (
-        lambda: api.get("/x", parse, doing="list", role=""),
-        lambda: api.pages("/x", parse, str, doing="list", role=""),
-        lambda: api.post("/x", {}, parse, doing="list", role=""),
-        lambda: api.patch("/x", {}, parse, doing="list", role=""),
+        lambda: api.get(to("list"), parse),
+        lambda: api.pages(to("list"), parse, str),
+        lambda: api.post(to("list"), {}, parse),
+        lambda: api.patch(to("list"), {}, parse),
     )
     for number, call in enumerate(calls):
         with pytest.raises(UnexpectedAnswerError) as caught:
@@ -238,7 +255,7 @@ def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
 
     api = client(respond)
     with pytest.raises(UnexpectedAnswerError, match="has not ended after"):
-        api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+        api.pages(to("list"), lambda item: item["id"], str)
     # Neither without a count, nor with more than a machine may be able to keep.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
 
@@ -259,7 +276,7 @@ def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice
         return 200, {"results": page, "totalCount": len(ids)}
 
     api = client(respond)
-    found = api.pages("/x", lambda item: item["id"], str, doing="list", role="")
+    found = api.pages(to("list"), lambda item: item["id"], str)
     assert sorted(found) == sorted(ids)
     assert asked == ["1", "2"] * 3
     # Its pages fit: there is nothing to wait for.
@@ -308,7 +325,7 @@ def timed(respond: Any, seconds: float) -> Any:
 
 
 def listed(api: Any, **how: Any) -> list[Any]:
-    return api.pages("/x", lambda item: item["id"], str, doing="list", role="", **how)
+    return api.pages(to("list"), lambda item: item["id"], str, **how)
 
 
 @pytest.mark.parametrize(
@@ -372,9 +389,8 @@ def test_a_listing_that_finds_out_what_exists_is_read_to_its_end() -> None:
 @pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
 def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
     api = timed(lambda _query: (200, {}), 10)
-    how = {"doing": "try", "role": ""}
     values: list[Any] = {"get": [parse], "delete": []}.get(method, [{}, parse])
-    send = functools.partial(getattr(api, method), "/x", *values, **how)
+    send = functools.partial(getattr(api, method), to("try"), *values)
     send()
     api.stop.set_limit(0)
     with pytest.raises(StoppedError) as caught:
@@ -394,33 +410,34 @@ def parse(data: Any) -> bool:
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
 def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match="JSON of another shape"):
         client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
-            "/x", lambda _item: None, str, doing="list", role=""
+            to("list"), lambda _item: None, str
         )
 
 
 def test_what_is_read_has_to_be_of_its_shape() -> None:
     with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200\) is JSON of another shape"):
-        client(lambda _query: (200, {"id": 1})).get("/x", lambda _data: None, doing="x", role="")
+        client(lambda _query: (200, {"id": 1})).get(to("x"), lambda _data: None)
 
 
 def test_an_error_on_a_later_page_is_an_error() -> None:
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         return listing(501)(query) if query["pageNum"] == "1" else (403, {"error": 403})
 
-    with pytest.raises(ApiError):
+    with pytest.raises(ApiError) as raised:
         pages(respond)
+    assert (raised.value.status, raised.value.type) == (403, "api")
 
 
 def test_requests_carry_version_and_envelope() -> None:
     api = client(lambda _query: (200, {"status": 200, "content": {"id": 1}}), envelope=True)
-    assert api.get("/x", lambda data: data, doing="read", role="") == {"id": 1}
+    assert api.get(to("read"), lambda data: data) == {"id": 1}
     assert api._http.asked == [
         {
             "path": "/api/atlas/v2/x",
             "query": {"envelope": "true"},
-            "headers": {"Accept": "application/x+json"},
+            "headers": {"Accept": "application/vnd.atlas.2023-01-01+json"},
         }
     ]
 
@@ -429,8 +446,8 @@ def test_requests_carry_version_and_envelope() -> None:
 def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
     api = client(lambda _query: (200, {"id": "x"}))
     call = getattr(api, method)
-    assert call("/x", [{"a": "ü"}], lambda data: data["id"], doing="do it", role="") == "x"
-    media_type = "application/x+json"
+    assert call(to("do it"), [{"a": "ü"}], lambda data: data["id"]) == "x"
+    media_type = "application/vnd.atlas.2023-01-01+json"
     assert api._http.asked[0]["headers"] == {"Accept": media_type, "Content-Type": media_type}
     assert api._http.asked[0]["body"] == [{"a": "ü"}]
 
@@ -438,17 +455,17 @@ def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda api, **how: api.get("/x", dict, **how),
-        lambda api, **how: api.pages("/x", dict, str, **how),
-        lambda api, **how: api.post("/x", {}, dict, **how),
-        lambda api, **how: api.patch("/x", {}, dict, **how),
-        lambda api, **how: api.delete("/x", **how),
+        lambda api, call: api.get(call, dict),
+        lambda api, call: api.pages(call, dict, str),
+        lambda api, call: api.post(call, {}, dict),
+        lambda api, call: api.patch(call, {}, dict),
+        lambda api, call: api.delete(call),
     ],
 )
 def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> None:
     api = client(lambda _query: (403, {"error": 403, "errorCode": "X"}))
     with pytest.raises(ApiError) as caught:
-        call(api, doing="do it", role="Organization Owner")
+        call(api, to("do it", "Organization Owner"))
     message = caught.value.message()
     assert message.startswith("Could not do it: ")
     assert "this call needs the role Organization Owner" in message
@@ -456,15 +473,13 @@ def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> No
 
 def test_a_post_may_be_answered_empty() -> None:
     api = client(lambda _query: (204, b""))
-    assert api.post("/x", {}, lambda data: data == {}, doing="do it", role="") is True
+    assert api.post(to("do it"), {}, lambda data: data == {}) is True
 
 
 def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
     api = client(lambda _query: (200, b"<html>"))
     with pytest.raises(UnexpectedAnswerError) as caught:
-        api.post(
-            "/x", {}, lambda data: data if isinstance(data, dict) else None, doing="x", role=""
-        )
+        api.post(to("x"), {}, lambda data: data if isinstance(data, dict) else None)
     assert caught.value.unclear
 
 
@@ -488,8 +503,8 @@ def test_only_an_empty_success_deletes(
 ) -> None:
     api = client(lambda _query: (status, body))
     if error is None:
-        api.delete("/x", doing="revoke it", role="")
+        api.delete(to("revoke it"))
         return
     with pytest.raises(error) as caught:
-        api.delete("/x", doing="revoke it", role="")
+        api.delete(to("revoke it"))
     assert "Could not revoke it" in caught.value.message()  # type: ignore[attr-defined]

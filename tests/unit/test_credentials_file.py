@@ -18,19 +18,25 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _credentials_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     LostAnswerError,
     OptionError,
     Request,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     CreatedKey,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -176,7 +182,7 @@ def test_a_key_whose_pair_has_lost_its_place_is_revoked(tmp_path: Path) -> None:
     revoked: list[str] = []
     path = tmp_path / "pair.json"
     _credentials_file.write(free(path), PAIR)
-    api = api_with(lambda path, **_more: revoked.append(path))
+    api = api_with(lambda call: revoked.append(call.path))
     with pytest.raises(CredentialsFileError, match="something else") as caught:
         _credentials_file.store(api, ORG, created(), free(path))
     assert revoked == [f"/orgs/{ORG}/apiKeys/{created().key.id}"]
@@ -195,8 +201,8 @@ def test_a_key_without_a_pair_that_cannot_be_revoked_is_told(tmp_path: Path) -> 
     assert caught.value.parameters == [key.id]
     assert caught.value.results == {"changed": True, "org_api_key": key.result()}
     assert caught.value.message().endswith(
-        f"so API key {key} may be left. Its private key is lost. Revoke the key by its ID. Could "
-        "not revoke it: lost."
+        f"so API key {key} may be left. Its private key is lost. Revoke it by its ID. Could not "
+        "revoke it: lost."
     )
 
 
@@ -309,7 +315,7 @@ def test_only_a_worthless_pair_is_written_over(
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode: bool) -> None:
-    with pytest.raises(OptionError, match="no folder"):
+    with pytest.raises(OptionError, match="not a directory"):
         _credentials_file.check_writable(str(tmp_path / "no" / "file"), check_mode=check_mode)
     _credentials_file.check_writable(str(tmp_path / "file"), check_mode=check_mode)
     assert list(tmp_path.iterdir()) == []
@@ -320,8 +326,8 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, check_mode
     ("error", "words"),
     [
         (PermissionError(13, "Not you"), "cannot be entered (Not you)"),
-        (NotADirectoryError(20, "No"), "is no folder"),
-        (ValueError("a NUL"), "is no folder"),
+        (NotADirectoryError(20, "No"), "is not a directory"),
+        (ValueError("a NUL"), "is not a directory"),
     ],
 )
 def test_a_folder_is_called_none_only_where_there_is_none(

@@ -14,12 +14,18 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
-    _answers,
     _credentials_file,
     _errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _answers,
     _http,
-    _options,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
     _org_api_keys,
 )
 from tests.emulator import Emulator, Fault
@@ -94,12 +100,12 @@ def test_an_entry_that_would_lead_elsewhere_is_not_read(entry: Any) -> None:
     ],
 )
 def test_what_is_no_host_is_no_address(url: str) -> None:
-    assert _options._split(url) is None
+    assert _resolve._split(url) is None
 
 
 @pytest.mark.parametrize("url", ["http://a_b.c-d.:80", "http://[::1]:80", "http://[fe80::1%25e]"])
 def test_what_is_a_host_is_an_address(url: str) -> None:
-    assert _options._split(url) is not None
+    assert _resolve._split(url) is not None
 
 
 def test_a_pair_takes_the_place_of_what_was_seen_only(tmp_path: Path) -> None:

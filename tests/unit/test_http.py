@@ -21,12 +21,29 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import as_error
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    as_error,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+    Http,
+    may_have_happened,
+    may_retry,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
+    is_of_proxy,
+    place,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    HttpSettings,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     ConnectError,
@@ -39,17 +56,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     TlsError,
     TransportError,
     UnexpectedAnswerError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
-    Answer,
-    Http,
-    may_have_happened,
-    may_retry,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
-from ansible_collections.keysmith.mongodb.plugins.module_utils._transport_errors import (
-    is_of_proxy,
-    place,
 )
 from tests.support import VirtualClock
 

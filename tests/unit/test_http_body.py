@@ -18,7 +18,9 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _http,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostAnswerError,

@@ -14,19 +14,23 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    VERSION,
+    Answer,
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    HttpSettings,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ProxyError,
     RedirectError,
     Request,
     TransportError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import (
-    VERSION,
-    Answer,
-    Http,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
 from tests.support import VirtualClock
 
 PROXY = "http://user:pass@proxy.example:3128"

@@ -17,11 +17,22 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _transport_errors
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request, TlsError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _transport_errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    Request,
+    TlsError,
+)
 from tests.integration.peers import LOOPBACK, Authority, private_pem
 from tests.support import VirtualClock
 
@@ -119,7 +130,6 @@ def showing(certificate: Path) -> Play:
 
 
 # urllib3 1.26 has words of its own for a host name.
-@pytest.mark.any_words
 @pytest.mark.parametrize("name", ADVICE)
 def test_the_advice_is_about_what_is_wrong_with_the_certificate(
     authority: Authority, name: str
@@ -164,7 +174,6 @@ def test_a_server_without_secure_renegotiation_is_named() -> None:
 
 
 # Where urllib3 1.26 and the system let TLS 1.0 in, the server fails for what else it lacks.
-@pytest.mark.any_words
 @pytest.mark.parametrize("name", OLD_SERVERS)
 def test_a_server_that_is_too_old_is_not_taken_for_a_wrong_port(
     authority: Authority, name: str

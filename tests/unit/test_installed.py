@@ -15,6 +15,8 @@ import pytest
 from tests import installed
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 SKIPPING = """import pytest
 
 @pytest.mark.skipif(True, reason="{reason}")

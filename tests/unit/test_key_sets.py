@@ -10,14 +10,26 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _changes,
     _key_sets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._changes import Change, Declared
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import PLATFORMS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
+    Change,
+    Declared,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    PLATFORMS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
 
 ORG = "5a0000000000000000000001"
 KEYS = [OrgApiKey(f"5ae{n:021d}", f"key {n}", None, ("ORG_MEMBER",), ()) for n in range(2)]
@@ -26,7 +38,7 @@ ENTRIES = _access_lists.normalize(["192.0.2.1"], "access_list")
 
 def change(key: OrgApiKey | None, entries: Any, found: str = "") -> Change:
     declared = Declared(key.description if key else "new", ("ORG_MEMBER",), entries, None)
-    access_list = _access_lists.of_new_key(ORG, key, found) if key and found else None
+    access_list = _access_lists.of_new(API_KEY_LISTS, ORG, key, found) if key and found else None
     return _changes.declaration(declared, key, access_list)
 
 
@@ -51,14 +63,14 @@ def test_the_name_is_asked_for_where_it_is_needed(
 ) -> None:
     seen: list[OrgApiKey] = []
 
-    def read(_api: Any, org_id: str, key: OrgApiKey) -> Any:
+    def read(_api: Any, _lists: Any, org_id: str, key: OrgApiKey) -> Any:
         assert org_id == ORG
         seen.append(key)
-        return _access_lists.of_new_key(org_id, key, "whitelist")
+        return _access_lists.of_new(API_KEY_LISTS, org_id, key, "whitelist")
 
     monkeypatch.setattr(_access_lists, "read", read)
     params = {"platform": platform, "org_id": ORG}
-    api: Any = SimpleNamespace(endpoint=SimpleNamespace(api_path=PLATFORMS[platform].api_path))
+    api: Any = SimpleNamespace(endpoint=SimpleNamespace(platform=PLATFORMS[platform]))
     name = _key_sets.access_list_name(params, api, keys, changes)
     assert seen == asked
     assert name == ("whitelist" if asked else "accessList")

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _marks
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _marks,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
     PHASES,
     Mark,
     RawMark,

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _input, _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _input,
+    _module,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     internal_error,

@@ -18,20 +18,36 @@ import pytest
 import yaml
 
 from ansible_collections.keysmith.mongodb.plugins.doc_fragments.connection import ModuleDocFragment
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _options
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
+    CONNECTION_OPTIONS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+    _resolve,
+    _secrets,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
     ServiceAccount,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._options import (
-    CONNECTION_OPTIONS,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
+    resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secrets import (
     find_secrets,
     find_short_secrets,
-    resolve,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    OptionError,
 )
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -76,8 +92,8 @@ def test_doc_fragment_and_spec_are_equal() -> None:
     [("", None), ([""], [""]), (None, None), ([], []), ("x", "x"), (0, 0), (False, False)],
 )
 def test_what_an_unanswered_survey_sends_is_not_given(value: Any, expected: Any) -> None:
-    assert _options.given(value) == expected
-    assert type(_options.given(value)) is type(expected)
+    assert _argspec.given(value) == expected
+    assert type(_argspec.given(value)) is type(expected)
 
 
 def test_no_option_has_a_fallback() -> None:
@@ -140,9 +156,9 @@ def test_credentials_come_from_task_then_environment(
 @pytest.mark.parametrize(
     ("options", "environ", "words"),
     [
-        ({}, {}, "No credential is given.*MONGODB_ATLAS_PUBLIC_API_KEY"),
-        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is given.*MCLI_PUBLIC_API_KEY"),
-        ({}, ENV_MCLI, "No credential is given"),
+        ({}, {}, "No credential is set.*MONGODB_ATLAS_PUBLIC_API_KEY"),
+        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is set.*MCLI_PUBLIC_API_KEY"),
+        ({}, ENV_MCLI, "No credential is set"),
         ({"api_public_key": "abcdefgh"}, {}, "api_public_key is set, and api_private_key is not"),
         ({"api_private_key": "x"}, ENV_PAIR, "api_private_key is set, and api_public_key is not"),
         ({"client_id": CLIENT_ID}, {}, "client_id is set, and client_secret is not"),
@@ -191,7 +207,7 @@ def test_credentials_come_from_task_then_environment(
         (
             {**PAIR, "org_id": "5980CFDF0b6d97029d82f86e"},
             {},
-            "org_id is .*valid ID.*lower case",
+            "org_id is .*valid ID.*lowercase",
         ),
         ({**PAIR, "org_id": "../../x"}, {}, "not a valid ID"),
         ({**PAIR, "org_id": ORG + "\n"}, {}, "not a valid ID"),
@@ -440,7 +456,7 @@ def test_a_folder_of_authorities_that_may_not_be_looked_into_is_told(
     with pytest.raises(OptionError, match=re.escape(words)):
         resolve(params(**PAIR, ca_path=str(tmp_path)), {})
     # The system's may be no use to the module, and requests has its own.
-    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", ())
+    monkeypatch.setattr(_resolve, "_SYSTEM_CA_BUNDLES", ())
     paths = SimpleNamespace(cafile=None, capath=str(tmp_path))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     assert resolve(params(**PAIR), {}).http.verify is True
@@ -454,7 +470,7 @@ def test_ca_of_the_system_is_a_file_or_a_folder_of_hashed_names(
     for folder, name in ((hashed, "0a1b2c3d.0"), (other, "ca.pem")):
         folder.mkdir()
         (folder / name).touch()
-    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", (str(tmp_path / "nowhere"),))
+    monkeypatch.setattr(_resolve, "_SYSTEM_CA_BUNDLES", (str(tmp_path / "nowhere"),))
     for cafile, capath, expected in (
         (str(bundle), str(hashed), str(bundle)),
         (str(tmp_path / "nowhere"), str(hashed), str(hashed)),
@@ -466,7 +482,7 @@ def test_ca_of_the_system_is_a_file_or_a_folder_of_hashed_names(
         paths = SimpleNamespace(cafile=cafile, capath=capath)
         monkeypatch.setattr(ssl, "get_default_verify_paths", lambda paths=paths: paths)
         assert resolve(params(**PAIR), {}).http.verify == expected
-    monkeypatch.setattr(_options, "_SYSTEM_CA_BUNDLES", (str(bundle),))
+    monkeypatch.setattr(_resolve, "_SYSTEM_CA_BUNDLES", (str(bundle),))
     assert resolve(params(**PAIR), {}).http.verify == str(bundle)
 
 
@@ -490,7 +506,7 @@ def test_the_environment_says_yes_and_no_in_ansible_s_words(word: str, expected:
 
 
 def test_all_limits_reach_the_transport() -> None:
-    limits = {"timeout": float(_options.MAX_SECONDS), "retries": 0, "retry_max_wait": 0.0}
+    limits = {"timeout": float(_argspec.MAX_SECONDS), "retries": 0, "retry_max_wait": 0.0}
     http = resolve(params(**PAIR, **limits), {}).http
     assert (http.timeout, http.retries, http.retry_max_wait) == tuple(limits.values())
     assert resolve(params(**PAIR, retry_max_wait=7.0), {}).http.retry_max_wait == 7
@@ -498,17 +514,17 @@ def test_all_limits_reach_the_transport() -> None:
 
 def test_a_description_has_1_to_250_characters() -> None:
     for text in ("x", "x" * 250):
-        _options.check_description("description", text)
+        _argspec.check_description("description", text)
     for text in ("", "x" * 251):
         with pytest.raises(
             OptionError, match=f"has {len(text)} characters; it has to have 1 to 250"
         ):
-            _options.check_description("description", text)
+            _argspec.check_description("description", text)
 
 
 def test_all_roles_that_are_none_are_named() -> None:
     with pytest.raises(OptionError, match="'ORG_EMPEROR', 'ORG_KING' in roles is no"):
-        _options.check_roles("atlas", ["ORG_EMPEROR", "ORG_OWNER", "ORG_KING"])
+        _argspec.check_roles("atlas", ["ORG_EMPEROR", "ORG_OWNER", "ORG_KING"])
 
 
 def test_bad_tls_files_are_refused(tmp_path: Path) -> None:
@@ -628,13 +644,13 @@ def test_a_secret_stands_in_urls_in_forms_and_as_base64() -> None:
     of_urls = {"a%20/b%3F~", "a%20%2Fb%3F~", "a%20%2fb%3f~", "a%20/b%3f~"}
     of_forms = {"a+%2Fb%3F~", "a+%2fb%3f~"}
     packed = {"YSAvYj9+", "YSAvYj9-"}
-    assert _options.secret_forms("a /b?~") == {"a /b?~", *of_urls, *of_forms, *packed}
-    assert _options.secret_forms("pass") == {"pass", "cGFzcw==", "cGFzcw"}
+    assert _secrets.secret_forms("a /b?~") == {"a /b?~", *of_urls, *of_forms, *packed}
+    assert _secrets.secret_forms("pass") == {"pass", "cGFzcw==", "cGFzcw"}
 
 
 def test_half_a_service_account_makes_no_other_secret() -> None:
     secret = "mdb_sa_sk_2"
-    assert find_secrets(params(client_secret=secret), {}) == _options.secret_forms(secret)
+    assert find_secrets(params(client_secret=secret), {}) == _secrets.secret_forms(secret)
 
 
 @pytest.mark.parametrize(
@@ -644,7 +660,7 @@ def test_half_a_service_account_makes_no_other_secret() -> None:
 def test_a_password_in_a_url_may_have_what_parts_urls(scheme: str, password: str) -> None:
     basic = base64.b64encode(f"user:{password}".encode()).decode()
     found = find_secrets(params(), {"HTTPS_PROXY": f"{scheme}user:{password}@proxy"})
-    assert found == {form for secret in (password, basic) for form in _options.secret_forms(secret)}
+    assert found == {form for secret in (password, basic) for form in _secrets.secret_forms(secret)}
 
 
 @pytest.mark.parametrize("url", ["http://proxy:3128", "proxy:3128", "http://user:@proxy", "@x"])
@@ -679,16 +695,16 @@ def test_secrets_are_in_no_repr() -> None:
     [
         ("abcdefgh", "looks like a public key: use public_key"),
         (CLIENT_ID, "client id of a service account"),
-        ("ABCDEF", "24 hexadecimal digits"),
+        ("ABCDEF", "24 lowercase hexadecimal digits"),
         (UUID, "api_user_id is hidden"),
-        ("../../../orgs", "24 hexadecimal digits"),
-        (ORG + "\n", "24 hexadecimal digits"),
+        ("../../../orgs", "24 lowercase hexadecimal digits"),
+        (ORG + "\n", "24 lowercase hexadecimal digits"),
         ("x" * 50 + " " + "y" * 30, "api_user_id is 'x{50}' …, which"),
     ],
 )
 def test_an_id_that_is_none_is_told_what_it_looks_like(value: str, words: str) -> None:
     with pytest.raises(OptionError) as caught:
-        _options.check_id("api_user_id", value)
+        _argspec.check_id("api_user_id", value)
     assert_says(caught.value, words)
 
 

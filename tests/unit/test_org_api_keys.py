@@ -12,8 +12,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -26,31 +36,28 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    ORG_OWNER,
-    ORPHAN_PATIENCE,
-    SECOND_LOOK,
-    SETTLE_TIME,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import (
+    absent,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
     OrgApiKey,
     _compare,
-    await_absence,
-    by_normalized,
-    check_look_alikes,
-    check_not_own,
     check_public_keys_told,
     create,
-    find_by_description,
-    find_by_id,
     find_by_public_key,
     parse,
     parse_created,
-    pick_by_description,
-    revoke,
-    twin_warnings,
     update,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    ORPHAN_PATIENCE,
+    SECOND_LOOK,
+    SETTLE_TIME,
+)
 from tests.support import VirtualClock
 
 ORG = "5980cfdf0b6d97029d82f86e"
@@ -96,16 +103,16 @@ class FakeApi:
             raise answer
         return answer
 
-    def get(self, _path: str, parse: Any, **_more: Any) -> Any:
+    def get(self, _call: Call, parse: Any, _until: float | None = None) -> Any:
         value = parse(data(self._next()))
         assert value is not None, "an answer about something else"
         return value
 
-    def delete(self, _path: str, **_more: Any) -> None:
+    def delete(self, _call: Call) -> None:
         self._next()
 
-    def pages(self, path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
-        assert path == f"/orgs/{ORG}/apiKeys"
+    def pages(self, call: Call, parse: Any, _identity: Any) -> list[Any]:
+        assert call.path == f"/orgs/{ORG}/apiKeys"
         self.listed += 1
         return [parse(data(item)) for item in self.keys]
 
@@ -114,7 +121,7 @@ class FakeApi:
 @pytest.mark.parametrize("parameters", [(ID,), (), ("x", ID)])
 def test_missing_is_what_the_api_says_of_this_key(status: int, parameters: Any) -> None:
     api: Any = FakeApi(api_error(status, "API_KEY_NOT_FOUND", *parameters))
-    assert find_by_id(api, ORG, ID) is None
+    assert _resource.find_by_id(api, API_KEYS.of(ORG), ID) is None
     assert api.listed == 0
 
 
@@ -128,10 +135,11 @@ def test_missing_is_what_the_api_says_of_this_key(status: int, parameters: Any) 
 )
 def test_a_hint_is_proved_by_the_whole_listing(error: ApiError) -> None:
     api: Any = FakeApi(error, keys=[key(OTHER)])
-    assert find_by_id(api, ORG, ID) is None
+    assert _resource.find_by_id(api, API_KEYS.of(ORG), ID) is None
     assert api.listed == 1
-    with pytest.raises(ApiError):
-        find_by_id(FakeApi(error, keys=[key(OTHER), key(ID)]), ORG, ID)  # type: ignore[arg-type]
+    with pytest.raises(ApiError) as raised:
+        _resource.find_by_id(FakeApi(error, keys=[key(OTHER), key(ID)]), API_KEYS.of(ORG), ID)  # type: ignore[arg-type]
+    assert raised.value.code == error.code
 
 
 @pytest.mark.parametrize(
@@ -154,7 +162,7 @@ def test_a_hint_is_proved_by_the_whole_listing(error: ApiError) -> None:
 def test_nothing_else_means_missing(error: ApiError) -> None:
     api: Any = FakeApi(error, keys=[])
     with pytest.raises(ApiError) as caught:
-        find_by_id(api, ORG, ID)
+        _resource.find_by_id(api, API_KEYS.of(ORG), ID)
     assert caught.value is error
     assert api.listed == 0
 
@@ -162,8 +170,8 @@ def test_nothing_else_means_missing(error: ApiError) -> None:
 def test_an_answer_about_another_key_finds_none() -> None:
     api: Any = FakeApi(key(OTHER))
     with pytest.raises(AssertionError, match="something else"):
-        find_by_id(api, ORG, ID)
-    assert find_by_id(api, ORG, OTHER) == key(OTHER)
+        _resource.find_by_id(api, API_KEYS.of(ORG), ID)
+    assert _resource.find_by_id(api, API_KEYS.of(ORG), OTHER) == key(OTHER)
 
 
 @pytest.mark.parametrize(
@@ -254,21 +262,21 @@ def test_only_roles_of_this_organization_count() -> None:
 def test_a_key_without_a_description_looks_like_no_other() -> None:
     bare = key(description="")
     for description in ("d", " ", "\u200b"):
-        check_look_alikes([bare], ORG, description)
-        assert pick_by_description([bare], ORG, description) is None
-    assert by_normalized([bare, key(OTHER)]) == {"d": [key(OTHER)]}
+        _resource.check_look_alikes([bare], API_KEYS.of(ORG), description)
+        assert _resource.pick_by_text([bare], API_KEYS.of(ORG), description) is None
+    assert _resource.by_normalized([bare, key(OTHER)], API_KEYS) == {"d": [key(OTHER)]}
 
 
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
     api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", "cccccccc")])
     assert find_by_public_key(api, ORG, "aaaaaaaa") == key(ID, "a", "aaaaaaaa")
-    found = find_by_description(api, ORG, "b")
+    found = _resource.find_by_text(api, API_KEYS.of(ORG), "b")
     assert found is not None
     assert found.id == OTHER
     assert find_by_public_key(api, ORG, "bbbbbbbb") is None
-    assert find_by_description(api, ORG, "B", look_alikes="ignore") is None
+    assert _resource.find_by_text(api, API_KEYS.of(ORG), "B", look_alikes="ignore") is None
     with pytest.raises(AmbiguousError, match="'b'"):
-        find_by_description(api, ORG, "B")
+        _resource.find_by_text(api, API_KEYS.of(ORG), "B")
 
 
 def test_a_shared_public_key_names_all_who_share_it() -> None:
@@ -292,7 +300,7 @@ def test_a_shared_description_names_all_who_share_it() -> None:
         keys=[key(OTHER, "a", "bbbbbbbb"), key("c" * 24, "x"), key(ID, "a", "aaaaaaaa")]
     )
     with pytest.raises(AmbiguousError) as caught:
-        find_by_description(api, ORG, "a")
+        _resource.find_by_text(api, API_KEYS.of(ORG), "a")
     assert f"{ID} (aaaaaaaa), {OTHER} (bbbbbbbb)" in caught.value.message()
 
 
@@ -314,11 +322,16 @@ def test_the_own_key_is_guarded(
     api: Any = FakeApi(own=own)
     if isinstance(expected, bool):
         assert (
-            check_not_own(api, key(public_key=public_key), allowed=allowed, loss="this") is expected
+            _resource.check_not_own(
+                api, API_KEYS, key(public_key=public_key), allowed=allowed, loss="this"
+            )
+            is expected
         )
         return
     with pytest.raises(expected) as caught:
-        check_not_own(api, key(public_key=public_key), allowed=allowed, loss="this")
+        _resource.check_not_own(
+            api, API_KEYS, key(public_key=public_key), allowed=allowed, loss="this"
+        )
     assert "allow_own_key" in caught.value.message()
     assert "nothing was changed" in caught.value.message()
 
@@ -335,7 +348,7 @@ def test_the_own_key_is_guarded(
 )
 def test_a_revocation_tells_whether_it_did_it(answer: Any, expected: bool) -> None:
     api: Any = FakeApi(answer)
-    assert revoke(api, ORG, key()) is expected
+    assert _resource.delete(api, API_KEYS.of(ORG), key()) is expected
 
 
 @pytest.mark.parametrize(
@@ -347,14 +360,15 @@ def test_a_revocation_tells_whether_it_did_it(answer: Any, expected: bool) -> No
     ],
 )
 def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
-    with pytest.raises(ApiError):
-        revoke(FakeApi(error, keys=[key()]), ORG, key())  # type: ignore[arg-type]
+    with pytest.raises(ApiError) as raised:
+        _resource.delete(FakeApi(error, keys=[key()]), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
+    assert raised.value.code == error.code
 
 
 @pytest.mark.parametrize("unclear", [True, False])
 def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(unclear: bool) -> None:
     api: Any = FakeApi(api_error(404, "RESOURCE_NOT_FOUND", ID, unclear=unclear), keys=[])
-    assert revoke(api, ORG, key()) is unclear
+    assert _resource.delete(api, API_KEYS.of(ORG), key()) is unclear
     # Both looks say the same.
     assert api.listed == 2
     assert api.virtual.sleeps == [SECOND_LOOK]
@@ -363,12 +377,12 @@ def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(unclear: bool) 
 def test_a_key_that_is_shown_again_is_revoked_again() -> None:
     missing = api_error(400, "API_KEY_NOT_FOUND", ID)
     api: Any = FakeApi(missing, key(), None)
-    assert revoke(api, ORG, key()) is True
+    assert _resource.delete(api, API_KEYS.of(ORG), key()) is True
     assert api.virtual.sleeps == [SECOND_LOOK]
     # Looks that never agree are no proof.
     api = FakeApi(missing, key(), missing, key(), missing, key())
     with pytest.raises(ApiError) as caught:
-        revoke(api, ORG, key())
+        _resource.delete(api, API_KEYS.of(ORG), key())
     assert caught.value.code == "API_KEY_NOT_FOUND"
     assert "it still exists" in caught.value.message()
 
@@ -384,22 +398,22 @@ def test_a_revocation_that_may_have_been_carried_out_stays_so() -> None:
         lost = api_error(400, "API_KEY_NOT_FOUND", ID)
         lost.unclear = True
         with pytest.raises(ApiError) as caught:
-            revoke(FakeApi(lost, *later), ORG, key())  # type: ignore[arg-type]
+            _resource.delete(FakeApi(lost, *later), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
         assert caught.value.unclear
     with pytest.raises(ApiError) as clear:
-        revoke(FakeApi(missing, api_error(403, "X")), ORG, key())  # type: ignore[arg-type]
+        _resource.delete(FakeApi(missing, api_error(403, "X")), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
     assert not clear.value.unclear
 
 
 def test_a_second_look_that_fails_or_is_not_taken_is_told() -> None:
     missing = api_error(400, "API_KEY_NOT_FOUND", ID)
     with pytest.raises(ApiError) as caught:
-        revoke(FakeApi(missing, api_error(403, "X")), ORG, key())  # type: ignore[arg-type]
+        _resource.delete(FakeApi(missing, api_error(403, "X")), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
     assert "Whether that is final was not checked" in caught.value.message()
     api: Any = FakeApi(missing)
     api.stop.set_limit(1)
     with pytest.raises(TimeLimitError) as stopped:
-        revoke(api, ORG, key())
+        _resource.delete(api, API_KEYS.of(ORG), key())
     assert stopped.value.message().startswith("Could not do it: time_limit, 1 s")
     assert "Whether that is final was not checked" in stopped.value.message()
 
@@ -416,7 +430,7 @@ def test_a_key_whose_public_key_is_not_told_may_be_the_one() -> None:
 def test_a_description_that_differs_in_blanks_only_is_told(description: str) -> None:
     api: Any = FakeApi(keys=[key(ID, "a b")])
     with pytest.raises(AmbiguousError) as caught:
-        find_by_description(api, ORG, description)
+        _resource.find_by_text(api, API_KEYS.of(ORG), description)
     assert ID in caught.value.message()
 
 
@@ -426,20 +440,20 @@ def test_a_description_that_differs_in_how_letters_are_composed_only_is_told(
 ) -> None:
     api: Any = FakeApi(keys=[key(ID, unicodedata.normalize(there, "clé ü"))])
     with pytest.raises(AmbiguousError, match=ID):
-        find_by_description(api, ORG, unicodedata.normalize(given, "clé ü"))
+        _resource.find_by_text(api, API_KEYS.of(ORG), unicodedata.normalize(given, "clé ü"))
 
 
 def test_waiting_ends_when_the_api_forgets_the_key() -> None:
     missing = api_error(400, "API_KEY_NOT_FOUND", ID)
     api: Any = FakeApi(key(), key(), missing, missing)
-    await_absence(api, ORG, key(), 60)
+    _resource.await_absence(api, API_KEYS.of(ORG), key(), 60)
     assert api.virtual.sleeps == [0.25, 0.5, 1.0]
 
 
 def test_waiting_does_not_end_with_a_look_that_the_next_one_denies() -> None:
     missing = api_error(400, "API_KEY_NOT_FOUND", ID)
     api: Any = FakeApi(missing, key(), missing, missing)
-    await_absence(api, ORG, key(), 60)
+    _resource.await_absence(api, API_KEYS.of(ORG), key(), 60)
     assert api.virtual.sleeps == [0.25, 0.5, 1.0]
 
 
@@ -447,19 +461,19 @@ def test_waiting_does_not_end_with_a_look_that_the_next_one_denies() -> None:
 def test_where_no_time_is_left_for_a_second_look_the_listing_decides(listed: Any) -> None:
     api: Any = FakeApi(api_error(400, "API_KEY_NOT_FOUND", ID), keys=listed)
     if not listed:
-        await_absence(api, ORG, key(), 0.1)
+        _resource.await_absence(api, API_KEYS.of(ORG), key(), 0.1)
         return
-    with pytest.raises(WaitTimeoutError):
-        await_absence(api, ORG, key(), 0.1)
+    with pytest.raises(WaitTimeoutError, match=f"still shows the API key {ID}"):
+        _resource.await_absence(api, API_KEYS.of(ORG), key(), 0.1)
 
 
 def test_waiting_has_an_end_that_says_what_was_done() -> None:
     api: Any = FakeApi(key())
     start = api.virtual.time
     with pytest.raises(WaitTimeoutError) as caught:
-        await_absence(api, ORG, key(), 7)
+        _resource.await_absence(api, API_KEYS.of(ORG), key(), 7)
     assert api.virtual.time - start <= 7
-    assert "accepted the revocation. Whether the key still works is not known." in (
+    assert "accepted the revocation. Whether the API key still works is not known." in (
         caught.value.message()
     )
     assert "7 s after" in caught.value.message()
@@ -467,7 +481,7 @@ def test_waiting_has_an_end_that_says_what_was_done() -> None:
 
 def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
     with pytest.raises(ApiError) as caught:
-        await_absence(FakeApi(api_error(403, "X")), ORG, key(), 7)  # type: ignore[arg-type]
+        _resource.await_absence(FakeApi(api_error(403, "X")), API_KEYS.of(ORG), key(), 7)  # type: ignore[arg-type]
     assert "accepted the revocation" in caught.value.message()
 
 
@@ -521,10 +535,10 @@ def test_a_creation_in_doubt_tells_the_error_and_what_is_new() -> None:
 
 def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
     api: Any = FakeApi(keys=[key(), key(OTHER), key("c" * 24, "x"), key("a" * 24)])
-    (warning,) = twin_warnings(api, ORG, [key()], {"a" * 24})
+    (warning,) = _resource.twin_warnings(api, API_KEYS.of(ORG), [key()], {"a" * 24})
     assert warning == (
-        f"API key {ID} (abcdefgh) was created, and another run made {OTHER} (abcdefgh) with the "
-        "same description meanwhile: revoke one of them by its id."
+        f"API key {ID} (abcdefgh) was created, and another run created {OTHER} (abcdefgh) with "
+        "the same description in the meantime: revoke one of them by its ID."
     )
     # As soon as the API shows the new key.
     assert api.virtual.sleeps == []
@@ -532,7 +546,7 @@ def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
 
 def test_new_keys_are_waited_for_until_the_api_shows_all_of_them() -> None:
     api: Any = FakeApi(keys=[key(OTHER)])
-    assert len(twin_warnings(api, ORG, [key()], ())) == 1
+    assert len(_resource.twin_warnings(api, API_KEYS.of(ORG), [key()], ())) == 1
     assert sum(api.virtual.sleeps) <= ORPHAN_PATIENCE
     pauses = api.virtual.sleeps
     assert len(pauses) > 3
@@ -547,8 +561,8 @@ class ChangedApi(FakeApi):
         self.patched = patched
         self.asked: list[Any] = []
 
-    def patch(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
-        self.asked.append((path, body, doing, role))
+    def patch(self, call: Call, body: Any, parse: Any) -> Any:
+        self.asked.append((call.path, body, call.doing, call.role))
         if isinstance(self.patched, Exception):
             raise self.patched
         return parse(data(self.patched))
@@ -569,7 +583,7 @@ def test_a_change_sends_what_differs_and_returns_the_key() -> None:
     assert update(api, ORG, key(), CHANGES).description == "new"
     body = {"desc": "new", "roles": ("ORG_READ_ONLY",)}
     doing = f"change the API key {ID} (abcdefgh)"
-    assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, doing, ORG_OWNER)]
+    assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, doing, "Organization Owner")]
 
 
 def test_an_answer_about_another_key_is_none_to_a_change() -> None:
@@ -612,7 +626,7 @@ def test_a_lost_answer_to_a_change_that_was_not_made_tells_what_there_is(
     with pytest.raises(LostAnswerError) as caught:
         update(ChangedApi(lost_change(), now), ORG, key(), changes)  # type: ignore[arg-type]
     assert caught.value.message() == (
-        f"Could not change it: lost. The API shows the key as {state} now."
+        f"Could not change it: lost. The API shows it as {state} now."
     )
 
 
@@ -641,7 +655,7 @@ def test_a_change_of_a_key_that_is_gone_after_a_lost_answer_tells_both() -> None
     with pytest.raises(MissingError) as caught:
         update(ChangedApi(lost, gone), ORG, key(), CHANGES)  # type: ignore[arg-type]
     assert caught.value.unclear
-    assert "The API shows the key as missing now." in caught.value.message()
+    assert "The API shows it as missing now." in caught.value.message()
 
 
 def test_a_change_of_another_key_that_is_gone_proves_nothing() -> None:
@@ -662,7 +676,7 @@ def test_a_change_of_a_key_that_is_not_known_yet_is_sent_again(refusals: int) ->
     api: Any = ChangedApi(None)
     answers = [api_error(400, "API_KEY_NOT_FOUND", ID)] * refusals
 
-    def patch(path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
+    def patch(_call: Call, body: Any, parse: Any) -> Any:
         api.asked.append(body)
         if answers:
             raise answers.pop()
@@ -749,7 +763,7 @@ class NewApi(FakeApi):
     def post(self, _path: str, _body: Any, parse: Any, **_more: Any) -> Any:
         return parse(new_answer(self.created))
 
-    def delete(self, _path: str, **_more: Any) -> None:
+    def delete(self, _call: Call) -> None:
         self.deleted += 1
         if self.delete_answer:
             raise self.delete_answer
@@ -807,7 +821,7 @@ def test_a_created_key_that_is_in_a_project_is_not_as_wanted() -> None:
     # It is read before it is judged, and shown without projects there.
     assert create(api, ORG, "d", ["ORG_MEMBER"], ()).key.projects == ()
     api.get = lambda *_arguments, **_more: wrong
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match="but the task asked for"):
         create(api, ORG, "d", ["ORG_MEMBER"], ())
     assert api.deleted == 1
 

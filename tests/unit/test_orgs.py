@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._orgs import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._orgs import (
     Organization,
     list_all,
     parse,
@@ -58,8 +60,8 @@ def test_what_cannot_be_read_of_an_organization_is_named(data: Any, told: str) -
 
 def test_deleted_organizations_are_left_out() -> None:
     class FakeApi:
-        def pages(self, path: str, parse_: Any, identity: Any, **_more: Any) -> list[Any]:
-            assert path == "/orgs"
+        def pages(self, call: Any, parse_: Any, identity: Any) -> list[Any]:
+            assert call.path == "/orgs"
             items = [{"id": ONE, "name": "a", "isDeleted": True}, {"id": TWO, "name": "a"}]
             found = [parse_(item) for item in items]
             assert [identity(org) for org in found] == [ONE, TWO]

@@ -7,13 +7,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._answers import UnreadableError
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Call,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+    Stop,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    OPS_MANAGER,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -21,17 +36,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import (
-    SECOND_LOOK,
-    SETTLE_TIME,
-    OrgApiKey,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._platform import (
-    ATLAS,
-    OPS_MANAGER,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys import (
-    PROJECT_ACCESS_MANAGER,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_OWNER,
     assign,
     assign_all,
@@ -39,10 +44,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._project_api_keys
     is_project_missing,
     list_all,
     missing_project_warning,
-    roles_in,
     unassign,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
+    PROJECT_API_KEYS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    SECOND_LOOK,
+    SETTLE_TIME,
+)
 from tests.support import VirtualClock
 
 PROJECT = "5e2211c17a3e5a48f5497de3"
@@ -50,6 +64,7 @@ OTHER_PROJECT = "5e2211c17a3e5a48f5497de4"
 KEY = OrgApiKey("32b6e34b3d91647abb20e7b8", "d", "abcdefgh", ("ORG_MEMBER",), ())
 WANTED = ("GROUP_OWNER", "GROUP_READ_ONLY")
 BELOW = ("GROUP_READ_ONLY",)
+AT = PROJECT_API_KEYS.of(PROJECT, KEY)
 PATH = f"/groups/{PROJECT}/apiKeys/{KEY.id}"
 
 
@@ -87,11 +102,11 @@ def lost() -> KeysmithError:
 class FakeApi:
     """A client whose writes end as told, and whose listing shows one thing after the other."""
 
-    def __init__(self, write: Any = None, *listings: Any) -> None:
+    def __init__(self, write: Any = None, *listings: Any, method: str = "POST") -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         self.stop = Stop(self.clock)
-        self.endpoint = SimpleNamespace(api_path=ATLAS.api_path)
+        self.endpoint = SimpleNamespace(platform=replace(ATLAS, assign_method=method))
         self.write = write
         self.listings = list(listings)
         self.calls: list[tuple[str, str, Any]] = []
@@ -105,21 +120,21 @@ class FakeApi:
         assert value is not None
         return value
 
-    def post(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
-        assert (role, bool(doing)) == (PROJECT_OWNER, True)
-        return self._do("POST", path, body, parse)
+    def post(self, call: Call, body: Any, parse: Any) -> Any:
+        assert (call.role, bool(call.doing)) == (PROJECT_OWNER, True)
+        return self._do("POST", call.path, body, parse)
 
-    def patch(self, path: str, body: Any, parse: Any, *, doing: str, role: str) -> Any:
-        is_new = doing.startswith("assign")
-        assert role == (PROJECT_OWNER if is_new else PROJECT_ACCESS_MANAGER)
-        return self._do("PATCH", path, body, parse)
+    def patch(self, call: Call, body: Any, parse: Any) -> Any:
+        is_new = call.doing.startswith("assign")
+        assert call.role == (PROJECT_OWNER if is_new else ATLAS.assignment_role)
+        return self._do("PATCH", call.path, body, parse)
 
-    def delete(self, path: str, *, doing: str, role: str) -> None:
-        assert (role, bool(doing)) == (PROJECT_ACCESS_MANAGER, True)
-        self._do("DELETE", path, None, lambda _data: True)
+    def delete(self, call: Call) -> None:
+        assert (call.role, bool(call.doing)) == (ATLAS.assignment_role, True)
+        self._do("DELETE", call.path, None, lambda _data: True)
 
-    def pages(self, path: str, parse: Any, _identity: Any, **_more: Any) -> list[Any]:
-        self.calls.append(("GET", path, None))
+    def pages(self, call: Call, parse: Any, _identity: Any) -> list[Any]:
+        self.calls.append(("GET", call.path, None))
         listing = self.listings.pop(0) if len(self.listings) > 1 else self.listings[0]
         if isinstance(listing, Exception):
             raise listing
@@ -133,18 +148,18 @@ class FakeApi:
 @pytest.mark.parametrize("roles", [None, (), BELOW, WANTED])
 def test_the_listing_tells_the_roles_in_this_project(roles: tuple[str, ...] | None) -> None:
     api: Any = FakeApi(None, roles)
-    listed = list_all(api, PROJECT)
-    assert roles_in(PROJECT, listed.get(KEY.id)) == roles
+    listed = list_all(api, PROJECT_API_KEYS, PROJECT)
+    assert AT.roles(listed) == roles
     assert "f" * 24 in listed
 
 
 @pytest.mark.parametrize("answer", [{}, shown(WANTED)[1]])
 def test_each_platform_assigns_with_its_own_method(answer: dict[str, Any]) -> None:
     atlas: Any = FakeApi(answer)
-    assert assign(atlas, PROJECT, KEY, WANTED, "POST") is None
+    assert assign(atlas, AT, WANTED) is None
     assert atlas.calls == [("POST", PATH, [{"roles": list(WANTED)}])]
-    other: Any = FakeApi(answer)
-    assert assign(other, PROJECT, KEY, WANTED, "PATCH") is None
+    other: Any = FakeApi(answer, method="PATCH")
+    assert assign(other, AT, WANTED) is None
     assert other.calls == [("PATCH", PATH, {"roles": list(WANTED)})]
 
 
@@ -152,14 +167,14 @@ def test_each_platform_assigns_with_its_own_method(answer: dict[str, Any]) -> No
 def test_an_answer_about_something_else_is_not_taken(answer: Any) -> None:
     for do in (assign, change):
         with pytest.raises((AssertionError, UnreadableError)):
-            do(FakeApi(answer), PROJECT, KEY, WANTED, *(["POST"] if do is assign else []))  # type: ignore
+            do(FakeApi(answer), AT, WANTED)  # type: ignore
 
 
 @pytest.mark.parametrize("met", [WANTED, BELOW, ()])
 @pytest.mark.parametrize("lag", [0, 3])
 def test_who_is_late_learns_what_the_faster_one_did(met: tuple[str, ...], lag: int) -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), *[None] * lag, met)
-    assert assign(api, PROJECT, KEY, WANTED, "POST") == met
+    assert assign(api, AT, WANTED) == met
     assert len(api.writes) == 1
     assert len(api.virtual.sleeps) == lag
 
@@ -178,8 +193,8 @@ def test_all_roles_are_assigned_whoever_was_faster(
 ) -> None:
     found = shown(WANTED)[1]
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP") if met else found, met)
-    api.patch = lambda path, body, parse, **_more: api.calls.append(("PATCH", path, body))
-    assert assign_all(api, PROJECT, KEY, WANTED, "POST") is is_done
+    api.patch = lambda call, body, parse: api.calls.append(("PATCH", call.path, body))
+    assert assign_all(api, AT, WANTED) is is_done
     assert [call[0] for call in api.writes] == methods
     assert api.writes[-1] == (methods[-1], PATH, api.writes[-1][2])
     assert "GROUP_OWNER" in str(api.writes[-1][2])
@@ -188,7 +203,7 @@ def test_all_roles_are_assigned_whoever_was_faster(
 def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), None)
     with pytest.raises(ApiError) as caught:
-        assign(api, PROJECT, KEY, WANTED, "POST")
+        assign(api, AT, WANTED)
     assert "run the task again later" in caught.value.message()
     assert len(api.writes) == 1
     assert sum(api.virtual.sleeps) <= SETTLE_TIME
@@ -196,13 +211,17 @@ def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
 
 def changes() -> list[Any]:
     def assign_with(method: str) -> Callable[[Any], Any]:
-        return lambda api: assign(api, PROJECT, KEY, WANTED, method)
+        def assign_by(api: Any) -> Any:
+            api.endpoint.platform = replace(ATLAS, assign_method=method)
+            return assign(api, AT, WANTED)
+
+        return assign_by
 
     return [
         pytest.param(assign_with("POST"), WANTED, None, id="POST"),
         pytest.param(assign_with("PATCH"), WANTED, None, id="PATCH"),
-        pytest.param(lambda api: change(api, PROJECT, KEY, WANTED), WANTED, BELOW, id="change"),
-        pytest.param(lambda api: unassign(api, PROJECT, KEY), None, BELOW, id="DELETE"),
+        pytest.param(lambda api: change(api, AT, WANTED), WANTED, BELOW, id="change"),
+        pytest.param(lambda api: unassign(api, AT), None, BELOW, id="DELETE"),
     ]
 
 
@@ -282,14 +301,14 @@ def test_that_a_key_is_out_of_the_project_is_proved_by_its_listing(
     again = refusal(error.status or 0, error.code, *error.parameters, unclear=unclear)
     api: Any = FakeApi(again, *[BELOW] * lag, None)
     # True where an earlier try of this very call may have done it.
-    assert unassign(api, PROJECT, KEY) is unclear
+    assert unassign(api, AT) is unclear
 
 
 @pytest.mark.parametrize("error", HINTS, ids=name)
 def test_a_hint_that_the_listing_denies_is_raised(error: ApiError) -> None:
     api: Any = FakeApi(error, WANTED)
     with pytest.raises(ApiError) as caught:
-        unassign(api, PROJECT, KEY)
+        unassign(api, AT)
     assert caught.value is error
     assert "assigned with the roles GROUP_OWNER, GROUP_READ_ONLY now" in error.message()
 
@@ -298,7 +317,7 @@ def test_a_hint_that_the_listing_denies_is_raised(error: ApiError) -> None:
 def test_a_change_of_a_key_that_was_taken_out_meanwhile_says_so(error: ApiError) -> None:
     api: Any = FakeApi(error)
     with pytest.raises(ApiError) as caught:
-        change(api, PROJECT, KEY, WANTED)
+        change(api, AT, WANTED)
     assert "revoked or removed from the project in the meantime, or" in caught.value.message()
     # Only API_KEY_NOT_FOUND about this key is sent again.
     assert len(api.calls) == (8 if error.code == "API_KEY_NOT_FOUND" else 1)
@@ -336,7 +355,7 @@ def test_an_answer_that_contradicts_the_roles_is_checked(
 
 def test_a_removal_is_sent_again_if_the_project_shows_the_key_again() -> None:
     api: Any = FakeApi(deque([refusal(400, "API_KEY_NOT_FOUND", KEY.id), None]), BELOW)
-    assert unassign(api, PROJECT, KEY) is True
+    assert unassign(api, AT) is True
     assert len(api.writes) == 2
     assert api.virtual.sleeps == [SECOND_LOOK]
 
@@ -350,21 +369,21 @@ def test_a_project_is_missing_if_the_api_says_so_of_this_one(
 ) -> None:
     error = refusal(status, "GROUP_NOT_FOUND", *parameters)
     assert is_project_missing(error, PROJECT) is is_missing
-    assert PROJECT in missing_project_warning(PROJECT)
+    assert PROJECT in missing_project_warning(API_KEYS, PROJECT)
     if is_missing:
         api: Any = FakeApi(error)
         with pytest.raises(ApiError) as caught:
-            unassign(api, PROJECT, KEY)
+            unassign(api, AT)
         assert caught.value is error
         assert len(api.calls) == 1
 
 
 def test_the_role_that_is_named_is_the_least_that_the_platform_has() -> None:
     api: Any = FakeApi({}, BELOW)
-    api.endpoint.api_path = OPS_MANAGER.api_path
+    api.endpoint.platform = OPS_MANAGER
     roles: list[str] = []
-    api.patch = lambda *_arguments, role, **_more: roles.append(role)
-    change(api, PROJECT, KEY, WANTED)
-    api.endpoint.api_path = ATLAS.api_path
-    change(api, PROJECT, KEY, WANTED)
-    assert roles == [PROJECT_OWNER, PROJECT_ACCESS_MANAGER]
+    api.patch = lambda call, *_arguments: roles.append(call.role)
+    change(api, AT, WANTED)
+    api.endpoint.platform = ATLAS
+    change(api, AT, WANTED)
+    assert roles == [PROJECT_OWNER, ATLAS.assignment_role]

@@ -9,7 +9,9 @@ import heapq
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rate_limiter import RateLimiter
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._rate_limiter import (
+    RateLimiter,
+)
 from tests.support import VirtualClock
 
 

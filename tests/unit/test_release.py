@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 
 FILES = {
     "galaxy.yml": "namespace: keysmith\nname: mongodb\nversion: 1.2.0\n",
-    "plugins/module_utils/_http.py": 'X = 1\nVERSION = "1.2.0"\n',
+    "plugins/module_utils/_client/_http.py": 'X = 1\nVERSION = "1.2.0"\n',
     "changelogs/changelog.yaml": "releases:\n  1.1.0: {}\n  1.2.0: {}\n",
     "changelogs/fragments/.keep": "",
     "CHANGELOG.md": "# Notes\n\n## v1\\.2\\.0\n\n## v1\\.1\\.0\n",
@@ -65,8 +65,8 @@ def test_a_checkout_that_is_ready_has_no_problems(checkout: Path) -> None:
     [
         ("galaxy.yml", "version: 1.3.0-dev\n", "three numbers"),
         ("galaxy.yml", "version: 1.3.0\n", "has no 1.3.0"),
-        ("plugins/module_utils/_http.py", 'VERSION = "1.1.0"\n', "has the version 1.1.0"),
-        ("plugins/module_utils/_http.py", "", "has the version none"),
+        ("plugins/module_utils/_client/_http.py", 'VERSION = "1.1.0"\n', "has the version 1.1.0"),
+        ("plugins/module_utils/_client/_http.py", "", "has the version none"),
         ("changelogs/changelog.yaml", "releases:\n  1.1.0: {}\n", "has no 1.2.0"),
         ("changelogs/changelog.yaml", "releases: {}\n", "has no 1.2.0"),
         ("changelogs/changelog.yaml", "releases:\n  1.2.0: {}\n  1.10.0: {}\n", "has 1.10.0"),

@@ -11,18 +11,24 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _marks, _rotation
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
     MissingError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._marks import Mark
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
+    _marks,
+    _rotation,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
+    Mark,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
-    MarkKeys,
     Pair,
     RecordVerified,
     Rename,
@@ -36,7 +42,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
 
 ORG, PROJECT = "5a" + "0" * 22, "5a" + "0" * 20 + "aa"
 SECRET = _marks.key_of("canary-of-the-marks-0123456789")
-MARK_KEYS = MarkKeys((SECRET,), SECRET)
 NOW = 1_764_308_123
 ENTRIES = frozenset({ipaddress.ip_network("192.0.2.0/24")})
 RIGHTS: dict[str, Any] = {
@@ -77,12 +82,14 @@ def marked(phase: str, key_id: str = NEW_ID, **values: Any) -> OrgApiKey:
 
 
 def survey(*keys: OrgApiKey, **target: Any) -> State:
-    found = _rotation.survey(keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), MARK_KEYS)
+    found = _rotation.survey(
+        keys, ORG, Target(**(target or {"api_user_id": OLD_ID})), [SECRET], NOW
+    )
     return replace(found, entries=ENTRIES if found.old else None)
 
 
 def begin(*keys: OrgApiKey, ignore_marks: bool = False, **target: Any) -> _rotation.Plan:
-    return _rotation.plan_begin(survey(*keys, **target), ignore_marks=ignore_marks, now=NOW)
+    return _rotation.plan_begin(survey(*keys, **target), ignore_marks=ignore_marks)
 
 
 def finish(
@@ -91,7 +98,7 @@ def finish(
     grace = more.pop("grace_period", 0)
     state = survey(*keys, **more)
     found = _rotation.choose(state, successor_id, pair)
-    return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace, now=NOW)
+    return _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace)
 
 
 def left(plan: _rotation.Plan) -> dict[str, str]:
@@ -151,17 +158,17 @@ def test_what_finish_makes_of_each_state(
 
 
 def test_finish_needs_the_pair_of_what_is_not_verified() -> None:
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=NEW_ID):
         finish(OLD, marked("issued"))
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingError, match=OLD_ID):
         finish(OLD, marked("created"), pair=PAIR)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         finish(marked("created"), pair=PAIR)
 
 
 def test_several_replacements() -> None:
     one, other = marked("issued"), marked("issued", NEWER_ID)
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"{NEW_ID}.*{NEWER_ID}"):
         finish(OLD, one, other, pair=PAIR)
     by_file = replace(PAIR, api_user_id=NEWER_ID)
     for plan in (
@@ -170,9 +177,9 @@ def test_several_replacements() -> None:
     ):
         assert plan.new == other
         assert left(plan) == {NEW_ID: "may_be_in_use"}
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=NEWER_ID):
         finish(OLD, one, pair=by_file)
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"{NEW_ID}.*{NEWER_ID}"):
         finish(OLD, marked("verified"), marked("verified", NEWER_ID))
 
 
@@ -215,6 +222,37 @@ def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
     assert left(plan) == {NEW_ID: "unclear_origin", NEWER_ID: "unclear_origin"}
 
 
+@pytest.mark.parametrize("age", [3600, 3601])
+@pytest.mark.parametrize(
+    ("phase", "rights", "ends"),
+    [
+        ("creating", RIGHTS, True),
+        ("created", RIGHTS, False),
+        ("created", {"projects": RIGHTS["projects"]}, True),
+        ("creating", {"projects": RIGHTS["projects"]}, True),
+    ],
+)
+def test_rights_in_projects_that_are_missing_count_for_an_hour(
+    phase: str, rights: dict[str, Any], ends: bool, age: int
+) -> None:
+    old = key(**rights)
+    state = survey(old, marked(phase, tag=_rotation.tag(SECRET, old, ENTRIES)))
+    found = state.ours[0]
+    assert _rotation.is_never_issued(found, replace(state, now=NOW + age)) is (
+        age == 3600 or not ends
+    )
+
+
+@pytest.mark.parametrize("phase", ["created", "issued", "verified"])
+def test_a_mark_whose_own_key_went_on_is_one_that_was_copied(phase: str) -> None:
+    copied = marked("creating", NEWER_ID)
+    plan = begin(OLD, marked(phase), copied)
+    assert left(plan)[NEWER_ID] == "unclear_origin"
+    # A replacement of another time has nothing to do with it.
+    early = marked(phase, key_id(9, NOW - 1))
+    assert NEWER_ID not in left(begin(OLD, early, copied)) or phase == "verified"
+
+
 @pytest.mark.parametrize(
     ("rights", "expected"),
     [
@@ -234,7 +272,7 @@ def test_the_rights_of_the_old_key_tell_what_is_not_complete(
 def test_without_an_old_key_nothing_is_revoked() -> None:
     state = survey(marked("created"))
     assert not _rotation.is_never_issued(state.ours[0], state)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         begin(marked("created"))
     assert _rotation.plan_roll_back(state, None).steps == ()
 
@@ -262,7 +300,7 @@ def test_a_description_may_mean_two_keys() -> None:
         [OLD, marked("issued"), other],
         [marked("verified"), marked("verified", NEWER_ID, old_id=key_id(9))],
     ):
-        with pytest.raises(AmbiguousError):
+        with pytest.raises(AmbiguousError, match=NEWER_ID):
             survey(*keys, description="backup")
 
 
@@ -274,12 +312,30 @@ def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
         assert plan.state == "begun"
 
 
+def test_a_public_key_does_not_lead_to_a_key_that_is_gone() -> None:
+    new, other = marked("verified"), marked("issued", NEWER_ID, base="something else")
+    state = survey(new, other, public_key="nosuchke")
+    assert (state.old_id, {f.key.id for f in state.stale}) == (None, {NEW_ID, NEWER_ID})
+    with pytest.raises(MissingError) as caught:
+        begin(new, other, public_key="nosuchke")
+    assert caught.value.parameters == [NEW_ID, NEWER_ID]
+    assert left(finish(new, other, public_key="nosuchke")) == dict.fromkeys(
+        (NEW_ID, NEWER_ID), "old_key_missing"
+    )
+    plan = finish(new, other, public_key="nosuchke", successor_id=NEW_ID)
+    assert plan.steps == (Rename(new, "backup"),)
+    assert left(plan) == {NEWER_ID: "old_key_missing"}
+    # A key that is there leads to its own replacements only.
+    assert survey(OLD, marked("verified", old_id=key_id(9)), public_key=OLD.public_key).stale
+    assert not survey(OLD, other, public_key=OLD.public_key).stale
+
+
 def test_a_replacement_is_not_replaced() -> None:
     new = marked("verified", time=NOW + 60)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=NEW_ID):
         begin(OLD, new, api_user_id=NEW_ID)
     looks = key(NEW_ID, f"backup (successor of {NEWER_ID}: created)")
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=NEW_ID):
         begin(looks, api_user_id=NEW_ID)
     assert begin(looks, api_user_id=NEW_ID, ignore_marks=True).state == "begun"
 
@@ -289,7 +345,7 @@ def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
     old = replace(OLD, description=marked("creating").description)
     state = survey(old)
     assert state.ours == ()
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         begin(old)
 
 
@@ -299,11 +355,11 @@ def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
 def test_roll_back() -> None:
     issued, verified = marked("issued"), marked("verified")
     state = survey(OLD, issued)
-    with pytest.raises(GuardError):
+    with pytest.raises(GuardError, match=OLD_ID):
         _rotation.plan_roll_back(state, None)
     assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
     for successor_id in (None, NEW_ID):
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=NEW_ID):
             _rotation.plan_roll_back(survey(OLD, verified), successor_id)
     assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
     plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
@@ -316,11 +372,11 @@ def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
     of_another = key(NEWER_ID, f"x (successor of {key_id(9)}: created)", **RIGHTS)
     for stranger in (other, of_another):
         state = survey(OLD, stranger)
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=OLD_ID):
             _rotation.plan_roll_back(state, NEWER_ID)
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=OLD_ID):
             _rotation.choose(state, NEWER_ID, PAIR)
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingError, match=NEWER_ID):
         _rotation.choose(survey(OLD), NEWER_ID, PAIR)
 
 
@@ -344,5 +400,5 @@ def test_a_key_has_room_for_every_mark() -> None:
     assert _rotation.LONGEST_BASE == 148
     begin(replace(OLD, description="d" * 148))
     for description in ("d" * 149, ""):
-        with pytest.raises(GuardError):
+        with pytest.raises(GuardError, match=OLD_ID):
             begin(replace(OLD, description=description))

@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    AmbiguousError,
-    GuardError,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._org_api_keys import OrgApiKey
-from ansible_collections.keysmith.mongodb.plugins.module_utils._selection import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
     Selection,
     check_keep,
     check_kept_exactly,
     check_provable,
     is_kept,
     pattern_warnings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    GuardError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
 )
 
 ORG = "5a0000000000000000000001"
@@ -148,14 +150,14 @@ def test_a_slip_of_the_pen_may_be_on_the_side_of_the_key(item: str) -> None:
 )
 def test_a_pattern_may_count_whitespace_or_not(description: str, item: str) -> None:
     keys = [key(0, description)]
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"only as look-alikes: {keys[0].id}"):
         check_kept_exactly([item], ORG, keys, keys)
 
 
 def test_an_exact_item_keeps_only_its_own_key() -> None:
     keys = [key(0, "ci"), key(1, "CI")]
     check_kept_exactly(["ci"], ORG, keys, keys[1:])
-    with pytest.raises(AmbiguousError):
+    with pytest.raises(AmbiguousError, match=f"only as look-alikes: {keys[1].id}"):
         check_kept_exactly(["Ci"], ORG, keys, keys[1:])
 
 

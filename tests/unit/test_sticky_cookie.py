@@ -16,11 +16,25 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._auth import DigestAuth, KeyPair
-from ansible_collections.keysmith.mongodb.plugins.module_utils._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http import Answer, Http
-from ansible_collections.keysmith.mongodb.plugins.module_utils._http_settings import HttpSettings
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    DigestAuth,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
+    Clock,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Answer,
+    Http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    KeyPair,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    HttpSettings,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    Request,
+)
 
 SECRET = "node-cookie-value"
 

@@ -11,53 +11,48 @@ from pathlib import Path
 import pytest
 
 from tests.tools import versions
-from tests.tools.sanity import CORES, ROOT, TARGETS
+from tests.tools.sanity import CORES, DEVEL, ENDS, ROOT, TARGETS, Core, command_of
 from tests.tools.timed_tests import Ended
 
-TESTS = ROOT / versions.TESTS
+INTEGRATION, UNIT = (ROOT / "tests" / name / "test_x.py" for name in ("integration", "unit"))
 
 
-@pytest.mark.parametrize("version", CORES)
-def test_every_file_is_run_or_named_with_a_reason(version: str) -> None:
-    picked = versions.pick_tests(version)
-    reasons = {**versions.ONLY_MAKE_TEST, **versions.ONLY_OLDEST}
-    missing = {p.name for p in TESTS.glob("test_*.py")} - {Path(name).name for name in picked}
-    assert missing <= reasons.keys()
-    assert all(reasons.values())
-    assert ("tests/versions" in picked) is (version in versions.ENDS)
+@pytest.mark.parametrize(
+    ("path", "fixtures", "is_slow", "expected"),
+    [
+        (INTEGRATION, ("collections",), False, True),
+        (INTEGRATION, ("matrix", "collections", "tmp_path"), False, True),
+        (INTEGRATION, ("collections",), True, False),
+        (INTEGRATION, ("emulator",), False, False),
+        (UNIT, (), False, True),
+        (UNIT, ("collections",), True, False),
+    ],
+)
+def test_each_core_runs_what_starts_ansible_and_is_not_slow(
+    path: Path, fixtures: tuple[str, ...], is_slow: bool, expected: bool
+) -> None:
+    assert versions.is_for_each_core(path, fixtures, is_slow=is_slow) is expected
 
 
-@pytest.mark.parametrize("version", CORES)
-def test_nothing_is_left_out_of_both_halves(version: str) -> None:
-    halves = [versions.pick_tests(version, is_rest=is_rest) for is_rest in (False, True)]
-    files = {name for names in halves for name in names if "::" not in name}
-    assert files >= {f"{versions.TESTS}/{path.name}" for path in TESTS.glob("test_*.py")}
-    assert not set(halves[0]) & set(halves[1])
+def test_tests_are_marked_by_that(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("each_core")
 
 
-def test_what_is_left_out_with_most_is_run_with_the_oldest() -> None:
-    picked = versions.pick_tests("2.16")
-    for name in versions.ONLY_OLDEST:
-        assert f"{versions.TESTS}/{name}" in picked
+def test_the_ends_run_the_unit_tests_too() -> None:
+    folders = {version: versions.pick_folders(version) for version in CORES}
+    assert {v for v, names in folders.items() if "tests/unit" in names} == {*ENDS}
+    assert all("tests/integration" in names for names in folders.values())
 
 
-def test_what_is_gone_may_not_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(versions.ONLY_OLDEST, "test_nonesuch.py", "there was one")
-    with pytest.raises(SystemExit, match=r"test_nonesuch\.py"):
-        versions.pick_tests("2.16")
-
-
-@pytest.mark.parametrize("test", versions.ALL_THE_SAME)
-def test_what_is_run_all_the_same_is_there(test: str) -> None:
-    name, _separator, function = test.partition("::")
-    assert f"\ndef {function}(" in (TESTS / name).read_text("utf-8")
-    assert f"{versions.TESTS}/{test}" in versions.pick_tests("2.18")
-    assert f"{versions.TESTS}/{test}" not in versions.pick_tests("2.16")
+@pytest.mark.parametrize("version", [*CORES, DEVEL])
+def test_sanity_is_tried_on_every_python_with_the_ends(version: str) -> None:
+    command = command_of(Core(version, "3.12", Path("python3.12")))
+    assert ("--python" in command) is (version not in {*ENDS, DEVEL})
 
 
 def test_targets_are_those_that_the_core_takes() -> None:
     targets = versions.make_targets({version: Path("python") for version in TARGETS})
-    oldest, newest = (versions.choose_targets(v, targets) for v in versions.ENDS)
+    oldest, newest = (versions.choose_targets(v, targets) for v in ENDS)
     assert {name.partition("-")[0] for name in newest} == set(TARGETS)
     assert "3.12-oldest" in oldest
     assert "3.13-oldest" not in oldest

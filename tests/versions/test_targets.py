@@ -28,10 +28,10 @@ from tests.integration.playbook import (
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
-    ROTATION,
     Finished,
     Workshop,
 )
+from tests.samples import others
 from tests.support import PRIVATE_KEYS
 
 TARGETS: dict[str, str] = json.loads(os.environ["VERSIONS_TARGETS"])
@@ -51,7 +51,6 @@ TASKS: dict[str, dict[str, Any]] = {
     "change": {MODULE: {**KEY, "roles": ["ORG_MEMBER"], "new_description": f"{NAME} now"}},
     "list": {ACCESS_LIST: {**KEY, "entries": ["192.0.2.0/24", "2001:db8::1"]}},
     "assign": {PROJECT_KEY: {**KEY, "project_id": "{{ project }}", "roles": ["GROUP_OWNER"]}},
-    "roll back": {ROTATION: {**KEY, "phase": "roll_back"}},
     "read": {KEYS_INFO: {**KEY, "access_list": True}},
     "read organizations": {ORGS_INFO: {}},
     "declare": {KEYS: {"api_keys": DECLARED, "credentials_dir": "{{ folder }}"}},
@@ -61,7 +60,13 @@ TASKS: dict[str, dict[str, Any]] = {
     "revoke": {MODULE: {**KEY, "state": "absent", "wait": True}},
     "revoke again": {MODULE: {**KEY, "state": "absent"}},
 }
-UNCHANGED = {"roll back", "read", "read organizations", "revoke again"}
+UNCHANGED = {"read", "read organizations", "revoke again"}
+_OTHERS = others(name.rpartition(".")[2] for task in TASKS.values() for name in task)
+for _module, _sample in _OTHERS.items():
+    _task = {f"keysmith.mongodb.{_module}": _sample.options(KEY, "{{ project }}")}
+    # Before the key is revoked.
+    TASKS = {"create": TASKS["create"], _module: _task, **TASKS}
+    UNCHANGED |= set() if _sample.writes else {_module}
 # What tells one key of another: made up by the emulator, or the host's own.
 _OWN = re.compile(r"\b(?:[0-9a-f]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})\b|/\S*/folder-[\w.-]+")
 

@@ -81,6 +81,6 @@ def calendar_of(clock: JumpingClock) -> Iterator[None]:
         def now(cls, tz: tzinfo | None = None) -> datetime:
             return clock.calendar.astimezone(tz)
 
-    http = importlib.import_module(f"{COLLECTION}.plugins.module_utils._http")
+    http = importlib.import_module(f"{COLLECTION}.plugins.module_utils._client._http")
     with mock.patch.object(http, "datetime", Calendar):
         yield

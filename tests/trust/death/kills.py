@@ -1,15 +1,18 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killing ansible-playbook and all that it has started, at a request or at a moment."""
+"""Killing processes at a request or at a moment: a module, or ansible-playbook and all of its."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any
 
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import PATIENCE, Workshop, kill
+from tests.support import ROOT
 
 # What becomes of the request at which it is killed: it is never carried out; only after the death;
 # before it, and never answered; answered, and the kill comes a moment later. Or, last, no request
@@ -36,6 +40,14 @@ class Point:
     method: str = "*"
     path: str = "*"
     delay: float = 0.0
+
+
+MODULE_PROCESS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests.support import RealClock, run_module
+print(run_module(sys.argv[2], json.loads(sys.argv[3]), clock=RealClock()).output)
+"""
 
 
 class _Held(Fault):
@@ -86,6 +98,33 @@ def run_until_killed(
         emulator.clear_faults()
     settle(emulator)
     return writes
+
+
+def module_until_killed(
+    collections: Path, module: str, options: Mapping[str, Any], emulator: Emulator, point: Point
+) -> None:
+    """Start a module in a process without Ansible around it, and kill it at a request."""
+    held = _Held(point)
+    emulator.add_fault(held)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MODULE_PROCESS, str(collections), module, json.dumps(options)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "no_proxy": "*"},
+    )
+    try:
+        until = time.monotonic() + PATIENCE
+        while not held.has_come.wait(0.02):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < until, f"{point} was not reached"
+    finally:
+        kill(process)
+        held.is_over.set()
+        emulator.clear_faults()
+    assert process.returncode == -signal.SIGKILL
+    settle(emulator)
 
 
 def kill_all(process: subprocess.Popen[str], workshop: Workshop) -> None:

@@ -51,7 +51,7 @@ LATENCY = 0.01
 EXCUSES = (
     r"The new API key .* could not be written to .*: something else, such as another run of this "
     r"task, has written there in the meantime\. It may be the only copy of a key pair\. Run the "
-    r"task again\. The new key was revoked to clean up: nothing is left\.",
+    r"task again\. The new API key was revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
     r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The key was revoked or removed from the "

@@ -17,18 +17,27 @@ import atheris
 sys.path.insert(0, sys.argv.pop(1))
 with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
     from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-        _access_lists,
+        _errors,
+    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
         _answers,
         _auth,
-        _errors,
         _http,
+    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
+        _credential,
+    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+        _access_lists,
         _org_api_keys,
         _orgs,
+        _resource,
     )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 KEY_ID = "deadbeefdeadbeefdeadbeef"
 REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it")
-PAIR = _auth.KeyPair("abcdefgh", "private")
+PAIR = _credential.KeyPair("abcdefgh", "private")
 STATUSES = (200, 204, 400, 401, 403, 404, 429, 500, 503, 101, 304, 999)
 HEADERS = ("Retry-After", "WWW-Authenticate", "Content-Type", "RateLimit-Limit")
 
@@ -49,7 +58,9 @@ def one(data: bytes) -> None:
     error = _answers.as_error(answer, REQUEST)
     assert error.message().isprintable()
     json.dumps(error.fields(), ensure_ascii=False).encode()
-    if isinstance(error, _errors.ApiError) and _org_api_keys.is_proof_of_absence(error, KEY_ID):
+    if isinstance(error, _errors.ApiError) and _resource.is_proof_of_absence(
+        error, _org_api_keys.API_KEYS, KEY_ID
+    ):
         assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body
     items = [answer.payload]
     with suppress(_errors.UnexpectedAnswerError):
@@ -57,12 +68,12 @@ def one(data: bytes) -> None:
     for item in items:
         with suppress(_answers.UnreadableError):
             key = _org_api_keys.parse(item, KEY_ID)
-            assert key is None or (str(key).isprintable() and _org_api_keys.is_id(key.id))
+            assert key is None or (str(key).isprintable() and is_id(key.id))
             created = _org_api_keys.parse_created(item, KEY_ID)
             assert created is None or created.key == key
         with suppress(_answers.UnreadableError):
             org = _orgs.parse(item)
-            assert org is None or _org_api_keys.is_id(org.id)
+            assert org is None or is_id(org.id)
         with suppress(_answers.UnreadableError):
             entry = _access_lists.parse_entry(item)
             assert entry is None or ".." not in entry[1]

@@ -457,7 +457,7 @@ def told_as_it_is(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> Non
     new = [key for key in keys.values() if key.description == "new"]
     if can_revoke:
         assert new == []
-        assert "The new key was revoked to clean up: nothing is left." in outcome.msg
+        assert "The new API key was revoked to clean up: nothing is left." in outcome.msg
         assert not outcome.changed
     else:
         assert new[0].id in outcome.msg
@@ -501,7 +501,7 @@ def test_what_appears_meanwhile_is_not_written_over(tmp_path: Path, option: str,
             outcome = run_module("org_api_keys", options)
         assert [asked.path.rpartition("/")[2] for asked in server.sent("DELETE")] == [NEW_ID]
     assert outcome.failed
-    assert "The new key was revoked to clean up: nothing is left." in outcome.msg
+    assert "The new API key was revoked to clean up: nothing is left." in outcome.msg
     assert PRIVATE_KEY not in outcome.output
     assert left(tmp_path) == states[0]
     figures.count("hostile", "files that appear between the look and the writing")

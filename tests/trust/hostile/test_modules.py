@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.samples import others
 from tests.support import PRIVATE_KEYS, Outcome, public_key, run_module, service_account
 from tests.trust import figures
 from tests.trust.hostile.answers import (
@@ -126,12 +127,10 @@ TASKS = [
         path=PROJECT_PATH,
         absent=BY_ID,
     ),
-    Task(
-        "org_api_key_rotation",
-        {**BY_ID, "phase": "roll_back", "mark_key": "canary-of-the-marks"},
-        is_change=False,
-    ),
-    Task("org_info", {}, is_change=False),
+]
+TASKS += [
+    Task(module, sample.options(BY_ID, PROJECT), is_change=sample.writes)
+    for module, sample in others(task.module for task in TASKS).items()
 ]
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.emulator import Emulator, Recorded
+from tests.samples import SAMPLES
 from tests.support import (
     API_PATHS,
     COLLECTION,
@@ -34,15 +35,15 @@ from tests.support import (
 from tests.trust import figures
 
 BY_ID = {"api_user_id": key_id("atlas", 3)}
-ROLES = {"roles": ["GROUP_OWNER"]}
-# Tasks that do something, one of which is tried with each value in the place of one option.
+# Tasks that do something, each of which is tried with each value in the place of one option.
 TASKS: dict[str, list[dict[str, Any]]] = {
+    module: [sample.options(BY_ID, project_id("atlas"))] for module, sample in SAMPLES.items()
+}
+TASKS |= {
     "org_api_key": [
         {**BY_ID, "state": "absent"},
         {"description": "new", "roles": ["ORG_MEMBER"]},
     ],
-    "org_api_key_access_list": [{**BY_ID, "entries": ["192.0.2.1"]}],
-    "org_api_key_info": [{}],
     "org_api_key_rotation": [
         {**BY_ID, "phase": "begin"},
         {**BY_ID, "phase": "roll_back", "successor_id": key_id("atlas", 2)},
@@ -51,8 +52,6 @@ TASKS: dict[str, list[dict[str, Any]]] = {
         {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
         {"api_keys": [{"description": "new", "roles": ["ORG_MEMBER"]}]},
     ],
-    "org_info": [{}],
-    "project_api_key": [{**BY_ID, "project_id": project_id("atlas"), **ROLES}],
 }
 MARK = "x-evil"
 VALUES = {

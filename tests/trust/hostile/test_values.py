@@ -18,14 +18,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _access_lists,
+    _errors,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _answers,
     _auth,
-    _errors,
     _http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
     _org_api_keys,
     _orgs,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
 from tests.trust.hostile.servers import ENTRIES, KEY, KEY_ID, ORG, ORGANIZATION, examples
@@ -106,7 +112,7 @@ WORDS = [
 
 def test_any_challenge_is_answered_in_one_line_or_not_at_all(tried: Callable[[], object]) -> None:
     words = st.sampled_from(WORDS)
-    pair = _auth.KeyPair("abcdefgh", "private")
+    pair = _credential.KeyPair("abcdefgh", "private")
 
     @examples(3000)
     @given(st.lists(words, max_size=30).map("".join) | LINES)
@@ -155,10 +161,10 @@ def test_any_object_is_a_key_or_none(tried: Callable[[], object]) -> None:
         assert (created is None) or created.key == key
         if key is not None:
             assert key.id == data["id"]
-            assert _org_api_keys.is_id(key.id)
+            assert is_id(key.id)
             assert str(key).isprintable()
             assert len(str(key)) < 120
-            assert all(_org_api_keys.is_id(project) for project, _roles in key.projects)
+            assert all(is_id(project) for project, _roles in key.projects)
 
     attempt()
 
@@ -171,7 +177,7 @@ def test_any_object_is_an_organization_or_none(tried: Callable[[], object]) -> N
         found = None
         with suppress(_answers.UnreadableError):
             found = _orgs.parse(data)
-        assert found is None or (_org_api_keys.is_id(found.id) and isinstance(found.name, str))
+        assert found is None or (is_id(found.id) and isinstance(found.name, str))
 
     attempt()
 

@@ -17,6 +17,7 @@ from tests.integration.playbook import (
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
+    ROTATION,
 )
 from tests.support import (
     MISSING_ID,
@@ -36,6 +37,7 @@ from tests.trust.secrets.world import (
     CREATED,
     ECHO,
     LOST,
+    MARK_KEY,
     MEMBER_PRIVATE_KEY,
     OPS,
     PROXY_PASSWORD,
@@ -193,6 +195,39 @@ def life(world: World) -> dict[str, Case]:
         ),
         "project-echo": world.other(
             PROJECT_KEY, ATLAS, *ECHO, roles=["GROUP_OWNER"], api_user_id=unlucky, **project
+        ),
+        "change-rotate": world.other(
+            ROTATION,
+            phase="begin",
+            mark_key=MARK_KEY,
+            api_user_id=key_id(ATLAS, next(world.numbers)),
+            **world.file("rotated.json"),
+        ),
+        "rotate-lost": world.other(
+            ROTATION,
+            OPS,
+            "was revoked to clean up",
+            phase="begin",
+            mark_key=MARK_KEY,
+            api_user_id=key_id(OPS, next(world.numbers)),
+        ),
+        "rotate-echo": world.other(
+            ROTATION,
+            CLOUD,
+            *ECHO,
+            phase="begin",
+            mark_key=MARK_KEY,
+            api_user_id=key_id(CLOUD, next(world.numbers)),
+        ),
+        "rotate-nothing": world.other(
+            ROTATION,
+            ATLAS,
+            "has no replacement",
+            phase="finish",
+            mark_key=MARK_KEY,
+            new_private_key=WRONG_PRIVATE_KEY,
+            api_user_id=key_id(ATLAS, next(world.numbers)),
+            **ACCOUNT,
         ),
         "read-keys": world.other(KEYS_INFO, access_list=True, **ACCOUNT),
         "read-keys-echo": world.other(KEYS_INFO, ATLAS, *ECHO, api_user_id=unlucky),

@@ -49,6 +49,7 @@ from tests.trust.secrets.world import (
     CREATED,
     ECHO,
     LOST,
+    MARK_KEY,
     Case,
     Home,
     World,
@@ -86,7 +87,7 @@ TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
         lambda home: {
             "api_user_id": home.key_id(2),
             "phase": "roll_back",
-            "mark_key": "canary-of-the-marks-0123456789",
+            "mark_key": MARK_KEY,
         },
     ),
     "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),

@@ -24,7 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from tests.emulator import Fault
 from tests.trust.secrets.matrix import KINDS, MISPLACED, TROUBLES, Trouble, credentials, secret_of
-from tests.trust.secrets.world import Home, World
+from tests.trust.secrets.world import MARK_KEY, Home, World
 
 Variables = dict[str, Any]
 # The options that a playbook may take from the environment only.
@@ -43,7 +43,7 @@ USUAL = tuple(trouble for trouble in TROUBLES if trouble.error is not DeadlineEr
 IN_THE_MIDDLE = Trouble(
     "unmade",
     ApiError,
-    ("UNEXPECTED_ERROR", "No successor is left"),
+    ("UNEXPECTED_ERROR", "The old key works as before."),
     lambda _secret: Fault("echo", "POST"),
 )
 
@@ -88,6 +88,8 @@ PLAYBOOKS = {
                 "org_id": home.org_id,
                 "api_user_id": home.key_id(2),
                 "rotate_org_api_key_file": str(files / f"{home.number}.json"),
+                # A token is no key for marks.
+                "rotate_org_api_key_mark_key": MARK_KEY,
             },
             troubles=(*USUAL, IN_THE_MIDDLE),
         ),

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _errors,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     StoppedError,
@@ -41,14 +43,22 @@ from tests.trust.secrets.runs import (
 from tests.trust.secrets.world import ATLAS, LOST, Case, canaries, created_keys, open_world
 
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-SECRETS_OF_A_TASK = {"api_private_key", "client_secret", "access_token", "http_proxy"}
+SECRETS_OF_A_TASK = {
+    "api_private_key",
+    "client_secret",
+    "access_token",
+    "http_proxy",
+    "mark_key",
+    "new_private_key",
+}
 SHOWING = {"change-create", "change-create-account", "change-create-many", "make-meets-nothing"}
 # Besides the matrix: what events might tell more of than stdout does.
 OF_RUNNER = (
     "revoke revoke-service-account wrong-private-key wrong-client-secret role-too-low dead-proxy "
     "password-in-base-url secret-of-the-environment-in-a-name change-create "
     "change-create-account change-create-no-log change-create-file create-lost create-echo "
-    "change-create-many change-create-many-files create-many-echo"
+    "change-create-many change-create-many-files create-many-echo change-rotate rotate-lost "
+    "rotate-echo rotate-nothing"
 ).split()
 
 

@@ -110,7 +110,7 @@ def _check(listened: Listened, secrets: Mapping[str, str], logs: str = "syslog")
 
 # As the role's own tests have them: what fails at which step, and how it is rolled back.
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
-UNPROVED = Step("GET", KEY, 0, 4, by_new_pair=True, name="echo", arguments={"status": 401})
+UNVERIFIED = Step("GET", KEY, 0, 99, by_new_pair=True, name="echo", arguments={"status": 401})
 ROTATIONS = [
     Case("well", (ROTATED,), signer=0),
     Case("lost", (ROLLED_BACK,), steps=(Step("POST", KEYS, name="lost_after", arguments={}),)),
@@ -119,7 +119,7 @@ ROTATIONS = [
         (ROLLED_BACK,),
         steps=(Step("POST", f"{KEY}/accessList", name="echo", arguments={}),),
     ),
-    Case("unproved", (ROLLED_BACK,), ("401",), steps=(UNPROVED,)),
+    Case("unverified", (ROLLED_BACK,), ("401",), {"verify_timeout": 5}, steps=(UNVERIFIED,)),
     Case(
         "unstored",
         (ROLLED_BACK,),

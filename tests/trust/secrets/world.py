@@ -15,7 +15,9 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import requests
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+)
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
 from tests.integration.playbook import KEYS, MODULE
@@ -37,6 +39,7 @@ PROXY_PASSWORD = "pr0xy/c&nary+0123456789"
 URL_PASSWORD = "b4se-url-c&nary-0123456789"
 WRONG_PRIVATE_KEY = "ca11ab1e-dead-4ead-8ead-00000000dead"
 MEMBER_PRIVATE_KEY = "ca11ab1e-6666-4666-8666-00006666feed"
+MARK_KEY = "canary-of-the-marks-0123456789"
 CANARIES = {
     "the private key of Atlas": PRIVATE_KEYS[ATLAS],
     "the private key of Cloud Manager": PRIVATE_KEYS[CLOUD],
@@ -44,6 +47,7 @@ CANARIES = {
     "the wrong private key": WRONG_PRIVATE_KEY,
     "the private key of the member": MEMBER_PRIVATE_KEY,
     "the client secret": CLIENT_SECRET,
+    "the key of marks": MARK_KEY,
     "the password of the proxy": PROXY_PASSWORD,
     "the password in base_url": URL_PASSWORD,
     "the service account's Basic value": f"{client_id(ATLAS)}:{CLIENT_SECRET}",

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from tests.emulator import Emulator
+from tests.samples import SAMPLES
 from tests.support import (
     COLLECTION,
     MODULES,
@@ -21,24 +24,8 @@ from tests.support import (
     run_module,
 )
 
-# What a task needs at least; everything else is empty.
-LEAST: dict[str, dict[str, Any]] = {
-    "org_api_key": {"api_user_id": key_id("atlas", 3)},
-    "org_api_key_access_list": {"api_user_id": key_id("atlas", 3), "entries": ["192.0.2.1"]},
-    "org_api_key_info": {},
-    "org_api_key_rotation": {"api_user_id": key_id("atlas", 3), "phase": "begin"},
-    "org_api_keys": {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
-    "org_info": {},
-    "project_api_key": {
-        "api_user_id": key_id("atlas", 3),
-        "project_id": project_id("atlas"),
-        "roles": ["GROUP_OWNER"],
-    },
-}
-
-
 # What an empty option would do more than its task asks for.
-WIDENING = {"state", "keep", "credentials_file", "credentials_dir"}
+WIDENING = {"state", "keep", "credentials_file", "credentials_dir", "grace_period"}
 FILTERS = {
     "org_api_key_info": (
         "api_user_id public_key description description_match roles project_id".split()
@@ -53,7 +40,7 @@ FILTERS = {
 def options(module: str) -> set[str]:
     """All options of a module, its own and those of the connection."""
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
-    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     return connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
 
 
@@ -61,12 +48,23 @@ def refusing(module: str) -> set[str]:
     """The options that refuse an empty value, next to a credential that the task sets."""
     # That of org_api_key_info is a boolean.
     lists = {"access_list"} if module == "org_api_key" else set()
-    return (WIDENING & options(module)) | lists | {"org_id", *FILTERS.get(module, [])}
+    return (WIDENING & options(module)) | lists | {"org_id", *filters(module)}
+
+
+def filters(module: str) -> Iterable[str]:
+    """The filters listed above; those of a newer module are what it says itself."""
+    if module in FILTERS:
+        return FILTERS[module]
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    with mock.patch.object(source._module, "execute") as execute:
+        source.main()
+    return execute.call_args.kwargs.get("filters", ())
 
 
 def least(emulator: Emulator, module: str) -> dict[str, Any]:
     connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-    return {**connection, **LEAST[module]}
+    sample = SAMPLES[module].options({"api_user_id": key_id("atlas", 3)}, project_id("atlas"))
+    return {**connection, **sample}
 
 
 @pytest.mark.parametrize("empty", ["", None])

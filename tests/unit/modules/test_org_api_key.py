@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _http, _module, _requests
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _module,
+    _requests,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
+    _http,
+)
 from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -231,7 +237,7 @@ def test_waiting_has_an_end(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=30, clock=clock)
     assert outcome.failed
-    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
+    assert "accepted the revocation. Whether the API key still works is not known" in outcome.msg
     assert "30 s after" in outcome.msg
     assert outcome.changed
     assert outcome.result["org_api_key"]["id"] == key_id("atlas", 2)
@@ -244,7 +250,7 @@ def test_waiting_through_trouble_ends_in_time(emulator: Emulator) -> None:
     name = {"api_user_id": key_id("atlas", 2)}
     outcome = run(emulator, **name, wait=True, wait_timeout=4, clock=clock)
     assert outcome.failed
-    assert "accepted the revocation. Whether the key still works is not known" in outcome.msg
+    assert "accepted the revocation. Whether the API key still works is not known" in outcome.msg
     assert clock.time - 1000 <= 4
 
 
@@ -267,13 +273,13 @@ def test_envelopes_are_asked_for_and_unwrapped(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "No key is named"),
-        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is named"),
+        ({}, "No key is identified"),
+        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is identified"),
         ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
         ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"api_user_id": client_id("atlas")}, "client id of a service account"),
-        ({"api_user_id": "DEADBEEF0"}, "24 hexadecimal digits"),
+        ({"api_user_id": "DEADBEEF0"}, "24 lowercase hexadecimal digits"),
         ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": MISSING_ID.upper()}, "looks like an ID: use api_user_id"),
         ({"public_key": client_id("atlas")}, "looks like the client ID of a service account"),
@@ -302,7 +308,8 @@ def test_bad_input_is_refused_before_any_request(
 
 
 def test_a_service_account_fetches_no_token_for_bad_input(emulator: Emulator) -> None:
-    assert run(emulator, **service_account("atlas")).failed
+    outcome = run(emulator, **service_account("atlas"))
+    assert outcome.result["error"]["type"] == "options"
     assert emulator.requests == []
 
 

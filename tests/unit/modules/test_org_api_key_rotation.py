@@ -5,20 +5,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _org_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _marks,
+    _rotation,
     _rotation_steps,
 )
 from tests.emulator import Emulator, Fault
@@ -94,6 +102,14 @@ class World:
 
     def finish(self, **more: Any) -> Outcome:
         return succeeded(self.run("finish", **more))
+
+    def keep(self) -> dict[str, Any]:
+        """What is stored now, to begin there again without the requests that led to it."""
+        stored: dict[str, Any] = self.emulator.state.to_seed()
+        return stored
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        self.emulator.reset(kept)
 
     def new_keys(self) -> list[ApiKey]:
         """Keys that are not of the seed."""
@@ -487,6 +503,58 @@ def test_options_are_checked(world: World, more: dict[str, Any], word: str) -> N
     assert world.emulator.requests == []
 
 
+def test_a_mark_key_that_is_empty_counts_as_not_set(world: World) -> None:
+    begun = world.begin(mark_key="")
+    finished = world.finish(mark_key=None, new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "********",
+        f"{'*' * 8} and sixteen more letters",
+        "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER",
+        " " * 40,
+        1234567890123456,
+        True,
+        ["canary-in-a-list-of-mark-keys"],
+        {"a": "canary-in-a-list-of-mark-keys"},
+    ],
+    ids=str,
+)
+def test_a_mark_key_that_nobody_can_mean_is_refused(world: World, value: Any) -> None:
+    for phase in ("begin", "finish", "roll_back"):
+        outcome = refused(world.run(phase, mark_key=value), "options")
+        assert "mark_key" in outcome.msg
+        for hidden in ("1234567890123456", "canary-in-a-list"):
+            assert hidden not in outcome.output
+    assert world.emulator.requests == []
+
+
+@pytest.mark.parametrize("value", ["", True, "1 day", 0.5])
+def test_a_grace_period_that_is_no_number_of_seconds_is_refused(world: World, value: Any) -> None:
+    """An empty one would revoke the old key immediately."""
+    pair = {"new_private_key": private_key(world.begin())}
+    count = len(world.emulator.requests)
+    outcome = refused(world.run("finish", **pair, grace_period=value), "options")
+    assert "grace_period" in outcome.msg
+    assert len(world.emulator.requests) == count
+
+
+def test_the_secret_beside_a_token_may_be_that_of_the_old_key(world: World) -> None:
+    """The marks go on to the new secret, although another credential signs."""
+    names = ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")
+    token = {"access_token": fetch_token(world.emulator.url, "atlas"), "mark_key": None}
+    old = dict(zip(names, key_pair("atlas", OLD).values(), strict=True))
+    begun = world.begin(**token, environ=old)
+    new = dict(zip(names, (world.new_key().public_key, private_key(begun)), strict=True))
+    world.finish(**token, environ=old, new_private_key=private_key(begun), grace_period=DAY)
+    world.now += DAY
+    assert world.finish(**token, environ=new).result["state"] == "rotated"
+    check_end(world, ("victim", *essence(world.new_key())[1:]))
+
+
 # Verification of the new key pair.
 
 
@@ -537,6 +605,14 @@ def test_an_address_that_is_listed_is_waited_for(world: World) -> None:
     assert outcome.code == "IP_ADDRESS_NOT_ON_ACCESS_LIST"
     refused(outcome, "timeout")
     assert "127.0.0.1" in outcome.msg
+
+
+def test_a_wrong_pair_of_a_key_for_other_machines_is_not_verified(world: World) -> None:
+    world.old.access_list = ["192.0.2.0/24"]
+    world.begin()
+    wrong = "ca11ab1e-0000-4000-8000-ffffffffffff"
+    refused(world.run("finish", new_private_key=wrong, verify_timeout=2), "timeout")
+    assert world.old_id in world.keys
 
 
 def test_a_role_that_may_not_read_is_verified(world: World) -> None:
@@ -676,6 +752,84 @@ def test_a_mark_that_was_put_back_ends_nothing(world: World, number: int) -> Non
     assert {new.id, world.old_id} <= world.keys.keys()
 
 
+def test_a_mark_that_was_moved_to_another_key_ends_nothing(world: World) -> None:
+    """Each mark that there was, on a stranger's key that has the same rights."""
+    _secret, found, new = history(world)
+    rights = {"roles": list(new.roles), "projects": dict(new.projects)}
+    stranger = world.put(0, **rights, access_list=list(new.access_list))
+    new.description = "moved"
+    world.now += DAY
+    for text in found[1:]:
+        stranger.description = text
+        for target in ({"api_user_id": world.old_id}, {"description": "victim"}):
+            for phase in ("begin", "finish", "roll_back"):
+                refused(world.run(phase, **target), "guard", stranger.id)
+    stranger.description = found[0]
+    refused(world.run("finish"), "missing")
+    begun = world.begin()
+    assert [item["reason"] for item in begun.result["left"]] == ["unclear_origin"]
+    assert {stranger.id, new.id, world.old_id} <= world.keys.keys()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    ("roles", "age", "is_revoked"),
+    [
+        # Only owners of the organization take this role away, so it was never there.
+        (["ORG_MEMBER", "ORG_GROUP_CREATOR"], 7200, False),
+        (["ORG_MEMBER"], 3601, False),
+        (["ORG_MEMBER"], 3600, True),
+    ],
+)
+def test_a_mark_put_back_without_the_projects(
+    world: World, number: int, roles: list[str], age: int, is_revoked: bool
+) -> None:
+    """Those who administer all projects of a key can take all its rights there away."""
+    world.old.roles = roles
+    _secret, found, new = history(world)
+    new.projects.clear()
+    new.description = found[number]
+    world.now = int(new.id[:8], 16) + age
+    begun = world.begin()
+    assert (new.id not in world.keys) is is_revoked
+    assert ([item["id"] for item in begun.result["left"]] == [new.id]) is not is_revoked
+    assert world.old_id in world.keys
+
+
+def test_a_leftover_with_a_role_in_the_organization_is_revoked_at_any_time(world: World) -> None:
+    assert is_killed(world, 5, "begin")
+    leftover = world.new_key()
+    assert ": created " in leftover.description
+    world.now += 30 * DAY
+    begun = world.begin()
+    assert begun.result["left"] == []
+    assert leftover.id not in world.keys
+
+
+def test_who_uses_the_new_pair_cannot_make_marks(world: World) -> None:
+    """The application that has the new pair, together with someone who may rename its key."""
+    begun = world.begin(mark_key=None)
+    secret, new = private_key(begun), world.new_key()
+    old = _org_api_keys.OrgApiKey(
+        world.old_id,
+        "victim",
+        None,
+        tuple(world.old.roles),
+        tuple((project, tuple(roles)) for project, roles in world.old.projects.items()),
+    )
+    entries = frozenset(map(ipaddress.ip_network, ADDRESSES))
+    tag = _rotation.tag(_marks.key_of(secret), old, entries)
+    new.description = world.mark("verified", secret=secret, new_id=new.id, tag=tag)
+    finish = {"mark_key": None, "new_private_key": secret, "grace_period": DAY}
+    refused(world.run("finish", **finish), "guard", new.id)
+    assert world.old_id in world.keys
+    refused(world.run("begin", mark_key=None), "guard", new.id)
+    # The owner knows which key it is, and the grace period begins now.
+    finished = world.finish(**finish, successor_id=new.id)
+    assert finished.result["state"] == "waiting"
+    assert finished.result["old_until"] == _marks.shown(world.now + DAY)
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_a_mark_that_is_put_back_after_the_rotation_ends_nothing(world: World, number: int) -> None:
     _secret, found, _new = history(world)
@@ -767,15 +921,95 @@ def test_a_replacement_with_more_rights_is_not_finished(world: World) -> None:
     assert world.finish(**pair).result["state"] == "rotated"
 
 
+@pytest.mark.parametrize(
+    ("entries", "is_refused"),
+    [
+        ([], True),
+        ([*ADDRESSES, "198.51.100.1"], True),
+        (["0.0.0.0/0"], True),
+        (["126.0.0.0/7"], True),
+        ([*ADDRESSES, "::/0"], True),
+        (["127.0.0.1", "192.0.2.7/32"], False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_replacement_with_a_wider_access_list_is_not_finished(
+    world: World, entries: list[str], is_refused: bool, has_mark: bool
+) -> None:
+    begun = world.begin()
+    new = world.new_key()
+    new.access_list = entries
+    pair = {"new_private_key": private_key(begun)}
+    if not has_mark:
+        new.description = f"victim (successor of {world.old_id}: storing)"
+        pair["successor_id"] = new.id
+    if not is_refused:
+        assert world.finish(**pair).result["state"] == "rotated"
+        return
+    refused(world.run("finish", **pair), "guard", world.old_id, new.id)
+    assert world.old_id in world.keys
+    new.access_list = list(ADDRESSES)
+    assert world.finish(**pair).result["state"] == "rotated"
+
+
+def test_a_list_that_is_shown_late_is_waited_for(world: World) -> None:
+    begun = world.begin()
+    empty = {"results": [], "totalCount": 0}
+    path = f"*/apiKeys/{world.new_key().id}/accessList"
+    world.emulator.add_fault(Fault("json", "GET", path, times=2, status=200, body=empty))
+    finished = world.finish(new_private_key=private_key(begun))
+    assert finished.result["state"] == "rotated"
+    assert finished.clock.time - 1000 >= 0.25 + 0.5
+
+
+def test_a_list_may_be_as_wide_as_that_of_the_old_key(world: World) -> None:
+    world.old.access_list = []
+    begun = world.begin()
+    world.new_key().access_list = ["127.0.0.1"]
+    assert world.finish(new_private_key=private_key(begun)).result["state"] == "rotated"
+
+
+def test_begin_does_not_replace_a_key_that_was_renamed(world: World) -> None:
+    """By its description, a mark leads to it, and says what it was called."""
+    world.begin()
+    new = world.new_key()
+    world.old.description = "renamed"
+    count = len(world.emulator.writes)
+    refused(world.run("begin", description="victim"), "guard", world.old_id)
+    assert len(world.emulator.writes) == count
+    assert world.begin().result["left"][0]["id"] == new.id
+
+
+def test_an_explicit_id_needs_the_description_of_the_task(world: World) -> None:
+    del world.keys[world.old_id]
+    text = f"other (successor of {world.old_id}: storing)"
+    stranger = world.put(0, description=text)
+    pair = {"successor_id": stranger.id, "new_private_key": stranger.private_key}
+    refused(world.run("finish", description="victim", **pair), "guard", stranger.id)
+    assert world.keys[stranger.id].description == text
+
+
+def test_what_is_left_is_reported_while_the_old_key_is_kept(world: World) -> None:
+    world.begin()
+    first = world.new_key().id
+    begun = world.begin()
+    new_id = begun.result["org_api_key"]["id"]
+    finish = {"new_private_key": private_key(begun), "successor_id": new_id}
+    for waiting in (world.finish(**finish, grace_period=DAY), world.begin()):
+        assert waiting.result["state"] == "waiting"
+        assert [item["id"] for item in waiting.result["left"]] == [first]
+
+
 def test_rights_that_are_taken_meanwhile_are_not_copied(world: World) -> None:
     """Here by the answer to the request that assigns the replacement."""
-    real = _rotation_steps._project_api_keys.assign_all
+    real = _rotation_steps._assignments.assign_all
 
     def assign(*arguments: Any) -> bool:
         world.old.roles = ["ORG_MEMBER"]
         return bool(real(*arguments))
 
-    with mock.patch.object(_rotation_steps._project_api_keys, "assign_all", assign):
+    with mock.patch.object(_rotation_steps._assignments, "assign_all", assign):
         refused(world.run("begin"), "guard", world.old_id)
     assert world.new_keys() == []
 
@@ -895,15 +1129,15 @@ def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> No
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("grace", [0, DAY])
 def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, own: bool) -> None:
+    options = own_world(world) if own else {}
+    before = essence(world.old)
+    pair = {"new_private_key": private_key(world.begin(**options))}
+    in_use, kept = world.new_key(), world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        more = own_world(world) if own else {}
-        before = essence(world.old)
-        begun = world.begin(**more)
-        in_use = world.new_key()
-        pair = {"new_private_key": private_key(begun)}
+        world.restore(kept)
+        more = options
         goes_on = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
         if own and world.old_id not in world.keys:
             more = {"api_public_key": in_use.public_key, "mark_key": None}
@@ -924,14 +1158,13 @@ def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, o
 
 
 def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    start(world, "finish later")
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        begun = world.begin()
-        world.finish(new_private_key=private_key(begun), grace_period=DAY)
-        world.now += DAY
+        world.restore(kept)
         goes_on = is_killed(world, number, "finish")
         assert world.finish().result["state"] in {"rotated", "none"}
         check_end(world, before)
@@ -939,12 +1172,13 @@ def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None
 
 
 def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
+    before = essence(world.old)
+    new_id = start(world, "roll_back")["successor_id"]
+    kept = world.keep()
     number, goes_on = 0, True
     while goes_on:
         number += 1
-        world = fresh(world)
-        before = essence(world.old)
-        new_id = world.begin().result["org_api_key"]["id"]
+        world.restore(kept)
         goes_on = is_killed(world, number, "roll_back", successor_id=new_id)
         succeeded(world.run("roll_back", successor_id=new_id))
         assert world.new_keys() == []
@@ -952,11 +1186,148 @@ def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
     assert number > 2
 
 
+PHASES = ("begin", "finish", "finish later", "roll_back")
+
+
+def start(world: World, phase: str) -> dict[str, Any]:
+    """Bring a rotation to where a phase begins; return the options of that phase."""
+    if phase == "begin":
+        return {}
+    begun = world.begin()
+    pair = {"new_private_key": private_key(begun)}
+    if phase == "finish later":
+        world.finish(**pair, grace_period=DAY)
+        world.now += DAY
+        return {}
+    return pair if phase == "finish" else {"successor_id": begun.result["org_api_key"]["id"]}
+
+
+@pytest.mark.parametrize("then", ["begin", "finish", "roll_back"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_after_a_kill_any_phase_may_follow(world: World, phase: str, then: str) -> None:
+    """None ends a key that may be in use, or leaves one that nobody knows of."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    in_use, kept = {key.id for key in world.new_keys()}, world.keep()
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world.restore(kept)
+        goes_on = is_killed(world, number, phase.partition(" ")[0], **more)
+        new_ids = {key.id for key in world.new_keys()}
+        had_old = world.old_id in world.keys
+        outcome = world.run(then)
+        if outcome.failed:
+            # What is to be decided is the user's, and the message has the key.
+            kind = {"finish": {"missing", "options"}}.get(then, {"missing", "guard"})
+            assert outcome.result["error"]["type"] in kind, outcome.msg
+            assert not outcome.changed
+        if phase != "roll_back":
+            assert in_use <= world.keys.keys()
+        # A key with all rights is there, and none has others.
+        assert (world.old_id in world.keys) or expected[1:] in [
+            essence(world.keys[key])[1:] for key in in_use
+        ]
+        if had_old and world.old_id not in world.keys:
+            assert (phase.partition(" ")[0], then) == ("finish", "finish")
+        for key in world.new_keys():
+            assert {*key.roles} <= {*expected[1]}
+            assert not key.roles or key.access_list in ([], ADDRESSES)
+        # Whatever is left is reported.
+        told = outcome.output
+        for key in world.new_keys():
+            assert key.id in told or key.description == "victim" or key.id not in new_ids
+
+
 def fresh(world: World) -> World:
     """The same world as at first; its clock is that of the test."""
     world.emulator.reset(seed())
     world.old.access_list = list(ADDRESSES)
     return world
+
+
+@pytest.mark.parametrize("by", ["api_user_id", "public_key", "description"])
+def test_a_kill_before_the_last_request_of_a_rotation(world: World, by: str) -> None:
+    """A public key does not lead to the mark, since its key is gone."""
+    values = {
+        "api_user_id": world.old_id,
+        "public_key": public_key("atlas", OLD),
+        "description": "victim",
+    }
+    target = {by: values[by]}
+    begun = world.begin(**target)
+    new = world.new_key()
+    world.emulator.add_fault(Fault("status", "PATCH", KEY, after=1, status=403, code="EMULATED"))
+    pair = {"new_private_key": private_key(begun)}
+    assert world.run("finish", **target, **pair).code == "EMULATED"
+    world.emulator.clear_faults()
+    assert world.old_id not in world.keys
+    again = world.finish(**target)
+    if by == "public_key":
+        assert again.result["state"] == "none"
+        assert [item["reason"] for item in again.result["left"]] == ["old_key_missing"]
+        refused(world.run("begin", **target), "missing", new.id)
+        again = world.finish(**target, successor_id=new.id)
+        assert again.result["left"] == []
+    assert again.result["state"] == "rotated"
+    assert world.new_key().description == "victim"
+
+
+@contextmanager
+def another_run_at(number: int, act: Callable[[], Any]) -> Iterator[None]:
+    """Do something before the request of this number, and before no other."""
+    real, count = _http.Http.send, 0
+
+    def send(*arguments: Any, **more: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == number:
+            act()
+        return real(*arguments, **more)
+
+    with mock.patch.object(_http.Http, "send", send):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("phase", "other"),
+    [
+        ("begin", "begin"),
+        ("begin", "roll_back"),
+        ("finish", "begin"),
+        ("finish", "finish"),
+        ("finish later", "finish"),
+    ],
+)
+def test_another_run_at_the_same_time_takes_no_working_key(
+    world: World, phase: str, other: str
+) -> None:
+    """The other one runs as a whole, between any two requests of the first."""
+    expected = essence(world.old)
+    more = start(world, phase)
+    others = more if other == "finish" else {}
+    kept = world.keep()
+    number, goes_on = 0, True
+    while goes_on:
+        number += 1
+        world.restore(kept)
+        seen: list[Outcome] = []
+        run_other = partial(world.run, other, **others)
+        with another_run_at(number, lambda run=run_other, to=seen: to.append(run())):
+            outcome = world.run(phase.partition(" ")[0], **more)
+        goes_on = bool(seen)
+        pairs = [run.result["key_pair"]["api_user_id"] for run in (outcome, *seen) if is_begun(run)]
+        for key in world.new_keys():
+            assert {*key.roles} <= {*expected[1]}
+        # Whoever was given a key pair has one that works, and somebody has all rights.
+        assert {*pairs} <= world.keys.keys()
+        assert expected[1:] in [essence(key)[1:] for key in (*world.keys.values(),)]
+        if world.old_id not in world.keys:
+            assert "finish" in (phase.partition(" ")[0], other)
+
+
+def is_begun(outcome: Outcome) -> bool:
+    return "key_pair" in outcome.result
 
 
 # Failures: a process that goes on.
@@ -1053,13 +1424,13 @@ def test_a_key_without_rights_is_reported_and_not_revoked(world: World) -> None:
 def test_what_another_run_is_creating_is_not_revoked_under_its_hands(world: World) -> None:
     assert is_killed(world, 5, "begin")
     new = world.new_key()
-    real = _rotation_steps._org_api_keys.find_by_id
+    real = _rotation_steps._resource.find_by_id
 
     def find(*arguments: Any) -> Any:
         new.roles = ["ORG_MEMBER", "ORG_READ_ONLY"]
         return real(*arguments)
 
-    with mock.patch.object(_rotation_steps._org_api_keys, "find_by_id", find):
+    with mock.patch.object(_rotation_steps._resource, "find_by_id", find):
         refused(world.run("begin"), "guard", new.id)
     assert new.id in world.keys
 
@@ -1074,6 +1445,209 @@ def test_changes_that_are_seen_late(world: World) -> None:
     finished = world.finish(clock=clock, new_private_key=private_key(begun))
     assert finished.result["state"] == "rotated"
     assert world.old_id not in world.keys
+
+
+def test_a_key_that_another_run_revokes_is_not_handed_over(world: World) -> None:
+    real = _rotation_steps._org_api_keys.update
+
+    def update(*arguments: Any) -> Any:
+        changed = real(*arguments)
+        if ": issued " in changed.description:
+            del world.keys[changed.id]
+        return changed
+
+    with mock.patch.object(_rotation_steps._org_api_keys, "update", update):
+        outcome = refused(world.run("begin"), "guard")
+    assert "another" in outcome.msg or "other run" in outcome.msg
+    assert not outcome.changed
+    assert world.new_keys() == []
+
+
+def test_a_rollback_by_id_needs_nothing_of_the_old_key(world: World) -> None:
+    new_id = world.begin().result["org_api_key"]["id"]
+    refusal = Fault("status", "GET", "*/accessList", status=403, code="EMULATED")
+    world.emulator.add_fault(refusal)
+    done = succeeded(world.run("roll_back", successor_id=new_id))
+    assert done.result["state"] == "rolled_back"
+
+
+def asked(world: World) -> list[str]:
+    """The requests so far, without those that were only asked for a signature."""
+    names = {world.old_id: "old", **{key.id: "new" for key in world.new_keys()}}
+    shown = []
+    for request in world.emulator.requests:
+        if request.status != 401:
+            parts = request.path.split("?")[0].split("/")
+            place = "/".join(names.get(part, part) for part in parts if part in names)
+            shown.append(f"{request.method} {place} {parts[-1]}".replace("  ", " "))
+    world.emulator.requests.clear()
+    return [names_of(line, names) for line in shown]
+
+
+def names_of(line: str, names: dict[str, str]) -> str:
+    for key, name in names.items():
+        line = line.replace(f"{name} {key}", name)
+    return line
+
+
+def test_a_rotation_sends_no_request_in_vain(world: World) -> None:
+    world.emulator.state.organizations[org_id("atlas")].projects[
+        project_id("atlas")[:-2] + "bb"
+    ] = "b"
+    world.old.projects[project_id("atlas")[:-2] + "bb"] = ["GROUP_READ_ONLY"]
+    world.old.access_list.append("198.51.100.0/24")
+    begun = world.begin()
+    assert asked(world) == [
+        "GET apiKeys",
+        "GET old accessList",
+        "POST apiKeys",
+        "PATCH new",
+        "POST new accessList",
+        "GET new",
+        "POST new",
+        "POST new",
+        "GET old",
+        "PATCH new",
+        "GET apiKeys",
+    ]
+    world.finish(new_private_key=private_key(begun))
+    assert asked(world) == [
+        "GET apiKeys",
+        "GET old accessList",
+        "GET new accessList",
+        "GET new",
+        "PATCH new",
+        "DELETE old",
+        "GET old",
+        "GET old",
+        "PATCH new",
+    ]
+
+
+TEXTS = {
+    "parentheses": "backup (nightly) (successor of nobody: x)",
+    "brackets at the end": "x (((",
+    "line breaks": "one\ntwo\r\nthree",
+    "line break at the end": "one\n",
+    "separators": "a\u2028b\u2029c\x85d",
+    "blanks": "  two blanks  ",
+    "half of a pair": "half \ud83d of a pair",
+    "beyond the BMP": "\U0001f511" * 148,
+    "three bytes each": "\u20ac" * 148,
+    "decomposed": "e\u0301" * 74,
+    "NUL": "a\0b",
+    "template": "{{ 1 + 1 }} {% raw %}",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_description_may_be_any_text(world: World, name: str) -> None:
+    world.old.description = TEXTS[name]
+    # No database keeps half of a pair, and the client reads it as this.
+    text = TEXTS[name].replace("\ud83d of", "\ufffd of")
+    expected = (text, *essence(world.old)[1:])
+    begun = world.begin()
+    world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    assert world.begin().result["state"] == "waiting"
+    world.now += DAY
+    finished = world.finish()
+    assert finished.result["state"] == "rotated"
+    assert finished.result["org_api_key"]["description"] == text
+    check_end(world, expected)
+
+
+def test_a_description_that_the_api_counts_in_another_way_leaves_nothing(world: World) -> None:
+    """Here in UTF-16 units: the POST's mark is as long as the longest, so nothing fails later."""
+    lengths = {len(world.mark(phase, new_id=world.old_id)) for phase in ("creating", "verified")}
+    assert len(lengths) == 1
+    world.old.description = "\U0001f511" * 148
+    too_long = Fault("status", "POST", KEYS, status=400, code="INVALID_API_KEY_DESC")
+    world.emulator.add_fault(too_long)
+    outcome = world.run("begin")
+    assert outcome.code == "INVALID_API_KEY_DESC"
+    assert not outcome.changed
+    assert world.new_keys() == []
+
+
+@pytest.mark.parametrize("now", [0, 951782400, 2**31 + 5, 4102444800, 4294967295, 253402214400])
+def test_any_time_of_day(world: World, now: int) -> None:
+    """Of a machine whose clock is wrong, or of one in the future."""
+    expected = essence(world.old)
+    world.now = now
+    begun = world.begin()
+    waiting = world.finish(new_private_key=private_key(begun), grace_period=60)
+    assert waiting.result["state"] == "waiting"
+    assert waiting.result["old_until"] == _marks.shown(now + 60)
+    world.now = now + 59
+    assert world.finish().result["state"] == "waiting"
+    world.now = now + 60
+    assert world.finish().result["state"] == "rotated"
+    check_end(world, expected)
+
+
+@pytest.mark.parametrize("skew", [-DAY, -3600, -540, -59, 0, 59, 3600, DAY])
+def test_a_clock_that_differs_from_that_of_the_api(world: World, skew: int) -> None:
+    """What cannot be told to be a leftover for that is reported."""
+    real = world.now
+    world.now = real + skew
+    assert is_killed(world, 4, "begin")
+    (leftover,) = world.new_keys()
+    assert ": creating " in leftover.description
+    begun = world.begin()
+    is_revoked = leftover.id not in world.keys
+    assert is_revoked is (-540 <= skew <= 59)
+    assert ([item["id"] for item in begun.result["left"]] == [leftover.id]) is not is_revoked
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia"])
+def test_no_time_depends_on_the_zone(world: World, zone: str) -> None:
+    """Now, and in the hour that a change of the clocks takes away or repeats."""
+    for moment in (1_793_494_800, 1_772_953_200):
+        world = fresh(world)
+        world.now = moment
+        begun = world.begin(environ={"TZ": zone})
+        waiting = world.finish(
+            new_private_key=private_key(begun), grace_period=3600, environ={"TZ": zone}
+        )
+        assert waiting.result["old_until"] == _marks.shown(moment + 3600)
+        world.now += 3599
+        assert world.finish(environ={"TZ": "UTC"}).result["state"] == "waiting"
+        world.now += 1
+        assert world.finish(environ={"TZ": "UTC"}).result["state"] == "rotated"
+
+
+def test_no_secret_is_in_the_output_of_a_failure(world: World) -> None:
+    """Whatever goes wrong, also by a mistake of this collection that quotes what it has."""
+    real = _rotation_steps._Creation._await_shown
+    secrets: list[str] = []
+
+    def broken(self: Any, key: Any) -> Any:
+        secrets.append(world.new_key().private_key)
+        raise RuntimeError(f"{secrets[-1]} {MARK_KEY} {real(self, key)}")
+
+    with mock.patch.object(_rotation_steps._Creation, "_await_shown", broken):
+        outcomes = [world.run("begin", diff=True)]
+    assert outcomes[0].failed
+    assert world.new_keys() == []
+    begun = world.begin()
+    secrets.append(private_key(begun))
+    pair = {"new_private_key": secrets[-1]}
+    echo = {"status": 400, "code": "EMULATED", "detail": f"{secrets[-1]} {MARK_KEY}"}
+    for method in ("PATCH", "DELETE"):
+        world.emulator.add_fault(Fault("status", method, KEY, times=1, **echo))
+        outcomes.append(world.run("finish", **pair, diff=True))
+        assert outcomes[-1].code == "EMULATED"
+
+    def broken_end(*_arguments: Any) -> Any:
+        raise RuntimeError(f"{secrets[-1]} {MARK_KEY}")
+
+    with mock.patch.object(_rotation_steps, "_end", broken_end):
+        outcomes.append(world.run("finish", **pair, diff=True))
+    for outcome in outcomes:
+        assert outcome.failed
+        for private in (*secrets, MARK_KEY, PRIVATE_KEYS["atlas"]):
+            assert private not in outcome.output
+            assert "Traceback" not in outcome.output
 
 
 def test_no_secret_is_in_any_output(world: World) -> None:

@@ -1,0 +1,278 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Objects of an organization that are assigned to a project, with roles there.
+
+That an object is not assigned is proved by the project's complete listing, or by GROUP_NOT_FOUND
+about this project. The listing also decides, after an error that leaves open what has happened,
+what is the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Union
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    is_about_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Obj,
+    Objects,
+    Resource,
+)
+
+PROJECT_OWNER = "Project Owner"
+PROJECT_READ_ONLY = "Project Read Only"
+
+# The roles in a project, sorted; None if the object is not assigned to it.
+Roles = Union[tuple[str, ...], None]
+
+
+@dataclass(frozen=True)
+class Assignments(Generic[Obj]):
+    """How objects of a kind are assigned to projects.
+
+    ``listed``: the objects as the listing of a project has them. ``roles_in``: the roles that such
+    an object has in a project. ``taken``: the code that says that the object is assigned already.
+    ``result_name`` and ``identity``: what results call an assignment, and what they have beside
+    the project and the roles.
+    """
+
+    listed: Resource[Obj]
+    roles_in: Callable[[Obj, str], tuple[str, ...]]
+    taken: str
+    result_name: str
+    identity: Callable[[Obj], Mapping[str, Any]]
+
+    def of(self, project_id: str, found: Obj) -> Assignment[Obj]:
+        """Return the assignment of an object to a project."""
+        return Assignment(self, self.listed.of(project_id), found)
+
+
+@dataclass(frozen=True)
+class Assignment(Generic[Obj]):
+    """The assignment of an object to a project, whether it exists or not."""
+
+    kind: Assignments[Obj]
+    project: Objects[Obj]
+    found: Obj
+
+    @property
+    def shown(self) -> str:
+        """Return the object as messages name it."""
+        return f"the {self.kind.listed.noun} {self.found}"
+
+    def roles(self, listed: Mapping[str, Obj]) -> Roles:
+        """Return the roles that a listing of the project shows."""
+        found = listed.get(self.found.id)
+        return None if found is None else self.kind.roles_in(found, self.project.scope_id)
+
+    def result(self, roles: Roles) -> dict[str, Any] | None:
+        """Return the value of ``result_name``."""
+        if roles is None:
+            return None
+        identity = self.kind.identity(self.found)
+        return {"project_id": self.project.scope_id, **identity, "roles": list(roles)}
+
+
+def list_all(api: Client, kind: Assignments[Obj], project_id: str) -> dict[str, Obj]:
+    """Return every object that is assigned to the project, by ID."""
+    return {found.id: found for found in _resource.list_all(api, kind.listed.of(project_id))}
+
+
+def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
+    """Assign an object that the listing lacks.
+
+    Return None, or, if the API says that it is assigned already, its roles now; those are not
+    changed.
+    """
+    doing = f"assign {at.shown} to {at.project.scope}"
+    if api.endpoint.platform.assign_method == "PATCH":
+        _patch(api, at, roles, doing, PROJECT_OWNER)
+        return None
+    call = at.project.call(doing, PROJECT_OWNER, at.found.id)
+    body, parse = [{"roles": list(roles)}], _parse_write(at, roles)
+    try:
+        _write(api, at, roles, lambda: api.post(call, body, parse))
+    except ApiError as error:
+        if error.code != at.kind.taken:
+            raise
+        with api.stop.completing():
+            now = _resource.poll(api, lambda: _now(api, at), lambda now: now is not None)
+        if now is None:
+            error.check = "The project's listing does not show it yet: run the task again later."
+            raise
+        return now
+    return None
+
+
+def assign_all(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> bool:
+    """Assign an object with exactly these roles; return whether this call did anything.
+
+    Another task may be faster, with the same roles or with others, which are changed then.
+    """
+    met = assign(api, at, roles)
+    if met == roles:
+        return False
+    if met is not None:
+        change(api, at, roles)
+    return True
+
+
+def change(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> None:
+    """Give an assigned object exactly these roles in the project."""
+    doing = f"change the roles of {at.shown} in {at.project.scope}"
+    _patch(api, at, roles, doing, api.endpoint.platform.assignment_role)
+
+
+def unassign(api: Client, at: Assignment[Obj]) -> bool:
+    """Remove an object from the project; return whether this call did it.
+
+    If the response to an earlier attempt was lost, this call did it. Otherwise the object was not
+    assigned any more. That the project is missing is for the caller to judge: see
+    ``is_project_missing``.
+    """
+    call = at.project.call(
+        f"remove {at.shown} from {at.project.scope}",
+        api.endpoint.platform.assignment_role,
+        at.found.id,
+    )
+    seen: Roles = None
+
+    def is_assigned() -> bool:
+        nonlocal seen
+        seen = _now(api, at)
+        return seen is not None
+
+    def says_unassigned(error: KeysmithError) -> bool:
+        return _may_mean_unassigned(error) and not is_project_missing(error, at.project.scope_id)
+
+    try:
+        return _resource.delete_known(api, lambda: api.delete(call), says_unassigned, is_assigned)
+    except KeysmithError as error:
+        if seen is not None:
+            error.aftermath = _shown_as(at, seen)
+        if not error.unclear or not _is_confirmed(api, at, None, error):
+            raise
+    return True
+
+
+def is_project_missing(error: KeysmithError, project_id: str) -> bool:
+    """Whether an error says that this project does not exist, so that nothing is assigned to it."""
+    return (
+        isinstance(error, ApiError)
+        and error.code == "GROUP_NOT_FOUND"
+        and error.status in {400, 404}
+        and (not error.parameters or project_id in error.parameters)
+    )
+
+
+def missing_project_warning(resource: Resource[Obj], project_id: str) -> str:
+    """Say why an object counts as not assigned to a project that may be a slip of the task."""
+    return (
+        f"Project {project_id} does not exist (GROUP_NOT_FOUND), so no {resource.noun} is assigned "
+        "to it. Check project_id."
+    )
+
+
+def _patch(api: Client, at: Assignment[Obj], roles: tuple[str, ...], doing: str, role: str) -> None:
+    call = at.project.call(doing, role, at.found.id)
+    body, parse = {"roles": list(roles)}, _parse_write(at, roles)
+    _write(api, at, roles, lambda: api.patch(call, body, parse))
+
+
+def _write(
+    api: Client, at: Assignment[Obj], roles: tuple[str, ...], send: Callable[[], bool]
+) -> None:
+    """Send until the API knows the object; after a lost response it may have the roles anyway."""
+    resource = at.kind.listed
+    try:
+        _resource.retry_unknown(api, resource, at.found, send)
+    except KeysmithError as error:
+        is_unknown = error.code in resource.missing or error.code == "RESOURCE_NOT_FOUND"
+        if _may_mean_unassigned(error) and is_unknown:
+            error.check = (
+                f"The {resource.noun} was revoked or removed from the project in the meantime, or "
+                "a recent change is still propagating. Run the task again."
+            )
+        if not error.unclear or not _is_confirmed(api, at, roles, error):
+            raise
+
+
+def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any], bool | None]:
+    """Accept no content (Atlas, POST), and the object with these roles (PATCH)."""
+
+    def parse_this(data: Any) -> bool | None:
+        if data == {}:
+            return True
+        changed = at.project.parse(data)
+        if changed is None or changed.id != at.found.id:
+            return None
+        now = at.kind.roles_in(changed, at.project.scope_id)
+        if data.get("roles") is not None and set(now) != set(roles):
+            resource = at.kind.listed
+            what = f"shows the {resource.noun} as {_state(now or None)}, not with the roles"
+            raise _resource.contradicted(resource, f"{what} {', '.join(roles)}")
+        return True
+
+    return parse_this
+
+
+def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> bool:
+    """Whether the listing shows what was asked for, after an error that leaves it open.
+
+    If not, the error says what it shows.
+    """
+    try:
+        with api.stop.completing():
+            now = _resource.poll(api, lambda: _now(api, at), lambda now: now == expected)
+    except KeysmithError as failure:
+        error.aftermath = (
+            "Whether it was done all the same could not be found out: "
+            f"{failure.message()} Run the task again; that is safe."
+        )
+        return False
+    if now == expected:
+        return True
+    error.aftermath = _shown_as(at, now)
+    error.results = {at.kind.result_name: at.result(now)}
+    return False
+
+
+def _shown_as(at: Assignment[Obj], now: Roles) -> str:
+    return (
+        f"The listing of {at.project.scope} shows the {at.kind.listed.noun} {at.found.id} as "
+        f"{_state(now)} now. Run the task again; that is safe."
+    )
+
+
+def _state(roles: Roles) -> str:
+    return "not assigned to it" if roles is None else f"assigned with the roles {', '.join(roles)}"
+
+
+def _now(api: Client, at: Assignment[Obj]) -> Roles:
+    return at.roles({found.id: found for found in _resource.list_all(api, at.project)})
+
+
+def _may_mean_unassigned(error: KeysmithError) -> bool:
+    """Whether an error may say that the object is not in the project.
+
+    Which code does is not documented, so the list decides for each (docs/apis.md: Absence).
+    """
+    return (
+        isinstance(error, ApiError)
+        and error.status in {400, 404}
+        and error.code is not None
+        and not (error.code == "RESOURCE_NOT_FOUND" and is_about_path(error.parameters))
+    )

@@ -1,0 +1,22 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The access lists of API keys."""
+
+from __future__ import annotations
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
+    Lists,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+
+API_KEY_LISTS: Lists[OrgApiKey] = Lists(
+    resource=API_KEYS,
+    result_name="org_api_key_access_list",
+    identity=lambda key: {"api_user_id": key.id, "public_key": key.public_key},
+    old_name="whitelist",
+)

@@ -1,0 +1,261 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One API key as a task describes it: create it, or change what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _credentials_file,
+    _plan,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AmbiguousError,
+    GuardError,
+    KeysmithError,
+    MissingError,
+    OptionError,
+    shown,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _new_keys,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    quoted,
+)
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse what no key can have. Raises OptionError."""
+    for name in ("description", "new_description"):
+        if params[name] is not None:
+            _argspec.check_description(name, params[name])
+    if params["roles"] is not None:
+        _argspec.check_roles(params["platform"], params["roles"])
+    wanted_entries(params)
+
+
+def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
+    """Return the entries that the access list is to have; None leaves it alone."""
+    entries = params["access_list"]
+    return None if entries is None else _access_lists.normalize(entries, "access_list")
+
+
+def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    file = None
+    if params["credentials_file"]:
+        file = _credentials_file.inspect(params["credentials_file"])
+    if not params["description"]:
+        key = _org_api_keys.find(api, params["org_id"], params)
+        if key is None:
+            identity = params["api_user_id"] or params["public_key"]
+            raise MissingError(
+                f"Organization {params['org_id']} has no API key {identity}, and nothing was "
+                "changed",
+                check="A missing key is only created if description identifies it.",
+            )
+        return change(params, api, key, file, check_mode)
+    keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
+    key = pick(params, keys)
+    if key is None:
+        return create(params, api, keys, file, check_mode)
+    return change(params, api, key, file, check_mode)
+
+
+def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
+    """Return the key with the description, or, where it is renamed already, with the new one."""
+    org_id, old, new = params["org_id"], params["description"], params["new_description"]
+    # The two may look alike: a key that has one exactly is not one that the other may mean.
+    is_renaming = new is not None and new != old
+    others = [key for key in keys if not is_renaming or key.description != new]
+    look_alikes = params["look_alikes"]
+    key = _resource.pick_by_text(others, API_KEYS.of(org_id), old, look_alikes=look_alikes)
+    renamed = None
+    if is_renaming:
+        others = [other for other in keys if other is not key]
+        renamed = _resource.pick_by_text(others, API_KEYS.of(org_id), new, look_alikes=look_alikes)
+    if key and renamed:
+        raise AmbiguousError(
+            f"API key {key} has the old description and API key {renamed} has the new one",
+            check="Nothing was changed. Use api_user_id to pick one.",
+        )
+    if new is not None and not key and not renamed:
+        raise MissingError(
+            f"No API key of organization {org_id} has the description {quoted(old)} or "
+            f"{quoted(new)}",
+            check="A key is renamed where it is, and not created. Leave new_description out to "
+            "create one.",
+        )
+    return key or renamed
+
+
+def change(
+    params: Mapping[str, Any],
+    api: Client,
+    key: OrgApiKey,
+    file: _credentials_file.CredentialsFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    roles, entries = params["roles"], wanted_entries(params)
+    found = (
+        None if entries is None else _access_lists.read(api, API_KEY_LISTS, params["org_id"], key)
+    )
+    current = writable(key, found)
+    plan = _plan.present(
+        current,
+        {
+            "description": params["new_description"],
+            "roles": None if _org_api_keys.has_roles(key, roles) else sorted(set(roles)),
+            "access_list": None if entries is None else _access_lists.in_order(entries),
+        },
+    )
+    warnings = _credentials_file.warnings(file, key, params["org_id"])
+    result = {
+        "changed": plan.is_change,
+        "org_api_key": {**key.result(), **plan.after},
+        "diff": plan.diff(),
+        "warnings": warnings,
+    }
+    if not plan.is_change:
+        return result
+    gains = set(plan.after["roles"]) - set(current["roles"])
+    if params["description"] and gains and not params["adopt"]:
+        warnings += adoption_warnings(key, gains, file, params["org_id"])
+    loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
+    if "access_list" in plan.changes():
+        loss = "changing its own access list"
+    if loss:
+        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
+    if found and entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {key}", found.now, entries)
+    if "ORG_OWNER" not in plan.after["roles"]:
+        _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
+    if check_mode:
+        return result
+    return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
+
+
+def writable(key: OrgApiKey, found: _access_lists.AccessList[OrgApiKey] | None) -> dict[str, Any]:
+    """Return what this module sets of a key, for plans and diffs."""
+    values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
+    return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
+
+
+def apply(
+    org_id: str,
+    api: Client,
+    key: OrgApiKey,
+    found: _access_lists.AccessList[OrgApiKey] | None,
+    plan: _plan.Plan,
+) -> dict[str, Any]:
+    """Make a change, and return the result: what exists then, not what was sent.
+
+    The access list comes first, so that no role is gained before the key is limited to it. If
+    something fails after a change, the error's results say what exists.
+    """
+    before, after = dict(plan.before), dict(plan.before)
+    changes = plan.changes()
+    entries = changes.pop("access_list", None)
+    try:
+        if found and entries is not None:
+            goal = _access_lists.Goal(_access_lists.normalize(entries), purge=True)
+            changed = _access_lists.change(api, found, goal)
+            # Without what others have added or removed in the meantime.
+            before["access_list"] = _access_lists.in_order(changed.before)
+            after["access_list"] = _access_lists.in_order(changed.now)
+        if changes:
+            key = _org_api_keys.update(api, org_id, key, changes)
+    except KeysmithError as error:
+        if "org_api_key_access_list" in error.results:
+            after["access_list"] = error.results["org_api_key_access_list"]["entries"]
+            before["access_list"] = error.results["diff"]["before"]["entries"]
+        if "org_api_key" in error.results:
+            key = _org_api_keys.from_result(error.results["org_api_key"])
+        result = changed_key(key, before, after)
+        error.results = result if result["changed"] else {}
+        raise
+    return changed_key(key, before, after)
+
+
+def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a change that has come to this key."""
+    plan = _plan.Plan(before, {**after, **writable(key, None)})
+    shown = {**key.result(), **plan.after}
+    return {"changed": plan.is_change, "org_api_key": shown, "diff": plan.diff()}
+
+
+def adoption_warnings(
+    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+) -> list[str]:
+    """Refuse to add roles to a key known by its description only, if its pair is not at hand.
+
+    Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
+    """
+    if file is None:
+        roles = {("", role) for role in gains}
+        return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
+    if not file.holds(key, org_id):
+        raise GuardError(
+            f"credentials_file {shown(file.path)} does not hold the key pair of API key {key} "
+            f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
+            check=_org_api_keys.ADOPTION_ADVICE,
+            parameters=[key.id],
+        )
+    return []
+
+
+def create(
+    params: Mapping[str, Any],
+    api: Client,
+    keys: list[OrgApiKey],
+    file: _credentials_file.CredentialsFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    org_id, description, roles = params["org_id"], params["description"], params["roles"]
+    entries = wanted_entries(params)
+    if roles is None:
+        raise OptionError(
+            f"API key {quoted(description)} does not exist", check="To create it, set roles."
+        )
+    known_ids = {key.id for key in keys}
+    if file:
+        _credentials_file.check_free(file, org_id, description, known_ids)
+        _credentials_file.check_writable(file.path, check_mode=check_mode)
+    _org_api_keys.warn_of_new_private_key(api)
+    if entries is not None:
+        _access_lists.warn_of_opening(api, f"API key {quoted(description)}", None, entries)
+    listed = None if entries is None else _access_lists.in_order(entries)
+    roles = sorted(set(roles))
+    plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
+    planned = {"id": None, "public_key": None, **plan.after, "projects": []}
+    result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
+    if check_mode:
+        return result
+    list_name = API_KEY_LISTS.name
+    if entries:
+        list_name = _access_lists.name_for_new(api, API_KEY_LISTS, org_id, keys)
+    wanted = _new_keys.Wanted(description, roles, entries, list_name)
+    new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
+    result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
+    if new.private_key is not None:
+        result["private_key"] = new.private_key
+    result["warnings"] = _resource.twin_warnings(api, API_KEYS.of(org_id), [new.key], known_ids)
+    return result

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Creating a key with all that belongs to it: its file, its access list, its roles; or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _credentials_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._credentials_file import (
+    CredentialsFile,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+    internal_error,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _org_api_keys,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
+)
+
+# What a key has until its access list is there: the least that a key can have.
+_FIRST_ROLES = ("ORG_MEMBER",)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a key is to be. ``list_name``: what the API calls access lists."""
+
+    description: str
+    roles: Sequence[str]
+    access_list: _access_lists.Networks | None
+    list_name: str
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A created key, and its private key, None if that is in a file."""
+
+    key: OrgApiKey
+    private_key: str | None = field(repr=False)
+
+
+def create(
+    api: Client,
+    org_id: str,
+    wanted: Wanted,
+    known_ids: Collection[str],
+    file_of: Callable[[OrgApiKey], CredentialsFile | None],
+) -> NewKey:
+    """Create a key that can be used from nowhere else, at any time, than its access list says.
+
+    It gets its roles after its list. If anything fails, the key is revoked, and the error says so,
+    or what is left. ``known_ids``: those of a complete listing before.
+    """
+    is_listed = bool(wanted.access_list)
+    roles = _FIRST_ROLES if is_listed else wanted.roles
+    created = _org_api_keys.create(api, org_id, wanted.description, roles, known_ids)
+    key, file = created.key, file_of(created.key)
+    if file:
+        api.conceal(created.private_key)
+        _credentials_file.store(api, org_id, created, file)
+    if is_listed:
+        try:
+            with api.stop.completing():
+                key = _complete(api, org_id, key, wanted)
+        except Exception as failure:
+            error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
+            raise _undone(api, org_id, created.key, file, error) from None
+    return NewKey(key, None if file else created.private_key)
+
+
+def _complete(api: Client, org_id: str, key: OrgApiKey, wanted: Wanted) -> OrgApiKey:
+    entries = wanted.access_list or frozenset()
+    found = _access_lists.of_new(API_KEY_LISTS, org_id, key, wanted.list_name)
+    _access_lists.change(api, found, _access_lists.Goal(entries))
+    if set(wanted.roles) == set(_FIRST_ROLES):
+        return key
+    return _org_api_keys.update(api, org_id, key, {"roles": sorted(wanted.roles)})
+
+
+def _undone(
+    api: Client, org_id: str, key: OrgApiKey, file: CredentialsFile | None, error: KeysmithError
+) -> KeysmithError:
+    loss = f"{file.path} has its key pair." if file else ""
+    undone = _resource.undo_creation(api, API_KEYS.of(org_id), key, error, loss)
+    if file and not undone.results:
+        undone.aftermath += f" {_credentials_file.discard(file, key, org_id)}"
+    return undone

@@ -1,0 +1,458 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The API keys of an organization: what they are, JSON to values, create, change, warn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
+    Client,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
+    is_sent_in_clear,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    API_KEY_NOT_FOUND,
+    AmbiguousError,
+    KeysmithError,
+    StoppedError,
+    UnexpectedAnswerError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Credential,
+    Resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_id,
+    quoted,
+)
+
+# The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
+_PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
+ADOPTION_ADVICE = (
+    "Nothing was changed. Anyone who may create keys in a project can give a key this description. "
+    "Check that the key is yours; then restore its file, use the key's ID, or set adopt to true."
+)
+_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
+_JSON_NAMES = {"description": "desc", "roles": "roles"}
+
+# Pairs of a project's id and the roles there, sorted.
+Projects = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class OrgApiKey:
+    """A programmatic API key.
+
+    A key may have no description and no roles; the text and the tuple are empty then. Nobody can
+    mean such a key by a description or a pattern.
+    """
+
+    id: str
+    description: str
+    public_key: str | None
+    roles: tuple[str, ...]
+    projects: Projects
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.public_key or 'public key not readable'})"
+
+    def writable(self) -> dict[str, Any]:
+        """Return what a user can set, for plans and diffs."""
+        return {
+            "description": self.description,
+            "roles": list(self.roles),
+            "projects": show_projects(self.projects),
+        }
+
+    def result(self) -> dict[str, Any]:
+        """Return the value of ``org_api_key``."""
+        return {"id": self.id, "public_key": self.public_key, **self.writable()}
+
+
+def from_result(result: Mapping[str, Any]) -> OrgApiKey:
+    """Return the key that a result shows."""
+    projects = ((p["project_id"], tuple(p["roles"])) for p in result["projects"])
+    return OrgApiKey(
+        id=result["id"],
+        description=result["description"],
+        public_key=result["public_key"],
+        roles=tuple(result["roles"]),
+        projects=tuple(projects),
+    )
+
+
+def show_projects(projects: Projects) -> list[dict[str, Any]]:
+    """Return projects as results have them."""
+    return [{"project_id": project_id, "roles": list(roles)} for project_id, roles in projects]
+
+
+def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None) -> OrgApiKey:
+    """Return the key with these roles in a project; None stands for not assigned to it."""
+    projects = {**dict(key.projects), project_id: roles}
+    kept = ((name, roles) for name, roles in sorted(projects.items()) if roles is not None)
+    return replace(key, projects=tuple(kept))
+
+
+@dataclass(frozen=True)
+class CreatedKey:
+    """A key at the one moment at which its private key can be seen."""
+
+    key: OrgApiKey
+    private_key: str = field(repr=False)
+
+
+def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
+    """Return the key that the API's JSON describes, None if it is not an object with content.
+
+    Shape: ApiKeyUserDetails. Neither ``desc`` nor ``roles`` is required. A role names an
+    organization, a project, or neither; only those of the organization ``org_id`` (None: of any)
+    count as roles of the key there. The private key, masked or not, is never taken over. Raises
+    UnreadableError.
+    """
+    if not isinstance(data, dict) or not data:
+        return None
+    key_id, description, public_key = data.get("id"), data.get("desc"), data.get("publicKey")
+    if not (isinstance(key_id, str) and is_id(key_id)):
+        raise UnreadableError("an API key without a readable ID", "id", key_id)
+    owner = f"API key {key_id}"
+    if not isinstance(description, (str, type(None))):
+        raise UnreadableError(owner, "desc", description)
+    if not (public_key is None or _is_public_key(public_key)):
+        raise UnreadableError(owner, "publicKey", public_key)
+    org_roles, projects = _parse_roles(owner, data.get("roles"), org_id)
+    return OrgApiKey(
+        id=key_id,
+        description=description or "",
+        public_key=public_key or None,
+        roles=tuple(sorted(org_roles)),
+        projects=tuple((group, tuple(sorted(names))) for group, names in sorted(projects.items())),
+    )
+
+
+def _parse_roles(
+    owner: str, roles: Any, org_id: str | None
+) -> tuple[set[str], dict[str, set[str]]]:
+    """Return the roles in the organization, and those in each project. Raises UnreadableError."""
+    if not isinstance(roles, (list, type(None))):
+        raise UnreadableError(owner, "roles", roles)
+    org_roles: set[str] = set()
+    projects: dict[str, set[str]] = {}
+    for number, role in enumerate(roles or ()):
+        place = f"roles[{number}]"
+        if not isinstance(role, dict):
+            raise UnreadableError(owner, place, role)
+        name, role_org, group_id = role.get("roleName"), role.get("orgId"), role.get("groupId")
+        if not isinstance(name, str):
+            raise UnreadableError(owner, f"{place}.roleName", name)
+        for field_name, value in (("orgId", role_org), ("groupId", group_id)):
+            if not (value is None or (isinstance(value, str) and is_id(value))):
+                raise UnreadableError(owner, f"{place}.{field_name}", value)
+        if group_id is not None:
+            projects.setdefault(group_id, set()).add(name)
+        elif role_org is not None and org_id in {None, role_org}:
+            org_roles.add(name)
+    return org_roles, projects
+
+
+def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey | None:
+    """Return the key with this public key, None where a complete listing lacks it.
+
+    Raises AmbiguousError where the listing has keys whose public key it does not tell.
+    """
+    keys = _resource.list_all(api, API_KEYS.of(org_id))
+    which = f"public key {public_key}"
+    same = [key for key in keys if key.public_key == public_key]
+    found = _resource.only(API_KEYS.of(org_id), which, same)
+    if not found:
+        check_public_keys_told(org_id, keys, [public_key], "Name the key with api_user_id.")
+    return found
+
+
+def check_public_keys_told(
+    org_id: str, keys: Collection[OrgApiKey], public_keys: Collection[str], instead: str
+) -> None:
+    """Refuse to take public keys for missing where the API hides some; raises AmbiguousError.
+
+    ``instead`` tells what to do about it.
+    """
+    told = {key.public_key for key in keys}
+    lost = [name for name in public_keys if name not in told]
+    if lost and None in told:
+        hidden = _resource.names(key for key in keys if key.public_key is None)
+        raise AmbiguousError(
+            f"No API key of organization {org_id} is known to have the public key "
+            f"{', '.join(lost)}, but the API does not tell the public key of {hidden}",
+            check=f"Nothing was changed. {instead}",
+        )
+
+
+def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
+    """Return the key that a task names, None where it is proved missing."""
+    if params["api_user_id"]:
+        return _resource.find_by_id(api, API_KEYS.of(org_id), params["api_user_id"])
+    if params["public_key"]:
+        return find_by_public_key(api, org_id, params["public_key"])
+    return _resource.find_by_text(
+        api, API_KEYS.of(org_id), params["description"], look_alikes=params["look_alikes"]
+    )
+
+
+def create(
+    api: Client, org_id: str, description: str, roles: Collection[str], known_ids: Collection[str]
+) -> CreatedKey:
+    """Create a key. ``known_ids``: those of a complete listing before.
+
+    The answer is the only place where the private key ever is. When it is lost, the request is
+    not sent again: keys of this description that were not there before are looked for, and
+    OrphanError names them. A key that is not as asked for is revoked, since it may have rights
+    that nobody wanted.
+    """
+    body = {"desc": description, "roles": sorted(roles)}
+    wanted = {"description": description, "roles": roles}
+    doing = f"create the API key {quoted(description)}"
+
+    def parse_new(data: Any) -> tuple[CreatedKey, str] | None:
+        created = parse_created(data, org_id)
+        if created is None or created.key.id in known_ids:
+            return None
+        key, contradiction = _compare(data, created.key, wanted)
+        if not contradiction and key.projects:
+            contradiction = f"{_state(key)}, and projects"
+        return replace(created, key=key), contradiction
+
+    try:
+        created, contradiction = api.post(
+            API_KEYS.of(org_id).call(doing, API_KEYS.manager), body, parse_new
+        )
+    except KeysmithError as error:
+        if not error.unclear:
+            raise
+        cause = error
+    else:
+        if not contradiction:
+            return created
+        return _check_created(api, org_id, created, wanted, contradiction)
+    raise _resource.lost_creation(api, API_KEYS.of(org_id), description, known_ids, cause)
+
+
+def _check_created(
+    api: Client,
+    org_id: str,
+    created: CreatedKey,
+    wanted: Mapping[str, Any],
+    contradiction: str,
+) -> CreatedKey:
+    """Return a created key if the API shows it as wanted after all; otherwise revoke it."""
+    key = created.key
+
+    def is_done(now: OrgApiKey | None) -> bool:
+        return now is not None and not now.projects and _is_as_wanted(now, wanted)
+
+    try:
+        with api.stop.completing():
+            now = _resource.poll(
+                api, lambda: _resource.find_by_id(api, API_KEYS.of(org_id), key.id), is_done
+            )
+    except KeysmithError:
+        now = None
+    if now and is_done(now):
+        return replace(created, key=now)
+    error = UnexpectedAnswerError(
+        f"The API created the API key {key} as {contradiction}, but the task asked for "
+        f"{_asked(wanted)}",
+        check=_resource.contradiction_advice(API_KEYS),
+    )
+    raise _resource.undo_creation(api, API_KEYS.of(org_id), key, error)
+
+
+def _is_public_key(value: Any) -> bool:
+    return isinstance(value, str) and bool(_PUBLIC_KEY.fullmatch(value))
+
+
+def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
+    """Return the created key that the API's JSON describes, with its private key in clear.
+
+    Otherwise as ``parse``.
+    """
+    key = parse(data, org_id)
+    private_key = data.get("privateKey") if key else None
+    if key is None or key.public_key is None or not isinstance(private_key, str):
+        return None
+    return CreatedKey(key, private_key) if private_key and "*" not in private_key else None
+
+
+def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
+    """Set the description or the roles of a key, and return it as it is then.
+
+    If the response is lost or contradicts the request, the key is read again, since it may be as it
+    should be. An error's ``results`` say what exists then.
+    """
+    body = {_JSON_NAMES[name]: value for name, value in changes.items()}
+
+    def parse_this(data: Any) -> OrgApiKey | None:
+        changed = parse(data, org_id)
+        if changed is None or changed.id != key.id:
+            return None
+        # What the response leaves out and the task did not ask for is as it was.
+        asked = {"description": key.description, "roles": key.roles, **changes}
+        filled, _unasked = _compare(data, changed, asked)
+        _same, contradiction = _compare(data, changed, changes)
+        if contradiction:
+            what = f"shows the key as {contradiction} instead of {_asked(changes)}"
+            raise _resource.contradicted(API_KEYS, what)
+        return filled
+
+    def send() -> OrgApiKey:
+        call = API_KEYS.of(org_id).call(f"change the API key {key}", API_KEYS.manager, key.id)
+        return api.patch(call, body, parse_this)
+
+    wanted = {"description": key.description, **changes}
+    now, error = _resource.change(
+        api, API_KEYS.of(org_id), key, send, lambda now: _is_as_wanted(now, wanted)
+    )
+    if error is None:
+        return now
+    error.aftermath = f"The API shows it as {_state(now)} now."
+    error.results = {
+        "changed": (now.description, now.roles) != (key.description, key.roles),
+        "org_api_key": now.result(),
+    }
+    raise error
+
+
+def _compare(data: Any, shown: OrgApiKey, wanted: Mapping[str, Any]) -> tuple[OrgApiKey, str]:
+    """Return the key in a response with what the response leaves out, and how it contradicts.
+
+    The comparison is the one that decides whether a key has to be changed at all.
+    """
+    given: dict[str, Any] = {}
+    if data.get("desc") is None and "description" in wanted:
+        given["description"] = wanted["description"]
+    if data.get("roles") is None and "roles" in wanted:
+        given["roles"] = tuple(sorted(wanted["roles"]))
+    key = replace(shown, **given)
+    return key, "" if _is_as_wanted(key, wanted) else _state(key)
+
+
+def _is_as_wanted(key: OrgApiKey, wanted: Mapping[str, Any]) -> bool:
+    description = wanted.get("description", key.description)
+    return has_roles(key, wanted.get("roles")) and key.description == description
+
+
+def _state(key: OrgApiKey) -> str:
+    return f"{quoted(key.description)} with the roles {', '.join(key.roles) or 'none'}"
+
+
+def _asked(wanted: Mapping[str, Any]) -> str:
+    parts = []
+    if "description" in wanted:
+        parts.append(quoted(wanted["description"]))
+    if "roles" in wanted:
+        parts.append(f"the roles {', '.join(sorted(wanted['roles']))}")
+    return " with ".join(parts)
+
+
+def warn_of_new_private_key(api: Client) -> None:
+    """Warn if the private key of a new API key would be returned without TLS."""
+    if is_sent_in_clear(api.endpoint.base_url):
+        api.warnings.append(
+            "The private key of each new API key is sent in clear, because base_url is http and "
+            "not https."
+        )
+
+
+def warn_of_last_owner(
+    api: Client, org_id: str, before: Iterable[OrgApiKey], owner_ids: Collection[str]
+) -> None:
+    """Warn if no API key would be left that owns the organization, and none authenticates.
+
+    ``owner_ids``: the keys that would still have ORG_OWNER. A key pair that authenticates is such
+    a key itself, unless the task says that it may lose its access.
+    """
+    last = [key for key in before if "ORG_OWNER" in key.roles]
+    if api.endpoint.public_key is None and last and not owner_ids:
+        api.warnings.append(
+            f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
+            f"is {_resource.described(last, API_KEYS)}. Then only users and service accounts own "
+            "the organization."
+        )
+
+
+def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
+    """Warn if a key that is to lose ORG_OWNER is the last one; lists the keys to find out."""
+    if api.endpoint.public_key is not None or "ORG_OWNER" not in key.roles:
+        return
+    try:
+        keys = _resource.list_all(api, API_KEYS.of(org_id))
+    except StoppedError:
+        raise
+    except KeysmithError as error:
+        # A key that has leaked must be revocable although the list cannot be read.
+        api.warnings.append(
+            f"Whether API key {key} is the last one with the role ORG_OWNER could not be checked: "
+            f"{error.message()}"
+        )
+        return
+    owner_ids = [other.id for other in keys if "ORG_OWNER" in other.roles and other.id != key.id]
+    warn_of_last_owner(api, org_id, [key], owner_ids)
+
+
+def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
+    """Whether pairs of a project ID ("" for none) and a role make a key an owner."""
+    return any(role in _OWNER_ROLES for _project_id, role in roles)
+
+
+def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
+    """Say that a key selected by description becomes an owner of an organization or a project."""
+    gained = ", ".join(
+        f"{role} in project {project_id}" if project_id else role
+        for project_id, role in sorted(gains)
+        if role in _OWNER_ROLES
+    )
+    return (
+        f"API key {key} is identified by its description, {quoted(key.description)}, and gains "
+        f"{gained}. Anyone who may create keys in a project can give a key this description: "
+        "identify owner keys by ID."
+    )
+
+
+def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
+    """Whether a key has these roles in its organization; None stands for any.
+
+    An ORG_MEMBER beside them is one that the API has added by itself, and no difference.
+    """
+    return roles is None or set(roles) <= set(key.roles) <= {*roles, "ORG_MEMBER"}
+
+
+API_KEYS: Resource[OrgApiKey] = Resource(
+    noun="API key",
+    path="/orgs/{}/apiKeys",
+    version="2023-01-01",
+    parse=parse,
+    text=lambda key: key.description,
+    text_name="description",
+    id_option="api_user_id",
+    missing=frozenset({API_KEY_NOT_FOUND}),
+    hints=frozenset({"INVALID_KEY_ID"}),
+    credential=Credential(
+        name="public key",
+        of=lambda key: key.public_key,
+        signing=lambda endpoint: endpoint.public_key,
+        option="allow_own_key",
+    ),
+    results=lambda key: {"org_api_key": key.result()},
+    issued="private key",
+)

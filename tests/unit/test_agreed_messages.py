@@ -1,0 +1,570 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The messages that users meet most often, compared as a whole.
+
+Each is what a task really says. A message that changes is changed here too, on purpose. All other
+tests check ``error.type`` and what a message must name.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator, Fault
+from tests.integration.peers import LOOPBACK, Authority, ForwardProxy, dead_port
+from tests.support import MISSING_ID, client_id, key_id, key_pair, org_id, run_module, seed
+
+KEY, KEYS, ACCESS_LIST = "org_api_key", "org_api_keys", "org_api_key_access_list"
+INFO, ROTATION = "org_api_key_info", "org_api_key_rotation"
+VICTIM = {"api_user_id": key_id("atlas", 2)}
+REVOKE = {**VICTIM, "state": "absent"}
+NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
+NO_KEY_PAIR = {"api_public_key": None, "api_private_key": None}
+WRONG = "00000009-1111-4111-8111-000000000000"
+UNKNOWN_HOST = "opsmanager.example.com"
+
+
+def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> Fault:
+    """A fault that every request meets."""
+    return Fault(name, method, path, times=None, **arguments)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task that fails, and its message.
+
+    The text has {host} for an address on loopback, {folder} for the test's own directory and {new}
+    for the key that the task has created. Options have {url} and {host} for the emulator, {tls},
+    {proxy} and {dead} for the other places.
+    """
+
+    name: str
+    text: str
+    options: dict[str, Any]
+    module: str = KEY
+    fault: Fault | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name.replace(" ", "-")
+
+
+CASES = [
+    # Which key is meant
+    Case(
+        "a key to be changed does not exist",
+        (
+            "Organization 5a0000000000000000000001 has no API key deadbeefdeadbeefdeadbeef, and "
+            "nothing was changed. A missing key is only created if description identifies it."
+        ),
+        {"api_user_id": MISSING_ID, "roles": ["ORG_MEMBER"]},
+    ),
+    Case(
+        "a key to be created has no roles",
+        "API key 'new one' does not exist. To create it, set roles.",
+        {"description": "new one"},
+    ),
+    Case(
+        "a key that gets an access list does not exist",
+        (
+            "Organization 5a0000000000000000000001 has no API key 'nobody', and nothing was "
+            "changed. Only a key that exists has an access list. Create it with org_api_key."
+        ),
+        {"description": "nobody", "entries": ["192.0.2.7"]},
+        ACCESS_LIST,
+    ),
+    Case(
+        "two keys have the description",
+        (
+            "2 API keys of organization 5a0000000000000000000001 have the description 'twin': "
+            "5ae000000000000000000004 (akeyaaae), 5ae000000000000000000005 (akeyaaaf). Nothing "
+            "was changed. Use api_user_id to pick one."
+        ),
+        {"description": "twin", "state": "absent"},
+    ),
+    Case(
+        "a key differs only in case",
+        (
+            "No API key of organization 5a0000000000000000000001 has exactly the description "
+            "'Victim', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
+            "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
+            "characters or Unicode forms. Use the exact description or api_user_id, or set "
+            "look_alikes to ignore if they are different API keys."
+        ),
+        {"description": "Victim", "state": "absent"},
+    ),
+    Case(
+        "a key differs only in whitespace",
+        (
+            "No API key of organization 5a0000000000000000000001 has exactly the description "
+            "'victim ', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
+            "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
+            "characters or Unicode forms. Use the exact description or api_user_id, or set "
+            "look_alikes to ignore if they are different API keys."
+        ),
+        {"description": "victim ", "state": "absent"},
+    ),
+    Case(
+        "no key is identified",
+        "No key is identified. Set exactly one of api_user_id, public_key and description.",
+        {"state": "absent"},
+    ),
+    Case(
+        "an ID is not one",
+        (
+            "api_user_id is '83', which is not a valid ID. An ID is 24 lowercase hexadecimal "
+            "digits; quote one that is all digits."
+        ),
+        {"api_user_id": "83", "state": "absent"},
+    ),
+    Case(
+        "a description was read as a number",
+        (
+            "description is a number (2024), and must be text. YAML and Jinja turn unquoted text "
+            "such as 0042, 1.10, yes or 2026-01-31 into values of other types: put it in quotes. "
+            "If it comes from a template, use `| string` at its source, not here, where the "
+            "original text is already lost."
+        ),
+        {"description": 2024, "state": "absent"},
+    ),
+    Case(
+        "a public key is a private one",
+        (
+            "public_key is not a valid public key. It looks like a private key, which is a "
+            "secret and identifies no key."
+        ),
+        {"public_key": "00000002-1111-4111-8111-000000000000", "state": "absent"},
+    ),
+    Case(
+        "an empty value would widen the task",
+        (
+            "credentials_file is empty, and the private key would become part of the result if "
+            "it counted as not set. Set a value. If a variable may be empty and that is what you "
+            "want, use `default(omit, true)`."
+        ),
+        {**NEW, "credentials_file": ""},
+    ),
+    # Guards
+    Case(
+        "the key is the signing credential",
+        (
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
+            "and nothing was changed. Use another credential of the organization, or set "
+            "allow_own_key to true if revoking it and losing this access is meant."
+        ),
+        {"api_user_id": key_id("atlas", 1), "state": "absent"},
+    ),
+    Case(
+        "more keys would be revoked than is allowed",
+        (
+            "6 API keys of organization 5a0000000000000000000001 would be revoked, and "
+            "max_revocations is 2: 5ae000000000000000000002 (akeyaaac), 5ae000000000000000000003 "
+            "(akeyaaad), 5ae000000000000000000004 (akeyaaae), 5ae000000000000000000005 "
+            "(akeyaaaf), 5ae000000000000000000006 (akeyaaag), 5ae000000000000000000007 "
+            "(akeyaaah). Nothing was changed. Select fewer keys, or raise max_revocations if all "
+            "of them are meant; error.parameters has all IDs."
+        ),
+        {"api_keys": [], "purge": True, "max_revocations": 2},
+        KEYS,
+    ),
+    Case(
+        "purge without a list",
+        (
+            "No keys are declared. Set api_keys; [] together with purge and max_revocations "
+            "means an organization without any."
+        ),
+        {"purge": True},
+        KEYS,
+    ),
+    Case(
+        "an item of keep matches no key",
+        (
+            "keep has 'signz', which matches no API key of organization "
+            "5a0000000000000000000001, and 6 API keys would be revoked: 5ae000000000000000000002 "
+            "(akeyaaac) 'victim', 5ae000000000000000000003 (akeyaaad) 'ünïcode ☃ key', "
+            "5ae000000000000000000004 (akeyaaae) 'twin', 5ae000000000000000000005 (akeyaaaf) "
+            "'twin', 5ae000000000000000000006 (akeyaaag) 'member', 5ae000000000000000000007 "
+            "(akeyaaah) 'listed elsewhere'. Nothing was changed. Correct or remove the item, or "
+            "set on_keep_missing to warn if one list serves many organizations."
+        ),
+        {"state": "absent", "description_match": ["*"], "keep": ["signz"]},
+        KEYS,
+    ),
+    Case(
+        "an item of keep matches a key but for case",
+        (
+            "keep has 'Victim', which matches these API keys of organization "
+            "5a0000000000000000000001 only as look-alikes: 5ae000000000000000000002 (akeyaaac) "
+            "'victim'. Nothing was changed. Look-alikes differ only in case, whitespace, "
+            "invisible characters or Unicode forms. Write the item exactly, or use the key's ID, "
+            "to keep them; or set look_alikes to ignore if they are different keys."
+        ),
+        {"state": "absent", "description_match": ["*"], "keep": ["Victim"]},
+        KEYS,
+    ),
+    Case(
+        "one of many keys fails",
+        (
+            "Not all changes to the API keys of organization 5a0000000000000000000001 are done: "
+            "1 made, 1 failed. The results failures and pending tell which, and what to check. "
+            "Then run the task again, to do the rest. The first failure: Could not revoke the "
+            "API key 5ae000000000000000000006 (akeyaaag): the API answered 403 "
+            'USER_UNAUTHORIZED, "Emulated failure". The role of the API key akeyaaab is too low '
+            "for this (this call needs the role Organization Owner)."
+        ),
+        {"state": "absent", "descriptions": ["victim", "member"], "concurrency": 1},
+        KEYS,
+        lasting(
+            "status", "DELETE", f"*/{key_id('atlas', 6)}", status=403, code="USER_UNAUTHORIZED"
+        ),
+    ),
+    Case(
+        "an access list entry is not one",
+        (
+            "entries has '10.0.0.1/8', whose address has bits beyond the length of its network. "
+            "Give the network it belongs to, 10.0.0.0/8, or the single address 10.0.0.1."
+        ),
+        {**VICTIM, "entries": ["10.0.0.1/8"]},
+        ACCESS_LIST,
+    ),
+    # Credentials
+    Case(
+        "a key pair is rejected",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 401 "
+            'UNEXPECTED_ERROR, "You are not authorized for this resource". Check the API key '
+            "akeyaaab: wrong, expired or revoked, of another organization, or made a moment ago "
+            "and not known everywhere yet. Check base_url too: it is http://{host}."
+        ),
+        {**REVOKE, "api_private_key": WRONG},
+    ),
+    Case(
+        "an access token is rejected",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 401 "
+            'UNEXPECTED_ERROR, "You are not authorized for this resource". Check the access '
+            "token: wrong, expired or revoked, of another organization, or made a moment ago and "
+            "not known everywhere yet. Check base_url too: it is http://{host}."
+        ),
+        {**REVOKE, "access_token": "t0ken-of-yesterday-0123456789", **NO_KEY_PAIR},
+    ),
+    Case(
+        "there is no credential",
+        (
+            "No credential is set. Set api_public_key and api_private_key, client_id and "
+            "client_secret, or access_token, or the environment variables of MongoDB Atlas "
+            "(MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY, "
+            "MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET, "
+            "MONGODB_ATLAS_ACCESS_TOKEN) where the module runs."
+        ),
+        {**REVOKE, **NO_KEY_PAIR},
+    ),
+    Case(
+        "two kinds of credentials",
+        (
+            "Two kinds of credentials are set: api_public_key with api_private_key, and "
+            "client_id with client_secret. Set exactly one."
+        ),
+        {**REVOKE, "client_id": client_id("atlas"), "client_secret": "mdb_sa_sk_wrong"},
+    ),
+    Case(
+        "the address is not on the access list",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 403 "
+            'IP_ADDRESS_NOT_ON_ACCESS_LIST, "IP address 127.0.0.1 is not allowed to access this '
+            'resource". The API saw the request come from 127.0.0.1. Before you add this address '
+            "to a list, check whose it is: an internal address, or one that several hosts share, "
+            "may be that of a load balancer or proxy, and listing it admits every host behind "
+            "it. If it is this host's own, add it to the API access list of the API key akeyaaah "
+            "itself (a project's IP access list does not count here). Otherwise, run from a "
+            "listed address."
+        ),
+        {**REVOKE, **key_pair("atlas", 7)},
+    ),
+    Case(
+        "the role is too low",
+        (
+            "Could not create the API key 'new one': the API answered 401 USER_UNAUTHORIZED, "
+            '"Current user is not authorized to perform this action". The role of the API key '
+            "akeyaaag is too low for this (this call needs the role Organization Owner)."
+        ),
+        {**NEW, **key_pair("atlas", 6)},
+    ),
+    Case(
+        "the organization is not known",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 404 "
+            'ORG_NOT_FOUND, "No organization with ID deadbeefdeadbeefdeadbeef exists". Check '
+            "org_id: there is no active organization with this ID at http://{host}. This does "
+            "not show that any key is missing."
+        ),
+        {**REVOKE, "org_id": MISSING_ID},
+    ),
+    # The way to the API
+    Case(
+        "the address is not that of the API",
+        (
+            "Could not list the organizations: the API answered 404 RESOURCE_NOT_FOUND, "
+            '"Cannot find resource /nothing/api/atlas/v2/orgs". There is no MongoDB Atlas API at '
+            "http://{host}/nothing/api/atlas/v2/orgs: check base_url and platform. This does not "
+            "show that anything is missing."
+        ),
+        {"base_url": "{url}/nothing", "org_id": None},
+        "org_info",
+    ),
+    Case(
+        "a sign-on page",
+        (
+            "Could not read the API key 5ae000000000000000000002: the answer (200 OK) is an HTML "
+            "page. Check that base_url, http://{host}, is MongoDB Atlas, and that no sign-on "
+            "page or proxy answers in its place."
+        ),
+        REVOKE,
+        KEY,
+        lasting("html", status=200),
+    ),
+    Case(
+        "a redirect",
+        (
+            "Could not read the API key 5ae000000000000000000002: the server redirects (302) to "
+            "https://sso.example.com/login. Redirects are not followed, because what answers "
+            "there may not be the API. Check base_url, it is http://{host}: http where https is "
+            "meant, or a sign-on page in between?"
+        ),
+        REVOKE,
+        KEY,
+        lasting("redirect"),
+    ),
+    Case(
+        "nothing listens there",
+        (
+            "Could not read the API key 5ae000000000000000000002: {host} refuses connections (6 "
+            "tries, 17 s of waiting). Check the host and port of base_url, and that the server "
+            "is up."
+        ),
+        {**REVOKE, "base_url": "http://{dead}"},
+    ),
+    Case(
+        "the host name is not known",
+        (
+            "Could not read the API key 5ae000000000000000000002: cannot resolve the host name "
+            "opsmanager.example.com. Check base_url and DNS on the machine where the module "
+            "runs. If it reaches the API through a proxy, set http_proxy or HTTPS_PROXY."
+        ),
+        {**REVOKE, "base_url": f"http://{UNKNOWN_HOST}"},
+    ),
+    Case(
+        "https to a server without TLS",
+        (
+            "Could not read the API key 5ae000000000000000000002: TLS with {host} failed: wrong "
+            "version number. The server does not speak TLS on this port: check base_url, http or "
+            "https."
+        ),
+        {**REVOKE, "base_url": "https://{host}"},
+    ),
+    Case(
+        "a certificate of a private authority",
+        (
+            "Could not read the API key 5ae000000000000000000002: the certificate of {host} is "
+            "not accepted: unable to get local issuer certificate. Name the file or folder of "
+            "the authority that signed it in ca_path. (validate_certs: false switches the check "
+            "off, and with it the protection.)"
+        ),
+        {**REVOKE, "base_url": "{tls}"},
+    ),
+    Case(
+        "a proxy that wants a password",
+        (
+            "Could not read the API key 5ae000000000000000000002: the proxy {host} refused the "
+            "request: 407 Proxy Authentication Required. Check the proxy's user and password, in "
+            "http_proxy or the environment."
+        ),
+        {**REVOKE, "http_proxy": "{proxy}"},
+    ),
+    Case(
+        "a proxy that is down",
+        (
+            "Could not read the API key 5ae000000000000000000002: the proxy {host} cannot be "
+            "reached (6 tries, 17 s of waiting). Check http_proxy, or the proxy variables of the "
+            "environment."
+        ),
+        {**REVOKE, "http_proxy": "http://{dead}"},
+    ),
+    Case(
+        "the server has a problem",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 503 Service "
+            'Unavailable, "Emulated failure" (6 tries, 17 s of waiting). The API has a problem '
+            "of its own: try again later."
+        ),
+        REVOKE,
+        KEY,
+        lasting("status", status=503),
+    ),
+    Case(
+        "the rate limit is exceeded",
+        (
+            "Could not read the API key 5ae000000000000000000002: the API answered 429 "
+            'RATE_LIMITED, "Emulated failure", and asks to wait 3600 s. A rate limit is used up, '
+            "and is refilled about once a minute: run fewer tasks at once or later, or raise "
+            "retry_max_wait."
+        ),
+        REVOKE,
+        KEY,
+        lasting("status", status=429, code="RATE_LIMITED", retry_after=3600),
+    ),
+    Case(
+        "the time limit is reached",
+        (
+            "Could not list the API keys of organization 5a0000000000000000000001: time_limit, 5 "
+            "s, is over. The last answer was 503 Service Unavailable."
+        ),
+        {"time_limit": 5},
+        INFO,
+        lasting("status", status=503),
+    ),
+    # What a lost response leaves
+    Case(
+        "the response to a creation is lost",
+        (
+            "Could not create the API key 'new one': the connection to {host} broke before the "
+            "answer ended. Check the network to the API. New API keys with this description: "
+            "{new}. Unless another run created it, this is what the task has left, and its private "
+            "key is lost: revoke it by its ID, and run the task again."
+        ),
+        NEW,
+        KEY,
+        lasting("lost_after", "POST"),
+    ),
+    Case(
+        "the response to a creation is lost and no key shows up",
+        (
+            "Could not create the API key 'new one': the connection to {host} broke before the "
+            "answer ended. Check the network to the API. No new API key with this description "
+            "has appeared within 10 s. Look again before you run the task again."
+        ),
+        NEW,
+        KEY,
+        lasting("lost_before", "POST"),
+    ),
+    Case(
+        "a revoked key does not go",
+        (
+            "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after its "
+            "revocation. Run the task again to see whether it is gone, or raise wait_timeout. "
+            "The API accepted the revocation. Whether the API key still works is not known."
+        ),
+        {**REVOKE, "wait": True, "wait_timeout": 10},
+        settings={"visibility_delay": 100},
+    ),
+    # Where a new private key goes
+    Case(
+        "the directory of the credentials file does not exist",
+        (
+            "credentials_file {folder}/none/key.json is in {folder}/none, which is not a "
+            "directory, and nothing was created. Use an existing directory on the machine where "
+            "the module runs."
+        ),
+        {**NEW, "credentials_file": "{folder}/none/key.json"},
+    ),
+    Case(
+        "the credentials file is a directory",
+        (
+            "credentials_file {folder}/ is a directory, and nothing was created. Use the path of "
+            "a file in an existing directory."
+        ),
+        {**NEW, "credentials_file": "{folder}/"},
+    ),
+    Case(
+        "the credentials file holds another pair",
+        (
+            "credentials_file {folder}/other.json holds something other than a key pair of this "
+            "module, and nothing was created. It may be the only copy of a key pair: move it "
+            "away, or use another file."
+        ),
+        {**NEW, "credentials_file": "{folder}/other.json"},
+    ),
+    # Rotation
+    Case(
+        "a rotation to finish has not begun",
+        (
+            "API key 5ae000000000000000000002 (akeyaaac) has no replacement whose key pair was "
+            "handed over. Nothing was changed. Run phase begin first."
+        ),
+        {**VICTIM, "phase": "finish"},
+        ROTATION,
+    ),
+    Case(
+        "the key to rotate is the signing credential",
+        (
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
+            "and nothing was changed. Use another credential of the organization, or set "
+            "allow_own_key to true if rotating it is meant."
+        ),
+        {"api_user_id": key_id("atlas", 1), "phase": "begin"},
+        ROTATION,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    with (
+        Emulator(seed(), tls=authority.issue("server")) as tls,
+        ForwardProxy(refusal="407 Proxy Authentication Required") as proxy,
+        dead_port() as port,
+    ):
+        yield {"tls": tls.url, "proxy": proxy.url, "dead": f"{LOOPBACK}:{port}"}
+
+
+@pytest.fixture(autouse=True)
+def _no_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+
+    def look_up_known(host: Any, *arguments: Any, **more: Any) -> Any:
+        if host == UNKNOWN_HOST:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_known)
+
+
+def fill(value: Any, known: dict[str, str]) -> Any:
+    return value.format(**known) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_message_is_the_agreed_one(
+    emulator: Emulator, tmp_path: Path, places: dict[str, str], case: Case
+) -> None:
+    for name, value in case.settings.items():
+        setattr(emulator.settings, name, value)
+    if case.fault:
+        emulator.add_fault(case.fault)
+    (tmp_path / "other.json").write_text("{}", "utf-8")
+    keys = emulator.state.organizations[org_id("atlas")].api_keys
+    before = {*keys}
+    known = {"url": emulator.url, "host": emulator.url.removeprefix("http://"), **places}
+    common = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
+    options = {
+        name: value for name, value in {**common, **case.options}.items() if value is not None
+    }
+    outcome = run_module(
+        case.module,
+        {name: fill(value, {**known, "folder": str(tmp_path)}) for name, value in options.items()},
+    )
+    assert outcome.failed, outcome.result
+    said = re.sub(rf"{re.escape(LOOPBACK)}:\d+", "{host}", outcome.msg)
+    said = said.replace(str(tmp_path), "{folder}")
+    for key in [key for name, key in keys.items() if name not in before]:
+        said = said.replace(f"{key.id} ({key.public_key})", "{new}")
+    assert said == case.text
