@@ -147,7 +147,7 @@ def refused(header: str = RECORDED, code: str | None = None) -> Answer:
     return Answer(401, "Unauthorized", {"WWW-Authenticate": header}, b"", payload, code is not None)
 
 
-def sign(auth: BearerAuth) -> str:
+def sign(auth: BearerAuth | DigestAuth) -> str:
     prepared: Any = SimpleNamespace(method="GET", path_url="/x?y=1", headers={})
     auth(prepared)
     return str(prepared.headers.get("Authorization", ""))
