@@ -29,9 +29,7 @@ from ansible.utils.display import Display
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    has_secret,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import has_secret
 
 CONNECTION = "connection.yml"
 # Names that templates use and that are not variables, or hold those of all hosts.

@@ -18,22 +18,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _input,
     _requests,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    CONNECTION_OPTIONS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    choose_auth,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import CONNECTION_OPTIONS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     KeyPair,
 )

@@ -355,21 +355,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _rotation_steps,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},

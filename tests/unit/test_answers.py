@@ -22,9 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers 
     page,
     read,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     _NO_MORE_KEYS,
     ApiError,
@@ -32,9 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

@@ -26,9 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth imp
     digest_header,
     find_challenges,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,

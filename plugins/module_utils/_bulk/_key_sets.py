@@ -25,12 +25,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
-    Selection,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
 )

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
     Answer,

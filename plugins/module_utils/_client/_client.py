@@ -11,24 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
     Answer,
     Auth,
     Http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    Platform,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     DeadlineError,
     Request,

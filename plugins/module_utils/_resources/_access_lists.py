@@ -19,9 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Call,
     Client,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -31,6 +29,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     is_about_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    SETTLE_TIME,
+    Backoff,
     Obj,
     Objects,
     Resource,
@@ -39,11 +39,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
     find_by_id,
     is_proof_of_absence,
     missing_if_proved,
+    poll,
     retry_unknown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]
@@ -61,8 +60,6 @@ _CALLER_STAYS = frozenset(
     {"CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "CANNOT_REMOVE_CALLER_FROM_WHITELIST"}
 )
 _ENTRY = "an entry of the access list"
-# Seconds between looks at a list that may show a change with a delay.
-PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -338,26 +335,26 @@ def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
 
 def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Add what is missing; where others were faster, read the list again and add the rest."""
-    for pause in (*PAUSES, None):
+    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
+    while True:
         missing = goal.of(access_list.now) - access_list.now
         if not missing:
-            break
+            return access_list
         try:
             _post(api, access_list, missing)
         except KeysmithError as error:
-            if error.code not in _ALREADY_THERE or pause is None:
+            if error.code not in _ALREADY_THERE or backoff.is_over:
                 return _after_unclear(api, access_list, error, access_list.now | missing)
             # The list may show only later what the error names already.
             named = {network for network in missing if _is_named(network, error.parameters)}
             try:
-                api.stop.pause(pause)
+                backoff.wait()
                 fresh = _read(api, access_list)
             except KeysmithError as failure:
                 return _after_unclear(api, access_list, failure, access_list.now)
             access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
         else:
             return replace(access_list, now=access_list.now | missing)
-    return access_list
 
 
 def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | None:
@@ -464,19 +461,11 @@ def _after_unclear(
 def _look(
     api: Client, access_list: AccessList[Obj], is_done: Callable[[Networks], bool]
 ) -> Networks | None:
-    """Read a list until a change is seen or it is time to give up; None where it cannot be read."""
-    now: Networks | None = None
-    for pause in (*PAUSES, None):
-        try:
-            now = _read(api, access_list).now
-            if is_done(now) or pause is None:
-                break
-            api.stop.pause(pause)
-        except StoppedError:
-            break
-        except KeysmithError:
-            return None
-    return now
+    """Read a list until a change is seen or it is time to give up; None if it cannot be read."""
+    try:
+        return poll(api, lambda: _read(api, access_list).now, is_done)
+    except KeysmithError:
+        return None
 
 
 def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
-    Lists,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import Lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

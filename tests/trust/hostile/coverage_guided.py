@@ -16,17 +16,13 @@ import atheris
 
 sys.path.insert(0, sys.argv.pop(1))
 with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
-    from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-        _errors,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
     from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
         _answers,
         _auth,
         _http,
     )
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-        _credential,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
         _access_lists,
         _org_api_keys,

@@ -18,12 +18,8 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _org_api_keys,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _org_api_keys
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _marks,
     _rotation,
