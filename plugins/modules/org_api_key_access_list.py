@@ -328,7 +328,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
                 allowed=params["allow_own_key"],
                 loss="changing its own access list",
             )
-        _access_lists.warn_of_opening(api, f"API key {key}", found.now, planned.now)
+        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, planned.now)
         if check_mode or not planned.is_changed:
             return planned.result()
         return _access_lists.change(api, found, goal).result()

@@ -31,6 +31,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
     Answer,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
@@ -84,7 +87,7 @@ def to(doing: str, role: str = "") -> Call:
 
 
 def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bool = False) -> Any:
-    endpoint = Endpoint("https://h", ATLAS, "x", None, envelope)
+    endpoint = Endpoint("https://h", ATLAS, AccessToken("t"), envelope)
     return Client(FakeHttp(respond), BearerAuth("t"), endpoint, print)  # type: ignore[arg-type]
 
 

@@ -37,10 +37,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
     contradicted,
     delete_known,
     find_by_id,
-    is_proof_of_absence,
     missing_if_proved,
     poll,
     retry_unknown,
+    says_missing,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
@@ -48,14 +48,6 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]
 
 _ALREADY_THERE = frozenset({"ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"})
-_NOT_THERE = frozenset(
-    {
-        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
-        "API_KEY_ACCESS_LIST_NOT_FOUND",
-        "API_KEY_WHITELIST_ENTRY_NOT_FOUND",
-        "API_KEY_WHITELIST_NOT_FOUND",
-    }
-)
 _CALLER_STAYS = frozenset(
     {"CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "CANNOT_REMOVE_CALLER_FROM_WHITELIST"}
 )
@@ -82,12 +74,14 @@ class Lists(Generic[Obj]):
     """The access lists of a resource's objects.
 
     ``result_name``: what results call one. ``identity``: what identifies the owner in results.
-    ``name``: what the path calls one, and ``old_name``, what Ops Manager called it before 5.0.
+    ``gone``: the codes that say that an entry does not exist. ``name``: what the path calls one,
+    and ``old_name``, what Ops Manager called it before 5.0.
     """
 
     resource: Resource[Obj]
     result_name: str
     identity: Callable[[Obj], Mapping[str, Any]]
+    gone: frozenset[str]
     name: str = "accessList"
     old_name: str | None = None
 
@@ -109,7 +103,7 @@ class AccessList(Generic[Obj]):
     now: Networks
 
     def call(self, doing: str, role: str, *parts: str) -> Call:
-        """Return a call of the list's path, or of one below it. ``doing``: without "of …"."""
+        """Return a call of the list's path, or of one below it. ``doing``: for example "read"."""
         doing = f"{doing} the access list of the {self.shown}"
         return self.owners.call(doing, role, self.owner.id, self.name, *parts)
 
@@ -238,17 +232,20 @@ def beyond(networks: Networks, limits: Networks) -> Networks | None:
     return wider if wider or not networks else None
 
 
-def warn_of_opening(api: Client, which: str, before: Networks | None, after: Networks) -> None:
+def warn_of_opening(
+    api: Client, resource: Resource[Obj], which: str, before: Networks | None, after: Networks
+) -> None:
     """Warn if an access list becomes empty or comes to allow every address.
 
-    ``which`` describes the key in messages; ``before`` is None for a key that does not exist yet.
+    ``which`` identifies the object; ``before`` is None for one that does not exist yet.
     """
+    which, noun = f"{resource.noun} {which}", resource.noun
     if not after and before != after:
         api.warnings.append(
             f"The access list of {which} becomes empty. If the organization requires an API access "
-            "list, the key can then no longer be used. Otherwise it can be used from any address, "
-            "unless the organization applies its UI access list to API keys, which the API does "
-            "not show."
+            f"list, the {noun} can then no longer be used. Otherwise it can be used from any "
+            f"address, unless the organization applies its UI access list to {noun}s, which the "
+            "API does not show."
         )
     opened = _unlimited(after) - _unlimited(before or ())
     if opened:
@@ -394,7 +391,7 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
         try:
             _delete(api, access_list, network, word)
         except KeysmithError as error:
-            if error.code not in _NOT_THERE or error.status not in {400, 404}:
+            if error.code not in access_list.lists.gone or error.status not in {400, 404}:
                 error = _explained(error, access_list)
                 return _after_unclear(api, access_list, error, left)
             was_there |= error.unclear
@@ -407,22 +404,23 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
 def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: str) -> None:
     """Delete an entry; that the owner of the list is missing counts only after a second look."""
     resource, owner = access_list.owners.resource, access_list.owner
-    refusals: list[KeysmithError] = []
+    refusal: KeysmithError | None = None
     call = access_list.call(f"remove {show(network)} from", resource.manager, quote(word, safe=""))
 
-    def says_missing(error: KeysmithError) -> bool:
-        refusals.append(error)
-        return isinstance(error, ApiError) and is_proof_of_absence(error, resource, owner.id)
+    def says_owner_missing(error: KeysmithError) -> bool:
+        nonlocal refusal
+        refusal = error
+        return isinstance(error, ApiError) and says_missing(error, resource, owner.id)
 
     def is_owner_shown() -> bool:
-        if find_by_id(api, access_list.owners, owner.id) is None:
-            refusals[
-                -1
-            ].aftermath = f"Read again some seconds later, the {resource.noun} is still missing."
-            raise refusals[-1]
+        if refusal and find_by_id(api, access_list.owners, owner.id) is None:
+            refusal.aftermath = (
+                f"Read again some seconds later, the {resource.noun} is still missing."
+            )
+            raise refusal
         return True
 
-    delete_known(api, lambda: api.delete(call), says_missing, is_owner_shown)
+    delete_known(api, lambda: api.delete(call), says_owner_missing, is_owner_shown)
 
 
 def _after_unclear(

@@ -258,7 +258,7 @@ def _state(roles: Roles) -> str:
 
 
 def _now(api: Client, at: Assignment[Obj]) -> Roles:
-    return at.roles({found.id: found for found in _resource.list_all(api, at.project)})
+    return at.roles(list_all(api, at.kind, at.project.scope_id))
 
 
 def _may_mean_unassigned(error: KeysmithError) -> bool:

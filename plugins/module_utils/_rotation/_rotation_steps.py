@@ -739,7 +739,7 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     http = Http(connection.http, api.clock, connection.base_url)
     http.stop = api.stop
     auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.conceal)
-    endpoint = replace(api.endpoint, signer=str(pair), public_key=pair.public_key)
+    endpoint = replace(api.endpoint, credentials=pair)
     return Client(http, auth, endpoint, api.conceal)
 
 

@@ -54,7 +54,7 @@ def one(data: bytes) -> None:
     error = _answers.as_error(answer, REQUEST)
     assert error.message().isprintable()
     json.dumps(error.fields(), ensure_ascii=False).encode()
-    if isinstance(error, _errors.ApiError) and _resource.is_proof_of_absence(
+    if isinstance(error, _errors.ApiError) and _resource.says_missing(
         error, _org_api_keys.API_KEYS, KEY_ID
     ):
         assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body
