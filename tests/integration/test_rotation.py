@@ -132,6 +132,13 @@ OWN = [
 ]
 CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
+    # The grace period is over, and the keyword of the second run's tasks is all that holds it back.
+    Case(
+        "check of a due one",
+        (WAITING, IMAGINED),
+        options={"grace_period": 1, "check": True},
+        first={"check": False},
+    ),
 ]
 FILE = "/nonexistent/of/keysmith"
 REFUSED = [
@@ -308,10 +315,10 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
 def test_check_mode(ran: Ran) -> None:
     check(ran, CHECK)
     for case in CHECK:
-        told = ran.told(case, 0)
-        assert "In check mode nothing was changed." in told["msg"]
+        told = ran.told(case, len(case.ends) - 1)
+        assert told["msg"].startswith("In check mode, nothing was changed; a real run would end")
         assert told["state"] == "rotated"
-        assert not (ran.files / f"{case}.json").exists()
+    assert not (ran.files / "check.json").exists()
 
 
 def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
@@ -503,14 +510,62 @@ def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> N
     assert json.loads(file.read_text("utf-8"))["private_key"] == key.private_key
     for secret in (key.private_key, token, "canary of the mark key"):
         assert secret not in run.output
+    _store_tasks_that_do_not_run(tmp_path, collections)
+
+
+def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
+    """The old key stays if the store tasks are skipped, or run on a host that has failed them."""
+    organization = Case("not stored").organization(0)
+    tasks = folder / "delegated.yml"
+    store = {"ansible.builtin.command": "true", "delegate_to": "web1", "tags": "restart"}
+    tasks.write_text(json.dumps([{"name": "Restart", **store}]), "utf-8")
+    # The playbook runs on this machine all the same, and web1 is another one.
+    hosts = {
+        "localhost": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"},
+        "web1": {"ansible_connection": "keysmith.missing.connection"},
+    }
+    hosts["localhost"]["ansible_python_interpreter"] = "/nonexistent/python"
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), "utf-8")
+    answers = {
+        "org_id": organization.org_id,
+        "api_user_id": organization.key_id(OLD),
+        "store_tasks": str(tasks),
+    }
+    with Emulator({"organizations": [organization.seed()]}) as emulator:
+        pair = organization.pair(OWNER)
+        environ = {
+            "MONGODB_ATLAS_PUBLIC_API_KEY": pair["api_public_key"],
+            "MONGODB_ATLAS_PRIVATE_API_KEY": pair["api_private_key"],
+            "MONGODB_ATLAS_BASE_URL": emulator.url,
+        }
+        options = ["-i", str(inventory)]
+        skipping = [*options, "--skip-tags", "restart"]
+        refused = _playbook(folder / "skipped", collections, answers, environ, *skipping)
+        assert emulator.writes == []
+        failed = _playbook(folder / "delegated", collections, answers, environ, *options)
+        created = [write for write in emulator.writes if write.path.endswith("/apiKeys")]
+        left = emulator.state.organizations[organization.org_id].api_keys
+    assert refused.code == 2, refused.output
+    assert "Run the role without --skip-tags." in " ".join(refused.output.split())
+    assert failed.code == 2, failed.output
+    told = failed.result(f"{ROLE} : Say what has failed and what exists now").msg
+    assert 'store task "Restart" failed' in told
+    assert "was revoked, and the old key works as before" in told
+    assert len(created) == 1
+    assert set(left) == {organization.key_id(OWNER), organization.key_id(OLD)}
 
 
 def _playbook(
-    folder: Path, collections: Path, answers: Mapping[str, Any], environ: Mapping[str, str]
+    folder: Path,
+    collections: Path,
+    answers: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *arguments: str,
 ) -> Finished:
     workshop = Workshop(folder, collections)
     command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
-    return workshop.python(*command, "-e", json.dumps(answers), environ=environ)
+    return workshop.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
 
 
 def _play_of_the_readme(folder: Path, collections: Path) -> None:
