@@ -29,9 +29,7 @@ from ansible.utils.display import Display
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    has_secret,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import has_secret
 
 CONNECTION = "connection.yml"
 # Names that templates use and that are not variables, or hold those of all hosts.
@@ -124,6 +122,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     collection_name="keysmith.mongodb",
                 )
         result["variables"] = _untouched(found)
+        # Unlike the variable ansible_check_mode, with the keyword check_mode of a task too.
+        result["check_mode"] = bool(self._task.check_mode)
         if any(options[name].get("no_log") for name in found):
             # The result has secrets; a failure has none, and has to be shown.
             result["_ansible_no_log"] = True

@@ -17,9 +17,7 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    OptionError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     is_id,
     quoted,

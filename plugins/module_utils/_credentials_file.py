@@ -19,9 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     KeysmithError,
@@ -29,9 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     internal_error,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     CreatedKey,

@@ -13,12 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    has_secret,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    OptionError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import has_secret
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 
 Spec = Mapping[str, Mapping[str, Any]]
 

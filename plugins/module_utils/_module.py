@@ -18,25 +18,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _input,
     _requests,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    CONNECTION_OPTIONS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    choose_auth,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import CONNECTION_OPTIONS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Http,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
-    KeyPair,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
     Connection,
     resolve,
@@ -218,13 +207,7 @@ def _client(connection: Connection, module: _Module) -> Iterator[Client]:
     client = Client(
         http,
         choose_auth(credentials, http, connection.base_url, platform.title, conceal),
-        Endpoint(
-            base_url=connection.base_url,
-            platform=platform,
-            signer=str(credentials),
-            public_key=credentials.public_key if isinstance(credentials, KeyPair) else None,
-            envelope=connection.envelope,
-        ),
+        Endpoint(connection.base_url, platform, credentials, connection.envelope),
         conceal,
     )
     try:

@@ -7,7 +7,7 @@
 Refuses a Python that is too old, and makes imports from Ansible's archive cheaper.
 
 This file, and the modules themselves, are written so that Python 3.6 can compile them: otherwise,
-the user would get a syntax error. Importing anything else here would fail there.
+the user would get a syntax error. Importing anything else of the collection would fail there.
 """
 
 import json

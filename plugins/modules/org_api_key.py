@@ -389,12 +389,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
@@ -440,9 +436,7 @@ def check(params: Mapping[str, Any]) -> None:
             )
         return
     # Not for absent, which does not pay for importing it.
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-        _key_present,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
     _key_present.check(params)
 
@@ -450,9 +444,7 @@ def check(params: Mapping[str, Any]) -> None:
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return ensure_absent(params, api, check_mode)
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-        _key_present,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
     return _key_present.ensure(params, api, check_mode)
 

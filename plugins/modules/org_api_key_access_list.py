@@ -255,12 +255,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     OptionError,
@@ -276,9 +272,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_user_id": {"type": "str", "aliases": ["id"]},
@@ -334,7 +328,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
                 allowed=params["allow_own_key"],
                 loss="changing its own access list",
             )
-        _access_lists.warn_of_opening(api, f"API key {key}", found.now, planned.now)
+        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, planned.now)
         if check_mode or not planned.is_changed:
             return planned.result()
         return _access_lists.change(api, found, goal).result()

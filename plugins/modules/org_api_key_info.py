@@ -281,19 +281,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
-    Selection,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
     StoppedError,

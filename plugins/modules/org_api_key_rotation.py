@@ -153,11 +153,13 @@ notes:
     pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
   - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
     time. Then O(phase=finish) revokes the old key and renames the replacement.
-  - A replacement whose key pair may be in use is never revoked automatically. This includes every
-    replacement of a key that has no rights except C(ORG_MEMBER), because nothing but its mark tells
-    whether it was handed over. It also includes every replacement that only lacks roles in
-    projects, from an hour after its creation, because those who administer the projects can remove
-    a key from them.
+  - A replacement whose key pair may be in use is never revoked automatically, with the exception of
+    the state C(created). If the old key has roles in projects only, those who administer all these
+    projects can remove the replacement from them. If they also put an older mark back within an
+    hour after its creation, O(phase=begin) revokes it.
+  - Every replacement of a key that has no rights except C(ORG_MEMBER) is reported instead, because
+    nothing but its mark tells whether it was handed over. So is every replacement that only lacks
+    roles in projects, from an hour after its creation.
   - O(phase=finish) refuses a replacement whose roles or projects differ from those of the old key,
     and, before it records the verification, one whose access list allows more addresses.
   - A request that the API refuses because of the new key's own role, or because this machine is not
@@ -355,21 +357,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _rotation_steps,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},

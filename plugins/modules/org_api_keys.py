@@ -541,27 +541,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
     _key_sets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    MAX_THREADS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import MAX_THREADS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
 )

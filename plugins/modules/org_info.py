@@ -159,15 +159,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  #
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _orgs,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _orgs
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "str"},

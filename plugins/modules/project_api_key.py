@@ -248,12 +248,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    LOOK_ALIKES,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -271,9 +267,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},

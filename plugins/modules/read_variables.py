@@ -81,6 +81,14 @@ variables:
   returned: success
   type: dict
   sample: {api_user_id: 5f0d9a4e1c2b3a00112233e1, wait: true}
+check_mode:
+  description:
+    - Whether the task runs in check mode. Unlike the variable C(ansible_check_mode), this includes
+      the keyword C(check_mode) of the task, its block, its role or its play.
+  returned: success
+  type: bool
+  sample: false
+  version_added: 3.0.0
 error:
   description: Why the task failed. Nothing was sent.
   returned: failure

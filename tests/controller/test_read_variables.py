@@ -37,6 +37,8 @@ def read(
     variables: str = "",
     hidden: tuple[str, ...] = (),
     deprecated: dict[str, str] | None = None,
+    *,
+    check_mode: bool = False,
     **spec: Any,
 ) -> dict[str, Any]:
     """Run the action with variables written in YAML."""
@@ -55,6 +57,7 @@ def read(
         async_val=0,
         environment=None,
         action="read_variables",
+        check_mode=check_mode,
     )
     action = plugin.ActionModule(
         task, None, SimpleNamespace(check_mode=False), loader, Templar(loader, found), None
@@ -378,3 +381,8 @@ def test_deprecated_variable_that_is_set_is_returned_with_a_warning(
     else:
         assert found["variables"] == {}
         assert shown == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_check_mode_of_the_task_is_returned(tmp_path: Path, check_mode: bool) -> None:
+    assert read(tmp_path, TEXT, check_mode=check_mode)["check_mode"] is check_mode

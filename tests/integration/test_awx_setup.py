@@ -228,7 +228,7 @@ def test_inputs_of_a_type_in_use_are_kept_and_the_rest_is_done(upgraded: SetUp) 
         # Nothing has failed before.
         assert [result.task for result in run.results if result.failed] == [INCOMPLETE]
     assert len(upgraded.credential_type(KEY_PAIR)["inputs"]["fields"]) == 3
-    (account,) = (kind for kind in SPEC["vars"]["awx_setup_credential"][1:])
+    (account,) = (kind for kind in SPEC["vars"]["awx_setup_credential_types"][1:])
     assert upgraded.credential_type(ACCOUNT)["inputs"] == account["inputs"]
     assert upgraded.job_templates()["audit_org_api_keys.yml"]["forks"] == 20
     assert upgraded.project()["scm_branch"] != "1.2.0"

@@ -16,12 +16,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _errors,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _client
 from tests.emulator import Emulator, Fault
 from tests.support import PLATFORMS, VirtualClock, seed
 from tests.unit.modules.test_org_api_key_info import PLACES, WRONG, expected, numbers, run

@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _python,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python
 from tests.support import MODULES, ROOT
 
 COLLECTIONS = ROOT / ".cache" / "linked"

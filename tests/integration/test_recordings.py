@@ -28,9 +28,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _errors,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _org_api_keys,
     _orgs,
@@ -280,6 +279,10 @@ def client(replay: Replay) -> Iterator[Any]:
         yield api
 
 
+def to(path: str) -> Call:
+    return Call(path, "do it", role="", version="2023-01-01")
+
+
 # Successes, through the modules
 
 
@@ -293,7 +296,7 @@ def read_organizations(one: Recording) -> None:
 def read_organization(one: Recording) -> None:
     """No module asks for one by its ID."""
     with Replay(one).serve() as replay, client(replay) as api:
-        found = api.get(f"/orgs/{ORG_ID}", _orgs.parse, doing="x", role="")
+        found = api.get(to(f"/orgs/{ORG_ID}"), _orgs.parse)
     assert found == _orgs.Organization(one.content["id"], one.content["name"])
 
 
@@ -370,8 +373,7 @@ def create_project_key(one: Recording) -> None:
         def parse(data: Any) -> Any:
             return _org_api_keys.parse_created(data, org_of(one.content))
 
-        path = f"/groups/{PROJECT_ID}/apiKeys"
-        created = api.post(path, {}, parse, doing="x", role="")
+        created = api.post(to(f"/groups/{PROJECT_ID}/apiKeys"), {}, parse)
     assert created.key.result() == result_of(one.content)
     assert created.key.roles == ("ORG_MEMBER",)
     assert created.private_key == one.content["privateKey"]
@@ -563,12 +565,12 @@ def check_with_client(one: Recording) -> None:
     """The client by itself returns what the API said, or raises it."""
     path = one.place.replace("{id}", KEY_ID).replace("{entry}", ADDRESS)
     with Replay(one).serve() as replay, client(replay) as api:
-        how: dict[str, Any] = {"doing": "try it", "role": ""}
+        call = to(path)
         calls: dict[str, Callable[[], Any]] = {
-            "GET": lambda: api.get(path, lambda data: data, **how),
-            "POST": lambda: api.post(path, {}, lambda data: data, **how),
-            "PATCH": lambda: api.patch(path, {}, lambda data: data, **how),
-            "DELETE": lambda: api.delete(path, **how),
+            "GET": lambda: api.get(call, lambda data: data),
+            "POST": lambda: api.post(call, {}, lambda data: data),
+            "PATCH": lambda: api.patch(call, {}, lambda data: data),
+            "DELETE": lambda: api.delete(call),
         }
         if one.is_error:
             with pytest.raises(_errors.ApiError) as caught:

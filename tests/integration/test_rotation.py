@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.emulator import Emulator
+from tests.emulator import Emulator, Fault
 from tests.integration.playbook import GROUP, ROTATION, Finished, Workshop, from_variables
 from tests.integration.rotations import (
     ABSENT,
@@ -33,6 +33,7 @@ from tests.integration.rotations import (
     ROLE,
     ROLLED_BACK,
     ROTATED,
+    STORE,
     UNKNOWN,
     UNTOUCHED,
     VAULT_PASSWORD,
@@ -92,6 +93,16 @@ FAILING = [
             Step("GET", KEY, 1, 99, by_new_pair=True, arguments=UNKNOWN),
         ),
     ),
+    # The response is lost, and what the request has created cannot be found out.
+    Case(
+        "perhaps created",
+        (LEFT,),
+        ("A replacement may exist. The old key works as before. Run the role again",),
+        steps=(
+            Step("POST", KEYS, name="lost_after", arguments={}),
+            Step("GET", KEYS, 2, 99),
+        ),
+    ),
     Case("verified and not revoked", (LEFT, ROTATED), ("Run the role again",), steps=NO_ROLL_BACK),
 ]
 STORES = [
@@ -132,6 +143,13 @@ OWN = [
 ]
 CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
+    # The grace period is over, and the keyword of the second run's tasks is all that holds it back.
+    Case(
+        "check of a due one",
+        (WAITING, IMAGINED),
+        options={"grace_period": 1, "check": True},
+        first={"check": False},
+    ),
 ]
 FILE = "/nonexistent/of/keysmith"
 REFUSED = [
@@ -218,18 +236,92 @@ def test_grace_period(ran: Ran) -> None:
     assert f"{ROLE} : Create the replacement" not in done
 
 
-def test_failure_is_rolled_back(ran: Ran) -> None:
+def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, FAILING)
     for case in FAILING:
         told = ran.told(case, 0)
         assert "no store for" not in told["msg"]
         # What a program decides by.
         kind = (told["error"] or {"type": ""})["type"]
-        assert kind == {"not created": "api", "not verified": "timeout"}.get(
-            case.name, "api" if "revoked" in case.name and "broken" not in case.name else ""
-        )
+        kinds = {
+            "not created": "api",
+            "not verified": "timeout",
+            "perhaps created": "orphan",
+            "verified and not revoked": "api",
+        }
+        assert kind == kinds.get(case.name, "")
         exists = {key["id"] for key in ran.left(case, 0)}
-        assert (told["api_user_id"] in exists) is (case.ends[0] == LEFT)
+        is_known = case.ends[0] == LEFT and kind != "orphan"
+        assert (told["api_user_id"] in exists) is is_known
+    _failure_of_another_host(tmp_path, collections)
+
+
+def _failure_of_another_host(folder: Path, collections: Path) -> None:
+    """With any_errors_fatal, it ends the play of a host that has done nothing wrong."""
+    names = ("one", "two")
+    organizations = {n: Case(f"fatal {n}").organization(i) for i, n in enumerate(names)}
+    tasks = folder / "store.yml"
+    tasks.write_text(STORE, "utf-8")
+    seed = {"organizations": [o.seed() for o in organizations.values()]}
+    with Emulator(seed) as emulator:
+        two = organizations["two"]
+        path = f"*/orgs/{two.org_id}/apiKeys/{two.key_id(OLD)}"
+        emulator.add_fault(Fault("status", "DELETE", path, status=400, code="EMULATED"))
+        hosts = {
+            name: {
+                "of": connection(organization, emulator.url),
+                "old_id": organization.key_id(OLD),
+                "break_store": "public_key" if name == "two" else "",
+            }
+            for name, organization in organizations.items()
+        }
+
+        def play(is_broken: str) -> dict[str, Any]:
+            rotate = include(
+                api_user_id="{{ old_id }}",
+                store_tasks=str(tasks),
+                file=f"{folder}/{{{{ inventory_hostname }}}}.json",
+            )
+            rotate["vars"]["is_broken"] = is_broken
+            # Nothing of an earlier failure is told.
+            earlier = {"name": "Earlier", "ansible.builtin.fail": {"msg": "earlier"}}
+            rescued = {"block": [earlier], "rescue": [{"ansible.builtin.debug": {}}]}
+            return {
+                "hosts": "all",
+                "any_errors_fatal": True,
+                "module_defaults": {
+                    GROUP: from_variables(
+                        ("base_url", "org_id", "api_public_key", "api_private_key"), "of"
+                    )
+                },
+                "tasks": [rescued, rotate],
+            }
+
+        runs = [
+            Workshop(folder / f"fatal{n}", collections).playbook([play(broken)], hosts=hosts)
+            for n, broken in enumerate(("{{ break_store }}", ""))
+        ]
+    told = {
+        (host, n): run.result(f"{ROLE} : Keep the result", host).values["ansible_facts"][
+            "rotate_org_api_key_result"
+        ]
+        for host in names
+        for n, run in enumerate(runs)
+    }
+    states = {place: result["state"] for place, result in told.items()}
+    assert states == {
+        ("one", 0): "rolled_back",
+        ("two", 0): "rolled_back",
+        ("one", 1): "rotated",
+        ("two", 1): "failed",
+    }
+    ended = "The play ended on this host because another host failed (any_errors_fatal)."
+    assert told["one", 0]["msg"].startswith(f"{ended} The new API key ")
+    assert told["one", 1]["msg"] == (
+        f"{ended} The old API key is revoked, and its replacement has its description."
+    )
+    assert 'store task "Break" failed' in told["two", 0]["msg"]
+    assert "Run the role again to finish the rotation." in told["two", 1]["msg"]
 
 
 def test_stores(ran: Ran, tmp_path: Path) -> None:
@@ -308,10 +400,10 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
 def test_check_mode(ran: Ran) -> None:
     check(ran, CHECK)
     for case in CHECK:
-        told = ran.told(case, 0)
-        assert "In check mode nothing was changed." in told["msg"]
+        told = ran.told(case, len(case.ends) - 1)
+        assert told["msg"].startswith("In check mode, nothing was changed; a real run would end")
         assert told["state"] == "rotated"
-        assert not (ran.files / f"{case}.json").exists()
+    assert not (ran.files / "check.json").exists()
 
 
 def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
@@ -503,14 +595,62 @@ def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> N
     assert json.loads(file.read_text("utf-8"))["private_key"] == key.private_key
     for secret in (key.private_key, token, "canary of the mark key"):
         assert secret not in run.output
+    _store_tasks_that_do_not_run(tmp_path, collections)
+
+
+def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
+    """The old key stays if the store tasks are skipped, or run on a host that has failed them."""
+    organization = Case("not stored").organization(0)
+    tasks = folder / "delegated.yml"
+    store = {"ansible.builtin.command": "true", "delegate_to": "web1", "tags": "restart"}
+    tasks.write_text(json.dumps([{"name": "Restart", **store}]), "utf-8")
+    # The playbook runs on this machine all the same, and web1 is another one.
+    hosts = {
+        "localhost": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"},
+        "web1": {"ansible_connection": "keysmith.missing.connection"},
+    }
+    hosts["localhost"]["ansible_python_interpreter"] = "/nonexistent/python"
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), "utf-8")
+    answers = {
+        "org_id": organization.org_id,
+        "api_user_id": organization.key_id(OLD),
+        "store_tasks": str(tasks),
+    }
+    with Emulator({"organizations": [organization.seed()]}) as emulator:
+        pair = organization.pair(OWNER)
+        environ = {
+            "MONGODB_ATLAS_PUBLIC_API_KEY": pair["api_public_key"],
+            "MONGODB_ATLAS_PRIVATE_API_KEY": pair["api_private_key"],
+            "MONGODB_ATLAS_BASE_URL": emulator.url,
+        }
+        options = ["-i", str(inventory)]
+        skipping = [*options, "--skip-tags", "restart"]
+        refused = _playbook(folder / "skipped", collections, answers, environ, *skipping)
+        assert emulator.writes == []
+        failed = _playbook(folder / "delegated", collections, answers, environ, *options)
+        created = [write for write in emulator.writes if write.path.endswith("/apiKeys")]
+        left = emulator.state.organizations[organization.org_id].api_keys
+    assert refused.code == 2, refused.output
+    assert "Run the role without --skip-tags." in " ".join(refused.output.split())
+    assert failed.code == 2, failed.output
+    told = failed.result(f"{ROLE} : Say what has failed and what exists now").msg
+    assert 'store task "Restart" failed' in told
+    assert "was revoked, and the old key works as before" in told
+    assert len(created) == 1
+    assert set(left) == {organization.key_id(OWNER), organization.key_id(OLD)}
 
 
 def _playbook(
-    folder: Path, collections: Path, answers: Mapping[str, Any], environ: Mapping[str, str]
+    folder: Path,
+    collections: Path,
+    answers: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *arguments: str,
 ) -> Finished:
     workshop = Workshop(folder, collections)
     command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
-    return workshop.python(*command, "-e", json.dumps(answers), environ=environ)
+    return workshop.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
 
 
 def _play_of_the_readme(folder: Path, collections: Path) -> None:

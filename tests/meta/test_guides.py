@@ -24,9 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _input,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,

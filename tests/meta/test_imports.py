@@ -127,7 +127,7 @@ def test_a_module_imports_only_what_ansible_and_requests_import_too(
     result, seen = run(archive, module, options_for(emulator, **keys, state="absent"))
     assert result["changed"] is True, result
     # What the collection imports, and what AnsibleModule and requests import only when they run.
-    expected = {COLLECTION.split(".")[0], "ansible", "requests", "urllib3"}
+    expected = {COLLECTION.partition(".")[0], "ansible", "requests", "urllib3"}
     assert [name for name in seen["imported"] if name.split(".")[0] not in expected] == []
 
 

@@ -16,15 +16,9 @@ from hypothesis import strategies as st
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Call,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     ATLAS,
     OPS_MANAGER,
@@ -38,9 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _access_lists,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
     AccessList,
     Goal,

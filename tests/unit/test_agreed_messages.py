@@ -96,8 +96,8 @@ CASES = [
             "No API key of organization 5a0000000000000000000001 has exactly the description "
             "'Victim', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
             "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
-            "characters or Unicode forms. Use the exact description or api_user_id, or set "
-            "look_alikes to ignore if they are different API keys."
+            "characters or Unicode forms. Use the exact description or the API key's "
+            "ID, or set look_alikes to ignore if they are different API keys."
         ),
         {"description": "Victim", "state": "absent"},
     ),
@@ -107,8 +107,8 @@ CASES = [
             "No API key of organization 5a0000000000000000000001 has exactly the description "
             "'victim ', but these look like it: 5ae000000000000000000002 (akeyaaac) 'victim'. "
             "Nothing was changed. Look-alikes differ only in case, whitespace, invisible "
-            "characters or Unicode forms. Use the exact description or api_user_id, or set "
-            "look_alikes to ignore if they are different API keys."
+            "characters or Unicode forms. Use the exact description or the API key's "
+            "ID, or set look_alikes to ignore if they are different API keys."
         ),
         {"description": "victim ", "state": "absent"},
     ),

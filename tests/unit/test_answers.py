@@ -22,9 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers 
     page,
     read,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     _NO_MORE_KEYS,
     ApiError,
@@ -32,9 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
@@ -493,7 +489,7 @@ def test_any_answer_is_told_without_a_traceback_and_without_a_guess(
     error = as_error(read_answer, REQUEST)
     assert error.message().isprintable()
     assert json.dumps(error.fields())
-    if isinstance(error, ApiError) and _resource.is_proof_of_absence(error, API_KEYS, KEY_ID):
+    if isinstance(error, ApiError) and _resource.says_missing(error, API_KEYS, KEY_ID):
         assert says_missing(status, body)
 
 
@@ -505,7 +501,7 @@ def test_the_apis_own_answer_is_proof(status: int, enveloped: bool, parameters: 
     sent = (200, {"status": status, "content": body}) if enveloped else (status, body)
     error = as_error(answer(*sent), REQUEST)
     assert isinstance(error, ApiError)
-    assert _resource.is_proof_of_absence(error, API_KEYS, KEY_ID)
+    assert _resource.says_missing(error, API_KEYS, KEY_ID)
     assert says_missing(sent[0], json.dumps(sent[1]).encode())
 
 

@@ -26,9 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth imp
     digest_header,
     find_challenges,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
@@ -147,7 +145,7 @@ def refused(header: str = RECORDED, code: str | None = None) -> Answer:
     return Answer(401, "Unauthorized", {"WWW-Authenticate": header}, b"", payload, code is not None)
 
 
-def sign(auth: BearerAuth) -> str:
+def sign(auth: BearerAuth | DigestAuth) -> str:
     prepared: Any = SimpleNamespace(method="GET", path_url="/x?y=1", headers={})
     auth(prepared)
     return str(prepared.headers.get("Authorization", ""))

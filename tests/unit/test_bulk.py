@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
@@ -23,15 +21,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     OrphanError,

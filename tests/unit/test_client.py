@@ -15,9 +15,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    BearerAuth,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import BearerAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     ITEMS_PER_PAGE,
     LISTING_PAUSE,
@@ -27,19 +25,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Client,
     Endpoint,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
     Answer,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     DeadlineError,
@@ -92,7 +87,7 @@ def to(doing: str, role: str = "") -> Call:
 
 
 def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bool = False) -> Any:
-    endpoint = Endpoint("https://h", ATLAS, "x", None, envelope)
+    endpoint = Endpoint("https://h", ATLAS, AccessToken("t"), envelope)
     return Client(FakeHttp(respond), BearerAuth("t"), endpoint, print)  # type: ignore[arg-type]
 
 

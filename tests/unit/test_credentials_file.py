@@ -18,15 +18,9 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     LostAnswerError,

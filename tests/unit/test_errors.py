@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _errors,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ERROR_TYPES,
     ApiError,

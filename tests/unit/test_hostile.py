@@ -21,9 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _answers,
     _http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,

@@ -25,12 +25,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    as_error,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import as_error
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Answer,
     Http,

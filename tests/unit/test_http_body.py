@@ -18,9 +18,7 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostAnswerError,

@@ -14,9 +14,7 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     VERSION,
     Answer,

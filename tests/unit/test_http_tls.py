@@ -17,15 +17,9 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _transport_errors,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _transport_errors
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
 )

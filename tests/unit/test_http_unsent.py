@@ -26,9 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_IDLE,
     Answer,

@@ -21,9 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _access_lists,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
 )

@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _marks,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _marks
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
     PHASES,
     Mark,

@@ -18,18 +18,10 @@ import pytest
 import yaml
 
 from ansible_collections.keysmith.mongodb.plugins.doc_fragments.connection import ModuleDocFragment
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _argspec,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    CONNECTION_OPTIONS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _argspec
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import CONNECTION_OPTIONS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
     _resolve,
     _secrets,
@@ -39,16 +31,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
     KeyPair,
     ServiceAccount,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import (
-    resolve,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._resolve import resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secrets import (
     find_secrets,
     find_short_secrets,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    OptionError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 
 ORG = "5980cfdf0b6d97029d82f86e"
 CLIENT_ID = "mdb_sa_id_5980cfdf0b6d97029d82f86e"

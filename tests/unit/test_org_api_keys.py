@@ -15,15 +15,9 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Call,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -36,12 +30,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import (
-    absent,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

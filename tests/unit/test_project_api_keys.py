@@ -16,15 +16,9 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Call,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     ATLAS,
     OPS_MANAGER,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -12,18 +13,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Call,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -66,12 +59,15 @@ ROBOTS: _resource.Resource[Robot] = _resource.Resource(
     credential=_resource.Credential(
         name="serial number",
         of=lambda robot: robot.id,
-        signing=lambda endpoint: endpoint.public_key,
+        signing=lambda endpoint: endpoint.client_id,
         option="allow_own_robot",
     ),
 )
 ROBOT_LISTS: _access_lists.Lists[Robot] = _access_lists.Lists(
-    resource=ROBOTS, result_name="robot_list", identity=lambda robot: {"robot_id": robot.id}
+    resource=ROBOTS,
+    result_name="robot_list",
+    identity=lambda robot: {"robot_id": robot.id},
+    gone=frozenset({"ROBOT_ENTRY_NOT_FOUND"}),
 )
 PROJECT_ROBOTS: _assignments.Assignments[Robot] = _assignments.Assignments(
     listed=_resource.Resource(
@@ -118,7 +114,7 @@ class FakeApi:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
         self.stop = Stop(self.clock)
-        self.endpoint = SimpleNamespace(public_key=None, platform=ATLAS)
+        self.endpoint = SimpleNamespace(client_id=None, platform=ATLAS)
 
     def _take(self, method: str, call: Call) -> None:
         assert call.version == "2030-02-03"
@@ -168,7 +164,7 @@ def test_it_is_found_by_id_and_by_text() -> None:
         _resource.find_by_text(api, IN_ORG, "Cleaner ")
     message = caught.value.message()
     assert f"No robot of organization {ORG} has exactly the name 'Cleaner '" in message
-    assert "Use the exact name or id" in message
+    assert "Use the exact name or the robot's ID" in message
 
 
 def test_absence_is_proved_by_its_own_codes() -> None:
@@ -215,7 +211,7 @@ def test_a_creation_is_undone() -> None:
 def test_the_signing_credential_is_guarded() -> None:
     api: Any = FakeApi()
     assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed=False, loss="this") is False
-    api.endpoint.public_key = ID
+    api.endpoint.client_id = ID
     assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed=True, loss="this") is True
     with pytest.raises(OwnKeyError) as caught:
         _resource.check_not_own(api, ROBOTS, ROBOT, allowed=False, loss="this")
@@ -247,3 +243,25 @@ def test_it_is_assigned_to_a_project() -> None:
     api.assigned.clear()
     assert _assignments.unassign(api, at) is True
     assert "no robot is assigned" in _assignments.missing_project_warning(ROBOTS, PROJECT)
+
+
+def test_an_entry_that_is_gone_is_its_own_kind_of_error() -> None:
+    api: Any = FakeApi(
+        entries=["192.0.2.7"], errors={"DELETE": [refusal("ROBOT_ENTRY_NOT_FOUND", status=404)]}
+    )
+    found = _access_lists.read(api, ROBOT_LISTS, ORG, ROBOT)
+    goal = _access_lists.Goal(_access_lists.normalize(["192.0.2.7"]), is_present=False)
+    assert _access_lists.change(api, found, goal).is_changed is False
+    _access_lists.warn_of_opening(api, ROBOTS, "5", None, frozenset())
+    assert "access list of robot 5 becomes empty" in api.warnings[0]
+    assert "key" not in api.warnings[0]
+
+
+def test_a_code_may_need_the_listing_beside_it() -> None:
+    careful = dataclasses.replace(ROBOTS, is_proof=False).of(ORG)
+    gone = refusal("ROBOT_NOT_FOUND", ID)
+    assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]
+    api: Any = FakeApi([ROBOT], {"GET": [gone]})
+    with pytest.raises(ApiError):
+        _resource.find_by_id(api, careful, ID)
+    assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"

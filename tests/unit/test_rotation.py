@@ -24,9 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
-    Mark,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Pair,

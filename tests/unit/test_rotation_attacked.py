@@ -18,9 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     OrgApiKey,
 )
@@ -28,9 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
-    Mark,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     Pair,
     Target,

@@ -16,12 +16,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    DigestAuth,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import DigestAuth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Answer,
     Http,
@@ -32,9 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    Request,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Request
 
 SECRET = "node-cookie-value"
 

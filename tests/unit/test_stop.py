@@ -13,17 +13,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
     COMPLETION_TIME,
     SIGNALS,
     Stop,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    StoppedError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import StoppedError
 from tests.support import VirtualClock
 
 

@@ -10,9 +10,7 @@ import time
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._workers import (
-    each,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._workers import each
 
 PATIENCE = 20
 

@@ -10,12 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
-    _workers,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _workers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     KINDS,
     Change,
@@ -23,9 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     diff,
     ids,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -33,9 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     internal_error,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import (
-    Plan,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,

@@ -10,9 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _plan,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,

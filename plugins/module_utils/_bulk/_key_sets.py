@@ -25,12 +25,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes im
     Change,
     Declared,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import (
-    Selection,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
 )
@@ -530,9 +526,10 @@ def warn_of_dangers(
     changes = [change for change in wanted.changes if change.plan.is_change]
     for change in changes:
         if change.declared and change.declared.access_list is not None:
-            which = f"API key {change.key or quoted(change.description)}"
+            which = str(change.key or quoted(change.description))
             before = change.found.now if change.found else None
-            _access_lists.warn_of_opening(api, which, before, change.declared.access_list)
+            after = change.declared.access_list
+            _access_lists.warn_of_opening(api, API_KEYS, which, before, after)
     if any(change.kind == "created" for change in changes):
         _org_api_keys.warn_of_new_private_key(api)
     owner_ids = {key.id for key in keys if "ORG_OWNER" in key.roles}

@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    is_public_key,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import is_public_key
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
     Answer,
@@ -66,21 +64,14 @@ def choose_auth(
     return BearerAuth(credentials.token)
 
 
-class BearerAuth:
-    """A ready token. It cannot answer a challenge, and has nothing to begin or to end."""
-
-    def __init__(self, token: str = "") -> None:
-        self._token = token
+class _Signer:
+    """What most credentials have in common: nothing to begin or end, no answer to a challenge."""
 
     def begin(self) -> None:
         """Get ready to sign; raises what a request raises."""
 
     def end(self) -> None:
         """Give back what ``begin`` took; never raises."""
-
-    def __call__(self, prepared: Any) -> Any:
-        prepared.headers["Authorization"] = f"Bearer {self._token}"
-        return prepared
 
     @property
     def cookies(self) -> Any:
@@ -94,6 +85,17 @@ class BearerAuth:
 
     def distrust(self) -> None:
         """Expect the credential to end; nothing to do for what cannot be refused for no reason."""
+
+
+class BearerAuth(_Signer):
+    """A ready token."""
+
+    def __init__(self, token: str = "") -> None:
+        self._token = token
+
+    def __call__(self, prepared: Any) -> Any:
+        prepared.headers["Authorization"] = f"Bearer {self._token}"
+        return prepared
 
 
 class _Begun(threading.local):
@@ -239,7 +241,7 @@ class _Current(threading.local):
     number = 0
 
 
-class DigestAuth(BearerAuth):
+class DigestAuth(_Signer):
     """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
 
     One challenge serves all threads of a task for the whole task: the nonce is reused, counted up,
@@ -248,7 +250,6 @@ class DigestAuth(BearerAuth):
     """
 
     def __init__(self, pair: KeyPair) -> None:
-        super().__init__()
         self._pair = pair
         self._latest: _Nonce | None = None
         self._current = _Current()

@@ -11,24 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
     Answer,
     Auth,
     Http,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    Credentials,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    Platform,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     DeadlineError,
     Request,
@@ -63,16 +58,22 @@ class Signer(Auth, Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the API is and who asks.
-
-    ``public_key`` is that of the signing key, None if another credential signs.
-    """
+    """Where the API is and who asks."""
 
     base_url: str
     platform: Platform
-    signer: str
-    public_key: str | None
+    credentials: Credentials
     envelope: bool
+
+    @property
+    def public_key(self) -> str | None:
+        """Return the public key of the signing key, None if another credential signs."""
+        return getattr(self.credentials, "public_key", None)
+
+    @property
+    def client_id(self) -> str | None:
+        """Return the client ID of the service account, None if another credential signs."""
+        return getattr(self.credentials, "client_id", None)
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,6 @@ class Client:
         call: Call,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
-        query: Mapping[str, str] | None = None,
     ) -> list[T]:
         """Return everything in a listing, proved complete: what is not in it does not exist.
 
@@ -202,7 +202,7 @@ class Client:
                 )
 
         def read(paging: Mapping[str, str]) -> Answer:
-            return self._send(request, call, {**(query or {}), **paging})
+            return self._send(request, call, paging)
 
         before: dict[str, T] | None = None
         for tries in range(LISTING_TRIES):
@@ -269,7 +269,7 @@ class Client:
             path=self.endpoint.platform.api_path + call.path,
             doing=call.doing,
             role=call.role,
-            signer=self.endpoint.signer,
+            signer=str(self.endpoint.credentials),
             platform=self.endpoint.platform.title,
         )
 

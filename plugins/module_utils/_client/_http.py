@@ -24,15 +24,11 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._rate_limiter import (
     RateLimiter,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
-    Stop,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     client_certificate_hint,
     is_of_proxy,

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import (
-    Clock,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     StoppedError,

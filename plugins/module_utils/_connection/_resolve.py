@@ -48,9 +48,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     shown,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
-    requests,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     is_id,
     quoted,

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    looks_secret,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import looks_secret
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     ServiceAccount,
 )

@@ -19,9 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Call,
     Client,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
-    ATLAS,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -31,38 +29,29 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     is_about_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    SETTLE_TIME,
+    Backoff,
     Obj,
     Objects,
     Resource,
     contradicted,
     delete_known,
     find_by_id,
-    is_proof_of_absence,
     missing_if_proved,
+    poll,
     retry_unknown,
+    says_missing,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Networks = frozenset[Network]
 
 _ALREADY_THERE = frozenset({"ADDRESS_ALREADY_IN_ACCESS_LIST", "ADDRESS_ALREADY_IN_WHITELIST"})
-_NOT_THERE = frozenset(
-    {
-        "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
-        "API_KEY_ACCESS_LIST_NOT_FOUND",
-        "API_KEY_WHITELIST_ENTRY_NOT_FOUND",
-        "API_KEY_WHITELIST_NOT_FOUND",
-    }
-)
 _CALLER_STAYS = frozenset(
     {"CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "CANNOT_REMOVE_CALLER_FROM_WHITELIST"}
 )
 _ENTRY = "an entry of the access list"
-# Seconds between looks at a list that may show a change with a delay.
-PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -85,12 +74,14 @@ class Lists(Generic[Obj]):
     """The access lists of a resource's objects.
 
     ``result_name``: what results call one. ``identity``: what identifies the owner in results.
-    ``name``: what the path calls one, and ``old_name``, what Ops Manager called it before 5.0.
+    ``gone``: the codes that say that an entry does not exist. ``name``: what the path calls one,
+    and ``old_name``, what Ops Manager called it before 5.0.
     """
 
     resource: Resource[Obj]
     result_name: str
     identity: Callable[[Obj], Mapping[str, Any]]
+    gone: frozenset[str]
     name: str = "accessList"
     old_name: str | None = None
 
@@ -112,7 +103,7 @@ class AccessList(Generic[Obj]):
     now: Networks
 
     def call(self, doing: str, role: str, *parts: str) -> Call:
-        """Return a call of the list's path, or of one below it. ``doing``: without "of …"."""
+        """Return a call of the list's path, or of one below it. ``doing``: for example "read"."""
         doing = f"{doing} the access list of the {self.shown}"
         return self.owners.call(doing, role, self.owner.id, self.name, *parts)
 
@@ -241,17 +232,20 @@ def beyond(networks: Networks, limits: Networks) -> Networks | None:
     return wider if wider or not networks else None
 
 
-def warn_of_opening(api: Client, which: str, before: Networks | None, after: Networks) -> None:
+def warn_of_opening(
+    api: Client, resource: Resource[Obj], which: str, before: Networks | None, after: Networks
+) -> None:
     """Warn if an access list becomes empty or comes to allow every address.
 
-    ``which`` describes the key in messages; ``before`` is None for a key that does not exist yet.
+    ``which`` identifies the object; ``before`` is None for one that does not exist yet.
     """
+    which, noun = f"{resource.noun} {which}", resource.noun
     if not after and before != after:
         api.warnings.append(
             f"The access list of {which} becomes empty. If the organization requires an API access "
-            "list, the key can then no longer be used. Otherwise it can be used from any address, "
-            "unless the organization applies its UI access list to API keys, which the API does "
-            "not show."
+            f"list, the {noun} can then no longer be used. Otherwise it can be used from any "
+            f"address, unless the organization applies its UI access list to {noun}s, which the "
+            "API does not show."
         )
     opened = _unlimited(after) - _unlimited(before or ())
     if opened:
@@ -338,26 +332,26 @@ def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
 
 def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Add what is missing; where others were faster, read the list again and add the rest."""
-    for pause in (*PAUSES, None):
+    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
+    while True:
         missing = goal.of(access_list.now) - access_list.now
         if not missing:
-            break
+            return access_list
         try:
             _post(api, access_list, missing)
         except KeysmithError as error:
-            if error.code not in _ALREADY_THERE or pause is None:
+            if error.code not in _ALREADY_THERE or backoff.is_over:
                 return _after_unclear(api, access_list, error, access_list.now | missing)
             # The list may show only later what the error names already.
             named = {network for network in missing if _is_named(network, error.parameters)}
             try:
-                api.stop.pause(pause)
+                backoff.wait()
                 fresh = _read(api, access_list)
             except KeysmithError as failure:
                 return _after_unclear(api, access_list, failure, access_list.now)
             access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
         else:
             return replace(access_list, now=access_list.now | missing)
-    return access_list
 
 
 def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | None:
@@ -397,7 +391,7 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
         try:
             _delete(api, access_list, network, word)
         except KeysmithError as error:
-            if error.code not in _NOT_THERE or error.status not in {400, 404}:
+            if error.code not in access_list.lists.gone or error.status not in {400, 404}:
                 error = _explained(error, access_list)
                 return _after_unclear(api, access_list, error, left)
             was_there |= error.unclear
@@ -410,22 +404,23 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
 def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: str) -> None:
     """Delete an entry; that the owner of the list is missing counts only after a second look."""
     resource, owner = access_list.owners.resource, access_list.owner
-    refusals: list[KeysmithError] = []
+    refusal: KeysmithError | None = None
     call = access_list.call(f"remove {show(network)} from", resource.manager, quote(word, safe=""))
 
-    def says_missing(error: KeysmithError) -> bool:
-        refusals.append(error)
-        return isinstance(error, ApiError) and is_proof_of_absence(error, resource, owner.id)
+    def says_owner_missing(error: KeysmithError) -> bool:
+        nonlocal refusal
+        refusal = error
+        return isinstance(error, ApiError) and says_missing(error, resource, owner.id)
 
     def is_owner_shown() -> bool:
-        if find_by_id(api, access_list.owners, owner.id) is None:
-            refusals[
-                -1
-            ].aftermath = f"Read again some seconds later, the {resource.noun} is still missing."
-            raise refusals[-1]
+        if refusal and find_by_id(api, access_list.owners, owner.id) is None:
+            refusal.aftermath = (
+                f"Read again some seconds later, the {resource.noun} is still missing."
+            )
+            raise refusal
         return True
 
-    delete_known(api, lambda: api.delete(call), says_missing, is_owner_shown)
+    delete_known(api, lambda: api.delete(call), says_owner_missing, is_owner_shown)
 
 
 def _after_unclear(
@@ -464,19 +459,11 @@ def _after_unclear(
 def _look(
     api: Client, access_list: AccessList[Obj], is_done: Callable[[Networks], bool]
 ) -> Networks | None:
-    """Read a list until a change is seen or it is time to give up; None where it cannot be read."""
-    now: Networks | None = None
-    for pause in (*PAUSES, None):
-        try:
-            now = _read(api, access_list).now
-            if is_done(now) or pause is None:
-                break
-            api.stop.pause(pause)
-        except StoppedError:
-            break
-        except KeysmithError:
-            return None
-    return now
+    """Read a list until a change is seen or it is time to give up; None if it cannot be read."""
+    try:
+        return poll(api, lambda: _read(api, access_list).now, is_done)
+    except KeysmithError:
+        return None
 
 
 def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:

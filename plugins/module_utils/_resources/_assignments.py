@@ -15,17 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Union
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     is_about_path,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Obj,
     Objects,
@@ -262,7 +258,7 @@ def _state(roles: Roles) -> str:
 
 
 def _now(api: Client, at: Assignment[Obj]) -> Roles:
-    return at.roles({found.id: found for found in _resource.list_all(api, at.project)})
+    return at.roles(list_all(api, at.kind, at.project.scope_id))
 
 
 def _may_mean_unassigned(error: KeysmithError) -> bool:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
-    Lists,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import Lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
@@ -18,5 +16,13 @@ API_KEY_LISTS: Lists[OrgApiKey] = Lists(
     resource=API_KEYS,
     result_name="org_api_key_access_list",
     identity=lambda key: {"api_user_id": key.id, "public_key": key.public_key},
+    gone=frozenset(
+        {
+            "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
+            "API_KEY_ACCESS_LIST_NOT_FOUND",
+            "API_KEY_WHITELIST_ENTRY_NOT_FOUND",
+            "API_KEY_WHITELIST_NOT_FOUND",
+        }
+    ),
     old_name="whitelist",
 )

@@ -14,9 +14,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _credentials_file,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
@@ -38,9 +36,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -145,7 +141,7 @@ def change(
     if loss:
         _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
     if found and entries is not None:
-        _access_lists.warn_of_opening(api, f"API key {key}", found.now, entries)
+        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, entries)
     if "ORG_OWNER" not in plan.after["roles"]:
         _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     if check_mode:
@@ -241,7 +237,7 @@ def create(
         _credentials_file.check_writable(file.path, check_mode=check_mode)
     _org_api_keys.warn_of_new_private_key(api)
     if entries is not None:
-        _access_lists.warn_of_opening(api, f"API key {quoted(description)}", None, entries)
+        _access_lists.warn_of_opening(api, API_KEYS, quoted(description), None, entries)
     listed = None if entries is None else _access_lists.in_order(entries)
     roles = sorted(set(roles))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})

@@ -14,9 +14,7 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     is_sent_in_clear,
 )
@@ -27,9 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     StoppedError,
     UnexpectedAnswerError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Credential,
     Resource,

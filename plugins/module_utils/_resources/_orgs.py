@@ -12,15 +12,9 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    Resource,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import Resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 

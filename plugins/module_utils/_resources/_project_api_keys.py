@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _org_api_keys,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _org_api_keys
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_READ_ONLY,
     Assignments,

@@ -38,8 +38,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     quoted,
 )
 
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 2.0
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 2.0
 # How long a new object may take to appear in the listing.
 ORPHAN_PATIENCE = 10.0
 # How long the API may take to know an object that it has shown, and to show a change.
@@ -87,8 +87,9 @@ class Resource(Generic[Obj]):
     ``noun``: as messages call one, with "s" for many. ``path``: of the listing, below the API's own
     path, with {} for the ID of the scope. ``version``: of the Atlas Administration API. ``parse``:
     takes the API's JSON and the ID of the scope; see ``Client``. ``text``: the text by which people
-    select one, which is not unique. ``missing``: the codes that prove, if they are about an ID,
-    that no such object exists. ``hints``: the codes after which the complete listing decides that.
+    select one, which is not unique. ``missing``: the codes that say, if they are about an
+    object, that it does not exist. ``is_proof``: whether such a code proves it; otherwise, the
+    complete listing must agree. ``hints``: further codes after which the complete listing decides.
     ``text_name``: the API's word for the text. ``id_option``: the option that takes an ID.
     ``scope``: what the path's ID belongs to. ``reader`` and ``manager``: the roles that reading and
     changing take. ``results``: what results say of an object. ``issued``: what messages call that
@@ -102,6 +103,7 @@ class Resource(Generic[Obj]):
     text: Callable[[Obj], str]
     missing: frozenset[str]
     hints: frozenset[str] = frozenset()
+    is_proof: bool = True
     text_name: str = "name"
     id_option: str = "id"
     scope: str = "organization"
@@ -150,19 +152,24 @@ class Backoff:
     def __init__(self, api: Client, *, until: float) -> None:
         self._api = api
         self._until = until
-        self.pause = FIRST_PAUSE
+        self.pause = _FIRST_PAUSE
 
     @property
     def is_over(self) -> bool:
         """Whether the next pause would end after ``until``, a time of the clock."""
         return self._api.clock.now() + self.pause > self._until
 
+    def pause_now(self) -> float:
+        """Wait, even if the time is over, and return the seconds. Raises StoppedError."""
+        seconds, self.pause = self.pause, min(self.pause * 2, _LONGEST_PAUSE)
+        self._api.stop.pause(seconds)
+        return seconds
+
     def wait(self) -> bool:
-        """Wait, and return whether there is time for another look. Raises StoppedError."""
+        """Wait, and return whether there was time for another look. Raises StoppedError."""
         if self.is_over:
             return False
-        self._api.stop.pause(self.pause)
-        self.pause = min(self.pause * 2, LONGEST_PAUSE)
+        self.pause_now()
         return True
 
 
@@ -170,14 +177,12 @@ def poll(
     api: Client,
     look: Callable[[], T],
     is_done: Callable[[T], bool],
-    *,
-    patience: float = SETTLE_TIME,
 ) -> T:
-    """Return what a look shows, as soon as it is as expected, or after ``patience`` seconds.
+    """Return what a look shows, as soon as it is as expected, or after SETTLE_TIME.
 
     If the task is to stop, that is what the last look showed.
     """
-    backoff = Backoff(api, until=api.clock.now() + patience)
+    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
     while True:
         seen = look()
         try:
@@ -263,7 +268,7 @@ def check_look_alikes(listed: Iterable[Obj], objects: Objects[Obj], text: str) -
             f"{resource.text_name} {quoted(text)}, but these look like it: "
             f"{described(similar, resource)}",
             check=f"Nothing was changed. {LOOK_ALIKES} Use the exact {resource.text_name} or "
-            f"{resource.id_option}, or set look_alikes to ignore if they are different "
+            f"the {resource.noun}'s ID, or set look_alikes to ignore if they are different "
             f"{resource.noun}s.",
         )
 
@@ -314,10 +319,10 @@ def _rest(found: Sequence[Object]) -> str:
 # Prove absence.
 
 
-def is_proof_of_absence(error: ApiError, resource: Resource[Obj], object_id: str) -> bool:
-    """Whether an error proves that this object does not exist (docs/apis.md: Absence).
+def says_missing(error: ApiError, resource: Resource[Obj], object_id: str) -> bool:
+    """Whether an error says that this object does not exist (docs/apis.md: Absence).
 
-    The code is the proof, with 400 as the APIs send it, or 404, if it is about this object.
+    The code says so, with 400 as the APIs send it, or 404, if it is about this object.
     """
     return (
         error.code in resource.missing
@@ -333,7 +338,7 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     reason, which the error gives.
     """
     resource = objects.resource
-    if is_proof_of_absence(error, resource, object_id):
+    if resource.is_proof and says_missing(error, resource, object_id):
         return True
     if not _hints_at_absence(error, resource):
         return False
@@ -353,7 +358,7 @@ def missing_if_proved(
 
     That does not prove that another user has deleted it. Any other error is returned as it is.
     """
-    if not isinstance(error, ApiError) or not is_proof_of_absence(error, resource, found.id):
+    if not isinstance(error, ApiError) or not says_missing(error, resource, found.id):
         return error
     missing = MissingError(
         f"The API does not find the {resource.noun} {found}, which this task has seen: it was "
@@ -388,7 +393,7 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
                     check="Run the task again to see whether it is gone, or raise wait_timeout.",
                 )
             was_missing = gone
-            backoff.wait()
+            backoff.pause_now()
     except KeysmithError as error:
         error.aftermath = (
             f"The API accepted the revocation. Whether the {resource.noun} still works is not "
@@ -413,15 +418,15 @@ def retry_unknown(api: Client, resource: Resource[Obj], found: Obj, send: Callab
         try:
             return send()
         except ApiError as error:
-            if error.unclear or not is_proof_of_absence(error, resource, found.id):
+            if error.unclear or not says_missing(error, resource, found.id):
                 raise
             if backoff.is_over:
                 error.tries, error.waited = tries, waited
                 raise
-            tries, waited = tries + 1, waited + backoff.pause
             state = "The API refused the request, and nothing was changed by it."
             with _explaining_stop(error, state):
-                backoff.wait()
+                waited += backoff.pause_now()
+            tries += 1
 
 
 def delete_known(
@@ -607,7 +612,7 @@ def _delete_created(api: Client, objects: Objects[Obj], created: Obj) -> None:
         retry_unknown(api, resource, created, lambda: _delete(api, objects, created))
     except ApiError as error:
         # An attempt whose response was lost has done it.
-        if not (error.unclear and is_proof_of_absence(error, resource, created.id)):
+        if not (error.unclear and says_missing(error, resource, created.id)):
             raise
 
 

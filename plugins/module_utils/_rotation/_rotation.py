@@ -20,9 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    MAX_DESCRIPTION,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import MAX_DESCRIPTION
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
@@ -39,9 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _marks,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _marks
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
     CREATED,
     CREATING,
@@ -50,9 +46,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks 
     Mark,
     RawMark,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    quoted,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 # The role that every key may have, and that the APIs add by themselves.
 MEMBER = "ORG_MEMBER"

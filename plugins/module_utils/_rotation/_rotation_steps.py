@@ -23,18 +23,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _credentials_file,
     _errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
-    choose_auth,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
-    Client,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Http,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-    _resolve,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     Credentials,
@@ -77,9 +69,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _marks,
     _rotation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import (
-    Mark,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
     CreateReplacement,
     Marked,
@@ -507,8 +497,7 @@ class _Creation:
         """Return the key as the API lists it, complete, so that the next task finds it so."""
         api = self._api
         wanted = _rotation.rights(self._old)
-        until = api.clock.now() + _resource.ORPHAN_PATIENCE
-        pause = _resource.FIRST_PAUSE
+        backoff = _resource.Backoff(api, until=api.clock.now() + _resource.ORPHAN_PATIENCE)
         while True:
             listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
             found = listed.get(key.id)
@@ -523,7 +512,7 @@ class _Creation:
                 )
             if found and found.description == key.description and _rotation.rights(found) == wanted:
                 return found
-            if api.clock.now() + pause > until:
+            if backoff.is_over:
                 if found is None and not _resource.find_by_id(
                     api, API_KEYS.of(self._task.org_id), key.id
                 ):
@@ -538,8 +527,7 @@ class _Creation:
                     "run phase finish."
                 )
                 return replace(key, projects=self._old.projects)
-            api.stop.pause(pause)
-            pause = min(pause * 2, _resource.LONGEST_PAUSE)
+            backoff.wait()
 
     def _store(self, created: CreatedKey, file: _credentials_file.CredentialsFile) -> None:
         key = created.key
@@ -751,7 +739,7 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     http = Http(connection.http, api.clock, connection.base_url)
     http.stop = api.stop
     auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.conceal)
-    endpoint = replace(api.endpoint, signer=str(pair), public_key=pair.public_key)
+    endpoint = replace(api.endpoint, credentials=pair)
     return Client(http, auth, endpoint, api.conceal)
 
 
@@ -768,7 +756,7 @@ def _verify(
     api = task.api
     clock, began = api.clock, api.clock.now()
     until = began + task.params["verify_timeout"]
-    pause = _resource.FIRST_PAUSE
+    backoff = _resource.Backoff(api, until=until)
     other = client_of(api, task.connection, pair)
     try:
         while True:
@@ -784,10 +772,8 @@ def _verify(
                 if not _may_pass(error):
                     raise
                 last = error
-            if clock.now() + pause > until:
+            if not backoff.wait():
                 raise _not_accepted(key, clock.now() - began, last)
-            api.stop.pause(pause)
-            pause = min(pause * 2, _resource.LONGEST_PAUSE)
     finally:
         other.close()
 

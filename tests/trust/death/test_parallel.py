@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from tests import words
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import KEYS, TaskResult, Workshop
 from tests.support import client_id, key_pair, org_id, project_id, seed, service_account
@@ -43,6 +42,7 @@ from tests.trust.death.mixed import (
     tasks,
 )
 from tests.trust.figures import count
+from tests.unit.test_agreed_messages import CASES
 
 SECTION = "death"
 LATENCY = 0.01
@@ -54,8 +54,8 @@ EXCUSES = (
     r"task again\. The new API key was revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
-    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The key was revoked or removed from the "
-    r"project in the meantime, or a recent change is still propagating\. Run the task again\.",
+    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "
+    r"the project in the meantime, or a recent change is still propagating\. Run the task again\.",
     r"credentials_file .* holds the key pair of another API key, \w+, and nothing was created\. .*",
 )
 
@@ -141,8 +141,8 @@ def check_failures(results: Sequence[TaskResult]) -> None:
 
 
 def test_no_trouble_with_the_api_is_an_excuse() -> None:
-    """Of all messages that the unit tests know."""
-    messages = [known.partition("\n")[0] for known in words.known()]
+    """Of all messages that are agreed on."""
+    messages = [case.text for case in CASES]
     excused = [msg for msg in messages if is_excused(msg)]
     assert excused
     troubles = ("answered 5", "answered 401", "answered 403", "connection", "Internal", "Not all")

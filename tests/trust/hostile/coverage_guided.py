@@ -16,17 +16,13 @@ import atheris
 
 sys.path.insert(0, sys.argv.pop(1))
 with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
-    from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-        _errors,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
     from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
         _answers,
         _auth,
         _http,
     )
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import (
-        _credential,
-    )
+    from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
         _access_lists,
         _org_api_keys,
@@ -58,7 +54,7 @@ def one(data: bytes) -> None:
     error = _answers.as_error(answer, REQUEST)
     assert error.message().isprintable()
     json.dumps(error.fields(), ensure_ascii=False).encode()
-    if isinstance(error, _errors.ApiError) and _resource.is_proof_of_absence(
+    if isinstance(error, _errors.ApiError) and _resource.says_missing(
         error, _org_api_keys.API_KEYS, KEY_ID
     ):
         assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body

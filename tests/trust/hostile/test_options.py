@@ -92,7 +92,7 @@ def _deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def spec(module: str) -> dict[str, dict[str, Any]]:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
-    options = importlib.import_module(f"{COLLECTION}.plugins.module_utils._options")
+    options = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     return {**options.CONNECTION_OPTIONS, **source.ARGUMENT_SPEC}
 
 

@@ -17,9 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _errors,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _answers,
     _auth,

@@ -285,7 +285,8 @@ def check_requests(server: Server, emulator: Emulator, name: str) -> None:
         assert not arrived
         return
     assert all("stale=true" in line[4] for line in refused), lines
-    assert 1 <= len(refused) <= len(arrived), lines
+    # The nonce of a task's only request cannot grow stale.
+    assert min(1, len(arrived) - 1) <= len(refused) <= len(arrived), lines
     assert len(lines) - len(refused) == len(arrived)
     # Nobody but Apache has looked at the digest.
     assert not any("Authorization" in request.headers for request in arrived)

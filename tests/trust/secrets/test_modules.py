@@ -14,9 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _errors,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     StoppedError,

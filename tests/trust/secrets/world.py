@@ -15,9 +15,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import requests
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
 from tests.integration.playbook import KEYS, MODULE

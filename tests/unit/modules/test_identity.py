@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    ERROR_TYPES,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import ERROR_TYPES
 from tests.emulator import Emulator, Fault
 from tests.support import (
     MISSING_ID,

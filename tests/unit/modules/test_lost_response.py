@@ -13,9 +13,7 @@ import pytest
 import requests
 import urllib3
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from tests.emulator import Emulator, Fault
 from tests.unit.modules.test_org_api_key_present import ROLES, named, run
 

@@ -15,9 +15,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _requests,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (

@@ -14,9 +14,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,

@@ -13,9 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from tests.emulator import Emulator, Fault
 from tests.support import (
     MISSING_ID,

@@ -18,12 +18,8 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _http,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _org_api_keys,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _org_api_keys
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _marks,
     _rotation,
@@ -1585,9 +1581,10 @@ def test_any_time_of_day(world: World, now: int) -> None:
     check_end(world, expected)
 
 
-@pytest.mark.parametrize("skew", [-DAY, -3600, -540, -59, 0, 59, 3600, DAY])
+# Not at the limits of 540 s back and 60 s ahead: a busy machine may take seconds in between.
+@pytest.mark.parametrize("skew", [-DAY, -3600, -400, -59, 0, 50, 3600, DAY])
 def test_a_clock_that_differs_from_that_of_the_api(world: World, skew: int) -> None:
-    """What cannot be told to be a leftover for that is reported."""
+    """A key that cannot be recognized as a leftover for that reason is reported."""
     real = world.now
     world.now = real + skew
     assert is_killed(world, 4, "begin")
@@ -1595,7 +1592,7 @@ def test_a_clock_that_differs_from_that_of_the_api(world: World, skew: int) -> N
     assert ": creating " in leftover.description
     begun = world.begin()
     is_revoked = leftover.id not in world.keys
-    assert is_revoked is (-540 <= skew <= 59)
+    assert is_revoked is (-400 <= skew <= 50)
     assert ([item["id"] for item in begun.result["left"]] == [leftover.id]) is not is_revoked
 
 

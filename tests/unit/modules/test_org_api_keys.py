@@ -17,9 +17,7 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from tests.emulator import Emulator, Fault
 from tests.support import (
     COLLECTION,

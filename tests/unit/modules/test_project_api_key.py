@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
 from ansible_collections.keysmith.mongodb.plugins.modules import project_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (
