@@ -142,24 +142,19 @@ notes:
   - A run that is killed, at any time, leaves the replacement in one of four states. The next run
     recognizes the state by the first word of the mark.
   - In the state C(creating), the key was just created. The next O(phase=begin) revokes it if it is
-    the only key with this mark, was created within ten minutes after the mark's time and less than
-    an hour ago, and has no rights yet. Otherwise it reports the key in RV(left).
+    the only key with this mark, was created within ten minutes after the mark's time, and has no
+    rights yet. Otherwise it reports the key in RV(left).
   - In the state C(created), the key gets its access list and projects, and its key pair was not
     handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
-    organization and the old key is unchanged. If the old key has roles in projects only, the
-    replacement must lack all of them and have been created less than an hour ago. Otherwise
-    O(phase=begin) reports the key in RV(left).
+    organization and the old key is unchanged. Otherwise it reports the key in RV(left).
   - In the state C(issued), the key pair may be in use. O(phase=finish) continues if it has the key
     pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
   - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
     time. Then O(phase=finish) revokes the old key and renames the replacement.
-  - A replacement whose key pair may be in use is never revoked automatically, with the exception of
-    the state C(created). If the old key has roles in projects only, those who administer all these
-    projects can remove the replacement from them. If they also put an older mark back within an
-    hour after its creation, O(phase=begin) revokes it.
-  - Every replacement of a key that has no rights except C(ORG_MEMBER) is reported instead, because
-    nothing but its mark tells whether it was handed over. So is every replacement that only lacks
-    roles in projects, from an hour after its creation.
+  - A replacement whose key pair may be in use is never revoked automatically. Those who administer
+    the projects of a key can take its roles there, and put an older mark back. So if the old key
+    has no role in the organization except C(ORG_MEMBER), O(phase=begin) reports every replacement
+    that an earlier run has left, and creates another one.
   - O(phase=finish) refuses a replacement whose roles or projects differ from those of the old key,
     and, before it records the verification, one whose access list allows more addresses.
   - A request that the API refuses because of the new key's own role, or because this machine is not

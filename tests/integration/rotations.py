@@ -272,6 +272,7 @@ def rotate(
     files = folder / "files"
     files.mkdir()
     (files / "store.yml").write_text(STORE, "utf-8")
+    (files / "verify.yml").write_text(VERIFY, "utf-8")
     organizations = {case.host: case.organization(n) for n, case in enumerate(cases)}
     seed = {"organizations": [organization.seed() for organization in organizations.values()]}
     with keep_private_keys() as secrets, Emulator(seed, token_requests_per_minute=None) as emulator:
@@ -321,6 +322,21 @@ STORE = """
   ansible.builtin.fail:
     msg: no store for {{ rotate_org_api_key_pair[is_broken] }}
   when: is_broken | length > 0
+"""
+
+
+# Another run that gets ahead of this one, before a store task fails.
+VERIFY = """
+- name: Verify the pair
+  keysmith.mongodb.org_api_key_rotation:
+    phase: finish
+    api_user_id: "{{ rotate_org_api_key_api_user_id }}"
+    successor_id: "{{ rotate_org_api_key_pair.api_user_id }}"
+    new_private_key: "{{ rotate_org_api_key_pair.private_key }}"
+    grace_period: 86400
+- name: Break
+  ansible.builtin.fail:
+    msg: no store for anything
 """
 
 
@@ -395,7 +411,8 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
     )
     told = (
         "{{ rotate_org_api_key_result | combine({'failed': failure} if failure else {}) "
-        "| combine({'created': true} if __rotate_org_api_key_begun else {}) }}"
+        "| combine({'created': true} "
+        "if __rotate_org_api_key_begun or __rotate_org_api_key_input else {}) }}"
     )
     folder = "{{ pair_file | dirname }}"
     return {
@@ -510,7 +527,7 @@ def check_end(ran: Ran, case: Case, run: int) -> None:
     told, end = ran.told(case, run), case.ends[run]
     has_failed = end in {UNTOUCHED, ROLLED_BACK, LEFT}
     assert ("failed" in told) is has_failed, told
-    # The new pair is in no variable any more.
+    # The new pair, the mark key and the vault's password are in no result any more.
     assert "created" not in told
     old_id = ran.organizations[case.host].key_id(OLD)
     before, after = ran.left(case, run - 1), ran.left(case, run)

@@ -122,14 +122,15 @@ class World:
 
     def revoke_leftover(self, key: OrgApiKey) -> None:
         assert key.id != self.other_id
-        if key.id in self.strangers or key.id in self.issued:
-            # All that someone who administers all its projects gains: it had no rights any more.
+        assert key.id not in self.issued
+        if key.id in self.strangers:
+            # A copied mark of a POST is good for one that was created in the same minutes.
             self.lost += 1
             assert not _rotation.rights(key)
-            assert self.now - int(key.id[:8], 16) <= _rotation.RECENT
-            assert self.old_id in self.keys
-            assert len(self.roles) == 1 or ": creating " in key.description
-            assert key.id in self.strangers or len(self.roles) == 1
+            assert ": creating " in key.description
+        # Without a role in the organization, nothing is certain.
+        assert len(self.roles) > 1
+        assert self.old_id in self.keys
         del self.keys[key.id]
         self.revoked += 1
 
@@ -254,4 +255,4 @@ def test_no_attack_ends_a_key_that_is_in_use(roles: tuple[str, ...]) -> None:
         revoked += world.revoked - world.lost
     # Enough of them got somewhere.
     assert rotations > WALKS / 10
-    assert revoked > WALKS / 10
+    assert revoked > WALKS / 10 if len(roles) > 1 else revoked == 0

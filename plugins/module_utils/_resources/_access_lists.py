@@ -404,16 +404,16 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
 def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: str) -> None:
     """Delete an entry; that the owner of the list is missing counts only after a second look."""
     resource, owner = access_list.owners.resource, access_list.owner
-    refusal: KeysmithError | None = None
+    refusals: list[KeysmithError] = []
     call = access_list.call(f"remove {show(network)} from", resource.manager, quote(word, safe=""))
 
     def says_owner_missing(error: KeysmithError) -> bool:
-        nonlocal refusal
-        refusal = error
+        refusals.append(error)
         return isinstance(error, ApiError) and says_missing(error, resource, owner.id)
 
     def is_owner_shown() -> bool:
-        if refusal and find_by_id(api, access_list.owners, owner.id) is None:
+        if find_by_id(api, access_list.owners, owner.id) is None:
+            refusal = refusals[-1]
             refusal.aftermath = (
                 f"Read again some seconds later, the {resource.noun} is still missing."
             )

@@ -54,8 +54,6 @@ MEMBER = "ORG_MEMBER"
 CREATION_TIME = 600
 # A mark of a POST is dated back by this, since the API's clock may be behind this machine's.
 CLOCK_TOLERANCE = 60
-# How many seconds after its creation a replacement is revoked that only seems to lack its rights.
-RECENT = 3600
 LONGEST_BASE = MAX_DESCRIPTION - _marks.LENGTH
 
 
@@ -359,30 +357,35 @@ def created_at(key_id: str) -> int:
 
 
 def is_never_issued(found: Marked, state: State) -> bool:
-    """Whether nobody can have the replacement's key pair.
+    """Whether it is certain that nobody can have the replacement's key pair.
 
     The mark alone does not say so, since it may be put back later. A replacement that was handed
     over has the rights of the old key. Only an owner of the organization can take roles in the
-    organization away from it. Those who administer its projects can take all others.
+    organization away from it. Those who administer its projects can take all others, so nothing is
+    certain if the old key has no others.
     """
     if found.mark is None or state.old is None or found.phase not in {CREATING, CREATED}:
         return False
-    has, wanted = rights(found.key), rights(state.old)
-    is_recent = state.now - created_at(found.key.id) <= RECENT
-    if found.phase == CREATING:
-        # The mark was made for one key, which may have a later mark by now.
-        is_only_one = not any(
-            other.mark == found.mark or (other.phase != CREATING and _is_in_time(found.mark, other))
-            for other in state.ours
-            if other != found
-        )
-        is_as_created = bool(wanted) and not has
-        return is_only_one and _is_in_time(found.mark, found) and is_as_created and is_recent
-    if state.entries is None or found.mark.tag != tag(found.made_with, state.old, state.entries):
+    if not _has_org_role(rights(state.old)):
         return False
-    if any(not project for project, _role in wanted):
-        return not any(not project for project, _role in has)
-    return bool(wanted) and not has and is_recent
+    has = rights(found.key)
+    if found.phase == CREATED:
+        is_unchanged = state.entries is not None and (
+            found.mark.tag == tag(found.made_with, state.old, state.entries)
+        )
+        return is_unchanged and not _has_org_role(has)
+    # The mark was made for one key, which may have a later mark by now.
+    is_only_one = not any(
+        other.mark == found.mark or (other.phase != CREATING and _is_in_time(found.mark, other))
+        for other in state.ours
+        if other != found
+    )
+    return is_only_one and _is_in_time(found.mark, found) and not has
+
+
+def _has_org_role(these: frozenset[tuple[str, str]]) -> bool:
+    """Whether there is a role in the organization besides ORG_MEMBER among rights."""
+    return any(not project for project, _role in these)
 
 
 def _is_in_time(mark: Mark, found: Marked) -> bool:
