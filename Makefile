@@ -49,7 +49,7 @@ test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS=
 	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
 	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
 
-unit: .venv/.test-ready  ## the unit tests alone, in 20 seconds
+unit: .venv/.test-ready  ## the unit tests alone, in 30 seconds
 	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
 	@echo "Left to make test-all: tests/integration and tests/meta, make trust, make versions"
 
