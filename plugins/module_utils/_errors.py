@@ -318,8 +318,8 @@ def internal_error(error: Exception) -> InternalError:
 API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
 
 # The APIs write WHITELIST and ACCESS_LIST for the same thing, depending on their age.
-_IP_NOT_LISTED = frozenset({"IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP_ADDRESS_NOT_ON_WHITELIST"})
-_LIST_REQUIRED = frozenset(
+IP_NOT_LISTED = frozenset({"IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP_ADDRESS_NOT_ON_WHITELIST"})
+LIST_REQUIRED = frozenset(
     {
         "ORG_REQUIRES_ACCESS_LIST",
         "ORG_REQUIRES_WHITELIST",
@@ -383,7 +383,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
             f"Check project_id: there is no project with this id at {request.base_url}, or "
             f"{signer} is not in it{needs}."
         )
-    if code in _IP_NOT_LISTED:
+    if code in IP_NOT_LISTED:
         addresses = (clean(item, 60) for item in parameters if isinstance(item, str))
         address = next(addresses, "an address that is not on the list")
         return (
@@ -393,7 +393,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
             f"this host's own, add it to the API access list of {signer} itself (a project's IP "
             "access list does not count here). Otherwise, run from a listed address."
         )
-    if code in _LIST_REQUIRED:
+    if code in LIST_REQUIRED:
         return (
             f"The organization lets a credential in from listed addresses only, and {signer} has "
             "no API access list: add this host's address to it."

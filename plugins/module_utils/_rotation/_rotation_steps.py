@@ -37,6 +37,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._reso
     Connection,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    IP_NOT_LISTED,
+    LIST_REQUIRED,
     UNSPECIFIC_401,
     ApiError,
     CredentialsFileError,
@@ -95,16 +97,6 @@ _ROLE_REFUSALS = frozenset(
         "NOT_ORG_OWNER",
         "NOT_ORG_USER_ADMIN",
         "USER_UNAUTHORIZED",
-    }
-)
-_ADDRESS_REFUSALS = frozenset({"IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP_ADDRESS_NOT_ON_WHITELIST"})
-# A new list may not be known everywhere yet.
-_LIST_REQUIRED = frozenset(
-    {
-        "ORG_REQUIRES_ACCESS_LIST",
-        "ORG_REQUIRES_WHITELIST",
-        "RESOURCE_REQUIRES_ACCESS_LIST",
-        "RESOURCE_REQUIRES_WHITELIST",
     }
 )
 _OLD_WORKS = "The old key was not changed."
@@ -765,7 +757,7 @@ def _verify(
                 if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, until):
                     return _Verification(clock.now() - began)
             except ApiError as error:
-                if entries is None and error.code in _ADDRESS_REFUSALS:
+                if entries is None and error.code in IP_NOT_LISTED:
                     entries = _access_lists.read(api, API_KEY_LISTS, task.org_id, key).now
                 if _is_own_refusal(error, entries or frozenset()):
                     return _Verification(clock.now() - began, error.code)
@@ -782,7 +774,7 @@ def _is_own_refusal(error: ApiError, entries: _access_lists.Networks) -> bool:
     """Whether an error says that the signature is right, and the key may not do this from here."""
     if error.code in _ROLE_REFUSALS:
         return True
-    if error.code not in _ADDRESS_REFUSALS or not entries:
+    if error.code not in IP_NOT_LISTED or not entries:
         return False
     addresses = [_address(item) for item in error.parameters]
     known = [address for address in addresses if address is not None]
@@ -801,7 +793,8 @@ def _may_pass(error: ApiError) -> bool:
     """Whether an error may be one that new keys meet for a while."""
     if error.status == 401 and error.code in UNSPECIFIC_401:
         return True
-    return error.code in _ADDRESS_REFUSALS | _LIST_REQUIRED
+    # A new list may not be known everywhere yet.
+    return error.code in IP_NOT_LISTED | LIST_REQUIRED
 
 
 def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> WaitTimeoutError:
