@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,13 @@ CLOUD_MANAGER = Platform(
     env_org_id="MCLI_ORG_ID",
 )
 
-OPS_MANAGER = Platform(
+OPS_MANAGER = replace(
+    CLOUD_MANAGER,
     name="ops_manager",
     title="MongoDB Ops Manager",
-    api_path=_PUBLIC_API_PATH,
-    media_type="application/json",
     default_base_url=None,
     has_service_accounts=False,
     org_roles=_OPS_MANAGER_ROLES,
-    assign_method="PATCH",
-    assignment_role="Project Owner",
-    env_key_pairs=_MCLI_KEY_PAIRS,
-    env_service_account=None,
-    env_access_token=None,
-    env_base_url="MCLI_OPS_MANAGER_URL",
-    env_org_id="MCLI_ORG_ID",
 )
 
 PLATFORMS = {platform.name: platform for platform in (ATLAS, CLOUD_MANAGER, OPS_MANAGER)}
