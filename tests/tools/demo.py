@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 READY = "listening on "
 CLOSING = """
-On your own organization: copy a task of playbooks/demo.yml, with your org_id, the key to revoke and
-no base_url; give a key pair by MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY.
+To use it with your own organization on Atlas, copy a task from playbooks/demo.yml. Set org_id and
+the key to revoke, and remove base_url. Set the key pair to authenticate with in the environment
+variables MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY.
 """
 
 
