@@ -74,7 +74,7 @@ def check_id(name: str, value: str) -> None:
     elif _CLIENT_ID.fullmatch(value):
         hint = "That is the client id of a service account, not of an API key."
     value = "hidden" if looks_secret(value) else quoted(value, 80)
-    raise OptionError(f"{name} is {value}, which is not a valid ID", check=hint)
+    raise OptionError(f"{name} is {value}, which is not a valid ID", hint=hint)
 
 
 def check_public_key(value: str, name: str = "public_key") -> None:
@@ -88,7 +88,7 @@ def check_public_key(value: str, name: str = "public_key") -> None:
         hint = "It looks like the client ID of a service account, which is not an API key."
     elif is_id(value.strip().lower()):
         hint = f"It looks like an ID: use {name.replace('public_key', 'api_user_id')}."
-    raise OptionError(f"{name} is not a valid public key", check=hint)
+    raise OptionError(f"{name} is not a valid public key", hint=hint)
 
 
 def is_public_key(value: str) -> bool:
@@ -110,7 +110,7 @@ def check_key_name(params: Mapping[str, Any]) -> None:
     if len(names) != 1:
         raise OptionError(
             f"{' and '.join(names)} are given" if names else "No key is identified",
-            check="Set exactly one of api_user_id, public_key and description.",
+            hint="Set exactly one of api_user_id, public_key and description.",
         )
     if params["api_user_id"]:
         check_id("api_user_id", params["api_user_id"])
@@ -130,7 +130,7 @@ def check_items(name: str, items: Iterable[str | None]) -> None:
     """Refuse an empty item in a list, which a variable without a value makes."""
     if any(item is None or not item.strip() for item in items):
         raise OptionError(
-            f"{name} has an empty item", check="Is a variable empty that should name something?"
+            f"{name} has an empty item", hint="Is a variable empty that should name something?"
         )
 
 
@@ -141,7 +141,7 @@ def check_not_split(name: str, texts: Mapping[str, str]) -> None:
         one, many = ([text], [part.strip() for part in text.split(",")])
         raise OptionError(
             f"{name} is a text with a comma, and no list",
-            check=f"Write {_flow(one)} if the comma is part of it, or {_flow(many)}.",
+            hint=f"Write {_flow(one)} if the comma is part of it, or {_flow(many)}.",
         )
 
 
@@ -154,7 +154,7 @@ def check_roles(platform: str, roles: list[str]) -> None:
     if not roles:
         raise OptionError(
             "roles is an empty list, and a key has at least one role",
-            check="Leave roles out to keep the roles as they are.",
+            hint="Leave roles out to keep the roles as they are.",
         )
     check_items("roles", roles)
     known = PLATFORMS[platform].org_roles
@@ -163,7 +163,7 @@ def check_roles(platform: str, roles: list[str]) -> None:
         raise OptionError(
             f"{', '.join(map(quoted, unknown))} in roles is no role of a key in an organization of "
             f"{PLATFORMS[platform].title}",
-            check=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
+            hint=f"The roles are {', '.join(known)}. Roles in projects begin with GROUP_ and are "
             "set by project_api_key.",
         )
 
@@ -173,13 +173,13 @@ def check_project_roles(roles: list[str]) -> None:
     if not roles:
         raise OptionError(
             "A key that is assigned to a project needs roles, and none are given",
-            check="Give at least one role that begins with GROUP_.",
+            hint="Give at least one role that begins with GROUP_.",
         )
     wrong = [role for role in roles if not role.startswith("GROUP_")]
     if wrong:
         raise OptionError(
             f"{', '.join(map(quoted, wrong))} in roles is no role in a project",
-            check="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
+            hint="Such roles begin with GROUP_. Roles in the organization are set by org_api_key.",
         )
 
 
@@ -189,7 +189,7 @@ def check_org_role_names(roles: list[str]) -> None:
     if wrong:
         raise OptionError(
             f"{', '.join(map(quoted, wrong))} in roles is no role in an organization",
-            check="Such roles begin with ORG_. Keys of a project are found by project_id.",
+            hint="Such roles begin with ORG_. Keys of a project are found by project_id.",
         )
 
 

@@ -25,7 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
     internal_error,
-    shown,
+    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
@@ -69,8 +69,8 @@ def inspect(path: str) -> CredentialsFile:
             raise _refusal(path, "is a directory that does not exist", _NAME_A_FILE) from None
         return CredentialsFile(path, None)
     except OSError as error:
-        check = "Check the permissions of its directory, on the machine where the module runs."
-        raise _refusal(path, f"cannot be accessed ({error.strerror})", check) from None
+        hint = "Check the permissions of its directory, on the machine where the module runs."
+        raise _refusal(path, f"cannot be accessed ({error.strerror})", hint) from None
     except ValueError:
         raise _refusal(path, "has a NUL character, which no path has", _NAME_A_FILE) from None
     if stat.S_ISDIR(status.st_mode):
@@ -84,8 +84,8 @@ def inspect(path: str) -> CredentialsFile:
         with open(place, encoding="utf-8") as file:
             owner = json.loads(file.read(_MAX_SIZE))
     except OSError as error:
-        check = "It may be the only copy of a key pair. Check its permissions, or use another file."
-        raise _refusal(path, f"cannot be read ({error.strerror})", check) from None
+        hint = "It may be the only copy of a key pair. Check its permissions, or use another file."
+        raise _refusal(path, f"cannot be read ({error.strerror})", hint) from None
     except (ValueError, RecursionError):
         owner = None
     is_pair = isinstance(owner, dict) and all(isinstance(owner.get(f), str) for f in _FIELDS)
@@ -126,7 +126,7 @@ def check_writable(path: str, *, check_mode: bool) -> None:
     """Prove that a file can be made; in check mode only ask. Raises OptionError."""
     # As the task names it, links and all.
     folder = os.path.dirname(os.path.abspath(path))
-    what = f"credentials_file {shown(path)} is in {shown(folder)}, which"
+    what = f"credentials_file {truncate_path(path)} is in {truncate_path(folder)}, which"
     check_folder(what, os.path.dirname(_resolved(path)), check_mode)
 
 
@@ -139,7 +139,7 @@ def check_folder(what: str, folder: str, check_mode: bool) -> None:
     if why:
         raise OptionError(
             f"{what} {why}, and nothing was created",
-            check="Use an existing directory on the machine where the module runs.",
+            hint="Use an existing directory on the machine where the module runs.",
         )
 
 
@@ -214,12 +214,12 @@ def store(api: Client, org_id: str, created: CreatedKey, file: CredentialsFile) 
         error = CredentialsFileError(
             f"The new API key {key} could not be written to {path}: something else, such as "
             "another run of this task, has written there in the meantime",
-            check="It may be the only copy of a key pair. Run the task again.",
+            hint="It may be the only copy of a key pair. Run the task again.",
         )
     except OSError as failure:
         error = CredentialsFileError(
             f"The new API key {key} could not be written to {path} ({failure.strerror})",
-            check="Check the folder and its disk.",
+            hint="Check the folder and its disk.",
         )
     except Exception as failure:
         # Of any kind: a key whose private key is lost must not be left without being reported.
@@ -340,8 +340,8 @@ def _resolved(path: str) -> str:
 def _refusal(
     path: str,
     why: str,
-    check: str = "It may be the only copy of a key pair: move it away, or use another file.",
+    hint: str = "It may be the only copy of a key pair: move it away, or use another file.",
 ) -> OptionError:
     return OptionError(
-        f"credentials_file {shown(path)} {why}, and nothing was created", check=check
+        f"credentials_file {truncate_path(path)} {why}, and nothing was created", hint=hint
     )

@@ -49,7 +49,7 @@ def withhold(secrets: Iterable[str]) -> None:
     _withheld[:] = sorted(secrets, key=len, reverse=True)
 
 
-def clean(text: str, limit: int = _MAX_QUOTED) -> str:
+def sanitize(text: str, limit: int = _MAX_QUOTED) -> str:
     """Return a server's words fit for a terminal: one line, no control characters, not endless.
 
     Words are kept whole or left out: half a secret is one that nobody recognizes and hides.
@@ -73,7 +73,7 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def shown(path: str) -> str:
+def truncate_path(path: str) -> str:
     """Return a path of the task fit for a message, which one of a megabyte is not."""
     return path if len(path) <= _MAX_PATH else f"{path[:40]} … ({len(path)} characters)"
 
@@ -90,9 +90,9 @@ class Request:
     method: str
     base_url: str
     path: str
-    doing: str
+    operation: str
     role: str = ""
-    signer: str = "the credential"
+    credential_name: str = "the credential"
     platform: str = "the API"
 
     @property
@@ -109,7 +109,7 @@ class KeysmithError(Exception):
         self,
         what: str,
         *,
-        check: str = "",
+        hint: str = "",
         request: Request | None = None,
         status: int | None = None,
         code: str | None = None,
@@ -118,33 +118,33 @@ class KeysmithError(Exception):
         parameters: Sequence[Any] = (),
     ) -> None:
         super().__init__(what)
-        self.what = what
-        self.check = check
+        self.summary = what
+        self.hint = hint
         self.request = request
         self.status = status
         self.code = code
         self.reason = reason
         self.detail = detail
         self.parameters = list(parameters)
-        self.tries = 1
+        self.attempts = 1
         self.waited = 0.0
         # True when this or an earlier try of the same request may have been carried out.
-        self.unclear = False
+        self.outcome_unknown = False
         # What exists now, when the error leaves something behind; and the results that tell it.
-        self.aftermath = ""
+        self.state_after = ""
         self.results: dict[str, Any] = {}
 
     def message(self) -> str:
         """Return the whole text for the user."""
-        what = self.what
-        if self.tries > 1:
-            what += f" ({self.tries} tries, {self.waited:.0f} s of waiting)"
-        parts = [f"Could not {self.request.doing}: {what}." if self.request else f"{what}."]
-        if self.check:
-            parts.append(self.check)
-        if self.aftermath:
-            parts.append(self.aftermath)
-        elif self.unclear:
+        what = self.summary
+        if self.attempts > 1:
+            what += f" ({self.attempts} tries, {self.waited:.0f} s of waiting)"
+        parts = [f"Could not {self.request.operation}: {what}." if self.request else f"{what}."]
+        if self.hint:
+            parts.append(self.hint)
+        if self.state_after:
+            parts.append(self.state_after)
+        elif self.outcome_unknown:
             parts.append(
                 "The request may have been carried out all the same. Run the task again to find "
                 "out; that is safe."
@@ -217,7 +217,7 @@ class RedirectError(TransportError):
     transient = False
 
 
-class UnexpectedAnswerError(KeysmithError):
+class UnexpectedResponseError(KeysmithError):
     """An answer that the API would not give: HTML, JSON of another shape, far too long."""
 
     type = "unexpected_response"
@@ -263,13 +263,13 @@ class CredentialsFileError(KeysmithError):
     type = "orphan"
 
 
-class StoppedError(KeysmithError):
+class CancelledError(KeysmithError):
     """A signal asked the task to stop, and it does not wait any longer."""
 
     type = "cancelled"
 
 
-class TimeLimitError(StoppedError):
+class TimeLimitError(CancelledError):
     """The task stops because its ``time_limit`` has expired."""
 
     type = "limit"
@@ -309,7 +309,7 @@ def internal_error(error: Exception) -> InternalError:
     return InternalError(
         f"Internal error of keysmith.mongodb: {type(error).__name__} at "
         f"{os.path.basename(where.filename)}:{where.lineno}",
-        check=(
+        hint=(
             "Something may have been changed; run the task again to find out. Please report this."
         ),
     )
@@ -364,13 +364,13 @@ def is_about_path(parameters: Sequence[Any]) -> bool:
 
 def api_advice(status: int, code: str | None, parameters: Sequence[Any], request: Request) -> str:
     """Return what to check for an error of the API, in one or two sentences."""
-    signer = request.signer
+    credential_name = request.credential_name
     needs = f" (this call needs the role {request.role})" if request.role else ""
     if code in _ROLE_TOO_LOW:
-        return f"The role of {signer} is too low for this{needs}."
+        return f"The role of {credential_name} is too low for this{needs}."
     if code in _NOT_YOUR_ORG:
         return (
-            f"Check org_id: a credential belongs to one organization, and {signer} may not act on "
+            f"Check org_id: a credential belongs to one organization, and {credential_name} may not act on "
             f"this one, or has too low a role there{needs}."
         )
     if code in _ORG_MISSING:
@@ -381,21 +381,21 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
     if code in _PROJECT_MISSING:
         return (
             f"Check project_id: there is no project with this id at {request.base_url}, or "
-            f"{signer} is not in it{needs}."
+            f"{credential_name} is not in it{needs}."
         )
     if code in IP_NOT_LISTED:
-        addresses = (clean(item, 60) for item in parameters if isinstance(item, str))
+        addresses = (sanitize(item, 60) for item in parameters if isinstance(item, str))
         address = next(addresses, "an address that is not on the list")
         return (
             f"The API saw the request come from {address}. Before you add this address to a list, "
             "check whose it is: an internal address, or one that several hosts share, may be that "
             "of a load balancer or proxy, and listing it admits every host behind it. If it is "
-            f"this host's own, add it to the API access list of {signer} itself (a project's IP "
+            f"this host's own, add it to the API access list of {credential_name} itself (a project's IP "
             "access list does not count here). Otherwise, run from a listed address."
         )
     if code in LIST_REQUIRED:
         return (
-            f"The organization lets a credential in from listed addresses only, and {signer} has "
+            f"The organization lets a credential in from listed addresses only, and {credential_name} has "
             "no API access list: add this host's address to it."
         )
     if code in {"NOT_ATLAS_ORG", "NOT_ATLAS_GROUP"}:
@@ -427,7 +427,7 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
     _before, _name, key_path = request.path.partition("/apiKeys/")
     key_id = key_path.partition("/")[0]
     if parameters and key_id not in map(str, parameters):
-        quoted = ", ".join(clean(str(item), 60) for item in parameters)
+        quoted = ", ".join(sanitize(str(item), 60) for item in parameters)
         return f"The error is about {quoted}, not about this key, so it does not prove anything."
     if status not in {400, 404}:
         return (
@@ -439,9 +439,9 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
 
 def refused_for_no_reason(request: Request) -> str:
     """Return what to check for a 401 without a reason after the credential was accepted."""
-    signer = request.signer
+    credential_name = request.credential_name
     return (
-        f"{signer[:1].upper()}{signer[1:]} was accepted before in this task. Unless it was revoked "
+        f"{credential_name[:1].upper()}{credential_name[1:]} was accepted before in this task. Unless it was revoked "
         "in the meantime, there are two possible causes. The API refuses some requests if many are "
         "sent concurrently: run the task again, with fewer tasks at the same time or a lower "
         "concurrency. Or a proxy between this host and the API rewrites %2F or other parts of the "
@@ -451,21 +451,21 @@ def refused_for_no_reason(request: Request) -> str:
 
 
 def _advice_by_status(status: int, code: str | None, request: Request) -> str:
-    signer = request.signer
+    credential_name = request.credential_name
     if status == 401:
         return (
-            f"Check {signer}: wrong, expired or revoked, of another organization, or made a moment "
+            f"Check {credential_name}: wrong, expired or revoked, of another organization, or made a moment "
             f"ago and not known everywhere yet. Check base_url too: it is {request.base_url}."
         )
     if status == 403:
         needs = f" (this call needs the role {request.role})" if request.role else ""
-        return f"Check the roles{needs} and the API access list of {signer}."
+        return f"Check the roles{needs} and the API access list of {credential_name}."
     if status == 404:
         # Codes of the API are in capitals. Web frameworks have JSON of a similar shape.
         if code and not code.isupper():
             return _wrong_place(request)
         return (
-            f"Something in the path does not exist at {request.base_url}, or {signer} may not see "
+            f"Something in the path does not exist at {request.base_url}, or {credential_name} may not see "
             "it: check org_id, project_id and the other IDs. This does not prove that anything is "
             "missing."
         )

@@ -117,7 +117,7 @@ def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
             if item is None:
                 raise OptionError(
                     f"{where} is null",
-                    check="Is a variable empty that should have a value? Text such as null or ~ "
+                    hint="Is a variable empty that should have a value? Text such as null or ~ "
                     "must be put in quotes.",
                 )
             if not isinstance(item, str):
@@ -131,14 +131,14 @@ def _check_items(name: str, place: str, value: Any, spec: Spec) -> None:
     if not isinstance(value, list):
         raise OptionError(
             f"{name}{place} is {_kind(value)}, and must be a list of dictionaries",
-            check="Begin each item with a dash. In an ad-hoc command, write all arguments as JSON.",
+            hint="Begin each item with a dash. In an ad-hoc command, write all arguments as JSON.",
         )
     for number, item in enumerate(value, 1):
         where = f"item {number} of {name}{place}"
         if not isinstance(item, Mapping):
             raise OptionError(
                 f"{where} is {_kind(item)}, and must be a dictionary",
-                check="Write its options below it, each with a name and a value.",
+                hint="Write its options below it, each with a name and a value.",
             )
         _check_texts(item, spec, f" in {where}")
 
@@ -156,8 +156,8 @@ def _kind(value: Any) -> str:
 
 def _not_text(where: str, value: Any, is_secret: bool, what: str = "text") -> OptionError:
     shown = f" ({value})" if not is_secret and _is_plain(value) else ""
-    check = _ONE_TEXT if isinstance(value, (list, dict)) and what == "text" else _QUOTE_IT
-    return OptionError(f"{where} is {_kind(value)}{shown}, and must be {what}", check=check)
+    hint = _ONE_TEXT if isinstance(value, (list, dict)) and what == "text" else _QUOTE_IT
+    return OptionError(f"{where} is {_kind(value)}{shown}, and must be {what}", hint=hint)
 
 
 def _is_plain(value: Any) -> bool:
@@ -180,7 +180,7 @@ def _check_masks(params: Mapping[str, Any], spec: Spec) -> None:
             raise OptionError(
                 f"{name} contains {' or '.join(_MASKS)}, which Ansible puts in place of a secret, "
                 "so it is not the original text",
-                check="A password or another secret occurs in the original text, and Ansible "
+                hint="A password or another secret occurs in the original text, and Ansible "
                 "masked it in a result. Write the text itself. If a key really has this "
                 "description, identify it by its ID.",
             )
@@ -200,7 +200,7 @@ def _check_url(params: Mapping[str, Any]) -> None:
     if _has_user(params.get("base_url")):
         raise OptionError(
             "base_url has a user or a password in it",
-            check="Give credentials by their own options.",
+            hint="Give credentials by their own options.",
         )
 
 
@@ -232,6 +232,6 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
 def _empty(where: str, consequence: str) -> OptionError:
     return OptionError(
         f"{where} is empty, and {consequence} if it counted as not set",
-        check="Set a value. If a variable may be empty and that is what you want, use "
+        hint="Set a value. If a variable may be empty and that is what you want, use "
         "`default(omit, true)`.",
     )

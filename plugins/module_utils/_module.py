@@ -39,9 +39,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secr
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
-    clean,
     internal_error,
     printable,
+    sanitize,
     withhold,
 )
 
@@ -101,16 +101,16 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         # Ansible itself would fail with a traceback when it logs them.
         self.broken = sorted(name for name, value in self.params.items() if _is_broken(value))
         for name in self.broken:
-            self.params[name] = _mended(self.params[name])
+            self.params[name] = _strip_surrogates(self.params[name])
         self.task_options = frozenset(self.params)
         self.texts = {name: value for name, value in self.params.items() if isinstance(value, str)}
 
-    def conceal(self, secrets: set[str]) -> None:
+    def add_no_log(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
 
     def conceal_given(self) -> None:
         """Hide the secrets of options and environment."""
-        self.conceal(find_secrets(self.params, os.environ))
+        self.add_no_log(find_secrets(self.params, os.environ))
         withhold(find_short_secrets(self.params, os.environ))
 
     def _log_invocation(self) -> None:
@@ -131,7 +131,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self.conceal_given()
         if "error" not in kwargs:
             # Ansible quotes what it refuses, of any length; secrets are hidden before it is cut.
-            msg = clean(remove_values(msg, self.no_log_values), 2000)
+            msg = sanitize(remove_values(msg, self.no_log_values), 2000)
             error = OptionError("Ansible refuses the arguments")
             if self.refusal:
                 error, msg = self.refusal, self.refusal.message()
@@ -141,17 +141,17 @@ class _Module(AnsibleModule):  # type: ignore[misc]
 
 
 def _is_broken(value: Any) -> bool:
-    return bool(value != _mended(value))
+    return bool(value != _strip_surrogates(value))
 
 
-def _mended(value: Any) -> Any:
+def _strip_surrogates(value: Any) -> Any:
     """Return a value without halves of UTF-16 pairs, which no text has."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [_strip_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
+        return {_strip_surrogates(key): _strip_surrogates(item) for key, item in value.items()}
     return value
 
 
@@ -161,14 +161,14 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         if not _requests.HAS_REQUESTS:
             raise OptionError(
                 missing_required_lib("requests").rstrip("."),
-                check=f"The import failed: {clean(_requests.WHY_NOT)}.",
+                hint=f"The import failed: {sanitize(_requests.WHY_NOT)}.",
             )
         if module.refusal:
             raise module.refusal
         if module.broken:
             raise OptionError(
                 f"{', '.join(module.broken)}: what is given has characters that no text has",
-                check="Is it binary data, or in another encoding than UTF-8?",
+                hint="Is it binary data, or in another encoding than UTF-8?",
             )
         params = dict(module.params)
         connection = resolve(module.params, os.environ)
@@ -194,21 +194,21 @@ def _failure(error: KeysmithError) -> dict[str, Any]:
 
 @contextmanager
 def _client(connection: Connection, module: _Module) -> Iterator[Client]:
-    def conceal(secret: str) -> None:
+    def add_no_log(secret: str) -> None:
         # As with options: what is too short would be hidden in every other word.
         if len(secret) >= MIN_MASKED:
-            module.conceal(secret_forms(secret))
+            module.add_no_log(secret_forms(secret))
 
     platform, credentials = connection.platform, connection.credentials
     for warning in connection.warnings:
         module.warn(warning)
     http = Http(connection.http, Clock(), connection.base_url)
-    http.stop.heed_signals()
+    http.cancellation.install_signal_handlers()
     client = Client(
         http,
-        choose_auth(credentials, http, connection.base_url, platform.title, conceal),
+        choose_auth(credentials, http, connection.base_url, platform.title, add_no_log),
         Endpoint(connection.base_url, platform, credentials, connection.envelope),
-        conceal,
+        add_no_log,
     )
     try:
         yield client
@@ -223,6 +223,6 @@ def require_org_id(params: Mapping[str, Any]) -> None:
     if params["org_id"] is None:
         raise OptionError(
             "No organization is set",
-            check="Set org_id, or the environment variable that platform reads it from "
+            hint="Set org_id, or the environment variable that platform reads it from "
             "(MONGODB_ATLAS_ORG_ID, or MCLI_ORG_ID).",
         )

@@ -431,7 +431,7 @@ def check(params: Mapping[str, Any]) -> None:
             raise OptionError(
                 "new_description is set with state absent, which would report a renamed key as "
                 "missing",
-                check="To revoke a key, identify it by api_user_id, or by the description that it "
+                hint="To revoke a key, identify it by api_user_id, or by the description that it "
                 "has now.",
             )
         return
@@ -464,7 +464,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
         raise OwnKeyError(
             f"The API key {key} signs the requests, or may do so. Once it is revoked, the API "
             "cannot be asked whether it is gone, and nothing was changed",
-            check="Set wait to false, or use another credential.",
+            hint="Set wait to false, or use another credential.",
         )
     _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     plan = _plan.absent(key.writable())

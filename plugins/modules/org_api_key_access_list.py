@@ -294,7 +294,7 @@ def check(params: Mapping[str, Any]) -> None:
     if params["purge"] and params["state"] == "absent":
         raise OptionError(
             "purge is given with state absent",
-            check="With state present it removes all entries but those of the task.",
+            hint="With state present it removes all entries but those of the task.",
         )
 
 
@@ -305,7 +305,7 @@ def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey:
         identity = params["api_user_id"] or params["public_key"] or quoted(params["description"])
         raise MissingError(
             f"Organization {params['org_id']} has no API key {identity}, and nothing was changed",
-            check="Only a key that exists has an access list. Create it with org_api_key.",
+            hint="Only a key that exists has an access list. Create it with org_api_key.",
         )
     return key
 

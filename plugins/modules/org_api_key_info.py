@@ -289,8 +289,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
     MissingError,
-    StoppedError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -344,7 +344,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
     if params["time_limit"] is not None:
-        api.stop.set_limit(params["time_limit"])
+        api.cancellation.set_limit(params["time_limit"])
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []
@@ -403,8 +403,8 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
 
     try:
         return [found for found in _workers.each(result, keys, threads=THREADS) if found]
-    except StoppedError as error:
-        error.aftermath = (
+    except CancelledError as error:
+        error.state_after = (
             f"The access lists of {len(read)} of {len(keys)} keys were read. No keys are returned, "
             "because an incomplete list does not show what is missing."
         )

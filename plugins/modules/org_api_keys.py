@@ -621,7 +621,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     if params["time_limit"] is not None:
-        api.stop.set_limit(params["time_limit"])
+        api.cancellation.set_limit(params["time_limit"])
     org_id = params["org_id"]
     keys = _resource.list_all(api, API_KEYS.of(org_id))
     if params["state"] == "absent":

@@ -298,7 +298,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         project_id, is_absent = params["project_id"], params["state"] == "absent"
         # After a lost response, it is not known whether this task has removed the key.
         is_missing = _assignments.is_project_missing(error, project_id)
-        if not is_absent or not is_missing or error.unclear:
+        if not is_absent or not is_missing or error.outcome_unknown:
             raise
         return unassigned([_assignments.missing_project_warning(API_KEYS, project_id)])
 
@@ -361,7 +361,7 @@ def find(
         named = named or f"with the description {quoted(params['description'])}"
         raise MissingError(
             f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
-            check="Only a key that exists is assigned to a project. Create it with org_api_key.",
+            hint="Only a key that exists is assigned to a project. Create it with org_api_key.",
         )
     return found
 

@@ -112,7 +112,7 @@ OLD_CODES = {
 
 
 @dataclass
-class Answer:
+class Response:
     """A status with a JSON value (None: no body), or with `raw` bytes instead."""
 
     status: int
@@ -143,14 +143,14 @@ class Answer:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
-    def in_envelope(self) -> Answer:
+    def in_envelope(self) -> Response:
         """The same with its status in the body: beside the results of a list, else around."""
         content = {} if self.content is None else self.content
         if isinstance(content, dict) and "results" in content:
             content = {"status": self.status, **content}
         else:
             content = {"status": self.status, "content": content}
-        return Answer(200, content, self.headers, self.content_type, changed=self.changed)
+        return Response(200, content, self.headers, self.content_type, changed=self.changed)
 
 
 class ApiError(Exception):
@@ -181,7 +181,7 @@ def api_error(
     parameters: list[Any] | None = None,
     *,
     is_public: bool = False,
-) -> Answer:
+) -> Response:
     """An error of an API; Atlas repeats the code in a header."""
     content: dict[str, Any] = {"detail": detail, "error": status}
     if code:
@@ -189,4 +189,4 @@ def api_error(
     if parameters is not None:
         content["parameters"] = parameters
     content["reason"] = reason(status)
-    return Answer(status, content, {"X-Error-Code": code} if code and not is_public else {})
+    return Response(status, content, {"X-Error-Code": code} if code and not is_public else {})

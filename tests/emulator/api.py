@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule, Submount
 from werkzeug.wrappers import Request
 
-from .answers import Answer, ApiError, api_error
+from .answers import ApiError, Response, api_error
 from .auth import Caller, is_listed
 from .settings import Settings
 from .state import ID, ApiKey, Organization, State
@@ -165,7 +165,7 @@ def is_api(path: str) -> bool:
     return is_below(path, ATLAS) or is_below(path, PUBLIC)
 
 
-def answer(call: Call) -> Answer:
+def answer(call: Call) -> Response:
     """What the API says to an authenticated call."""
     try:
         result = _dispatch(call)
@@ -194,7 +194,7 @@ def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
     return name, dict(values)
 
 
-def _dispatch(call: Call) -> Answer:
+def _dispatch(call: Call) -> Response:
     method = call.request.method
     try:
         endpoint, values = ROUTES.bind("").match(call.path, method)
@@ -302,7 +302,7 @@ def _check_requirement(call: Call, organization: Organization) -> None:
         raise call.fail("ORG_REQUIRES_ACCESS_LIST", call.address)
 
 
-def _root(call: Call) -> Answer:
+def _root(call: Call) -> Response:
     caller = call.caller
     content: dict[str, Any] = {
         "appName": APP_NAMES[caller.organization.product],
@@ -320,7 +320,7 @@ def _root(call: Call) -> Answer:
             "publicKey": shown.get("publicKey"),
             "roles": shown.get("roles"),
         }
-    return Answer(200, content)
+    return Response(200, content)
 
 
 def show_entry(call: Call, entry: str) -> dict[str, str]:
@@ -359,7 +359,7 @@ def show(
     return shown
 
 
-def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Answer:
+def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
     """A page of a listing; ``query`` is what the links repeat beside the paging."""
     page = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
@@ -381,7 +381,7 @@ def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Answer:
     if call.flag("includeCount", True):
         errors = call.settings.count_errors
         content["totalCount"] = max(0, len(items) + errors[min(page, len(errors)) - 1])
-    return Answer(200, content)
+    return Response(200, content)
 
 
 def _show_organization(call: Call, organization: Organization) -> dict[str, Any]:
@@ -405,7 +405,7 @@ def _other_organizations(call: Call) -> list[Organization]:
     ]
 
 
-def list_organizations(call: Call) -> Answer:
+def list_organizations(call: Call) -> Response:
     found = {organization.id: organization for organization in _other_organizations(call)}
     if _is_served(call, call.caller.organization):
         found[call.caller.organization.id] = call.caller.organization
@@ -419,7 +419,7 @@ def list_organizations(call: Call) -> Answer:
     return _page(call, shown, **({"name": start} if call.is_atlas else {}))
 
 
-def get_organization(call: Call, org_id: str) -> Answer:
+def get_organization(call: Call, org_id: str) -> Response:
     for organization in _other_organizations(call):
         if organization.id == org_id:
             break
@@ -432,34 +432,34 @@ def get_organization(call: Call, org_id: str) -> Answer:
             {"href": f"{base}/{name}", "rel": f"https://cloud.mongodb.com/{name}"}
             for name in ("groups", "teams", "users")
         ]
-    return Answer(200, shown)
+    return Response(200, shown)
 
 
-def list_keys(call: Call, org_id: str) -> Answer:
+def list_keys(call: Call, org_id: str) -> Response:
     organization = _find_organization(call, org_id)
     return _list(call, organization, organization.visible_keys(call.now).values())
 
 
-def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Answer:
+def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Response:
     in_order = sorted(keys, key=lambda key: key.public_key)
     return _page(call, [show(call, organization, key) for key in in_order])
 
 
-def get_key(call: Call, org_id: str, key_id: str) -> Answer:
+def get_key(call: Call, org_id: str, key_id: str) -> Response:
     organization = _find_organization(call, org_id)
-    return Answer(200, show(call, organization, _find_key(call, organization, key_id)))
+    return Response(200, show(call, organization, _find_key(call, organization, key_id)))
 
 
-def create_key(call: Call, org_id: str) -> Answer:
+def create_key(call: Call, org_id: str) -> Response:
     organization = _find_organization(call, org_id)
     body = _key_body(call, organization.product, required=("desc", "roles"))
     key = _new_key(call, organization, body["desc"])
     key.roles = _with_member(call, body["roles"])
     _change(call, organization, key.id, key)
-    return Answer(200, show(call, organization, key, clear=True), changed=True)
+    return Response(200, show(call, organization, key, clear=True), changed=True)
 
 
-def create_project_key(call: Call, group_id: str) -> Answer:
+def create_project_key(call: Call, group_id: str) -> Response:
     """A key of the organization that is in the project from the start, and always a member."""
     organization = _enter_project(call, group_id)
     body = _key_body(
@@ -468,7 +468,7 @@ def create_project_key(call: Call, group_id: str) -> Answer:
     key = _new_key(call, organization, body["desc"])
     key.roles, key.projects = ["ORG_MEMBER"], {group_id: list(dict.fromkeys(body["roles"]))}
     _change(call, organization, key.id, key)
-    return Answer(200, show(call, organization, key, clear=True), changed=True)
+    return Response(200, show(call, organization, key, clear=True), changed=True)
 
 
 def _new_key(call: Call, organization: Organization, description: str) -> ApiKey:
@@ -487,7 +487,7 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
     )
 
 
-def update_key(call: Call, org_id: str, key_id: str) -> Answer:
+def update_key(call: Call, org_id: str, key_id: str) -> Response:
     organization = _find_organization(call, org_id)
     body = _key_body(call, organization.product)
     key = _find_key(call, organization, key_id)
@@ -498,28 +498,28 @@ def update_key(call: Call, org_id: str, key_id: str) -> Answer:
         unset=[name for name in key.unset if name not in body],
     )
     _change(call, organization, key_id, key)
-    return Answer(200, show(call, organization, key), changed=True)
+    return Response(200, show(call, organization, key), changed=True)
 
 
-def delete_key(call: Call, org_id: str, key_id: str) -> Answer:
+def delete_key(call: Call, org_id: str, key_id: str) -> Response:
     organization = _find_organization(call, org_id)
     _find_key(call, organization, key_id)
     _change(call, organization, key_id, None)
     return _deleted(organization, 200 if organization.product == "ops_manager" else 204)
 
 
-def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
+def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     _organization, key = _find_listed(call, org_id, key_id)
     return _page(call, _show_entries(call, key, list_name, org_id))
 
 
-def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Answer:
+def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
     _organization, key = _find_listed(call, org_id, key_id)
     found = replace(key, access_list=[_find_entry(call, key, address)])
-    return Answer(200, _show_entries(call, found, list_name, org_id)[0])
+    return Response(200, _show_entries(call, found, list_name, org_id)[0])
 
 
-def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
+def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     organization, key = _find_listed(call, org_id, key_id)
     added = _entries_body(call)
     taken = {ipaddress.ip_network(entry) for entry in key.access_list}
@@ -533,7 +533,7 @@ def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Answer:
     return answer
 
 
-def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Answer:
+def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
     organization, key = _find_listed(call, org_id, key_id)
     entry = _find_entry(call, key, address)
     left = [other for other in key.access_list if other != entry]
@@ -544,13 +544,13 @@ def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: 
     return _deleted(organization, 204)
 
 
-def list_project_keys(call: Call, group_id: str) -> Answer:
+def list_project_keys(call: Call, group_id: str) -> Response:
     organization = _enter_project(call, group_id)
     keys = organization.visible_keys(call.now).values()
     return _list(call, organization, [key for key in keys if group_id in key.projects])
 
 
-def assign_key(call: Call, group_id: str, key_id: str) -> Answer:
+def assign_key(call: Call, group_id: str, key_id: str) -> Response:
     """Atlas alone knows this; the public API assigns with PATCH."""
     if not call.is_atlas:
         raise call.fail("METHOD_NOT_ALLOWED", call.request.method)
@@ -560,10 +560,10 @@ def assign_key(call: Call, group_id: str, key_id: str) -> Answer:
     if group_id in key.projects:
         raise call.fail("API_KEY_ALREADY_IN_GROUP")
     _assign(call, organization, key, group_id, roles)
-    return Answer(204, changed=True)
+    return Response(204, changed=True)
 
 
-def update_project_key(call: Call, group_id: str, key_id: str) -> Answer:
+def update_project_key(call: Call, group_id: str, key_id: str) -> Response:
     organization = _enter_project(call, group_id)
     body = _key_body(call, organization.product, required=("roles",), is_project=True)
     key = _find_key(call, organization, key_id)
@@ -571,10 +571,10 @@ def update_project_key(call: Call, group_id: str, key_id: str) -> Answer:
         _check_assigned(call, key, group_id)
         key = replace(key, description=body.get("desc", key.description))
     key = _assign(call, organization, key, group_id, body["roles"])
-    return Answer(200, show(call, organization, key), changed=True)
+    return Response(200, show(call, organization, key), changed=True)
 
 
-def unassign_key(call: Call, group_id: str, key_id: str) -> Answer:
+def unassign_key(call: Call, group_id: str, key_id: str) -> Response:
     organization = _enter_project(call, group_id)
     key = _find_key(call, organization, key_id)
     _check_assigned(call, key, group_id)
@@ -582,7 +582,7 @@ def unassign_key(call: Call, group_id: str, key_id: str) -> Answer:
     return _deleted(organization, 204 if call.is_atlas else 200)
 
 
-Handler = Callable[..., Answer]
+Handler = Callable[..., Response]
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "orgs"): list_organizations,
     ("GET", "org"): get_organization,
@@ -686,9 +686,9 @@ def _change(call: Call, organization: Organization, key_id: str, after: ApiKey |
     organization.change(key_id, after, call.now, call.now + call.settings.visibility_delay)
 
 
-def _deleted(organization: Organization, default: int) -> Answer:
+def _deleted(organization: Organization, default: int) -> Response:
     status = organization.delete_status or default
-    return Answer(status, {} if status == 200 else None, changed=True)
+    return Response(status, {} if status == 200 else None, changed=True)
 
 
 def _key_body(
@@ -793,6 +793,6 @@ def _check_roles(
             raise call.fail("INVALID_ENUM_VALUE", role)
 
 
-def not_found(path: str) -> Answer:
+def not_found(path: str) -> Response:
     """For a URL outside of both APIs."""
     return api_error(404, "RESOURCE_NOT_FOUND", f"Cannot find resource {path}.", [path])

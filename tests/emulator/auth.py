@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from werkzeug.wrappers import Request
 
-from .answers import Answer, ApiError
+from .answers import ApiError, Response
 from .settings import Settings
 from .state import ApiKey, Organization, ServiceAccount, State, Token
 
@@ -48,7 +48,7 @@ class Authenticator:
         self.nonces: dict[str, Nonce] = {}
         self.token_requests: dict[tuple[str, str], list[float]] = defaultdict(list)
 
-    def identify(self, request: Request, target: str) -> Caller | Answer:
+    def identify(self, request: Request, target: str) -> Caller | Response:
         """The caller, or the 401 to send. `target` is the path with its query, as requested."""
         header = self.settings.checked_user_header
         if header and header in request.headers:
@@ -63,7 +63,7 @@ class Authenticator:
             return self._check_token(authorization.token or "") or self.challenge(request)
         return self.challenge(request)
 
-    def challenge(self, request: Request, stale: bool = False) -> Answer:
+    def challenge(self, request: Request, stale: bool = False) -> Response:
         nonce = base64.b64encode(secrets.token_bytes(24)).decode()
         self.nonces[nonce] = Nonce(self.clock())
         header = (
@@ -76,7 +76,7 @@ class Authenticator:
             headers |= {"Server": "mdbws", "Vary": "Accept-Encoding"}
         form = self.settings.challenge_body
         if form == "empty_delete" and request.method == "DELETE":
-            return Answer(401, headers=headers, content_type="")
+            return Response(401, headers=headers, content_type="")
         content = {
             "error": 401,
             "reason": "Unauthorized",
@@ -85,11 +85,11 @@ class Authenticator:
         if form == "code":
             content["errorCode"] = "UNEXPECTED_ERROR"
         raw = json.dumps(content, indent=2, separators=(",", " : ")).encode()
-        return Answer(401, headers=headers, raw=raw)
+        return Response(401, headers=headers, raw=raw)
 
     def _check_digest(
         self, request: Request, target: str, given: dict[str, str | None]
-    ) -> Caller | Answer:
+    ) -> Caller | Response:
         found = self.state.find_key(given.get("username") or "")
         try:
             count = int(given.get("nc") or "", 16)
@@ -149,7 +149,7 @@ class Authenticator:
         matches = hmac.compare_digest(found[1].client_secret.encode(), secret.encode())
         return found[1] if matches else None
 
-    def oauth(self, request: Request, client: ServiceAccount | None) -> Answer:
+    def oauth(self, request: Request, client: ServiceAccount | None) -> Response:
         """POST /api/oauth/token and /api/oauth/revoke."""
         if client is None:
             return _oauth_error(401, "invalid_client", "Invalid credentials provided.")
@@ -164,7 +164,7 @@ class Authenticator:
             return _oauth_error(400, "unsupported_grant_type", f"Unsupported grant {grant}.")
         return self._grant(request, client)
 
-    def _grant(self, request: Request, client: ServiceAccount) -> Answer:
+    def _grant(self, request: Request, client: ServiceAccount) -> Response:
         now = self.clock()
         limit = self.settings.token_requests_per_minute
         recent = self.token_requests[request.remote_addr or "", client.client_id]
@@ -182,19 +182,19 @@ class Authenticator:
         value = secrets.token_urlsafe(48)
         tokens[value] = Token(client.client_id, now + lifetime)
         content = {"access_token": value, "expires_in": int(lifetime), "token_type": "Bearer"}
-        return Answer(200, content)
+        return Response(200, content)
 
-    def _revoke(self, value: str | None, client: ServiceAccount) -> Answer:
+    def _revoke(self, value: str | None, client: ServiceAccount) -> Response:
         if not value:
             return _oauth_error(400, "invalid_request", "Missing parameter token.")
         token = self.state.tokens.get(value)
         if token and token.client_id == client.client_id:
             del self.state.tokens[value]
-        return Answer(200)
+        return Response(200)
 
 
-def _oauth_error(status: int, error: str, description: str) -> Answer:
-    return Answer(status, {"error": error, "error_description": description})
+def _oauth_error(status: int, error: str, description: str) -> Response:
+    return Response(status, {"error": error, "error_description": description})
 
 
 def is_listed(address: str, entries: list[str]) -> bool:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .answers import JSON, Answer, api_error
+from .answers import JSON, Response, api_error
 
 if TYPE_CHECKING:
     from .server import Exchange
@@ -156,14 +156,14 @@ def _garbage(exchange: Exchange, after_write: bool = False) -> None:
 def _html(exchange: Exchange, status: int = 404, after_write: bool = False) -> None:
     exchange.perform_if(after_write)
     page = NOT_FOUND_PAGE if status >= 400 else SIGN_ON_PAGE
-    exchange.send(Answer(status, content_type=HTML, raw=page))
+    exchange.send(Response(status, content_type=HTML, raw=page))
 
 
 def _redirect(
     exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL, after_write: bool = False
 ) -> None:
     exchange.perform_if(after_write)
-    exchange.send(Answer(status, content_type=HTML, raw=b"", headers={"Location": location}))
+    exchange.send(Response(status, content_type=HTML, raw=b"", headers={"Location": location}))
 
 
 def _slow(exchange: Exchange, seconds: float = 60.0, after_write: bool = False) -> None:
@@ -201,7 +201,7 @@ def _truncated(exchange: Exchange, keep: int | None = None) -> None:
 def _endless(exchange: Exchange, status: int = 200, after_write: bool = False) -> None:
     exchange.perform_if(after_write)
     exchange.answered(status)
-    exchange.write(Answer(status, headers={"Transfer-Encoding": "chunked"}).head(None))
+    exchange.write(Response(status, headers={"Transfer-Encoding": "chunked"}).head(None))
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     while True:
         exchange.write(chunk)
@@ -216,7 +216,7 @@ def _gzip_bomb(
     spaces = b" " * 2**20
     body = b"".join(packer.compress(spaces) for _round in range(megabytes))
     body += packer.compress(b"{}") + packer.flush()
-    exchange.send(Answer(status, raw=body, headers={"Content-Encoding": "gzip"}))
+    exchange.send(Response(status, raw=body, headers={"Content-Encoding": "gzip"}))
 
 
 def _status(
@@ -235,7 +235,7 @@ def _status(
     is_public = not exchange.recorded.path.startswith("/api/atlas/")
     answer = api_error(status, code, detail, parameters, is_public=is_public)
     if body is not None:
-        answer = Answer(status, raw=body.encode())
+        answer = Response(status, raw=body.encode())
     if retry_after is not None:
         answer.headers["Retry-After"] = str(retry_after)
     for name, value in (headers or {}).items():
@@ -250,7 +250,7 @@ def _json(
     exchange: Exchange, body: Any = None, status: int = 200, after_write: bool = False
 ) -> None:
     exchange.perform_if(after_write)
-    exchange.send(Answer(status, raw=json.dumps(body).encode()))
+    exchange.send(Response(status, raw=json.dumps(body).encode()))
 
 
 def _echo(exchange: Exchange, status: int = 400, after_write: bool = False) -> None:
@@ -284,9 +284,9 @@ def _closing(exchange: Exchange) -> None:
     exchange.send(answer)
 
 
-def _with_body(answer: Answer) -> Answer:
+def _with_body(answer: Response) -> Response:
     """A 204 has no body to drip or to cut: it becomes a 200 with an empty object."""
-    return answer if answer.body() else Answer(200, {}, answer.headers, JSON)
+    return answer if answer.body() else Response(200, {}, answer.headers, JSON)
 
 
 FAULTS: dict[str, Callable[..., None]] = {

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from . import api
-from .answers import Answer, ApiError
+from .answers import ApiError, Response
 from .settings import Settings
 
 
@@ -71,7 +71,7 @@ class Limits:
         self._settings = settings
         self._buckets: dict[tuple[Limit, str], Bucket] = {}
 
-    def answer(self, call: api.Call) -> Answer:
+    def answer(self, call: api.Call) -> Response:
         """Answer a call, or refuse it where its bucket is empty."""
         bucket = self._find(call)
         if bucket is None:
@@ -96,7 +96,7 @@ class Limits:
         return self._buckets.setdefault((limit, scope), Bucket(limit, self._settings, call.now))
 
 
-def _is_counted(answer: Answer) -> bool:
+def _is_counted(answer: Response) -> bool:
     """Whether a request takes a token, and its answer tells how many are left."""
     if answer.status == 401:
         return False
@@ -104,7 +104,7 @@ def _is_counted(answer: Answer) -> bool:
     return content.get("errorCode") != "GROUP_NOT_FOUND"
 
 
-def _refusal(call: api.Call, bucket: Bucket, wait: int) -> Answer:
+def _refusal(call: api.Call, bucket: Bucket, wait: int) -> Response:
     period = int(call.settings.rate_period)
     if call.is_atlas:
         failure = ApiError(

@@ -31,7 +31,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request
 
 from . import api
-from .answers import Answer, ApiError, api_error
+from .answers import ApiError, Response, api_error
 from .auth import Authenticator, Caller
 from .faults import Fault, Faults
 from .limits import Limits
@@ -151,7 +151,7 @@ class Emulator:
         with self.lock:
             self._faults.clear()
 
-    def challenge(self, request: Request) -> Answer:
+    def challenge(self, request: Request) -> Response:
         return self._auth.challenge(request)
 
     @property
@@ -231,35 +231,35 @@ class Emulator:
     def _now(self) -> float:
         return self.clock()  # which may be another one by now
 
-    def _answer(self, call: api.Call) -> Answer:
+    def _answer(self, call: api.Call) -> Response:
         call.now = self._now()
         return self._limits.answer(call)
 
-    def _control(self, request: Request, name: str) -> Answer:
+    def _control(self, request: Request, name: str) -> Response:
         """For tools in other processes; neither recorded nor slowed down."""
         try:
             with self.lock:
                 return self._control_locked(request, name)
         except (TypeError, ValueError) as error:
-            return Answer(400, {"error": str(error)})
+            return Response(400, {"error": str(error)})
 
-    def _control_locked(self, request: Request, name: str) -> Answer:
+    def _control_locked(self, request: Request, name: str) -> Response:
         what = f"{request.method} {name}"
         body = request.get_data()
         if what == "GET requests":
-            return Answer(200, [recorded.to_json() for recorded in self.requests])
+            return Response(200, [recorded.to_json() for recorded in self.requests])
         if what == "GET state":
-            return Answer(200, self.state.to_seed())
+            return Response(200, self.state.to_seed())
         if what == "GET stats":
             counts = {
                 "requests": len(self.requests),
                 "connections": self.connections,
                 "writes": len(self.writes),
             }
-            return Answer(200, counts)
+            return Response(200, counts)
         if what == "POST reset":
             self.reset(json.loads(body) if body.strip() else None)
-            return Answer(200, {})
+            return Response(200, {})
         if what == "POST faults":
             values = json.loads(body)
             if not isinstance(values, list):
@@ -268,7 +268,7 @@ class Emulator:
             self.clear_faults()
             for fault in faults:
                 self.add_fault(fault)
-            return Answer(200, {})
+            return Response(200, {})
         return api.not_found(request.path)
 
 
@@ -283,9 +283,9 @@ class Exchange:
         self.request = request
         self.recorded = recorded
         self.call: api.Call | None = None
-        self.action: Callable[[], Answer] = partial(api.not_found, recorded.path)
+        self.action: Callable[[], Response] = partial(api.not_found, recorded.path)
 
-    def perform(self) -> Answer:
+    def perform(self) -> Response:
         """Do what is asked for; the answer is not sent yet."""
         with self.emulator.lock:
             try:
@@ -296,7 +296,7 @@ class Exchange:
                 self.emulator.writes.append(self.recorded)
         return self.wrap(answer)
 
-    def challenge(self) -> Answer:
+    def challenge(self) -> Response:
         """A 401 with a new nonce, whatever the request was signed with."""
         with self.emulator.lock:
             return self.emulator.challenge(self.request)
@@ -305,7 +305,7 @@ class Exchange:
         if wanted:
             self.perform()
 
-    def wrap(self, answer: Answer) -> Answer:
+    def wrap(self, answer: Response) -> Response:
         """In an envelope where one is due: never around a challenge or an OAuth answer."""
         if self.call is None or answer.raw is not None:
             return answer
@@ -315,7 +315,7 @@ class Exchange:
     def answered(self, status: int) -> None:
         self.recorded.status = status
 
-    def send(self, answer: Answer) -> None:
+    def send(self, answer: Response) -> None:
         self.answered(answer.status)
         self.handler.write(answer, self.request.method)
 
@@ -414,7 +414,7 @@ class _Handler(WSGIRequestHandler):
             self.close_connection = True
             self.write(api_error(500, None, "The emulator has a bug; see its standard error."))
 
-    def write(self, answer: Answer, method: str = "GET") -> None:
+    def write(self, answer: Response, method: str = "GET") -> None:
         body = answer.body()
         head = answer.head(len(body), self.close_connection, Date=self.date_time_string())
         has_body = method != "HEAD" and answer.status not in (
@@ -431,7 +431,7 @@ def _no_application(environ: object, start_response: object) -> list[bytes]:
     raise NotImplementedError("the handler answers by itself")
 
 
-def _same(answer: Answer) -> Answer:
+def _same(answer: Response) -> Response:
     return answer
 
 

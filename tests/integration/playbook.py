@@ -153,7 +153,7 @@ def _short(folder: Path) -> Path:
     return link
 
 
-class Workshop:
+class AnsibleSandbox:
     """A folder with a home, a temporary folder and settings of its own, for Ansible processes."""
 
     def __init__(self, folder: Path, collections: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 from tests.emulator import Emulator, Fault, Recorded, api
-from tests.integration.playbook import GROUP, Finished, TaskResult, Workshop, from_variables
+from tests.integration.playbook import GROUP, AnsibleSandbox, Finished, TaskResult, from_variables
 from tests.integration.secret_search import search
 
 ROLE = "keysmith.mongodb.rotate_org_api_key"
@@ -199,7 +199,7 @@ class Case:
     old: dict[str, Any] = field(default_factory=dict)
     successors: tuple[str, ...] = ()
     # The number of the key that signs, 0 for a service account.
-    signer: int = OWNER
+    credential_name: int = OWNER
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -228,7 +228,7 @@ class Ran:
     writes: list[list[Recorded]]
     files: Path
     secrets: dict[str, str]
-    workshop: Workshop
+    workshop: AnsibleSandbox
 
     def results(self, case: Case, run: int) -> list[TaskResult]:
         """The results of the role's tasks in one run."""
@@ -342,7 +342,7 @@ VERIFY = """
 
 def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str, Any]:
     """The variables of a host: its connection, and the role's, for each run."""
-    credentials = org.pair(case.signer) if case.signer else org.account()
+    credentials = org.pair(case.credential_name) if case.credential_name else org.account()
     usual = {"api_user_id": org.key_id(OLD), "store_tasks": "store_file.yml"}
     places = {
         "<description>": org.description,
@@ -498,9 +498,9 @@ _STAND_INS = {
 }
 
 
-def new_workshop(folder: Path, collections: Path) -> Workshop:
+def new_workshop(folder: Path, collections: Path) -> AnsibleSandbox:
     """Make one with collections in which the modules of store tasks write down their options."""
-    workshop = Workshop(folder, collections)
+    workshop = AnsibleSandbox(folder, collections)
     workshop.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
     for (namespace, name, group, module), source in _STAND_INS.items():
         place = folder / "stand-ins" / "ansible_collections" / namespace / name

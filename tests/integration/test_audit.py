@@ -31,7 +31,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.filter.visible import visible
 from tests.emulator import Emulator
 from tests.integration.chromium import Chromium, find
-from tests.integration.playbook import Finished, Workshop
+from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -187,7 +187,7 @@ COUNTS = {
 def hosts(url: str) -> dict[str, dict[str, Any]]:
     """A host an organization; what else is said of them is not to be heeded."""
 
-    def signer(number: int) -> dict[str, str]:
+    def credential_name(number: int) -> dict[str, str]:
         private = CANARY.format(100_000 * number)
         return {"api_public_key": public_key(number, 0), "api_private_key": private}
 
@@ -199,17 +199,22 @@ def hosts(url: str) -> dict[str, dict[str, Any]]:
         "base_url": url,
     }
     return {
-        "shop": {**machine, "org_id": org_id(1), **signer(1)},
-        "warehouse": {**machine, "org_id": org_id(2), "platform": "ops_manager", **signer(2)},
+        "shop": {**machine, "org_id": org_id(1), **credential_name(1)},
+        "warehouse": {
+            **machine,
+            "org_id": org_id(2),
+            "platform": "ops_manager",
+            **credential_name(2),
+        },
         # Its id is found out.
         "empty": {**machine, "platform": "cloud_manager", "org_id": "", **account},
         "closed": {
             **machine,
             "org_id": org_id(4),
-            **signer(4),
+            **credential_name(4),
             "api_private_key": CANARY.format(7),
         },
-        "partial": {**machine, "org_id": org_id(5), **signer(5), "validate_certs": ""},
+        "partial": {**machine, "org_id": org_id(5), **credential_name(5), "validate_certs": ""},
     }
 
 
@@ -219,7 +224,7 @@ class Audit:
 
     run: Finished
     folder: Path
-    workshop: Workshop
+    workshop: AnsibleSandbox
     emulator: Emulator
     pwned: Path
 
@@ -236,7 +241,7 @@ class Audit:
 
 
 def play(
-    workshop: Workshop,
+    workshop: AnsibleSandbox,
     variables: Mapping[str, Any],
     *arguments: str,
     hosts: Mapping[str, Mapping[str, Any]] | None = None,
@@ -252,7 +257,7 @@ def play(
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Audit]:
     place = tmp_path_factory.mktemp("audit")
-    workshop = Workshop(place / "run", collections)
+    workshop = AnsibleSandbox(place / "run", collections)
     folder, pwned = place / "reports" / "keys", place / "pwned"
     folder.parent.mkdir()
     with Emulator(seed(str(pwned))) as emulator:
@@ -627,7 +632,9 @@ def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     The report goes to the default directory, and HOME is not the home that passwd says.
     """
     place = tmp_path_factory.mktemp("mistaken")
-    workshop = Workshop(place / "run", Path(audit.workshop.environ["ANSIBLE_COLLECTIONS_PATH"]))
+    workshop = AnsibleSandbox(
+        place / "run", Path(audit.workshop.environ["ANSIBLE_COLLECTIONS_PATH"])
+    )
     settings = "[defaults]\nany_errors_fatal = true\nstrategy = free\n"
     (workshop.folder / "ansible.cfg").write_text(settings, "utf-8")
     url = audit.emulator.url

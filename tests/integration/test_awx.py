@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import PATIENCE, Finished, Workshop
+from tests.integration.playbook import PATIENCE, AnsibleSandbox, Finished
 from tests.integration.secret_search import files, search
 from tests.support import (
     CLIENT_SECRETS,
@@ -104,7 +104,7 @@ class Awx:
 
     def sync(self) -> None:
         """Install what the project requires, as AWX does when it has fetched the project."""
-        workshop = Workshop(self.folder / "sync", self.installed)
+        workshop = AnsibleSandbox(self.folder / "sync", self.installed)
         command = [sys.executable, "-m", "ansible", "galaxy", "collection", "install"]
         command += ["-r", str(ROOT / "collections" / "requirements.yaml")]
         process = subprocess.run(
@@ -129,7 +129,7 @@ class Awx:
         arguments: str = "",
         inventory: Mapping[str, Any] | Path | None = None,
     ) -> Job:
-        workshop = Workshop(self.folder / name, self.installed)
+        workshop = AnsibleSandbox(self.folder / name, self.installed)
         private = workshop.folder / "job"
         (private / "env").mkdir(parents=True)
         (private / "inventory").mkdir()
@@ -308,14 +308,14 @@ def organization(host: str, variables: dict[str, Any], number: int) -> dict[str,
         account = {"client_id": variables["client_id"], "client_secret": secret, **owner}
         found["service_accounts"].append(account)
     else:
-        signer = {
+        credential_name = {
             "id": f"5f0d9a4e1c2b3a00112{number:03d}e1",
             "description": "signs",
             "public_key": variables["api_public_key"],
             "private_key": VAULTED[f"vault_{host}_api_private_key"],
             **owner,
         }
-        found["api_keys"].append(signer)
+        found["api_keys"].append(credential_name)
     return found
 
 
@@ -456,7 +456,7 @@ def test_trial_tells_what_would_be_revoked(world: World) -> None:
 
 def test_leaked_key_that_signs_or_stays_is_told(awx: Awx) -> None:
     """It signs and may not be revoked, it may, it cannot be revoked, it is not gone in time."""
-    signer = public_key(ATLAS, 1)
+    credential_name = public_key(ATLAS, 1)
     faulty = Fault("status", "DELETE", status=403, code="USER_UNAUTHORIZED")
     names = ("refused", "allowed", "stuck", "late")
     emulators = {name: Emulator(seed()) for name in names}
@@ -477,7 +477,7 @@ def test_leaked_key_that_signs_or_stays_is_told(awx: Awx) -> None:
             "leaked-own",
             "revoke_leaked_key",
             environ,
-            {"leaked_public_key": signer},
+            {"leaked_public_key": credential_name},
             inventory={"all": {"hosts": hosts}},
         )
         left = {

@@ -24,7 +24,7 @@ import yaml
 from tests.emulator import Emulator
 from tests.integration.awx_stand_in import PREFIX, AwxStandIn, check_answer, check_survey
 from tests.integration.peers import Authority
-from tests.integration.playbook import Finished, Workshop
+from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.support import (
     CLIENT_SECRETS,
     PLATFORMS,
@@ -73,7 +73,7 @@ class SetUp:
 
     def run(self, name: str, *arguments: str, **variables: Any) -> Finished:
         begin = len(self.awx.writes)
-        workshop = Workshop(self.folder / name, self.collections)
+        workshop = AnsibleSandbox(self.folder / name, self.collections)
         file = workshop.folder / "variables.json"
         file.write_text(json.dumps(variables), "utf-8")
         command = [sys.executable, "-m", "ansible", "playbook", *arguments, "-e", f"@{file}"]

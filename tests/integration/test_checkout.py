@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.playbook import PATIENCE, Workshop
+from tests.integration.playbook import PATIENCE, AnsibleSandbox
 from tests.support import ROOT
 
 # What the archive has, all that it has, and nothing else.
@@ -121,7 +121,7 @@ def test_the_archive_has_what_users_run_and_nothing_else(
     for path in (*strays, *(checkout / name for name in AT_THE_TOP)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("stray", "utf-8")
-    workshop = Workshop(tmp_path / "build", collections)
+    workshop = AnsibleSandbox(tmp_path / "build", collections)
     command = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", str(checkout)]
     run = workshop.finish(workshop.spawn([*command, "--output-path", str(tmp_path)]))
     assert run.code == 0, run.output

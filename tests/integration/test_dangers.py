@@ -24,8 +24,8 @@ NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 
 def run(emulator: Emulator, module: str, **options: Any) -> Outcome:
     environ, check = options.pop("environ", {}), options.pop("check", False)
-    signer = {} if "client_id" in options else key_pair("atlas")
-    base = {"base_url": emulator.url, "org_id": ORG, **signer}
+    credential_name = {} if "client_id" in options else key_pair("atlas")
+    base = {"base_url": emulator.url, "org_id": ORG, **credential_name}
     return run_module(module, {**base, **options}, environ=environ, check=check)
 
 

@@ -22,7 +22,7 @@ from tests.integration.playbook import (
     CONNECTION,
     KEY,
     MODULE,
-    Workshop,
+    AnsibleSandbox,
     from_variables,
 )
 from tests.support import (
@@ -285,7 +285,9 @@ def test_tasks_take_the_connection_of_their_environment(tmp_path: Path, collecti
                 }
             ],
         }
-        run = Workshop(tmp_path / "run", collections).playbook([play], "--forks=4", hosts=hosts)
+        run = AnsibleSandbox(tmp_path / "run", collections).playbook(
+            [play], "--forks=4", hosts=hosts
+        )
         callers = {r.path.rpartition("/")[2]: r.caller for r in emulator.writes}
     assert run.code == 0, run.output
     expected = {}
@@ -302,7 +304,7 @@ def test_tasks_take_the_connection_of_their_environment(tmp_path: Path, collecti
 def test_ad_hoc_call_revokes_with_credentials_of_its_environment(
     tmp_path: Path, collections: Path, emulator: Emulator
 ) -> None:
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     environ = _filled({**ATLAS_PLACE, **ATLAS_PAIR}, emulator.url, "")
     run = workshop.ad_hoc(MODULE, f"state=absent id={key_id(ATLAS, 2)}", environ=environ)
     assert run.code == 0, run.output
@@ -328,7 +330,7 @@ SURVEY = {
 def test_runner_revokes_with_injected_credentials_and_an_empty_survey(
     tmp_path: Path, collections: Path, emulator: Emulator
 ) -> None:
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     task = {
         "state": "absent",
         "api_user_id": "{{ key_id }}",

@@ -30,9 +30,9 @@ from tests.integration.playbook import (
     GROUP,
     KEYS,
     MODULE,
+    AnsibleSandbox,
     Finished,
     TaskResult,
-    Workshop,
     from_variables,
 )
 from tests.support import COLLECTION, CORE, MODULES
@@ -42,7 +42,7 @@ PREFIX = "keysmith.mongodb."
 CREDENTIALS = ("api_public_key", "client_id", "access_token")
 CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
 # Keywords of tasks whose text is an expression, without braces.
-EXPRESSIONS = ("when", "failed_when", "changed_when", "until", "that")
+EXPRESSIONS = ("when", "failed_when", "changed_when", "deadline", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
 # Where the README names a server and a file of its own instead of a variable.
 ELSEWHERE = {"base_url": "ops_manager_url", "ca_path": "ops_manager_ca"}
@@ -273,7 +273,7 @@ class Need:
             "roles": ["ORG_OWNER"],
             "access_list": ["127.0.0.0/8"],
         }
-        signer = {
+        credential_name = {
             "id": f"{0x5E000000 + 100 * self.example.number + 99:08x}{'0' * 16}",
             "description": "signs",
             "public_key": variables["atlas_public_key"],
@@ -281,7 +281,7 @@ class Need:
             **owner,
         }
         left_by_ci = {
-            **signer,
+            **credential_name,
             "id": f"{0x5E000000 + 100 * self.example.number + 98:08x}{'0' * 16}",
             "description": "ci-1",
             "public_key": f"conti{letters(self.example.number)[1:]}",
@@ -295,7 +295,7 @@ class Need:
             "name": variables["ops_manager_org_name"],
             "product": product,
             "projects": [{"id": p, "name": f"project {p}"} for p in sorted(self.projects)],
-            "api_keys": [signer, left_by_ci, *self.keys],
+            "api_keys": [credential_name, left_by_ci, *self.keys],
             "service_accounts": [{**account, **owner}] if product != "ops_manager" else [],
         }
 
@@ -369,7 +369,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
     }
     with _world(folder / "files") as (emulator, needs, hosts):
         plays = [play, *(_play(example) for example in PLAYS)]
-        run = Workshop(folder / "run", collections).playbook(plays, "--forks=4", hosts=hosts)
+        run = AnsibleSandbox(folder / "run", collections).playbook(plays, "--forks=4", hosts=hosts)
         return Examples(run, needs, [recorded.path for recorded in emulator.writes])
 
 
@@ -380,7 +380,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> lis
     runs = []
     with _world(folder / "files") as (emulator, _needs, hosts):
         for name, options in (("check", ("--check", "--diff")), ("run", ()), ("again", ())):
-            workshop = Workshop(folder / name, collections)
+            workshop = AnsibleSandbox(folder / name, collections)
             plays = [_play(example) for example in PLAYS]
             runs.append(workshop.playbook(plays, *options, hosts=hosts))
             assert (emulator.writes == []) is (name == "check")
@@ -529,7 +529,7 @@ def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Pat
         "module_defaults": {GROUP: {"org_id": undefined}},
         "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
     }
-    run = Workshop(tmp_path / "run", collections).playbook([play], hosts=hosts)
+    run = AnsibleSandbox(tmp_path / "run", collections).playbook([play], hosts=hosts)
     for host, name in names.items():
         last = of_host(run, host)[-1]
         expected = list(tasks(RESCUES[name], "tasks block rescue"))[-1]

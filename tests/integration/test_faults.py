@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _h
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
+    CancelledError,
     ConnectError,
     CredentialsFileError,
     DeadlineError,
@@ -35,11 +36,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     PartialError,
     ProxyError,
     RedirectError,
-    StoppedError,
     TimeLimitError,
     TlsError,
     TransportError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     WaitTimeoutError,
 )
 from tests.emulator import FAULTS, Emulator, Fault
@@ -87,7 +87,7 @@ def status(number: int, code: str | None = None, words: str = "", **more: Any) -
 
 
 def shape(body: Any, words: str = "") -> Row:
-    return Row("json", {"body": body}, UnexpectedAnswerError, words=words)
+    return Row("json", {"body": body}, UnexpectedResponseError, words=words)
 
 
 LOST = {"error": LostAnswerError, "retried": True}
@@ -104,12 +104,12 @@ TABLE = [
     Row("slow", {"seconds": 1.0, "after_write": True}, **SLOW, done=True),
     Row("drip", {"headers": True, "interval": 0.02, "forever": True}, **SLOW, done=True),
     Row("drip", {"interval": 0.02, "forever": True}, **SLOW, done=True),
-    Row("endless", {}, UnexpectedAnswerError, words="longer than"),
-    Row("gzip_bomb", {"megabytes": 1}, UnexpectedAnswerError, words="longer than"),
-    Row("html", {"status": 404}, UnexpectedAnswerError, words="an HTML page"),
-    Row("html", {"status": 403}, UnexpectedAnswerError, words="an HTML page"),
-    Row("html", {"status": 200}, UnexpectedAnswerError, words="an HTML page"),
-    Row("html", {"status": 200, "after_write": True}, UnexpectedAnswerError, done=True),
+    Row("endless", {}, UnexpectedResponseError, words="longer than"),
+    Row("gzip_bomb", {"megabytes": 1}, UnexpectedResponseError, words="longer than"),
+    Row("html", {"status": 404}, UnexpectedResponseError, words="an HTML page"),
+    Row("html", {"status": 403}, UnexpectedResponseError, words="an HTML page"),
+    Row("html", {"status": 200}, UnexpectedResponseError, words="an HTML page"),
+    Row("html", {"status": 200, "after_write": True}, UnexpectedResponseError, done=True),
     Row("html", {"status": 503}, ApiError, retried=True),
     Row("redirect", {}, RedirectError, words="https://sso.example.com/login"),
     Row("redirect", {"after_write": True}, RedirectError, done=True),
@@ -254,7 +254,7 @@ def test_a_fault_is_survived_or_told(
     assert "Traceback" not in outcome.output
     expected = row.error
     if request_ == "challenge" and row.fault in {"status", "echo"} and "401" in str(row):
-        expected = UnexpectedAnswerError  # a 401 that asks for nothing
+        expected = UnexpectedResponseError  # a 401 that asks for nothing
     assert raised == [expected], outcome.msg
     gone = request_ == "delete" and row.done
     assert is_there(emulator) is not gone
@@ -395,7 +395,7 @@ def test_the_table_is_complete() -> None:
         MissingError: "tests/unit/modules/test_org_api_key_present.py",
         OrphanError: "tests/unit/modules/test_org_api_key_present.py",
         CredentialsFileError: "tests/unit/modules/test_org_api_key_present.py",
-        StoppedError: "tests/unit/modules/test_org_api_keys.py",
+        CancelledError: "tests/unit/modules/test_org_api_keys.py",
         TimeLimitError: "tests/unit/modules/test_org_api_keys.py",
         GuardError: "tests/unit/modules/test_org_api_keys.py",
         PartialError: "tests/unit/modules/test_org_api_keys.py",

@@ -200,8 +200,8 @@ def test_each_request_of_a_flow_may_fail(
     emulator: Emulator, tmp_path: Path, flow: Flow, platform: str
 ) -> None:
     started = state(emulator, platform)
-    clean = run(emulator, platform, flow)
-    assert clean.changed is flow.writes, clean.msg
+    sanitize = run(emulator, platform, flow)
+    assert sanitize.changed is flow.writes, sanitize.msg
     wanted = state(emulator, platform)
     assert (wanted != started) is flow.writes
     count = len([request for request in emulator.requests if request.status != 401])

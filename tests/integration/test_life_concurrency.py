@@ -15,7 +15,14 @@ import pytest
 
 from tests.emulator import Emulator, Fault
 from tests.emulator.state import ApiKey
-from tests.integration.playbook import ACCESS_LIST, GROUP, MODULE, PROJECT_KEY, Finished, Workshop
+from tests.integration.playbook import (
+    ACCESS_LIST,
+    GROUP,
+    MODULE,
+    PROJECT_KEY,
+    AnsibleSandbox,
+    Finished,
+)
 from tests.support import key_pair, org_id, project_id, seed
 
 pytestmark = pytest.mark.slow
@@ -115,7 +122,7 @@ def _meet(this: Round, folder: Path, collections: Path) -> Met:
             emulator.state.organizations[organization].api_keys[STARTED["id"]] = ApiKey(**STARTED)
         for method, path, after in this.meetings:
             emulator.add_fault(Fault("slow", method, path, after=after, times=2))
-        workshops = [Workshop(folder / name, collections) for name in ("first", "second")]
+        workshops = [AnsibleSandbox(folder / name, collections) for name in ("first", "second")]
         paths = [workshop.folder / "pair.json" for workshop in workshops]
         processes = [
             workshop.start([_play(emulator.url, this.platform, str(path))], "-vvv")

@@ -30,8 +30,8 @@ from tests.integration.playbook import (
     OPTIONS,
     ORGS_INFO,
     PROJECT_KEY,
+    AnsibleSandbox,
     Finished,
-    Workshop,
     from_variables,
 )
 from tests.support import (
@@ -461,7 +461,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
                 outcome = run_module(
                     case.flow.module.rpartition(".")[2],
                     {**_connection(case, emulator.url), **case.options(files)},
-                    check=run == CHECK,
+                    hint=run == CHECK,
                     diff=True,
                 )
                 made.results[run, str(case)] = outcome.result
@@ -478,7 +478,7 @@ def played(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory, collections
     files = folder / "files"
     files.mkdir()
     with Emulator(_seed(), token_requests_per_minute=None) as emulator:
-        run = Workshop(folder / "run", collections).playbook(
+        run = AnsibleSandbox(folder / "run", collections).playbook(
             list(_plays(emulator.url, files)),
             "--diff",
             "--forks=4",

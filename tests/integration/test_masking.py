@@ -12,7 +12,7 @@ import pytest
 
 from tests.emulator import Emulator
 from tests.integration.peers import ForwardProxy
-from tests.integration.playbook import GROUP, KEYS_INFO, MODULE, Workshop
+from tests.integration.playbook import GROUP, KEYS_INFO, MODULE, AnsibleSandbox
 from tests.support import Outcome, key_id, key_pair, org_id, project_id, run_module
 
 ORG = org_id("atlas")
@@ -57,7 +57,9 @@ def test_a_key_is_not_renamed_to_what_masking_has_made_of_its_description(
             ],
         }
     ]
-    done = Workshop(tmp_path / "shop", collections).playbook(plays, environ=with_proxy(password))
+    done = AnsibleSandbox(tmp_path / "shop", collections).playbook(
+        plays, environ=with_proxy(password)
+    )
     if password == SHORT:
         assert done.code == 0, done.output
         assert description(emulator) == f"old nightly {password}"
@@ -155,8 +157,8 @@ def test_a_short_password_in_base_url_is_not_shown(emulator: Emulator, password:
 
 def test_what_a_short_secret_of_the_task_masks_is_not_written_back(emulator: Emulator) -> None:
     """Ansible masks the value of an option for secrets in the whole result, however short it is."""
-    signer = emulator.state.organizations[ORG].api_keys[key_id("atlas", 1)]
-    signer.private_key = "victim"
+    credential_name = emulator.state.organizations[ORG].api_keys[key_id("atlas", 1)]
+    credential_name.private_key = "victim"
     task = {**BY_ID, "api_private_key": "victim"}
     (found,) = run(emulator, "org_api_key_info", **task).result["org_api_keys"]
     assert found["description"] in MASKS

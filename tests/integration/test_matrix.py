@@ -24,7 +24,7 @@ from tests.integration.playbook import (
     GROUP,
     KEY,
     MODULE,
-    Workshop,
+    AnsibleSandbox,
     from_variables,
 )
 from tests.support import (
@@ -196,7 +196,7 @@ def matrix() -> Matrix:
             start = len(emulator.requests)
             for case in CASES:
                 options = {"state": "absent", **case.options(emulator.url, tokens)}
-                outcome = run_module("org_api_key", options, check=task == CHECK, diff=True)
+                outcome = run_module("org_api_key", options, hint=task == CHECK, diff=True)
                 results[str(case), task] = outcome.result
             requests[task] = emulator.requests[start:]
         return Matrix(results, requests, _left(emulator))
@@ -206,7 +206,7 @@ def test_playbook_has_the_same_results(matrix: Matrix, tmp_path: Path, collectio
     with Emulator(_seed(), token_requests_per_minute=None) as emulator:
         tokens = _tokens(emulator)
         hosts = {str(case): {"options": case.options(emulator.url, tokens)} for case in PLAYED}
-        run = Workshop(tmp_path / "run", collections).playbook(
+        run = AnsibleSandbox(tmp_path / "run", collections).playbook(
             list(_plays(emulator.url)),
             "--diff",
             "--forks=4",

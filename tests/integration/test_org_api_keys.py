@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import GROUP, KEYS, Workshop, kill
+from tests.integration.playbook import GROUP, KEYS, AnsibleSandbox, kill
 from tests.support import (
     PLATFORMS,
     ROOT,
@@ -73,8 +73,8 @@ def organizations(draw: st.DrawFn) -> dict[str, Any]:
     world["organizations"] = [o for o in world["organizations"] if o["id"] == org_id(PLATFORM)]
     (organization,) = world["organizations"]
     organization["projects"] = [{"id": project, "name": project} for project in PROJECTS]
-    (signer,) = (key for key in organization["api_keys"] if key["id"] == SIGNER)
-    organization["api_keys"] = [signer]
+    (credential_name,) = (key for key in organization["api_keys"] if key["id"] == SIGNER)
+    organization["api_keys"] = [credential_name]
     for number in range(draw(NUMBERS)):
         projects = draw(st.sets(st.sampled_from(PROJECTS)))
         organization["api_keys"].append(
@@ -94,9 +94,9 @@ def organizations(draw: st.DrawFn) -> dict[str, Any]:
 def bracketed() -> dict[str, Any]:
     """An organization with a key whose description is one of these, and one that it fits."""
     world = seed()
-    (signer, *others) = world["organizations"][0]["api_keys"]
+    (credential_name, *others) = world["organizations"][0]["api_keys"]
     keys_ = [{**key, "description": text} for key, text in zip(others, ("[x]", "x"))]
-    world["organizations"][0]["api_keys"] = [signer, *keys_]
+    world["organizations"][0]["api_keys"] = [credential_name, *keys_]
     return world
 
 
@@ -317,11 +317,11 @@ def test_a_playbook_says_what_an_organization_has(tmp_path: Path, collections: P
     }
     with Emulator(seed()) as emulator:
         plays = [play(emulator.url, **declared)]
-        shop = Workshop(tmp_path / "check", collections)
+        shop = AnsibleSandbox(tmp_path / "check", collections)
         planned = shop.playbook(plays, "--check", "--diff")
         assert not emulator.writes
-        done = Workshop(tmp_path / "do", collections).playbook(plays, "--diff")
-        again = Workshop(tmp_path / "again", collections).playbook(plays, "--diff")
+        done = AnsibleSandbox(tmp_path / "do", collections).playbook(plays, "--diff")
+        again = AnsibleSandbox(tmp_path / "again", collections).playbook(plays, "--diff")
         assert sorted(key.description for key in keys(emulator).values()) == [
             "nightly backup", "signs", "twin", "twin", "victim",
         ]  # fmt: skip
@@ -346,14 +346,14 @@ def test_a_run_that_is_killed_is_finished_by_the_next(
         # Far from the end, on a slow machine too.
         emulator.settings.latency = 0.05
         plays = [play(emulator.url, **EXTRA)]
-        shop = Workshop(tmp_path / "killed", collections)
+        shop = AnsibleSandbox(tmp_path / "killed", collections)
         process = shop.start(plays)
         wait_for(lambda: len(emulator.writes) >= moment, process)
         kill(process)
         settle(emulator)
         left = extra(emulator)
         assert 0 < len(left) < 200
-        again = Workshop(tmp_path / "again", collections).playbook(plays)
+        again = AnsibleSandbox(tmp_path / "again", collections).playbook(plays)
         assert again.code == 0, again.output
         assert sorted(k["id"] for k in again.result("Keys").values["revoked"]) == sorted(left)
         assert extra(emulator) == []
@@ -367,22 +367,22 @@ def test_a_variable_that_is_empty_by_accident_purges_nothing(
     variables = {"keys_by_stage": {"prod": [{"description": "victim"}]}}
     before = set(keys(emulator))
     plays = [{**play(emulator.url, **declared), "vars": variables}]
-    refused = Workshop(tmp_path / "refused", collections).playbook(plays)
+    refused = AnsibleSandbox(tmp_path / "refused", collections).playbook(plays)
     assert refused.code == 2
     assert refused.result("Keys").error["type"] == "options"
     assert emulator.requests == []
     assert set(keys(emulator)) == before
     plays = [{**play(emulator.url, **declared, max_revocations=6), "vars": variables}]
-    meant = Workshop(tmp_path / "meant", collections).playbook(plays)
+    meant = AnsibleSandbox(tmp_path / "meant", collections).playbook(plays)
     assert meant.code == 0, meant.output
     assert keys(emulator).keys() == {SIGNER}
 
 
 def wait_for(is_so: Any, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.002)
 
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from tests.emulator import Emulator
-from tests.integration.playbook import Finished, TaskResult, Workshop
+from tests.integration.playbook import AnsibleSandbox, Finished, TaskResult
 from tests.support import CORE, MISSING_ID, ROOT, key_id, key_pair, org_id, seed
 
 AWX_COLLECTION = ROOT / ".cache" / "awx"
@@ -95,7 +95,7 @@ def run(
     cases: dict[str, Case],
 ) -> Finished:
     """Run a playbook for all cases; their connection is in variables too."""
-    workshop = Workshop(folder / "run", collections)
+    workshop = AnsibleSandbox(folder / "run", collections)
     password = folder / "password"
     password.write_text(PASSWORD, "utf-8")
     connection = {"platform": OPS, "base_url": url, "org_id": org_id(OPS), **key_pair(OPS)}
@@ -309,7 +309,7 @@ def test_limit_that_leaves_out_localhost_is_no_success(
     if playbook == "awx_setup" and not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there: make .cache/awx")
     paths = os.pathsep.join([str(collections), str(AWX_COLLECTION)])
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     inventory = workshop.folder / "hosts.yml"
     inventory.write_text("all: {hosts: {localhost: {}, other: {}}}", "utf-8")
     done = workshop.python(
@@ -326,7 +326,7 @@ def test_limit_that_leaves_out_localhost_is_no_success(
 
 def test_limit_without_an_inventory_is_no_success(tmp_path: Path, collections: Path) -> None:
     """No host is left then, on which a task could fail."""
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     command = ("-m", "ansible", "playbook", "keysmith.mongodb.revoke_org_api_key", "--limit")
     done = workshop.python(*command, "other")
     assert done.code != 0
@@ -339,7 +339,7 @@ def test_empty_answers_of_a_survey_revoke_nothing(tmp_path: Path, collections: P
     answers = tmp_path / "answers.yml"
     names = "api_user_id public_key description wait wait_timeout allow_own_key".split()
     answers.write_text("\n".join(f"{name}: !unsafe ''" for name in names), "utf-8")
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(world()) as emulator:
         variables = {"platform": OPS, "base_url": emulator.url, "org_id": org_id(OPS)}
         given = tmp_path / "given.yml"

@@ -24,13 +24,13 @@ from tests.unit.modules.test_project_api_key import (
 )
 
 
-@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize(("platform", "credential_name"), signers())
 @pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
 def test_a_key_gets_exactly_these_roles(
-    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+    emulator: Emulator, platform: str, credential_name: Callable[[str], dict[str, str]], before: Any
 ) -> None:
     untouched = start(emulator, platform, before)
-    options = {**signer(platform), "diff": True}
+    options = {**credential_name(platform), "diff": True}
     checked = run(emulator, platform, **options, check=True)
     assert emulator.writes == []
     real = run(emulator, platform, **options)
@@ -53,13 +53,13 @@ def test_a_key_gets_exactly_these_roles(
     assert [(write.method, write.path) for write in emulator.writes] == [(method, path)] * is_change
 
 
-@pytest.mark.parametrize(("platform", "signer"), signers())
+@pytest.mark.parametrize(("platform", "credential_name"), signers())
 @pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
 def test_a_key_is_taken_out_of_the_project_and_stays(
-    emulator: Emulator, platform: str, signer: Callable[[str], dict[str, str]], before: Any
+    emulator: Emulator, platform: str, credential_name: Callable[[str], dict[str, str]], before: Any
 ) -> None:
     untouched = start(emulator, platform, before)
-    options = {**signer(platform), "diff": True, "state": "absent"}
+    options = {**credential_name(platform), "diff": True, "state": "absent"}
     checked = run(emulator, platform, **options, check=True)
     assert emulator.writes == []
     real = run(emulator, platform, **options)

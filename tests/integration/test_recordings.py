@@ -274,7 +274,7 @@ def client(replay: Replay) -> Iterator[Any]:
     params = {"base_url": replay.url, "access_token": "t", "org_id": ORG_ID}
     defaults = {name: how.get("default") for name, how in _argspec.CONNECTION_OPTIONS.items()}
     connection = _resolve.resolve({**defaults, **params}, {})
-    module = SimpleNamespace(conceal=print, warn=print)
+    module = SimpleNamespace(add_no_log=print, warn=print)
     with _module._client(connection, module) as api:  # type: ignore[arg-type]
         yield api
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Recorded
-from tests.integration.playbook import GROUP, MODULE, Finished, Workshop
+from tests.integration.playbook import GROUP, MODULE, AnsibleSandbox, Finished
 from tests.support import (
     MISSING_ID,
     fetch_token,
@@ -97,7 +97,7 @@ def _call(recorded: Recorded) -> tuple[str, str, int | None]:
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Counted:
-    workshop = Workshop(tmp_path_factory.mktemp("counts") / "run", collections)
+    workshop = AnsibleSandbox(tmp_path_factory.mktemp("counts") / "run", collections)
     with Emulator(seed(extra_keys=4)) as emulator, Emulator(seed(extra_keys=600)) as of_many:
         token = fetch_token(emulator.url, "atlas")
         emulator.requests.clear()

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import GROUP, ROTATION, Finished, Workshop, from_variables
+from tests.integration.playbook import GROUP, ROTATION, AnsibleSandbox, Finished, from_variables
 from tests.integration.rotations import (
     ABSENT,
     BEGUN,
@@ -134,24 +134,24 @@ STORES = [
         options={"store_tasks": "store_awx.yml"},
         # It lets in other machines only.
         old={"access_list": ["192.0.2.0/24", "2001:db8::1"]},
-        signer=SERVICE_ACCOUNT,
+        credential_name=SERVICE_ACCOUNT,
     ),
 ]
 VAULT, HASHI, AWX = STORES
 OWN = [
-    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), signer=OLD),
+    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), credential_name=OLD),
     Case(
         "own key allowed",
         options={"allow_own_key": "true"},
         old={"access_list": [], "projects": []},
-        signer=OLD,
+        credential_name=OLD,
     ),
     # The mark is made with the new private key.
     Case(
         "own key with grace",
         (WAITING, UNTOUCHED),
         options={"allow_own_key": True, "grace_period": 86400},
-        signer=OLD,
+        credential_name=OLD,
     ),
 ]
 CHECK = [
@@ -243,8 +243,10 @@ def test_grace_period(ran: Ran) -> None:
     case = NAMED["grace"]
     first, second = ran.told(case, 0), ran.told(case, 1)
     assert first == second
-    until = datetime.strptime(first["old_until"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    left = until - datetime.now(timezone.utc)
+    deadline = datetime.strptime(first["old_until"], "%Y-%m-%dT%H:%M:%SZ").replace(
+        tzinfo=timezone.utc
+    )
+    left = deadline - datetime.now(timezone.utc)
     assert timedelta(hours=23) < left <= timedelta(hours=24)
     # A run in the grace period changes nothing; one after it has no key pair to store.
     assert ran.written(case, 1) == []
@@ -319,7 +321,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
             }
 
         runs = [
-            Workshop(folder / f"fatal{n}", collections).playbook([play(broken)], hosts=hosts)
+            AnsibleSandbox(folder / f"fatal{n}", collections).playbook([play(broken)], hosts=hosts)
             for n, broken in enumerate(("{{ break_store }}", ""))
         ]
     told = {
@@ -408,7 +410,7 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
         )
         play = {"hosts": "localhost", "module_defaults": {GROUP: signing}, "tasks": [task]}
         wait = {"hosts": "localhost", "tasks": [{"ansible.builtin.wait_for": {"timeout": 2}}]}
-        run = Workshop(tmp_path / "run", collections).playbook([play, wait, play])
+        run = AnsibleSandbox(tmp_path / "run", collections).playbook([play, wait, play])
         left = emulator.state.organizations[organization.org_id].api_keys
     assert run.code == 0, run.output
     told = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
@@ -439,7 +441,7 @@ def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collection
             "module_defaults": {GROUP: connection(organization, emulator.url)},
             "tasks": [include(api_user_id=organization.key_id(OLD), store_tasks=str(tasks))],
         }
-        run = Workshop(tmp_path / "run", collections).playbook([play])
+        run = AnsibleSandbox(tmp_path / "run", collections).playbook([play])
         assert emulator.writes == []
     assert run.code != 0
     assert "keysmith.missing.module" in run.output
@@ -509,7 +511,9 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
                 if keyword in task:
                     play[keyword] = task.pop(keyword)
             plays.append(play)
-        done = Workshop(tmp_path / "run", collections).playbook(plays, "--forks=5", hosts=hosts)
+        done = AnsibleSandbox(tmp_path / "run", collections).playbook(
+            plays, "--forks=5", hosts=hosts
+        )
         keys = {
             number: list(organization.api_keys.values())
             for number, organization in emulator.state.organizations.items()
@@ -567,7 +571,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
                 ),
             ],
         }
-        run = Workshop(tmp_path / "run", collections).playbook(
+        run = AnsibleSandbox(tmp_path / "run", collections).playbook(
             [play], environ={"ANSIBLE_DEPRECATION_WARNINGS": "1"}
         )
         keys = emulator.state.organizations[organization.org_id].api_keys
@@ -669,7 +673,7 @@ def _playbook(
     environ: Mapping[str, str],
     *arguments: str,
 ) -> Finished:
-    workshop = Workshop(folder, collections)
+    workshop = AnsibleSandbox(folder, collections)
     command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
     return workshop.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
 
@@ -687,7 +691,7 @@ def _play_of_the_readme(folder: Path, collections: Path) -> None:
         "api_user_id": organization.key_id(OLD),
         "credentials_file": str(folder / "pair.json"),
     }
-    workshop = Workshop(folder / "run", collections)
+    workshop = AnsibleSandbox(folder / "run", collections)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         run = workshop.python(
             *("-m", "ansible", "playbook", str(playbook), "-e", json.dumps(variables)),

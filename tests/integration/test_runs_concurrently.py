@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import MODULE, Workshop
+from tests.integration.playbook import MODULE, AnsibleSandbox
 from tests.support import key_id, key_pair, org_id, seed
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def test_one_of_two_runs_revokes_when_both_saw_the_key(tmp_path: Path, collectio
             **key_pair(platform),
         }
         play = {"hosts": "localhost", "tasks": [{"name": "Revoke", MODULE: options}]}
-        workshops = [Workshop(tmp_path / name, collections) for name in ("first", "second")]
+        workshops = [AnsibleSandbox(tmp_path / name, collections) for name in ("first", "second")]
         processes = [workshop.start([play]) for workshop in workshops]
         runs = [workshop.finish(p) for workshop, p in zip(workshops, processes)]
         assert key_id(platform, 2) not in emulator.state.organizations[org_id(platform)].api_keys

@@ -23,7 +23,7 @@ import pytest
 from ansible.module_utils import basic
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import MODULE, Workshop
+from tests.integration.playbook import MODULE, AnsibleSandbox
 from tests.integration.secret_search import PLANTED, SPELLINGS, files, search, without_documented
 from tests.support import PRIVATE_KEYS, fetch_token, key_id, key_pair, org_id, run_module
 
@@ -260,7 +260,7 @@ def test_token_that_a_server_echoes_into_a_warning_stays_in(
         "roles": ["ORG_MEMBER"],
         "credentials_file": str(tmp_path / "pair.json"),
     }
-    workshop = Workshop(tmp_path / "workshop", collections)
+    workshop = AnsibleSandbox(tmp_path / "workshop", collections)
     play = {"hosts": "localhost", "tasks": [{"name": "create", MODULE: options}]}
     # At the highest verbosity, where Ansible shows whole results.
     finished = workshop.playbook([play], "-vvvv")

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import MODULE, Workshop
+from tests.integration.playbook import MODULE, AnsibleSandbox
 from tests.support import ROOT, key_id, key_pair, org_id, project_id, seed
 
 pytestmark = pytest.mark.slow
@@ -174,10 +174,10 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def wait_for(is_so: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while not is_so():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
@@ -339,7 +339,7 @@ def test_control_c_lets_a_creation_come_to_its_file(
     path = tmp_path / "key.json"
     base = {"base_url": emulator.url, "org_id": ORG, **key_pair(PLATFORM)}
     task = {"name": "Create", MODULE: {**base, **NEW, "credentials_file": str(path)}}
-    shop = Workshop(tmp_path / "shop", collections)
+    shop = AnsibleSandbox(tmp_path / "shop", collections)
     playbook, inventory = shop.write([{"hosts": "all", "tasks": [task]}])
     process = subprocess.Popen(
         [sys.executable, "-c", WITH_CONTROL_C, "-i", str(inventory), str(playbook)],
@@ -354,8 +354,8 @@ def test_control_c_lets_a_creation_come_to_its_file(
     wait_for(lambda: emulator.writes, process)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    until = time.monotonic() + 30
-    while not path.exists() and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     (made,) = [
         key.id

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, Authority, ForwardProxy, dead_port, private_pem
-from tests.integration.playbook import MODULE, Workshop
+from tests.integration.playbook import MODULE, AnsibleSandbox
 from tests.support import (
     Outcome,
     fetch_token,
@@ -517,7 +517,7 @@ def test_tasks_of_a_playbook_use_the_authority(
         task("By variable", {"KEYSMITH_MONGODB_CA_PATH": ca_path}, api_user_id=key_id(PLATFORM, 4)),
         task("By option", {"REQUESTS_CA_BUNDLE": "/none"}, ca_path=ca_path),
     ]
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     run = workshop.playbook([{"hosts": "localhost", "tasks": tasks}], "-vvv")
     refused = run.result("Unknown authority")
     assert refused.failed

@@ -73,7 +73,7 @@ REQUEST = _errors.Request(
     "/api/atlas/v2/orgs/5f0d9a4e1c2b3a0011223301/apiKeys/5f0d9a4e1c2b3a00112233a2",
     "revoke the API key 5f0d9a4e1c2b3a00112233a2 (zmmrboas)",
     role="Organization Owner",
-    signer="the API key ownerkey",
+    credential_name="the API key ownerkey",
     platform="MongoDB Atlas",
 )
 
@@ -182,7 +182,7 @@ def advice() -> Iterator[tuple[str, str]]:
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
     lists = _key_access_lists.API_KEY_LISTS
     found = _access_lists.of_new(lists, "5f0d9a4e1c2b3a0011223301", key, lists.name)
-    yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, found).check
+    yield "cannot_remove_caller_from_access_list", _access_lists._explained(caller, found).hint
 
 
 @pytest.mark.parametrize(

@@ -13,24 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    UnreadableError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     ATLAS,
     OPS_MANAGER,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     LostAnswerError,
     MissingError,
     OptionError,
     Request,
-    StoppedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
@@ -271,16 +273,18 @@ def test_a_result_shows_before_and_after() -> None:
     assert not _access_lists.of_new(API_KEY_LISTS, ORG, KEY, "accessList").result()["changed"]
 
 
-def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+def api_error(
+    status: int, code: str | None, *parameters: Any, outcome_unknown: bool = False
+) -> ApiError:
     request = Request("GET", "https://h", "/p", "do it")
     error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
-    error.unclear = unclear
+    error.outcome_unknown = outcome_unknown
     return error
 
 
 def lost() -> LostAnswerError:
     error = LostAnswerError("lost", request=Request("POST", "https://h", "/p", "do it"))
-    error.unclear = True
+    error.outcome_unknown = True
     return error
 
 
@@ -296,7 +300,7 @@ class FakeApi:
     ) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
-        self.stop = Stop(self.clock)
+        self.cancellation = Cancellation(self.clock)
         self.endpoint = SimpleNamespace(platform=platform, public_key=None)
         self.entries = list(entries)
         self.script = list(script)
@@ -305,8 +309,8 @@ class FakeApi:
         self.calls: list[str] = []
 
     def pages(self, call: Call, parse: Any, identity: Any) -> list[Any]:
-        doing = f"read the access list of the API key {KEY}"
-        assert (call.doing, call.role) == (doing, "Organization Member")
+        operation = f"read the access list of the API key {KEY}"
+        assert (call.operation, call.role) == (operation, "Organization Member")
         self.calls.append(f"GET {call.path.rpartition('/')[2]}")
         shown = self.shown.pop(0) if self.shown else self.entries
         if isinstance(shown, Exception):
@@ -316,7 +320,7 @@ class FakeApi:
         return found
 
     def post(self, call: Call, body: Any, parse: Any) -> Any:
-        assert call.doing.endswith(f" to the access list of the API key {KEY}")
+        assert call.operation.endswith(f" to the access list of the API key {KEY}")
         assert call.role == "Organization Owner"
         added = [next(iter(item.values())) for item in body]
         assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
@@ -334,7 +338,7 @@ class FakeApi:
         raise api_error(400, "API_KEY_NOT_FOUND", KEY.id)
 
     def delete(self, call: Call) -> None:
-        assert call.doing.endswith(f" from the access list of the API key {KEY}")
+        assert call.operation.endswith(f" from the access list of the API key {KEY}")
         assert call.role == "Organization Owner"
         word = call.path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
         self.calls.append(f"DELETE {word}")
@@ -473,13 +477,15 @@ def test_a_conflict_that_names_nothing_is_waited_for_and_has_an_end() -> None:
         "API_KEY_WHITELIST_NOT_FOUND",
     ],
 )
-@pytest.mark.parametrize("unclear", [True, False])
+@pytest.mark.parametrize("outcome_unknown", [True, False])
 def test_an_entry_that_is_gone_is_a_change_only_where_this_task_may_have_done_it(
-    code: str, unclear: bool
+    code: str, outcome_unknown: bool
 ) -> None:
-    api = FakeApi(A, script=[([], api_error(404, code, A, KEY.id, unclear=unclear))])
+    api = FakeApi(
+        A, script=[([], api_error(404, code, A, KEY.id, outcome_unknown=outcome_unknown))]
+    )
     done = work(api, Goal(normalize([A]), is_present=False))
-    assert done.is_changed is unclear
+    assert done.is_changed is outcome_unknown
     assert entries(done.now) == []
 
 
@@ -538,7 +544,7 @@ def test_a_lost_answer_to_additions_that_are_not_there_fails_with_the_list(shown
     assert f"access list now has {', '.join(shown)}." in caught.value.message()
 
 
-@pytest.mark.parametrize("failure", [api_error(503, None), StoppedError("time_limit is over")])
+@pytest.mark.parametrize("failure", [api_error(503, None), CancelledError("time_limit is over")])
 def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such(failure: Any) -> None:
     api = FakeApi(C, script=[lost()], shown=[[C], failure])
     with pytest.raises(LostAnswerError) as caught:
@@ -553,8 +559,8 @@ def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such(failure: A
 
 
 def test_an_answer_that_is_no_list_is_checked_by_reading() -> None:
-    error = UnexpectedAnswerError("no list", request=lost().request)
-    error.unclear = True
+    error = UnexpectedResponseError("no list", request=lost().request)
+    error.outcome_unknown = True
     assert work(FakeApi(script=[("done", error)]), Goal(normalize([A]))).is_changed
 
 
@@ -571,7 +577,9 @@ def test_a_removal_in_doubt_is_read() -> None:
 
 def test_a_failed_removal_tells_what_was_done_before_even_if_it_is_not_shown_yet() -> None:
     old = ["10.0.0.0/8", "10.1.0.0/16"]
-    api = FakeApi(*old, script=[None, None, api_error(500, None, unclear=True)], shown=[old] * 9)
+    api = FakeApi(
+        *old, script=[None, None, api_error(500, None, outcome_unknown=True)], shown=[old] * 9
+    )
     with pytest.raises(ApiError) as caught:
         work(api, Goal(normalize([A]), purge=True))
     results = caught.value.results
@@ -579,10 +587,10 @@ def test_a_failed_removal_tells_what_was_done_before_even_if_it_is_not_shown_yet
     assert results["diff"]["before"]["entries"] == old
 
 
-@pytest.mark.parametrize("unclear", [True, False])
+@pytest.mark.parametrize("outcome_unknown", [True, False])
 @pytest.mark.parametrize("missing", ["POST", "DELETE", "GET"])
-def test_a_key_that_is_gone_meanwhile_is_missing(missing: str, unclear: bool) -> None:
-    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id, unclear=unclear)
+def test_a_key_that_is_gone_meanwhile_is_missing(missing: str, outcome_unknown: bool) -> None:
+    error = api_error(400, "API_KEY_NOT_FOUND", KEY.id, outcome_unknown=outcome_unknown)
     api: Any = FakeApi(
         A,
         script=[None] * (missing == "DELETE") + [error] * 20,
@@ -591,7 +599,7 @@ def test_a_key_that_is_gone_meanwhile_is_missing(missing: str, unclear: bool) ->
     with pytest.raises(MissingError, match="does not find") as caught:
         work(api, Goal(normalize([B]), purge=True))
     assert caught.value.results.get("changed", False) is (missing == "DELETE")
-    assert caught.value.unclear is unclear
+    assert caught.value.outcome_unknown is outcome_unknown
 
 
 @pytest.mark.parametrize("refusals", [1, 4])
@@ -619,7 +627,7 @@ def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None
     if shown:
         assert work(api, Goal(normalize([A]))).is_changed
         return
-    with pytest.raises(UnexpectedAnswerError, match=f"a list without {A}") as caught:
+    with pytest.raises(UnexpectedResponseError, match=f"a list without {A}") as caught:
         work(api, Goal(normalize([A])))
     assert caught.value.results["changed"] is False
     assert "the access list now has no entries" in caught.value.message()

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Response
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
     UnreadableError,
     as_error,
     is_empty,
@@ -22,13 +23,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers 
     page,
     read,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     _NO_MORE_KEYS,
     ApiError,
     KeysmithError,
     Request,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
@@ -45,15 +45,15 @@ REQUEST = Request(
     "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/" + KEY_ID,
     "revoke the API key",
     role="Organization Owner",
-    signer="the API key abcdefgh",
+    credential_name="the API key abcdefgh",
     platform="MongoDB Atlas",
 )
 NOT_FOUND = {"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": [KEY_ID]}
 
 
-def answer(status: int, body: Any = b"", content_type: str = "application/json") -> Answer:
+def answer(status: int, body: Any = b"", content_type: str = "application/json") -> Response:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read(Answer(status, "Reason", {"Content-Type": content_type}, raw))
+    return read(Response(status, "Reason", {"Content-Type": content_type}, raw))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_no_advice_claims_that_a_list_still_has_the_key_unless_it_was_read(
 )
 def test_an_error_tells_how_long_the_api_asks_to_wait(wait: str, words: str) -> None:
     body = json.dumps({"error": 429, "errorCode": "X"}).encode()
-    error = as_error(read(Answer(429, "", {"Retry-After": wait}, body)), REQUEST)
+    error = as_error(read(Response(429, "", {"Retry-After": wait}, body)), REQUEST)
     assert words in error.message()
 
 
@@ -337,14 +337,14 @@ def test_an_oauth_error_has_its_own_shape() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (404, b"<!DOCTYPE html><p>not here", UnexpectedAnswerError),
-        (404, b"", UnexpectedAnswerError),
-        (400, b"Bad Request", UnexpectedAnswerError),
-        (403, b"<html>blocked", UnexpectedAnswerError),
-        (404, {"message": "no Route matched"}, UnexpectedAnswerError),
-        (404, [NOT_FOUND], UnexpectedAnswerError),
-        (302, b"", UnexpectedAnswerError),
-        (304, b"", UnexpectedAnswerError),
+        (404, b"<!DOCTYPE html><p>not here", UnexpectedResponseError),
+        (404, b"", UnexpectedResponseError),
+        (400, b"Bad Request", UnexpectedResponseError),
+        (403, b"<html>blocked", UnexpectedResponseError),
+        (404, {"message": "no Route matched"}, UnexpectedResponseError),
+        (404, [NOT_FOUND], UnexpectedResponseError),
+        (302, b"", UnexpectedResponseError),
+        (304, b"", UnexpectedResponseError),
         # Gateways say these in words of their own.
         (401, b"<html>Unauthorized", ApiError),
         (502, b"<html>Bad Gateway", ApiError),
@@ -586,5 +586,5 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
     ],
 )
 def test_a_page_of_another_shape_is_unexpected(payload: Any) -> None:
-    with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200.*not a page of a listing"):
+    with pytest.raises(UnexpectedResponseError, match=r"the answer \(200.*not a page of a listing"):
         page(answer(200, payload), REQUEST)

@@ -26,7 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth imp
     digest_header,
     find_challenges,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Answer
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Response
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
@@ -35,12 +35,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     KeysmithError,
     LostAnswerError,
     Request,
-    StoppedError,
     TimeLimitError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 
 URL = "https://host.example:8443"
@@ -140,9 +140,11 @@ def test_any_challenge_header_is_survived(header: str) -> None:
         assert challenge.nonce.isprintable()
 
 
-def refused(header: str = RECORDED, code: str | None = None) -> Answer:
+def refused(header: str = RECORDED, code: str | None = None) -> Response:
     payload = None if code is None else {"errorCode": code}
-    return Answer(401, "Unauthorized", {"WWW-Authenticate": header}, b"", payload, code is not None)
+    return Response(
+        401, "Unauthorized", {"WWW-Authenticate": header}, b"", payload, code is not None
+    )
 
 
 def sign(auth: BearerAuth | DigestAuth) -> str:
@@ -173,7 +175,7 @@ def test_one_challenge_serves_all_threads() -> None:
 
 def test_what_the_server_asks_for_instead_is_not_told_without_end() -> None:
     header = f'Digest realm="r", nonce="n", algorithm="{"x" * 20} {"y" * 20}"'
-    with pytest.raises(UnexpectedAnswerError, match=f"but with {'X' * 20} …$"):
+    with pytest.raises(UnexpectedResponseError, match=f"but with {'X' * 20} …$"):
         DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
 
 
@@ -222,7 +224,7 @@ def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> 
     "header", ["", 'Basic realm="x"', 'Digest realm="r", nonce="n", algorithm=SHA-512-256']
 )
 def test_a_server_that_asks_for_no_usable_digest_is_not_the_api(header: str) -> None:
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
     assert "no Digest" in caught.value.message()
     assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
@@ -244,14 +246,21 @@ class TokenServer:
         self.asked: list[tuple[Any, ...]] = []
 
     def send(
-        self, request: Request, signer: Any, *, read: Any, headers: Any, body: bytes, until: Any
-    ) -> Answer:
-        assert signer is None
-        self.asked.append((request, headers, parse_qs(body.decode()), until))
+        self,
+        request: Request,
+        credential_name: Any,
+        *,
+        read: Any,
+        headers: Any,
+        body: bytes,
+        deadline: Any,
+    ) -> Response:
+        assert credential_name is None
+        self.asked.append((request, headers, parse_qs(body.decode()), deadline))
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return read(Answer(200, "OK", {}, json.dumps(outcome).encode()))
+        return read(Response(200, "OK", {}, json.dumps(outcome).encode()))
 
 
 def account_auth(server: TokenServer, concealed: list[str]) -> ServiceAccountAuth:
@@ -259,10 +268,12 @@ def account_auth(server: TokenServer, concealed: list[str]) -> ServiceAccountAut
     return ServiceAccountAuth(account, server, URL, "MongoDB Atlas", concealed.append)  # type: ignore[arg-type]
 
 
-def token_request(endpoint: str, doing: str) -> Request:
-    signer = "the service account mdb_sa_id_1"
+def token_request(endpoint: str, operation: str) -> Request:
+    credential_name = "the service account mdb_sa_id_1"
     path = f"/api/oauth/{endpoint}"
-    return Request("POST", URL, path, doing, signer=signer, platform="MongoDB Atlas")
+    return Request(
+        "POST", URL, path, operation, credential_name=credential_name, platform="MongoDB Atlas"
+    )
 
 
 def test_a_token_is_fetched_hidden_and_given_back() -> None:
@@ -352,7 +363,7 @@ def test_where_no_other_token_is_to_be_had_the_refusal_stands() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [ApiError("refused", status=429), TimeLimitError("over"), StoppedError("told to stop")],
+    [ApiError("refused", status=429), TimeLimitError("over"), CancelledError("told to stop")],
 )
 def test_a_new_token_that_comes_too_late_is_what_is_reported(failure: KeysmithError) -> None:
     auth = account_auth(TokenServer(*tokens("one"), failure), [])
@@ -389,7 +400,7 @@ def test_what_is_no_token_signs_nothing(payload: Any) -> None:
     concealed: list[str] = []
     server = TokenServer(payload)
     auth = account_auth(server, concealed)
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         auth.begin()
     assert "has no access token in it" in caught.value.message()
     auth.end()
@@ -398,7 +409,7 @@ def test_what_is_no_token_signs_nothing(payload: Any) -> None:
 
 def test_a_token_that_nobody_got_is_told() -> None:
     failure = LostAnswerError("lost", request=token_request("token", "get it"))
-    failure.unclear = True
+    failure.outcome_unknown = True
     with pytest.raises(LostAnswerError) as caught:
         account_auth(TokenServer(failure), []).begin()
     assert caught.value.message() == (
@@ -423,7 +434,7 @@ def test_basic_form_encodes_both_parts_first() -> None:
     assert base64.b64decode(basic) == b"mdb_sa_id_1:a%2Bb%2Fc%3Ad"
 
 
-ACCEPTED = Answer(200, "OK", {}, b"{}", {}, True)
+ACCEPTED = Response(200, "OK", {}, b"{}", {}, True)
 
 
 def trusted() -> DigestAuth:
@@ -457,7 +468,7 @@ def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     auth.renew(refused())
     assert auth.unexplained_refusals(refused()) == 0
-    auth.unexplained_refusals(Answer(404, "Not Found", {}, b""))
+    auth.unexplained_refusals(Response(404, "Not Found", {}, b""))
     assert auth.unexplained_refusals(refused()) == 0
 
 
@@ -508,6 +519,6 @@ def test_other_credentials_are_refused_for_a_reason() -> None:
 )
 def test_a_gateway_that_removes_the_challenge_is_named(payload: Any, is_named: bool) -> None:
     answer = replace(refused(""), payload=payload, is_json=payload is not None)
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         DigestAuth(KeyPair("abcdefgh", "x")).renew(answer)
-    assert ("WWW-Authenticate" in caught.value.check) == is_named
+    assert ("WWW-Authenticate" in caught.value.hint) == is_named

@@ -19,10 +19,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
-    Declared,
+    DesiredKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
@@ -58,9 +60,9 @@ def key(number: int, public_key: str | None = None, **more: Any) -> OrgApiKey:
 def work(**more: Any) -> _bulk.Work:
     time = VirtualClock()
     api = SimpleNamespace(
-        stop=Stop(Clock(time.now, time.sleep, time.random)),
+        cancellation=Cancellation(Clock(time.now, time.sleep, time.random)),
         endpoint=SimpleNamespace(public_key="ownownow", platform=ATLAS),
-        conceal=lambda _secret: None,
+        add_no_log=lambda _secret: None,
     )
     settings = {
         "known_ids": (),
@@ -76,7 +78,7 @@ def wanted(existing: OrgApiKey | None, **parts: Any) -> Change:
     """A change; what is not given is left as it is."""
     fields: dict[str, Any] = {"roles": None, "access_list": None, "projects": None, **parts}
     description = existing.description if existing else "new one"
-    return _changes.declaration(Declared(description, **fields), existing, None)
+    return _changes.declaration(DesiredKey(description, **fields), existing, None)
 
 
 def own(change: Change) -> Change:
@@ -106,7 +108,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(_resource, "delete", revoke)
     monkeypatch.setattr(_org_api_keys, "update", update)
-    monkeypatch.setattr(_resource, "twin_warnings", lambda *_: ["twins"])
+    monkeypatch.setattr(_resource, "duplicate_warnings", lambda *_: ["duplicates"])
     for name in ("assign_all", "change", "unassign"):
         monkeypatch.setattr(_assignments, name, do(name))
     return calls
@@ -143,7 +145,7 @@ def test_an_access_list_that_is_as_declared_is_told_and_left_alone(done: list[An
     existing, entries = key(1), _access_lists.normalize(["192.0.2.1"], "access_list")
     name = API_KEY_LISTS.name
     found = replace(_access_lists.of_new(API_KEY_LISTS, ORG, existing, name), now=entries)
-    declared = Declared(existing.description, OWNER, entries, None)
+    declared = DesiredKey(existing.description, OWNER, entries, None)
     ([outcome], _warnings) = work().do([_changes.declaration(declared, existing, found)])
     assert done == [("roles", list(OWNER))]
     assert outcome
@@ -182,7 +184,7 @@ def test_a_pair_that_cannot_be_kept_may_leave_its_key(
     assert outcome.is_made is is_left
     assert outcome.key == (created.key if is_left else None)
     assert outcome.extra == {}
-    assert warnings == (["twins"] if is_left else [])
+    assert warnings == (["duplicates"] if is_left else [])
 
 
 def test_what_was_not_to_be_changed_is_not_counted_as_made(
@@ -197,9 +199,9 @@ def test_what_was_not_to_be_changed_is_not_counted_as_made(
         wanted(key(2), roles=OWNER),
         wanted(key(3, projects=((PROJECTS[0], READ),)), projects=()),
     ]
-    doing = work()
-    outcomes, _warnings = doing.do(changes)
+    operation = work()
+    outcomes, _warnings = operation.do(changes)
     with pytest.raises(PartialError, match=r": 1 made, 1 failed$") as caught:
-        _bulk.reported(doing, changes, outcomes, {"kept": []})
+        _bulk.reported(operation, changes, outcomes, {"kept": []})
     assert caught.value.results["unchanged"] == [changes[0].planned()]
     assert caught.value.message().endswith("The first failure: no.")

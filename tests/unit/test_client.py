@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    UnreadableError,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import BearerAuth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     ITEMS_PER_PAGE,
     LISTING_PAUSE,
@@ -28,19 +28,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
-    Answer,
+    Response,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     DeadlineError,
     Request,
-    StoppedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.support import VirtualClock
 
@@ -53,7 +55,7 @@ class FakeHttp:
     def __init__(self, respond: Callable[[dict[str, str]], tuple[int, Any]]) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
-        self.stop = Stop(self.clock)
+        self.cancellation = Cancellation(self.clock)
         self.respond = respond
         self.asked: list[dict[str, Any]] = []
 
@@ -66,24 +68,24 @@ class FakeHttp:
         request: Request,
         _auth: Any,
         *,
-        read: Callable[[Answer], Answer],
+        read: Callable[[Response], Response],
         headers: Mapping[str, str],
         query: Mapping[str, str] | None,
-        until: float | None,
+        deadline: float | None,
         body: bytes | None,
-    ) -> Answer:
+    ) -> Response:
         asked = {"path": request.path, "query": query, "headers": headers}
         self.asked.append(asked if body is None else {**asked, "body": json.loads(body)})
         status, body = self.respond(dict(query or {}))
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return read(Answer(status, "", {}, raw))
+        return read(Response(status, "", {}, raw))
 
     def close(self) -> None:
         pass
 
 
-def to(doing: str, role: str = "") -> Call:
-    return Call("/x", doing, role, "2023-01-01")
+def to(operation: str, role: str = "") -> Call:
+    return Call("/x", operation, role, "2023-01-01")
 
 
 def client(respond: Callable[[dict[str, str]], tuple[int, Any]], *, envelope: bool = False) -> Any:
@@ -151,7 +153,7 @@ def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None
 )
 def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
     api = client(respond)
-    with pytest.raises(UnexpectedAnswerError, match="never fit together"):
+    with pytest.raises(UnexpectedResponseError, match="never fit together"):
         api.pages(to("list"), lambda item: item["id"], str)
     assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_TRIES - 1)
 
@@ -227,17 +229,17 @@ def test_what_cannot_be_read_is_named() -> None:
         lambda: api.patch(to("list"), {}, parse),
     )
     for number, call in enumerate(calls):
-        with pytest.raises(UnexpectedAnswerError) as caught:
+        with pytest.raises(UnexpectedResponseError) as caught:
             call()
         assert caught.value.message().startswith(
             "Could not list: the answer (200) cannot be read: API key 5a: desc is a number."
         )
         # A write may have been done nevertheless.
-        assert caught.value.unclear is (number > 1)
+        assert caught.value.outcome_unknown is (number > 1)
 
 
 def test_what_is_no_page_is_told_with_what_was_asked() -> None:
-    with pytest.raises(UnexpectedAnswerError, match="not a page of a listing") as caught:
+    with pytest.raises(UnexpectedResponseError, match="not a page of a listing") as caught:
         pages(lambda _query: (200, {"results": 1}))
     assert caught.value.message().startswith("Could not list: ")
 
@@ -249,7 +251,7 @@ def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
         return 200, {"results": items, "totalCount": 9999, "links": [{"rel": "next"}]}
 
     api = client(respond)
-    with pytest.raises(UnexpectedAnswerError, match="has not ended after"):
+    with pytest.raises(UnexpectedResponseError, match="has not ended after"):
         api.pages(to("list"), lambda item: item["id"], str)
     # Neither without a count, nor with more than a machine may be able to keep.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
@@ -361,8 +363,8 @@ def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
     count: int, limit: float, asked: int
 ) -> None:
     api = timed(listing(count), 10)
-    api.stop.set_limit(limit)
-    with pytest.raises(StoppedError) as caught:
+    api.cancellation.set_limit(limit)
+    with pytest.raises(CancelledError) as caught:
         listed(api)
     assert len(api._http.asked) == asked
     assert caught.value.message() == (
@@ -372,12 +374,12 @@ def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
 
 def test_a_listing_that_finds_out_what_exists_is_read_to_its_end() -> None:
     api = timed(listing(1500), 10)
-    api.stop.set_limit(15)
-    with api.stop.completing():
+    api.cancellation.set_limit(15)
+    with api.cancellation.completing():
         assert len(listed(api)) == 1500
     # Of one page no further one is begun.
     one = timed(listing(7), 10)
-    one.stop.set_limit(5)
+    one.cancellation.set_limit(5)
     assert len(listed(one)) == 7
 
 
@@ -387,14 +389,14 @@ def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
     values: list[Any] = {"get": [parse], "delete": []}.get(method, [{}, parse])
     send = functools.partial(getattr(api, method), to("try"), *values)
     send()
-    api.stop.set_limit(0)
-    with pytest.raises(StoppedError) as caught:
+    api.cancellation.set_limit(0)
+    with pytest.raises(CancelledError) as caught:
         send()
     assert len(api._http.asked) == 1
     # Only of a task that has sent no change it is known that nothing was changed.
-    is_known = caught.value.check == "Nothing was changed."
+    is_known = caught.value.hint == "Nothing was changed."
     assert is_known == (method == "get")
-    with api.stop.completing():
+    with api.cancellation.completing():
         send()
     assert len(api._http.asked) == 2
 
@@ -405,14 +407,16 @@ def parse(data: Any) -> bool:
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
 def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedAnswerError, match="JSON of another shape"):
+    with pytest.raises(UnexpectedResponseError, match="JSON of another shape"):
         client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
             to("list"), lambda _item: None, str
         )
 
 
 def test_what_is_read_has_to_be_of_its_shape() -> None:
-    with pytest.raises(UnexpectedAnswerError, match=r"the answer \(200\) is JSON of another shape"):
+    with pytest.raises(
+        UnexpectedResponseError, match=r"the answer \(200\) is JSON of another shape"
+    ):
         client(lambda _query: (200, {"id": 1})).get(to("x"), lambda _data: None)
 
 
@@ -473,9 +477,9 @@ def test_a_post_may_be_answered_empty() -> None:
 
 def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
     api = client(lambda _query: (200, b"<html>"))
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         api.post(to("x"), {}, lambda data: data if isinstance(data, dict) else None)
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -485,10 +489,10 @@ def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
         (200, {}, None),
         (202, b"", None),
         (200, {"status": 204, "content": {}}, None),
-        (200, b"<html>sign on</html>", UnexpectedAnswerError),
-        (200, {"id": "1"}, UnexpectedAnswerError),
-        (300, b"", UnexpectedAnswerError),
-        (302, b"", UnexpectedAnswerError),
+        (200, b"<html>sign on</html>", UnexpectedResponseError),
+        (200, {"id": "1"}, UnexpectedResponseError),
+        (300, b"", UnexpectedResponseError),
+        (302, b"", UnexpectedResponseError),
         (200, {"status": 400, "content": {"error": 400, "errorCode": "X"}}, ApiError),
         (500, b"", ApiError),
     ],

@@ -19,8 +19,10 @@ from unittest import mock
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
     LostAnswerError,
@@ -169,7 +171,7 @@ def created() -> CreatedKey:
 def api_with(delete: Any) -> Any:
     clock = VirtualClock()
     clocked = Clock(clock.now, clock.sleep, clock.random)
-    return SimpleNamespace(clock=clocked, stop=Stop(clocked), delete=delete)
+    return SimpleNamespace(clock=clocked, cancellation=Cancellation(clocked), delete=delete)
 
 
 def test_a_key_whose_pair_has_lost_its_place_is_revoked(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _errors,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
     _http,
+    _responses,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
@@ -41,12 +41,12 @@ PAIR = {
 
 
 def error(body: bytes) -> _errors.KeysmithError:
-    return _answers.as_error(_answers.read(_http.Answer(400, "", {}, body)), REQUEST)
+    return _responses.as_error(_responses.read(_http.Response(400, "", {}, body)), REQUEST)
 
 
 def test_a_number_of_hundreds_of_digits_is_no_internal_error() -> None:
     body = b'{"errorCode": "X", "parameters": [' + b"9" * 400 + b"]}"
-    assert isinstance(error(body), _errors.UnexpectedAnswerError)
+    assert isinstance(error(body), _errors.UnexpectedResponseError)
 
 
 def test_parameters_are_not_told_without_end() -> None:
@@ -56,8 +56,8 @@ def test_parameters_are_not_told_without_end() -> None:
 
 def test_a_path_without_end_is_not_told_whole() -> None:
     longest = "/" + "x" * (_errors._MAX_PATH - 1)
-    assert _errors.shown(longest) == longest
-    more = _errors.shown(longest + "x")
+    assert _errors.truncate_path(longest) == longest
+    more = _errors.truncate_path(longest + "x")
     assert more == f"/{'x' * 39} … ({_errors._MAX_PATH + 1} characters)"
 
 
@@ -67,7 +67,7 @@ def test_a_message_is_one_line_whatever_is_put_in() -> None:
 
 @pytest.mark.parametrize("value", ["a\x1b[31m", "a b", "a" * 65, "\u202e", 1, ["a"]])
 def test_a_public_key_is_short_and_visible(value: Any) -> None:
-    with pytest.raises(_answers.UnreadableError, match="publicKey") as caught:
+    with pytest.raises(_responses.UnreadableError, match="publicKey") as caught:
         _org_api_keys.parse({**KEY, "publicKey": value})
     assert len(str(caught.value)) < 120
     assert str(caught.value).isprintable()
@@ -86,7 +86,7 @@ def test_an_entry_that_would_lead_elsewhere_is_not_read(entry: Any) -> None:
     if entry is None:
         assert _access_lists.parse_entry(entry) is None
         return
-    with pytest.raises(_answers.UnreadableError, match="ipAddress is a string of another form"):
+    with pytest.raises(_responses.UnreadableError, match="ipAddress is a string of another form"):
         _access_lists.parse_entry(entry)
 
 

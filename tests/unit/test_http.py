@@ -25,33 +25,33 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
     _http,
     _transport_errors,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import as_error
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
     Http,
+    Response,
     may_have_happened,
     may_retry,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import as_error
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     is_of_proxy,
-    place,
+    redact_url,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     ConnectError,
     DeadlineError,
     KeysmithError,
     LostAnswerError,
     ProxyError,
     Request,
-    StoppedError,
     TlsError,
     TransportError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.support import VirtualClock
 
@@ -59,8 +59,10 @@ URL = "https://host.example:8443"
 GET, DELETE, POST = (Request(method, URL, "/path", "do it") for method in ("GET", "DELETE", "POST"))
 
 
-def answer(status: int, **headers: str) -> Answer:
-    return Answer(status, "", {name.replace("_", "-"): text for name, text in headers.items()}, b"")
+def answer(status: int, **headers: str) -> Response:
+    return Response(
+        status, "", {name.replace("_", "-"): text for name, text in headers.items()}, b""
+    )
 
 
 def lost() -> TransportError:
@@ -87,7 +89,7 @@ class ScriptedHttp(Http):
         self.outcomes = list(outcomes)
         self.timeouts: list[float] = []
 
-    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
+    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Response:
         self.timeouts.append(timeout)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -99,12 +101,12 @@ class ScriptedHttp(Http):
         assert not self._limiter._lock.locked()
         self.virtual.sleep(seconds)
 
-    def call(self, request: Request, until: float | None = None) -> Answer:
-        return self.send(request, None, read=lambda a: a, headers={}, until=until)
+    def call(self, request: Request, deadline: float | None = None) -> Response:
+        return self.send(request, None, read=lambda a: a, headers={}, deadline=deadline)
 
 
 @pytest.mark.parametrize(
-    ("request_", "outcomes", "status", "unclear"),
+    ("request_", "outcomes", "status", "outcome_unknown"),
     [
         (GET, [answer(200)], 200, False),
         (GET, [lost(), answer(200)], 200, False),
@@ -127,16 +129,16 @@ class ScriptedHttp(Http):
     ],
 )
 def test_a_request_is_sent_again_where_that_is_safe(
-    request_: Request, outcomes: list[Any], status: int, unclear: bool
+    request_: Request, outcomes: list[Any], status: int, outcome_unknown: bool
 ) -> None:
     http_ = ScriptedHttp(outcomes)
     last = http_.call(request_)
-    assert (last.status, last.unclear) == (status, unclear)
-    assert last.tries == len(outcomes) - len(http_.outcomes)
+    assert (last.status, last.outcome_unknown) == (status, outcome_unknown)
+    assert last.attempts == len(outcomes) - len(http_.outcomes)
 
 
 @pytest.mark.parametrize(
-    ("request_", "outcomes", "tries", "unclear"),
+    ("request_", "outcomes", "attempts", "outcome_unknown"),
     [
         (POST, [lost(), answer(200)], 1, True),
         (POST, [never_sent()] * 6, 6, False),
@@ -149,15 +151,15 @@ def test_a_request_is_sent_again_where_that_is_safe(
     ],
 )
 def test_a_lost_answer_tells_whether_something_may_have_happened(
-    request_: Request, outcomes: list[Any], tries: int, unclear: bool
+    request_: Request, outcomes: list[Any], attempts: int, outcome_unknown: bool
 ) -> None:
     for outcome in outcomes:
         if isinstance(outcome, TransportError):
             outcome.request = request_
     with pytest.raises(TransportError) as caught:
         ScriptedHttp(outcomes).call(request_)
-    assert (caught.value.tries, caught.value.unclear) == (tries, unclear)
-    assert ("may have been carried out" in caught.value.message()) == unclear
+    assert (caught.value.attempts, caught.value.outcome_unknown) == (attempts, outcome_unknown)
+    assert ("may have been carried out" in caught.value.message()) == outcome_unknown
 
 
 def test_waits_double_and_have_jitter() -> None:
@@ -197,9 +199,9 @@ def test_retry_after_is_a_date_by_the_servers_clock(days: int, zone: str) -> Non
     now = datetime.now(timezone.utc) + timedelta(days=days)
     # In another zone the same moment; -0000 is one that nobody knows.
     there = (now + timedelta(seconds=8)).astimezone(timezone(timedelta(hours=-5)))
-    until = format_datetime(now + timedelta(seconds=8), usegmt=True).replace("GMT", zone)
-    until = format_datetime(there) if zone == "+0000" else until
-    refusal = answer(429, Retry_After=until, Date=format_datetime(now, usegmt=True))
+    deadline = format_datetime(now + timedelta(seconds=8), usegmt=True).replace("GMT", zone)
+    deadline = format_datetime(there) if zone == "+0000" else deadline
+    refusal = answer(429, Retry_After=deadline, Date=format_datetime(now, usegmt=True))
     http_ = ScriptedHttp([refusal, answer(200)])
     http_.call(GET)
     assert http_.virtual.sleeps == [9.0]
@@ -214,9 +216,9 @@ def test_a_date_that_is_over_asks_for_no_wait() -> None:
 
 def test_waiting_has_a_budget_for_the_whole_task() -> None:
     http_ = ScriptedHttp([answer(429, Retry_After="50")] * 9, retry_max_wait=120)
-    assert http_.call(GET).tries == 3
+    assert http_.call(GET).attempts == 3
     assert http_.virtual.sleeps == [56.25, 56.25]
-    assert http_.call(GET).tries == 1
+    assert http_.call(GET).attempts == 1
 
 
 def test_a_wait_beyond_the_budget_is_not_begun() -> None:
@@ -235,14 +237,14 @@ def test_a_listing_has_time_for_slow_answers_and_for_waiting() -> None:
 
 
 def test_no_retries_means_none() -> None:
-    assert ScriptedHttp([answer(503)], retries=0).call(GET).tries == 1
-    assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).tries == 1
-    assert ScriptedHttp([answer(429)], retries=0).call(GET).tries == 1
+    assert ScriptedHttp([answer(503)], retries=0).call(GET).attempts == 1
+    assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).attempts == 1
+    assert ScriptedHttp([answer(429)], retries=0).call(GET).attempts == 1
 
 
 def test_until_ends_retries_and_shortens_the_timeout() -> None:
     http_ = ScriptedHttp([answer(503)] * 9, timeout=30)
-    assert http_.call(GET, until=http_.virtual.time + 4).tries == 4
+    assert http_.call(GET, deadline=http_.virtual.time + 4).attempts == 4
     assert http_.timeouts[0] == 4
     assert sum(http_.virtual.sleeps) <= 4
 
@@ -301,7 +303,7 @@ def test_a_window_beyond_retry_max_wait_is_not_waited_for() -> None:
 def test_what_others_wait_for_already_costs_nothing_more() -> None:
     http_ = ScriptedHttp([answer(429, Retry_After="100")] * 2, retry_max_wait=120)
     http_._book(100)
-    assert http_.call(DELETE).tries == 2
+    assert http_.call(DELETE).attempts == 2
     http_ = ScriptedHttp([])
     for wait in (100, 50, 101):
         http_._book(wait)
@@ -310,19 +312,19 @@ def test_what_others_wait_for_already_costs_nothing_more() -> None:
 
 def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
     http_ = ScriptedHttp([answer(502), answer(204)], retries=5)
-    http_.stop.set_limit(0.2)
-    with pytest.raises(StoppedError) as caught:
+    http_.cancellation.set_limit(0.2)
+    with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
     assert http_.virtual.time == pytest.approx(1000.2)
     assert len(http_.outcomes) == 1
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
     assert caught.value.message().startswith("Could not do it: time_limit, 0.2 s, is over.")
 
 
 def test_a_stop_tells_what_was_before_it() -> None:
     http_ = ScriptedHttp([lost(), answer(204)])
-    http_.stop.set_limit(0.2)
-    with pytest.raises(StoppedError) as caught:
+    http_.cancellation.set_limit(0.2)
+    with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
     assert "time_limit, 0.2 s, is over. Before that, lost." in caught.value.message()
     assert caught.value.reason == "connection broken"
@@ -332,17 +334,17 @@ def test_a_stop_while_others_are_waited_for_knows_what_was_before() -> None:
     http_ = ScriptedHttp([answer(502)])
     send = http_._send_once
 
-    def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Answer:
-        _wait, ticket = http_._limiter.wait()
-        http_._limiter.pause(ticket, 60)
+    def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Response:
+        _wait, generation = http_._limiter.wait()
+        http_._limiter.pause(generation, 60)
         return send(prepared, request, timeout)
 
     http_._send_once = send_and_refuse  # type: ignore[method-assign]
-    http_.stop.set_limit(30)
-    with pytest.raises(StoppedError) as caught:
+    http_.cancellation.set_limit(30)
+    with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
     assert http_.virtual.time == pytest.approx(1030)
-    assert caught.value.unclear is True
+    assert caught.value.outcome_unknown is True
     assert caught.value.request is DELETE
 
 
@@ -354,10 +356,10 @@ def test_two_tries_are_told_as_two() -> None:
 
 def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
     http_ = ScriptedHttp([answer(429), answer(204)])
-    http_.stop.set_limit(0.2)
-    with pytest.raises(StoppedError) as caught:
+    http_.cancellation.set_limit(0.2)
+    with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
-    assert not caught.value.unclear
+    assert not caught.value.outcome_unknown
 
 
 def test_requests_are_not_paced_when_the_limit_is_nearly_used_up() -> None:
@@ -370,11 +372,11 @@ def test_requests_are_not_paced_when_the_limit_is_nearly_used_up() -> None:
 
 
 def test_an_unexpected_answer_is_not_tried_again() -> None:
-    error = UnexpectedAnswerError("too long")
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    error = UnexpectedResponseError("too long")
+    with pytest.raises(UnexpectedResponseError) as caught:
         ScriptedHttp([error, answer(204)]).call(DELETE)
     assert caught.value.request is DELETE
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PATCH"])
@@ -396,9 +398,9 @@ def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) 
         *((answer(status), True) for status in (100, 199, 408, 500, 599)),
         (never_sent(), False),
         (lost(), True),
-        (UnexpectedAnswerError("x", status=401), False),
-        (UnexpectedAnswerError("x", status=402), True),
-        (UnexpectedAnswerError("x"), True),
+        (UnexpectedResponseError("x", status=401), False),
+        (UnexpectedResponseError("x", status=402), True),
+        (UnexpectedResponseError("x"), True),
     ],
 )
 def test_what_may_have_been_done_is_known(outcome: Any, expected: bool) -> None:
@@ -619,10 +621,10 @@ class Renewing:
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
-    def unexplained_refusals(self, _answer: Answer) -> int:
+    def unexplained_refusals(self, _answer: Response) -> int:
         return 0
 
-    def renew(self, _answer: Answer) -> bool:
+    def renew(self, _answer: Response) -> bool:
         self.times -= 1
         return self.times >= 0
 
@@ -634,7 +636,7 @@ def test_a_challenge_is_answered_and_once_more_one_that_calls_ours_stale(
     http_ = ScriptedHttp([answer(401)] * 9)
     auth = Renewing(renewals)
     last = http_.send(GET, auth, read=lambda a: a, headers={})
-    assert (last.status, last.tries) == (401, 1)
+    assert (last.status, last.attempts) == (401, 1)
     assert len(http_.timeouts) == sent
 
 
@@ -676,7 +678,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
     assert "the proxy proxy:3128" in message
     assert "hidden" not in message
     assert caught.value.transient == transient
-    assert not caught.value.unclear
+    assert not caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -751,14 +753,14 @@ def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
     via, past = (
         _transport_errors.transport_error(timeout, DELETE, settings, way) for way in (True, False)
     )
-    assert via.what == "no connection to proxy:3128 within 30 s"
-    assert past.what == "no connection to host.example:8443 within 30 s"
+    assert via.summary == "no connection to proxy:3128 within 30 s"
+    assert past.summary == "no connection to host.example:8443 within 30 s"
 
 
 def test_an_address_without_end_is_not_told_whole() -> None:
     request = Request("GET", f"https://{long(196)}", "/", "do it")
     error = requests.exceptions.InvalidURL("x")
-    told = _transport_errors.transport_error(error, request, HttpSettings(), False).what
+    told = _transport_errors.transport_error(error, request, HttpSettings(), False).summary
     assert told == f"https://{'x' * 98} … cannot be used as an address"
 
 
@@ -792,14 +794,14 @@ def test_what_breaks_behind_a_proxy_is_not_called_unsent() -> None:
     http_ = ScriptedHttp([reset], retries=0, proxy="http://proxy:3128")
     with pytest.raises(LostAnswerError) as caught:
         http_.call(DELETE)
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize("number", [ssl.SSLZeroReturnError(6, "x"), ssl.SSLEOFError(8, "x")])
 def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSLError) -> None:
     with pytest.raises(LostAnswerError) as caught:
         ScriptedHttp([requests.exceptions.SSLError(number)], retries=0).call(DELETE)
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -815,7 +817,7 @@ def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSL
     ],
 )
 def test_a_place_has_no_secrets_and_no_controls(url: str, expected: str) -> None:
-    assert place(url) == expected
+    assert redact_url(url) == expected
 
 
 def test_no_proxy_is_respected() -> None:
@@ -849,15 +851,15 @@ class Refusing:
     def __call__(self, prepared: Any) -> Any:
         return prepared
 
-    def renew(self, _answer: Answer) -> bool:
+    def renew(self, _answer: Response) -> bool:
         return False
 
-    def unexplained_refusals(self, answer_: Answer) -> int:
+    def unexplained_refusals(self, answer_: Response) -> int:
         self.refusals = self.refusals + 1 if answer_.status == 401 else 0
         return self.refusals
 
 
-def call_signed(http_: ScriptedHttp, request: Request) -> Answer:
+def call_signed(http_: ScriptedHttp, request: Request) -> Response:
     return http_.send(request, Refusing(), read=lambda a: a, headers={})
 
 
@@ -865,33 +867,43 @@ def call_signed(http_: ScriptedHttp, request: Request) -> Answer:
 def test_an_unexplained_refusal_is_sent_again_with_longer_pauses(request_: Request) -> None:
     http_ = ScriptedHttp([answer(401)] * 4 + [answer(200)])
     found = call_signed(http_, request_)
-    assert (found.status, found.tries, found.unclear, found.was_accepted) == (200, 5, False, False)
+    assert (found.status, found.attempts, found.outcome_unknown, found.was_accepted) == (
+        200,
+        5,
+        False,
+        False,
+    )
     assert http_.virtual.sleeps == [0.5625, 1.125, 2.25, 4.5]
 
 
-@pytest.mark.parametrize("kind", [ApiError, StoppedError])
-@pytest.mark.parametrize(("before", "unclear"), [([], False), ([lost()], True)])
+@pytest.mark.parametrize("kind", [ApiError, CancelledError])
+@pytest.mark.parametrize(("before", "outcome_unknown"), [([], False), ([lost()], True)])
 def test_what_keeps_a_new_token_away_leaves_open_what_was_before(
-    kind: type[KeysmithError], before: list[Any], unclear: bool
+    kind: type[KeysmithError], before: list[Any], outcome_unknown: bool
 ) -> None:
     http_ = ScriptedHttp([*before, kind("no token", status=429)])
     with pytest.raises(kind) as caught:
         http_.call(DELETE)
-    assert caught.value.unclear is unclear
+    assert caught.value.outcome_unknown is outcome_unknown
 
 
 def test_unexplained_refusals_come_to_an_end() -> None:
     http_ = ScriptedHttp([answer(401)] * 9)
     found = call_signed(http_, POST)
-    assert (found.status, found.tries, found.unclear, found.was_accepted) == (401, 5, False, True)
-    assert call_signed(ScriptedHttp([answer(401)], retries=0), GET).tries == 1
-    assert call_signed(ScriptedHttp([answer(401)], retry_max_wait=0), GET).tries == 1
+    assert (found.status, found.attempts, found.outcome_unknown, found.was_accepted) == (
+        401,
+        5,
+        False,
+        True,
+    )
+    assert call_signed(ScriptedHttp([answer(401)], retries=0), GET).attempts == 1
+    assert call_signed(ScriptedHttp([answer(401)], retry_max_wait=0), GET).attempts == 1
 
 
 def test_an_unexplained_refusal_is_told_apart_from_a_wrong_credential() -> None:
     http_ = ScriptedHttp([answer(401)])
     http_._settings = replace(http_._settings, retries=0)
-    request = replace(GET, signer="the API key abcdefgh")
+    request = replace(GET, credential_name="the API key abcdefgh")
     message = as_error(call_signed(http_, request), request).message()
     assert "The API key abcdefgh was accepted before in this task." in message
     for word in ("%2F", "nocanon", "AllowEncodedSlashes", "concurrency"):
@@ -905,8 +917,8 @@ def test_requests_that_are_refused_together_are_each_sent_again() -> None:
     auth.refusals = 7
     http_ = ScriptedHttp(outcomes)
     found = http_.send(GET, auth, read=lambda a: a, headers={})
-    assert (found.status, found.tries) == (200, 2)
+    assert (found.status, found.attempts) == (200, 2)
     assert http_.virtual.sleeps == [0.5625]
     auth.refusals = 20
     found = ScriptedHttp([answer(401)]).send(GET, auth, read=lambda a: a, headers={})
-    assert (found.status, found.tries) == (401, 1)
+    assert (found.status, found.attempts) == (401, 1)

@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostAnswerError,
     Request,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 
 REQUEST = Request("GET", "https://h", "/x", "read it", platform="MongoDB Atlas")
@@ -110,7 +110,7 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(body: bytes, encoding: str) 
     answer = response(body, Content_Encoding=encoding)
     tracemalloc.start()
     try:
-        with pytest.raises(UnexpectedAnswerError, match="longer than 1 MiB"):
+        with pytest.raises(UnexpectedResponseError, match="longer than 1 MiB"):
             _http._read_body(answer, REQUEST)
         _now, most = tracemalloc.get_traced_memory()
     finally:
@@ -125,8 +125,8 @@ BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (response(b"x" * (MIB + 1)), UnexpectedAnswerError, TOO_LONG),
-        (response(BOMB, Content_Encoding="gzip"), UnexpectedAnswerError, TOO_LONG),
+        (response(b"x" * (MIB + 1)), UnexpectedResponseError, TOO_LONG),
+        (response(BOMB, Content_Encoding="gzip"), UnexpectedResponseError, TOO_LONG),
         (response(b"hello", Content_Length="6"), LostAnswerError, BROKEN),
         (response(b"", 500, Content_Length="1"), LostAnswerError, BROKEN),
         (response(b"hello", Content_Length="9" * 19), LostAnswerError, BROKEN),
@@ -137,20 +137,20 @@ BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \
         ),
         (
             response(zlib.compress(bytes(2 * MIB)), Content_Encoding="deflate"),
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             TOO_LONG,
         ),
         (response(b"hello", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
         (response(PACKED[:-4] + b"abcd", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
         (
             response(b"hello", 201, Content_Encoding="BR, gzip"),
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             r"the response \(201\) has the Content-Encoding br, gzip, which was not requested and "
             r"cannot be decoded\. Check the proxy or gateway in between",
         ),
         (
             response(b"hello", Content_Encoding=f"{'x' * 20} {'x' * 20}"),
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             "has the Content-Encoding x{20} …, which",
         ),
     ],
@@ -163,7 +163,7 @@ def test_a_body_that_cannot_be_read_is_told(
         _http._read_body(answer, REQUEST)
     assert re.search(words, caught.value.message())
     assert caught.value.request is REQUEST
-    if kind is UnexpectedAnswerError:
+    if kind is UnexpectedResponseError:
         assert caught.value.status == answer.status_code
 
 

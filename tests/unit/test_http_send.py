@@ -17,8 +17,8 @@ import urllib3
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     VERSION,
-    Answer,
     Http,
+    Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
@@ -51,7 +51,7 @@ class OneAnswer(Http):
         self.told = {"prepared": prepared, **told}
         return self.answer
 
-    def call(self, request: Request = REQUEST) -> Answer:
+    def call(self, request: Request = REQUEST) -> Response:
         return self.send(request, None, read=lambda answer: answer, headers={"Accept": "text/json"})
 
 

@@ -29,8 +29,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_IDLE,
-    Answer,
     Http,
+    Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     proves_unsent,
@@ -94,7 +94,7 @@ class Server:
         return head
 
 
-def call(url: str, method: str = "POST", **settings: Any) -> Answer:
+def call(url: str, method: str = "POST", **settings: Any) -> Response:
     time = VirtualClock()
     clock = Clock(time.now, time.sleep, time.random)
     settings = {"retries": 2, "timeout": 5.0, **settings}
@@ -109,7 +109,7 @@ def call(url: str, method: str = "POST", **settings: Any) -> Answer:
 def fail(url: str, **settings: Any) -> TransportError:
     with pytest.raises(TransportError) as caught:
         call(url, **settings)
-    assert caught.value.unclear is not caught.value.never_sent
+    assert caught.value.outcome_unknown is not caught.value.never_sent
     return caught.value
 
 
@@ -135,9 +135,9 @@ def tls(authority: Authority, play: Play, name: str = "server") -> Play:
 def test_connection_refused_is_proof() -> None:
     with dead_port() as port:
         error = fail(f"http://{LOOPBACK}:{port}")
-        assert (type(error), error.never_sent, error.tries) == (ConnectError, True, 3)
+        assert (type(error), error.never_sent, error.attempts) == (ConnectError, True, 3)
         proxied = fail("https://host.invalid", proxy=f"http://{LOOPBACK}:{port}")
-        assert (type(proxied), proxied.never_sent, proxied.tries) == (ProxyError, True, 3)
+        assert (type(proxied), proxied.never_sent, proxied.attempts) == (ProxyError, True, 3)
 
 
 def test_a_host_name_that_is_not_resolved_is_proof(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_a_host_name_that_is_not_resolved_is_proof(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     error = fail("https://host.invalid")
-    assert (type(error), error.never_sent, error.tries) == (ConnectError, True, 3)
+    assert (type(error), error.never_sent, error.attempts) == (ConnectError, True, 3)
 
 
 @pytest.mark.parametrize("message", ["timed out", "110"])
@@ -156,7 +156,7 @@ def test_a_timeout_while_connecting_is_proof(monkeypatch: pytest.MonkeyPatch, me
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     error = fail("https://127.0.0.1:1")
-    assert (type(error), error.never_sent, error.tries) == (ConnectError, True, 3)
+    assert (type(error), error.never_sent, error.attempts) == (ConnectError, True, 3)
 
 
 def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     error = fail("https://127.0.0.1:1")
-    assert (type(error), error.never_sent, error.tries) == (ConnectError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (ConnectError, False, 1)
     assert "No route to host" in error.message()
 
 
@@ -201,7 +201,7 @@ def test_a_refused_connect_is_proof(status: bytes) -> None:
         error = fail("https://host.invalid", proxy=f"http://{LOOPBACK}:{server.port}")
     assert (type(error), error.never_sent) == (ProxyError, True)
     assert status.decode() in error.message()
-    assert error.tries == (3 if b"503" in status else 1)
+    assert error.attempts == (3 if b"503" in status else 1)
 
 
 def test_tls_files_and_addresses_are_judged_before_anything_is_sent(tmp_path: Path) -> None:
@@ -214,10 +214,10 @@ def test_tls_files_and_addresses_are_judged_before_anything_is_sent(tmp_path: Pa
 def test_what_breaks_in_the_handshake_is_no_proof(authority: Authority) -> None:
     with Server(lambda connection: connection.close()) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}")
-    assert (error.never_sent, error.tries) == (False, 1)
+    assert (error.never_sent, error.attempts) == (False, 1)
     with Server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}")
-    assert (type(error), error.never_sent, error.tries) == (TlsError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (TlsError, False, 1)
 
 
 def test_a_connect_that_breaks_is_no_proof() -> None:
@@ -226,7 +226,7 @@ def test_a_connect_that_breaks_is_no_proof() -> None:
 
     with Server(break_off) as server:
         error = fail("https://host.invalid", proxy=f"http://{LOOPBACK}:{server.port}")
-    assert (error.never_sent, error.tries) == (False, 1)
+    assert (error.never_sent, error.attempts) == (False, 1)
 
 
 def test_a_proxy_error_after_the_request_has_arrived_is_no_proof() -> None:
@@ -240,7 +240,7 @@ def test_a_proxy_error_after_the_request_has_arrived_is_no_proof() -> None:
     assert isinstance(seen, requests.exceptions.ProxyError)
     with Server(*[lose] * 3) as server:
         error = fail("http://host.invalid", proxy=f"http://{LOOPBACK}:{server.port}")
-    assert (type(error), error.never_sent, error.tries) == (LostAnswerError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (LostAnswerError, False, 1)
     assert [head.split(b" ")[0] for head in server.heads] == [b"POST"]
 
 
@@ -259,7 +259,7 @@ def test_a_tls_error_after_the_request_has_arrived_is_no_proof(authority: Author
         assert isinstance(raised_by_requests(url, {}, verify), requests.exceptions.SSLError)
     with Server(*[tls(authority, spoil)] * 3) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}", verify=verify)
-    assert (type(error), error.never_sent, error.tries) == (TlsError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (TlsError, False, 1)
     assert len(server.heads) == 1
 
 
@@ -317,7 +317,7 @@ def test_an_exception_that_wraps_nothing_is_no_proof(
 
     with Server(*[lose] * 3) as server:
         failure = fail(f"http://{LOOPBACK}:{server.port}")
-    assert (failure.never_sent, failure.tries) == (False, 1)
+    assert (failure.never_sent, failure.attempts) == (False, 1)
     assert len(server.heads) == 1
     assert "may have been carried out" in failure.message()
 
@@ -361,7 +361,7 @@ def test_a_gateway_that_reports_the_server_as_gone_is_no_proof() -> None:
 
     with Server(*[report] * 3) as server:
         answer = call("http://host.invalid", proxy=f"http://{LOOPBACK}:{server.port}")
-    assert (answer.status, answer.tries) == (502, 1)
+    assert (answer.status, answer.attempts) == (502, 1)
     assert _http.may_have_happened("POST", answer)
 
 
@@ -372,7 +372,7 @@ def test_no_response_in_time_is_no_proof() -> None:
 
     with Server(wait) as server:
         error = fail(f"http://{LOOPBACK}:{server.port}", timeout=0.2)
-    assert (type(error), error.never_sent, error.tries) == (DeadlineError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (DeadlineError, False, 1)
 
 
 class Idle:
@@ -447,7 +447,7 @@ def test_a_request_that_may_be_sent_twice_uses_an_idle_connection(idle: Idle, me
 
 
 def test_every_pause_of_the_client_is_long_enough_for_a_fresh_connection() -> None:
-    assert MAX_IDLE < _http.FIRST_WAIT
+    assert MAX_IDLE < _http.INITIAL_BACKOFF
 
 
 def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
-    Declared,
+    DesiredKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     PLATFORMS,
@@ -35,7 +35,7 @@ ENTRIES = _access_lists.normalize(["192.0.2.1"], "access_list")
 
 
 def change(key: OrgApiKey | None, entries: Any, found: str = "") -> Change:
-    declared = Declared(key.description if key else "new", ("ORG_MEMBER",), entries, None)
+    declared = DesiredKey(key.description if key else "new", ("ORG_MEMBER",), entries, None)
     access_list = _access_lists.of_new(API_KEY_LISTS, ORG, key, found) if key and found else None
     return _changes.declaration(declared, key, access_list)
 

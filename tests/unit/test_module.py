@@ -68,7 +68,7 @@ def test_empty_answers_are_not_given(params: dict[str, Any], expected: dict[str,
     ],
 )
 def test_what_is_no_text_is_mended_wherever_it_is(value: Any, mended: Any) -> None:
-    assert _module._mended(value) == mended
+    assert _module._strip_surrogates(value) == mended
     assert _module._is_broken(value) is (value != mended)
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    UnreadableError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -27,7 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OwnKeyError,
     Request,
     TimeLimitError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     WaitTimeoutError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import absent
@@ -68,10 +70,12 @@ def data(key_: OrgApiKey) -> dict[str, Any]:
     }
 
 
-def api_error(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+def api_error(
+    status: int, code: str | None, *parameters: Any, outcome_unknown: bool = False
+) -> ApiError:
     request = Request("GET", "https://h", "/p", "do it")
     error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
-    error.unclear = unclear
+    error.outcome_unknown = outcome_unknown
     return error
 
 
@@ -81,7 +85,7 @@ class FakeApi:
     def __init__(self, *answers: Any, keys: Any = (), own: str | None = None) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
-        self.stop = Stop(self.clock)
+        self.cancellation = Cancellation(self.clock)
         self.answers = list(answers)
         self.keys = keys
         self.endpoint = SimpleNamespace(public_key=own)
@@ -273,7 +277,7 @@ def test_a_shared_public_key_names_all_who_share_it() -> None:
     api: Any = FakeApi(keys=[key(OTHER), key(ID)])
     with pytest.raises(AmbiguousError) as caught:
         find_by_public_key(api, ORG, "abcdefgh")
-    assert caught.value.what == (
+    assert caught.value.summary == (
         f"2 API keys of organization {ORG} have the public key abcdefgh: {ID} (abcdefgh), "
         f"{OTHER} (abcdefgh)"
     )
@@ -331,7 +335,7 @@ def test_the_own_key_is_guarded(
     [
         (None, True),
         # An earlier try's answer was lost: that try did it.
-        (api_error(400, "API_KEY_NOT_FOUND", ID, unclear=True), True),
+        (api_error(400, "API_KEY_NOT_FOUND", ID, outcome_unknown=True), True),
         # Somebody else was faster.
         (api_error(400, "API_KEY_NOT_FOUND", ID), False),
     ],
@@ -355,10 +359,12 @@ def test_a_revocation_fails_with_any_other_error(error: ApiError) -> None:
     assert raised.value.code == error.code
 
 
-@pytest.mark.parametrize("unclear", [True, False])
-def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(unclear: bool) -> None:
-    api: Any = FakeApi(api_error(404, "RESOURCE_NOT_FOUND", ID, unclear=unclear), keys=[])
-    assert _resource.delete(api, API_KEYS.of(ORG), key()) is unclear
+@pytest.mark.parametrize("outcome_unknown", [True, False])
+def test_a_hint_at_the_revocation_is_proved_by_the_whole_listing(outcome_unknown: bool) -> None:
+    api: Any = FakeApi(
+        api_error(404, "RESOURCE_NOT_FOUND", ID, outcome_unknown=outcome_unknown), keys=[]
+    )
+    assert _resource.delete(api, API_KEYS.of(ORG), key()) is outcome_unknown
     # Both looks say the same.
     assert api.listed == 2
     assert api.virtual.sleeps == [SECOND_LOOK]
@@ -386,13 +392,13 @@ def test_a_revocation_that_may_have_been_carried_out_stays_so() -> None:
         [key(), api_error(403, "X")],
     ):
         lost = api_error(400, "API_KEY_NOT_FOUND", ID)
-        lost.unclear = True
+        lost.outcome_unknown = True
         with pytest.raises(ApiError) as caught:
             _resource.delete(FakeApi(lost, *later), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
-        assert caught.value.unclear
+        assert caught.value.outcome_unknown
     with pytest.raises(ApiError) as clear:
         _resource.delete(FakeApi(missing, api_error(403, "X")), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
-    assert not clear.value.unclear
+    assert not clear.value.outcome_unknown
 
 
 def test_a_second_look_that_fails_or_is_not_taken_is_told() -> None:
@@ -401,7 +407,7 @@ def test_a_second_look_that_fails_or_is_not_taken_is_told() -> None:
         _resource.delete(FakeApi(missing, api_error(403, "X")), API_KEYS.of(ORG), key())  # type: ignore[arg-type]
     assert "Whether that is final was not checked" in caught.value.message()
     api: Any = FakeApi(missing)
-    api.stop.set_limit(1)
+    api.cancellation.set_limit(1)
     with pytest.raises(TimeLimitError) as stopped:
         _resource.delete(api, API_KEYS.of(ORG), key())
     assert stopped.value.message().startswith("Could not do it: time_limit, 1 s")
@@ -512,7 +518,7 @@ class CreatingApi(FakeApi):
 
 
 def test_a_creation_in_doubt_tells_the_error_and_what_is_new() -> None:
-    error = api_error(500, "UNEXPECTED_ERROR", unclear=True)
+    error = api_error(500, "UNEXPECTED_ERROR", outcome_unknown=True)
     error.detail = "later"
     api: Any = CreatingApi(error, keys=[key(), key(OTHER)])
     with pytest.raises(OrphanError) as caught:
@@ -525,7 +531,7 @@ def test_a_creation_in_doubt_tells_the_error_and_what_is_new() -> None:
 
 def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
     api: Any = FakeApi(keys=[key(), key(OTHER), key("c" * 24, "x"), key("a" * 24)])
-    (warning,) = _resource.twin_warnings(api, API_KEYS.of(ORG), [key()], {"a" * 24})
+    (warning,) = _resource.duplicate_warnings(api, API_KEYS.of(ORG), [key()], {"a" * 24})
     assert warning == (
         f"API key {ID} (abcdefgh) was created, and another run created {OTHER} (abcdefgh) with "
         "the same description in the meantime: revoke one of them by its ID."
@@ -536,7 +542,7 @@ def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
 
 def test_new_keys_are_waited_for_until_the_api_shows_all_of_them() -> None:
     api: Any = FakeApi(keys=[key(OTHER)])
-    assert len(_resource.twin_warnings(api, API_KEYS.of(ORG), [key()], ())) == 1
+    assert len(_resource.duplicate_warnings(api, API_KEYS.of(ORG), [key()], ())) == 1
     assert sum(api.virtual.sleeps) <= ORPHAN_PATIENCE
     pauses = api.virtual.sleeps
     assert len(pauses) > 3
@@ -552,7 +558,7 @@ class ChangedApi(FakeApi):
         self.asked: list[Any] = []
 
     def patch(self, call: Call, body: Any, parse: Any) -> Any:
-        self.asked.append((call.path, body, call.doing, call.role))
+        self.asked.append((call.path, body, call.operation, call.role))
         if isinstance(self.patched, Exception):
             raise self.patched
         return parse(data(self.patched))
@@ -564,7 +570,7 @@ CHANGED = replace(key(description="new"), roles=("ORG_READ_ONLY",))
 
 def lost_change() -> LostAnswerError:
     error = LostAnswerError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
-    error.unclear = True
+    error.outcome_unknown = True
     return error
 
 
@@ -572,8 +578,8 @@ def test_a_change_sends_what_differs_and_returns_the_key() -> None:
     api: Any = ChangedApi(CHANGED)
     assert update(api, ORG, key(), CHANGES).description == "new"
     body = {"desc": "new", "roles": ("ORG_READ_ONLY",)}
-    doing = f"change the API key {ID} (abcdefgh)"
-    assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, doing, "Organization Owner")]
+    operation = f"change the API key {ID} (abcdefgh)"
+    assert api.asked == [(f"/orgs/{ORG}/apiKeys/{ID}", body, operation, "Organization Owner")]
 
 
 def test_an_answer_about_another_key_is_none_to_a_change() -> None:
@@ -641,10 +647,10 @@ def test_a_change_of_a_key_that_is_gone_meanwhile_tells_that(status: int, parame
 def test_a_change_of_a_key_that_is_gone_after_a_lost_answer_tells_both() -> None:
     gone = api_error(400, "API_KEY_NOT_FOUND", ID)
     lost = api_error(400, "API_KEY_NOT_FOUND", ID)
-    lost.unclear = True
+    lost.outcome_unknown = True
     with pytest.raises(MissingError) as caught:
         update(ChangedApi(lost, gone), ORG, key(), CHANGES)  # type: ignore[arg-type]
-    assert caught.value.unclear
+    assert caught.value.outcome_unknown
     assert "The API shows it as missing now." in caught.value.message()
 
 
@@ -681,7 +687,7 @@ def test_a_change_of_a_key_that_is_not_known_yet_is_sent_again(refusals: int) ->
 def test_a_stop_ends_the_retries_and_says_what_was_not_done() -> None:
     error = api_error(400, "API_KEY_NOT_FOUND", ID)
     api: Any = ChangedApi(error)
-    api.stop.set_limit(1)
+    api.cancellation.set_limit(1)
     with pytest.raises(TimeLimitError) as caught:
         update(api, ORG, key(), CHANGES)
     assert caught.value.request is error.request
@@ -706,7 +712,7 @@ def test_an_answer_that_contradicts_a_change_is_checked(
     if is_seen_late:
         assert update(api, ORG, key(), CHANGES) == CHANGED
         return
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         update(api, ORG, key(), CHANGES)
     error = caught.value
     assert error.type == "unexpected_response"
@@ -769,7 +775,7 @@ def test_a_created_key_that_is_as_wanted_after_all_is_kept() -> None:
 
 def test_a_created_key_with_other_roles_is_revoked_and_told() -> None:
     api: Any = NewApi(WRONG, WRONG)
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         create(api, ORG, "d", ["ORG_MEMBER"], ())
     error = caught.value
     assert api.deleted == 1
@@ -797,8 +803,8 @@ def test_a_created_key_with_other_roles_that_cannot_be_revoked_is_left_and_told(
 
 
 def test_a_created_key_whose_revocation_was_lost_and_then_missing_is_gone() -> None:
-    refusal = api_error(400, "API_KEY_NOT_FOUND", ID, unclear=True)
-    with pytest.raises(UnexpectedAnswerError, match="but the task asked for"):
+    refusal = api_error(400, "API_KEY_NOT_FOUND", ID, outcome_unknown=True)
+    with pytest.raises(UnexpectedResponseError, match="but the task asked for"):
         create(NewApi(WRONG, WRONG, delete=refusal), ORG, "d", ["ORG_MEMBER"], ())  # type: ignore[arg-type]
 
 
@@ -811,7 +817,7 @@ def test_a_created_key_that_is_in_a_project_is_not_as_wanted() -> None:
     # It is read before it is judged, and shown without projects there.
     assert create(api, ORG, "d", ["ORG_MEMBER"], ()).key.projects == ()
     api.get = lambda *_arguments, **_more: wrong
-    with pytest.raises(UnexpectedAnswerError, match="but the task asked for"):
+    with pytest.raises(UnexpectedResponseError, match="but the task asked for"):
         create(api, ORG, "d", ["ORG_MEMBER"], ())
     assert api.deleted == 1
 

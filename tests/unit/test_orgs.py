@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
     UnreadableError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._orgs import (

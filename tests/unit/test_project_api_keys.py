@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    UnreadableError,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
     ATLAS,
     OPS_MANAGER,
@@ -28,7 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostAnswerError,
     Request,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_OWNER,
@@ -80,16 +82,18 @@ def shown(roles: tuple[str, ...] | None) -> list[dict[str, Any]]:
     ]
 
 
-def refusal(status: int, code: str | None, *parameters: Any, unclear: bool = False) -> ApiError:
+def refusal(
+    status: int, code: str | None, *parameters: Any, outcome_unknown: bool = False
+) -> ApiError:
     request = Request("POST", "https://h", "/p", "do it")
     error = ApiError("x", request=request, status=status, code=code, parameters=parameters)
-    error.unclear = unclear
+    error.outcome_unknown = outcome_unknown
     return error
 
 
 def lost() -> KeysmithError:
     error = LostAnswerError("gone", request=Request("POST", "https://h", "/p", "do it"))
-    error.unclear = True
+    error.outcome_unknown = True
     return error
 
 
@@ -99,7 +103,7 @@ class FakeApi:
     def __init__(self, write: Any = None, *listings: Any, method: str = "POST") -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
-        self.stop = Stop(self.clock)
+        self.cancellation = Cancellation(self.clock)
         self.endpoint = SimpleNamespace(platform=replace(ATLAS, assign_method=method))
         self.write = write
         self.listings = list(listings)
@@ -115,16 +119,16 @@ class FakeApi:
         return value
 
     def post(self, call: Call, body: Any, parse: Any) -> Any:
-        assert (call.role, bool(call.doing)) == (PROJECT_OWNER, True)
+        assert (call.role, bool(call.operation)) == (PROJECT_OWNER, True)
         return self._do("POST", call.path, body, parse)
 
     def patch(self, call: Call, body: Any, parse: Any) -> Any:
-        is_new = call.doing.startswith("assign")
+        is_new = call.operation.startswith("assign")
         assert call.role == (PROJECT_OWNER if is_new else ATLAS.assignment_role)
         return self._do("PATCH", call.path, body, parse)
 
     def delete(self, call: Call) -> None:
-        assert (call.role, bool(call.doing)) == (ATLAS.assignment_role, True)
+        assert (call.role, bool(call.operation)) == (ATLAS.assignment_role, True)
         self._do("DELETE", call.path, None, lambda _data: True)
 
     def pages(self, call: Call, parse: Any, _identity: Any) -> list[Any]:
@@ -287,15 +291,17 @@ def test_a_refusal_is_raised_at_once(do: Any, _wanted: Any, _before: Any, error:
 
 
 @pytest.mark.parametrize("error", HINTS, ids=name)
-@pytest.mark.parametrize("unclear", [True, False])
+@pytest.mark.parametrize("outcome_unknown", [True, False])
 @pytest.mark.parametrize("lag", [0, 2])
 def test_that_a_key_is_out_of_the_project_is_proved_by_its_listing(
-    error: ApiError, unclear: bool, lag: int
+    error: ApiError, outcome_unknown: bool, lag: int
 ) -> None:
-    again = refusal(error.status or 0, error.code, *error.parameters, unclear=unclear)
+    again = refusal(
+        error.status or 0, error.code, *error.parameters, outcome_unknown=outcome_unknown
+    )
     api: Any = FakeApi(again, *[BELOW] * lag, None)
     # True where an earlier try of this very call may have done it.
-    assert unassign(api, AT) is unclear
+    assert unassign(api, AT) is outcome_unknown
 
 
 @pytest.mark.parametrize("error", HINTS, ids=name)
@@ -339,7 +345,7 @@ def test_an_answer_that_contradicts_the_roles_is_checked(
         assert do(api) is None
         assert len(api.writes) == 1
         return
-    with pytest.raises(UnexpectedAnswerError, match="not with the roles") as caught:
+    with pytest.raises(UnexpectedResponseError, match="not with the roles") as caught:
         do(api)
     assert caught.value.type == "unexpected_response"
     assert caught.value.results["project_api_key"]["roles"] == list(BELOW)

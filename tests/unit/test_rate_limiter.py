@@ -31,8 +31,8 @@ def test_a_refusal_holds_back_every_request() -> None:
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     limits = limiter(VirtualClock())
     tickets = [limits.wait()[1] for _request in range(3)]
-    for ticket, wait in zip(tickets, (5, 9, 1), strict=True):
-        limits.pause(ticket, wait)
+    for generation, wait in zip(tickets, (5, 9, 1), strict=True):
+        limits.pause(generation, wait)
     assert limits.wait()[0] == 9
 
 
@@ -40,9 +40,9 @@ def test_requests_that_are_refused_together_are_one_refusal() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     tickets = [limits.wait()[1] for _request in range(8)]
-    for ticket in tickets:
-        assert limits.refused(ticket) == 1
-        limits.pause(ticket, 1)
+    for generation in tickets:
+        assert limits.refused(generation) == 1
+        limits.pause(generation, 1)
     clock.sleep(1)
     again = limits.wait()[1]
     assert limits.refused(again) == 2
@@ -75,21 +75,21 @@ def test_a_bucket_that_is_refilled_in_lumps_serves_all_requests(threads: int) ->
     while queue:
         clock.time, number = heapq.heappop(queue)
         if number in tickets:
-            is_accepted, ticket = tickets.pop(number)
+            is_accepted, generation = tickets.pop(number)
             if is_accepted:
                 limits.accepted()
                 left -= 1
             else:
-                limits.pause(ticket, min(0.5 * 2 ** limits.refused(ticket), 20.0))
+                limits.pause(generation, min(0.5 * 2 ** limits.refused(generation), 20.0))
         if left - len(tickets) <= 0:
             continue
-        wait, ticket = limits.wait()
+        wait, generation = limits.wait()
         if wait:
             heapq.heappush(queue, (clock.time + wait, number))
             continue
         if clock.time >= refill_at:
             tokens, refill_at = 500, clock.time + 60
-        tickets[number] = (tokens > 0, ticket)
+        tickets[number] = (tokens > 0, generation)
         tokens -= tokens > 0
         heapq.heappush(queue, (clock.time + 0.03, number))
     assert left == 0

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
@@ -63,7 +65,7 @@ ROBOTS: _resource.Resource[Robot] = _resource.Resource(
         option="allow_own_robot",
     ),
 )
-ROBOT_LISTS: _access_lists.Lists[Robot] = _access_lists.Lists(
+ROBOT_LISTS: _access_lists.AccessLists[Robot] = _access_lists.AccessLists(
     resource=ROBOTS,
     result_name="robot_list",
     identity=lambda robot: {"robot_id": robot.id},
@@ -95,7 +97,7 @@ def refusal(code: str, *parameters: Any, status: int = 404) -> ApiError:
 
 def lost() -> KeysmithError:
     error = LostAnswerError("gone", request=Request("POST", "https://h", "/p", "do it"))
-    error.unclear = True
+    error.outcome_unknown = True
     return error
 
 
@@ -113,12 +115,12 @@ class FakeApi:
     def __post_init__(self) -> None:
         self.virtual = VirtualClock()
         self.clock = Clock(self.virtual.now, self.virtual.sleep, self.virtual.random)
-        self.stop = Stop(self.clock)
+        self.cancellation = Cancellation(self.clock)
         self.endpoint = SimpleNamespace(client_id=None, platform=ATLAS)
 
     def _take(self, method: str, call: Call) -> None:
         assert call.version == "2030-02-03"
-        assert "key" not in call.doing
+        assert "key" not in call.operation
         self.calls.append(f"{method} {call.path}")
         if self.errors.get(method):
             raise self.errors[method].pop(0)

@@ -164,8 +164,8 @@ class World:
                     return
             elif isinstance(step, _rotation.RecordVerified):
                 assert step.new.id in self.issued
-                self.mark(self.keys[step.new.id], "verified", step.old, time=step.until)
-                self.verified[step.new.id] = step.until
+                self.mark(self.keys[step.new.id], "verified", step.old, time=step.deadline)
+                self.verified[step.new.id] = step.deadline
             elif isinstance(step, _rotation.RevokeOld):
                 self.revoke_old(step.old, plan)
             elif isinstance(step, _rotation.Rename):

@@ -19,8 +19,8 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import DigestAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
     Http,
+    Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     KeyPair,
@@ -91,7 +91,7 @@ def balancer() -> Iterator[Balancer]:
         server.shutdown()
 
 
-def call(http: Http, auth: DigestAuth, url: str, path: str = "/path") -> Answer:
+def call(http: Http, auth: DigestAuth, url: str, path: str = "/path") -> Response:
     return http.send(
         Request("GET", url, path, "read it"), auth, read=lambda answer: answer, headers={}
     )
@@ -127,7 +127,7 @@ class Together(DigestAuth):
         super().__init__(pair)
         self.barrier = threading.Barrier(1)
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: Response) -> bool:
         is_renewed = super().renew(answer)
         self.barrier.wait(10)
         return is_renewed

@@ -13,19 +13,19 @@ from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     COMPLETION_TIME,
     SIGNALS,
-    Stop,
+    Cancellation,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import StoppedError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import CancelledError
 from tests.support import VirtualClock
 
 
 @contextmanager
 def armed(
-    stop: Stop, time_limit: float | None = None, *, is_default: bool = True
+    stop: Cancellation, time_limit: float | None = None, *, is_default: bool = True
 ) -> Iterator[None]:
     """A module keeps its handlers to the end of its process, which this test is not."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -34,7 +34,7 @@ def armed(
         for number in handlers:
             signal.signal(number, signal.SIG_DFL)
     try:
-        stop.heed_signals()
+        stop.install_signal_handlers()
         if time_limit is not None:
             stop.set_limit(time_limit)
         yield
@@ -44,8 +44,8 @@ def armed(
                 signal.signal(number, handler)
 
 
-def stop_of(virtual: VirtualClock, sleep: Callable[[float], None] | None = None) -> Stop:
-    return Stop(Clock(virtual.now, sleep or virtual.sleep, virtual.random))
+def stop_of(virtual: VirtualClock, sleep: Callable[[float], None] | None = None) -> Cancellation:
+    return Cancellation(Clock(virtual.now, sleep or virtual.sleep, virtual.random))
 
 
 def test_a_pause_that_nothing_ends_is_one_sleep() -> None:
@@ -66,10 +66,10 @@ def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
     stop = stop_of(virtual, sleep)
     with armed(stop):
         assert stop.reason == ""
-        with pytest.raises(StoppedError, match=f"told to stop .{number.name}.") as caught:
+        with pytest.raises(CancelledError, match=f"told to stop .{number.name}.") as caught:
             stop.pause(60)
         assert caught.value.fields()["type"] == "cancelled"
-        with pytest.raises(StoppedError):
+        with pytest.raises(CancelledError):
             stop.pause(60)
     assert len(virtual.sleeps) == 3
 
@@ -87,10 +87,10 @@ def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signa
                 stop.check()
             stop.pause(COMPLETION_TIME - 5)
             os.kill(os.getpid(), number)
-            with pytest.raises(StoppedError):
+            with pytest.raises(CancelledError):
                 stop.pause(60)
             stop.check()
-        with pytest.raises(StoppedError):
+        with pytest.raises(CancelledError):
             stop.check()
     assert sum(virtual.sleeps) == pytest.approx(COMPLETION_TIME, abs=0.2)
 
@@ -104,7 +104,7 @@ def test_what_another_thread_completes_lets_this_one_begin_nothing() -> None:
         def check() -> None:
             try:
                 stop.check()
-            except StoppedError as error:
+            except CancelledError as error:
                 failures.append(error)
 
         thread = threading.Thread(target=check)
@@ -117,7 +117,7 @@ def test_the_time_limit_ends_every_wait() -> None:
     virtual = VirtualClock()
     stop = stop_of(virtual)
     with armed(stop, 5), stop.completing():
-        with pytest.raises(StoppedError):
+        with pytest.raises(CancelledError):
             stop.pause(60)
         stop.check()
     assert virtual.time == pytest.approx(1005)
@@ -128,7 +128,7 @@ def test_the_time_limit_ends_a_pause() -> None:
     stop = stop_of(virtual)
     with armed(stop, 5):
         stop.pause(3)
-        with pytest.raises(StoppedError, match="time_limit, 5 s, is over") as caught:
+        with pytest.raises(CancelledError, match="time_limit, 5 s, is over") as caught:
             stop.pause(3)
     assert caught.value.fields()["type"] == "limit"
     assert virtual.time == pytest.approx(1005)

@@ -55,7 +55,7 @@ def test_what_has_begun_is_ended_and_nothing_more_begins() -> None:
         ended.append(number)
         return "done"
 
-    results = each(do, range(50), threads=4, goes_on=lambda: len(begun) < 10)
+    results = each(do, range(50), threads=4, should_continue=lambda: len(begun) < 10)
     assert sorted(ended) == sorted(begun)
     assert 10 <= len(begun) <= 13
     assert [index for index, result in enumerate(results) if result] == sorted(begun)

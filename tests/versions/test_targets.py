@@ -28,8 +28,8 @@ from tests.integration.playbook import (
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
+    AnsibleSandbox,
     Finished,
-    Workshop,
 )
 from tests.samples import others
 from tests.support import PRIVATE_KEYS
@@ -107,7 +107,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
         hosts = {}
         for host, organization in organizations.items():
             folders[host].mkdir()
-            (signer,) = organization["api_keys"]
+            (credential_name,) = organization["api_keys"]
             hosts[host] = {
                 "ansible_python_interpreter": TARGETS[host],
                 "folder": str(folders[host]),
@@ -115,8 +115,8 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
                 "connection_of_test": {
                     "base_url": emulator.url,
                     "org_id": organization["id"],
-                    "api_public_key": signer["public_key"],
-                    "api_private_key": signer["private_key"],
+                    "api_public_key": credential_name["public_key"],
+                    "api_private_key": credential_name["private_key"],
                 },
             }
         names = hosts[sorted(hosts)[0]]["connection_of_test"]
@@ -126,7 +126,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
             "module_defaults": {GROUP: {n: f"{{{{ connection_of_test.{n} }}}}" for n in names}},
             "tasks": [{"name": name, **task} for name, task in TASKS.items()],
         }
-        run = Workshop(folder / "run", collections).playbook(
+        run = AnsibleSandbox(folder / "run", collections).playbook(
             [play], "--diff", "--forks=2", hosts=hosts, patience=900
         )
         left = {o["id"]: o["api_keys"] for o in emulator.state.to_seed()["organizations"]}

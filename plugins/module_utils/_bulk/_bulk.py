@@ -15,16 +15,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _wor
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     KINDS,
     Change,
-    Declared,
+    DesiredKey,
     diff,
     ids,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     KeysmithError,
     PartialError,
-    StoppedError,
     internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
@@ -62,7 +62,11 @@ class Outcome:
     @property
     def is_not_begun(self) -> bool:
         """Whether the task was told to stop just before the first request was accepted."""
-        return isinstance(self.error, StoppedError) and not self.error.unclear and not self.is_made
+        return (
+            isinstance(self.error, CancelledError)
+            and not self.error.outcome_unknown
+            and not self.is_made
+        )
 
     def result(self) -> dict[str, Any]:
         return {**(self.key.result() if self.key else {}), **self.extra}
@@ -102,7 +106,7 @@ class Work:
         ]
         errors: list[KeysmithError] = []
 
-        def goes_on() -> bool:
+        def should_continue() -> bool:
             return not self.why_not_all(errors)
 
         def do_one(number: int) -> None:
@@ -114,7 +118,9 @@ class Work:
                 errors.append(outcome.error)
 
         def do_all(numbers: Sequence[int]) -> None:
-            _workers.each(do_one, numbers, threads=self.concurrency, goes_on=goes_on)
+            _workers.each(
+                do_one, numbers, threads=self.concurrency, should_continue=should_continue
+            )
 
         todo = [number for number, change in enumerate(changes) if change.plan.is_change]
         others = [number for number in todo if not changes[number].is_own]
@@ -138,12 +144,14 @@ class Work:
         created = [o.key for o in outcomes if o and o.key and o.change.key is None]
         if not created:
             return []
-        return _resource.twin_warnings(self.api, API_KEYS.of(self.org_id), created, self.known_ids)
+        return _resource.duplicate_warnings(
+            self.api, API_KEYS.of(self.org_id), created, self.known_ids
+        )
 
     def why_not_all(self, errors: Sequence[KeysmithError]) -> str:
         """Say why no more changes are begun, "" where they are."""
-        if self.api.stop.reason:
-            return self.api.stop.reason
+        if self.api.cancellation.reason:
+            return self.api.cancellation.reason
         if errors and self.fail_fast:
             return "fail_fast is true"
         if any(error.status == 429 for error in errors):
@@ -183,7 +191,7 @@ class _Progress:
         if change.key is None:
             self._create(change.declared)
         # A key gets its access list before its roles, so that it is never open to more than that.
-        steps: list[Callable[[Declared], None]] = [
+        steps: list[Callable[[DesiredKey], None]] = [
             self._set_access_list,
             self._set_roles,
             self._set_projects,
@@ -194,7 +202,7 @@ class _Progress:
         for step in steps:
             step(change.declared)
 
-    def _create(self, declared: Declared) -> None:
+    def _create(self, declared: DesiredKey) -> None:
         work, folder = self._work, self._work.credentials_dir
         wanted = _new_keys.Wanted(
             description=declared.description,
@@ -215,18 +223,18 @@ class _Progress:
         if declared.access_list is not None:
             self._extra["access_list"] = _access_lists.in_order(declared.access_list)
 
-    def _set_roles(self, _declared: Declared) -> None:
+    def _set_roles(self, _declared: DesiredKey) -> None:
         plan, work = self._change.plan, self._work
         if not plan.before or plan.before["roles"] == plan.after["roles"]:
             return
-        work.api.stop.check()
+        work.api.cancellation.check()
         roles = {"roles": plan.after["roles"]}
         changed = _org_api_keys.update(work.api, work.org_id, self._current, roles)
         # Projects that this task has set already may not be in the answer yet.
         self._key = replace(changed, projects=self._current.projects)
         self._is_made = True
 
-    def _set_access_list(self, declared: Declared) -> None:
+    def _set_access_list(self, declared: DesiredKey) -> None:
         entries, work, found = declared.access_list, self._work, self._change.found
         # A new key has got its list already.
         if entries is None or found is None:
@@ -234,7 +242,7 @@ class _Progress:
         self._extra["access_list"] = _access_lists.in_order(found.now)
         if found.now == entries:
             return
-        work.api.stop.check()
+        work.api.cancellation.check()
         goal = _access_lists.Goal(entries, purge=True)
         self._take(_access_lists.change(work.api, found, goal).result())
 
@@ -246,7 +254,7 @@ class _Progress:
             self._key = replace(now, projects=self._key.projects) if self._key else now
         self._is_made = self._is_made or bool(results.get("changed"))
 
-    def _set_projects(self, declared: Declared) -> None:
+    def _set_projects(self, declared: DesiredKey) -> None:
         if declared.projects is None:
             return
         work, now, goal = self._work, dict(self._current.projects), dict(declared.projects)
@@ -254,7 +262,7 @@ class _Progress:
             before, roles = now.get(project_id), goal.get(project_id)
             if before == roles:
                 continue
-            work.api.stop.check()
+            work.api.cancellation.check()
             key, is_made = self._current, True
             try:
                 if roles is None:
@@ -279,7 +287,7 @@ class _Progress:
         except ApiError as error:
             if not _assignments.is_project_missing(error, project_id):
                 raise
-            if error.unclear:
+            if error.outcome_unknown:
                 raise
             self._warnings.append(_assignments.missing_project_warning(API_KEYS, project_id))
             return False
@@ -340,14 +348,14 @@ def _partial(work: Work, results: dict[str, Any], errors: list[KeysmithError]) -
     error = PartialError(
         f"Not all changes to the API keys of organization {work.org_id} are done: "
         f"{', '.join(parts)}",
-        check=(
+        hint=(
             "The results failures and pending tell which, and what to check. Then run the task "
             "again, to do the rest."
         ),
     )
     # Without a failure, only a signal or the time limit leaves changes undone.
-    error.cause = errors[0] if errors else work.api.stop.error()
+    error.cause = errors[0] if errors else work.api.cancellation.error()
     if errors:
-        error.aftermath = f"The first failure: {errors[0].message()}"
+        error.state_after = f"The first failure: {errors[0].message()}"
     error.results = results
     return error

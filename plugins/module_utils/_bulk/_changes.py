@@ -24,7 +24,7 @@ KINDS = ("revoked", "created", "updated", "unchanged")
 
 
 @dataclass(frozen=True)
-class Declared:
+class DesiredKey:
     """What a task wants a key to be. None leaves that part as it is.
 
     ``may_adopt``: the key may get more rights although its key pair is not at hand.
@@ -47,7 +47,7 @@ class Change:
     """
 
     key: OrgApiKey | None
-    declared: Declared | None
+    declared: DesiredKey | None
     found: _access_lists.AccessList[OrgApiKey] | None
     plan: _plan.Plan
     is_own: bool = False
@@ -114,7 +114,7 @@ def revocation(key: OrgApiKey) -> Change:
 
 
 def declaration(
-    declared: Declared, key: OrgApiKey | None, found: _access_lists.AccessList[OrgApiKey] | None
+    declared: DesiredKey, key: OrgApiKey | None, found: _access_lists.AccessList[OrgApiKey] | None
 ) -> Change:
     """Return what a declared key needs; ``found`` is given where the key and its list exist."""
     desired: dict[str, Any] = {"description": declared.description}

@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     Change,
-    Declared,
+    DesiredKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
@@ -35,7 +35,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     GuardError,
     OptionError,
-    shown,
+    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -69,7 +69,7 @@ SELECTORS = (
 
 
 @dataclass(frozen=True)
-class KeySet:
+class PlannedChanges:
     """The changes that a task comes to, and the rest of its result.
 
     ``missing`` and ``unselected`` are None unless keys are selected.
@@ -97,13 +97,13 @@ def check_selection(params: Mapping[str, Any]) -> None:
     if params["api_keys"] is not None or params["purge"]:
         raise OptionError(
             "api_keys or purge is given with state absent",
-            check=f"They go with state present. Keys to be revoked are selected by "
+            hint=f"They go with state present. Keys to be revoked are selected by "
             f"{', '.join(SELECTORS)}.",
         )
     if all(params[name] is None for name in SELECTORS):
         raise OptionError(
             "No key is selected",
-            check=f"Give at least one of {', '.join(SELECTORS)}. For all keys, set "
+            hint=f"Give at least one of {', '.join(SELECTORS)}. For all keys, set "
             'description_match to "*".',
         )
     for name in SELECTORS[:-1]:
@@ -123,12 +123,12 @@ def check_declaration(params: Mapping[str, Any]) -> None:
     if given:
         raise OptionError(
             f"Given with state present: {', '.join(given)}",
-            check="Such options select keys to be revoked: set state to absent, or leave them out.",
+            hint="Such options select keys to be revoked: set state to absent, or leave them out.",
         )
     if params["api_keys"] is None:
         raise OptionError(
             "No keys are declared",
-            check="Set api_keys; [] together with purge and max_revocations means an organization "
+            hint="Set api_keys; [] together with purge and max_revocations means an organization "
             "without any.",
         )
     if (
@@ -139,7 +139,7 @@ def check_declaration(params: Mapping[str, Any]) -> None:
         raise OptionError(
             "api_keys is an empty list, so purge would revoke every API key of the organization "
             "that keep does not protect",
-            check="Is a variable empty that should list keys? If the organization is to have no "
+            hint="Is a variable empty that should list keys? If the organization is to have no "
             "other keys, set max_revocations to the number of keys that may be revoked.",
         )
     keys = declared(params)
@@ -151,7 +151,7 @@ def check_declaration(params: Mapping[str, Any]) -> None:
         raise OptionError(
             "api_keys has several keys with the same description, or with look-alikes: "
             f"{', '.join(map(quoted, doubles))}",
-            check="Keys are identified by description, so each must be unique. "
+            hint="Keys are identified by description, so each must be unique. "
             f"{_resource.LOOK_ALIKES}",
         )
 
@@ -160,15 +160,15 @@ def _identity(description: str, is_strict: bool) -> str:
     return normalize_description(description) if is_strict else description
 
 
-def declared(params: Mapping[str, Any]) -> list[Declared]:
+def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
     """Return the keys that a task declares. Raises OptionError."""
     return [_declared(params["platform"], item) for item in params["api_keys"]]
 
 
-def _declared(platform: str, item: Mapping[str, Any]) -> Declared:
+def _declared(platform: str, item: Mapping[str, Any]) -> DesiredKey:
     description = item["description"]
     roles, entries, projects = item["roles"], item["access_list"], item["projects"]
-    with _told_of(description):
+    with _error_context(description):
         _argspec.check_description("description", description)
         if roles is not None:
             _argspec.check_roles(platform, roles)
@@ -177,10 +177,10 @@ def _declared(platform: str, item: Mapping[str, Any]) -> Declared:
             _argspec.check_project_roles(project["roles"])
         ids = [project["project_id"] for project in projects or ()]
         if len(set(ids)) < len(ids):
-            raise OptionError("projects has a project twice", check="Give all its roles at once.")
+            raise OptionError("projects has a project twice", hint="Give all its roles at once.")
         networks = None if entries is None else _access_lists.normalize(entries, "access_list")
     pairs = [(p["project_id"], tuple(sorted(set(p["roles"])))) for p in projects or ()]
-    return Declared(
+    return DesiredKey(
         description=description,
         roles=None if roles is None else tuple(sorted(set(roles))),
         access_list=networks,
@@ -190,16 +190,18 @@ def _declared(platform: str, item: Mapping[str, Any]) -> Declared:
 
 
 @contextmanager
-def _told_of(description: str) -> Iterator[None]:
+def _error_context(description: str) -> Iterator[None]:
     """Have an error say which of many keys it is about."""
     try:
         yield
     except OptionError as error:
-        error.what = f"In api_keys, {quoted(description, _argspec.MAX_DESCRIPTION)}: {error.what}"
+        error.summary = (
+            f"In api_keys, {quoted(description, _argspec.MAX_DESCRIPTION)}: {error.summary}"
+        )
         raise
 
 
-def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) -> KeySet:
+def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) -> PlannedChanges:
     """Return the revocation of all selected keys, except for those that are kept."""
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection = Selection.of({name: params[name] for name in SELECTORS})
@@ -234,7 +236,7 @@ def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) 
     )
 
 
-def _check_all_selected(params: Mapping[str, Any], wanted: KeySet) -> None:
+def _check_all_selected(params: Mapping[str, Any], wanted: PlannedChanges) -> None:
     """Refuse to go on if the task lists keys that it would not revoke. Raises GuardError."""
     if not wanted.unselected or params["on_unselected"] != "fail":
         return
@@ -251,7 +253,7 @@ def _check_all_selected(params: Mapping[str, Any], wanted: KeySet) -> None:
     raise GuardError(
         f"The task lists {len(wanted.unselected)} API keys of organization {params['org_id']} that "
         f"it would not revoke: {listed}{f' and {more} more' if more > 0 else ''}",
-        check="Nothing was changed. A key must match every selector that is set, and the task's "
+        hint="Nothing was changed. A key must match every selector that is set, and the task's "
         "own key needs allow_own_key. Correct the selectors, add the keys to keep, or set "
         "on_unselected to report.",
         parameters=[item["id"] for item in wanted.unselected],
@@ -264,14 +266,14 @@ def _revocations(
     keys: Sequence[OrgApiKey],
     to_revoke: Sequence[OrgApiKey],
     undescribed: Sequence[OrgApiKey],
-) -> KeySet:
+) -> PlannedChanges:
     """Return the revocation of keys, except for those that are kept.
 
     ``undescribed``: keys that would be revoked too if they had a description.
     """
     own, keep = api.endpoint.public_key, params["keep"] or ()
     is_own_seen = any(key.public_key == own for key in keys)
-    found = KeySet([])
+    found = PlannedChanges([])
     left_alone = []
     for key in sorted([*to_revoke, *undescribed], key=lambda key: (key.description, key.id)):
         change = _changes.revocation(key)
@@ -304,7 +306,7 @@ def _revocations(
 
 def as_declared(
     params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
-) -> KeySet:
+) -> PlannedChanges:
     """Return what each declared key needs, and the revocation of all others where that is asked."""
     groups = _resource.by_normalized(keys, API_KEYS)
     pairs = [(key, _match(params, groups, key)) for key in declared(params)]
@@ -324,7 +326,7 @@ def as_declared(
             for change in changes
         ]
     known = [existing for _key, existing in pairs if existing]
-    surplus = KeySet([])
+    surplus = PlannedChanges([])
     if params["purge"]:
         known_ids = {key.id for key in known}
         others = [key for key in keys if key.id not in known_ids]
@@ -341,10 +343,10 @@ def as_declared(
     folder = params["credentials_dir"]
     if folder:
         if any(change.kind == "created" for change in changes):
-            what = f"credentials_dir {shown(folder)}"
+            what = f"credentials_dir {truncate_path(folder)}"
             _credentials_file.check_folder(what, folder, check_mode)
         warnings += _credentials_file.folder_warnings(folder, known, params["org_id"])
-    return KeySet([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
+    return PlannedChanges([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
 
 
 def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
@@ -364,7 +366,7 @@ def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
 
 
 def _match(
-    params: Mapping[str, Any], groups: Mapping[str, Sequence[OrgApiKey]], key: Declared
+    params: Mapping[str, Any], groups: Mapping[str, Sequence[OrgApiKey]], key: DesiredKey
 ) -> OrgApiKey | None:
     """Return the existing key with the description; raises AmbiguousError."""
     group = groups.get(normalize_description(key.description), [])
@@ -373,7 +375,7 @@ def _match(
             group, API_KEYS.of(params["org_id"]), key.description, look_alikes=params["look_alikes"]
         )
     except AmbiguousError as error:
-        error.check = (
+        error.hint = (
             "Nothing was changed. Declared keys are identified by description. "
             f"{_resource.LOOK_ALIKES} Declare the exact description, give every key its own "
             "with new_description of org_api_key, or set look_alikes to ignore if only look-alikes "
@@ -402,7 +404,7 @@ def _check_not_replaced(
                 f"purge would revoke API key {change.key} {quoted(change.description)} of "
                 f"organization {params['org_id']}, and a new key would be created with the "
                 f"look-alike {quoted(declared_as)}",
-                check=f"Nothing was changed. {_resource.LOOK_ALIKES} Declare the exact "
+                hint=f"Nothing was changed. {_resource.LOOK_ALIKES} Declare the exact "
                 "description, or rename or revoke the old key first, by its ID.",
             )
 
@@ -430,16 +432,16 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
     ]
     if strange:
         raise GuardError(
-            f"credentials_dir {shown(folder)} holds no key pair for these API keys, and their "
+            f"credentials_dir {truncate_path(folder)} holds no key pair for these API keys, and their "
             f"rights would be extended: {_resource.described(strange, API_KEYS)}",
-            check=_org_api_keys.ADOPTION_ADVICE,
+            hint=_org_api_keys.ADOPTION_ADVICE,
             parameters=[key.id for key in strange],
         )
     return []
 
 
 def _check_pairs(
-    params: Mapping[str, Any], pairs: Sequence[tuple[Declared, OrgApiKey | None]]
+    params: Mapping[str, Any], pairs: Sequence[tuple[DesiredKey, OrgApiKey | None]]
 ) -> None:
     """Refuse declared keys that are to be kept, and new ones without roles."""
     keep = params["keep"] or ()
@@ -452,13 +454,13 @@ def _check_pairs(
     if kept:
         raise AmbiguousError(
             f"api_keys declares what keep says is not to be touched: {_quoted(kept)}",
-            check="Nothing was changed. Leave the key out of one of them.",
+            hint="Nothing was changed. Leave the key out of one of them.",
         )
     bare = [key.description for key, existing in pairs if existing is None and key.roles is None]
     if bare:
         raise OptionError(
             f"New API keys need roles, and none exists yet with the description {_quoted(bare)}",
-            check="Nothing was changed. Set roles for each of them in api_keys.",
+            hint="Nothing was changed. Set roles for each of them in api_keys.",
         )
 
 
@@ -469,7 +471,7 @@ def _quoted(descriptions: Sequence[str]) -> str:
 def _read_access_lists(
     params: Mapping[str, Any],
     api: Client,
-    pairs: Sequence[tuple[Declared, OrgApiKey | None]],
+    pairs: Sequence[tuple[DesiredKey, OrgApiKey | None]],
 ) -> dict[str, _access_lists.AccessList[OrgApiKey]]:
     """Return the access lists of the existing keys that one is declared for, by the key's id."""
     keys = [existing for key, existing in pairs if existing and key.access_list is not None]
@@ -477,13 +479,13 @@ def _read_access_lists(
         lambda key: _access_lists.read(api, API_KEY_LISTS, params["org_id"], key),
         keys,
         threads=params["concurrency"],
-        goes_on=lambda: not api.stop.reason,
+        should_continue=lambda: not api.cancellation.reason,
     )
     found = {access_list.owner.id: access_list for access_list in lists if access_list}
     if len(found) < len(keys):
-        error = api.stop.error()
-        error.what = f"Not all access lists were read, because {api.stop.reason}"
-        error.check = "Nothing was changed."
+        error = api.cancellation.error()
+        error.summary = f"Not all access lists were read, because {api.cancellation.reason}"
+        error.hint = "Nothing was changed."
         raise error
     return found
 
@@ -502,7 +504,9 @@ def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_see
     return replace(change, is_own=is_own)
 
 
-def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: KeySet) -> list[str]:
+def check_guards(
+    params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: PlannedChanges
+) -> list[str]:
     """Hold the changes against all guards of the task, and return their warnings.
 
     Raises GuardError, and AmbiguousError if ``keep`` or the API is not clear.
@@ -520,7 +524,7 @@ def check_guards(params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: K
 
 
 def warn_of_dangers(
-    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], wanted: KeySet
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], wanted: PlannedChanges
 ) -> None:
     """Warn of access lists that are opened, of the last owner, and of private keys in clear."""
     changes = [change for change in wanted.changes if change.plan.is_change]
@@ -551,8 +555,8 @@ def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> Non
         return
     raise GuardError(
         f"{len(revoked)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {_resource.first_names(revoked)}",
-        check=(
+        f"max_revocations is {params['max_revocations']}: {_resource.summarize(revoked)}",
+        hint=(
             "Nothing was changed. Select fewer keys, or raise max_revocations if all of them are "
             "meant; error.parameters has all IDs."
         ),

@@ -140,7 +140,7 @@ def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]
         return []
     return [
         f"These API keys of organization {org_id} have no description, so neither a pattern nor "
-        f"purge selects them: {_resource.first_names(keys)}. Use their IDs to select them."
+        f"purge selects them: {_resource.summarize(keys)}. Use their IDs to select them."
     ]
 
 
@@ -181,7 +181,7 @@ def check_kept_exactly(
             raise AmbiguousError(
                 f"keep has {quoted(item)}, which matches these API keys of organization {org_id} "
                 f"only as look-alikes: {_resource.described(similar, API_KEYS)}",
-                check=f"Nothing was changed. {_resource.LOOK_ALIKES} Write the item exactly, or "
+                hint=f"Nothing was changed. {_resource.LOOK_ALIKES} Write the item exactly, or "
                 "use the key's ID, to keep them; or set look_alikes to ignore if they are "
                 "different keys.",
             )
@@ -212,7 +212,7 @@ def check_keep(
         raise GuardError(
             f"keep has {items}, which matches no API key of organization {org_id}, and "
             f"{len(revoked)} API keys would be revoked: {_resource.described(revoked, API_KEYS)}",
-            check="Nothing was changed. Correct or remove the item, or set on_keep_missing to warn "
+            hint="Nothing was changed. Correct or remove the item, or set on_keep_missing to warn "
             "if one list serves many organizations.",
             parameters=[key.id for key in revoked],
         )

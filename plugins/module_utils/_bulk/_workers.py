@@ -19,7 +19,7 @@ def each(
     items: Sequence[T],
     *,
     threads: int,
-    goes_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> list[R | None]:
     """Return ``do(item)`` for each item, in their order; None for those that were never begun.
 
@@ -34,7 +34,7 @@ def each(
 
     def work() -> None:
         try:
-            while not failures and goes_on():
+            while not failures and should_continue():
                 with lock:
                     number = next(numbers, None)
                 if number is None:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
-    Answer,
     Http,
+    Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     Credentials,
@@ -37,8 +37,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UNSPECIFIC_401,
     KeysmithError,
     Request,
-    UnexpectedAnswerError,
-    clean,
+    UnexpectedResponseError,
+    sanitize,
 )
 
 # Revoking the token at the end is a courtesy; nobody should wait long for it.
@@ -54,13 +54,13 @@ def choose_auth(
     http: Http,
     base_url: str,
     platform: str,
-    conceal: Callable[[str], None],
+    add_no_log: Callable[[str], None],
 ) -> DigestAuth | BearerAuth | ServiceAccountAuth:
     """Return the auth object for a credential. ``conceal`` is told each secret met on the way."""
     if isinstance(credentials, KeyPair):
         return DigestAuth(credentials)
     if isinstance(credentials, ServiceAccount):
-        return ServiceAccountAuth(credentials, http, base_url, platform, conceal)
+        return ServiceAccountAuth(credentials, http, base_url, platform, add_no_log)
     return BearerAuth(credentials.token)
 
 
@@ -77,10 +77,10 @@ class _Signer:
     def cookies(self) -> Any:
         return None
 
-    def renew(self, _answer: Answer) -> bool:
+    def renew(self, _answer: Response) -> bool:
         return False
 
-    def unexplained_refusals(self, _answer: Answer) -> int:
+    def unexplained_refusals(self, _answer: Response) -> int:
         return 0
 
     def distrust(self) -> None:
@@ -116,14 +116,14 @@ class ServiceAccountAuth(BearerAuth):
         http: Http,
         base_url: str,
         platform: str,
-        conceal: Callable[[str], None],
+        add_no_log: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._account = account
         self._http = http
         self._base_url = base_url
         self._platform = platform
-        self._conceal = conceal
+        self._conceal = add_no_log
         self._lock = threading.Lock()
         self._begun = _Begun()
         # The token that was refused when it was new: there is no use in another.
@@ -134,7 +134,7 @@ class ServiceAccountAuth(BearerAuth):
             self._begun.token = self._token
             self._token = self._token or self._fetch()
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: Response) -> bool:
         """Fetch another token where one that was there before the request may have ended."""
         begun, self._begun.token = self._begun.token, ""
         if not _is_unspecific(answer):
@@ -158,15 +158,15 @@ class ServiceAccountAuth(BearerAuth):
         request = self._request(TOKEN_PATH, f"get an access token for {self._account}")
         try:
             answer = self._post(request, {"grant_type": "client_credentials"})
-            if not _answers.is_success(answer):
-                raise _answers.as_error(answer, request)
+            if not _responses.is_success(answer):
+                raise _responses.as_error(answer, request)
             payload = answer.payload if isinstance(answer.payload, dict) else {}
             token = payload.get("access_token")
             if not isinstance(token, str) or not is_header_safe(token):
-                _answers.unexpected(answer, request, "has no access token in it")
+                _responses.unexpected(answer, request, "has no access token in it")
         except KeysmithError as error:
-            if error.unclear:
-                error.aftermath = (
+            if error.outcome_unknown:
+                error.state_after = (
                     "A token may have been made; nobody has it, and it ends by itself within the "
                     "hour. Nothing else was changed."
                 )
@@ -183,30 +183,30 @@ class ServiceAccountAuth(BearerAuth):
         with suppress(Exception):
             self._post(self._request(REVOKE_PATH, "revoke the access token"), form, REVOKE_PATIENCE)
 
-    def _request(self, path: str, doing: str) -> Request:
+    def _request(self, path: str, operation: str) -> Request:
         return Request(
             "POST",
             self._base_url,
             path,
-            doing,
-            signer=str(self._account),
+            operation,
+            credential_name=str(self._account),
             platform=self._platform,
         )
 
     def _post(
         self, request: Request, form: dict[str, str], patience: float | None = None
-    ) -> Answer:
+    ) -> Response:
         return self._http.send(
             request,
             None,
-            read=_answers.read,
+            read=_responses.read,
             headers={
                 "Accept": "application/json",
                 "Authorization": f"Basic {self._account.basic()}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             body=urlencode(form).encode(),
-            until=None if patience is None else self._http.clock.now() + patience,
+            deadline=None if patience is None else self._http.clock.now() + patience,
         )
 
 
@@ -278,7 +278,7 @@ class DigestAuth(_Signer):
         nonce = self._current.nonce
         return nonce.cookies if nonce else None
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: Response) -> bool:
         """Take up the challenge of a 401, unless it says that the key pair is wrong.
 
         Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
@@ -287,18 +287,18 @@ class DigestAuth(_Signer):
         usable = _usable_challenges(answer)
         if not current.nonce and not usable:
             offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
-            check = "Check base_url: it seems to lead to something else than the API."
-            if _answers.is_of_api(answer) and not offered:
-                check = (
+            hint = "Check base_url: it seems to lead to something else than the API."
+            if _responses.is_of_api(answer) and not offered:
+                hint = (
                     "The response is the API's own, but its header WWW-Authenticate is missing: "
                     "check whether a gateway or proxy in between removes or renames it."
                 )
-            raise UnexpectedAnswerError(
+            raise UnexpectedResponseError(
                 "the server answers 401 and asks for no Digest authentication"
-                + (f" but with {clean(offered[0].algorithm, 40)}" if offered else ""),
+                + (f" but with {sanitize(offered[0].algorithm, 40)}" if offered else ""),
                 status=401,
                 reason=answer.reason,
-                check=check,
+                hint=hint,
             )
         if current.nonce and not (
             usable and (usable[0].is_stale or (current.number > 1 and _is_unspecific(answer)))
@@ -308,14 +308,14 @@ class DigestAuth(_Signer):
         current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
         return True
 
-    def unexplained_refusals(self, answer: Answer) -> int:
+    def unexplained_refusals(self, answer: Response) -> int:
         """Count a 401 without a reason after the API has accepted this key pair in this task.
 
         Under concurrent digest requests, the APIs take some for replays although no nonce and
         count was sent twice. Such a 401 is not counted once the key itself may be gone.
         """
         is_refused = answer.status == 401 and _is_unspecific(answer)
-        if _answers.is_success(answer) and self._current.nonce:
+        if _responses.is_success(answer) and self._current.nonce:
             # A balancer may renew its cookie with each response.
             self._current.nonce.cookies = answer.cookies
         with self._lock:
@@ -334,26 +334,26 @@ class DigestAuth(_Signer):
         with self._lock:
             self._may_be_gone = True
 
-    def _take_up(self, answer: Answer) -> None:
+    def _take_up(self, answer: Response) -> None:
         """Sign this thread's next request with the challenge that an answer offers."""
         usable = _usable_challenges(answer)
         if usable:
             self._current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
 
 
-def _is_signature_accepted(answer: Answer) -> bool:
+def _is_signature_accepted(answer: Response) -> bool:
     """Whether an answer shows that the API knows the credential: a success, or a reason."""
-    if _answers.is_success(answer):
+    if _responses.is_success(answer):
         return True
     return 400 <= answer.status < 500 and answer.status != 429 and not _is_unspecific(answer)
 
 
-def _usable_challenges(answer: Answer) -> list[Challenge]:
+def _usable_challenges(answer: Response) -> list[Challenge]:
     offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
     return [challenge for challenge in offered if challenge.algorithm in _HASHES]
 
 
-def _is_unspecific(answer: Answer) -> bool:
+def _is_unspecific(answer: Response) -> bool:
     payload = answer.payload if isinstance(answer.payload, dict) else {}
     code = payload.get("errorCode")
     return code is None or (isinstance(code, str) and code in UNSPECIFIC_401)

@@ -11,24 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _answers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
-    Answer,
     Auth,
     Http,
+    Response,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     Credentials,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
     DeadlineError,
     Request,
-    StoppedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 
 # The most that both APIs give at once (docs/apis.md: Lists).
@@ -86,7 +88,7 @@ class Call:
     """
 
     path: str
-    doing: str
+    operation: str
     role: str
     version: str
 
@@ -100,13 +102,13 @@ class Client:
     """
 
     def __init__(
-        self, http: Http, auth: Signer, endpoint: Endpoint, conceal: Callable[[str], None]
+        self, http: Http, auth: Signer, endpoint: Endpoint, add_no_log: Callable[[str], None]
     ) -> None:
         self._http = http
         self._auth = auth
         self.endpoint = endpoint
         # To be told each secret that an answer brings and that nobody is to see.
-        self.conceal = conceal
+        self.add_no_log = add_no_log
         # What a user should know even if the task fails later on.
         self.warnings: list[str] = []
         self._has_written = False
@@ -116,8 +118,8 @@ class Client:
         return self._http.clock
 
     @property
-    def stop(self) -> Stop:
-        return self._http.stop
+    def cancellation(self) -> Cancellation:
+        return self._http.cancellation
 
     def expect_own_end(self) -> None:
         """Be told that the task is about to revoke the key that signs its requests."""
@@ -127,10 +129,10 @@ class Client:
         self._auth.end()
         self._http.close()
 
-    def get(self, call: Call, parse: Callable[[Any], T | None], until: float | None = None) -> T:
+    def get(self, call: Call, parse: Callable[[Any], T | None], deadline: float | None = None) -> T:
         """Return what is at a path. ``until`` (of the clock) ends retries early."""
         request = self._request("GET", call)
-        answer = self._send(request, call, until=until)
+        answer = self._send(request, call, deadline=deadline)
         return _parsed(answer, request, parse, answer.payload)
 
     def post(self, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
@@ -149,14 +151,14 @@ class Client:
     def _write(self, method: str, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
         request = self._request(method, call)
         answer = self._send(request, call, body=body)
-        data = {} if _answers.is_empty(answer) else answer.payload
+        data = {} if _responses.is_empty(answer) else answer.payload
         try:
             return _parsed(answer, request, parse, data)
-        except UnexpectedAnswerError as error:
+        except UnexpectedResponseError as error:
             if error.request is None:
                 # The response contradicts the request.
                 error.request, error.status, error.reason = request, answer.status, answer.reason
-                error.tries, error.waited = answer.tries, answer.waited
+                error.attempts, error.waited = answer.attempts, answer.waited
             raise
 
     def delete(self, call: Call) -> None:
@@ -168,9 +170,9 @@ class Client:
         """
         request = self._request("DELETE", call)
         answer = self._send(request, call)
-        if not _answers.is_empty(answer):
-            _answers.unexpected(
-                answer, request, f"is {_answers.kind(answer)}, where a deletion is answered empty"
+        if not _responses.is_empty(answer):
+            _responses.unexpected(
+                answer, request, f"is {_responses.kind(answer)}, where a deletion is answered empty"
             )
 
     def pages(
@@ -198,30 +200,30 @@ class Client:
                     f"the listing was not complete within {patience:g} s",
                     request=request,
                     reason="timeout",
-                    check="Check the network to the API, or raise timeout.",
+                    hint="Check the network to the API, or raise timeout.",
                 )
 
-        def read(paging: Mapping[str, str]) -> Answer:
+        def read(paging: Mapping[str, str]) -> Response:
             return self._send(request, call, paging)
 
         before: dict[str, T] | None = None
-        for tries in range(LISTING_TRIES):
-            if tries and before is None:
-                self.stop.pause(LISTING_PAUSE)
-            if tries:
+        for attempts in range(LISTING_TRIES):
+            if attempts and before is None:
+                self.cancellation.pause(LISTING_PAUSE)
+            if attempts:
                 go_on()
             items, requests = self._listing(request, parse, identity, read, go_on)
             if items is not None and (requests == 1 or items == before):
                 return list(items.values())
             before = items
-        raise _answers.incomplete(request, LISTING_TRIES)
+        raise _responses.incomplete(request, LISTING_TRIES)
 
     def _listing(
         self,
         request: Request,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
-        read: Callable[[Mapping[str, str]], Answer],
+        read: Callable[[Mapping[str, str]], Response],
         go_on: Callable[[], None],
     ) -> tuple[dict[str, T] | None, int]:
         """Read every page once, and count the requests; None where they do not fit together.
@@ -238,7 +240,7 @@ class Client:
             if number > 1:
                 go_on()
             answer = read({"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)})
-            page = _answers.page(answer, request)
+            page = _responses.page(answer, request)
             size += len(answer.body)
             if size > MAX_LISTING:
                 break
@@ -260,26 +262,26 @@ class Client:
                 # Some servers give fewer than they are asked for.
                 page_size = min(ITEMS_PER_PAGE, first)
         # To begin once more would be in vain.
-        raise _answers.endless(request, number)
+        raise _responses.endless(request, number)
 
     def _request(self, method: str, call: Call) -> Request:
         return Request(
             method=method,
             base_url=self.endpoint.base_url,
             path=self.endpoint.platform.api_path + call.path,
-            doing=call.doing,
+            operation=call.operation,
             role=call.role,
-            signer=str(self.endpoint.credentials),
+            credential_name=str(self.endpoint.credentials),
             platform=self.endpoint.platform.title,
         )
 
     def _check_stop(self, request: Request) -> None:
         """Raise StoppedError before a request that a task which is to end must not send."""
         try:
-            self.stop.check(request)
-        except StoppedError as error:
+            self.cancellation.check(request)
+        except CancelledError as error:
             if not self._has_written:
-                error.check = "Nothing was changed."
+                error.hint = "Nothing was changed."
             raise
 
     def _send(
@@ -287,9 +289,9 @@ class Client:
         request: Request,
         call: Call,
         query: Mapping[str, str] | None = None,
-        until: float | None = None,
+        deadline: float | None = None,
         body: Any = None,
-    ) -> Answer:
+    ) -> Response:
         self._check_stop(request)
         if self.endpoint.envelope:
             query = {**(query or {}), "envelope": "true"}
@@ -302,23 +304,23 @@ class Client:
         answer = self._http.send(
             request,
             self._auth,
-            read=_answers.read,
+            read=_responses.read,
             headers=headers,
             query=query,
             body=None if body is None else json.dumps(body).encode(),
-            until=until,
+            deadline=deadline,
         )
-        if not _answers.is_success(answer):
-            raise _answers.as_error(answer, request)
+        if not _responses.is_success(answer):
+            raise _responses.as_error(answer, request)
         return answer
 
 
-def _parsed(answer: Answer, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
+def _parsed(answer: Response, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
     """Return what ``parse`` makes of JSON from an answer. Raises UnexpectedAnswerError."""
     try:
         value = parse(data)
-    except _answers.UnreadableError as error:
-        _answers.unreadable(answer, request, error)
+    except _responses.UnreadableError as error:
+        _responses.unreadable(answer, request, error)
     if value is None:
-        _answers.unexpected(answer, request, f"is {_answers.kind(answer)}")
+        _responses.unexpected(answer, request, f"is {_responses.kind(answer)}")
     return value

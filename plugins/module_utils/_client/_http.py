@@ -24,11 +24,13 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._rate_limiter import (
     RateLimiter,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._stop import Stop
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._transport_errors import (
     client_certificate_hint,
     is_of_proxy,
@@ -42,13 +44,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     KeysmithError,
     LostAnswerError,
     Request,
-    StoppedError,
     TransportError,
-    UnexpectedAnswerError,
-    clean,
+    UnexpectedResponseError,
+    sanitize,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
     requests,
@@ -67,11 +69,11 @@ LISTING_FACTOR = 10
 MAX_UNEXPLAINED_REFUSALS = 4
 MAX_RETRIES_OF_500 = 2
 MAX_THREADS = 16
-FIRST_WAIT = 0.5
+INITIAL_BACKOFF = 0.5
 # Seconds. Below every pause that a task makes between two requests, of which FIRST_WAIT is the
 # shortest, and above what it takes to compute the next request.
 MAX_IDLE = 0.4
-LONGEST_BACKOFF = 20.0
+MAX_BACKOFF = 20.0
 TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
 # Bytes of a compressed body that are decoded at a time.
 _PART = 1024
@@ -80,7 +82,7 @@ _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A complete answer. ``payload`` is what the body says once a reader has read it.
 
     ``unclear``: an earlier try of the same request may have been carried out. ``was_accepted``: a
@@ -94,9 +96,9 @@ class Answer:
     body: bytes
     payload: Any = None
     is_json: bool = False
-    tries: int = 1
+    attempts: int = 1
     waited: float = 0.0
-    unclear: bool = False
+    outcome_unknown: bool = False
     was_accepted: bool = False
     cookies: Any = field(default=None, repr=False, compare=False)
 
@@ -111,17 +113,17 @@ class Auth(Protocol):
     def cookies(self) -> Any:
         """Return the cookies that belong to the challenge this thread answers, None without one."""
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: Response) -> bool:
         """Whether signing the same request anew may turn this 401 into something better."""
 
-    def unexplained_refusals(self, answer: Answer) -> int:
+    def unexplained_refusals(self, answer: Response) -> int:
         """Take in a final answer, and count it if it is a 401 that is not the credential's fault.
 
         Returns how many there were in a row, in all threads, and 0 for every other answer.
         """
 
 
-Reader = Callable[[Answer], Answer]
+Reader = Callable[[Response], Response]
 
 
 class Http:
@@ -132,7 +134,7 @@ class Http:
 
     def __init__(self, settings: HttpSettings, clock: Clock, base_url: str) -> None:
         self.clock = clock
-        self.stop = Stop(clock)
+        self.cancellation = Cancellation(clock)
         self._settings = settings
         self._limiter = RateLimiter(clock.now)
         # Seconds waited since the last request that was accepted, and since the task began.
@@ -170,8 +172,8 @@ class Http:
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        until: float | None = None,
-    ) -> Answer:
+        deadline: float | None = None,
+    ) -> Response:
         """Send a request, again where that is safe and useful, and return the last answer.
 
         ``read`` unwraps an answer before its status is judged. ``until`` (of the clock) ends the
@@ -179,30 +181,30 @@ class Http:
         been carried out) and UnexpectedAnswerError.
         """
 
-        def exchange() -> Answer:
+        def exchange() -> Response:
             prepared = self._prepare(request, headers, query, body)
-            return self._exchange(prepared, request, auth, read, until)
+            return self._exchange(prepared, request, auth, read, deadline)
 
-        unclear = False
-        tries = failures = errors_500 = spurious = 0
+        outcome_unknown = False
+        attempts = failures = errors_500 = spurious = 0
         waited = 0.0
         while True:
-            ticket = self._await_turn(request, unclear)
-            tries += 1
+            generation = self._await_turn(request, outcome_unknown)
+            attempts += 1
             sent_at = self.clock.now()
             try:
                 outcome = self._try(request, exchange)
-            except UnexpectedAnswerError as error:
+            except UnexpectedResponseError as error:
                 error.request = error.request or request
-                error.unclear = unclear or may_have_happened(request.method, error)
+                error.outcome_unknown = outcome_unknown or may_have_happened(request.method, error)
                 raise
-            except (ApiError, StoppedError) as error:
+            except (ApiError, CancelledError) as error:
                 # The request was refused (401), and no new token was to be had for it.
-                error.unclear = unclear
+                error.outcome_unknown = outcome_unknown
                 raise
-            is_refused = isinstance(outcome, Answer) and outcome.status == 429
+            is_refused = isinstance(outcome, Response) and outcome.status == 429
             unexplained = 0
-            if auth and isinstance(outcome, Answer):
+            if auth and isinstance(outcome, Response):
                 unexplained = auth.unexplained_refusals(outcome)
                 outcome = replace(outcome, was_accepted=unexplained > 0)
             wait = None
@@ -211,64 +213,64 @@ class Http:
                 # what bounds it. Of the refusals without a reason, several requests may get one
                 # each at the same time, but not ever more.
                 spurious += unexplained > 0
-                count = spurious or self._limiter.refused(ticket)
+                count = spurious or self._limiter.refused(generation)
                 # A request that was on its way when another was refused has waited with that one.
                 served = 0.0
-                if is_refused and self._limiter.is_outdated(ticket):
+                if is_refused and self._limiter.is_outdated(generation):
                     served = self.clock.now() - sent_at
                 is_hopeless = (
                     spurious > MAX_UNEXPLAINED_REFUSALS
                     or unexplained > MAX_UNEXPLAINED_REFUSALS + MAX_THREADS
                 )
                 if self._settings.retries and not is_hopeless:
-                    wait = self._affordable_wait(count, request, outcome, until, served)
+                    wait = self._affordable_wait(count, request, outcome, deadline, served)
             else:
                 failures += 1
-                errors_500 += isinstance(outcome, Answer) and outcome.status == 500
+                errors_500 += isinstance(outcome, Response) and outcome.status == 500
                 if (
                     failures <= self._settings.retries
                     and errors_500 <= MAX_RETRIES_OF_500
                     and may_retry(request.method, outcome)
                 ):
-                    wait = self._affordable_wait(failures, request, outcome, until)
+                    wait = self._affordable_wait(failures, request, outcome, deadline)
             if wait is None:
-                return _finish(outcome, tries, waited, unclear)
-            unclear = unclear or may_have_happened(request.method, outcome)
+                return _finish(outcome, attempts, waited, outcome_unknown)
+            outcome_unknown = outcome_unknown or may_have_happened(request.method, outcome)
             self._book(wait)
             waited += wait
             if is_refused:
-                self._limiter.pause(ticket, wait)
+                self._limiter.pause(generation, wait)
             else:
-                self._pause(wait, request, unclear, outcome)
+                self._pause(wait, request, outcome_unknown, outcome)
 
-    def _await_turn(self, request: Request, unclear: bool) -> int:
+    def _await_turn(self, request: Request, outcome_unknown: bool) -> int:
         """Return when the request may be sent, with what the limiter wants to know of it later."""
         while True:
-            wait, ticket = self._limiter.wait()
+            wait, generation = self._limiter.wait()
             if not wait:
-                return ticket
-            self._pause(wait, request, unclear)
+                return generation
+            self._pause(wait, request, outcome_unknown)
 
     def _pause(
         self,
         wait: float,
         request: Request,
-        unclear: bool,
-        outcome: Answer | TransportError | None = None,
+        outcome_unknown: bool,
+        outcome: Response | TransportError | None = None,
     ) -> None:
         try:
-            self.stop.pause(wait)
-        except StoppedError as error:
-            error.request, error.unclear = request, unclear
-            if isinstance(outcome, Answer):
+            self.cancellation.pause(wait)
+        except CancelledError as error:
+            error.request, error.outcome_unknown = request, outcome_unknown
+            if isinstance(outcome, Response):
                 error.status, error.reason = outcome.status, outcome.reason
-                error.check = f"The last answer was {outcome.status} {outcome.reason}.".strip()
+                error.hint = f"The last answer was {outcome.status} {outcome.reason}.".strip()
             elif outcome:
                 error.reason = outcome.reason
-                error.check = f"Before that, {outcome.what}."
+                error.hint = f"Before that, {outcome.summary}."
             raise
 
-    def _try(self, request: Request, exchange: Callable[[], Answer]) -> Answer | TransportError:
+    def _try(self, request: Request, exchange: Callable[[], Response]) -> Response | TransportError:
         try:
             with self._transport_errors(request):
                 answer = exchange()
@@ -292,26 +294,26 @@ class Http:
 
     def _affordable_wait(
         self,
-        tries: int,
+        attempts: int,
         request: Request,
-        outcome: Answer | TransportError,
-        until: float | None,
+        outcome: Response | TransportError,
+        deadline: float | None,
         served: float = 0.0,
     ) -> float | None:
         """Return how long to wait before the next try, or None if that would be too long.
 
         ``served`` are the seconds of it that have passed.
         """
-        least = max(FIRST_WAIT, retry_after(outcome) or _window(request, outcome))
+        least = max(INITIAL_BACKOFF, retry_after(outcome) or _window(request, outcome))
         least = max(0.0, least - served)
         now = self.clock.now()
         # What other threads are waiting for already costs nothing more.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
-        if until is not None:
-            left = min(left, until - now)
+        if deadline is not None:
+            left = min(left, deadline - now)
         if least > left:
             return None
-        backoff = min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
+        backoff = min(INITIAL_BACKOFF * 2 ** min(attempts - 1, 10), MAX_BACKOFF)
         # Jitter, so that tasks refused together do not come back together.
         wait: float = max(least, backoff - served) * (1 + 0.25 * self.clock.random())
         return min(wait, left)
@@ -330,12 +332,17 @@ class Http:
         )
 
     def _exchange(
-        self, prepared: Any, request: Request, auth: Auth | None, read: Reader, until: float | None
-    ) -> Answer:
+        self,
+        prepared: Any,
+        request: Request,
+        auth: Auth | None,
+        read: Reader,
+        deadline: float | None,
+    ) -> Response:
         """Send once; answer a challenge, and once more a challenge that calls ours stale."""
         timeout = self._settings.timeout
-        if until is not None:
-            timeout = min(timeout, max(until - self.clock.now(), FIRST_WAIT))
+        if deadline is not None:
+            timeout = min(timeout, max(deadline - self.clock.now(), INITIAL_BACKOFF))
         for renewals_left in (2, 1, 0):
             signed = auth(prepared.copy()) if auth else prepared.copy()
             # A challenge may have come with a cookie that leads to the server that knows it. If the
@@ -350,7 +357,7 @@ class Http:
                 break
         return answer
 
-    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Answer:
+    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Response:
         with self._lines.take(request.method):
             try:
                 response = self._session.send(
@@ -373,20 +380,20 @@ class Http:
                 # Of any kind: whatever goes wrong in a library may have come after sending.
                 raise self._failure(error, request) from None
 
-    def _receive(self, response: Any, request: Request) -> Answer:
+    def _receive(self, response: Any, request: Request) -> Response:
         location = response.headers.get("Location")
         if 300 <= response.status_code < 400 and location:
             raise redirect(response.status_code, location, request)
         body = _read_body(response, request)
         self._has_answered = True
         if self._proxies and is_of_proxy(response, request):
-            refusal = f"{response.status_code} {clean(response.reason or '', 60)}".strip()
+            refusal = f"{response.status_code} {sanitize(response.reason or '', 60)}".strip()
             failure = proxy_refusal("the request", refusal, request, self._settings)
             failure.status = response.status_code
             raise failure
-        return Answer(
+        return Response(
             status=response.status_code,
-            reason=clean(response.reason or "", 60),
+            reason=sanitize(response.reason or "", 60),
             headers=response.headers,
             body=body,
             cookies=response.cookies,
@@ -410,11 +417,11 @@ class Http:
         failure = transport_error(error, request, self._settings, bool(self._proxies))
         if isinstance(failure, LostAnswerError) and not self._has_answered:
             # Under TLS 1.3 a missing client certificate may show as a broken connection.
-            failure.check += client_certificate_hint(request, self._settings)
+            failure.hint += client_certificate_hint(request, self._settings)
         return failure
 
 
-def may_retry(method: str, outcome: Answer | TransportError) -> bool:
+def may_retry(method: str, outcome: Response | TransportError) -> bool:
     """Whether sending again is safe and may help (design, rule 3)."""
     if isinstance(outcome, TransportError):
         return outcome.transient and (outcome.never_sent or method in _RETRIED_METHODS)
@@ -423,7 +430,7 @@ def may_retry(method: str, outcome: Answer | TransportError) -> bool:
     return outcome.status in _RETRIED_STATUSES and method in _RETRIED_METHODS
 
 
-def may_have_happened(method: str, outcome: Answer | KeysmithError) -> bool:
+def may_have_happened(method: str, outcome: Response | KeysmithError) -> bool:
     """Whether a request that ended like this may have changed something all the same."""
     if method == "GET":
         return False
@@ -435,39 +442,41 @@ def may_have_happened(method: str, outcome: Answer | KeysmithError) -> bool:
     return outcome.status >= 500 or outcome.status < 200 or outcome.status == 408
 
 
-def _finish(outcome: Answer | TransportError, tries: int, waited: float, unclear: bool) -> Answer:
-    if isinstance(outcome, Answer):
-        return replace(outcome, tries=tries, waited=waited, unclear=unclear)
-    outcome.tries = tries
+def _finish(
+    outcome: Response | TransportError, attempts: int, waited: float, outcome_unknown: bool
+) -> Response:
+    if isinstance(outcome, Response):
+        return replace(outcome, attempts=attempts, waited=waited, outcome_unknown=outcome_unknown)
+    outcome.attempts = attempts
     outcome.waited = waited
     method = outcome.request.method if outcome.request else "GET"
-    outcome.unclear = unclear or may_have_happened(method, outcome)
+    outcome.outcome_unknown = outcome_unknown or may_have_happened(method, outcome)
     raise outcome
 
 
-def retry_after(outcome: Answer | TransportError) -> float:
+def retry_after(outcome: Response | TransportError) -> float:
     """Return the seconds an answer asks to wait, 0 where it does not or cannot be read."""
-    value = outcome.headers.get("Retry-After", "") if isinstance(outcome, Answer) else ""
+    value = outcome.headers.get("Retry-After", "") if isinstance(outcome, Response) else ""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
     date = _date(value)
-    if date is None or not isinstance(outcome, Answer):
+    if date is None or not isinstance(outcome, Response):
         return 0.0
     # By the server's clock, where it tells the time: this machine's may be wrong by years.
     now = _date(outcome.headers.get("Date", "")) or datetime.now(timezone.utc)
     return max(0.0, (date - now).total_seconds())
 
 
-def _window(request: Request, outcome: Answer | TransportError) -> float:
+def _window(request: Request, outcome: Response | TransportError) -> float:
     """Return the seconds of the window that a 429 of the token endpoint names, 0 without one.
 
     Its parameters are the path, the number of requests, and the minutes in which they may be sent.
     """
-    payload = outcome.payload if isinstance(outcome, Answer) else None
+    payload = outcome.payload if isinstance(outcome, Response) else None
     parameters = payload.get("parameters") if isinstance(payload, dict) else None
     if not (
-        isinstance(outcome, Answer)
+        isinstance(outcome, Response)
         and outcome.status == 429
         and request.path == TOKEN_PATH
         and isinstance(parameters, list)
@@ -655,12 +664,12 @@ def _read_body(response: Any, request: Request) -> bytes:
     if received < _announced_length(response):
         raise LostAnswerError("the connection broke in the middle of the answer", request=request)
     if is_packed and body and encoding not in _decodable():
-        raise UnexpectedAnswerError(
+        raise UnexpectedResponseError(
             f"the response ({response.status_code}) has the Content-Encoding "
-            f"{clean(encoding, 40)}, which was not requested and cannot be decoded",
+            f"{sanitize(encoding, 40)}, which was not requested and cannot be decoded",
             request=request,
             status=response.status_code,
-            check=(
+            hint=(
                 "Check the proxy or gateway in between: it must not compress responses. Check that "
                 f"base_url, {request.base_url}, is {request.platform}."
             ),
@@ -685,7 +694,7 @@ def _decode(raw: Any, encoding: str, request: Request) -> bytes:
             body += part
     except urllib3.exceptions.DecodeError:
         raise LostAnswerError(
-            f"the answer is damaged ({clean(encoding, 40)})", request=request
+            f"the answer is damaged ({sanitize(encoding, 40)})", request=request
         ) from None
     return bytes(body)
 
@@ -710,11 +719,11 @@ def _announced_length(response: Any) -> int:
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
 
-def _too_long(response: Any, request: Request) -> UnexpectedAnswerError:
-    return UnexpectedAnswerError(
+def _too_long(response: Any, request: Request) -> UnexpectedResponseError:
+    return UnexpectedResponseError(
         f"the answer ({response.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, "
         "which no answer of the API is",
         request=request,
         status=response.status_code,
-        check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+        hint=f"Check that base_url, {request.base_url}, is {request.platform}.",
     )

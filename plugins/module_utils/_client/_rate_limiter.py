@@ -38,23 +38,23 @@ class RateLimiter:
         with self._lock:
             self._refusals_in_a_row = 0
 
-    def refused(self, ticket: int) -> int:
+    def refused(self, generation: int) -> int:
         """Return how many refusals there were in a row, this one included.
 
         Requests that were on their way together and are refused together count as one.
         """
         with self._lock:
-            return self._refusals_in_a_row + (ticket == self._pauses)
+            return self._refusals_in_a_row + (generation == self._pauses)
 
-    def is_outdated(self, ticket: int) -> bool:
+    def is_outdated(self, generation: int) -> bool:
         """Whether a request was sent before the latest pause began."""
         with self._lock:
-            return ticket != self._pauses
+            return generation != self._pauses
 
-    def pause(self, ticket: int, wait: float) -> None:
+    def pause(self, generation: int, wait: float) -> None:
         """Hold back all requests, after a refusal."""
         with self._lock:
-            if ticket == self._pauses:
+            if generation == self._pauses:
                 self._pauses += 1
                 self._refusals_in_a_row += 1
             self._pause_ends = max(self._pause_ends, self._now() + wait)

@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     Request,
     TlsError,
     TransportError,
-    clean,
+    sanitize,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import (
     requests,
@@ -94,7 +94,7 @@ _NOTHING_IN_COMMON = frozenset(
 )
 
 
-def place(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return scheme, host and path of a URL: where it leads, without user, query or fragment."""
     try:
         parts = urlsplit(url)
@@ -104,16 +104,16 @@ def place(url: str) -> str:
         return "an address that cannot be read"
     host = f"[{host}]" if ":" in host else host
     path = parts.path if len(parts.path) <= 100 else "/…"
-    return clean(f"{parts.scheme}://{host}{port}{path}" if host else path)
+    return sanitize(f"{parts.scheme}://{host}{port}{path}" if host else path)
 
 
 def redirect(status: int, location: str, request: Request) -> RedirectError:
     return RedirectError(
-        f"the server redirects ({status}) to {place(location)}",
+        f"the server redirects ({status}) to {redact_url(location)}",
         request=request,
         status=status,
         reason="redirect",
-        check=(
+        hint=(
             "Redirects are not followed, because what answers there may not be the API. Check "
             f"base_url, it is {request.base_url}: http where https is meant, or a sign-on page "
             "in between?"
@@ -248,10 +248,10 @@ def _describe(
     host = urlsplit(request.base_url).netloc
     if _is_invalid_address(error):
         invalid = ConnectError(
-            f"{clean(request.base_url, 200)} cannot be used as an address",
+            f"{sanitize(request.base_url, 200)} cannot be used as an address",
             request=request,
             reason="invalid address",
-            check="Check base_url and http_proxy.",
+            hint="Check base_url and http_proxy.",
         )
         invalid.transient = False
         return invalid
@@ -269,7 +269,7 @@ def _describe(
             f"no connection to {proxy or host} within {settings.timeout:g} s",
             request=request,
             reason="connect timeout",
-            check="Check base_url, the firewall and http_proxy, or raise timeout.",
+            hint="Check base_url, the firewall and http_proxy, or raise timeout.",
         )
     if "NewConnectionError" in names or "NameResolutionError" in names:
         return _connect_error(causes, request, host)
@@ -282,17 +282,17 @@ def _describe(
             f"{settings.timeout * DEADLINE_FACTOR:g} s for a whole answer)",
             request=request,
             reason="timeout",
-            check="Check the network to the API, or raise timeout.",
+            hint="Check the network to the API, or raise timeout.",
         )
     if isinstance(error, OSError) and not isinstance(
         error, (ConnectionError, requests.exceptions.RequestException)
     ):
         # requests checks the files of verify and cert when it connects.
         return TlsError(
-            f"TLS could not be prepared: {clean(error.strerror or str(error), 200)}",
+            f"TLS could not be prepared: {sanitize(error.strerror or str(error), 200)}",
             request=request,
             reason="TLS failed",
-            check="Check ca_path, client_cert and client_key.",
+            hint="Check ca_path, client_cert and client_key.",
         )
     if any(
         isinstance(cause, http.client.HTTPException)
@@ -303,13 +303,13 @@ def _describe(
             f"what {host} answers is not HTTP",
             request=request,
             reason="not HTTP",
-            check="Check base_url: its port, and http or https.",
+            hint="Check base_url: its port, and http or https.",
         )
     return LostAnswerError(
         f"the connection to {host} broke before the answer ended",
         request=request,
         reason="connection broken",
-        check="Check the network to the API.",
+        hint="Check the network to the API.",
     )
 
 
@@ -325,7 +325,7 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
                 f"cannot resolve the host name {host}",
                 request=request,
                 reason="unknown host",
-                check=(
+                hint=(
                     "Check base_url and DNS on the machine where the module runs. If it reaches "
                     "the API through a proxy, set http_proxy or HTTPS_PROXY."
                 ),
@@ -338,15 +338,15 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
                 f"{host} refuses connections",
                 request=request,
                 reason="connection refused",
-                check="Check the host and port of base_url, and that the server is up.",
+                hint="Check the host and port of base_url, and that the server is up.",
             )
     reasons = [cause.strerror for cause in causes if isinstance(cause, OSError)]
     why = next(filter(None, reasons), None)
     return ConnectError(
-        f"no connection to {host}" + (f" ({clean(why, 80)})" if why else ""),
+        f"no connection to {host}" + (f" ({sanitize(why, 80)})" if why else ""),
         request=request,
         reason="no connection",
-        check="Check base_url, the network and http_proxy.",
+        hint="Check base_url, the network and http_proxy.",
     )
 
 
@@ -361,7 +361,7 @@ def _proxy_error(
     for cause in causes:
         if _is_refused_tunnel(cause):
             status = re.search(r"\b\d{3}\b.*", str(cause))
-            refusal = clean(status.group() if status else str(cause), 80)
+            refusal = sanitize(status.group() if status else str(cause), 80)
             return proxy_refusal("to connect", refusal, request, settings)
     refused = _refused_certificate(causes)
     if refused:
@@ -369,7 +369,7 @@ def _proxy_error(
             f"the certificate of the proxy {proxy} is not accepted: {_verify_message(refused)}",
             request=request,
             reason="proxy not trusted",
-            check=_certificate_advice(refused, "http_proxy"),
+            hint=_certificate_advice(refused, "http_proxy"),
         )
         failure.transient = False
         return failure
@@ -379,7 +379,7 @@ def _proxy_error(
             f"the proxy {proxy} cannot be reached",
             request=request,
             reason="proxy unreachable",
-            check="Check http_proxy, or the proxy variables of the environment.",
+            hint="Check http_proxy, or the proxy variables of the environment.",
         )
     return None
 
@@ -403,7 +403,7 @@ def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSetti
         f"the proxy {_proxy_host(settings)} refused {what}: {refusal}",
         request=request,
         reason="proxy refused",
-        check=(
+        hint=(
             "Check the proxy's user and password, in http_proxy or the environment."
             if refusal.startswith(("401", "407"))
             else "Check that the proxy lets this host connect to the API."
@@ -421,38 +421,38 @@ def _tls_error(
 ) -> TlsError:
     refused = _refused_certificate(causes)
     if refused:
-        check = _certificate_advice(refused, "base_url")
+        hint = _certificate_advice(refused, "base_url")
         what = f"the certificate of {host} is not accepted: {_verify_message(refused)}"
     else:
         tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
         why = getattr(tls, "reason", None) or ""
         what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
         if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
-            check = "The server does not speak TLS on this port: check base_url, http or https."
+            hint = "The server does not speak TLS on this port: check base_url, http or https."
         elif why in _NOTHING_IN_COMMON:
-            check = (
+            hint = (
                 "The server and this host have no version of TLS, or no cipher, in common: one of "
                 "the two is too old. The server must offer TLS 1.2 or newer."
             )
         elif why == "UNSAFE_LEGACY_RENEGOTIATION_DISABLED":
-            check = (
+            hint = (
                 "The server is too old for this host: it does not support secure renegotiation "
                 "(RFC 5746). Its TLS software must be updated."
             )
         elif why == "DH_KEY_TOO_SMALL":
-            check = (
+            hint = (
                 "The Diffie-Hellman parameters of the server are too weak for this host: the "
                 "server must use stronger ones, or ECDHE."
             )
         elif why in _WEAK_CLIENT_CERTIFICATE:
-            check = f"This is about client_cert. {_REISSUE_STRONGER}"
+            hint = f"This is about client_cert. {_REISSUE_STRONGER}"
         elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
-            check = "The server may ask for a client certificate: set client_cert and client_key."
+            hint = "The server may ask for a client certificate: set client_cert and client_key."
         elif "ALERT" in why and settings.cert:
-            check = "The server does not accept the client certificate: check client_cert."
+            hint = "The server does not accept the client certificate: check client_cert."
         else:
-            check = "Check base_url, ca_path, client_cert and client_key."
-    return TlsError(what, request=request, reason="TLS failed", check=check)
+            hint = "Check base_url, ca_path, client_cert and client_key."
+    return TlsError(what, request=request, reason="TLS failed", hint=hint)
 
 
 def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
@@ -471,7 +471,7 @@ def _refused_certificate(causes: list[BaseException]) -> BaseException | None:
 def _verify_message(refused: BaseException) -> str:
     # urllib3 1.26 compares host names itself, and its error has a text and nothing else.
     why = getattr(refused, "verify_message", "") or "".join(map(str, refused.args))
-    return clean(why, 200).rstrip(".")
+    return sanitize(why, 200).rstrip(".")
 
 
 _REISSUE_STRONGER = (

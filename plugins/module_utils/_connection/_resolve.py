@@ -46,7 +46,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
-    shown,
+    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import requests
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
@@ -145,7 +145,7 @@ def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform
     if name not in PLATFORMS:
         raise OptionError(
             f"The environment variable {_ENV_PLATFORM} is {quoted(name, 80)}",
-            check=f"It has to be one of {', '.join(PLATFORMS)}.",
+            hint=f"It has to be one of {', '.join(PLATFORMS)}.",
         )
     return PLATFORMS[name]
 
@@ -160,22 +160,22 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
     if url is None:
         raise OptionError(
             f"{platform.title} has no default address",
-            check=f"Set base_url, or the environment variable {platform.env_base_url}.",
+            hint=f"Set base_url, or the environment variable {platform.env_base_url}.",
         )
     url = url.strip()
     parts = _split(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise OptionError(
             f"{source} is no http or https address",
-            check="It looks like https://opsmanager.example.com:8443.",
+            hint="It looks like https://opsmanager.example.com:8443.",
         )
     if parts.username is not None:
         raise OptionError(
             f"{source} has a user or a password in it",
-            check="Give credentials by their own options.",
+            hint="Give credentials by their own options.",
         )
     if "?" in url or "#" in url:
-        raise OptionError(f"{source} has a query or a fragment", check="Leave them away.")
+        raise OptionError(f"{source} has a query or a fragment", hint="Leave them away.")
     path = parts.path.rstrip("/")
     for other in PLATFORMS.values():
         if path.endswith(other.api_path):
@@ -183,7 +183,7 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
                 names = [p.name for p in PLATFORMS.values() if p.api_path == other.api_path]
                 raise OptionError(
                     f"{source} ends in {other.api_path}, which is not the API of {platform.title}",
-                    check=f"Leave the path away, or set platform to {' or '.join(names)}.",
+                    hint=f"Leave the path away, or set platform to {' or '.join(names)}.",
                 )
             path = path[: -len(other.api_path)].rstrip("/")
             break
@@ -219,7 +219,7 @@ def _credentials(
         variables = ", ".join(_credential_variables(platform))
         raise OptionError(
             "No credential is set",
-            check=(
+            hint=(
                 "Set api_public_key and api_private_key"
                 + (", client_id and client_secret, or access_token" if _has_oauth(platform) else "")
                 + f", or the environment variables of {platform.title} ({variables}) where the "
@@ -229,7 +229,7 @@ def _credentials(
     if len(found) > 1:
         raise OptionError(
             f"Two kinds of credentials are set: {', and '.join(dict(found))}",
-            check="Set exactly one.",
+            hint="Set exactly one.",
         )
     source, credentials = found[0]
     _check_credentials(source, credentials, platform)
@@ -275,7 +275,7 @@ def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
         if not value:
             raise OptionError(
                 f"The {what} {other} is set, and {name} is not",
-                check=f"Set {name} too: both must come from the same source.",
+                hint=f"Set {name} too: both must come from the same source.",
             )
 
 
@@ -285,42 +285,42 @@ def _check_credentials(source: str, credentials: Credentials, platform: Platform
         if is_id(credentials.public_key):
             raise OptionError(
                 f"{source}: the public key looks like the ID of an API key",
-                check="Set it to the public key, which has 8 characters.",
+                hint="Set it to the public key, which has 8 characters.",
             )
         has_quotes = '"' in credentials.public_key and not is_public_key(credentials.public_key)
         if not is_header_safe(credentials.public_key) or has_quotes:
             raise OptionError(
                 f"{source}: the public key has characters that no public key has",
-                check="Look for blanks, line ends and quotes around it.",
+                hint="Look for blanks, line ends and quotes around it.",
             )
         if not is_header_safe(credentials.private_key):
             raise OptionError(
                 f"{source}: the private key has characters that no private key has",
-                check="Look for blanks and line ends around it; the filter trim takes them away.",
+                hint="Look for blanks and line ends around it; the filter trim takes them away.",
             )
         return
     if not _has_oauth(platform):
         raise OptionError(
             f"{platform.title} has no service accounts and no access tokens",
-            check="Use api_public_key and api_private_key, or set platform.",
+            hint="Use api_public_key and api_private_key, or set platform.",
         )
     if isinstance(credentials, AccessToken):
         if not is_header_safe(credentials.token):
             raise OptionError(
                 f"{source}: the token has blanks, line ends or other characters that no token has",
-                check="Give it without the word Bearer, and trim it.",
+                hint="Give it without the word Bearer, and trim it.",
             )
     elif not _CLIENT_ID.fullmatch(credentials.client_id):
         raise OptionError(
             f"{source}: the client id is no id of a service account",
-            check="It is mdb_sa_id_ and 24 hexadecimal digits. An API key is given by "
+            hint="It is mdb_sa_id_ and 24 hexadecimal digits. An API key is given by "
             "api_public_key and api_private_key.",
         )
     elif not is_header_safe(credentials.client_secret):
         raise OptionError(
             f"{source}: the client secret has blanks, line ends or other characters that no "
             "secret has",
-            check="Trim it, with the filter trim for one.",
+            hint="Trim it, with the filter trim for one.",
         )
 
 
@@ -345,7 +345,7 @@ def _check_not_mistaken(source: str, credentials: Credentials, platform: Platfor
         else:
             hint = f"{platform.title} has no service accounts: give the keys of an API key."
         place = part.replace("client_id", "client ID").replace("_", " ")
-        raise OptionError(f"{source}: the {place} looks like {_KINDS[kind]}", check=hint)
+        raise OptionError(f"{source}: the {place} looks like {_KINDS[kind]}", hint=hint)
 
 
 # What a part of a credential is called in messages.
@@ -426,7 +426,7 @@ def _check_proxy(source: str, proxy: str, host: str | None) -> None:
     if "://" not in proxy:
         raise OptionError(
             f"{source} has the address of a proxy without a scheme",
-            check="Write http:// or https:// in front of it, as in http://proxy.example.com:3128.",
+            hint="Write http:// or https:// in front of it, as in http://proxy.example.com:3128.",
         )
     if proxy.lower().startswith("socks"):
         told, instead = "", ""
@@ -434,13 +434,13 @@ def _check_proxy(source: str, proxy: str, host: str | None) -> None:
             told, instead = f", and NO_PROXY does not exempt {host}", f", or add {host} to NO_PROXY"
         raise OptionError(
             f"{source} names a SOCKS proxy, which is not supported{told}",
-            check=f"Name an http or https proxy{instead}.",
+            hint=f"Name an http or https proxy{instead}.",
         )
     parts = _split(proxy)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise OptionError(
             f"{source} is no address of an http or https proxy",
-            check="It looks like http://proxy.example.com:3128.",
+            hint="It looks like http://proxy.example.com:3128.",
         )
 
 
@@ -454,7 +454,7 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
             raise OptionError(
                 f"ca_path is set, and {_validation(params)} is false, so that no certificate would "
                 "be verified",
-                check="Remove one of them. With ca_path alone, certificates are verified.",
+                hint="Remove one of them. With ca_path alone, certificates are verified.",
             )
         return False
     source, path = "ca_path", cast("str | None", params["ca_path"])
@@ -470,12 +470,12 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
         except OSError as error:
             raise OptionError(
                 f"{source} is the folder {path}, which cannot be read ({error.strerror})",
-                check="Its certificates have to be readable for the user whom the module runs as.",
+                hint="Its certificates have to be readable for the user whom the module runs as.",
             ) from None
         if not has_hashed_names:
             raise OptionError(
                 f"{source} is the folder {path}, and no certificate in it has a hashed name",
-                check="Run `openssl rehash` on it, or name a file with all certificates.",
+                hint="Run `openssl rehash` on it, or name a file with all certificates.",
             )
     else:
         _check_readable(source, path)
@@ -512,7 +512,7 @@ def _client_certificate(
         names = (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
     if cert is None:
         if key is not None:
-            raise OptionError(f"{names[1]} is given without {names[0]}", check="Give both.")
+            raise OptionError(f"{names[1]} is given without {names[0]}", hint="Give both.")
         return None
     _check_readable(names[0], cert)
     if key is not None:
@@ -523,12 +523,12 @@ def _client_certificate(
     if b"BEGIN ENCRYPTED PRIVATE KEY" in pem or b"Proc-Type: 4,ENCRYPTED" in pem:
         raise OptionError(
             f"The private key in {key or cert} is encrypted, which is not supported",
-            check="Give a key without a password, in a file that only its user can read.",
+            hint="Give a key without a password, in a file that only its user can read.",
         )
     if b"PRIVATE KEY-----" not in pem:
         raise OptionError(
             f"There is no private key in {key or cert}",
-            check=f"Name the file that has it in {names[1]}." if key is None else "",
+            hint=f"Name the file that has it in {names[1]}." if key is None else "",
         )
     return (cert, key) if key else cert
 
@@ -545,8 +545,8 @@ def _check_readable(source: str, path: str) -> None:
     except ValueError:
         why = "cannot be read (it has a NUL, which no path has)"
     raise OptionError(
-        f"{source} is {shown(path)}, which {why}",
-        check="The file has to be on the machine where the module runs.",
+        f"{source} is {truncate_path(path)}, which {why}",
+        hint="The file has to be on the machine where the module runs.",
     )
 
 
@@ -559,5 +559,5 @@ def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value == "":
         return default
     raise OptionError(
-        f"The environment variable {name} is {quoted(value, 40)}", check="Set it to true or false."
+        f"The environment variable {name} is {quoted(value, 40)}", hint="Set it to true or false."
     )

@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Union
 from urllib.parse import quote
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
-    UnreadableError,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     Call,
     Client,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     KeysmithError,
     OptionError,
-    StoppedError,
-    clean,
     is_about_path,
+    sanitize,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     SETTLE_TIME,
@@ -70,7 +70,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Lists(Generic[Obj]):
+class AccessLists(Generic[Obj]):
     """The access lists of a resource's objects.
 
     ``result_name``: what results call one. ``identity``: what identifies the owner in results.
@@ -94,7 +94,7 @@ class AccessList(Generic[Obj]):
     the API's own words for each entry, several if others have written one network in several ways.
     """
 
-    lists: Lists[Obj]
+    lists: AccessLists[Obj]
     owners: Objects[Obj]
     owner: Obj
     name: str
@@ -102,10 +102,10 @@ class AccessList(Generic[Obj]):
     before: Networks
     now: Networks
 
-    def call(self, doing: str, role: str, *parts: str) -> Call:
+    def call(self, operation: str, role: str, *parts: str) -> Call:
         """Return a call of the list's path, or of one below it. ``doing``: for example "read"."""
-        doing = f"{doing} the access list of the {self.shown}"
-        return self.owners.call(doing, role, self.owner.id, self.name, *parts)
+        operation = f"{operation} the access list of the {self.shown}"
+        return self.owners.call(operation, role, self.owner.id, self.name, *parts)
 
     @property
     def shown(self) -> str:
@@ -138,7 +138,7 @@ def _normalize(entry: str, option: str) -> Network:
     except ValueError:
         raise OptionError(
             f"{option} has {shown}, which is no IP address and no CIDR block",
-            check=(
+            hint=(
                 "An entry is an IPv4 or IPv6 address, or a block of them, such as 192.0.2.7, "
                 "192.0.2.0/24 or 2001:db8::/32, without blanks."
             ),
@@ -147,7 +147,7 @@ def _normalize(entry: str, option: str) -> Network:
     if ipaddress.ip_address(address) != network.network_address:
         raise OptionError(
             f"{option} has {shown}, whose address has bits beyond the length of its network",
-            check=f"Give the network it belongs to, {network}, or the single address {address}.",
+            hint=f"Give the network it belongs to, {network}, or the single address {address}.",
         )
     return network
 
@@ -268,7 +268,7 @@ def _unlimited(networks: Iterable[Network]) -> set[int]:
     }
 
 
-def read(api: Client, lists: Lists[Obj], org_id: str, owner: Obj) -> AccessList[Obj]:
+def read(api: Client, lists: AccessLists[Obj], org_id: str, owner: Obj) -> AccessList[Obj]:
     """Return the access list of an object, under the name by which the API knows it.
 
     Raises MissingError if the object turns out to be gone.
@@ -286,7 +286,7 @@ def read(api: Client, lists: Lists[Obj], org_id: str, owner: Obj) -> AccessList[
             raise error if _is_unknown_path(other) else other from None
 
 
-def name_for_new(api: Client, lists: Lists[Obj], org_id: str, existing: Sequence[Obj]) -> str:
+def name_for_new(api: Client, lists: AccessLists[Obj], org_id: str, existing: Sequence[Obj]) -> str:
     """Return what the API calls the access lists of new objects, as it does those of existing ones.
 
     Ops Manager before 5.0 differs.
@@ -296,7 +296,7 @@ def name_for_new(api: Client, lists: Lists[Obj], org_id: str, existing: Sequence
     return lists.name
 
 
-def of_new(lists: Lists[Obj], org_id: str, owner: Obj, name: str) -> AccessList[Obj]:
+def of_new(lists: AccessLists[Obj], org_id: str, owner: Obj, name: str) -> AccessList[Obj]:
     """Return the access list of an object that was just created, which has no entries yet."""
     return AccessList(lists, lists.resource.of(org_id), owner, name, {}, frozenset(), frozenset())
 
@@ -309,8 +309,8 @@ def change(api: Client, found: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     access_list = _add(api, found, goal)
     for entry in in_order(access_list.now - goal.of(access_list.now)):
         try:
-            api.stop.check()
-        except StoppedError as error:
+            api.cancellation.check()
+        except CancelledError as error:
             return _after_unclear(api, access_list, error, access_list.now)
         access_list = _remove(api, access_list, ipaddress.ip_network(entry))
     return access_list
@@ -332,7 +332,7 @@ def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
 
 def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Add what is missing; where others were faster, read the list again and add the rest."""
-    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
+    backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
     while True:
         missing = goal.of(access_list.now) - access_list.now
         if not missing:
@@ -394,7 +394,7 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
             if error.code not in access_list.lists.gone or error.status not in {400, 404}:
                 error = _explained(error, access_list)
                 return _after_unclear(api, access_list, error, left)
-            was_there |= error.unclear
+            was_there |= error.outcome_unknown
         else:
             was_there = True
     before = access_list.before if was_there else access_list.before - {network}
@@ -414,7 +414,7 @@ def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: s
     def is_owner_shown() -> bool:
         if find_by_id(api, access_list.owners, owner.id) is None:
             refusal = refusals[-1]
-            refusal.aftermath = (
+            refusal.state_after = (
                 f"Read again some seconds later, the {resource.noun} is still missing."
             )
             raise refusal
@@ -432,11 +432,11 @@ def _after_unclear(
     exists now. Nothing is sent again: a list that lacks a change may only not show it yet.
     """
     in_question = access_list.now ^ expected
-    if error.unclear:
-        with api.stop.completing():
+    if error.outcome_unknown:
+        with api.cancellation.completing():
             shown = _look(api, access_list, lambda now: in_question & now == in_question & expected)
         if shown is None:
-            error.aftermath = (
+            error.state_after = (
                 f"Before this request the access list had {_shown(in_order(access_list.now))}. "
                 f"Whether {_shown(in_order(in_question))} was changed is not known, since the list "
                 "cannot be read now. Run the task again to find out; that is safe."
@@ -448,9 +448,9 @@ def _after_unclear(
         if access_list.now == expected:
             return access_list
     error.results = access_list.result()
-    if error.unclear or access_list.is_changed:
-        error.aftermath = (
-            f"{'Read again, the' if error.unclear else 'The'} access list now has "
+    if error.outcome_unknown or access_list.is_changed:
+        error.state_after = (
+            f"{'Read again, the' if error.outcome_unknown else 'The'} access list now has "
             f"{_shown(in_order(access_list.now))}. Run the task again to do the rest; that is safe."
         )
     raise error
@@ -470,13 +470,13 @@ def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithEr
     """Return an error with what it means for an access list."""
     resource = access_list.owners.resource
     if error.code in _CALLER_STAYS:
-        error.check = (
+        error.hint = (
             f"The API keeps {resource.a_noun} from cutting itself off: this request comes from an "
             "address that no other entry of the list covers. Have an entry in the list that covers "
             "it, or remove this one with another credential or from another address."
         )
-    check = f"An access list is deleted with its {resource.noun}."
-    return missing_if_proved(error, resource, access_list.owner, check)
+    hint = f"An access list is deleted with its {resource.noun}."
+    return missing_if_proved(error, resource, access_list.owner, hint)
 
 
 def _is_unknown_path(error: ApiError) -> bool:
@@ -493,4 +493,4 @@ def _is_named(network: Network, parameters: Iterable[Any]) -> bool:
 
 
 def _shown(entries: list[str]) -> str:
-    return clean(", ".join(entries)) or "no entries"
+    return sanitize(", ".join(entries)) or "no entries"

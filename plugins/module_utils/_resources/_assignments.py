@@ -93,21 +93,21 @@ def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
     Return None, or, if the API says that it is assigned already, its roles now; those are not
     changed.
     """
-    doing = f"assign {at.shown} to {at.project.scope}"
+    operation = f"assign {at.shown} to {at.project.scope}"
     if api.endpoint.platform.assign_method == "PATCH":
-        _patch(api, at, roles, doing, PROJECT_OWNER)
+        _patch(api, at, roles, operation, PROJECT_OWNER)
         return None
-    call = at.project.call(doing, PROJECT_OWNER, at.found.id)
+    call = at.project.call(operation, PROJECT_OWNER, at.found.id)
     body, parse = [{"roles": list(roles)}], _parse_write(at, roles)
     try:
         _write(api, at, roles, lambda: api.post(call, body, parse))
     except ApiError as error:
         if error.code != at.kind.taken:
             raise
-        with api.stop.completing():
+        with api.cancellation.completing():
             now = _resource.poll(api, lambda: _now(api, at), lambda now: now is not None)
         if now is None:
-            error.check = "The project's listing does not show it yet: run the task again later."
+            error.hint = "The project's listing does not show it yet: run the task again later."
             raise
         return now
     return None
@@ -128,8 +128,8 @@ def assign_all(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> bool
 
 def change(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> None:
     """Give an assigned object exactly these roles in the project."""
-    doing = f"change the roles of {at.shown} in {at.project.scope}"
-    _patch(api, at, roles, doing, api.endpoint.platform.assignment_role)
+    operation = f"change the roles of {at.shown} in {at.project.scope}"
+    _patch(api, at, roles, operation, api.endpoint.platform.assignment_role)
 
 
 def unassign(api: Client, at: Assignment[Obj]) -> bool:
@@ -158,8 +158,8 @@ def unassign(api: Client, at: Assignment[Obj]) -> bool:
         return _resource.delete_known(api, lambda: api.delete(call), says_unassigned, is_assigned)
     except KeysmithError as error:
         if seen is not None:
-            error.aftermath = _shown_as(at, seen)
-        if not error.unclear or not _is_confirmed(api, at, None, error):
+            error.state_after = _shown_as(at, seen)
+        if not error.outcome_unknown or not _is_confirmed(api, at, None, error):
             raise
     return True
 
@@ -182,8 +182,10 @@ def missing_project_warning(resource: Resource[Obj], project_id: str) -> str:
     )
 
 
-def _patch(api: Client, at: Assignment[Obj], roles: tuple[str, ...], doing: str, role: str) -> None:
-    call = at.project.call(doing, role, at.found.id)
+def _patch(
+    api: Client, at: Assignment[Obj], roles: tuple[str, ...], operation: str, role: str
+) -> None:
+    call = at.project.call(operation, role, at.found.id)
     body, parse = {"roles": list(roles)}, _parse_write(at, roles)
     _write(api, at, roles, lambda: api.patch(call, body, parse))
 
@@ -198,11 +200,11 @@ def _write(
     except KeysmithError as error:
         is_unknown = error.code in resource.missing or error.code == "RESOURCE_NOT_FOUND"
         if _may_mean_unassigned(error) and is_unknown:
-            error.check = (
+            error.hint = (
                 f"The {resource.noun} was revoked or removed from the project in the meantime, or "
                 "a recent change is still propagating. Run the task again."
             )
-        if not error.unclear or not _is_confirmed(api, at, roles, error):
+        if not error.outcome_unknown or not _is_confirmed(api, at, roles, error):
             raise
 
 
@@ -231,17 +233,17 @@ def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: Keys
     If not, the error says what it shows.
     """
     try:
-        with api.stop.completing():
+        with api.cancellation.completing():
             now = _resource.poll(api, lambda: _now(api, at), lambda now: now == expected)
     except KeysmithError as failure:
-        error.aftermath = (
+        error.state_after = (
             "Whether it was done all the same could not be found out: "
             f"{failure.message()} Run the task again; that is safe."
         )
         return False
     if now == expected:
         return True
-    error.aftermath = _shown_as(at, now)
+    error.state_after = _shown_as(at, now)
     error.results = {at.kind.result_name: at.result(now)}
     return False
 

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import Lists
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
+    AccessLists,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
 )
 
-API_KEY_LISTS: Lists[OrgApiKey] = Lists(
+API_KEY_LISTS: AccessLists[OrgApiKey] = AccessLists(
     resource=API_KEYS,
     result_name="org_api_key_access_list",
     identity=lambda key: {"api_user_id": key.id, "public_key": key.public_key},

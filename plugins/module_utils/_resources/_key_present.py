@@ -21,7 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     MissingError,
     OptionError,
-    shown,
+    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -66,7 +66,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
             raise MissingError(
                 f"Organization {params['org_id']} has no API key {identity}, and nothing was "
                 "changed",
-                check="A missing key is only created if description identifies it.",
+                hint="A missing key is only created if description identifies it.",
             )
         return change(params, api, key, file, check_mode)
     keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
@@ -91,13 +91,13 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
     if key and renamed:
         raise AmbiguousError(
             f"API key {key} has the old description and API key {renamed} has the new one",
-            check="Nothing was changed. Use api_user_id to pick one.",
+            hint="Nothing was changed. Use api_user_id to pick one.",
         )
     if new is not None and not key and not renamed:
         raise MissingError(
             f"No API key of organization {org_id} has the description {quoted(old)} or "
             f"{quoted(new)}",
-            check="A key is renamed where it is, and not created. Leave new_description out to "
+            hint="A key is renamed where it is, and not created. Leave new_description out to "
             "create one.",
         )
     return key or renamed
@@ -210,9 +210,9 @@ def adoption_warnings(
         return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
     if not file.holds(key, org_id):
         raise GuardError(
-            f"credentials_file {shown(file.path)} does not hold the key pair of API key {key} "
+            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key {key} "
             f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
-            check=_org_api_keys.ADOPTION_ADVICE,
+            hint=_org_api_keys.ADOPTION_ADVICE,
             parameters=[key.id],
         )
     return []
@@ -229,7 +229,7 @@ def create(
     entries = wanted_entries(params)
     if roles is None:
         raise OptionError(
-            f"API key {quoted(description)} does not exist", check="To create it, set roles."
+            f"API key {quoted(description)} does not exist", hint="To create it, set roles."
         )
     known_ids = {key.id for key in keys}
     if file:
@@ -253,5 +253,7 @@ def create(
     result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
     if new.private_key is not None:
         result["private_key"] = new.private_key
-    result["warnings"] = _resource.twin_warnings(api, API_KEYS.of(org_id), [new.key], known_ids)
+    result["warnings"] = _resource.duplicate_warnings(
+        api, API_KEYS.of(org_id), [new.key], known_ids
+    )
     return result

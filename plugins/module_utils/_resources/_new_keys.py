@@ -70,11 +70,11 @@ def create(
     created = _org_api_keys.create(api, org_id, wanted.description, roles, known_ids)
     key, file = created.key, file_of(created.key)
     if file:
-        api.conceal(created.private_key)
+        api.add_no_log(created.private_key)
         _credentials_file.store(api, org_id, created, file)
     if is_listed:
         try:
-            with api.stop.completing():
+            with api.cancellation.completing():
                 key = _complete(api, org_id, key, wanted)
         except Exception as failure:
             error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
@@ -97,5 +97,5 @@ def _undone(
     loss = f"{file.path} has its key pair." if file else ""
     undone = _resource.undo_creation(api, API_KEYS.of(org_id), key, error, loss)
     if file and not undone.results:
-        undone.aftermath += f" {_credentials_file.discard(file, key, org_id)}"
+        undone.state_after += f" {_credentials_file.discard(file, key, org_id)}"
     return undone

@@ -11,19 +11,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._answers import (
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
     UnreadableError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     is_sent_in_clear,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     API_KEY_NOT_FOUND,
     AmbiguousError,
+    CancelledError,
     KeysmithError,
-    StoppedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
@@ -191,7 +191,7 @@ def check_public_keys_told(
         raise AmbiguousError(
             f"No API key of organization {org_id} is known to have the public key "
             f"{', '.join(lost)}, but the API does not tell the public key of {hidden}",
-            check=f"Nothing was changed. {instead}",
+            hint=f"Nothing was changed. {instead}",
         )
 
 
@@ -218,7 +218,7 @@ def create(
     """
     body = {"desc": description, "roles": sorted(roles)}
     wanted = {"description": description, "roles": roles}
-    doing = f"create the API key {quoted(description)}"
+    operation = f"create the API key {quoted(description)}"
 
     def parse_new(data: Any) -> tuple[CreatedKey, str] | None:
         created = parse_created(data, org_id)
@@ -231,10 +231,10 @@ def create(
 
     try:
         created, contradiction = api.post(
-            API_KEYS.of(org_id).call(doing, API_KEYS.manager), body, parse_new
+            API_KEYS.of(org_id).call(operation, API_KEYS.manager), body, parse_new
         )
     except KeysmithError as error:
-        if not error.unclear:
+        if not error.outcome_unknown:
             raise
         cause = error
     else:
@@ -258,7 +258,7 @@ def _check_created(
         return now is not None and not now.projects and _is_as_wanted(now, wanted)
 
     try:
-        with api.stop.completing():
+        with api.cancellation.completing():
             now = _resource.poll(
                 api, lambda: _resource.find_by_id(api, API_KEYS.of(org_id), key.id), is_done
             )
@@ -266,10 +266,10 @@ def _check_created(
         now = None
     if now and is_done(now):
         return replace(created, key=now)
-    error = UnexpectedAnswerError(
+    error = UnexpectedResponseError(
         f"The API created the API key {key} as {contradiction}, but the task asked for "
         f"{_asked(wanted)}",
-        check=_resource.contradiction_advice(API_KEYS),
+        hint=_resource.contradiction_advice(API_KEYS),
     )
     raise _resource.undo_creation(api, API_KEYS.of(org_id), key, error)
 
@@ -321,7 +321,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
     )
     if error is None:
         return now
-    error.aftermath = f"The API shows it as {_state(now)} now."
+    error.state_after = f"The API shows it as {_state(now)} now."
     error.results = {
         "changed": (now.description, now.roles) != (key.description, key.roles),
         "org_api_key": now.result(),
@@ -393,7 +393,7 @@ def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
         return
     try:
         keys = _resource.list_all(api, API_KEYS.of(org_id))
-    except StoppedError:
+    except CancelledError:
         raise
     except KeysmithError as error:
         # A key that has leaked must be revocable although the list cannot be read.

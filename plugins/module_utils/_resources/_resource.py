@@ -24,12 +24,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
+    CancelledError,
     KeysmithError,
     MissingError,
     OrphanError,
     OwnKeyError,
-    StoppedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     WaitTimeoutError,
     is_about_path,
 )
@@ -140,18 +140,18 @@ class Objects(Generic[Obj]):
     def parse(self, data: Any) -> Obj | None:
         return self.resource.parse(data, self.scope_id)
 
-    def call(self, doing: str, role: str, *parts: str) -> Call:
+    def call(self, operation: str, role: str, *parts: str) -> Call:
         """Return a call of the listing's path, or of one below it."""
         path = "/".join([self.resource.path.format(self.scope_id), *parts])
-        return Call(path, doing, role, self.resource.version)
+        return Call(path, operation, role, self.resource.version)
 
 
 class Backoff:
     """The pauses between looks: 0.25 s, then twice as long each time, up to 2 s."""
 
-    def __init__(self, api: Client, *, until: float) -> None:
+    def __init__(self, api: Client, *, deadline: float) -> None:
         self._api = api
-        self._until = until
+        self._until = deadline
         self.pause = _FIRST_PAUSE
 
     @property
@@ -162,7 +162,7 @@ class Backoff:
     def pause_now(self) -> float:
         """Wait, even if the time is over, and return the seconds. Raises StoppedError."""
         seconds, self.pause = self.pause, min(self.pause * 2, _LONGEST_PAUSE)
-        self._api.stop.pause(seconds)
+        self._api.cancellation.pause(seconds)
         return seconds
 
     def wait(self) -> bool:
@@ -182,13 +182,13 @@ def poll(
 
     If the task is to stop, that is what the last look showed.
     """
-    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
+    backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
     while True:
         seen = look()
         try:
             if is_done(seen) or not backoff.wait():
                 return seen
-        except StoppedError:
+        except CancelledError:
             return seen
 
 
@@ -208,7 +208,7 @@ def find_by_id(
     api: Client,
     objects: Objects[Obj],
     object_id: str,
-    until: float | None = None,
+    deadline: float | None = None,
 ) -> Obj | None:
     """Return the object with this ID, None if the API proves that there is none."""
 
@@ -219,7 +219,7 @@ def find_by_id(
     resource = objects.resource
     call = objects.call(f"read the {resource.noun} {object_id}", resource.reader, object_id)
     try:
-        return api.get(call, parse_this, until)
+        return api.get(call, parse_this, deadline)
     except ApiError as error:
         if not is_missing(api, objects, object_id, error):
             raise
@@ -267,7 +267,7 @@ def check_look_alikes(listed: Iterable[Obj], objects: Objects[Obj], text: str) -
             f"No {resource.noun} of {objects.scope} has exactly the "
             f"{resource.text_name} {quoted(text)}, but these look like it: "
             f"{described(similar, resource)}",
-            check=f"Nothing was changed. {LOOK_ALIKES} Use the exact {resource.text_name} or "
+            hint=f"Nothing was changed. {LOOK_ALIKES} Use the exact {resource.text_name} or "
             f"the {resource.noun}'s ID, or set look_alikes to ignore if they are different "
             f"{resource.noun}s.",
         )
@@ -290,7 +290,7 @@ def only(objects: Objects[Obj], which: str, found: Sequence[Obj]) -> Obj | None:
     if len(found) > 1:
         raise AmbiguousError(
             f"{len(found)} {objects} have the {which}: {names(found)}",
-            check=f"Nothing was changed. Use {resource.id_option} to pick one.",
+            hint=f"Nothing was changed. Use {resource.id_option} to pick one.",
         )
     return found[0] if found else None
 
@@ -300,7 +300,7 @@ def names(found: Iterable[Object]) -> str:
     return ", ".join(str(item) for item in sorted(found, key=lambda item: item.id))
 
 
-def first_names(found: Sequence[Object]) -> str:
+def summarize(found: Sequence[Object]) -> str:
     """Return as many of the objects as errors have room for."""
     return names(found[:SHOWN]) + _rest(found)
 
@@ -352,7 +352,7 @@ def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
 
 
 def missing_if_proved(
-    error: KeysmithError, resource: Resource[Obj], found: Obj, check: str
+    error: KeysmithError, resource: Resource[Obj], found: Obj, hint: str
 ) -> KeysmithError:
     """Return MissingError if the API does not find an object that this task has seen.
 
@@ -363,10 +363,10 @@ def missing_if_proved(
     missing = MissingError(
         f"The API does not find the {resource.noun} {found}, which this task has seen: it was "
         "revoked in the meantime, or is still propagating",
-        check=check,
+        hint=hint,
     )
-    missing.unclear = error.unclear
-    missing.tries, missing.waited = error.tries, error.waited
+    missing.outcome_unknown = error.outcome_unknown
+    missing.attempts, missing.waited = error.attempts, error.waited
     return missing
 
 
@@ -376,12 +376,12 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
     Raises WaitTimeoutError after ``timeout`` seconds. Every error says what is known.
     """
     resource = objects.resource
-    until = api.clock.now() + timeout
-    backoff = Backoff(api, until=until)
+    deadline = api.clock.now() + timeout
+    backoff = Backoff(api, deadline=deadline)
     was_missing = False
     try:
         while True:
-            gone = find_by_id(api, objects, found.id, until) is None
+            gone = find_by_id(api, objects, found.id, deadline) is None
             if gone and was_missing:
                 return
             if backoff.is_over:
@@ -390,12 +390,12 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
                 raise WaitTimeoutError(
                     f"The API still shows the {resource.noun} {found} {timeout:g} s after its "
                     "revocation",
-                    check="Run the task again to see whether it is gone, or raise wait_timeout.",
+                    hint="Run the task again to see whether it is gone, or raise wait_timeout.",
                 )
             was_missing = gone
             backoff.pause_now()
     except KeysmithError as error:
-        error.aftermath = (
+        error.state_after = (
             f"The API accepted the revocation. Whether the {resource.noun} still works is not "
             "known."
         )
@@ -412,21 +412,21 @@ def retry_unknown(api: Client, resource: Resource[Obj], found: Obj, send: Callab
     some seconds. That the object is not found is a refusal, so nothing was done, and sending again
     is safe.
     """
-    backoff = Backoff(api, until=api.clock.now() + SETTLE_TIME)
-    tries, waited = 1, 0.0
+    backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
+    attempts, waited = 1, 0.0
     while True:
         try:
             return send()
         except ApiError as error:
-            if error.unclear or not says_missing(error, resource, found.id):
+            if error.outcome_unknown or not says_missing(error, resource, found.id):
                 raise
             if backoff.is_over:
-                error.tries, error.waited = tries, waited
+                error.attempts, error.waited = attempts, waited
                 raise
             state = "The API refused the request, and nothing was changed by it."
             with _explaining_stop(error, state):
                 waited += backoff.pause_now()
-            tries += 1
+            attempts += 1
 
 
 def delete_known(
@@ -447,20 +447,20 @@ def delete_known(
             send()
         except KeysmithError as error:
             # An earlier DELETE may have done it, whatever becomes of this one.
-            error.unclear = is_done = is_done or error.unclear
-            with api.stop.completing():
+            error.outcome_unknown = is_done = is_done or error.outcome_unknown
+            with api.cancellation.completing():
                 if not _carrying(error, partial(says_missing, error)):
                     raise
                 open_ = "The API does not find it any more. Whether that is final was not checked."
                 with _explaining_stop(error, open_):
-                    api.stop.pause(SECOND_LOOK)
+                    api.cancellation.pause(SECOND_LOOK)
                 try:
                     is_there = _carrying(error, is_shown)
                 except KeysmithError as failure:
-                    failure.aftermath = failure.aftermath or open_
+                    failure.state_after = failure.state_after or open_
                     raise
             if is_there and attempts == _DELETE_ATTEMPTS:
-                error.aftermath = "Read again, it still exists. Run the task again later."
+                error.state_after = "Read again, it still exists. Run the task again later."
                 raise
             if not is_there:
                 return is_done
@@ -489,8 +489,8 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
 
 def _delete(api: Client, objects: Objects[Obj], found: Obj) -> None:
     resource = objects.resource
-    doing = f"revoke the {resource.noun} {found}"
-    api.delete(objects.call(doing, resource.manager, found.id))
+    operation = f"revoke the {resource.noun} {found}"
+    api.delete(objects.call(operation, resource.manager, found.id))
 
 
 @contextmanager
@@ -498,9 +498,9 @@ def _explaining_stop(error: KeysmithError, state: str) -> Iterator[None]:
     """Let a task that is told to stop while it waits say what it was about, and what is known."""
     try:
         yield
-    except StoppedError as stopped:
-        stopped.request, stopped.aftermath = error.request, state
-        stopped.unclear = error.unclear
+    except CancelledError as stopped:
+        stopped.request, stopped.state_after = error.request, state
+        stopped.outcome_unknown = error.outcome_unknown
         raise
 
 
@@ -509,20 +509,20 @@ def _carrying(error: KeysmithError, look: Callable[[], T]) -> T:
     try:
         return look()
     except KeysmithError as failure:
-        failure.unclear = failure.unclear or error.unclear
+        failure.outcome_unknown = failure.outcome_unknown or error.outcome_unknown
         raise
 
 
-def contradicted(resource: Resource[Obj], what: str) -> UnexpectedAnswerError:
+def contradicted(resource: Resource[Obj], what: str) -> UnexpectedResponseError:
     """Return the error of a response that accepts a change and shows something else.
 
     The change may have been made all the same.
     """
-    error = UnexpectedAnswerError(
+    error = UnexpectedResponseError(
         f"the API accepted the request, but its response {what}",
-        check=contradiction_advice(resource),
+        hint=contradiction_advice(resource),
     )
-    error.unclear = True
+    error.outcome_unknown = True
     return error
 
 
@@ -553,10 +553,10 @@ def change(
         error = missing_if_proved(
             failure, resource, found, f"Only {resource.a_noun} that exists can be changed."
         )
-        if not error.unclear:
+        if not error.outcome_unknown:
             raise error from None
         try:
-            with api.stop.completing():
+            with api.cancellation.completing():
                 now = poll(
                     api,
                     lambda: find_by_id(api, objects, found.id),
@@ -566,7 +566,7 @@ def change(
             # That the object cannot be read now says less than that it may have been changed.
             raise error from None
         if now is None:
-            error.aftermath = "The API shows it as missing now."
+            error.state_after = "The API shows it as missing now."
             raise error from None
         return now, None if is_as_wanted(now) else error
 
@@ -589,20 +589,20 @@ def undo_creation(
     """
     resource = objects.resource
     try:
-        with api.stop.completing():
+        with api.cancellation.completing():
             _delete_created(api, objects, created)
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
         left.results = {"changed": True, **resource.results(created)}
-        left.aftermath = (
+        left.state_after = (
             f"The new {resource.noun} could not be revoked to clean up, so {resource.noun} "
             f"{created} may be left. {loss or f'Its {resource.issued} is lost.'} Revoke it by its "
             f"ID. {failure.message()}"
         )
         return left
     error.results = {}
-    error.aftermath = f"The new {resource.noun} was revoked to clean up: nothing is left."
+    error.state_after = f"The new {resource.noun} was revoked to clean up: nothing is left."
     return error
 
 
@@ -612,7 +612,7 @@ def _delete_created(api: Client, objects: Objects[Obj], created: Obj) -> None:
         retry_unknown(api, resource, created, lambda: _delete(api, objects, created))
     except ApiError as error:
         # An attempt whose response was lost has done it.
-        if not (error.unclear and says_missing(error, resource, created.id)):
+        if not (error.outcome_unknown and says_missing(error, resource, created.id)):
             raise
 
 
@@ -629,7 +629,7 @@ def find_created(
     Raises StoppedError if the task is to stop.
     """
     resource = objects.resource
-    backoff = Backoff(api, until=api.clock.now() + ORPHAN_PATIENCE)
+    backoff = Backoff(api, deadline=api.clock.now() + ORPHAN_PATIENCE)
     while True:
         found = [
             item
@@ -653,7 +653,7 @@ def lost_creation(
     resource = objects.resource
     found: list[Obj] = []
     try:
-        with api.stop.completing():
+        with api.cancellation.completing():
             found = find_created(api, objects, {text}, known_ids)
     except KeysmithError as failure:
         left = (
@@ -672,7 +672,7 @@ def lost_creation(
                 f"{resource.issued} is lost: revoke it by its ID, and run the task again."
             )
     error = as_orphan(cause)
-    error.parameters, error.aftermath = [item.id for item in found], left
+    error.parameters, error.state_after = [item.id for item in found], left
     error.results = {"changed": True} if found else {}
     return error
 
@@ -680,19 +680,19 @@ def lost_creation(
 def as_orphan(cause: KeysmithError) -> OrphanError:
     """Return an error as one about an object that is left, or may be."""
     error = OrphanError(
-        cause.what,
-        check=cause.check,
+        cause.summary,
+        hint=cause.hint,
         request=cause.request,
         status=cause.status,
         code=cause.code,
         reason=cause.reason,
         detail=cause.detail,
     )
-    error.tries, error.waited = cause.tries, cause.waited
+    error.attempts, error.waited = cause.attempts, cause.waited
     return error
 
 
-def twin_warnings(
+def duplicate_warnings(
     api: Client,
     objects: Objects[Obj],
     created: Collection[Obj],
@@ -749,13 +749,13 @@ def check_not_own(
         raise OwnKeyError(
             f"The API does not return the {credential.name} of the {resource.noun} "
             f"{found.id}, so it may be the one that signs the requests, and nothing was changed",
-            check=f"Set {credential.option} to true if {loss} is meant all the same.",
+            hint=f"Set {credential.option} to true if {loss} is meant all the same.",
         )
     if identity == own and not allowed:
         raise OwnKeyError(
             f"The {resource.noun} {found} is the one that signs the requests, and nothing was "
             "changed",
-            check=f"Use another credential of the {resource.scope}, or set "
+            hint=f"Use another credential of the {resource.scope}, or set "
             f"{credential.option} to true if {loss} is meant.",
         )
     return identity in {own, None}

@@ -149,7 +149,7 @@ class RecordVerified:
     old: OrgApiKey
     new: OrgApiKey
     base: str
-    until: int
+    deadline: int
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Plan:
     steps: tuple[Step, ...]
     state: str
     new: OrgApiKey | None = None
-    until: int | None = None
+    deadline: int | None = None
     left: tuple[tuple[OrgApiKey, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -330,7 +330,7 @@ def _ambiguous(org_id: str, target: Target, keys: Sequence[OrgApiKey]) -> Ambigu
     return AmbiguousError(
         f"Several API keys of organization {org_id} could be meant by the {target}: "
         f"{_resource.described(keys, API_KEYS)}",
-        check="Nothing was changed. Identify the old key with api_user_id.",
+        hint="Nothing was changed. Identify the old key with api_user_id.",
         parameters=sorted(key.id for key in keys),
     )
 
@@ -405,10 +405,10 @@ def plan_begin(state: State, *, ignore_marks: bool) -> Plan:
     verified = _verified(state)
     left = [*((f.key, "unverified_mark") for f in state.unverified), *_stale(state)]
     if verified and verified.mark:
-        until = verified.mark.time
-        name = "due" if state.old is None or until <= state.now else "waiting"
+        deadline = verified.mark.time
+        name = "due" if state.old is None or deadline <= state.now else "waiting"
         left += [(f.key, _why_kept(f)) for f in state.ours if f.key != verified.key]
-        return Plan((), name, verified.key, until, tuple(left), _warnings(left))
+        return Plan((), name, verified.key, deadline, tuple(left), _warnings(left))
     if state.old is None:
         raise _no_old_key(state)
     _check_name(state, state.old)
@@ -433,7 +433,7 @@ def plan_roll_back(state: State, successor_id: str | None) -> Plan:
         if issued:
             raise GuardError(
                 f"The key pair of {_listed(issued)} was handed over, and may be in use",
-                check="Nothing was changed. Set successor_id to the replacement that is to be "
+                hint="Nothing was changed. Set successor_id to the replacement that is to be "
                 "revoked.",
                 parameters=[found.key.id for found in issued],
             )
@@ -451,7 +451,7 @@ def plan_roll_back(state: State, successor_id: str | None) -> Plan:
     if state.old is None:
         raise GuardError(
             f"The old API key does not exist, so API key {new} may be the only one left",
-            check="Nothing was changed. If it is not needed, revoke it with org_api_key.",
+            hint="Nothing was changed. If it is not needed, revoke it with org_api_key.",
             parameters=[new.id],
         )
     found = _explicit(state, new)
@@ -476,7 +476,7 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
         if new is None:
             raise MissingError(
                 f"Organization {state.org_id} has no API key {successor_id}",
-                check="Nothing was changed. Check successor_id.",
+                hint="Nothing was changed. Check successor_id.",
             )
         if state.old is None and _marks.read(new.description) is None:
             return None
@@ -497,12 +497,12 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
             raise OptionError(
                 f"credentials_file holds the key pair of API key {pair.api_user_id}, which is not "
                 f"that of a replacement that was handed over: {_listed(others)}",
-                check="Nothing was changed. Use the file that phase begin has written.",
+                hint="Nothing was changed. Use the file that phase begin has written.",
             )
     if len(issued) > 1:
         raise AmbiguousError(
             f"Several replacements of API key {state.old_id} were handed over: {_listed(issued)}",
-            check="Nothing was changed. Set successor_id to the one whose key pair is in use.",
+            hint="Nothing was changed. Set successor_id to the one whose key pair is in use.",
             parameters=[found.key.id for found in issued],
         )
     if issued:
@@ -512,7 +512,7 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
         rest = f", only {_listed(state.ours)}" if state.ours else ""
         raise MissingError(
             f"API key {state.old} has no replacement whose key pair was handed over{rest}",
-            check="Nothing was changed. Run phase begin first.",
+            hint="Nothing was changed. Run phase begin first.",
             parameters=[state.old.id, *(found.key.id for found in state.ours)],
         )
     if state.old is None and state.ours:
@@ -535,37 +535,37 @@ def plan_finish(
     new, old = found.key, state.old
     base = found.mark.base if found.mark else (old.description if old else found.raw.base)
     steps: list[Step] = [VerifyPair(new)] if has_pair else []
-    until = found.mark.time if found.mark and found.phase == VERIFIED else None
-    if until is None:
+    deadline = found.mark.time if found.mark and found.phase == VERIFIED else None
+    if deadline is None:
         if not has_pair:
             raise OptionError(
                 f"The key pair of API key {new} is not verified yet, and the task does not have it",
-                check="Nothing was changed. Set new_private_key, or credentials_file to the file "
+                hint="Nothing was changed. Set new_private_key, or credentials_file to the file "
                 "that phase begin has written.",
             )
         if old:
-            until = state.now + grace_period
-            steps.append(RecordVerified(old, new, base, until))
-    if old and until is not None and until > state.now:
+            deadline = state.now + grace_period
+            steps.append(RecordVerified(old, new, base, deadline))
+    if old and deadline is not None and deadline > state.now:
         if found.phase != VERIFIED:
             _check_same(state, found)
-        return Plan(tuple(steps), "waiting", new, until, tuple(left), _warnings(left))
+        return Plan(tuple(steps), "waiting", new, deadline, tuple(left), _warnings(left))
     if old:
         _check_same(state, found)
         steps.append(RevokeOld(old))
     steps.append(Rename(new, base))
-    return Plan(tuple(steps), "rotated", new, until, tuple(left), _warnings(left))
+    return Plan(tuple(steps), "rotated", new, deadline, tuple(left), _warnings(left))
 
 
-def check_marks(state: State, check: str) -> None:
+def check_marks(state: State, hint: str) -> None:
     """Refuse to go on if something looks like a mark and is not ours. Raises GuardError."""
     if state.unverified:
         raise GuardError(
             f"Descriptions look like those of replacements of the API key with {state.target}, but "
             f"their marks do not verify: {_listed(state.unverified)}",
-            check="They were made with another mark_key, by another credential or by a version "
+            hint="They were made with another mark_key, by another credential or by a version "
             "before 3.0.0, or someone else has written them. If the old key is the key that signed "
-            f"the requests, use the new key pair. {check}",
+            f"the requests, use the new key pair. {hint}",
             parameters=[found.key.id for found in state.unverified],
         )
 
@@ -577,7 +577,7 @@ def _check_name(state: State, old: OrgApiKey) -> None:
         raise GuardError(
             f"API key {old} was to be replaced as {quoted(wanted)}, and its description is "
             f"{quoted(old.description)} now",
-            check="Nothing was changed. Check whether it is still the key that is meant, and "
+            hint="Nothing was changed. Check whether it is still the key that is meant, and "
             "identify it with api_user_id.",
             parameters=[old.id],
         )
@@ -589,7 +589,7 @@ def _check_unmarked(state: State) -> None:
         raise GuardError(
             f"API key {found.key} is itself the replacement of API key {found.mark.old_id} in a "
             "rotation that is not finished",
-            check="Nothing was changed. Finish that rotation first, or give the key another "
+            hint="Nothing was changed. Finish that rotation first, or give the key another "
             "description with new_description of org_api_key.",
             parameters=[found.key.id],
         )
@@ -601,13 +601,13 @@ def _check_room(old: OrgApiKey) -> None:
         raise GuardError(
             f"The description of API key {old} has {len(old.description)} characters, which is "
             f"{excess} too many: a rotation needs room for its mark and allows {LONGEST_BASE}",
-            check="Nothing was changed. Shorten it with new_description of org_api_key.",
+            hint="Nothing was changed. Shorten it with new_description of org_api_key.",
             parameters=[old.id],
         )
     if not old.description:
         raise GuardError(
             f"API key {old} has no description, which its replacement would get",
-            check="Nothing was changed. Give it one with new_description of org_api_key.",
+            hint="Nothing was changed. Give it one with new_description of org_api_key.",
             parameters=[old.id],
         )
 
@@ -621,7 +621,7 @@ def _check_same(state: State, found: Marked) -> None:
         raise GuardError(
             f"The replacement {new} does not have the rights of the old API key {old}: "
             f"{_difference(rights(old), rights(new))}",
-            check="The old key was not touched. Find out who has changed which of them. Make the "
+            hint="The old key was not touched. Find out who has changed which of them. Make the "
             "rights equal, or revoke the old key with org_api_key, and run the task again.",
             parameters=[old.id, new.id],
         )
@@ -630,7 +630,7 @@ def _check_same(state: State, found: Marked) -> None:
         raise GuardError(
             f"The replacement {new} can be used from addresses from which the old API key {old} "
             f"cannot: {', '.join(_access_lists.in_order(wider)) or 'its access list is empty'}",
-            check="The old key was not touched. Find out who has changed which access list. Make "
+            hint="The old key was not touched. Find out who has changed which access list. Make "
             "them equal with org_api_key_access_list, and run the task again.",
             parameters=[old.id, new.id],
         )
@@ -646,7 +646,7 @@ def _check_same(state: State, found: Marked) -> None:
         what = f"its description is {quoted(old.description)} now"
     raise GuardError(
         f"The old API key {old} was changed after its rotation began: {what}",
-        check="It was not touched. Check whether it is still the key that is meant. Then undo the "
+        hint="It was not touched. Check whether it is still the key that is meant. Then undo the "
         "change, or revoke the key yourself with org_api_key, and run the task again.",
         parameters=[old.id, new.id],
     )
@@ -675,7 +675,7 @@ def _explicit(state: State, new: OrgApiKey) -> Marked:
         raise GuardError(
             f"API key {new} {quoted(new.description)} does not claim to be a replacement of the "
             f"API key with {state.target}",
-            check="Nothing was changed. Check successor_id.",
+            hint="Nothing was changed. Check successor_id.",
             parameters=[new.id],
         )
     known = [found for found in (*state.ours, *state.stale) if found.key == new]
@@ -687,7 +687,7 @@ def _verified(state: State) -> Marked | None:
     if len(verified) > 1:
         raise AmbiguousError(
             f"Several replacements of API key {state.old_id} are verified: {_listed(verified)}",
-            check="Nothing was changed. Find out whose key pair is in use, revoke the others by "
+            hint="Nothing was changed. Find out whose key pair is in use, revoke the others by "
             "ID, and run the task again.",
             parameters=[found.key.id for found in verified],
         )
@@ -697,7 +697,7 @@ def _verified(state: State) -> Marked | None:
 def _too_late(new: OrgApiKey) -> GuardError:
     return GuardError(
         f"The key pair of the replacement {new} was verified, so it is in use",
-        check="Nothing was changed. Run phase finish. To keep the old key instead, revoke the "
+        hint="Nothing was changed. Run phase finish. To keep the old key instead, revoke the "
         "replacement with org_api_key.",
         parameters=[new.id],
     )
@@ -709,11 +709,11 @@ def _no_old_key(state: State) -> KeysmithError:
     error = MissingError(
         f"Organization {state.org_id} has no API key with the {state.target}, and no replacement "
         "of it",
-        check="Nothing was changed. It was rotated already, or the task identifies it wrongly.",
+        hint="Nothing was changed. It was rotated already, or the task identifies it wrongly.",
         parameters=[found.key.id for found in state.stale],
     )
     if state.stale:
-        error.check += (
+        error.hint += (
             f" Replacements of other keys that do not exist: {_listed(state.stale)}. To finish "
             "one, run phase finish with successor_id."
         )
@@ -724,7 +724,7 @@ def _lost_old_key(state: State) -> GuardError:
     return GuardError(
         f"API key {state.old_id} was revoked before its replacement was verified: "
         f"{_listed(state.ours)}",
-        check="Nothing was changed. If you have the replacement's key pair, run phase finish with "
+        hint="Nothing was changed. If you have the replacement's key pair, run phase finish with "
         "successor_id and the pair. Otherwise revoke the replacement with org_api_key.",
         parameters=[found.key.id for found in state.ours],
     )

@@ -48,7 +48,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OrphanError,
     OwnKeyError,
     WaitTimeoutError,
-    shown,
+    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -148,7 +148,7 @@ def run(
     """Run the phase of a task and return its result."""
     for name in ("mark_key", "new_private_key"):
         if params[name]:
-            api.conceal(params[name])
+            api.add_no_log(params[name])
     phases = {"begin": _begin, "finish": _finish, "roll_back": _roll_back}
     task = _Task(params, api, connection, environ, check_mode)
     try:
@@ -198,7 +198,7 @@ def _secret(task: _Task) -> _Secret:
         return _Secret(credentials.private_key, credentials.public_key)
     raise OptionError(
         "An access token signs the requests, and there is no secret for the rotation's marks",
-        check="Set mark_key. Or set the environment variables of the key pair or the service "
+        hint="Set mark_key. Or set the environment variables of the key pair or the service "
         "account where the module runs, of only one of them.",
     )
 
@@ -247,7 +247,7 @@ def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any
         "changed": task.is_changed,
         "state": plan.state,
         "old_api_user_id": state.old_id,
-        "old_until": None if plan.until is None else _marks.shown(plan.until),
+        "old_until": None if plan.deadline is None else _marks.shown(plan.deadline),
         "org_api_key": plan.new.result() if plan.new else None,
         "actions": plan.actions(),
         "left": [
@@ -343,7 +343,7 @@ def _check_own(task: _Task, old: OrgApiKey) -> bool:
         raise OptionError(
             f"The API does not return the public key of API key {old.id}, so marks may be made "
             "with its private key",
-            check="Nothing was changed. Set mark_key, so that the marks do not depend on that.",
+            hint="Nothing was changed. Set mark_key, so that the marks do not depend on that.",
         )
     return is_own
 
@@ -357,7 +357,7 @@ def _revoke_leftover(task: _Task, found: Marked) -> None:
         raise GuardError(
             f"API key {now} was to be rolled back, and it is being changed: another run may rotate "
             "the same key",
-            check=f"{_OLD_WORKS} Make sure that no other run is active, and run the task again.",
+            hint=f"{_OLD_WORKS} Make sure that no other run is active, and run the task again.",
             parameters=[now.id],
         )
     _revoke(task, found.key)
@@ -388,7 +388,7 @@ class _Creation:
     def run(self, file: _credentials_file.CredentialsFile | None) -> CreatedKey:
         created = self._create()
         if file:
-            self._api.conceal(created.private_key)
+            self._api.add_no_log(created.private_key)
         key = created.key
         try:
             created = replace(created, key=self._complete(created))
@@ -396,7 +396,7 @@ class _Creation:
                 self._store(created, file)
         except Exception as error:
             # Also after a mistake of ours, nobody has the key pair.
-            self._api.conceal(created.private_key)
+            self._api.add_no_log(created.private_key)
             failure = error if isinstance(error, KeysmithError) else _errors.internal_error(error)
             _undo(self._task, key, failure)
             raise failure from None
@@ -429,7 +429,7 @@ class _Creation:
         if len(error.parameters) != 1:
             return
         try:
-            with self._api.stop.completing():
+            with self._api.cancellation.completing():
                 keys = _resource.list_all(self._api, API_KEYS.of(self._task.org_id))
         except KeysmithError:
             return
@@ -481,7 +481,7 @@ class _Creation:
             raise GuardError(
                 f"The old API key {self._old} was {'changed' if now else 'revoked'} while its "
                 "replacement was being created",
-                check="Run the task again if the key is still to be rotated.",
+                hint="Run the task again if the key is still to be rotated.",
                 parameters=[self._old.id],
             )
 
@@ -489,7 +489,7 @@ class _Creation:
         """Return the key as the API lists it, complete, so that the next task finds it so."""
         api = self._api
         wanted = _rotation.rights(self._old)
-        backoff = _resource.Backoff(api, until=api.clock.now() + _resource.ORPHAN_PATIENCE)
+        backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.ORPHAN_PATIENCE)
         while True:
             listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
             found = listed.get(key.id)
@@ -499,7 +499,7 @@ class _Creation:
                 raise GuardError(
                     f"The new API key {key} has rights that the old key {self._old} does not have: "
                     f"{shown_rights}",
-                    check="Find out who has added them.",
+                    hint="Find out who has added them.",
                     parameters=[key.id],
                 )
             if found and found.description == key.description and _rotation.rights(found) == wanted:
@@ -510,7 +510,7 @@ class _Creation:
                 ):
                     raise GuardError(
                         f"The new API key {key} was revoked while it was being created",
-                        check="Make sure that no other run rotates the same key, and run the task "
+                        hint="Make sure that no other run rotates the same key, and run the task "
                         "again.",
                         parameters=[key.id],
                     )
@@ -541,9 +541,9 @@ class _Creation:
         except OSError as failure:
             why = str(failure.strerror)
         raise CredentialsFileError(
-            f"The key pair of the new API key {key} could not be written to {shown(file.path)}: "
+            f"The key pair of the new API key {key} could not be written to {truncate_path(file.path)}: "
             f"{why}",
-            check="Check the directory and its disk, and run the task again.",
+            hint="Check the directory and its disk, and run the task again.",
         )
 
 
@@ -551,19 +551,19 @@ def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
     """Revoke a replacement whose key pair nobody has, and have the error say what exists."""
     was_changed = task.is_changed
     try:
-        with task.api.stop.completing():
+        with task.api.cancellation.completing():
             _revoke(task, key)
     except KeysmithError as failure:
         error.parameters = [*error.parameters, *({key.id} - {*error.parameters})]
         error.results = {"changed": True, "org_api_key": key.result()}
-        error.aftermath = (
+        error.state_after = (
             f"The new API key {key} could not be confirmed to be revoked: {failure.message()} "
             f"{_OLD_WORKS} Run the task again; it recognizes the new key."
         )
         return
     error.results = {}
     task.is_changed = was_changed
-    error.aftermath = f"The new API key {key} was revoked to clean up. {_OLD_WORKS}"
+    error.state_after = f"The new API key {key} was revoked to clean up. {_OLD_WORKS}"
 
 
 def _finish(task: _Task) -> dict[str, Any]:
@@ -596,7 +596,7 @@ def _finish(task: _Task) -> dict[str, Any]:
         raise OwnKeyError(
             f"The old API key {state.old} signs the requests, and cannot revoke itself and then "
             f"rename its replacement {planned.new}",
-            check="Nothing was changed. Use the new key pair for the task, or set new_private_key "
+            hint="Nothing was changed. Use the new key pair for the task, or set new_private_key "
             "or credentials_file.",
         )
     return _apply_finish(task, state, planned, mark_key, is_own)
@@ -640,8 +640,8 @@ def _end(task: _Task, plan: Plan, new: OrgApiKey, api: Client) -> OrgApiKey:
                 task.is_changed = True
         except KeysmithError as error:
             if task.is_changed:
-                error.aftermath = (
-                    f"{error.aftermath} The replacement {new} is verified; run phase finish again "
+                error.state_after = (
+                    f"{error.state_after} The replacement {new} is verified; run phase finish again "
                     "to do the rest."
                 ).strip()
             raise
@@ -651,7 +651,7 @@ def _end(task: _Task, plan: Plan, new: OrgApiKey, api: Client) -> OrgApiKey:
 def _record(task: _Task, state: State, step: RecordVerified, mark_key: bytes) -> OrgApiKey:
     old = step.old
     tag = _rotation.tag(mark_key, old, state.entries or frozenset())
-    mark = Mark(_marks.VERIFIED, task.org_id, old.id, step.new.id, step.until, tag, step.base)
+    mark = Mark(_marks.VERIFIED, task.org_id, old.id, step.new.id, step.deadline, tag, step.base)
     changes = {"description": _marks.describe(mark, mark_key)}
     new = _org_api_keys.update(task.api, task.org_id, step.new, changes)
     task.is_changed = True
@@ -668,7 +668,7 @@ def _pair(task: _Task) -> Pair | None:
     owner = _credentials_file.inspect(params["credentials_file"]).owner
     if owner is None or owner["org_id"] not in {"", task.org_id}:
         return None
-    task.api.conceal(owner["private_key"])
+    task.api.add_no_log(owner["private_key"])
     return Pair(owner["private_key"], owner["api_user_id"], owner["public_key"])
 
 
@@ -679,7 +679,7 @@ def _key_pair(new: OrgApiKey, pair: Pair | None) -> KeyPair | None:
     if public_key is None:
         raise OptionError(
             f"The API does not return the public key of the replacement {new.id}",
-            check="Nothing was changed. Set credentials_file to a file that has both keys.",
+            hint="Nothing was changed. Set credentials_file to a file that has both keys.",
         )
     return KeyPair(public_key, pair.private_key)
 
@@ -689,7 +689,7 @@ def _check_pair(new: OrgApiKey, pair: Pair | None) -> None:
         raise OptionError(
             f"credentials_file holds the key pair of API key {pair.api_user_id}, and the "
             f"replacement is API key {new}",
-            check="Nothing was changed. Use the file that phase begin has written.",
+            hint="Nothing was changed. Use the file that phase begin has written.",
         )
 
 
@@ -729,10 +729,10 @@ def _signer(task: _Task, pair: KeyPair | None) -> Iterator[Client]:
 def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     """Return a client like another one that signs with a key pair of the same organization."""
     http = Http(connection.http, api.clock, connection.base_url)
-    http.stop = api.stop
-    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.conceal)
+    http.cancellation = api.cancellation
+    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.add_no_log)
     endpoint = replace(api.endpoint, credentials=pair)
-    return Client(http, auth, endpoint, api.conceal)
+    return Client(http, auth, endpoint, api.add_no_log)
 
 
 def _verify(
@@ -747,14 +747,14 @@ def _verify(
     """
     api = task.api
     clock, began = api.clock, api.clock.now()
-    until = began + task.params["verify_timeout"]
-    backoff = _resource.Backoff(api, until=until)
+    deadline = began + task.params["verify_timeout"]
+    backoff = _resource.Backoff(api, deadline=deadline)
     other = client_of(api, task.connection, pair)
     try:
         while True:
             last: KeysmithError | None = None
             try:
-                if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, until):
+                if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, deadline):
                     return _Verification(clock.now() - began)
             except ApiError as error:
                 if entries is None and error.code in IP_NOT_LISTED:
@@ -800,13 +800,13 @@ def _may_pass(error: ApiError) -> bool:
 def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> WaitTimeoutError:
     error = WaitTimeoutError(
         f"The API did not accept the key pair of API key {key} within {waited:.0f} s",
-        check="Raise verify_timeout if new keys take longer here.",
+        hint="Raise verify_timeout if new keys take longer here.",
     )
     if last is None:
         return error
     answer = " ".join(str(part) for part in (last.status, last.code) if part)
-    error.what += f"; its last response was {answer}"
-    error.check = f"{last.check} {error.check}".strip()
+    error.summary += f"; its last response was {answer}"
+    error.hint = f"{last.hint} {error.hint}".strip()
     error.status, error.code, error.reason = last.status, last.code, last.reason
     error.detail, error.parameters = last.detail, list(last.parameters)
     return error
@@ -820,12 +820,12 @@ def check(params: Mapping[str, Any]) -> None:
         if params["phase"] == "begin":
             raise OptionError(
                 "successor_id is set with phase begin, which creates a new key",
-                check="Remove it, or set phase to finish or roll_back.",
+                hint="Remove it, or set phase to finish or roll_back.",
             )
         if params["successor_id"] == params["api_user_id"]:
             raise OptionError(
                 "successor_id and api_user_id are the same",
-                check="api_user_id is the old key, and successor_id its replacement.",
+                hint="api_user_id is the old key, and successor_id its replacement.",
             )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
@@ -849,16 +849,16 @@ def _check_secrets(params: Mapping[str, Any]) -> None:
     if mark_key is not None and len(mark_key.strip()) < MIN_MARK_KEY:
         raise OptionError(
             f"mark_key has fewer than {MIN_MARK_KEY} characters",
-            check="Everyone who may list the keys can test guesses of it. Use a random value, such "
+            hint="Everyone who may list the keys can test guesses of it. Use a random value, such "
             "as that of `openssl rand -base64 24`.",
         )
     if private_key is None:
         return
     if params["phase"] != "finish":
         raise OptionError(
-            "new_private_key is set, and only phase finish uses it", check="Remove it."
+            "new_private_key is set, and only phase finish uses it", hint="Remove it."
         )
     if params["credentials_file"]:
         raise OptionError(
-            "Both new_private_key and credentials_file are set", check="Set one of them."
+            "Both new_private_key and credentials_file are set", hint="Set one of them."
         )

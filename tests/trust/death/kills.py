@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import PATIENCE, Workshop, kill
+from tests.integration.playbook import PATIENCE, AnsibleSandbox, kill
 from tests.support import ROOT
 
 # What becomes of the request at which it is killed: it is never carried out; only after the death;
@@ -71,7 +71,7 @@ class _Held(Fault):
 
 
 def run_until_killed(
-    workshop: Workshop, plays: list[dict[str, Any]], emulator: Emulator, point: Point
+    workshop: AnsibleSandbox, plays: list[dict[str, Any]], emulator: Emulator, point: Point
 ) -> int:
     """Start a playbook and kill it; return how many writes were done by then.
 
@@ -86,10 +86,10 @@ def run_until_killed(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(point.delay)
         else:
-            until = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + PATIENCE
             while not held.has_come.wait(0.05):
                 assert process.poll() is None, workshop.finish(process).output
-                assert time.monotonic() < until, f"{point} was not reached"
+                assert time.monotonic() < deadline, f"{point} was not reached"
             time.sleep(point.delay)
     finally:
         kill_all(process, workshop)
@@ -115,10 +115,10 @@ def module_until_killed(
         env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "no_proxy": "*"},
     )
     try:
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not held.has_come.wait(0.02):
             assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until, f"{point} was not reached"
+            assert time.monotonic() < deadline, f"{point} was not reached"
     finally:
         kill(process)
         held.is_over.set()
@@ -127,7 +127,7 @@ def module_until_killed(
     settle(emulator)
 
 
-def kill_all(process: subprocess.Popen[str], workshop: Workshop) -> None:
+def kill_all(process: subprocess.Popen[str], workshop: AnsibleSandbox) -> None:
     """Kill a process and all that it has started, also what it starts meanwhile."""
     kill(process)
     mark = f"RESULT_LINES={workshop.lines}".encode()
@@ -147,9 +147,9 @@ def _environ(path: Path) -> list[bytes]:
 
 def settle(emulator: Emulator, patience: float = 60) -> None:
     """Wait until the emulator has done what it was asked for by those who are dead."""
-    until = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     quiet = 0
     while quiet < 3:
         quiet = quiet + 1 if emulator.open_connections == 0 else 0
-        assert time.monotonic() < until, "connections of the dead stay open"
+        assert time.monotonic() < deadline, "connections of the dead stay open"
         time.sleep(0.01)

@@ -22,7 +22,7 @@ import pytest
 from tests.emulator import Emulator, Fault
 from tests.installed import find
 from tests.integration.peers import Authority
-from tests.integration.playbook import GROUP, MODULE, TaskResult, Workshop
+from tests.integration.playbook import GROUP, MODULE, AnsibleSandbox, TaskResult
 from tests.support import key_id, key_pair, org_id, seed, service_account
 from tests.trust.figures import count
 
@@ -164,7 +164,7 @@ def run(
     emulator: Emulator, folder: Path, collections: Path, jump: Jump, at_once: bool = False
 ) -> TaskResult:
     """Revoke a key by a playbook; the module's time is as it is until the jump."""
-    shop = Workshop(folder / "shop", collections)
+    shop = AnsibleSandbox(folder / "shop", collections)
     file, interpreter = folder / "time", folder / "python"
     file.write_text(jump.offset if at_once else "+0", "utf-8")
     more = "" if jump.is_monotonic else "FAKETIME_DONT_FAKE_MONOTONIC=1"

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator
-from tests.integration.playbook import Finished, Workshop
+from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.trust.death.kills import (
     ANSWERED,
     DONE,
@@ -71,7 +71,7 @@ def whole(kind: Kind, folder: Path, collections: Path) -> Whole:
     if kind in _wholes:
         return _wholes[kind]
     files = Files.below(folder / "whole")
-    workshop = Workshop(folder / "whole" / "shop", collections)
+    workshop = AnsibleSandbox(folder / "whole" / "shop", collections)
     with Emulator(start(kind), LATENCY) as emulator:
         begun = last = time.monotonic()
         done = 0
@@ -109,8 +109,8 @@ class Death:
     folder: Path
     collections: Path
 
-    def shop(self, name: str) -> Workshop:
-        return Workshop(self.folder / name, self.collections)
+    def shop(self, name: str) -> AnsibleSandbox:
+        return AnsibleSandbox(self.folder / name, self.collections)
 
     def die_and_finish(self, mode: str, chance: random.Random, with_check: bool) -> int:
         """Return how many writes were done when the run was killed."""

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import KEYS, TaskResult, Workshop
+from tests.integration.playbook import KEYS, AnsibleSandbox, TaskResult
 from tests.support import client_id, key_pair, org_id, project_id, seed, service_account
 from tests.trust.death.mixed import (
     BULK,
@@ -65,7 +65,7 @@ def is_excused(msg: str) -> bool:
 
 
 def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
-    workshops = [Workshop(shop / str(number), collections) for number in range(2)]
+    workshops = [AnsibleSandbox(shop / str(number), collections) for number in range(2)]
     running = []
     for number, workshop in enumerate(workshops):
         one = play(kind, url, files, random.Random(number))
@@ -76,7 +76,7 @@ def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: P
 
 
 def free_hosts(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
-    workshop = Workshop(shop, collections)
+    workshop = AnsibleSandbox(shop, collections)
     one = {**play(kind, url, files, random.Random(9)), "hosts": "all", "strategy": "free"}
     for item in one["tasks"]:
         item["ignore_errors"] = True
@@ -86,7 +86,7 @@ def free_hosts(kind: Kind, url: str, files: Files, shop: Path, collections: Path
 
 def background_jobs(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
     """Every task twice, all as jobs in the background of one play."""
-    workshop = Workshop(shop, collections)
+    workshop = AnsibleSandbox(shop, collections)
     one = play(kind, url, files, random.Random(5))
     twice = [(number, item) for number in (1, 2) for item in one["tasks"]]
     begun = [
@@ -98,7 +98,7 @@ def background_jobs(kind: Kind, url: str, files: Files, shop: Path, collections:
             "name": item["name"],
             "ansible.builtin.async_status": {"jid": f"{{{{ job_{n}_{number}.ansible_job_id }}}}"},
             "register": "job",
-            "until": "job is finished",
+            "deadline": "job is finished",
             "retries": 600,
             "delay": 0.2,
             "ignore_errors": True,
@@ -126,7 +126,7 @@ def test_the_same_tasks_at_the_same_moment_tell_the_truth(
         remove_twins(emulator, kind, results)
         # What two of them have left undone, each for the other's sake, one alone does.
         plays = [play(kind, emulator.url, files, random.Random(0))]
-        last = Workshop(tmp_path / "last", collections).playbook(plays)
+        last = AnsibleSandbox(tmp_path / "last", collections).playbook(plays)
         assert last.code == 0, last.output
         check_state(emulator, kind)
     count(SECTION, "tasks that met others at the same keys", len(results))
@@ -216,7 +216,7 @@ class Pair:
 
 
 def run_two(url: str, plays: list[dict[str, Any]], folder: Path, collections: Path) -> Pair:
-    workshops = [Workshop(folder / str(number), collections) for number in range(len(plays))]
+    workshops = [AnsibleSandbox(folder / str(number), collections) for number in range(len(plays))]
     processes = [workshop.start([one]) for workshop, one in zip(workshops, plays)]
     runs = [workshop.finish(p) for workshop, p in zip(workshops, processes)]
     return Pair([run.results[-1] for run in runs], [run.code for run in runs])

@@ -20,7 +20,7 @@ import pytest
 
 from tests.emulator import Emulator, Fault
 from tests.emulator.state import ApiKey
-from tests.integration.playbook import GROUP, KEYS, KEYS_INFO, Workshop
+from tests.integration.playbook import GROUP, KEYS, KEYS_INFO, AnsibleSandbox
 from tests.integration.test_flows import FLOWS, Flow, run, state
 from tests.support import (
     PLATFORMS,
@@ -194,7 +194,7 @@ def test_a_run_outlives_a_server_that_is_away_for_a_second(
                 {"name": "After", KEYS_INFO: {}},
             ],
         }
-        shop = Workshop(tmp_path / "shop", collections)
+        shop = AnsibleSandbox(tmp_path / "shop", collections)
         process = shop.start([play])
         while not server.is_dead:
             assert process.poll() is None, shop.finish(process).output

@@ -18,9 +18,9 @@ sys.path.insert(0, sys.argv.pop(1))
 with atheris.instrument_imports(include=["ansible_collections.keysmith"]):
     from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
     from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-        _answers,
         _auth,
         _http,
+        _responses,
     )
     from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
@@ -45,13 +45,13 @@ def one(data: bytes) -> None:
     status, length = STATUSES[data[0] % len(STATUSES)], data[1]
     value = data[2 : 2 + length].decode("latin-1")
     headers = dict.fromkeys(HEADERS, value)
-    answer = _answers.read(_http.Answer(status, value, headers, data[2 + length :]))
+    answer = _responses.read(_http.Response(status, value, headers, data[2 + length :]))
     assert _http.retry_after(answer) >= 0
     for challenge in _auth.find_challenges(value):
         if challenge.algorithm in _auth._HASHES:
             signed = _auth.digest_header(PAIR, challenge, "GET", "/x", count=1, cnonce="c")
             assert signed.isprintable()
-    error = _answers.as_error(answer, REQUEST)
+    error = _responses.as_error(answer, REQUEST)
     assert error.message().isprintable()
     json.dumps(error.fields(), ensure_ascii=False).encode()
     if isinstance(error, _errors.ApiError) and _resource.says_missing(
@@ -59,18 +59,18 @@ def one(data: bytes) -> None:
     ):
         assert b"API_KEY_NOT_FOUND" in answer.body.replace(b"\\u", b"") or b"\\" in answer.body
     items = [answer.payload]
-    with suppress(_errors.UnexpectedAnswerError):
-        items += _answers.page(answer, REQUEST).items
+    with suppress(_errors.UnexpectedResponseError):
+        items += _responses.page(answer, REQUEST).items
     for item in items:
-        with suppress(_answers.UnreadableError):
+        with suppress(_responses.UnreadableError):
             key = _org_api_keys.parse(item, KEY_ID)
             assert key is None or (str(key).isprintable() and is_id(key.id))
             created = _org_api_keys.parse_created(item, KEY_ID)
             assert created is None or created.key == key
-        with suppress(_answers.UnreadableError):
+        with suppress(_responses.UnreadableError):
             org = _orgs.parse(item)
             assert org is None or is_id(org.id)
-        with suppress(_answers.UnreadableError):
+        with suppress(_responses.UnreadableError):
             entry = _access_lists.parse_entry(item)
             assert entry is None or ".." not in entry[1]
 

@@ -25,7 +25,7 @@ from tests.integration.playbook import (
     KEYS_INFO,
     MODULE,
     OPTIONS,
-    Workshop,
+    AnsibleSandbox,
     from_variables,
 )
 from tests.integration.test_audit import Page
@@ -69,7 +69,7 @@ def seed(descriptions: list[str]) -> dict[str, Any]:
         }
         for n, description in enumerate(descriptions)
     ]
-    signer = {
+    credential_name = {
         "id": key_id("atlas", 1),
         "description": "signs",
         "public_key": public_key("atlas", 1),
@@ -77,7 +77,11 @@ def seed(descriptions: list[str]) -> dict[str, Any]:
         "roles": ["ORG_OWNER"],
     }
     name = "Shop " + "".join(texts(5))
-    return {"organizations": [{"id": org_id("atlas"), "name": name, "api_keys": [signer, *keys]}]}
+    return {
+        "organizations": [
+            {"id": org_id("atlas"), "name": name, "api_keys": [credential_name, *keys]}
+        ]
+    }
 
 
 def controls(text: str, *categories: str) -> set[str]:
@@ -91,7 +95,7 @@ def controls(text: str, *categories: str) -> set[str]:
 
 def test_no_text_of_an_api_does_anything_to_the_page(tmp_path: Path, collections: Path) -> None:
     descriptions, folder = texts(NUMBER), tmp_path / "report"
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(seed(descriptions)) as emulator:
         variables = {
             **key_pair("atlas"),
@@ -147,7 +151,7 @@ def test_hostile_options_are_refused_through_ansible(tmp_path: Path, collections
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     places = {"PIPE": str(tmp_path / "pipe"), "LINK": str(tmp_path / "link")}
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(seed(texts(5))) as emulator:
         new = {"description": "new", "roles": ["ORG_MEMBER"]}
         common = {"base_url": emulator.url, "org_id": org_id("atlas"), "retries": 0}
@@ -181,7 +185,7 @@ def test_no_text_of_an_api_does_anything_to_a_terminal(
     """Some keys are renamed from one hostile text to another, with a diff."""
     descriptions = texts(40)
     environ = {"ANSIBLE_CALLBACK_RESULT_FORMAT": result_format}
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(seed(descriptions)) as emulator:
         connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
         hosts = {

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
-    _answers,
     _auth,
     _http,
+    _responses,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _credential
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
@@ -38,10 +38,10 @@ REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", 
 WHAT = "values made by hypothesis for what reads answers"
 
 
-def answer(status: int, body: bytes, headers: list[str]) -> _http.Answer:
+def answer(status: int, body: bytes, headers: list[str]) -> _http.Response:
     pairs = (line.partition(": ") for line in headers)
     named = {name: value for name, _colon, value in pairs}
-    return _answers.read(_http.Answer(status, "Reason", named, body))
+    return _responses.read(_http.Response(status, "Reason", named, body))
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_any_answer_is_read_and_told(tried: Callable[[], object]) -> None:
     def attempt(status: int, body: bytes, headers: list[str]) -> None:
         tried()
         read = answer(status, body, headers)
-        if _answers.is_success(read):
-            with suppress(_errors.UnexpectedAnswerError):
-                assert _answers.page(read, REQUEST).total >= 0
+        if _responses.is_success(read):
+            with suppress(_errors.UnexpectedResponseError):
+                assert _responses.page(read, REQUEST).total >= 0
             return
-        error = _answers.as_error(read, REQUEST)
+        error = _responses.as_error(read, REQUEST)
         assert error.message().isprintable()
         assert len(error.message()) < 4000
         assert json.dumps(error.fields(), ensure_ascii=False).encode()
@@ -83,7 +83,7 @@ def test_any_answer_is_read_and_told(tried: Callable[[], object]) -> None:
 
 def test_an_error_does_not_tell_without_end() -> None:
     body = {"error": 400, "errorCode": "X", "parameters": ["word " * 100] * 200_000}
-    error = _answers.as_error(answer(400, json.dumps(body).encode(), []), REQUEST)
+    error = _responses.as_error(answer(400, json.dumps(body).encode(), []), REQUEST)
     assert len(json.dumps(error.fields())) < 300_000
 
 
@@ -93,7 +93,7 @@ def test_any_wish_to_wait_is_a_time(tried: Callable[[], object]) -> None:
     @example("1 " * 30_000)
     def attempt(value: str) -> None:
         tried()
-        wait = _http.retry_after(_http.Answer(503, "", {"Retry-After": value}, b""))
+        wait = _http.retry_after(_http.Response(503, "", {"Retry-After": value}, b""))
         assert wait >= 0
         assert math.isfinite(wait)
 
@@ -153,7 +153,7 @@ def test_any_object_is_a_key_or_none(tried: Callable[[], object]) -> None:
         try:
             key = _org_api_keys.parse(data, ORG)
             created = _org_api_keys.parse_created(data, ORG)
-        except _answers.UnreadableError as error:
+        except _responses.UnreadableError as error:
             told = str(error)
         assert told is None or (told.isprintable() and len(told) < 120)
         assert (created is None) or created.key == key
@@ -173,7 +173,7 @@ def test_any_object_is_an_organization_or_none(tried: Callable[[], object]) -> N
     def attempt(data: Any) -> None:
         tried()
         found = None
-        with suppress(_answers.UnreadableError):
+        with suppress(_responses.UnreadableError):
             found = _orgs.parse(data)
         assert found is None or (is_id(found.id) and isinstance(found.name, str))
 
@@ -196,7 +196,7 @@ def test_any_entry_leads_to_itself_or_is_none(tried: Callable[[], object]) -> No
     def attempt(data: Any) -> None:
         tried()
         found = None
-        with suppress(_answers.UnreadableError):
+        with suppress(_responses.UnreadableError):
             found = _access_lists.parse_entry(data)
         if found:
             network, word = found
@@ -212,9 +212,9 @@ def test_any_text_is_cleaned(tried: Callable[[], object]) -> None:
     @example("\x1b]0;title\x07" * 20, 40)
     def attempt(text: str, limit: int) -> None:
         tried()
-        for told in (_errors.clean(text, limit), _errors.printable(text)):
+        for told in (_errors.sanitize(text, limit), _errors.printable(text)):
             assert told.isprintable()
-        assert len(_errors.clean(text, limit)) <= limit + 2
+        assert len(_errors.sanitize(text, limit)) <= limit + 2
         assert len(_errors.printable(text)) == len(text)
 
     attempt()

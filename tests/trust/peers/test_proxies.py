@@ -21,7 +21,14 @@ from urllib.parse import quote
 
 from tests.emulator import Emulator
 from tests.integration.peers import LOOPBACK, Authority
-from tests.integration.playbook import CONNECTION, KEY, MODULE, TaskResult, Workshop, from_variables
+from tests.integration.playbook import (
+    CONNECTION,
+    KEY,
+    MODULE,
+    AnsibleSandbox,
+    TaskResult,
+    from_variables,
+)
 from tests.support import key_id, key_pair, org_id, seed
 from tests.trust.figures import count
 from tests.trust.peers.servers import Server, squid, tinyproxy
@@ -89,7 +96,7 @@ CASES = {str(case): case for case in _cases()}
 def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
     (tmp_path / "tls").mkdir()
     authority = Authority(tmp_path / "tls")
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with ExitStack() as stack:
         keys = seed(extra_keys=len(CASES))
         plain = stack.enter_context(Emulator(keys))

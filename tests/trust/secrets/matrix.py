@@ -30,7 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     RedirectError,
     TimeLimitError,
     TlsError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     WaitTimeoutError,
 )
 from tests.emulator import Fault
@@ -137,7 +137,7 @@ TROUBLES = (
     Trouble("echo", ApiError, ECHO, lambda _secret: Fault("echo")),
     Trouble("echo-500", ApiError, ECHO, lambda _secret: Fault("echo", status=500)),
     Trouble(
-        "page", UnexpectedAnswerError, ("HTML page",), lambda _secret: Fault("html", status=200)
+        "page", UnexpectedResponseError, ("HTML page",), lambda _secret: Fault("html", status=200)
     ),
     Trouble(
         "elsewhere",

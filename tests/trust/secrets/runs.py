@@ -24,9 +24,9 @@ from tests.integration.playbook import (
     MODULE,
     OPTIONS,
     SITE,
+    AnsibleSandbox,
     Finished,
     TaskResult,
-    Workshop,
     from_variables,
 )
 from tests.integration.secret_search import PLANTED, PLANTED_FORMS, files, search
@@ -88,7 +88,7 @@ def secret_variables(world: World) -> dict[str, str]:
 
 
 def run_playbook(
-    workshop: Workshop,
+    workshop: AnsibleSandbox,
     arguments: Sequence[str],
     environ: Mapping[str, str],
     patience: float = PATIENCE,
@@ -101,7 +101,7 @@ def run_playbook(
 
 
 def run_runner(
-    workshop: Workshop,
+    workshop: AnsibleSandbox,
     playbook: str,
     inventory: Path,
     environ: Mapping[str, str],
@@ -130,7 +130,7 @@ def run_runner(
     return Listened(run, {**places(workshop, run), **artifacts})
 
 
-def _plant(workshop: Workshop) -> str:
+def _plant(workshop: AnsibleSandbox) -> str:
     """Write the playbook that goes before the others."""
     path = workshop.folder / "plant.yml"
     path.write_text(json.dumps([PLANT]), "utf-8")
@@ -152,7 +152,7 @@ def check_planted(listened: Listened) -> None:
         assert not texts or search(texts, {"what was planted": PLANTED})
 
 
-def places(workshop: Workshop, run: Finished, listened: Path | None = None) -> dict[str, str]:
+def places(workshop: AnsibleSandbox, run: Finished, listened: Path | None = None) -> dict[str, str]:
     """Where a run's words come out; ``listened`` is what `switched_on` was given."""
     return {
         "stdout": run.stdout,

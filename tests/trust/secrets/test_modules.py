@@ -16,11 +16,11 @@ from pathlib import Path
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
     KeysmithError,
-    StoppedError,
     TransportError,
 )
-from tests.integration.playbook import Workshop
+from tests.integration.playbook import AnsibleSandbox
 from tests.integration.secret_search import search, without_documented
 from tests.support import MODULES, client_id, public_key
 from tests.trust.figures import count
@@ -98,7 +98,7 @@ def _put_together(*parts: dict[str, Case]) -> dict[str, Case]:
 
 
 def _run(folder: Path, collections: Path, *, with_runner: bool) -> Searched:
-    workshop = Workshop(folder / "run", collections)
+    workshop = AnsibleSandbox(folder / "run", collections)
     with open_world(folder / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         others, table = {**revocations(world), **life(world)}, matrix(world)
         if with_runner:
@@ -242,4 +242,4 @@ def test_no_module_and_no_error_is_left_out(tmp_path: Path) -> None:
     }
     errors = {case.error for case in cases.values()} - {None}
     # A signal stops a task in the same way as its time limit; tests of kills send some.
-    assert errors == family - {KeysmithError, TransportError, StoppedError}
+    assert errors == family - {KeysmithError, TransportError, CancelledError}

@@ -19,7 +19,7 @@ import pytest
 
 from tests.emulator import Emulator, Fault
 from tests.integration.awx_stand_in import AwxStandIn
-from tests.integration.playbook import Workshop
+from tests.integration.playbook import AnsibleSandbox
 from tests.integration.rotations import (
     LEFT,
     ROLE,
@@ -70,7 +70,7 @@ def test_runner_run_of_a_playbook_shows_no_secret(
 
 
 def _run(playbook: Playbook, folder: Path, collections: Path) -> None:
-    workshop = Workshop(folder / "run", collections)
+    workshop = AnsibleSandbox(folder / "run", collections)
     path = collections / f"ansible_collections/keysmith/mongodb/playbooks/{playbook.name}.yml"
     environ = switched_on(workshop.folder, journal=True)
     homes = [home for home, _trouble in playbook.homes.values()]
@@ -112,7 +112,7 @@ def _check(listened: Listened, secrets: Mapping[str, str], logs: str = "syslog")
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
 UNVERIFIED = Step("GET", KEY, 0, 99, by_new_pair=True, name="echo", arguments={"status": 401})
 ROTATIONS = [
-    Case("well", (ROTATED,), signer=0),
+    Case("well", (ROTATED,), credential_name=0),
     Case("lost", (ROLLED_BACK,), steps=(Step("POST", KEYS, name="lost_after", arguments={}),)),
     Case(
         "unlisted",
@@ -132,7 +132,7 @@ ROTATIONS = [
         (ROTATED,),
         options={"allow_own_key": True},
         old={"access_list": [], "projects": []},
-        signer=2,
+        credential_name=2,
     ),
 ]
 
@@ -158,7 +158,7 @@ def test_role_shows_no_secret(tmp_path: Path, collections: Path) -> None:
 @pytest.mark.parametrize("is_echoed", [False, True], ids=["well", "echo"])
 def test_demo_shows_no_secret(tmp_path: Path, collections: Path, is_echoed: bool) -> None:
     seed = json.loads((ROOT / "playbooks" / "demo_seed.json").read_text("utf-8"))
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     environ = switched_on(workshop.folder)
     with keep_private_keys() as secrets, Emulator(seed) as emulator:
         if is_echoed:
@@ -181,7 +181,7 @@ def test_set_up_of_awx_shows_no_secret(tmp_path: Path, collections: Path, token:
     """Of the modules of awx.awx, which are not ours, and what the playbook hands to them."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there (make .cache/awx)")
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     names = {f"playbooks/{name}.yml" for name in PLAYBOOKS}
     with AwxStandIn(AWX_TOKEN, names) as awx:
         awx.add("organizations", name="Default")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.playbook import Workshop
+from tests.integration.playbook import AnsibleSandbox
 from tests.integration.secret_search import search
 from tests.support import public_key
 from tests.trust.figures import count
@@ -32,7 +32,7 @@ OTHERS = "role-too-low password-in-base-url secret-of-the-environment-in-a-name"
 
 
 def test_nothing_secret_comes_out_of_the_syslog_socket(tmp_path: Path, collections: Path) -> None:
-    workshop = Workshop(tmp_path / "run", collections)
+    workshop = AnsibleSandbox(tmp_path / "run", collections)
     with _socket() as said, open_world(tmp_path / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         every = {**revocations(world), **matrix(world)}
         names = [

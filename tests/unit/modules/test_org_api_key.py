@@ -50,7 +50,7 @@ VICTIM = {
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
     """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are ours."""
     ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
-    signer = (
+    credential_name = (
         {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
     )
     options = {
@@ -58,7 +58,7 @@ def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
         "base_url": emulator.url,
         "org_id": org_id(platform),
         "state": "absent",
-        **signer,
+        **credential_name,
         **more,
     }
     return run_module("org_api_key", options, **ours)
@@ -119,16 +119,16 @@ def test_a_missing_key_is_unchanged(emulator: Emulator, name: dict[str, str], ch
 @pytest.mark.parametrize("kind", ["service account", "token"])
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
 def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: str) -> None:
-    signer = service_account(platform)
+    credential_name = service_account(platform)
     if kind == "token":
-        signer = {"access_token": fetch_token(emulator.url, platform)}
-    outcome = run(emulator, platform, api_user_id=key_id(platform, 1), **signer)
+        credential_name = {"access_token": fetch_token(emulator.url, platform)}
+    outcome = run(emulator, platform, api_user_id=key_id(platform, 1), **credential_name)
     # The owner's key is not the caller's own here.
     assert outcome.changed
 
 
 @pytest.mark.parametrize(
-    ("signer", "name", "expected"),
+    ("credential_name", "name", "expected"),
     [
         ("pair", {"api_user_id": key_id("atlas", 2)}, ["GET 401", "GET 200", "DELETE 204"]),
         ("pair", {"api_user_id": MISSING_ID}, ["GET 401", "GET 400"]),
@@ -143,9 +143,9 @@ def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: s
     ],
 )
 def test_requests_are_few_and_on_one_connection(
-    emulator: Emulator, signer: str, name: dict[str, str], expected: list[str]
+    emulator: Emulator, credential_name: str, name: dict[str, str], expected: list[str]
 ) -> None:
-    credentials = key_pair("atlas") if signer == "pair" else service_account("atlas")
+    credentials = key_pair("atlas") if credential_name == "pair" else service_account("atlas")
     assert not run(emulator, **name, **credentials).failed
     assert [f"{request.method} {request.status}" for request in emulator.requests] == expected
     assert emulator.connections == 1

@@ -39,7 +39,7 @@ VALUE = "org_api_key_access_list"
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
     """Run the module with the owner's key pair on key 2, unless another key is named."""
     ours = {name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more}
-    signer = (
+    credential_name = (
         {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
     )
     if not {"api_user_id", "id", "public_key", "description", "desc"} & more.keys():
@@ -48,7 +48,7 @@ def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
         "platform": platform,
         "base_url": emulator.url,
         "org_id": org_id(platform),
-        **signer,
+        **credential_name,
         **more,
     }
     return run_module("org_api_key_access_list", options, **ours)
@@ -175,11 +175,11 @@ def test_a_shared_description_is_refused_and_told(emulator: Emulator) -> None:
 def test_other_credentials_have_no_key_of_their_own(
     emulator: Emulator, platform: str, kind: str
 ) -> None:
-    signer = service_account(platform)
+    credential_name = service_account(platform)
     if kind == "token":
-        signer = {"access_token": fetch_token(emulator.url, platform)}
+        credential_name = {"access_token": fetch_token(emulator.url, platform)}
     own = {"api_user_id": key_id(platform, 1)}
-    assert run(emulator, platform, **own, entries=[A], **signer).changed
+    assert run(emulator, platform, **own, entries=[A], **credential_name).changed
     assert entries(emulator, platform, 1) == [A]
 
 

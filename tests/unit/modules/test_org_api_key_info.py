@@ -47,14 +47,14 @@ IN_ORDER = [7, 6, 1, 4, 5, 2, 3]
 
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
     ours = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
-    signer = (
+    credential_name = (
         {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
     )
     options = {
         "platform": platform,
         "base_url": emulator.url,
         "org_id": org_id(platform),
-        **signer,
+        **credential_name,
         **more,
     }
     outcome = run_module("org_api_key_info", options, **ours)
@@ -101,8 +101,8 @@ def test_all_keys_are_listed_in_order(emulator: Emulator, platform: str, check: 
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
 def test_other_credentials_list_too(emulator: Emulator, platform: str) -> None:
     token = {"access_token": fetch_token(emulator.url, platform)}
-    for signer in (service_account(platform), token):
-        outcome = run(emulator, platform, **signer, access_list=True)
+    for credential_name in (service_account(platform), token):
+        outcome = run(emulator, platform, **credential_name, access_list=True)
         assert numbers(outcome, platform) == IN_ORDER
 
 

@@ -34,12 +34,12 @@ ROLES = ["ORG_MEMBER", "ORG_GROUP_CREATOR"]
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
     """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are ours."""
     ours = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
-    signer = {} if {"api_public_key", "client_id"} & more.keys() else key_pair(platform)
+    credential_name = {} if {"api_public_key", "client_id"} & more.keys() else key_pair(platform)
     options = {
         "platform": platform,
         "base_url": emulator.url,
         "org_id": org_id(platform),
-        **signer,
+        **credential_name,
         **more,
     }
     return run_module("org_api_key", options, **ours)
@@ -58,8 +58,8 @@ def named(emulator: Emulator, description: str, platform: str = "atlas") -> list
 def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> None:
     if kind == "account" and platform == "ops_manager":
         return
-    signer = key_pair(platform) if kind == "pair" else service_account(platform)
-    wanted = {"description": "new one", "roles": ROLES, **signer}
+    credential_name = key_pair(platform) if kind == "pair" else service_account(platform)
+    wanted = {"description": "new one", "roles": ROLES, **credential_name}
     checked = run(emulator, platform, **wanted, check=True, diff=True)
     assert emulator.writes == []
     real = run(emulator, platform, **wanted, diff=True)

@@ -78,7 +78,7 @@ class World:
         ours = {
             name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
         }
-        signer = {"api_public_key", "client_id", "access_token"} & more.keys()
+        credential_name = {"api_public_key", "client_id", "access_token"} & more.keys()
         target = {"api_user_id", "public_key", "description"} & more.keys()
         options = {
             "platform": self.platform,
@@ -86,7 +86,7 @@ class World:
             "org_id": org_id(self.platform),
             "phase": phase,
             "mark_key": MARK_KEY,
-            **({} if signer else key_pair(self.platform)),
+            **({} if credential_name else key_pair(self.platform)),
             **({} if target else {"api_user_id": self.old_id}),
             **more,
         }
@@ -229,13 +229,13 @@ def test_the_old_key_is_kept_for_the_grace_period(world: World) -> None:
     waiting = world.finish(new_private_key=private_key(begun), grace_period=DAY)
     assert waiting.changed
     assert waiting.result["state"] == "waiting"
-    until = _marks.shown(world.now + DAY)
-    assert waiting.result["old_until"] == until
+    deadline = _marks.shown(world.now + DAY)
+    assert waiting.result["old_until"] == deadline
     world.now += DAY - 1
     # Neither a later value nor another run changes the time.
     again = world.finish(grace_period=0)
     assert (again.changed, again.result["state"]) == (False, "waiting")
-    assert again.result["old_until"] == until
+    assert again.result["old_until"] == deadline
     assert world.begin().result["state"] == "waiting"
     world.now += 1
     assert world.begin().result["state"] == "due"
@@ -1094,12 +1094,12 @@ def check_end(world: World, expected: tuple[Any, ...], left: Collection[str] = (
 
 def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> None:
     seen: list[str] = []
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world = fresh(world)
         before = essence(world.old)
-        goes_on = is_killed(world, number, "begin")
+        should_continue = is_killed(world, number, "begin")
         assert essence(world.old) == before
         seen += [key.description.partition(": ")[2].split(" ")[0] for key in world.new_keys()]
         # One that was issued may be in use: the killed process may have said its key pair.
@@ -1123,12 +1123,12 @@ def test_after_a_kill_in_finish_the_next_run_goes_on(world: World, grace: int, o
     before = essence(world.old)
     pair = {"new_private_key": private_key(world.begin(**options))}
     in_use, kept = world.new_key(), world.keep()
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world.restore(kept)
         more = options
-        goes_on = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
+        should_continue = is_killed(world, number, "finish", **more, **pair, grace_period=grace)
         if own and world.old_id not in world.keys:
             more = {"api_public_key": in_use.public_key, "mark_key": None}
             more["api_private_key"] = in_use.private_key
@@ -1151,11 +1151,11 @@ def test_after_a_kill_in_the_last_run_the_next_one_ends_it(world: World) -> None
     before = essence(world.old)
     start(world, "finish later")
     kept = world.keep()
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world.restore(kept)
-        goes_on = is_killed(world, number, "finish")
+        should_continue = is_killed(world, number, "finish")
         assert world.finish().result["state"] in {"rotated", "none"}
         check_end(world, before)
     assert number > 3
@@ -1165,11 +1165,11 @@ def test_after_a_kill_in_roll_back_the_next_one_ends_it(world: World) -> None:
     before = essence(world.old)
     new_id = start(world, "roll_back")["successor_id"]
     kept = world.keep()
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world.restore(kept)
-        goes_on = is_killed(world, number, "roll_back", successor_id=new_id)
+        should_continue = is_killed(world, number, "roll_back", successor_id=new_id)
         succeeded(world.run("roll_back", successor_id=new_id))
         assert world.new_keys() == []
         assert essence(world.old) == before
@@ -1199,11 +1199,11 @@ def test_after_a_kill_any_phase_may_follow(world: World, phase: str, then: str) 
     expected = essence(world.old)
     more = start(world, phase)
     in_use, kept = {key.id for key in world.new_keys()}, world.keep()
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world.restore(kept)
-        goes_on = is_killed(world, number, phase.partition(" ")[0], **more)
+        should_continue = is_killed(world, number, phase.partition(" ")[0], **more)
         new_ids = {key.id for key in world.new_keys()}
         had_old = world.old_id in world.keys
         outcome = world.run(then)
@@ -1297,15 +1297,15 @@ def test_another_run_at_the_same_time_takes_no_working_key(
     more = start(world, phase)
     others = more if other == "finish" else {}
     kept = world.keep()
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         number += 1
         world.restore(kept)
         seen: list[Outcome] = []
         run_other = partial(world.run, other, **others)
         with another_run_at(number, lambda run=run_other, to=seen: to.append(run())):
             outcome = world.run(phase.partition(" ")[0], **more)
-        goes_on = bool(seen)
+        should_continue = bool(seen)
         pairs = [run.result["key_pair"]["api_user_id"] for run in (outcome, *seen) if is_begun(run)]
         for key in world.new_keys():
             assert {*key.roles} <= {*expected[1]}
@@ -1343,14 +1343,14 @@ def test_after_a_failure_in_begin_nothing_is_left(world: World) -> None:
 @pytest.mark.parametrize("fault", ["lost_after", "lost_before"])
 def test_each_response_to_begin_may_be_lost(world: World, fault: str) -> None:
     """The task ends well, or it says what is left, which the next run deals with."""
-    number, goes_on = 0, True
-    while goes_on:
+    number, should_continue = 0, True
+    while should_continue:
         world = fresh(world)
         before = essence(world.old)
         world.emulator.add_fault(Fault(fault, after=number, times=1))
         begun = world.run("begin")
         number += 1
-        goes_on = number <= len([r for r in world.emulator.requests if r.status != 401])
+        should_continue = number <= len([r for r in world.emulator.requests if r.status != 401])
         world.emulator.clear_faults()
         assert essence(world.old) == before
         if begun.failed:

@@ -37,10 +37,10 @@ ORG_ID_VARIABLES = {
 
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
     ours = {name: more.pop(name) for name in ("check", "diff", "environ") if name in more}
-    signer = (
+    credential_name = (
         {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
     )
-    options = {"platform": platform, "base_url": emulator.url, **signer, **more}
+    options = {"platform": platform, "base_url": emulator.url, **credential_name, **more}
     outcome = run_module("org_info", options, **ours)
     assert emulator.writes == []
     assert not outcome.changed
@@ -80,8 +80,8 @@ def test_the_own_organization_is_found_without_naming_it(
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
 def test_other_credentials_see_theirs(emulator: Emulator, platform: str) -> None:
     token = {"access_token": fetch_token(emulator.url, platform)}
-    for signer in (service_account(platform), token):
-        assert run(emulator, platform, **signer).result["orgs"] == [org(platform)]
+    for credential_name in (service_account(platform), token):
+        assert run(emulator, platform, **credential_name).result["orgs"] == [org(platform)]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_names_and_ids_filter_exactly(
     emulator: Emulator, options: dict[str, str], expected: list[str]
 ) -> None:
     ids = add_orgs(emulator, ["b", "bc", "B", "ab", "b"])
-    for signer in (key_pair("atlas"), service_account("atlas")):
-        found = run(emulator, **options, **signer).result["orgs"]
+    for credential_name in (key_pair("atlas"), service_account("atlas")):
+        found = run(emulator, **options, **credential_name).result["orgs"]
         assert [item["name"] for item in found] == expected
     if options == {"name": "b"}:
         assert [item["id"] for item in found] == [ids[0], ids[4]]

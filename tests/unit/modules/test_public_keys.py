@@ -40,16 +40,16 @@ def test_a_public_key_is_any_8_visible_characters(
     organization["api_keys"][2]["public_key"] = other = name[:-1] + "?"
     emulator.reset(data)
     # It signs, it is looked up, and it is recognized as the signing credential's.
-    signer = {"api_public_key": name}
+    credential_name = {"api_public_key": name}
     revoke = {"public_key": victim, "state": "absent"}
-    assert run(emulator, "org_api_key", platform, **signer, **revoke).changed
-    found = run(emulator, "org_api_key_info", platform, **signer, public_key=other)
+    assert run(emulator, "org_api_key", platform, **credential_name, **revoke).changed
+    found = run(emulator, "org_api_key_info", platform, **credential_name, public_key=other)
     assert [key["id"] for key in found.result["org_api_keys"]] == [key_id(platform, 3)]
     both = {"public_keys": [victim, other], "state": "absent"}
-    many = run(emulator, "org_api_keys", platform, **signer, **both)
+    many = run(emulator, "org_api_keys", platform, **credential_name, **both)
     assert many.result["missing"] == [victim]
     assert [key["id"] for key in many.result["revoked"]] == [key_id(platform, 3)]
-    own = run(emulator, "org_api_key", platform, **signer, public_key=name, state="absent")
+    own = run(emulator, "org_api_key", platform, **credential_name, public_key=name, state="absent")
     assert own.result["error"]["type"] == "own_credential"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    Answer,
+    Response,
     may_have_happened,
     retry_after,
 )
@@ -21,10 +21,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     Request,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     api_advice,
-    clean,
     refused_for_no_reason,
+    sanitize,
 )
 
 # Gateways and proxies answer these in words of their own, and mean what the status says.
@@ -37,7 +37,7 @@ _MAX_PARAMETERS = 1000
 _MAX_DIGITS = 40
 
 
-def read(answer: Answer) -> Answer:
+def read(answer: Response) -> Response:
     """Return the answer with its body as ``payload`` and the status that the API meant.
 
     An envelope is taken off wherever one comes: ``{"status", "content"}`` around a single object or
@@ -72,37 +72,40 @@ def read(answer: Answer) -> Answer:
     return replace(answer, status=status, body=body, payload=payload, is_json=True)
 
 
-def is_success(answer: Answer) -> bool:
+def is_success(answer: Response) -> bool:
     return 200 <= answer.status < 300
 
 
-def is_empty(answer: Answer) -> bool:
+def is_empty(answer: Response) -> bool:
     """Whether an answer has no content: no body, or an empty object, plain or enveloped."""
     return not answer.body.strip() or (answer.is_json and answer.payload == {})
 
 
-def is_of_api(answer: Answer) -> bool:
+def is_of_api(answer: Response) -> bool:
     """Whether an answer is an error in the JSON of the API itself."""
     return isinstance(answer.payload, dict) and (
         "error" in answer.payload or "errorCode" in answer.payload
     )
 
 
-def as_error(answer: Answer, request: Request) -> KeysmithError:
+def as_error(answer: Response, request: Request) -> KeysmithError:
     """Return the error that an unsuccessful answer is: the API's own, or an unexpected answer."""
     payload = answer.payload if isinstance(answer.payload, dict) else {}
-    code = _word(payload.get("errorCode"), 80)
-    detail = _word(payload.get("detail"), _MAX_DETAIL)
+    code = _str_or_none(payload.get("errorCode"), 80)
+    detail = _str_or_none(payload.get("detail"), _MAX_DETAIL)
     if code is None and isinstance(payload.get("error"), str):
         # The OAuth endpoints have a shape of their own.
-        code, detail = _word(payload["error"], 80), _word(payload.get("error_description"))
+        code, detail = (
+            _str_or_none(payload["error"], 80),
+            _str_or_none(payload.get("error_description")),
+        )
     if not is_of_api(answer) and answer.status not in _STATUSES_OF_GATEWAYS:
-        error: KeysmithError = UnexpectedAnswerError(
+        error: KeysmithError = UnexpectedResponseError(
             f"the answer ({_status_line(answer)}) is {kind(answer)}, not an error of the API",
             request=request,
             status=answer.status,
             reason=answer.reason,
-            check=(
+            hint=(
                 f"There seems to be no {request.platform} API at {request.url}: check base_url "
                 "and platform, and any proxy or firewall in between. This does not show that "
                 f"anything is missing.{_client_certificate_hint(answer, request)}"
@@ -114,20 +117,20 @@ def as_error(answer: Answer, request: Request) -> KeysmithError:
         parameters = [_parameter(item) for item in listed[:_MAX_PARAMETERS]]
         error = ApiError(
             f"the API answered {answer.status} {code or answer.reason}".rstrip()
-            + (f', "{clean(detail).rstrip(".")}"' if detail else "")
-            + _wish(answer),
+            + (f', "{sanitize(detail).rstrip(".")}"' if detail else "")
+            + _retry_after_note(answer),
             request=request,
             status=answer.status,
             code=code,
-            reason=_word(payload.get("reason")) or answer.reason,
+            reason=_str_or_none(payload.get("reason")) or answer.reason,
             detail=detail,
             parameters=parameters,
-            check=refused_for_no_reason(request)
+            hint=refused_for_no_reason(request)
             if answer.was_accepted
             else api_advice(answer.status, code, parameters, request),
         )
-    error.tries, error.waited = answer.tries, answer.waited
-    error.unclear = answer.unclear or may_have_happened(
+    error.attempts, error.waited = answer.attempts, answer.waited
+    error.outcome_unknown = answer.outcome_unknown or may_have_happened(
         request.method, answer if isinstance(error, ApiError) else error
     )
     return error
@@ -139,7 +142,7 @@ def _parameter(item: Any) -> str | float | None:
     It is not left out: an error that speaks of something unknown is not one that speaks of nothing.
     """
     if isinstance(item, str):
-        return clean(item, 200)
+        return sanitize(item, 200)
     return item if isinstance(item, (int, float)) and math.isfinite(item) else None
 
 
@@ -167,35 +170,35 @@ def _shape(value: Any) -> str:
     return kinds.get(type(value), "is a number")
 
 
-def unreadable(answer: Answer, request: Request, error: UnreadableError) -> NoReturn:
+def unreadable(answer: Response, request: Request, error: UnreadableError) -> NoReturn:
     """Raise UnexpectedAnswerError that names the object and its field."""
     unexpected(
         answer,
         request,
         f"cannot be read: {error}",
-        check=f"Check that base_url, {request.base_url}, is {request.platform}. If it is, the API "
+        hint=f"Check that base_url, {request.base_url}, is {request.platform}. If it is, the API "
         "may have changed: look for a newer version of this collection, or report this as a bug.",
     )
 
 
-def unexpected(answer: Answer, request: Request, what: str, check: str = "") -> NoReturn:
+def unexpected(answer: Response, request: Request, what: str, hint: str = "") -> NoReturn:
     """Raise UnexpectedAnswerError for a successful answer that is not what it should be.
 
     ``what`` completes "the answer (200 OK) …". Without ``check``, the advice is about base_url.
     """
-    error = UnexpectedAnswerError(
+    error = UnexpectedResponseError(
         f"the answer ({_status_line(answer)}) {what}",
         request=request,
         status=answer.status,
         reason=answer.reason,
-        check=check
+        hint=hint
         or (
             f"Check that base_url, {request.base_url}, is {request.platform}, and that no sign-on "
             "page or proxy answers in its place."
         ),
     )
-    error.tries, error.waited = answer.tries, answer.waited
-    error.unclear = request.method != "GET"
+    error.attempts, error.waited = answer.attempts, answer.waited
+    error.outcome_unknown = request.method != "GET"
     raise error
 
 
@@ -208,7 +211,7 @@ class Page:
     has_next: bool
 
 
-def page(answer: Answer, request: Request) -> Page:
+def page(answer: Response, request: Request) -> Page:
     """Return a page of objects; raises UnexpectedAnswerError.
 
     Without ``totalCount``, which both APIs give, no listing could be called complete.
@@ -235,28 +238,28 @@ def page(answer: Answer, request: Request) -> Page:
     )
 
 
-def incomplete(request: Request, tries: int) -> UnexpectedAnswerError:
+def incomplete(request: Request, attempts: int) -> UnexpectedResponseError:
     """Return the error of a listing that cannot be had whole."""
-    return UnexpectedAnswerError(
-        f"the listing was read {tries} times and its pages never fit together",
+    return UnexpectedResponseError(
+        f"the listing was read {attempts} times and its pages never fit together",
         request=request,
-        check=(
+        hint=(
             "Others may be changing keys at this moment: try again later. Without a complete "
             "listing nothing can be called missing."
         ),
     )
 
 
-def endless(request: Request, pages: int) -> UnexpectedAnswerError:
+def endless(request: Request, pages: int) -> UnexpectedResponseError:
     """Return the error of a listing that does not end."""
-    return UnexpectedAnswerError(
+    return UnexpectedResponseError(
         f"the listing has not ended after {pages} pages, which is more than the API ever gives",
         request=request,
-        check=f"Check that base_url, {request.base_url}, is {request.platform}.",
+        hint=f"Check that base_url, {request.base_url}, is {request.platform}.",
     )
 
 
-def kind(answer: Answer) -> str:
+def kind(answer: Response) -> str:
     """Say in words what a body is, for messages."""
     if not answer.body.strip():
         return "empty"
@@ -267,10 +270,10 @@ def kind(answer: Answer) -> str:
         return "an HTML page"
     if "json" in media_type:
         return "broken JSON"
-    return f"not JSON ({clean(media_type, 60)})" if media_type else "not JSON"
+    return f"not JSON ({sanitize(media_type, 60)})" if media_type else "not JSON"
 
 
-def _client_certificate_hint(answer: Answer, request: Request) -> str:
+def _client_certificate_hint(answer: Response, request: Request) -> str:
     if answer.status not in _STATUSES_OF_CLIENT_CERTIFICATES:
         return ""
     if not request.base_url.startswith("https://"):
@@ -281,14 +284,14 @@ def _client_certificate_hint(answer: Answer, request: Request) -> str:
     )
 
 
-def _wish(answer: Answer) -> str:
+def _retry_after_note(answer: Response) -> str:
     wait = retry_after(answer)
     if wait > 86400:
         return ", and asks to wait more than a day"
     return f", and asks to wait {wait:.0f} s" if wait else ""
 
 
-def _status_line(answer: Answer) -> str:
+def _status_line(answer: Response) -> str:
     return f"{answer.status} {answer.reason}".strip()
 
 
@@ -297,8 +300,8 @@ def _status(value: Any) -> int | None:
     return value if is_status else None
 
 
-def _word(value: Any, limit: int = 200) -> str | None:
-    return clean(value, limit) or None if isinstance(value, str) else None
+def _str_or_none(value: Any, limit: int = 200) -> str | None:
+    return sanitize(value, limit) or None if isinstance(value, str) else None
 
 
 def _refuse_constant(name: str) -> NoReturn:

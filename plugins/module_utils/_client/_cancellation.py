@@ -18,14 +18,14 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
     Request,
-    StoppedError,
     TimeLimitError,
 )
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How often a wait looks whether it is to end, in seconds.
-LOOK = 0.1
+POLL_INTERVAL = 0.1
 # How many seconds after a signal a task may still wait to find out what a change has led to. A new
 # key may take 10 s to be listed.
 COMPLETION_TIME = 15.0
@@ -37,7 +37,7 @@ class _Completion(threading.local):
     depth = 0
 
 
-class Stop:
+class Cancellation:
     """Whether a task is to end early: by a signal, if it handles them, or its time limit."""
 
     def __init__(self, clock: Clock) -> None:
@@ -63,7 +63,7 @@ class Stop:
         self._limit = seconds
         self._until = self._clock.now() + seconds
 
-    def heed_signals(self) -> None:
+    def install_signal_handlers(self) -> None:
         """Take each of SIGNALS as a wish to stop, to the end of the process.
 
         To its very end, since a result that is not printed yet must not be lost either.
@@ -75,9 +75,9 @@ class Stop:
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, self._note)
 
-    def error(self, request: Request | None = None) -> StoppedError:
+    def error(self, request: Request | None = None) -> CancelledError:
         """Return why the task stops as an error. ``request``: what is not sent for that reason."""
-        kind = StoppedError if self._signal else TimeLimitError
+        kind = CancelledError if self._signal else TimeLimitError
         return kind(self.reason, request=request)
 
     @contextmanager
@@ -110,7 +110,7 @@ class Stop:
             left = min(ends, self._until) - self._clock.now()
             if left <= 0:
                 return
-            self._clock.sleep(min(left, LOOK) if self._heeds_signals else left)
+            self._clock.sleep(min(left, POLL_INTERVAL) if self._heeds_signals else left)
 
     def _check_wait(self) -> None:
         """Raise StoppedError if a wait is to end. A time limit ends every wait."""
