@@ -435,10 +435,15 @@ def check(params: Mapping[str, Any]) -> None:
                 "has now.",
             )
         return
+    for name in ("description", "new_description"):
+        if params[name] is not None:
+            _argspec.check_description(name, params[name])
+    if params["roles"] is not None:
+        _argspec.check_roles(params["platform"], params["roles"])
     # Not for absent, which does not pay for importing it.
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
-    _key_present.check(params)
+    _key_present.wanted_entries(params)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:

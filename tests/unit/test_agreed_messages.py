@@ -487,7 +487,7 @@ CASES = [
         "the credentials file holds another pair",
         (
             "credentials_file {folder}/other.json holds something other than a key pair of this "
-            "module, and nothing was created. It may be the only copy of a key pair: move it "
+            "module, and nothing was created. It may be the only copy of a key pair. Move it "
             "away, or use another file."
         ),
         {**NEW, "credentials_file": "{folder}/other.json"},

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
@@ -34,6 +33,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _new_keys,
     _org_api_keys,
     _resource,
 )
@@ -176,8 +176,7 @@ def test_a_pair_that_cannot_be_kept_may_leave_its_key(
         error.results = left if is_left else {}
         raise error
 
-    monkeypatch.setattr(_org_api_keys, "create", lambda *_: created)
-    monkeypatch.setattr(_credentials_file, "store", fail)
+    monkeypatch.setattr(_new_keys, "create", fail)
     change = wanted(None, roles=MEMBER)
     ([outcome], warnings) = work(credentials_dir=str(tmp_path)).do([change])
     assert outcome

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _workers
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._changes import (
     KINDS,
@@ -31,6 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _key_files,
     _new_keys,
     _org_api_keys,
     _resource,
@@ -42,6 +42,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 
 
 @dataclass(frozen=True)
@@ -211,15 +212,15 @@ class _Progress:
             list_name=work.access_list_name,
         )
 
-        def file_of(key: OrgApiKey) -> _credentials_file.CredentialsFile | None:
-            return _credentials_file.new_in(folder, key.id) if folder else None
+        def file_of(key: OrgApiKey) -> SecretFile | None:
+            return _key_files.new_in(folder, key) if folder else None
 
         new = _new_keys.create(work.api, work.org_id, wanted, work.known_ids, file_of)
         self._key, self._is_made = new.key, True
         if new.private_key is not None:
             self._extra["private_key"] = new.private_key
         if folder:
-            self._extra["credentials_file"] = _credentials_file.path_in(folder, new.key.id)
+            self._extra["credentials_file"] = _key_files.new_in(folder, new.key).path
         if declared.access_list is not None:
             self._extra["access_list"] = _access_lists.in_order(declared.access_list)
 

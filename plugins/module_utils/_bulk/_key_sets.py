@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
-    _credentials_file,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _changes,
@@ -40,6 +40,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _key_files,
     _org_api_keys,
     _resource,
 )
@@ -344,8 +345,8 @@ def as_declared(
     if folder:
         if any(change.kind == "created" for change in changes):
             what = f"credentials_dir {truncate_path(folder)}"
-            _credentials_file.check_folder(what, folder, check_mode)
-        warnings += _credentials_file.folder_warnings(folder, known, params["org_id"])
+            _secret_file.check_directory(what, folder, check_mode=check_mode)
+        warnings += _key_files.directory_warnings(folder, known, params["org_id"])
     return PlannedChanges([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
 
 
@@ -427,9 +428,7 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
             for key, gains in adopting
             if _org_api_keys.is_owner(gains)
         ]
-    strange = [
-        key for key, _gains in adopting if not _credentials_file.holds_in(folder, key, org_id)
-    ]
+    strange = [key for key, _gains in adopting if not _key_files.is_in(folder, key, org_id)]
     if strange:
         raise GuardError(
             f"credentials_dir {truncate_path(folder)} holds no key pair for these API keys, and their "

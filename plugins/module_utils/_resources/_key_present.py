@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _argspec,
-    _credentials_file,
     _plan,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -25,6 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_files,
     _new_keys,
     _org_api_keys,
     _resource,
@@ -36,17 +36,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
-
-
-def check(params: Mapping[str, Any]) -> None:
-    """Refuse what no key can have. Raises OptionError."""
-    for name in ("description", "new_description"):
-        if params[name] is not None:
-            _argspec.check_description(name, params[name])
-    if params["roles"] is not None:
-        _argspec.check_roles(params["platform"], params["roles"])
-    wanted_entries(params)
 
 
 def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
@@ -58,7 +49,7 @@ def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     file = None
     if params["credentials_file"]:
-        file = _credentials_file.inspect(params["credentials_file"])
+        file = _key_files.inspect(params["credentials_file"])
     if not params["description"]:
         key = _org_api_keys.find(api, params["org_id"], params)
         if key is None:
@@ -107,7 +98,7 @@ def change(
     params: Mapping[str, Any],
     api: Client,
     key: OrgApiKey,
-    file: _credentials_file.CredentialsFile | None,
+    file: SecretFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
     roles, entries = params["roles"], wanted_entries(params)
@@ -123,7 +114,7 @@ def change(
             "access_list": None if entries is None else _access_lists.in_order(entries),
         },
     )
-    warnings = _credentials_file.warnings(file, key, params["org_id"])
+    warnings = _key_files.warnings(file, key, params["org_id"])
     result = {
         "changed": plan.is_change,
         "org_api_key": {**key.result(), **plan.after},
@@ -199,7 +190,7 @@ def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -
 
 
 def adoption_warnings(
-    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+    key: OrgApiKey, gains: set[str], file: SecretFile | None, org_id: str
 ) -> list[str]:
     """Refuse to add roles to a key known by its description only, if its pair is not at hand.
 
@@ -208,7 +199,7 @@ def adoption_warnings(
     if file is None:
         roles = {("", role) for role in gains}
         return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
-    if not file.holds(key, org_id):
+    if not _key_files.holds(file, key, org_id):
         raise GuardError(
             f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key {key} "
             f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
@@ -222,7 +213,7 @@ def create(
     params: Mapping[str, Any],
     api: Client,
     keys: list[OrgApiKey],
-    file: _credentials_file.CredentialsFile | None,
+    file: SecretFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, description, roles = params["org_id"], params["description"], params["roles"]
@@ -233,8 +224,8 @@ def create(
         )
     known_ids = {key.id for key in keys}
     if file:
-        _credentials_file.check_free(file, org_id, description, known_ids)
-        _credentials_file.check_writable(file.path, check_mode=check_mode)
+        _secret_file.check_free(file, known_ids, org_id=org_id, description=description)
+        _secret_file.check_writable(file.path, check_mode=check_mode)
     _org_api_keys.warn_of_new_private_key(api)
     if entries is not None:
         _access_lists.warn_of_opening(api, API_KEYS, quoted(description), None, entries)

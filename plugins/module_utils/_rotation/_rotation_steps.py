@@ -20,8 +20,8 @@ from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
-    _credentials_file,
     _errors,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
@@ -41,18 +41,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     LIST_REQUIRED,
     UNSPECIFIC_401,
     ApiError,
-    CredentialsFileError,
     GuardError,
     KeysmithError,
     OptionError,
     OrphanError,
     OwnKeyError,
     WaitTimeoutError,
-    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _key_files,
     _org_api_keys,
     _resource,
 )
@@ -298,7 +297,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     params = task.params
     file = None
     if params["credentials_file"]:
-        file = _credentials_file.inspect(params["credentials_file"])
+        file = _key_files.inspect(params["credentials_file"])
     state, mark_key = _survey(task)
     if state.old:
         _check_own(task, state.old)
@@ -310,8 +309,10 @@ def _begin(task: _Task) -> dict[str, Any]:
         return _result(task, state, plan)
     if file:
         existing_ids = {key.id for key in state.keys}
-        _credentials_file.check_free(file, task.org_id, state.old.description, existing_ids)
-        _credentials_file.check_writable(file.path, check_mode=task.check_mode)
+        _secret_file.check_free(
+            file, existing_ids, org_id=task.org_id, description=state.old.description
+        )
+        _secret_file.check_writable(file.path, check_mode=task.check_mode)
     if task.check_mode:
         task.is_changed = True
         planned = {**_imagined(state.old).result(), "id": None}
@@ -385,7 +386,7 @@ class _Creation:
         self._key = mark_key
         self._list_name = list_name
 
-    def run(self, file: _credentials_file.CredentialsFile | None) -> CreatedKey:
+    def run(self, file: _secret_file.SecretFile | None) -> CreatedKey:
         created = self._create()
         if file:
             self._api.add_no_log(created.private_key)
@@ -521,30 +522,11 @@ class _Creation:
                 return replace(key, projects=self._old.projects)
             backoff.wait()
 
-    def _store(self, created: CreatedKey, file: _credentials_file.CredentialsFile) -> None:
-        key = created.key
-        why = "another process has written to it in the meantime"
-        try:
-            _credentials_file.write(
-                file,
-                {
-                    "org_id": self._task.org_id,
-                    "api_user_id": key.id,
-                    "description": self._old.description,
-                    "public_key": str(key.public_key),
-                    "private_key": created.private_key,
-                },
-            )
-            return
-        except FileExistsError:
-            pass
-        except OSError as failure:
-            why = str(failure.strerror)
-        raise CredentialsFileError(
-            f"The key pair of the new API key {key} could not be written to {truncate_path(file.path)}: "
-            f"{why}",
-            hint="Check the directory and its disk, and run the task again.",
-        )
+    def _store(self, created: CreatedKey, file: _secret_file.SecretFile) -> None:
+        # The description that the key will have in the end, without the mark.
+        key = replace(created.key, description=self._old.description)
+        content = _key_files.content(self._task.org_id, replace(created, key=key))
+        _secret_file.write(file, content, f"the new API key {key}")
 
 
 def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
@@ -665,7 +647,7 @@ def _pair(task: _Task) -> Pair | None:
         return Pair(params["new_private_key"])
     if not params["credentials_file"]:
         return None
-    owner = _credentials_file.inspect(params["credentials_file"]).owner
+    owner = _key_files.inspect(params["credentials_file"]).content
     if owner is None or owner["org_id"] not in {"", task.org_id}:
         return None
     task.api.add_no_log(owner["private_key"])

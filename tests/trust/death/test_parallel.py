@@ -49,9 +49,9 @@ LATENCY = 0.01
 # What a task may fail of when others act on the same keys: whole messages. That not all is done of
 # many keys is none; there each failure needs an excuse of its own.
 EXCUSES = (
-    r"The new API key .* could not be written to .*: something else, such as another run of this "
-    r"task, has written there in the meantime\. It may be the only copy of a key pair\. Run the "
-    r"task again\. The new API key was revoked to clean up: nothing is left\.",
+    r"The key pair of the new API key .* could not be written to .*: another process has written "
+    r"to it in the meantime, and it was not overwritten\. Run the task again\. The new API key was "
+    r"revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
     r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from tests.emulator import Emulator, Fault
 from tests.support import (
     MISSING_ID,
@@ -320,7 +320,7 @@ class TestCredentialsFile:
         def full(*_arguments: Any) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(_credentials_file, "write", full)
+        monkeypatch.setattr(_secret_file, "_create", full)
         if revoking_fails:
             emulator.add_fault(Fault("status", "DELETE", times=None, status=503))
         outcome = run(emulator, **self.wanted, credentials_file=str(tmp_path / "pair.json"))

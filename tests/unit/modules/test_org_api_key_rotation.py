@@ -319,17 +319,12 @@ def test_the_key_pair_may_go_through_a_file(world: World, tmp_path: Any) -> None
 
 def test_a_file_that_cannot_be_written_leaves_no_key(world: World, tmp_path: Any) -> None:
     file = tmp_path / "new.json"
-    real = _rotation_steps._credentials_file.write
-
-    def write(*_arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    with mock.patch.object(_rotation_steps._credentials_file, "write", write):
+    full = OSError(28, "No space left on device")
+    with mock.patch.object(_rotation_steps._secret_file, "_create", side_effect=full):
         outcome = refused(world.run("begin", credentials_file=str(file)), "orphan")
     assert "No space left" in outcome.msg
     assert world.new_keys() == []
     assert not outcome.changed
-    assert real
 
 
 @pytest.mark.parametrize("length", [249, 250])

@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from tests.emulator import Emulator, Fault
 from tests.support import (
     COLLECTION,
@@ -489,7 +489,7 @@ def test_created_pairs_are_kept_in_files_of_their_own(emulator: Emulator, tmp_pa
 def test_check_mode_only_asks_about_the_folder_and_tells_all_warnings(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_credentials_file, "_prove_writable", None)
+    monkeypatch.setattr(_secret_file.tempfile, "TemporaryFile", None)
     api_keys = [NEW, {"description": "victim"}]
     more = {"purge": True, "keep": ["nobody"], "on_keep_missing": "warn", "max_revocations": 50}
     outcome = run(emulator, api_keys=api_keys, credentials_dir=str(tmp_path), check=True, **more)
