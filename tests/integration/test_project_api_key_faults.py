@@ -96,10 +96,10 @@ def check_failure(
     is_refused = sent[-1].status == 429
     assert (
         f"shows the API key {key_id(platform, 3)} as {state} now" in outcome.msg
-        or "could not be found out" in outcome.msg
+        or "could not be checked" in outcome.msg
         or (is_refused and now == was)
     ), outcome.msg
-    assert is_refused or "Run the task again; that is safe." in outcome.msg
+    assert is_refused or "It is safe to run the task again." in outcome.msg
 
 
 def test_trouble_is_mostly_overcome(emulator: Emulator) -> None:

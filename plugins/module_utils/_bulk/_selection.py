@@ -20,7 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
-    check_public_keys_told,
+    check_hidden_public_keys,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -97,7 +97,7 @@ def check_provable(
 
     That is a public key, if the API hides some, and a description that only look-alikes have.
     """
-    check_public_keys_told(
+    check_hidden_public_keys(
         org_id, keys, selection.public_keys or (), "Name those that are meant with api_user_ids."
     )
     if look_alikes != "refuse":
@@ -201,7 +201,7 @@ def check_keep(
     a warning for each such item if nothing would be revoked, or ``on_missing`` is ``warn``.
     """
     idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
-    check_public_keys_told(
+    check_hidden_public_keys(
         org_id,
         keys,
         [item for item in map(normalize_description, idle) if is_public_key(item)],

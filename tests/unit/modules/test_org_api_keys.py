@@ -422,7 +422,7 @@ def test_nothing_declared_and_purge_revokes_all_but_the_own_key(emulator: Emulat
     assert keys(emulator).keys() == {key_id("atlas", 1)}
     assert outcome.result["kept"][0]["reason"] == "own_key"
     # Every run would say so, of an organization that is kept as code.
-    assert "signs the requests" not in warnings(outcome)
+    assert "this task authenticates with" not in warnings(outcome)
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -591,8 +591,8 @@ def test_created_keys_cost_one_more_listing_in_all(emulator: Emulator) -> None:
         ({"api_keys": [{"description": "victim\n"}]}, "look like it"),
         ({"api_keys": [{"description": "nobody"}]}, "New API keys need roles"),
         ({"api_keys": [NEW, {"description": "victim"}], "keep": ["vic*"]}, "declares what"),
-        ({"api_keys": [{"description": "signs", "roles": ["ORG_MEMBER"]}]}, "signs the requests"),
-        ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "signs the"),
+        ({"api_keys": [{"description": "signs", "roles": ["ORG_MEMBER"]}]}, "authenticates with"),
+        ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "this task"),
         ({"api_keys": [NEW], "purge": True, "max_revocations": 5}, "max_revocations is 5"),
         ({"state": "absent", "descriptions": ["victim "]}, "look like it"),
         ({"state": "absent", "descriptions": [DECOMPOSED]}, "look like it"),
@@ -673,7 +673,7 @@ def test_a_harmless_change_of_the_own_key_needs_no_leave(emulator: Emulator) -> 
         ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
         # To some versions of ansible-core an empty text, to others no text.
         ({"api_keys": [{**NEW, "access_list": [None]}]}, "access_list"),
-        ({"api_keys": [{**NEW, "access_list": [""]}]}, "is no IP address"),
+        ({"api_keys": [{**NEW, "access_list": [""]}]}, "is not an IP address"),
         ({"api_keys": [{**NEW, "roles": [""]}]}, "'new one': roles has an empty item"),
         ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
         (
@@ -863,7 +863,7 @@ def test_where_the_own_key_may_be_hidden_nothing_is_revoked(crowd: Emulator) -> 
     body = {"results": listing, "totalCount": 2}
     crowd.add_fault(Fault("json", "GET", times=None, body=body))
     outcome = run(crowd, **ALL_EXTRA)
-    assert "it may be the one that signs the requests, and nothing was changed" in outcome.msg
+    assert "may be the one that this task authenticates with, and nothing" in outcome.msg
     assert not crowd.writes
     allowed = run(crowd, allow_own_key=True, **ALL_EXTRA)
     assert [request.path[-24:] for request in crowd.writes] == [EXTRA[1], EXTRA[0]]
@@ -882,7 +882,7 @@ def test_a_hidden_key_may_be_the_own_one_where_that_is_not_seen(emulator: Emulat
     body = {"results": [hidden], "totalCount": 1}
     emulator.add_fault(Fault("json", "GET", times=None, body=body))
     outcome = run(emulator, api_keys=[{"description": "victim", "roles": ["ORG_READ_ONLY"]}])
-    assert "it may be the one that signs the requests, and nothing was changed" in outcome.msg
+    assert "may be the one that this task authenticates with, and nothing" in outcome.msg
     assert not emulator.writes
 
 
@@ -899,7 +899,7 @@ def test_the_own_key_loses_its_roles_last(emulator: Emulator) -> None:
 def test_taking_a_role_in_a_project_from_the_own_key_needs_leave(emulator: Emulator) -> None:
     keys_of(emulator)[key_id("atlas", 1)].projects[project_id("atlas")] = ["GROUP_OWNER"]
     outcome = run(emulator, api_keys=[{"description": "signs", "projects": []}])
-    assert "signs the requests" in outcome.msg
+    assert "this task authenticates with" in outcome.msg
     assert not emulator.writes
 
 
