@@ -149,6 +149,23 @@ def test_a_module_documents_itself(module: str) -> None:
         assert option["description"], name
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_documents_its_specification(module: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+
+    def without(options: dict[str, Any], nested: str, *left_out: str) -> dict[str, Any]:
+        return {
+            name: {key: value for key, value in option.items() if key not in {nested, *left_out}}
+            | ({"options": without(option[nested], nested, *left_out)} if nested in option else {})
+            for name, option in options.items()
+        }
+
+    documented = documentation(module)["options"]
+    assert without(documented, "suboptions", "description", "version_added") == without(
+        source.ARGUMENT_SPEC, "options", "no_log"
+    )
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_action_is_documented_by_a_module_without_code(action: str) -> None:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{action}")

@@ -71,26 +71,6 @@ def test_deleted_organizations_are_left_out() -> None:
     assert list_all(api) == [Organization(TWO, "a")]
 
 
-@pytest.mark.parametrize(
-    ("name", "org_id", "expected"),
-    [
-        (None, None, ["3", "1", "2", "4"]),
-        ("b", None, ["1", "2"]),
-        ("B", None, ["3"]),
-        ("b", "2", ["2"]),
-        (None, "4", ["4"]),
-        ("bc", "1", []),
-        ("", None, []),
-        (None, "5", []),
-    ],
-)
-def test_names_and_ids_are_compared_exactly(
-    name: str | None, org_id: str | None, expected: list[str]
-) -> None:
-    orgs = [Organization(*pair) for pair in (("4", "bc"), ("2", "b"), ("1", "b"), ("3", "B"))]
-    assert [org.id for org in select(orgs, name=name, org_id=org_id)] == expected
-
-
 @given(
     st.lists(st.builds(Organization, st.text("12", min_size=1, max_size=2), st.text("ab"))),
     st.none() | st.text("ab", max_size=2),

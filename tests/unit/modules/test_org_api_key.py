@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import Any
 
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
     _requests,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
@@ -149,14 +147,6 @@ def test_requests_are_few_and_on_one_connection(
     assert not run(emulator, **name, **credentials).failed
     assert [f"{request.method} {request.status}" for request in emulator.requests] == expected
     assert emulator.connections == 1
-
-
-def test_a_shared_description_is_refused_and_told(emulator: Emulator) -> None:
-    outcome = run(emulator, description="twin")
-    assert outcome.failed
-    for number in (4, 5):
-        assert f"{key_id('atlas', number)} ({public_key('atlas', number)})" in outcome.msg
-    assert emulator.writes == []
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -377,34 +367,6 @@ def test_an_organization_that_requires_an_access_list_is_told(emulator: Emulator
     assert "no API access list" in outcome.msg
 
 
-def test_a_refused_connection_is_tried_again_and_told(emulator: Emulator) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    outcome = run(emulator, api_user_id=MISSING_ID, base_url=f"http://127.0.0.1:{port}")
-    assert outcome.failed
-    assert f"127.0.0.1:{port} refuses connections (6 tries" in outcome.msg
-    assert outcome.result["error"]["status"] is None
-
-
-def test_a_stale_nonce_is_answered_once_more(emulator: Emulator) -> None:
-    emulator.settings.nonce_uses = 1
-    assert run(emulator, api_user_id=key_id("atlas", 2)).changed
-
-
-def test_sha_256_is_answered(emulator: Emulator) -> None:
-    emulator.settings.digest_algorithm = "SHA-256"
-    assert run(emulator, api_user_id=key_id("atlas", 2)).changed
-
-
-def test_the_rate_limit_is_waited_for(emulator: Emulator) -> None:
-    clock = VirtualClock()
-    emulator.clock = clock.now
-    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 1
-    assert run(emulator, api_user_id=key_id("atlas", 2), clock=clock).changed
-    assert clock.sleeps
-
-
 def test_a_listing_of_several_pages_is_read_whole(emulator: Emulator) -> None:
     from tests.support import seed
 
@@ -455,18 +417,3 @@ def test_the_whole_body_limit_is_enforced_at_its_real_size(emulator: Emulator) -
     emulator.add_fault(Fault("gzip_bomb", "GET", megabytes=40))
     outcome = run(emulator, api_user_id=MISSING_ID)
     assert "longer than 16 MiB" in outcome.msg
-
-
-def test_module_and_documentation_have_the_same_options() -> None:
-    import yaml
-
-    documented = yaml.safe_load(org_api_key.DOCUMENTATION)["options"]
-    spec = {
-        name: {key: value for key, value in option.items() if key != "no_log"}
-        for name, option in org_api_key.ARGUMENT_SPEC.items()
-    }
-    for option in documented.values():
-        assert option.pop("description")
-        option.pop("version_added", None)
-    assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)

@@ -10,11 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -181,14 +179,6 @@ def test_requests_are_few(emulator: Emulator, options: Any, requests: list[str])
     assert {request.path for request in emulator.requests} == {path}
 
 
-@pytest.mark.parametrize("always", [True, False])
-def test_envelopes_are_asked_for_and_unwrapped(emulator: Emulator, always: bool) -> None:
-    emulator.settings.envelope_always = always
-    assert numbers(run(emulator, envelope=not always, access_list=True)) == IN_ORDER
-    gone = run(emulator, envelope=not always, api_user_id=MISSING_ID)
-    assert gone.result["org_api_keys"] == []
-
-
 # Access lists
 
 
@@ -300,18 +290,6 @@ def test_after_an_error_the_rest_is_not_read(emulator: Emulator) -> None:
     outcome = run(emulator, access_list=True, description_match="extra*")
     assert outcome.code == "X"
     assert len(emulator.requests) < 150
-
-
-@pytest.mark.parametrize("count", [1, 20])
-def test_the_rate_limit_is_waited_for_by_all_threads(emulator: Emulator, count: int) -> None:
-    clock = VirtualClock()
-    emulator.reset(seed(extra_keys=count))
-    emulator.clock = clock.now
-    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 3
-    emulator.settings.rate_refill, emulator.settings.rate_period = 60, 60.0
-    outcome = run(emulator, access_list=True, clock=clock, retries=100, retry_max_wait=3600)
-    assert len(outcome.result["org_api_keys"]) == 7 + count
-    assert clock.sleeps
 
 
 def test_501_access_lists_are_read_although_the_rate_limit_is_used_up(emulator: Emulator) -> None:
@@ -513,17 +491,6 @@ def test_a_public_key_that_the_api_does_not_tell_may_be_the_one() -> None:
         org_api_key_info.run({**params, "public_key": "bbbbbbbb"}, FakeApi(keys), False)  # type: ignore[arg-type]
 
 
-def test_a_public_key_that_the_api_does_not_tell_of_the_key_with_an_id_may_be_its_own(
-    emulator: Emulator,
-) -> None:
-    body = {"id": key_id("atlas", 2), "desc": "victim", "publicKey": None, "roles": []}
-    emulator.add_fault(Fault("json", "GET", body=body))
-    named = {"api_user_id": key_id("atlas", 2), "public_key": public_key("atlas", 2)}
-    outcome = run(emulator, **named)
-    assert outcome.failed
-    assert f"the API did not return the public key of {key_id('atlas', 2)}" in outcome.msg
-
-
 def test_a_time_limit_ends_the_reading_of_access_lists(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -541,19 +508,6 @@ def test_a_time_limit_ends_the_reading_of_access_lists(
     assert "org_api_keys" not in outcome.result
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
     assert len(read) == 1
-
-
-def test_a_time_limit_ends_the_wait_for_a_rate_limit(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(org_api_key_info, "THREADS", 1)
-    clock = VirtualClock()
-    emulator.clock = clock.now
-    emulator.settings.rate_limit, emulator.settings.rate_capacity = True, 5
-    outcome = run(emulator, access_list=True, time_limit=20, clock=clock)
-    assert outcome.result["error"]["type"] == "limit"
-    assert "The access lists of 4 of 7 keys were read." in outcome.msg
-    assert clock.now() == pytest.approx(1020)
 
 
 def test_the_window_of_the_token_endpoint_is_waited_for(emulator: Emulator) -> None:
@@ -605,23 +559,3 @@ def test_a_rate_limit_of_the_token_endpoint_is_what_a_task_reports(
     assert outcome.failed
     error = outcome.result["error"]
     assert (error["type"], error["status"], error["path"]) == ("limit", 429, "/api/oauth/token")
-
-
-def test_a_time_limit_has_to_be_a_time(emulator: Emulator) -> None:
-    outcome = run(emulator, time_limit=0)
-    assert outcome.failed
-    assert outcome.result["error"]["type"] == "options"
-    assert not emulator.requests
-
-
-def test_module_and_documentation_have_the_same_options() -> None:
-    documented = yaml.safe_load(org_api_key_info.DOCUMENTATION)["options"]
-    spec = {
-        name: {key: value for key, value in option.items() if key != "no_log"}
-        for name, option in org_api_key_info.ARGUMENT_SPEC.items()
-    }
-    for option in documented.values():
-        assert option.pop("description")
-        option.pop("version_added", None)
-    assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)

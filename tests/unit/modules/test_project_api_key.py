@@ -8,10 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
-from ansible_collections.keysmith.mongodb.plugins.modules import project_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (
     MISSING_ID,
@@ -26,7 +23,6 @@ from tests.support import (
     project_id,
     public_key,
     run_module,
-    seed,
     service_account,
 )
 
@@ -155,20 +151,10 @@ def test_a_shared_description_is_refused_though_one_is_assigned(
     assert emulator.writes == []
 
 
-def test_roles_given_twice_are_one(emulator: Emulator) -> None:
-    assert run(emulator, roles=[*WANTED, *WANTED]).changed
-    assert not run(emulator, roles=WANTED).changed
-    assert roles_of(emulator) == IN_ORDER
-
-
 def test_roles_are_of_no_meaning_for_absent(emulator: Emulator) -> None:
     start(emulator, "atlas", WANTED)
     assert run(emulator, state="absent", roles=["GROUP_OWNER"]).changed
     assert roles_of(emulator) is None
-
-
-def test_a_diff_is_given_where_it_is_asked_for(emulator: Emulator) -> None:
-    assert "diff" not in run(emulator, check=True).result
 
 
 @pytest.mark.parametrize(
@@ -190,28 +176,6 @@ def test_requests_are_few_and_on_one_connection(
     run(emulator, **options)
     assert [f"{request.method} {request.status}" for request in emulator.requests] == expected
     assert emulator.connections == 1
-
-
-def test_the_project_s_listing_of_several_pages_is_read_whole(emulator: Emulator) -> None:
-    emulator.reset(seed(extra_keys=899))
-    keys = emulator.state.organizations[org_id("atlas")].api_keys
-    for key in keys.values():
-        key.projects[project_id("atlas")] = WANTED
-    last = max(keys)
-    assert not run(emulator, api_user_id=last).changed
-    assert run(emulator, api_user_id=last, state="absent").changed
-    assert len([key for key in keys.values() if not key.projects]) == 1
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("always", [True, False])
-def test_envelopes_are_asked_for_and_unwrapped(
-    emulator: Emulator, platform: str, always: bool
-) -> None:
-    emulator.settings.envelope_always = always
-    for options in ({}, {"roles": ["GROUP_OWNER"]}, {"state": "absent"}):
-        assert run(emulator, platform, **options, envelope=not always).changed
-        assert not run(emulator, platform, **options, envelope=not always).changed
 
 
 # The own key
@@ -355,28 +319,6 @@ def test_a_change_of_a_key_that_others_took_out_fails_and_tells(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        {"code": "API_KEY_NOT_FOUND", "parameters": [MISSING_ID], "status": 400},
-        {"code": "RESOURCE_NOT_FOUND", "parameters": [MISSING_ID], "status": 404},
-        {"code": "RESOURCE_NOT_FOUND", "parameters": ["/api/atlas/v2/x"], "status": 404},
-        {"code": "GROUP_NOT_FOUND", "parameters": [MISSING_ID], "status": 404},
-        {"code": "USER_UNAUTHORIZED", "status": 401},
-        {"code": "ACCESS_FORBIDDEN", "status": 403},
-    ],
-)
-def test_a_deletion_that_is_refused_is_not_taken_for_absence(
-    emulator: Emulator, body: dict[str, Any]
-) -> None:
-    start(emulator, "atlas", WANTED)
-    emulator.add_fault(Fault("status", "DELETE", times=None, **body))
-    outcome = run(emulator, state="absent")
-    assert outcome.failed
-    assert outcome.code == body["code"]
-    assert roles_of(emulator) == IN_ORDER
-
-
-@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"project_id": ""}, "missing required arguments: project_id"),
@@ -463,27 +405,6 @@ def test_a_role_in_the_project_that_is_too_low_is_told(emulator: Emulator) -> No
     assert outcome.code == "USER_UNAUTHORIZED"
     assert "needs the role Project Owner" in outcome.msg
     assert emulator.writes == []
-
-
-def test_a_role_that_the_platform_does_not_know_is_told_by_the_api(emulator: Emulator) -> None:
-    roles = ["GROUP_SEARCH_INDEX_EDITOR"]
-    assert run(emulator, "atlas", roles=roles).changed
-    refused = run(emulator, "ops_manager", roles=roles)
-    assert refused.code == "INVALID_ENUM_VALUE"
-    assert roles_of(emulator, "ops_manager") is None
-
-
-def test_module_and_documentation_have_the_same_options() -> None:
-    documented = yaml.safe_load(project_api_key.DOCUMENTATION)["options"]
-    spec = {
-        name: {key: value for key, value in option.items() if key != "no_log"}
-        for name, option in project_api_key.ARGUMENT_SPEC.items()
-    }
-    for option in documented.values():
-        assert option.pop("description")
-        option.pop("version_added", None)
-    assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
 
 
 @pytest.mark.parametrize("check", [True, False])

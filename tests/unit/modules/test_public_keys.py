@@ -99,17 +99,3 @@ def test_what_is_in_the_place_of_the_credentials_public_key_is_named(
     assert outcome.result["error"]["type"] == "options"
     assert words in outcome.msg
     assert emulator.requests == []
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_atlas_and_cloud_manager_have_a_role_that_reads_bills(
-    emulator: Emulator, platform: str
-) -> None:
-    options = {"description": "bills", "roles": ["ORG_BILLING_READ_ONLY"]}
-    outcome = run(emulator, "org_api_key", platform, **options)
-    if platform == "ops_manager":
-        assert outcome.result["error"]["type"] == "options"
-        assert emulator.requests == []
-        return
-    assert outcome.changed
-    assert not run(emulator, "org_api_key", platform, **options).changed

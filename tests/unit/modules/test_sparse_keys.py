@@ -137,21 +137,6 @@ def test_no_pattern_and_no_purge_selects_it(
         assert key_id(ATLAS, 2) not in remaining(sparse)
 
 
-@pytest.mark.parametrize(
-    "selector", [{"api_user_ids": [BARE]}, {"public_keys": [public_key(ATLAS, 6)]}]
-)
-def test_it_is_selected_by_its_id_and_by_its_public_key(
-    sparse: Emulator, selector: dict[str, Any]
-) -> None:
-    # A pattern beside it excludes the key, and that is not passed over.
-    refused = run(sparse, "org_api_keys", state="absent", description_match=["*"], **selector)
-    assert refused.result["error"]["type"] == "guard"
-    assert [item["reason"] for item in refused.result["unselected"]] == ["not_selected"]
-    outcome = run(sparse, "org_api_keys", state="absent", **selector)
-    assert [key["id"] for key in outcome.result["revoked"]] == [BARE]
-    assert warnings(outcome) == "[]"
-
-
 def test_a_selection_that_excludes_it_anyway_does_not_speak_of_it(sparse: Emulator) -> None:
     for how in (
         {"description_match": ["vic*"]},
@@ -161,20 +146,6 @@ def test_a_selection_that_excludes_it_anyway_does_not_speak_of_it(sparse: Emulat
         outcome = run(sparse, "org_api_keys", state="absent", check=True, **how)
         assert not outcome.failed
         assert outcome.result["kept"] == []
-        assert BARE not in warnings(outcome)
-
-
-@pytest.mark.parametrize("keep", [["*"], [BARE], [public_key(ATLAS, 6)]])
-def test_keep_keeps_it_like_any_other_key(sparse: Emulator, keep: list[str]) -> None:
-    how = {"state": "absent", "api_user_ids": [BARE], "keep": keep}
-    outcome = run(sparse, "org_api_keys", **how)
-    assert not outcome.failed
-    assert [item["reason"] for item in outcome.result["kept"]] == ["keep"]
-    declared = [{"description": "new", "roles": ["ORG_MEMBER"]}]
-    if keep != ["*"]:
-        how = {"api_keys": declared, "purge": True, "keep": keep}
-        outcome = run(sparse, "org_api_keys", check=True, **how)
-        assert (BARE, "keep") in {(item["id"], item["reason"]) for item in outcome.result["kept"]}
         assert BARE not in warnings(outcome)
 
 
