@@ -28,22 +28,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     is_about_path,
     sanitize,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     ORG_MEMBER,
     ORG_OWNER,
-    SETTLE_TIME,
-    Backoff,
     Obj,
     Objects,
     Resource,
-    contradicted,
-    delete_known,
-    find_by_id,
-    missing_error,
-    missing_if_proved,
-    poll,
-    retry_unknown,
-    says_missing,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
@@ -320,7 +311,7 @@ def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
 
 def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
     """Add what is missing. After a concurrent change, read the list again and add the rest."""
-    backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
+    backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.SETTLE_TIME)
     while True:
         missing = goal.of(access_list.now) - access_list.now
         if not missing:
@@ -352,7 +343,7 @@ def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | N
         return True
     missing = added - {entry[0] for entry in entries if entry}
     if missing:
-        raise contradicted(resource, f"shows a list without {_to_text(missing)}")
+        raise _resource.contradicted(resource, f"shows a list without {_to_text(missing)}")
     return True
 
 
@@ -366,7 +357,7 @@ def _post(api: Client, access_list: AccessList[Obj], networks: Networks) -> None
         api.post(call, body, lambda data: _parse_list(data, resource, networks))
 
     try:
-        retry_unknown(api, resource, access_list.owner, send)
+        _resource.retry_unknown(api, resource, access_list.owner, send)
     except ApiError as error:
         raise _explained(error, access_list) from None
 
@@ -395,18 +386,20 @@ def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
     call = access_list.call(f"remove {text} from", ORG_OWNER, quote(text, safe=""))
 
     def is_owner_shown() -> bool:
-        if find_by_id(api, access_list.owners, owner.id) is None:
-            error = missing_error(resource, owner, _explanation(resource))
+        if _resource.find_by_id(api, access_list.owners, owner.id) is None:
+            error = _resource.missing_error(resource, owner, _explanation(resource))
             error.state_after = (
                 f"A second read some seconds later shows that the {resource.noun} is still missing."
             )
             raise error
         return True
 
-    delete_known(
+    _resource.delete_known(
         api,
         lambda: api.delete(call),
-        lambda error: isinstance(error, ApiError) and says_missing(error, resource, owner.id),
+        lambda error: (
+            isinstance(error, ApiError) and _resource.says_missing(error, resource, owner.id)
+        ),
         is_owner_shown,
     )
 
@@ -423,12 +416,11 @@ def _resolve_outcome(
         raise _changed(access_list, error)
     affected = access_list.now ^ expected
     try:
-        with api.cancellation.completing():
-            read_now = poll(
-                api,
-                lambda: _read(api, access_list).now,
-                lambda now: affected & now == affected & expected,
-            )
+        read_now = _resource.poll_after(
+            api,
+            lambda: _read(api, access_list).now,
+            lambda now: affected & now == affected & expected,
+        )
     except KeysmithError:
         error.state_after = (
             f"Before this request the access list had {_to_text(access_list.now)}. Whether "
@@ -464,7 +456,7 @@ def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithEr
             "from an address that no other entry of the list covers. Add an entry that covers it, "
             "or remove this one with another credential or from another address."
         )
-    return missing_if_proved(error, resource, access_list.owner, _explanation(resource))
+    return _resource.missing_if_proved(error, resource, access_list.owner, _explanation(resource))
 
 
 def _explanation(resource: Resource[Obj]) -> str:

@@ -114,8 +114,7 @@ def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
     except ApiError as error:
         if error.code != at.kind.taken:
             raise
-        with api.cancellation.completing():
-            now = _resource.poll(api, lambda: _now(api, at), lambda now: now is not None)
+        now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now is not None)
         if now is None:
             error.hint = "The project's list does not show it yet. Run the task again later."
             raise
@@ -235,8 +234,7 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
 def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> bool:
     """Whether the listing shows the expected roles. If not, the error says what it shows."""
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(api, lambda: _now(api, at), lambda now: now == expected)
+        now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now == expected)
     except KeysmithError as failure:
         error.state_after = (
             f"Whether it was done anyway could not be checked: {failure.message()} It is safe to "

@@ -257,10 +257,9 @@ def create(
         return now is not None and not now.projects and _is_as_wanted(now, wanted)
 
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(
-                api, lambda: _resource.find_by_id(api, objects, created.key.id), is_as_wanted
-            )
+        now = _resource.poll_after(
+            api, lambda: _resource.find_by_id(api, objects, created.key.id), is_as_wanted
+        )
     except KeysmithError:
         now = None
     if now and is_as_wanted(now):

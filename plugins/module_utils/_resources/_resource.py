@@ -199,6 +199,12 @@ def poll(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
             return value
 
 
+def poll_after(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
+    """Poll to find out what a request has led to, even if the task was told to stop."""
+    with api.cancellation.completing():
+        return poll(api, read, is_done)
+
+
 # Find.
 
 
@@ -534,12 +540,11 @@ def change(
         if not error.outcome_unknown:
             raise error from None
         try:
-            with api.cancellation.completing():
-                now = poll(
-                    api,
-                    lambda: find_by_id(api, objects, found.id),
-                    lambda now: now is not None and is_as_wanted(now),
-                )
+            now = poll_after(
+                api,
+                lambda: find_by_id(api, objects, found.id),
+                lambda now: now is not None and is_as_wanted(now),
+            )
         except KeysmithError:
             raise error from None
         if now is None:
