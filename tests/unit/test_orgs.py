@@ -41,7 +41,7 @@ def test_an_organization_has_an_id_and_a_name(data: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "text"),
     [
         ({"id": 1, "name": "a"}, "id is a number"),
         ({"id": "1", "name": "a"}, "id is a string of another form"),
@@ -53,8 +53,8 @@ def test_an_organization_has_an_id_and_a_name(data: Any, expected: Any) -> None:
         ({}, "id is missing"),
     ],
 )
-def test_what_cannot_be_read_of_an_organization_is_named(data: Any, told: str) -> None:
-    with pytest.raises(UnreadableError, match=told):
+def test_an_unreadable_field_of_an_organization_is_reported(data: Any, text: str) -> None:
+    with pytest.raises(UnreadableError, match=text):
         parse(data)
 
 

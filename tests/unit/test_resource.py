@@ -241,7 +241,7 @@ def test_it_is_assigned_to_a_project() -> None:
     assert "no robot is assigned" in _assignments.missing_project_warning(ROBOTS, PROJECT)
 
 
-def test_an_entry_that_is_gone_is_its_own_kind_of_error() -> None:
+def test_a_missing_entry_has_its_own_codes() -> None:
     api: Any = FakeApi(
         entries=["192.0.2.7"], errors={"DELETE": [refusal("ROBOT_ENTRY_NOT_FOUND", status=404)]}
     )
@@ -253,7 +253,7 @@ def test_an_entry_that_is_gone_is_its_own_kind_of_error() -> None:
     assert "key" not in api.warnings[0]
 
 
-def test_a_code_may_need_the_listing_beside_it() -> None:
+def test_a_code_may_need_the_listing_as_well() -> None:
     careful = dataclasses.replace(ROBOTS, is_proof=False).of(ORG)
     gone = refusal("ROBOT_NOT_FOUND", ID)
     assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]

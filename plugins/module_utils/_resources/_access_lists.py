@@ -397,9 +397,7 @@ def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
     _resource.delete_known(
         api,
         lambda: api.delete(call),
-        lambda error: (
-            isinstance(error, ApiError) and _resource.says_missing(error, resource, owner.id)
-        ),
+        lambda error: _resource.says_missing(error, resource, owner.id),
         is_owner_shown,
     )
 

@@ -315,13 +315,14 @@ def _rest(found: Sequence[Object]) -> str:
 # Prove absence.
 
 
-def says_missing(error: ApiError, resource: Resource[Obj], object_id: str) -> bool:
+def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) -> bool:
     """Whether an error says that this object does not exist (docs/apis.md: Absence).
 
     The status is 400 or 404, and the parameters, if any, have the ID.
     """
     return (
-        error.code in resource.missing
+        isinstance(error, ApiError)
+        and error.code in resource.missing
         and error.status in {400, 404}
         and (not error.parameters or object_id in error.parameters)
     )
@@ -353,7 +354,7 @@ def missing_if_proved(
 
     Any other error is returned as it is.
     """
-    if not isinstance(error, ApiError) or not says_missing(error, resource, found.id):
+    if not says_missing(error, resource, found.id):
         return error
     missing = missing_error(resource, found, hint)
     missing.outcome_unknown = error.outcome_unknown
