@@ -133,6 +133,8 @@ class KeysmithError(Exception):
         # What exists now, when the error leaves something behind; and the results that tell it.
         self.state_after = ""
         self.results: dict[str, Any] = {}
+        # The object that ``results`` show, if there is one.
+        self.now: Any = None
 
     def message(self) -> str:
         """Return the whole text for the user."""

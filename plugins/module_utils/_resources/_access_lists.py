@@ -441,13 +441,13 @@ def _after_unclear(
                 f"Whether {_shown(in_order(in_question))} was changed is not known, since the list "
                 "cannot be read now. Run the task again to find out; that is safe."
             )
-            error.results = access_list.result()
+            error.results, error.now = access_list.result(), access_list
             raise error
         # Only what is in question: other changes of this task may not be shown yet.
         access_list = replace(access_list, now=access_list.now - in_question | shown & in_question)
         if access_list.now == expected:
             return access_list
-    error.results = access_list.result()
+    error.results, error.now = access_list.result(), access_list
     if error.outcome_unknown or access_list.is_changed:
         error.state_after = (
             f"{'Read again, the' if error.outcome_unknown else 'The'} access list now has "

@@ -594,14 +594,14 @@ def undo_creation(
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
-        left.results = {"changed": True, **resource.results(created)}
+        left.results, left.now = {"changed": True, **resource.results(created)}, created
         left.state_after = (
             f"The new {resource.noun} could not be revoked to clean up, so {resource.noun} "
             f"{created} may be left. {loss or f'Its {resource.issued} is lost.'} Revoke it by its "
             f"ID. {failure.message()}"
         )
         return left
-    error.results = {}
+    error.results, error.now = {}, None
     error.state_after = f"The new {resource.noun} was revoked to clean up: nothing is left."
     return error
 
