@@ -461,7 +461,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
                 outcome = run_module(
                     case.flow.module.rpartition(".")[2],
                     {**_connection(case, emulator.url), **case.options(files)},
-                    hint=run == CHECK,
+                    check=run == CHECK,
                     diff=True,
                 )
                 made.results[run, str(case)] = outcome.result
