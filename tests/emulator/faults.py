@@ -10,7 +10,7 @@ import inspect
 import json
 import shlex
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .answers import JSON, Response, api_error
@@ -81,12 +81,6 @@ class Fault:
         if "name" not in values or "" in values:
             raise ValueError(f"fault {text!r}: expected NAME [METHOD [PATH]] [argument=value ...]")
         return cls(**values)
-
-    @classmethod
-    def from_json(cls, value: object) -> Fault:
-        if not isinstance(value, Mapping) or "name" not in value:
-            raise ValueError(f"a fault must be an object with a name, not {value!r}")
-        return cls(**value)
 
     def matches(self, method: str, path: str) -> bool:
         return fnmatch.fnmatchcase(method, self.method) and fnmatch.fnmatchcase(path, self.path)

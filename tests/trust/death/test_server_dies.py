@@ -31,9 +31,6 @@ from tests.support import (
     run_module,
     seed,
 )
-from tests.trust.figures import count
-
-SECTION = "death"
 
 
 class Mortal:
@@ -128,7 +125,6 @@ def test_a_task_outlives_its_server_or_tells_what_is_left(emulator: Emulator, fl
     for number in range(requests):
         for done in (False, True):
             survived += one_death(flow, number, done=done, started=started, wanted=wanted)
-            count(SECTION, "deaths of the server in the middle of a task")
     # Whatever is only read or revoked outlives it each time.
     if flow.options(platform).get("state") == "absent" or not flow.writes:
         assert survived == 2 * requests
@@ -212,4 +208,3 @@ def test_a_run_outlives_a_server_that_is_away_for_a_second(
         # The server did one before its death whose answer was lost: it counts, and counts once.
         assert sorted(revoked) == sorted(known.keys() - left.keys())
         assert set(left) == set(server.keys(platform))
-    count(SECTION, "playbooks that outlive their server's death")

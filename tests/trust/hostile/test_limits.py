@@ -21,12 +21,10 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT, key_pair, run_module, service_account
-from tests.trust import figures
 from tests.trust.hostile.servers import (
     CHALLENGE,
     KEY,
     KEY_ID,
-    NOT_FOUND,
     ORG,
     Asked,
     Pieces,
@@ -109,7 +107,6 @@ def test_an_answer_that_drips_ends_in_time(name: str, method: str) -> None:
     assert "Could not" in message
     if method == "DELETE":
         assert "may have been carried out" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a header", "a body", "chunks"])
@@ -118,15 +115,6 @@ def test_a_token_that_drips_ends_in_time(name: str) -> None:
     message, took = revoke(respond, **service_account("atlas"))
     assert took < PATIENCE
     assert "A token may have been made" in message
-    figures.count("hostile", "answers that come drop by drop")
-
-
-@pytest.mark.parametrize("name", ["a header", "a body"])
-def test_a_challenge_that_drips_ends_in_time(name: str) -> None:
-    message, took = revoke(only(DRIPS[name]), **key_pair("atlas"))
-    assert took < PATIENCE
-    assert "in time" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a status line", "headers", "nothing"])
@@ -138,24 +126,6 @@ def test_a_proxy_that_drips_ends_in_time(name: str) -> None:
         )
     assert took < PATIENCE
     assert "Could not read the API key" in message
-    figures.count("hostile", "answers that come drop by drop")
-
-
-def test_a_revocation_of_a_token_that_drips_ends_in_time() -> None:
-    """It is a courtesy, whose failure changes nothing."""
-
-    def respond(asked: Asked) -> Pieces:
-        if asked.path.endswith("/revoke"):
-            return DRIPS["headers"]()
-        return as_json(200, TOKEN) if "oauth" in asked.path else as_json(400, NOT_FOUND)
-
-    with serving(respond) as server:
-        options = {"base_url": server.url, "org_id": ORG, "state": "absent", "timeout": TIMEOUT}
-        started = time.monotonic()
-        options |= {**service_account("atlas"), "api_user_id": KEY_ID}
-        outcome = run_module("org_api_key", options)
-    assert time.monotonic() - started < PATIENCE
-    assert outcome.result["org_api_key"] is None
 
 
 def endless(answer: Callable[[int], Any]) -> Respond:
@@ -200,7 +170,6 @@ def test_a_listing_without_an_end_is_none(name: str) -> None:
         assert len(server.asked) <= most
     assert outcome.failed, "without the whole listing nothing is missing"
     assert "listing" in outcome.msg
-    figures.count("hostile", "listings without an end")
 
 
 # About what Python's own limit is, and far from it on both sides.
@@ -237,7 +206,6 @@ def test_an_answer_that_is_deep_proves_nothing(name: str, kind: str, depth: int)
     answer = http(status, around % NESTED[kind](depth))
     message, _took = revoke(only(lambda: answer, method), **options)
     assert "Could not" in message
-    figures.count("hostile", "answers of deep JSON")
 
 
 # What is run for each case of memory: a module, against a server of another process. What getrusage
@@ -348,4 +316,3 @@ def test_an_answer_without_an_end_takes_memory_that_has_one(name: str) -> None:
     assert result["msg"].isprintable()
     assert len(json.dumps(result)) < MIB
     assert mib < most
-    figures.count("hostile", "answers without an end and gzip bombs")

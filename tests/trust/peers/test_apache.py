@@ -28,7 +28,6 @@ from tests.integration.playbook import (
     from_variables,
 )
 from tests.samples import VICTIM, others
-from tests.trust.figures import count
 from tests.trust.peers.servers import CHECKED_USER, Server, apache
 
 LEAKED = 8
@@ -271,9 +270,6 @@ def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
         assert len(complaints) == len(stale)
         # Those who have not signed are challenged, once a task.
         assert len([line for line in server.lines() if line.startswith("401\t-")]) == len(CASES)
-        count("peers", "tasks through Apache's mod_auth_digest", len(DONE))
-        count("peers", "wrong passwords refused by Apache", len(REFUSED))
-        count("peers", "nonces that Apache called stale in the middle of a task", len(stale))
 
 
 def check_requests(server: Server, emulator: Emulator, name: str) -> None:

@@ -34,7 +34,6 @@ from tests.support import (
     run_module,
     seed,
 )
-from tests.trust.figures import count
 from tests.trust.peers.processes import PATIENCE
 from tests.trust.peers.servers import CHECKED_USER, STICKY_COOKIE, Server, apache, balancer
 
@@ -118,7 +117,6 @@ def test_a_module_stays_at_the_node_that_challenged_it(
     assert challenge[5].startswith(cookie)
     assert {line[4] for line in lines if line != challenge} == {cookie}
     assert len({line[3] for line in lines}) == 1
-    count("peers", "tasks through a balancer with a sticky cookie")
 
 
 def test_several_tasks_use_both_nodes(world: World) -> None:

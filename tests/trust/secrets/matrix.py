@@ -43,7 +43,7 @@ from tests.integration.playbook import (
     PROJECT_KEY,
     ROTATION,
 )
-from tests.support import MISSING_ID
+from tests.support import MISSING_ID, fetch_token
 from tests.trust.secrets.world import (
     ATLAS,
     CREATED,
@@ -53,7 +53,6 @@ from tests.trust.secrets.world import (
     Case,
     Home,
     World,
-    fetch_token,
 )
 
 Options = dict[str, Any]
@@ -329,7 +328,7 @@ SPECIAL_HOMES = [Home(len(PLAN) + number) for number in range(len(SPECIALS))]
 
 def credentials(world: World, home: Home, kind: str) -> Options:
     if kind == "token":
-        return {"access_token": fetch_token(world.emulator, home.account()["client_id"])}
+        return {"access_token": fetch_token(world.emulator.url, **home.account())}
     return home.pair() if kind == "pair" else home.account()
 
 
