@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nox
@@ -24,6 +25,12 @@ def changelog(session: nox.Session) -> None:
     session.run("antsibull-changelog", "lint")
     if Path("changelogs/changelog.yaml").exists():
         session.run("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml")
+
+
+@nox.session(name="english", venv_backend="none")
+def english(session: nox.Session) -> None:
+    """Check for phrases that read like a translation."""
+    session.run(sys.executable, "tests/tools/english.py")
 
 
 # Support `python noxfile.py`.
