@@ -268,7 +268,7 @@ def test_the_call_in_the_guide_works(emulator: Emulator, load: Any) -> None:
 
 def test_the_test_in_the_guide_passes(emulator: Emulator, load: Any) -> None:
     (source,) = blocks(RST / "guide_tests.rst", "python")
-    load(source).test_a_lost_answer_is_a_change(emulator)
+    load(source).test_a_lost_response_counts_as_a_change(emulator)
 
 
 PORTING = [text for number in (2, 3) for text in yaml_blocks(RST / f"guide_porting_{number}.rst")]
