@@ -34,7 +34,7 @@ from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
 from tests.trust.hostile.servers import ENTRIES, KEY, KEY_ID, ORG, ORGANIZATION, examples
 
-REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", role="Owner")
+REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", required_role="Owner")
 WHAT = "values made by hypothesis for what reads answers"
 
 
