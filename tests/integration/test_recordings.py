@@ -280,7 +280,7 @@ def client(replay: Replay) -> Iterator[Any]:
 
 
 def to(path: str) -> Call:
-    return Call(path, "do it", role="", version="2023-01-01")
+    return Call(path, "do it", required_role="", version="2023-01-01")
 
 
 # Successes, through the modules

@@ -72,12 +72,12 @@ REQUEST = _errors.Request(
     "https://cloud.mongodb.com",
     "/api/atlas/v2/orgs/5f0d9a4e1c2b3a0011223301/apiKeys/5f0d9a4e1c2b3a00112233a2",
     "revoke the API key 5f0d9a4e1c2b3a00112233a2 (zmmrboas)",
-    role="Organization Owner",
+    required_role="Organization Owner",
     credential_name="the API key ownerkey",
     platform="MongoDB Atlas",
 )
 
-OF_PROJECT = replace(REQUEST, role=_assignments.PROJECT_OWNER)
+OF_PROJECT = replace(REQUEST, required_role=_assignments.PROJECT_OWNER)
 
 
 def classes() -> dict[str, type[_errors.KeysmithError]]:

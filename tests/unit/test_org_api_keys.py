@@ -558,7 +558,7 @@ class ChangedApi(FakeApi):
         self.asked: list[Any] = []
 
     def patch(self, call: Call, body: Any, parse: Any) -> Any:
-        self.asked.append((call.path, body, call.operation, call.role))
+        self.asked.append((call.path, body, call.operation, call.required_role))
         if isinstance(self.patched, Exception):
             raise self.patched
         return parse(data(self.patched))

@@ -30,7 +30,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_i
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
 from tests.trust.hostile.servers import ENTRIES, KEY, KEY_ID, ORG, ORGANIZATION, examples
 
-REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", role="Owner")
+REQUEST = _errors.Request(
+    "DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", required_role="Owner"
+)
 
 
 def answer(status: int, body: bytes, headers: list[str]) -> _http.Response:
