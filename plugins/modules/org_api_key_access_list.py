@@ -272,7 +272,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_user_id": {"type": "str", "aliases": ["id"]},
@@ -302,11 +301,7 @@ def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey:
     """Return the key that the task names; raises MissingError where it is proved missing."""
     key = _org_api_keys.find(api, params["org_id"], params)
     if key is None:
-        identity = params["api_user_id"] or params["public_key"] or quoted(params["description"])
-        raise MissingError(
-            f"Organization {params['org_id']} has no API key {identity}, and nothing was changed",
-            hint="Only a key that exists has an access list. Create it with org_api_key.",
-        )
+        raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
     return key
 
 

@@ -370,7 +370,7 @@ def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
-        _org_api_keys.check_public_keys_told(
+        _org_api_keys.check_hidden_public_keys(
             params["org_id"], found, [params["public_key"]], "Name the key with api_user_id alone."
         )
     return found

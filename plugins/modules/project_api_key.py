@@ -253,7 +253,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
-    MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignments,
@@ -267,7 +266,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
@@ -358,11 +356,7 @@ def find(
             return key
     found = _org_api_keys.find(api, params["org_id"], params)
     if found is None and params["state"] == "present":
-        named = named or f"with the description {quoted(params['description'])}"
-        raise MissingError(
-            f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
-            hint="Only a key that exists is assigned to a project. Create it with org_api_key.",
-        )
+        raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
     return found
 
 

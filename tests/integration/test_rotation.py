@@ -139,7 +139,7 @@ STORES = [
 ]
 VAULT, HASHI, AWX = STORES
 OWN = [
-    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), credential_name=OLD),
+    Case("own key", (UNTOUCHED,), ("authenticates with", "allow_own_key"), credential_name=OLD),
     Case(
         "own key allowed",
         options={"allow_own_key": "true"},

@@ -9,6 +9,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,13 @@ def test_imports_point_down(name: str) -> None:
     below = LAYERS[LAYERS.index(name) + 1 :]
     path = PLUGINS / "module_utils" / f"{name.replace('.', '/')}.py"
     assert imports(path) <= set(below)
+
+
+@pytest.mark.xfail(reason="_connection and _argspec import each other", strict=False)
+def test_directories_do_not_import_each_other() -> None:
+    """Since imports point down, it is enough that the files of a directory are neighbors."""
+    nodes = [node for node, _files in groupby(LAYERS, lambda name: name.partition(".")[0])]
+    assert len(nodes) == len(set(nodes))
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)

@@ -44,8 +44,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._acces
     normalize,
     parse_entry,
     read,
-    show,
-    spell,
+    to_api,
+    to_display,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
@@ -112,7 +112,7 @@ def test_an_entry_is_written_in_one_way(entry: str, shown: str) -> None:
 def test_what_is_no_entry_is_refused_by_name(entry: str) -> None:
     with pytest.raises(OptionError) as caught:
         normalize(["192.0.2.1", entry])
-    assert "no IP address and no CIDR block" in caught.value.message()
+    assert "not an IP address or CIDR block" in caught.value.message()
     assert entry.strip() in caught.value.message()
 
 
@@ -135,7 +135,7 @@ def test_host_bits_are_refused_with_the_network(entry: str, network: str, addres
         normalize([entry])
     message = caught.value.message()
     assert f"'{entry}'" in message
-    assert f"{network}, or the single address {address}." in message
+    assert f"has host bits set. Use {network} or {address}." in message
 
 
 def test_duplicates_collapse_and_order_is_that_of_numbers() -> None:
@@ -160,9 +160,9 @@ def test_every_block_is_taken_and_every_other_address_in_it_is_not(address: Any,
     length = data.draw(st.integers(0, address.max_prefixlen - 1))
     network = ipaddress.ip_network((address, length), strict=False)
     assert normalize([str(network)]) == {network}
-    assert show(network) == str(network)
+    assert to_display(network) == str(network)
     if address != network.network_address:
-        with pytest.raises(OptionError, match="bits beyond"):
+        with pytest.raises(OptionError, match="host bits set"):
             normalize([f"{address}/{length}"])
 
 
@@ -228,7 +228,7 @@ def test_an_answer_is_read_and_its_own_word_kept(data: Any, network: str, word: 
 )
 def test_a_request_leaves_no_zeros_of_an_address_out(entry: str, word: str) -> None:
     (network,) = normalize([entry])
-    assert spell(network) == word
+    assert to_api(network) == word
     assert normalize([word]) == {network}
 
 
@@ -552,8 +552,8 @@ def test_a_lost_answer_and_a_list_that_cannot_be_read_is_told_as_such(failure: A
     message = caught.value.message()
     assert message == (
         f"Could not do it: lost. Before this request the access list had {C}. Whether {A} was "
-        "changed is not known, since the list cannot be read now. Run the task again to find out; "
-        "that is safe."
+        "changed is not known, because the list cannot be read now. Run the task again to find "
+        "out; that is safe."
     )
     assert caught.value.results["org_api_key_access_list"]["entries"] == [C]
 

@@ -62,8 +62,9 @@ CASES = [
     Case(
         "a key to be changed does not exist",
         (
-            "Organization 5a0000000000000000000001 has no API key deadbeefdeadbeefdeadbeef, and "
-            "nothing was changed. A missing key is only created if description identifies it."
+            "No API key of organization 5a0000000000000000000001 has the ID "
+            "deadbeefdeadbeefdeadbeef. Nothing was changed. To create a key, identify it by "
+            "description."
         ),
         {"api_user_id": MISSING_ID, "roles": ["ORG_MEMBER"]},
     ),
@@ -75,8 +76,9 @@ CASES = [
     Case(
         "a key that gets an access list does not exist",
         (
-            "Organization 5a0000000000000000000001 has no API key 'nobody', and nothing was "
-            "changed. Only a key that exists has an access list. Create it with org_api_key."
+            "No API key of organization 5a0000000000000000000001 has the description 'nobody'. "
+            "Nothing was changed. Create the key with org_api_key first. In check mode, a key that "
+            "an earlier task would create does not exist."
         ),
         {"description": "nobody", "entries": ["192.0.2.7"]},
         ACCESS_LIST,
@@ -156,9 +158,10 @@ CASES = [
     Case(
         "the key is the signing credential",
         (
-            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
-            "and nothing was changed. Use another credential of the organization, or set "
-            "allow_own_key to true if revoking it and losing this access is meant."
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that this task "
+            "authenticates with, and nothing was changed. Use another credential of the "
+            "organization, or set allow_own_key to true to allow revoking it and losing this "
+            "access."
         ),
         {"api_user_id": key_id("atlas", 1), "state": "absent"},
     ),
@@ -228,10 +231,7 @@ CASES = [
     ),
     Case(
         "an access list entry is not one",
-        (
-            "entries has '10.0.0.1/8', whose address has bits beyond the length of its network. "
-            "Give the network it belongs to, 10.0.0.0/8, or the single address 10.0.0.1."
-        ),
+        ("entries has '10.0.0.1/8', which has host bits set. Use 10.0.0.0/8 or 10.0.0.1."),
         {**VICTIM, "entries": ["10.0.0.1/8"]},
         ACCESS_LIST,
     ),
@@ -437,8 +437,8 @@ CASES = [
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
             "answer ended. Check the network to the API. New API keys with this description: "
-            "{new}. Unless another run created it, this is what the task has left, and its private "
-            "key is lost: revoke it by its ID, and run the task again."
+            "{new}. Unless another run created it, this task did, and its private key is lost: "
+            "revoke it by its ID, then run the task again."
         ),
         NEW,
         KEY,
@@ -458,9 +458,10 @@ CASES = [
     Case(
         "a revoked key does not go",
         (
-            "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after its "
-            "revocation. Run the task again to see whether it is gone, or raise wait_timeout. "
-            "The API accepted the revocation. Whether the API key still works is not known."
+            "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after the "
+            "task has revoked it. Run the task again to check whether it is gone, or increase "
+            "wait_timeout. The API accepted the request to revoke it. Whether the API key still "
+            "works is not known."
         ),
         {**REVOKE, "wait": True, "wait_timeout": 10},
         settings={"visibility_delay": 100},
@@ -505,9 +506,9 @@ CASES = [
     Case(
         "the key to rotate is the signing credential",
         (
-            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
-            "and nothing was changed. Use another credential of the organization, or set "
-            "allow_own_key to true if rotating it is meant."
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that this task "
+            "authenticates with, and nothing was changed. Use another credential of the "
+            "organization, or set allow_own_key to true to allow rotating it."
         ),
         {"api_user_id": key_id("atlas", 1), "phase": "begin"},
         ROTATION,

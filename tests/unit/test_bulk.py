@@ -101,7 +101,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def do(what: str) -> Any:
         def take(_api: Any, at: Any, *more: Any) -> bool:
-            calls.append((what, at.project.scope_id, *more))
+            calls.append((what, at.project_id, *more))
             return True
 
         return take

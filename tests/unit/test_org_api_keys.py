@@ -38,7 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
     _compare,
-    check_public_keys_told,
+    check_hidden_public_keys,
     create,
     find_by_public_key,
     parse,
@@ -46,7 +46,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     update,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    ORPHAN_PATIENCE,
     SECOND_LOOK,
     SETTLE_TIME,
 )
@@ -264,13 +263,13 @@ def test_a_key_without_a_description_looks_like_no_other() -> None:
 def test_a_key_is_found_by_public_key_and_by_description() -> None:
     api: Any = FakeApi(keys=[key(ID, "a", "aaaaaaaa"), key(OTHER, "b", "cccccccc")])
     assert find_by_public_key(api, ORG, "aaaaaaaa") == key(ID, "a", "aaaaaaaa")
-    found = _resource.find_by_text(api, API_KEYS.of(ORG), "b")
+    found = _resource.pick_by_text(api.keys, API_KEYS.of(ORG), "b")
     assert found is not None
     assert found.id == OTHER
     assert find_by_public_key(api, ORG, "bbbbbbbb") is None
-    assert _resource.find_by_text(api, API_KEYS.of(ORG), "B", look_alikes="ignore") is None
+    assert _resource.pick_by_text(api.keys, API_KEYS.of(ORG), "B", look_alikes="ignore") is None
     with pytest.raises(AmbiguousError, match="'b'"):
-        _resource.find_by_text(api, API_KEYS.of(ORG), "B")
+        _resource.pick_by_text(api.keys, API_KEYS.of(ORG), "B")
 
 
 def test_a_shared_public_key_names_all_who_share_it() -> None:
@@ -286,7 +285,7 @@ def test_a_shared_public_key_names_all_who_share_it() -> None:
 def test_all_public_keys_that_are_not_told_are_named() -> None:
     keys = [key(), key(OTHER, public_key=None)]
     with pytest.raises(AmbiguousError, match="aaaaaaaa, bbbbbbbb"):
-        check_public_keys_told(ORG, keys, ["aaaaaaaa", "abcdefgh", "bbbbbbbb"], "Do it.")
+        check_hidden_public_keys(ORG, keys, ["aaaaaaaa", "abcdefgh", "bbbbbbbb"], "Do it.")
 
 
 def test_a_shared_description_names_all_who_share_it() -> None:
@@ -294,7 +293,7 @@ def test_a_shared_description_names_all_who_share_it() -> None:
         keys=[key(OTHER, "a", "bbbbbbbb"), key("c" * 24, "x"), key(ID, "a", "aaaaaaaa")]
     )
     with pytest.raises(AmbiguousError) as caught:
-        _resource.find_by_text(api, API_KEYS.of(ORG), "a")
+        _resource.pick_by_text(api.keys, API_KEYS.of(ORG), "a")
     assert f"{ID} (aaaaaaaa), {OTHER} (bbbbbbbb)" in caught.value.message()
 
 
@@ -426,7 +425,7 @@ def test_a_key_whose_public_key_is_not_told_may_be_the_one() -> None:
 def test_a_description_that_differs_in_blanks_only_is_told(description: str) -> None:
     api: Any = FakeApi(keys=[key(ID, "a b")])
     with pytest.raises(AmbiguousError) as caught:
-        _resource.find_by_text(api, API_KEYS.of(ORG), description)
+        _resource.pick_by_text(api.keys, API_KEYS.of(ORG), description)
     assert ID in caught.value.message()
 
 
@@ -436,7 +435,7 @@ def test_a_description_that_differs_in_how_letters_are_composed_only_is_told(
 ) -> None:
     api: Any = FakeApi(keys=[key(ID, unicodedata.normalize(there, "clé ü"))])
     with pytest.raises(AmbiguousError, match=ID):
-        _resource.find_by_text(api, API_KEYS.of(ORG), unicodedata.normalize(given, "clé ü"))
+        _resource.pick_by_text(api.keys, API_KEYS.of(ORG), unicodedata.normalize(given, "clé ü"))
 
 
 def test_waiting_ends_when_the_api_forgets_the_key() -> None:
@@ -469,7 +468,7 @@ def test_waiting_has_an_end_that_says_what_was_done() -> None:
     with pytest.raises(WaitTimeoutError) as caught:
         _resource.await_absence(api, API_KEYS.of(ORG), key(), 7)
     assert api.virtual.time - start <= 7
-    assert "accepted the revocation. Whether the API key still works is not known." in (
+    assert "accepted the request to revoke it. Whether the API key still works is not known." in (
         caught.value.message()
     )
     assert "7 s after" in caught.value.message()
@@ -478,7 +477,7 @@ def test_waiting_has_an_end_that_says_what_was_done() -> None:
 def test_an_error_while_waiting_says_that_the_revocation_stands() -> None:
     with pytest.raises(ApiError) as caught:
         _resource.await_absence(FakeApi(api_error(403, "X")), API_KEYS.of(ORG), key(), 7)  # type: ignore[arg-type]
-    assert "accepted the revocation" in caught.value.message()
+    assert "accepted the request to revoke it" in caught.value.message()
 
 
 @pytest.mark.parametrize(
@@ -543,7 +542,7 @@ def test_a_created_key_is_told_of_each_twin_and_of_no_other() -> None:
 def test_new_keys_are_waited_for_until_the_api_shows_all_of_them() -> None:
     api: Any = FakeApi(keys=[key(OTHER)])
     assert len(_resource.duplicate_warnings(api, API_KEYS.of(ORG), [key()], ())) == 1
-    assert sum(api.virtual.sleeps) <= ORPHAN_PATIENCE
+    assert sum(api.virtual.sleeps) <= SETTLE_TIME
     pauses = api.virtual.sleeps
     assert len(pauses) > 3
     assert pauses == [min(pauses[0] * 2**n, max(pauses)) for n in range(len(pauses))]
@@ -798,7 +797,7 @@ def test_a_created_key_with_other_roles_that_cannot_be_revoked_is_left_and_told(
     error = caught.value
     assert (error.type, error.parameters) == ("orphan", [ID])
     assert error.results == {"changed": True, "org_api_key": WRONG.result()}
-    assert f"API key {WRONG} may be left" in error.message()
+    assert f"API key {WRONG} may still exist" in error.message()
     assert api.deleted == (1 if refusal.code == "X" else 8)
 
 

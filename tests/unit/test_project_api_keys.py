@@ -202,7 +202,7 @@ def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), None)
     with pytest.raises(ApiError) as caught:
         assign(api, AT, WANTED)
-    assert "run the task again later" in caught.value.message()
+    assert "Run the task again later" in caught.value.message()
     assert len(api.writes) == 1
     assert sum(api.virtual.sleeps) <= SETTLE_TIME
 
@@ -253,9 +253,9 @@ def test_a_lost_answer_that_cannot_be_looked_up_fails_and_tells(
     with pytest.raises(LostAnswerError) as caught:
         do(api)
     assert caught.value.message().startswith(
-        "Could not do it: gone. Whether it was done all the same could not be found out: Could not"
+        "Could not do it: gone. Whether it was done anyway could not be checked: Could not"
     )
-    assert "Run the task again; that is safe." in caught.value.message()
+    assert "It is safe to run the task again." in caught.value.message()
     assert len(api.writes) == 1
 
 

@@ -20,7 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
-    check_public_keys_told,
+    check_hidden_public_keys,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -97,7 +97,7 @@ def check_provable(
 
     A public key may exist if the API hides some, and a description may have a look-alike.
     """
-    check_public_keys_told(org_id, keys, selection.public_keys or (), "Use api_user_ids instead.")
+    check_hidden_public_keys(org_id, keys, selection.public_keys or (), "Use api_user_ids instead.")
     if look_alikes != "refuse":
         return
     known = {key.description for key in keys}
@@ -199,7 +199,7 @@ def check_keep(
     Returns a warning for each such item if no key would be revoked, or ``on_missing`` is ``warn``.
     """
     idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
-    check_public_keys_told(
+    check_hidden_public_keys(
         org_id,
         keys,
         [item for item in map(normalize_description, idle) if is_public_key(item)],

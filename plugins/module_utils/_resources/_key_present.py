@@ -53,12 +53,8 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
     if not params["description"]:
         key = _org_api_keys.find(api, params["org_id"], params)
         if key is None:
-            identity = params["api_user_id"] or params["public_key"]
-            raise MissingError(
-                f"Organization {params['org_id']} has no API key {identity}, and nothing was "
-                "changed",
-                hint="A missing key is only created if description identifies it.",
-            )
+            hint = "To create a key, identify it by description."
+            raise _org_api_keys.not_found(params["org_id"], params, hint)
         return change(params, api, key, file, check_mode)
     keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = pick(params, keys)
@@ -192,7 +188,7 @@ def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -
 def adoption_warnings(
     key: OrgApiKey, gains: set[str], file: SecretFile | None, org_id: str
 ) -> list[str]:
-    """Refuse to add roles to a key known by its description only, if its pair is not at hand.
+    """Refuse to add roles to a key identified by description if the file has no key pair of it.
 
     Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
     """
@@ -201,8 +197,9 @@ def adoption_warnings(
         return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
     if not _key_files.holds(file, key, org_id):
         raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key {key} "
-            f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
+            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key "
+            f"{key} {quoted(key.description)}, which would gain the roles "
+            f"{', '.join(sorted(gains))}",
             hint=_org_api_keys.ADOPTION_ADVICE,
             parameters=[key.id],
         )

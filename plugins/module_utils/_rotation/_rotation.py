@@ -280,7 +280,7 @@ def _identify(
     if target.public_key is not None:
         found = [key for key in keys if key.public_key == target.public_key]
         if not found:
-            _org_api_keys.check_public_keys_told(
+            _org_api_keys.check_hidden_public_keys(
                 org_id, keys, [target.public_key], "Identify the old key with api_user_id."
             )
         return (found[0].id, found[0]) if found else (None, None)

@@ -490,7 +490,7 @@ class _Creation:
         """Return the key as the API lists it, complete, so that the next task finds it so."""
         api = self._api
         wanted = _rotation.rights(self._old)
-        backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.ORPHAN_PATIENCE)
+        backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.SETTLE_TIME)
         while True:
             listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
             found = listed.get(key.id)

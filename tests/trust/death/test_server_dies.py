@@ -165,8 +165,8 @@ def one_death(
 
 
 def is_unknown(msg: str) -> bool:
-    """Whether a message says that what has happened could not be found out."""
-    return "could not be found out" in msg or "is not known" in msg
+    """Whether a message says that what has happened could not be checked."""
+    return "could not be checked" in msg or "is not known" in msg
 
 
 SURPLUS = 40

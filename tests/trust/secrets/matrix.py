@@ -230,7 +230,7 @@ SPECIALS = (
     Special(
         "own",
         OwnKeyError,
-        ("signs the requests",),
+        ("this task authenticates with",),
         MODULE,
         lambda _world, home: {"state": "absent", "api_user_id": home.key_id(1)},
     ),
@@ -302,7 +302,7 @@ SPECIALS = (
     Special(
         "still-there",
         WaitTimeoutError,
-        ("after its revocation",),
+        ("after the task has revoked it",),
         MODULE,
         lambda _world, home: {
             "state": "absent",

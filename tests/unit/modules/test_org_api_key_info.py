@@ -521,7 +521,7 @@ def test_a_public_key_that_the_api_does_not_tell_of_the_key_with_an_id_may_be_it
     named = {"api_user_id": key_id("atlas", 2), "public_key": public_key("atlas", 2)}
     outcome = run(emulator, **named)
     assert outcome.failed
-    assert f"the API does not tell the public key of {key_id('atlas', 2)}" in outcome.msg
+    assert f"the API did not return the public key of {key_id('atlas', 2)}" in outcome.msg
 
 
 def test_a_time_limit_ends_the_reading_of_access_lists(

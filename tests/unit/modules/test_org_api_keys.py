@@ -663,7 +663,7 @@ def test_a_harmless_change_of_the_signing_credential_is_allowed(emulator: Emulat
         ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
         # To some versions of ansible-core an empty text, to others no text.
         ({"api_keys": [{**NEW, "access_list": [None]}]}, "access_list"),
-        ({"api_keys": [{**NEW, "access_list": [""]}]}, "is no IP address"),
+        ({"api_keys": [{**NEW, "access_list": [""]}]}, "is not an IP address"),
         ({"api_keys": [{**NEW, "roles": [""]}]}, "'new one': roles has an empty item"),
         ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
         (

@@ -132,9 +132,9 @@ def test_a_missing_key_is_an_error_where_it_shall_be_assigned(
 ) -> None:
     outcome = run(emulator, platform, **name, check=check)
     assert outcome.failed
-    assert f"Organization {org_id(platform)} has no API key" in outcome.msg
+    assert f"No API key of organization {org_id(platform)} has the" in outcome.msg
     assert next(iter(name.values())) in outcome.msg
-    assert "nothing was changed" in outcome.msg
+    assert "Nothing was changed" in outcome.msg
     gone = run(emulator, platform, **name, check=check, state="absent", diff=True)
     assert not gone.failed
     assert not gone.changed
@@ -227,7 +227,7 @@ def test_the_own_key_keeps_its_roles(
     own = {"api_user_id": key_id(platform, 1), **options}
     refused = run(emulator, platform, **own, check=check)
     assert refused.failed
-    assert "signs the requests" in refused.msg
+    assert "this task authenticates with" in refused.msg
     assert "allow_own_key" in refused.msg
     assert emulator.writes == []
     allowed = run(emulator, platform, **own, allow_own_key=True, check=check)
@@ -299,7 +299,7 @@ def test_the_own_key_s_roles_are_not_taken_by_who_is_late(emulator: Emulator) ->
     assert run(emulator, **own, roles=["GROUP_OWNER"]).changed
     late = run(emulator, **own)
     assert late.failed
-    assert "signs the requests" in late.msg
+    assert "this task authenticates with" in late.msg
     assert roles_of(emulator, number=1) == ["GROUP_OWNER"]
 
 
@@ -309,7 +309,7 @@ def test_an_assignment_that_never_shows_is_told(emulator: Emulator) -> None:
     assert run(emulator, roles=["GROUP_OWNER"], clock=clock).changed
     late = run(emulator, clock=clock)
     assert late.code == "API_KEY_ALREADY_IN_GROUP"
-    assert "run the task again later" in late.msg
+    assert "Run the task again later" in late.msg
     assert len(emulator.writes) == 1
     clock.time += 500
     assert run(emulator, clock=clock).changed
