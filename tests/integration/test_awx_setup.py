@@ -51,7 +51,7 @@ PLAYBOOKS = {
 }
 OWN_REPOSITORY = "https://git.example.com/automation.git"
 KEY_PAIR, ACCOUNT = "MongoDB API key pair", "MongoDB service account"
-CHECK = "Check that the organization and the execution environment exist"
+CHECK = "Check the organization and the execution environment"
 SYNC = "Update the project from its repository"
 TEMPLATES = "Create the job templates"
 INCOMPLETE = "Fail if a credential type is not up to date"

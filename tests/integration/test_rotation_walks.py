@@ -100,7 +100,7 @@ class World:
         by_name = may_be_by_name and self.chance.random() < 0.3
         target = Target(description="victim") if by_name else Target(api_user_id=self.old_id)
         found = _rotation.survey([*self.keys.values()], ORG, target, [SECRET], self.now)
-        return replace(found, entries=ENTRIES, new_entries=ENTRIES)
+        return replace(found, entries=ENTRIES)
 
     def mark(self, key: OrgApiKey, phase: str, old: OrgApiKey, **values: Any) -> OrgApiKey:
         tag = _rotation.tag(SECRET, old, ENTRIES)
@@ -113,14 +113,15 @@ class World:
         state = self.survey(may_be_by_name=False)
         ignoring = self.chance.random() < 0.5
         plan = _rotation.plan_begin(state, ignore_marks=ignoring)
-        for step in plan.steps:
+        for action, key in plan.steps:
             self.maybe_die()
-            if isinstance(step, _rotation.RevokeLeftover):
-                self.revoke_leftover(step.found.key)
-            elif isinstance(step, _rotation.CreateReplacement):
-                self.replace(step.old)
+            if action == _rotation.REVOKE_LEFTOVER:
+                self.revoke_leftover(key)
+            elif state.old:
+                self.replace(state.old)
 
-    def revoke_leftover(self, key: OrgApiKey) -> None:
+    def revoke_leftover(self, key: OrgApiKey | None) -> None:
+        assert key
         assert key.id != self.other_id
         assert key.id not in self.issued
         if key.id in self.strangers:
@@ -157,21 +158,26 @@ class World:
         found = _rotation.choose(state, None, pair)
         grace = self.chance.choice([0, DAY])
         plan = _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace)
-        for step in plan.steps:
+        if found and plan.includes(_rotation.RECORD_VERIFICATION, _rotation.REVOKE_OLD):
+            _rotation.check_same(state, found, ENTRIES)
+        for action, key in plan.steps:
             self.maybe_die()
-            if isinstance(step, _rotation.VerifyPair):
-                if pair is None or pair.api_user_id != step.new.id:
+            assert key
+            if action == _rotation.VERIFY_PAIR:
+                if pair is None or pair.api_user_id != key.id:
                     return
-            elif isinstance(step, _rotation.RecordVerified):
-                assert step.new.id in self.issued
-                self.mark(self.keys[step.new.id], "verified", step.old, time=step.deadline)
-                self.verified[step.new.id] = step.deadline
-            elif isinstance(step, _rotation.RevokeOld):
-                self.revoke_old(step.old, plan)
-            elif isinstance(step, _rotation.Rename):
-                assert step.new.id in self.issued
-                assert step.base == self.names[step.new.id]
-                self.set(replace(self.keys[step.new.id], description=step.base))
+            elif action == _rotation.RECORD_VERIFICATION:
+                assert key.id in self.issued
+                assert state.old
+                assert plan.deadline
+                self.mark(self.keys[key.id], "verified", state.old, time=plan.deadline)
+                self.verified[key.id] = plan.deadline
+            elif action == _rotation.REVOKE_OLD:
+                self.revoke_old(key, plan)
+            else:
+                assert key.id in self.issued
+                assert plan.base == self.names[key.id]
+                self.set(replace(self.keys[key.id], description=plan.base))
                 self.rotations += 1
 
     def revoke_old(self, old: OrgApiKey, plan: _rotation.Plan) -> None:
@@ -184,10 +190,10 @@ class World:
         del self.keys[old.id]
 
     def roll_back(self) -> None:
-        for step in _rotation.plan_roll_back(self.survey(), None).steps:
+        for action, key in _rotation.plan_roll_back(self.survey(), None).steps:
             self.maybe_die()
-            assert isinstance(step, _rotation.RevokeLeftover)
-            self.revoke_leftover(step.found.key)
+            assert action == _rotation.REVOKE_LEFTOVER
+            self.revoke_leftover(key)
 
     # The attacker and the clock.
 

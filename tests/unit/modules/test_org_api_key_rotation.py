@@ -791,7 +791,7 @@ def test_no_secret_is_in_the_output_of_a_failure(world: World) -> None:
     def broken_end(*_arguments: Any) -> Any:
         raise RuntimeError(f"{secrets[-1]} {MARK_KEY}")
 
-    with mock.patch.object(_rotation_steps, "_end", broken_end):
+    with mock.patch.object(_rotation_steps, "_take_steps", broken_end):
         outcomes.append(world.run("finish", **pair, diff=True))
     for outcome in outcomes:
         assert outcome.failed
