@@ -263,10 +263,16 @@ class Exchange:
         self.request = request
         self.recorded = recorded
         self.call: api.Call | None = None
+        self.performed: Response | None = None
         self.action: Callable[[], Response] = partial(api.not_found, recorded.path)
 
     def perform(self) -> Response:
-        """Do what is asked for; the answer is not sent yet."""
+        """Carry out the request once; the response is not sent yet."""
+        if self.performed is None:
+            self.performed = self._perform()
+        return self.performed
+
+    def _perform(self) -> Response:
         with self.emulator.lock:
             try:
                 answer = self.action()

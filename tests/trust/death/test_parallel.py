@@ -30,7 +30,6 @@ from tests.trust.death.mixed import (
     DECLARE,
     KINDS,
     LEAVER,
-    SINGLE,
     SURPLUS,
     Files,
     Key,
@@ -72,23 +71,13 @@ def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: P
     return [result for workshop, p in running for result in workshop.finish(p).results]
 
 
-def free_hosts(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
-    workshop = AnsibleSandbox(shop, collections)
-    one = {**play(kind, url, files, random.Random(9)), "hosts": "all", "strategy": "free"}
-    for item in one["tasks"]:
-        item["ignore_errors"] = True
-    hosts: dict[str, dict[str, Any]] = {name: {} for name in ("first", "second")}
-    return workshop.playbook([one], "--forks=2", hosts=hosts).results
-
-
-@pytest.mark.parametrize("crowd", [two_processes, free_hosts])
+@pytest.mark.parametrize("kind", KINDS[:2], ids=str)
 def test_the_same_tasks_at_the_same_moment_tell_the_truth(
-    tmp_path: Path, collections: Path, crowd: Any
+    tmp_path: Path, collections: Path, kind: Kind
 ) -> None:
-    kind = KINDS[["free_hosts", "two_processes"].index(crowd.__name__)]
     files = Files.below(tmp_path / "files")
     with Emulator(start(kind), LATENCY) as emulator:
-        results = crowd(kind, emulator.url, files, tmp_path / "shop", collections)
+        results = two_processes(kind, emulator.url, files, tmp_path / "shop", collections)
         assert len(results) == 2 * len(tasks(kind, files)), results
         check_failures(results)
         check_creations(emulator, kind, files, results)
@@ -164,26 +153,6 @@ def run_two(url: str, plays: list[dict[str, Any]], folder: Path, collections: Pa
     processes = [workshop.start([one]) for workshop, one in zip(workshops, plays)]
     runs = [workshop.finish(p) for workshop, p in zip(workshops, processes)]
     return Pair([run.results[-1] for run in runs], [run.code for run in runs])
-
-
-def test_two_creations_for_one_file_come_to_one_key(tmp_path: Path, collections: Path) -> None:
-    """Both have seen no key and no file before either creates; nobody writes over the other."""
-    kind = KINDS[0]
-    files = Files.below(tmp_path / "files")
-    both = threading.Barrier(2, timeout=60)
-    with Emulator(start(kind), sleep=lambda _seconds: both.wait()) as emulator:
-        emulator.add_fault(Fault("slow", "POST", "*/orgs/*/apiKeys", times=2))
-        one = {**play(kind, emulator.url, files, random.Random(0)), "tasks": tasks(kind, files)[:1]}
-        pair = run_two(emulator.url, [one, one], tmp_path, collections)
-        failed, made = sorted(pair.results, key=lambda result: not result.failed)
-        assert failed.failed
-        assert not failed.changed
-        check_failures([failed])
-        assert made.changed
-        (key,) = [key for key in keys_in(emulator, kind) if key.description == SINGLE]
-        assert made.values["org_api_key"]["id"] == key.id
-        assert json.loads(files.single.read_text("utf-8"))["private_key"] == key.private_key
-        assert files.all() == [files.single]
 
 
 def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections: Path) -> None:

@@ -86,30 +86,11 @@ DONE = {
     "access-list": Case(
         ACCESS_LIST, ENTRIES, lambda o, _v: sorted(victim(o).access_list) == ENTRIES["entries"]
     ),
-    "access-list-ops-manager": Case(
-        ACCESS_LIST,
-        ENTRIES,
-        lambda o, _v: sorted(victim(o).access_list) == ENTRIES["entries"],
-        "ops_manager",
-    ),
     "many": Case(KEYS, REVOKE_LEAKED, lambda o, _v: described(o) == ["signs", "victim"], threads=4),
-    "many-ops-manager": Case(
-        KEYS,
-        REVOKE_LEAKED,
-        lambda o, _v: described(o) == ["signs", "victim"],
-        "ops_manager",
-        threads=4,
-    ),
     "project": Case(
         PROJECT_KEY,
         ASSIGN,
         lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
-    ),
-    "project-ops-manager": Case(
-        PROJECT_KEY,
-        ASSIGN,
-        lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
-        "ops_manager",
     ),
     # One request: it meets an old nonce only as it is sent again, after a 503.
     "organizations": Case(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -127,10 +126,6 @@ MISPLACED = {
 }
 
 
-def _echo(status: int, _secret: str) -> Fault:
-    return Fault("echo", status=status)
-
-
 AWAY = "https://sso.example.com/{0}?token={0}"
 TROUBLES = (
     Trouble("echo", ApiError, ECHO, lambda _secret: Fault("echo")),
@@ -181,7 +176,9 @@ TROUBLES = (
 
 # The other statuses that the client has something of its own to say or to do about.
 REFUSALS = tuple(
-    Trouble(f"echo-{status}", ApiError, ECHO, partial(_echo, status))
+    Trouble(
+        f"echo-{status}", ApiError, ECHO, lambda _secret, code=status: Fault("echo", status=code)
+    )
     for status in (401, 403, 404, 429, 503)
 )
 # A module that writes and one that reads, since all have this from the client.
@@ -244,15 +241,6 @@ SPECIALS = (
         is_changed=True,
     ),
     Special(
-        "orphans",
-        PartialError,
-        LOST,
-        KEYS,
-        lambda _world, home: {"api_keys": [new_key(home)]},
-        lambda _home: Fault("lost_after", "POST"),
-        is_changed=True,
-    ),
-    Special(
         "full-disk",
         CredentialsFileError,
         ("nothing is left",),
@@ -274,15 +262,6 @@ SPECIALS = (
             "time_limit": 1,
         },
         lambda home: Fault("slow", "GET", seconds=1.2),
-    ),
-    Special(
-        "stopped-halfway",
-        PartialError,
-        ("time_limit",),
-        KEYS,
-        lambda _world, home: _both(home, concurrency=1, time_limit=1.5),
-        lambda _home: Fault("slow", "DELETE", seconds=2),
-        is_changed=True,
     ),
     Special(
         "partial",
