@@ -402,7 +402,7 @@ def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[d
         return {**key.result(), "access_list": _access_lists.in_order(entries)}
 
     try:
-        return [found for found in _workers.each(result, keys, threads=THREADS) if found]
+        return [found for found in _workers.map_concurrent(result, keys, threads=THREADS) if found]
     except CancelledError as error:
         error.state_after = (
             f"The access lists of {len(read)} of {len(keys)} keys were read. No keys are returned, "

@@ -628,14 +628,14 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         wanted = _key_sets.selected(params, api, keys)
     else:
         wanted = _key_sets.as_declared(params, api, keys, check_mode)
-    more = wanted.more()
+    more = wanted.extra_results()
     try:
         more["warnings"] += _key_sets.check_guards(params, keys, wanted)
     except GuardError as error:
         error.results = more
         raise
     _key_sets.warn_of_dangers(params, api, keys, wanted)
-    if check_mode or not any(change.plan.is_change for change in wanted.changes):
+    if check_mode or not any(change.is_change for change in wanted.changes):
         return {**_changes.planned(wanted.changes), **more}
     work = _bulk.Work(
         api=api,
@@ -646,9 +646,9 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         concurrency=params["concurrency"],
         fail_fast=params["fail_fast"],
     )
-    outcomes, warnings = work.do(wanted.changes)
+    runs, warnings = work.apply(wanted.changes)
     more["warnings"] += warnings
-    return _bulk.reported(work, wanted.changes, outcomes, more)
+    return _bulk.report(work, runs, more)
 
 
 def main() -> None:

@@ -234,12 +234,12 @@ ROTATED = {
         "api_user_id: !unsafe ''\ndescription: !unsafe ''\ngrace_period: !unsafe ''\n"
         "allow_own_key: !unsafe ''\nstore_tasks: !unsafe ''",
         ("Set exactly one",),
-        fails="Refuse to guess the key",
+        fails="Check that exactly one key is identified",
     ),
     "null-answers": Case(
         "api_user_id: null\ndescription: null\ngrace_period: null\nallow_own_key: null",
         ("Set exactly one",),
-        fails="Refuse to guess the key",
+        fails="Check that exactly one key is identified",
     ),
     "number": Case("description: 0042", (NOT_TEXT, "number 34"), fails=READ),
     "misspelled": Case("grace: 60\ndescription: free", ("Use grace_period",), fails=READ),

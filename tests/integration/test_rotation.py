@@ -106,7 +106,10 @@ FAILING = [
     Case(
         "verified and not revoked",
         (LEFT, ROTATED),
-        ("Run the role again", "If the old key signs the requests, use the new key pair for that."),
+        (
+            "Run the role again",
+            "If the old key is the signing credential, authenticate with the new key pair.",
+        ),
         options={"allow_own_key": True},
         steps=NO_ROLL_BACK,
     ),
@@ -233,7 +236,7 @@ def test_whole_rotation(ran: Ran) -> None:
     ]
     calls = [task for task in done if not task.startswith(control)]
     assert len(calls) <= 8, calls
-    assert "Say how long this may take" in done
+    assert "Show how long this may take" in done
     (backup,) = ran.files.glob("by-description.json.*~")
     assert backup.stat().st_mode & 0o777 == 0o600
 
@@ -252,7 +255,7 @@ def test_grace_period(ran: Ran) -> None:
     assert ran.written(case, 1) == []
     assert not list(ran.files.glob("short-grace.json.*~"))
     done = {r.task for r in ran.results(NAMED["short grace"], 1) if r.status != "skipped"}
-    assert f"{ROLE} : End the old key if its time has come" in done
+    assert f"{ROLE} : Revoke the old key after the grace period" in done
     assert f"{ROLE} : Create the replacement" not in done
 
 
@@ -325,7 +328,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
             for n, broken in enumerate(("{{ break_store }}", ""))
         ]
     told = {
-        (host, n): run.result(f"{ROLE} : Keep the result", host).values["ansible_facts"][
+        (host, n): run.result(f"{ROLE} : Record the result", host).values["ansible_facts"][
             "rotate_org_api_key_result"
         ]
         for host in names
@@ -338,7 +341,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
         ("one", 1): "rotated",
         ("two", 1): "failed",
     }
-    ended = "The play ended on this host because another host failed (any_errors_fatal)."
+    ended = "The play was stopped on this host because another host failed (any_errors_fatal)."
     assert told["one", 0]["msg"].startswith(f"{ended} The new API key ")
     assert told["one", 1]["msg"] == (
         f"{ended} The old API key is revoked, and its replacement has its description."
@@ -659,7 +662,7 @@ def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
     assert refused.code == 2, refused.output
     assert "Run the role without --skip-tags." in " ".join(refused.output.split())
     assert failed.code == 2, failed.output
-    told = failed.result(f"{ROLE} : Say what has failed and what exists now").msg
+    told = failed.result(f"{ROLE} : Report the failure and what exists now").msg
     assert 'store task "Restart" failed' in told
     assert "was revoked, and the old key works as before" in told
     assert len(created) == 1

@@ -114,10 +114,6 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_there_are_modules() -> None:
-    assert MODULES
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_unit_and_integration_tests(module: str) -> None:
     assert (ROOT / "tests" / "unit" / "modules" / f"test_{module}.py").is_file()
@@ -125,12 +121,6 @@ def test_a_module_has_unit_and_integration_tests(module: str) -> None:
         path.read_text(encoding="utf-8") for path in (ROOT / "tests/integration").glob("*.py")
     ]
     assert any(f"{PREFIX}{module}" in text for text in integration)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_in_the_action_group(module: str) -> None:
-    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
-    assert module in runtime["action_groups"]["all"]
 
 
 def test_the_action_group_has_modules_only() -> None:

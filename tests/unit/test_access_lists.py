@@ -302,7 +302,7 @@ class FakeApi:
 
     def pages(self, call: Call, parse: Any, identity: Any) -> list[Any]:
         operation = f"read the access list of the API key {KEY}"
-        assert (call.operation, call.role) == (operation, "Organization Member")
+        assert (call.operation, call.required_role) == (operation, "Organization Member")
         self.calls.append(f"GET {call.path.rpartition('/')[2]}")
         shown = self.shown.pop(0) if self.shown else self.entries
         if isinstance(shown, Exception):
@@ -313,7 +313,7 @@ class FakeApi:
 
     def post(self, call: Call, body: Any, parse: Any) -> Any:
         assert call.operation.endswith(f" to the access list of the API key {KEY}")
-        assert call.role == "Organization Owner"
+        assert call.required_role == "Organization Owner"
         added = [next(iter(item.values())) for item in body]
         assert all(("cidrBlock" in item) == ("/" in next(iter(item.values()))) for item in body)
         self.calls.append(f"POST {' '.join(added)}")
@@ -331,7 +331,7 @@ class FakeApi:
 
     def delete(self, call: Call) -> None:
         assert call.operation.endswith(f" from the access list of the API key {KEY}")
-        assert call.role == "Organization Owner"
+        assert call.required_role == "Organization Owner"
         word = call.path.rpartition("/")[2].replace("%2F", "/").replace("%3A", ":")
         self.calls.append(f"DELETE {word}")
         self._next(lambda: self.entries.remove(word))

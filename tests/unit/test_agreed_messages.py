@@ -172,8 +172,8 @@ CASES = [
             "max_revocations is 2: 5ae000000000000000000002 (akeyaaac), 5ae000000000000000000003 "
             "(akeyaaad), 5ae000000000000000000004 (akeyaaae), 5ae000000000000000000005 "
             "(akeyaaaf), 5ae000000000000000000006 (akeyaaag), 5ae000000000000000000007 "
-            "(akeyaaah). Nothing was changed. Select fewer keys, or raise max_revocations if all "
-            "of them are meant; error.parameters has all IDs."
+            "(akeyaaah). Nothing was changed. Select fewer keys, or increase max_revocations if "
+            "you want to revoke all of them; error.parameters lists all IDs."
         ),
         {"api_keys": [], "purge": True, "max_revocations": 2},
         KEYS,
@@ -181,8 +181,8 @@ CASES = [
     Case(
         "purge without a list",
         (
-            "No keys are declared. Set api_keys; [] together with purge and max_revocations "
-            "means an organization without any."
+            "No keys are declared. Set api_keys. For an organization without keys, set it to [] "
+            "together with purge and max_revocations."
         ),
         {"purge": True},
         KEYS,
@@ -190,7 +190,7 @@ CASES = [
     Case(
         "an item of keep matches no key",
         (
-            "keep has 'signz', which matches no API key of organization "
+            "keep: 'signz' matches no API key of organization "
             "5a0000000000000000000001, and 6 API keys would be revoked: 5ae000000000000000000002 "
             "(akeyaaac) 'victim', 5ae000000000000000000003 (akeyaaad) 'ünïcode ☃ key', "
             "5ae000000000000000000004 (akeyaaae) 'twin', 5ae000000000000000000005 (akeyaaaf) "
@@ -202,13 +202,13 @@ CASES = [
         KEYS,
     ),
     Case(
-        "an item of keep matches a key but for case",
+        "an item of keep matches a key except for case",
         (
-            "keep has 'Victim', which matches these API keys of organization "
-            "5a0000000000000000000001 only as look-alikes: 5ae000000000000000000002 (akeyaaac) "
-            "'victim'. Nothing was changed. Look-alikes differ only in case, whitespace, "
-            "invisible characters or Unicode forms. Write the item exactly, or use the key's ID, "
-            "to keep them; or set look_alikes to ignore if they are different keys."
+            "keep: 'Victim' does not match these API keys of organization "
+            "5a0000000000000000000001 exactly, but they look like it: 5ae000000000000000000002 "
+            "(akeyaaac) 'victim'. Nothing was changed. Look-alikes differ only in case, "
+            "whitespace, invisible characters or Unicode forms. Correct the item or use the key's "
+            "ID to keep the key, or set look_alikes to ignore if they are different keys."
         ),
         {"state": "absent", "description_match": ["*"], "keep": ["Victim"]},
         KEYS,
@@ -216,9 +216,9 @@ CASES = [
     Case(
         "one of many keys fails",
         (
-            "Not all changes to the API keys of organization 5a0000000000000000000001 are done: "
-            "1 made, 1 failed. The results failures and pending tell which, and what to check. "
-            "Then run the task again, to do the rest. The first failure: Could not revoke the "
+            "Only some changes were made in organization 5a0000000000000000000001: 1 done, 1 "
+            'failed. See "failures" and "pending" in the result. Run the task again to finish. '
+            "The first failure: Could not revoke the "
             "API key 5ae000000000000000000006 (akeyaaag): the API answered 403 "
             'USER_UNAUTHORIZED, "Emulated failure". The role of the API key akeyaaab is too low '
             "for this (this call needs the role Organization Owner)."

@@ -119,16 +119,16 @@ class FakeApi:
         return value
 
     def post(self, call: Call, body: Any, parse: Any) -> Any:
-        assert (call.role, bool(call.operation)) == (PROJECT_OWNER, True)
+        assert (call.required_role, bool(call.operation)) == (PROJECT_OWNER, True)
         return self._do("POST", call.path, body, parse)
 
     def patch(self, call: Call, body: Any, parse: Any) -> Any:
         is_new = call.operation.startswith("assign")
-        assert call.role == (PROJECT_OWNER if is_new else ATLAS.assignment_role)
+        assert call.required_role == (PROJECT_OWNER if is_new else ATLAS.assignment_role)
         return self._do("PATCH", call.path, body, parse)
 
     def delete(self, call: Call) -> None:
-        assert (call.role, bool(call.operation)) == (ATLAS.assignment_role, True)
+        assert (call.required_role, bool(call.operation)) == (ATLAS.assignment_role, True)
         self._do("DELETE", call.path, None, lambda _data: True)
 
     def pages(self, call: Call, parse: Any, _identity: Any) -> list[Any]:
@@ -384,7 +384,7 @@ def test_the_required_role_depends_on_the_platform() -> None:
     api: Any = FakeApi({}, BELOW)
     api.endpoint.platform = OPS_MANAGER
     roles: list[str] = []
-    api.patch = lambda call, *_arguments: roles.append(call.role)
+    api.patch = lambda call, *_arguments: roles.append(call.required_role)
     change(api, AT, WANTED)
     api.endpoint.platform = ATLAS
     change(api, AT, WANTED)

@@ -425,7 +425,7 @@ def _resolve_outcome(
             f"{_to_text(affected)} was changed is not known, because the list cannot be read now. "
             "Run the task again to find out; that is safe."
         )
-        error.results = access_list.result()
+        error.results, error.now = access_list.result(), access_list
         raise error from None
     # Other changes of this task may not be shown yet.
     access_list = replace(access_list, now=access_list.now - affected | read_now & affected)
@@ -436,7 +436,7 @@ def _resolve_outcome(
 
 def _changed(access_list: AccessList[Obj], error: KeysmithError) -> KeysmithError:
     """Return an error with what exists now."""
-    error.results = access_list.result()
+    error.results, error.now = access_list.result(), access_list
     if error.outcome_unknown or access_list.is_changed:
         error.state_after = (
             f"{'Read again, the' if error.outcome_unknown else 'The'} access list now has "

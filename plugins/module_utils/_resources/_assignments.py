@@ -244,7 +244,7 @@ def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: Keys
     if now == expected:
         return True
     error.state_after = _shown_as(at, now)
-    error.results = {at.kind.result_name: at.result(now)}
+    error.results, error.now = {at.kind.result_name: at.result(now)}, now
     return False
 
 

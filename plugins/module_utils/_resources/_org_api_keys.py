@@ -323,6 +323,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         "changed": (now.description, now.roles) != (key.description, key.roles),
         "org_api_key": now.result(),
     }
+    error.now = now
     raise error
 
 

@@ -576,14 +576,14 @@ def undo_creation(
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
-        left.results = {"changed": True, **objects.resource.results(created)}
+        left.results, left.now = {"changed": True, **objects.resource.results(created)}, created
         left.state_after = (
             f"The new {noun} could not be {verb}d to clean up, so {noun} {created} may still "
             f"exist. {loss or f'Its {objects.resource.issued} is lost.'} {verb.capitalize()} it by "
             f"its ID. {failure.message()}"
         )
         return left
-    error.results = {}
+    error.results, error.now = {}, None
     error.state_after = f"The new {noun} was {verb}d to clean up: nothing is left."
     return error
 

@@ -16,9 +16,7 @@ import pytest
 
 from tests.emulator import Emulator
 from tests.support import MISSING_ID, ROOT, key_pair, org_id, run_module
-from tests.trust.figures import count
 
-SECTION = "death"
 PLATFORM = "atlas"
 SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 MOST = 500
@@ -87,7 +85,6 @@ def test_no_half_of_a_file_is_left_whenever_it_is_killed(
         lost += check(emulator, creation, tmp_path / str(point), text, point)
     # Some were killed between the creation and the file, some before and some after.
     assert 0 < lost < points
-    count(SECTION, "kills before each line of the code that writes credentials", points)
 
 
 def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point: int) -> bool:
