@@ -513,10 +513,9 @@ def _write_mark(
     **changes: Any,
 ) -> OrgApiKey:
     """Write a mark to the description of a replacement, together with other changes."""
-    if state.old is None:
-        return key
-    tag = _rotation.tag(task.mark_key, state.old, state.entries or frozenset())
-    mark = Mark(phase, task.org_id, state.old.id, key.id, moment, tag, base)
+    old = cast("OrgApiKey", state.old)
+    tag = _rotation.tag(task.mark_key, old, state.entries or frozenset())
+    mark = Mark(phase, task.org_id, old.id, key.id, moment, tag, base)
     description = _marks.describe(mark, task.mark_key)
     return _org_api_keys.update(task.api, task.org_id, key, {"description": description, **changes})
 
@@ -591,8 +590,8 @@ def _take_steps(
     with signer as api:
         for action, key in plan.steps:
             try:
-                if action == _rotation.RECORD_VERIFICATION and plan.deadline is not None:
-                    moment, base = plan.deadline, plan.base
+                if action == _rotation.RECORD_VERIFICATION:
+                    moment, base = plan.deadline or 0, plan.base
                     new = _write_mark(task, state, new, _marks.VERIFIED, moment=moment, base=base)
                     task.is_changed = True
                 elif action == _rotation.REVOKE_OLD and key:
