@@ -158,8 +158,6 @@ class _Secret:
 
     def may_be_of(self, state: State) -> bool:
         """Whether it may be the private key of the old key."""
-        if self.public_key is None:
-            return False
         if state.old:
             return state.old.public_key in {self.public_key, None}
         # The old key does not exist, so an existing key is another one.
@@ -264,7 +262,7 @@ def _diff(state: State, plan: Plan) -> dict[str, Any]:
     after: list[dict[str, Any]] = []
     written: OrgApiKey | None = None
     for action, key in plan.steps:
-        if key and action in _REVOCATIONS:
+        if action in _REVOCATIONS:
             before.append(key.writable())
         elif action in {_rotation.RECORD_VERIFICATION, _rotation.RENAME}:
             written = key
@@ -302,7 +300,7 @@ def _begin(task: _Task) -> dict[str, Any]:
         return {**_result(task, state, plan), "org_api_key": planned}
     _org_api_keys.warn_of_new_private_key(task.api)
     for action, key in plan.steps:
-        if action == _rotation.REVOKE_LEFTOVER and key:
+        if action == _rotation.REVOKE_LEFTOVER:
             _revoke_leftover(task, key)
     creation = _Creation(task, state, state.old, list_name)
     created = creation.run(file)
@@ -594,7 +592,7 @@ def _take_steps(
                     moment, base = plan.deadline or 0, plan.base
                     new = _write_mark(task, state, new, _marks.VERIFIED, moment=moment, base=base)
                     task.is_changed = True
-                elif action == _rotation.REVOKE_OLD and key:
+                elif action == _rotation.REVOKE_OLD:
                     _revoke(task, key, api)
                 elif action == _rotation.RENAME:
                     new = _org_api_keys.update(api, task.org_id, new, {"description": plan.base})
@@ -649,8 +647,6 @@ def _roll_back(task: _Task) -> dict[str, Any]:
         state, _name = _read_entries(task, state)
     plan = _rotation.plan_roll_back(state, successor_id)
     for action, key in plan.steps:
-        if key is None:
-            continue
         if action == _rotation.REVOKE_REPLACEMENT:
             _resource.check_not_own(task.api, API_KEYS, key, allowed=False, loss="rolling it back")
         if task.check_mode:
@@ -754,11 +750,6 @@ def check(params: Mapping[str, Any]) -> None:
             raise OptionError(
                 "successor_id is set with phase begin, which creates a new key",
                 hint="Remove it, or set phase to finish or roll_back.",
-            )
-        if params["successor_id"] == params["api_user_id"]:
-            raise OptionError(
-                "successor_id and api_user_id are the same",
-                hint="api_user_id is the old key, and successor_id its replacement.",
             )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])

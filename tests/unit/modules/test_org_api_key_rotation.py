@@ -88,8 +88,9 @@ def test_a_key_is_replaced(any_world: World) -> None:
     assert finished.result["state"] == "rotated"
     assert world.old_id not in world.keys
     assert essence(world.new_key()) == before
-    again = world.finish()
-    assert (again.changed, again.result["state"]) == (False, "none")
+    for more in ({}, {"successor_id": new.id}):
+        again = world.finish(**more)
+        assert (again.changed, again.result["state"]) == (False, "none")
     assert new.private_key not in finished.output
 
 
@@ -456,6 +457,29 @@ def test_a_wrong_private_key_revokes_no_key(world: World, entries: list[str]) ->
     refused(outcome, "timeout")
     assert world.old_id in world.keys
     assert wrong not in outcome.output
+
+
+def test_the_file_must_hold_the_pair_of_the_replacement(world: World, tmp_path: Any) -> None:
+    file = {"credentials_file": str(tmp_path / "new.json")}
+    world.begin(**file)
+    replaced = world.new_key().id
+    other = world.begin().result["org_api_key"]["id"]
+    outcome = refused(world.run("finish", **file, successor_id=other), "options")
+    assert replaced in outcome.msg
+    assert other in outcome.msg
+    assert world.old_id in world.keys
+
+
+def test_hidden_public_keys_need_a_mark_key_and_a_file(world: World) -> None:
+    """Otherwise, neither the secret of the marks nor the new key pair is certain."""
+    public_key, world.old.public_key = world.old.public_key, ""
+    refused(world.run("begin", mark_key=None, allow_own_key=True), "options")
+    assert world.emulator.writes == []
+    world.old.public_key = public_key
+    pair = {"new_private_key": private_key(world.begin())}
+    world.new_key().public_key = ""
+    refused(world.run("finish", **pair, allow_own_key=True), "options")
+    assert world.old_id in world.keys
 
 
 def test_finish_needs_a_pair_that_is_not_verified_yet(world: World) -> None:
