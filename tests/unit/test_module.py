@@ -164,5 +164,5 @@ def test_a_warning_hides_the_secret_that_it_quotes(emulator: Emulator, form: str
         "keep": [form.format(secret)],
     }
     outcome = run_module("org_api_keys", options)
-    assert "which matches no API key of organization" in outcome.output
+    assert "matches no API key of organization" in outcome.output
     assert secret not in outcome.output
