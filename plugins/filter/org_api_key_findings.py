@@ -79,34 +79,33 @@ ALL_V6 = ipaddress.IPv6Network("::/0")
 
 
 def findings(keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the keys with what there is to find in each."""
+    """Add ``findings`` to each key."""
     if isinstance(keys, (str, Mapping)) or not isinstance(keys, Sequence):
         raise TypeError("org_api_key_findings takes a list of keys, as org_api_key_info returns it")
-    # Keys without a description do not share one.
+    # Missing descriptions are not equal.
     descriptions = Counter(key["description"] for key in keys if key["description"])
     return [
-        {**key, "findings": list(_of(key, is_twin=descriptions[key["description"]] > 1))}
+        {**key, "findings": list(_of(key, is_duplicate=descriptions[key["description"]] > 1))}
         for key in keys
     ]
 
 
-def _of(key: Mapping[str, Any], is_twin: bool) -> Iterator[str]:
-    # Nothing follows from a list that was not read.
+def _of(key: Mapping[str, Any], is_duplicate: bool) -> Iterator[str]:
     access_list = key.get("access_list")
     if "ORG_OWNER" in key["roles"]:
         yield "org_owner"
     if access_list is not None and not access_list:
         yield "no_access_list"
-    if access_list and lets_in_all(access_list):
+    if access_list and allows_all(access_list):
         yield "any_address"
-    if is_twin:
+    if is_duplicate:
         yield "same_description"
     if not key["projects"]:
         yield "no_project"
 
 
-def lets_in_all(access_list: Sequence[str]) -> bool:
-    """Whether the entries, taken together, are all of IPv4 or all of IPv6."""
+def allows_all(access_list: Sequence[str]) -> bool:
+    """Whether the entries together allow every IPv4 or every IPv6 address."""
     networks = [ipaddress.ip_network(entry, strict=False) for entry in access_list]
     v4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
     v6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
@@ -114,7 +113,7 @@ def lets_in_all(access_list: Sequence[str]) -> bool:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"org_api_key_findings": findings}

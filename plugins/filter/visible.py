@@ -42,12 +42,12 @@ from typing import Any
 
 
 def visible(text: str) -> str:
-    """Return the text with a number for each character that cannot be printed."""
+    """Replace each unprintable character with its number."""
     return "".join(char if char.isprintable() else f"⟨U+{ord(char):04X}⟩" for char in str(text))
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"visible": visible}

@@ -61,7 +61,7 @@ SERVICE_ACCOUNT = 0
 
 WHOLE = [
     Case("atlas", (ROTATED, ABSENT)),
-    # Its replacement has the description then, so each run is another rotation.
+    # The replacement gets the description, so each run is a new rotation.
     Case(
         "by description", (ROTATED, ROTATED), options=BY_DESCRIPTION, old={"description": "[1,2]"}
     ),
@@ -69,7 +69,7 @@ WHOLE = [
 ]
 GRACE = [
     Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
-    # Its second run comes later than that, and has no key pair.
+    # The second run is after the grace period and has no key pair.
     Case("short grace", (WAITING, ROTATED), options={"grace_period": 1}),
 ]
 FAILING = [
@@ -81,7 +81,7 @@ FAILING = [
         first=BREAKING,
         steps=NO_ROLL_BACK,
     ),
-    # What has the module's own message: it is free of secrets, and its task is under no_log.
+    # The task has no_log, and the module's own message contains no secrets.
     Case("not created", (ROLLED_BACK,), ("EMULATED",), steps=(Step("POST", KEYS),)),
     Case(
         "not verified",
@@ -89,11 +89,11 @@ FAILING = [
         ("could not be replaced", "did not accept the key pair", "was revoked", "Restore"),
         options={"verify_timeout": 2},
         steps=(
-            # Not those of phase begin, which would not hand it over.
+            # Requests of phase finish only: phase begin would not hand the key pair over.
             Step("GET", KEY, 1, 99, by_new_pair=True, arguments=UNKNOWN),
         ),
     ),
-    # The response is lost, and what the request has created cannot be found out.
+    # The response is lost, and the created key cannot be looked up.
     Case(
         "perhaps created",
         (LEFT,),
@@ -135,7 +135,7 @@ STORES = [
     Case(
         "awx with a service account",
         options={"store_tasks": "store_awx.yml"},
-        # It lets in other machines only.
+        # Its access list allows other machines only.
         old={"access_list": ["192.0.2.0/24", "2001:db8::1"]},
         credential_name=SERVICE_ACCOUNT,
     ),
@@ -159,7 +159,7 @@ OWN = [
 ]
 CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
-    # The grace period is over, and the keyword of the second run's tasks is all that holds it back.
+    # The grace period has ended, and only check mode prevents the revocation.
     Case(
         "check of a due one",
         (WAITING, IMAGINED),
@@ -202,7 +202,7 @@ REFUSED = [
     Case("no store tasks", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("no key", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
     Case("long description", (UNTOUCHED,), ("148",), old={"description": "d" * 149}),
-    # A rotation of 1.2.x, or what somebody has written.
+    # A mark of 1.2.x, or of someone else.
     Case("foreign mark", (UNTOUCHED,), ("do not verify",), successors=("storing",)),
 ]
 CASES = [*WHOLE, *GRACE, *FAILING, *STORES, *OWN, *CHECK, *REFUSED]
@@ -227,7 +227,7 @@ def test_whole_rotation(ran: Ran) -> None:
     for case in WHOLE:
         check_stored(ran, case)
     check_secrets(ran)
-    # Tasks that run a module, unlike the control flow of Ansible itself.
+    # Tasks that run a module.
     control = ("Validating", "Reset", "Claim", "Say", "Keep", "Report", "Forget", "Rotate")
     done = [
         result.task.rpartition(" : ")[2]
@@ -251,7 +251,7 @@ def test_grace_period(ran: Ran) -> None:
     )
     left = deadline - datetime.now(timezone.utc)
     assert timedelta(hours=23) < left <= timedelta(hours=24)
-    # A run in the grace period changes nothing; one after it has no key pair to store.
+    # A run in the grace period changes nothing. A run after it has no key pair to store.
     assert ran.written(case, 1) == []
     assert not list(ran.files.glob("short-grace.json.*~"))
     done = {r.task for r in ran.results(NAMED["short grace"], 1) if r.status != "skipped"}
@@ -264,10 +264,10 @@ def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> 
     for case in FAILING:
         told = ran.told(case, 0)
         assert "no store for" not in told["msg"]
-        # Only if the replacement may be in use, and the next run cannot know.
+        # Only if the replacement may be in use, which the next run cannot find out.
         is_unknown = case.name == "broken store and roll back"
         assert ("creates another replacement" in told["msg"]) is is_unknown
-        # What a program decides by.
+        # Programs use these results.
         kind = (told["error"] or {"type": ""})["type"]
         kinds = {
             "not created": "api",
@@ -283,7 +283,7 @@ def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> 
 
 
 def _failure_of_another_host(folder: Path, collections: Path) -> None:
-    """With any_errors_fatal, it ends the play of a host that has done nothing wrong."""
+    """With any_errors_fatal, it stops the play on hosts without a failure."""
     names = ("one", "two")
     organizations = {n: Case(f"fatal {n}").organization(i) for i, n in enumerate(names)}
     tasks = folder / "store.yml"
@@ -309,7 +309,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
                 file=f"{folder}/{{{{ inventory_hostname }}}}.json",
             )
             rotate["vars"]["is_broken"] = is_broken
-            # Nothing of an earlier failure is told.
+            # No earlier failure is reported.
             earlier = {"name": "Earlier", "ansible.builtin.fail": {"msg": "earlier"}}
             rescued = {"block": [earlier], "rescue": [{"ansible.builtin.debug": {}}]}
             return {
@@ -352,7 +352,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
 
 def test_stores(ran: Ran, tmp_path: Path) -> None:
     check(ran, STORES)
-    # In a process of its own: a process that has loaded Ansible's controller warns otherwise.
+    # In a separate process, because a process that has loaded Ansible's controller gives a warning.
     path, password = ran.files / f"{VAULT}.json", tmp_path / "password"
     password.write_text(VAULT_PASSWORD, "utf-8")
     command = [sys.executable, "-m", "ansible", "vault", "view", str(path)]
@@ -377,13 +377,13 @@ def test_stores(ran: Ran, tmp_path: Path) -> None:
     (key,) = ran.left(AWX, 0)
     given = json.loads((ran.files / "awx.json").read_text("utf-8"))
     pair = {"public_key": key["public_key"], "private_key": key["private_key"]}
-    # AWX takes these for all inputs there are.
+    # These replace all inputs in AWX.
     assert given["inputs"] == {"platform": "atlas", **pair}
     names = ("name", "credential_type", "organization", "update_secrets")
     assert [given[name] for name in names] == ["the key", "MongoDB key", "Default", True]
 
 
-def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
+def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, OWN)
     words = ran.told(NAMED["own key with grace"], 1)["failed"]
     assert "use the new key pair" in words
@@ -393,7 +393,7 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
     assert deleted.method == "DELETE"
     assert deleted.caller == ran.left(case, 0)[0]["public_key"]
 
-    # A play that reads its own key pair from the file in which the role stores it.
+    # The play reads its credentials from the file in which the role stores them.
     organization = Case("reading").organization(0)
     file = tmp_path / "pair.json"
     pair = organization.pair(OLD)
@@ -432,9 +432,9 @@ def test_check_mode(ran: Ran) -> None:
     assert not (ran.files / "check.json").exists()
 
 
-def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
+def test_failure_before_a_key_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, REFUSED)
-    # A collection that is not installed ends the whole play since ansible-core 2.19.
+    # Since ansible-core 2.19, a missing collection stops the whole play.
     organization = Case("no collection").organization(0)
     tasks = tmp_path / "unknown.yml"
     tasks.write_text("- keysmith.missing.module:\n", "utf-8")
@@ -455,7 +455,7 @@ def connection(organization: Organization, url: str) -> dict[str, str]:
 
 
 def include(**variables: Any) -> dict[str, Any]:
-    """A task that runs the role."""
+    """Return a task that runs the role."""
     options = {f"rotate_org_api_key_{name}": value for name, value in variables.items()}
     return {
         "name": "Rotate",
@@ -466,19 +466,19 @@ def include(**variables: Any) -> dict[str, Any]:
 
 HOSTS = ("one", "two", "three")
 OTHERS = ("other1", "other2")
-# How a play gets to its hosts, and which of HOSTS it rotates the key for: None for at most one.
+# The keywords of a play, and the host of HOSTS that rotates the key, None for any one or none.
 PLAYS: dict[str, tuple[dict[str, Any], set[str] | None]] = {
     "linear": ({}, set()),
-    # The first is done before it is known what the others want. They are refused all the same.
+    # The first host finishes before the others start, and the others still fail.
     "serial": ({"serial": 1}, {"one"}),
     "free": ({"strategy": "free"}, None),
-    # All hosts of the play get what is registered.
+    # All hosts of the play get registered results.
     "once": ({"run_once": True}, {"one"}),
 }
 
 
 def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
-    """HOSTS run the role for one key, by description or ID; OTHERS for keys of their own."""
+    """HOSTS run the role for one key, and each of OTHERS for its own key."""
     names = [*HOSTS, *OTHERS]
     every = {
         name: [Case(f"{name} {n}").organization(10 * m + n) for n in range(3)]
@@ -502,7 +502,7 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
                 description=f"{{{{ of.{name}.target }}}}",
                 file=f"{tmp_path}/{name}.{{{{ inventory_hostname }}}}.json",
             )
-            # A refusal must not keep the next play from running.
+            # The next play must run after a failure.
             task = {"block": [task], "rescue": [{"ansible.builtin.debug": {}}], **keywords}
             options = ("base_url", "org_id", "api_public_key", "api_private_key")
             play: dict[str, Any] = {
@@ -529,7 +529,7 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
             assert stored & set(HOSTS) == rotating, f"{name}\n{done.output}"
         assert stored - set(HOSTS) == (set() if name == "once" else set(OTHERS))
         for organization in every[name]:
-            # There is neither a key pair that died nor a key whose pair nobody has.
+            # No stored key pair was revoked, and the pair of each key was stored.
             assert len(keys[organization.org_id]) == 2
             (key,) = [k for k in keys[organization.org_id] if k.id != organization.key_id(OWNER)]
             assert key.description == organization.description
@@ -545,8 +545,8 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
     assert all("one, three, two" in r.msg for r in refused[:3])
 
 
-def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
-    """A run that was killed while it stored, and keys that look like replacements."""
+def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
+    """A run was killed while it stored the pair, and other keys look like replacements."""
     organization = Case("left", successors=("storing",)).organization(0)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         begin = {
@@ -568,7 +568,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
                     api_user_id=organization.key_id(OLD),
                     ignore_marks=True,
                     file=str(tmp_path / "pair.json"),
-                    # The deprecated variables still count.
+                    # The deprecated variables still work.
                     proof_retries=20,
                     proof_delay=3,
                 ),
@@ -591,7 +591,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
 
 @pytest.mark.each_core
 def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
-    """Questions left unanswered are empty or null; a token signs, and is no key for marks."""
+    """Unanswered questions are empty or null. The token cannot make marks."""
     _play_of_the_readme(tmp_path / "readme", collections)
     organization = Case("playbook", old={"description": "[1,2]"}).organization(0)
     file = tmp_path / "pair.json"
@@ -627,12 +627,12 @@ def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> N
 
 
 def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
-    """The old key stays if the store tasks are skipped, or run on a host that has failed them."""
+    """The old key is kept if the store tasks are skipped or fail on another host."""
     organization = Case("not stored").organization(0)
     tasks = folder / "delegated.yml"
     store = {"ansible.builtin.command": "true", "delegate_to": "web1", "tags": "restart"}
     tasks.write_text(json.dumps([{"name": "Restart", **store}]), "utf-8")
-    # The playbook runs on this machine all the same, and web1 is another one.
+    # The playbook runs on this machine, whatever the inventory says about localhost.
     hosts = {
         "localhost": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"},
         "web1": {"ansible_connection": "keysmith.missing.connection"},

@@ -80,8 +80,10 @@ def test_values_that_no_key_has_are_reported_once_and_in_order() -> None:
         public_keys=["zzzzzzzz"],
         descriptions=["gone", "backup"],
         description_match=["none *"],
+        project_id="d" * 24,
     )
-    assert selection.missing(KEYS) == ["f" * 24, "e" * 24, "zzzzzzzz", "gone"]
+    assert selection.missing(KEYS) == ["f" * 24, "e" * 24, "zzzzzzzz", "d" * 24, "gone"]
+    assert Selection(project_id=PROJECT).missing(KEYS) == []
 
 
 @pytest.mark.parametrize(

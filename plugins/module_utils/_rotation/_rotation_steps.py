@@ -157,8 +157,6 @@ class _Secret:
 
     def may_be_of(self, state: State) -> bool:
         """Whether it may be the private key of the old key."""
-        if self.public_key is None:
-            return False
         if state.old:
             return state.old.public_key in {self.public_key, None}
         # The old key does not exist, so an existing key is another one.
@@ -263,7 +261,7 @@ def _diff(state: State, plan: Plan) -> dict[str, Any]:
     after: list[dict[str, Any]] = []
     written: OrgApiKey | None = None
     for action, key in plan.steps:
-        if key and action in _REVOCATIONS:
+        if action in _REVOCATIONS:
             before.append(key.writable())
         elif action in {_rotation.RECORD_VERIFICATION, _rotation.RENAME}:
             written = key
@@ -303,7 +301,7 @@ def _begin(task: _Task) -> dict[str, Any]:
         return {**_result(task, state, plan), "org_api_key": planned}
     _org_api_keys.warn_of_new_private_key(task.api)
     for action, key in plan.steps:
-        if action == _rotation.REVOKE_LEFTOVER and key:
+        if action == _rotation.REVOKE_LEFTOVER:
             _revoke_leftover(task, key)
     creation = _Creation(task, state, state.old, list_name)
     created = creation.run(file)
@@ -498,10 +496,9 @@ def _write_mark(
     **changes: Any,
 ) -> OrgApiKey:
     """Write a mark to the description of a replacement, together with other changes."""
-    if state.old is None:
-        return key
-    tag = _rotation.tag(task.mark_key, state.old, state.entries or frozenset())
-    mark = Mark(phase, task.org_id, state.old.id, key.id, moment, tag, base)
+    old = cast("OrgApiKey", state.old)
+    tag = _rotation.tag(task.mark_key, old, state.entries or frozenset())
+    mark = Mark(phase, task.org_id, old.id, key.id, moment, tag, base)
     description = _marks.describe(mark, task.mark_key)
     return _org_api_keys.update(task.api, task.org_id, key, {"description": description, **changes})
 
@@ -576,11 +573,11 @@ def _take_steps(
     with signer as api:
         for action, key in plan.steps:
             try:
-                if action == _rotation.RECORD_VERIFICATION and plan.deadline is not None:
-                    moment, base = plan.deadline, plan.base
+                if action == _rotation.RECORD_VERIFICATION:
+                    moment, base = plan.deadline or 0, plan.base
                     new = _write_mark(task, state, new, _marks.VERIFIED, moment=moment, base=base)
                     task.is_changed = True
-                elif action == _rotation.REVOKE_OLD and key:
+                elif action == _rotation.REVOKE_OLD:
                     _revoke(task, key, api)
                 elif action == _rotation.RENAME:
                     new = _org_api_keys.update(api, task.org_id, new, {"description": plan.base})
@@ -635,8 +632,6 @@ def _roll_back(task: _Task) -> dict[str, Any]:
         state, _name = _read_entries(task, state)
     plan = _rotation.plan_roll_back(state, successor_id)
     for action, key in plan.steps:
-        if key is None:
-            continue
         if action == _rotation.REVOKE_REPLACEMENT:
             _resource.check_not_own(task.api, API_KEYS, key, allowed=False, loss="rolling it back")
         if task.check_mode:
@@ -740,11 +735,6 @@ def check(params: Mapping[str, Any]) -> None:
             raise OptionError(
                 "successor_id is set with phase begin, which creates a new key",
                 hint="Remove it, or set phase to finish or roll_back.",
-            )
-        if params["successor_id"] == params["api_user_id"]:
-            raise OptionError(
-                "successor_id and api_user_id are the same",
-                hint="api_user_id is the old key, and successor_id its replacement.",
             )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
