@@ -22,7 +22,7 @@ from tests.support import ROOT
 ALLOWED = re.compile(
     r"CHANGELOG\.md|COPYING|README\.md|requirements\.txt|LICENSES/GPL-3\.0-or-later\.txt"
     r"|changelogs/changelog\.yaml"
-    r"|docs/[\w-]+\.(md|svg|yml)|docs/docsite/[\w-]+\.yml|docs/docsite/rst/\w+\.rst"
+    r"|docs/[\w-]+\.(md|png|svg|yml)|docs/docsite/[\w-]+\.yml|docs/docsite/rst/\w+\.rst"
     r"|docs/examples/[\w./-]+\.(md|yml)"
     r"|meta/(execution-environment|runtime)\.yml"
     r"|playbooks/((tasks|vars)/)?\w+\.yml|playbooks/demo_seed\.json|playbooks/templates/[\w.]+\.j2"

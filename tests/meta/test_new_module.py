@@ -63,6 +63,7 @@ PLACES = {
 }
 TESTS = [
     "tests/meta/test_collection.py",
+    "tests/meta/test_readme.py",
     "tests/meta/test_tables.py",
     "tests/unit/modules/test_empty_strings.py",
     "tests/integration/test_flows.py",
