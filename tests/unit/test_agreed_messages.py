@@ -76,7 +76,7 @@ CASES = [
         "a key that gets an access list does not exist",
         (
             "Organization 5a0000000000000000000001 has no API key 'nobody', and nothing was "
-            "changed. Only a key that exists has an access list. Create it with org_api_key."
+            "changed. Create the key with org_api_key first."
         ),
         {"description": "nobody", "entries": ["192.0.2.7"]},
         ACCESS_LIST,
@@ -114,7 +114,7 @@ CASES = [
     ),
     Case(
         "no key is identified",
-        "No key is identified. Set exactly one of api_user_id, public_key and description.",
+        "one of the following is required: api_user_id, public_key, description",
         {"state": "absent"},
     ),
     Case(

@@ -249,5 +249,5 @@ def test_a_client_id_is_what_it_is_and_no_more(emulator: Emulator) -> None:
     for more in ("\n", "\r\nX: y", "/..", " ", "a"):
         given = {**service_account("atlas"), "client_id": client_id("atlas") + more}
         outcome = run(emulator, "org_info", given)
-        assert "no id of a service account" in outcome.msg
+        assert "client ID is not valid" in outcome.msg
     assert emulator.requests == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _module,
+    _argspec,
     _requests,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
@@ -271,12 +271,15 @@ def test_envelopes_are_asked_for_and_unwrapped(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "No key is identified"),
-        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is identified"),
-        ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
-        ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
+        ({}, "one of the following is required"),
+        (
+            {"api_user_id": "", "public_key": "", "description": ""},
+            "one of the following is required",
+        ),
+        ({"api_user_id": MISSING_ID, "description": "x"}, "mutually exclusive"),
+        ({"public_key": "abcdefgh", "description": "x"}, "mutually exclusive"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
-        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": client_id("atlas")}, "client ID of a service account"),
         ({"api_user_id": "DEADBEEF0"}, "24 lowercase hexadecimal digits"),
         ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": MISSING_ID.upper()}, "looks like an ID: use api_user_id"),
@@ -469,4 +472,4 @@ def test_module_and_documentation_have_the_same_options() -> None:
         assert option.pop("description")
         option.pop("version_added", None)
     assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+    assert _argspec.CONNECTION_OPTIONS.keys().isdisjoint(spec)

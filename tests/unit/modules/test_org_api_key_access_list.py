@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _argspec
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.modules import org_api_key_access_list
 from tests.emulator import Emulator, Fault
@@ -450,10 +450,10 @@ def test_who_may_not_read_the_list_is_told(emulator: Emulator, platform: str) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"api_user_id": ""}, "No key is identified"),
-        ({"description": "x"}, "api_user_id and description are given"),
+        ({"api_user_id": ""}, "one of the following is required"),
+        ({"description": "x"}, "mutually exclusive"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
-        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": client_id("atlas")}, "client ID of a service account"),
         ({"api_user_id": "", "public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"org_id": ""}, "org_id is empty"),
         ({"entries": None}, "entries"),
@@ -467,7 +467,7 @@ def test_who_may_not_read_the_list_is_told(emulator: Emulator, platform: str) ->
         ({"entries": [5]}, "item 1 of entries is a number (5)"),
         ({"entries": ["10.0.0.1/24"]}, "the network it belongs to, 10.0.0.0/24"),
         ({"entries": ["2001:db8::1/32"]}, "the network it belongs to, 2001:db8::/32"),
-        ({"entries": [A], "state": "absent", "purge": True}, "purge is given with state absent"),
+        ({"entries": [A], "state": "absent", "purge": True}, "purge is set with state absent"),
         ({"state": "gone"}, "present, absent"),
     ],
 )
@@ -499,4 +499,4 @@ def test_module_and_documentation_have_the_same_options() -> None:
         assert option.pop("description")
         option.pop("version_added", None)
     assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+    assert _argspec.CONNECTION_OPTIONS.keys().isdisjoint(spec)

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _argspec
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
@@ -352,13 +352,16 @@ def test_a_rate_limit_that_is_never_refilled_ends_the_task(
         ({"org_id": ""}, "org_id is empty"),
         ({"org_id": "x"}, "org_id"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
-        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": client_id("atlas")}, "client ID of a service account"),
         ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
         ({"project_id": "shop"}, "project_id is 'shop', which is not a valid ID"),
-        ({"roles": ["ORG_OWNER", "GROUP_OWNER"]}, "'GROUP_OWNER' in roles is no role"),
-        ({"roles": ["owner"]}, "is no role in an organization"),
-        ({"roles": ["ORG_OWNER", ""]}, "is no role in an organization"),
+        (
+            {"roles": ["ORG_OWNER", "GROUP_OWNER"]},
+            "'GROUP_OWNER' in roles is not an organization role",
+        ),
+        ({"roles": ["owner"]}, "is not an organization role"),
+        ({"roles": ["ORG_OWNER", ""]}, "is not an organization role"),
         ({"access_list": "perhaps"}, "access_list"),
         ({"access_token": "other-token"}, "Two kinds"),
     ],
@@ -624,4 +627,4 @@ def test_module_and_documentation_have_the_same_options() -> None:
         assert option.pop("description")
         option.pop("version_added", None)
     assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+    assert _argspec.CONNECTION_OPTIONS.keys().isdisjoint(spec)

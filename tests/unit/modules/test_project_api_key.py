@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _argspec
 from ansible_collections.keysmith.mongodb.plugins.modules import project_api_key
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -382,25 +382,25 @@ def test_a_deletion_that_is_refused_is_not_taken_for_absence(
         ({"project_id": ""}, "missing required arguments: project_id"),
         ({"project_id": "x"}, "project_id is 'x', which is not a valid ID"),
         ({"group_id": "X" * 24, "project_id": None}, "project_id"),
-        ({"api_user_id": ""}, "No key is identified"),
-        ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
-        ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
+        ({"api_user_id": ""}, "one of the following is required"),
+        ({"api_user_id": MISSING_ID, "description": "x"}, "mutually exclusive"),
+        ({"public_key": "abcdefgh", "description": "x"}, "mutually exclusive"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
-        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": client_id("atlas")}, "client ID of a service account"),
         ({"public_key": MISSING_ID}, "looks like an ID: use api_user_id"),
         ({"public_key": "dddddddd-0000-4000-8000-0000000000a1"}, "looks like a private key"),
-        ({"roles": None}, "needs roles"),
-        ({"roles": []}, "needs roles"),
+        ({"roles": None}, "missing: roles"),
+        ({"roles": []}, "roles is an empty list"),
         ({"roles": ""}, "role"),
-        ({"roles": ["GROUP_OWNER", "ORG_OWNER"]}, "'ORG_OWNER' in roles is no role in a project"),
-        ({"roles": ["Project Owner"]}, "is no role in a project"),
-        ({"roles": [""]}, "is no role in a project"),
-        ({"roles": ["GROUP_OWNER", ""]}, "is no role in a project"),
-        ({"roles": ["group_owner"]}, "is no role in a project"),
+        ({"roles": ["GROUP_OWNER", "ORG_OWNER"]}, "'ORG_OWNER' in roles is not a project role"),
+        ({"roles": ["Project Owner"]}, "is not a project role"),
+        ({"roles": [""]}, "is not a project role"),
+        ({"roles": ["GROUP_OWNER", ""]}, "is not a project role"),
+        ({"roles": ["group_owner"]}, "is not a project role"),
         ({"org_id": ""}, "org_id is empty"),
         ({"org_id": "", "state": "absent"}, "org_id is empty"),
         ({"project_id": "x", "state": "absent"}, "project_id"),
-        ({"api_user_id": "", "state": "absent"}, "No key is identified"),
+        ({"api_user_id": "", "state": "absent"}, "one of the following is required"),
         ({"state": "purged"}, "present, absent"),
         ({"access_token": "other-token"}, "Two kinds"),
         ({"timeout": 0}, "timeout"),
@@ -483,7 +483,7 @@ def test_module_and_documentation_have_the_same_options() -> None:
         assert option.pop("description")
         option.pop("version_added", None)
     assert documented == spec
-    assert _module.CONNECTION_OPTIONS.keys().isdisjoint(spec)
+    assert _argspec.CONNECTION_OPTIONS.keys().isdisjoint(spec)
 
 
 @pytest.mark.parametrize("check", [True, False])
