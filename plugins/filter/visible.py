@@ -12,9 +12,9 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Replaces each non-printable character with its code point, such as C(⟨U+202E⟩). The result
     cannot change how a page, a table or a terminal displays other text.
-  - Non-printable characters are control characters, line breaks, marks that change the writing
-    direction, characters without width, spaces other than the ASCII space, and code points that are
-    unassigned or for private use.
+  - This includes control characters, line breaks, marks that change the writing direction, and
+    characters without width. It also includes all spaces except the ASCII space, and code points
+    that are unassigned or for private use.
   - The filter does not escape HTML or JSON. Use P(ansible.builtin.to_json#filter) or Jinja's C(e)
     for that.
 options:

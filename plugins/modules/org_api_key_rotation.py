@@ -158,9 +158,9 @@ notes:
     pair.
   - An interrupted run leaves the replacement in one of the following four states. The next run
     recognizes it by the first word of the mark.
-  - In the state C(creating), the key was just created. The next O(phase=begin) revokes it if it is
-    the only key with this mark, was created within ten minutes after the mark's time, and has no
-    rights yet. Otherwise it reports the key in RV(left).
+  - In the state C(creating), the key was just created and must have no rights yet. The next
+    O(phase=begin) revokes it if it is the only key with this mark and was created within ten
+    minutes after the mark's time. Otherwise it reports the key in RV(left).
   - In the state C(created), the key gets its access list and projects, and its key pair was not
     handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
     organization and the old key is unchanged. Otherwise it reports the key in RV(left).
@@ -345,8 +345,8 @@ error:
   description:
     - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
       describes the fields. C(error.parameters) has the IDs of the keys that the message is about.
-    - C(error.type) is C(guard) if a mark does not verify, the old key was changed, the replacement
-      has other rights or a wider access list, or a replacement may be in use.
+    - C(error.type) is C(guard) if a mark does not verify, the old key was changed, or a replacement
+      may be in use. It is also C(guard) if the replacement has other rights or a wider access list.
     - C(error.type) is C(missing) if the old key does not exist, and C(timeout) if the API did not
       accept the new key pair in time.
   returned: failure
