@@ -168,7 +168,8 @@ seealso:
   - ref: ansible_collections.keysmith.mongodb.docsite.errors
     description: Every error, with its causes and what to do.
 notes:
-  - An API key pair works on all platforms. Service accounts and access tokens work on Atlas and
+  - The signing credential is the API key, service account or access token that a task authenticates
+    with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
     Cloud Manager only.
   - An empty string or null counts as unset, such as an unanswered question of an AWX survey.
   - If an empty value would make the task do more than it asks for, the option rejects it and
