@@ -148,8 +148,6 @@ options:
     default: 60
 seealso:
   - module: keysmith.mongodb.org_api_key
-  - plugin: keysmith.mongodb.rotate_org_api_key
-    plugin_type: role
   - ref: ansible_collections.keysmith.mongodb.docsite.rotation
     description: How to replace API keys, with and without a grace period.
 notes:
