@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
@@ -177,6 +178,21 @@ def test_every_return_value_has_a_sample(module: str) -> None:
             check(value.get("contains", {}))
 
     check(yaml.safe_load(source.RETURN))
+
+
+def test_the_fields_of_an_error_are_described_once() -> None:
+    for module in MODULES:
+        source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+        error = yaml.safe_load(source.RETURN)["error"]
+        fields = set(_errors.KeysmithError("").fields())
+        assert set(error["sample"]) == fields, module
+        if module == "org_api_key":
+            assert set(error["contains"]) == fields
+            types = re.findall(r"C\((\w+)\)", str(error["contains"]["type"]["description"]))
+            assert tuple(types) == _errors.ERROR_TYPES
+        else:
+            assert "contains" not in error, module
+            assert "RV(keysmith.mongodb.org_api_key#module:error)" in str(error["description"])
 
 
 @pytest.mark.parametrize("module", [*MODULES, *ACTIONS])
