@@ -348,7 +348,7 @@ def test_access_list_that_was_not_read_is_not_called_empty(audit: Audit) -> None
     rows = [row for row in table(audit) if row["host"] == "partial"]
     assert [row["note"] for row in rows] == ["access list not read"] * 2
     assert audit.read("html").count(">not read<") == 2
-    assert audit.read("html").count("Not known of 2 keys") == 2
+    assert audit.read("html").count("Unknown for 2 keys") == 2
 
 
 def table(audit: Audit) -> list[dict[str, str]]:
@@ -566,7 +566,7 @@ def test_one_organization_of_the_environment_is_audited(alone: Any, tmp_path: Pa
     (organization,) = document["organizations"]
     assert (organization["host"], organization["org_id"]) == ("localhost", org_id(5))
     assert organization["access_lists_error"] == ""
-    assert "Not known of 2 keys" in contents[0]["org_api_keys.html"]
+    assert "Unknown for 2 keys" in contents[0]["org_api_keys.html"]
     # The clock is all that tells two runs apart.
     for first, second in zip(contents[0].values(), contents[1].values(), strict=True):
         assert without_time(first) == without_time(second)
