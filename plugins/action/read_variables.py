@@ -29,7 +29,9 @@ from ansible.utils.display import Display
 from jinja2 import Environment, TemplateError, Undefined, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import has_secret
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    contains_secret,
+)
 
 CONNECTION = "connection.yml"
 # Names that templates use and that are not variables, or hold those of all hosts.
@@ -339,7 +341,7 @@ def _got(value: Any, is_secret: bool) -> str:
     """
     noun = next((noun for types, noun in _NOUNS if isinstance(value, types)), "value")
     items = value if isinstance(value, list) else [value]
-    is_plain = not any(isinstance(item, (list, dict)) or has_secret(item) for item in items)
+    is_plain = not any(isinstance(item, (list, dict)) or contains_secret(item) for item in items)
     shown = _shown(value) if is_plain and not is_secret else ""
     if not shown or len(shown) > _LONGEST_VALUE:
         return f", but its value is a {noun}"

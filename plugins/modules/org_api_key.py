@@ -385,7 +385,7 @@ error:
       sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -396,7 +396,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
@@ -411,35 +410,28 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.STATE,
+    **_argspec.KEY,
     "new_description": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
     "access_list": {"type": "list", "elements": "str"},
     "credentials_file": {"type": "path", "no_log": False},
     "adopt": {"type": "bool", "default": False},
-    "look_alikes": LOOK_ALIKES,
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float", "default": 60},
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no key, or more than one, or what no key can have."""
-    _module.require_org_id(params)
-    _argspec.check_key_name(params)
-    _argspec.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
+    """Refuse options that no key can have."""
     if params["state"] == "absent":
         if params["new_description"] is not None:
             raise OptionError(
                 "new_description is set with state absent, which would report a renamed key as "
                 "missing",
-                hint="To revoke a key, identify it by api_user_id, or by the description that it "
-                "has now.",
+                hint="To revoke a key, identify it by api_user_id or by its current description.",
             )
         return
     for name in ("description", "new_description"):
@@ -447,18 +439,20 @@ def check(params: Mapping[str, Any]) -> None:
             _argspec.check_description(name, params[name])
     if params["roles"] is not None:
         _argspec.check_roles(params["platform"], params["roles"])
-    # Not for absent, which does not pay for importing it.
+    present().wanted_entries(params)
+
+
+def present() -> Any:
+    """Import the code for state present, which revoking a key does not need."""
     from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
 
-    _key_present.wanted_entries(params)
+    return _key_present
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return ensure_absent(params, api, check_mode)
-    from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _key_present
-
-    return _key_present.ensure(params, api, check_mode)
+    return dict(present().ensure(params, api, check_mode))
 
 
 def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -474,8 +468,8 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     )
     if is_own and params["wait"]:
         raise OwnKeyError(
-            f"The API key {key} signs the requests, or may do so. Once it is revoked, the API "
-            "cannot be asked whether it is gone, and nothing was changed",
+            f"This task authenticates, or may authenticate, with the API key {key}. Once the key "
+            "is revoked, the task cannot verify that it is gone. Nothing was changed",
             hint="Set wait to false, or use another credential.",
         )
     _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
@@ -484,7 +478,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     if check_mode:
         return result
     if not _resource.delete(api, API_KEYS.of(params["org_id"]), key):
-        # It was gone when its turn came: there is nothing that this task has changed.
+        # Another task revoked it first.
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     if params["wait"]:
         try:
@@ -496,7 +490,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, **_argspec.ONE_KEY)
 
 
 if __name__ == "__main__":

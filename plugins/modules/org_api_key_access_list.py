@@ -191,7 +191,7 @@ error:
       /apiKeys/32b6e34b3d91647abb20e7b8/accessList/192.0.2.7"
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -203,7 +203,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
@@ -221,32 +220,26 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.KEY,
     "entries": {"type": "list", "elements": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    **_argspec.STATE,
     "purge": {"type": "bool", "default": False},
-    "look_alikes": LOOK_ALIKES,
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no key or more than one, or what cannot be in a list."""
-    _module.require_org_id(params)
-    _argspec.check_key_name(params)
     _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(
-            "purge is given with state absent",
-            hint="With state present it removes all entries but those of the task.",
+            "purge is set with state absent",
+            hint="With state present, it removes all entries except those of the task.",
         )
 
 
 def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey:
-    """Return the key that the task names; raises MissingError where it is proved missing."""
+    """Return the key of the task. Raises MissingError if it does not exist."""
     key = _org_api_keys.find(api, params["org_id"], params)
     if key is None:
         raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
@@ -278,7 +271,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except MissingError as error:
         if goal.is_present or error.results.get("changed"):
             raise
-        # An access list goes with its key.
+        # Without the key, there is no access list.
         return {
             "changed": False,
             "org_api_key_access_list": None,
@@ -287,7 +280,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, **_argspec.ONE_KEY)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ error:
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -233,7 +233,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
@@ -257,19 +256,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     OrgApiKey,
 )
 
-# Access lists that are read at the same time.
+# Concurrent requests for access lists.
 THREADS = 8
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.KEY,
     "description_match": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
     "project_id": {"type": "str", "aliases": ["group_id"]},
     "access_list": {"type": "bool", "default": False},
-    "look_alikes": LOOK_ALIKES,
-    "time_limit": {"type": "float"},
+    **_argspec.TIME_LIMIT,
 }
 FILTERS = (
     "api_user_id",
@@ -282,25 +278,14 @@ FILTERS = (
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse filters that no key can fit."""
-    _module.require_org_id(params)
-    if params["time_limit"] is not None:
-        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
-    for name in ("api_user_id", "project_id"):
-        if params[name]:
-            _argspec.check_id(name, params[name])
-    if params["public_key"]:
-        _argspec.check_public_key(params["public_key"])
     _argspec.check_org_role_names(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    if params["time_limit"] is not None:
-        api.cancellation.set_limit(params["time_limit"])
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []
-    # One key alone tells nothing about the others.
+    # A single key shows nothing about look-alikes.
     if not params["api_user_id"] and not params["public_key"]:
         _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
         warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
@@ -316,14 +301,17 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 
 
 def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
-    """Return the key that is named by what is unique, else all."""
+    """Return the key that an ID or a public key identifies, otherwise all keys."""
     if not params["api_user_id"] and not params["public_key"]:
         return _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
         _org_api_keys.check_hidden_public_keys(
-            params["org_id"], found, [params["public_key"]], "Name the key with api_user_id alone."
+            params["org_id"],
+            found,
+            [params["public_key"]],
+            "Use api_user_id to identify the key.",
         )
     return found
 
@@ -342,7 +330,7 @@ def filters(params: Mapping[str, Any]) -> Selection:
 
 
 def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
-    """Return the results with access lists; keys that are gone meanwhile are left out."""
+    """Return the results with access lists, without keys that no longer exist."""
     read: list[str] = []
 
     def result(key: OrgApiKey) -> Optional[dict[str, Any]]:

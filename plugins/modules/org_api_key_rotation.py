@@ -345,50 +345,44 @@ error:
     path: null
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+ARGUMENT_SPEC: _argspec.Spec = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
-    "look_alikes": LOOK_ALIKES,
+    **_argspec.KEY,
     "successor_id": {"type": "str"},
     "credentials_file": {"type": "path", "no_log": False},
     "new_private_key": {"type": "str", "no_log": True},
     "grace_period": {"type": "int", "default": 0},
     "mark_key": {"type": "str", "no_log": True},
     "ignore_marks": {"type": "bool", "default": False},
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
     "verify_timeout": {"type": "float", "default": 60},
     "wait_timeout": {"type": "float", "default": 60},
 }
 
 
-def check(params: Mapping[str, Any]) -> None:
-    _module.require_org_id(params)
-    _rotation_steps.check(params)
-
-
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    # The new key pair signs requests over a connection like that of the task.
+    # The new key pair is verified over a connection with the same settings.
     connection = _resolve.resolve(params, os.environ)
     return _rotation_steps.run(params, api, connection, os.environ, check_mode)
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, _rotation_steps.check, run, **_argspec.ONE_KEY)
 
 
 if __name__ == "__main__":

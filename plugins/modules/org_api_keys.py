@@ -489,7 +489,7 @@ error:
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -499,7 +499,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
@@ -516,8 +515,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.STATE,
     "api_user_ids": {"type": "list", "elements": "str"},
     "public_keys": {"type": "list", "elements": "str", "no_log": False},
     "descriptions": {"type": "list", "elements": "str"},
@@ -547,29 +546,23 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "purge": {"type": "bool", "default": False},
     "credentials_dir": {"type": "path"},
     "max_revocations": {"type": "int", "default": 50},
-    "look_alikes": LOOK_ALIKES,
+    **_argspec.LOOK_ALIKES,
     "on_unselected": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
     "on_keep_missing": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
     "concurrency": {"type": "int", "default": 8},
     "fail_fast": {"type": "bool", "default": False},
-    "time_limit": {"type": "float"},
+    **_argspec.TIME_LIMIT,
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that select nothing in particular, or what no key can be."""
-    _module.require_org_id(params)
     if not 1 <= params["concurrency"] <= MAX_THREADS:
         raise OptionError(
-            f"concurrency is {params['concurrency']}; it has to be from 1 to {MAX_THREADS}"
+            f"concurrency is {params['concurrency']}; it must be from 1 to {MAX_THREADS}"
         )
     if params["max_revocations"] < 0:
-        raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
-    if params["time_limit"] is not None:
-        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
-    for name in ("descriptions", "description_match", "keep"):
-        _argspec.check_not_split(name, params["task_texts"])
+        raise OptionError(f"max_revocations is {params['max_revocations']}; it must be 0 or more")
     _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)
@@ -578,8 +571,6 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    if params["time_limit"] is not None:
-        api.cancellation.set_limit(params["time_limit"])
     org_id = params["org_id"]
     keys = _resource.list_all(api, API_KEYS.of(org_id))
     if params["state"] == "absent":

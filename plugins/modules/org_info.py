@@ -113,7 +113,7 @@ error:
     path: /api/atlas/v2/orgs
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -125,13 +125,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "str"},
-    # A connection option, here with a meaning of its own.
+    # Here, this connection option is a filter.
     "org_id": {"type": "str"},
 }
-
-
-def check(_params: Mapping[str, Any]) -> None:
-    """Refuse nothing more than the connection options' own rules do."""
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
@@ -140,7 +136,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run, filters=("name", "org_id"))
+    _module.execute(ARGUMENT_SPEC, lambda _params: None, run, filters=("name", "org_id"))
 
 
 if __name__ == "__main__":

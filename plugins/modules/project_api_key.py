@@ -189,7 +189,7 @@ error:
     path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
@@ -200,7 +200,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
@@ -219,26 +218,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._proje
     PROJECT_API_KEYS,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+ARGUMENT_SPEC: _argspec.Spec = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+    **_argspec.STATE,
+    **_argspec.KEY,
     "roles": {"type": "list", "elements": "str"},
-    "look_alikes": LOOK_ALIKES,
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no project, not exactly one key, or no roles."""
-    _module.require_org_id(params)
-    _argspec.check_id("project_id", params["project_id"])
-    _argspec.check_key_name(params)
-    if params["state"] == "absent":
-        return
-    _argspec.check_project_roles(params["roles"] or [])
+    if params["state"] == "present":
+        _argspec.check_project_roles(params["roles"])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -291,7 +282,7 @@ def apply(
     else:
         met = _assignments.assign(api, PROJECT_API_KEYS.of(project_id, key), roles)
         if met is not None:
-            # Another task was faster; what is left to do starts from there.
+            # Another task assigned the key first: continue from its roles.
             result = planned(params, api, key, met)
             if result["changed"]:
                 _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
@@ -301,7 +292,7 @@ def apply(
 def find(
     params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
 ) -> Optional[OrgApiKey]:
-    """Return the key, from the project's listing where that can tell; None only for absent."""
+    """Return the key, from the project's keys if possible; None only with state absent."""
     named = params["api_user_id"] or params["public_key"]
     for key in assigned.values():
         if named and named in {key.id, key.public_key}:
@@ -319,7 +310,7 @@ def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
 def planned(
     params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _assignments.Roles
 ) -> dict[str, Any]:
-    """Return the result that the task comes to; raises OwnKeyError where that must not be."""
+    """Return the result after the change. Raises OwnKeyError if the change is not allowed."""
     roles = desired_roles(params)
     current = None if before is None else {"roles": list(before)}
     if roles is None:
@@ -327,7 +318,7 @@ def planned(
     else:
         plan = _plan.present(current, {"roles": list(roles)})
     if before is not None and (roles is None or set(before) - set(roles)):
-        loss = "taking it out of the project" if roles is None else "taking a role from it"
+        loss = "removing it from the project" if roles is None else "removing a role from it"
         _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
     gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
     warnings = []
@@ -348,7 +339,13 @@ def unassigned(warnings: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(
+        ARGUMENT_SPEC,
+        check,
+        run,
+        **_argspec.ONE_KEY,
+        required_if=[("state", "present", ["roles"])],
+    )
 
 
 if __name__ == "__main__":

@@ -173,8 +173,8 @@ def _secret(task: _Task) -> _Secret:
         return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
     if isinstance(credentials, AccessToken):
-        token = connection.platform.env_access_token
-        without = {name: value for name, value in environ.items() if name != token}
+        tokens = [n for kind, n in connection.platform.env_credentials if kind is AccessToken]
+        without = {name: value for name, value in environ.items() if (name,) not in tokens}
         try:
             credentials = _resolve.resolve({**params, "access_token": None}, without).credentials
         except OptionError:
@@ -727,8 +727,7 @@ def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> 
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Check options that depend on the phase or on each other. Raises OptionError."""
-    _argspec.check_key_name(params)
+    """Refuse options that do not fit a phase or each other. Raises OptionError."""
     if params["successor_id"]:
         _argspec.check_id("successor_id", params["successor_id"])
         if params["phase"] == "begin":
@@ -738,8 +737,6 @@ def check(params: Mapping[str, Any]) -> None:
             )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
-    for name in ("verify_timeout", "wait_timeout"):
-        _argspec.check_seconds(name, params[name], zero=False)
     _check_grace_period(params["grace_period"])
     _check_secrets(params)
 
