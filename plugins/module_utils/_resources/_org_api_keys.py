@@ -84,18 +84,6 @@ class OrgApiKey:
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
 
 
-def from_result(result: Mapping[str, Any]) -> OrgApiKey:
-    """Return the key that a result shows."""
-    projects = ((p["project_id"], tuple(p["roles"])) for p in result["projects"])
-    return OrgApiKey(
-        id=result["id"],
-        description=result["description"],
-        public_key=result["public_key"],
-        roles=tuple(result["roles"]),
-        projects=tuple(projects),
-    )
-
-
 def show_projects(projects: Projects) -> list[dict[str, Any]]:
     """Return projects as results have them."""
     return [{"project_id": project_id, "roles": list(roles)} for project_id, roles in projects]
