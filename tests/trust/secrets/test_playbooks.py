@@ -28,7 +28,7 @@ from tests.integration.rotations import (
     Case,
     Step,
     check_end,
-    check_words,
+    check_message,
     keep_private_keys,
     rotate,
 )
@@ -140,7 +140,7 @@ def test_role_shows_no_secret(tmp_path: Path, collections: Path) -> None:
     with rotate(ROTATIONS, folder, collections, "-vvvv", environ, before=[PLANT]) as ran:
         for case in ROTATIONS:
             check_end(ran, case, 0)
-            check_words(ran, case)
+            check_message(ran, case)
         secrets = dict(ran.secrets)
         for name, organization in ran.organizations.items():
             for number in (1, 2):
