@@ -1,12 +1,12 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fault at each single request of each flow of each module.
+"""A fault at each request of each flow of each module.
 
-The requests of a flow are counted in a run where nothing goes wrong. Then each of them meets each
-fault once, on Atlas; on the other platforms, it meets the one that is the hardest to see through.
-The task reaches the same state, or it fails; a second run converges; no key is made twice; no
-secret is shown.
+The requests of a flow are counted in a run without faults. Then each of them meets each fault
+once on Atlas, and only the hardest one on the other platforms.
+The task reaches the same state or fails; it reports truthfully whether it changed anything; a
+second run converges; no POST is repeated; no secret is shown.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ LOST = {"lost_after": FAULTS["lost_after"]}
 
 @dataclass(frozen=True)
 class Flow:
-    """A task whose second run changes nothing; numbers of keys are those of tests.support."""
+    """A task whose second run changes nothing; tests.support has the numbers of keys."""
 
     name: str
     module: str
     options: Callable[[str], dict[str, Any]]
-    # A creation whose answer is lost leaves a key whose private key nobody has: after it is
-    # revoked, as the error says, a rerun makes one.
+    # If the response to a creation is lost, nobody has the private key: after the key is
+    # revoked, as the error advises, a second run creates another.
     creates: str = ""
     writes: bool = True
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def of_sample(module: str, sample: Sample) -> Flow:
     )
 
 
-# Each phase of a rotation is cut off at each request in its unit tests.
+# The unit tests interrupt each phase of a rotation at each request.
 FLOWS += [of_sample(*item) for item in others(flow.module for flow in FLOWS).items()]
 
 
@@ -181,7 +181,7 @@ def run(emulator: Emulator, platform: str, flow: Flow) -> Outcome:
 
 
 def state(emulator: Emulator, platform: str) -> list[tuple[Any, ...]]:
-    """The keys of the organization, without what differs from run to run."""
+    """Return the keys of the organization, without what differs between runs."""
     keys = emulator.state.organizations[org_id(platform)].api_keys.values()
     return sorted(
         (

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server dies in the middle of a task, at each of its requests, and comes back a while later.
+"""The server dies at each request of a task, and comes back later.
 
-Unlike a single lost answer, all connections break at once, nobody listens for a while, and what the
-server knew of challenges is gone. What it has stored stays.
+Unlike with a lost response, all connections break, no server listens for a while, and all
+challenges are forgotten. Stored data stays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support import (
 
 
 class Mortal:
-    """A server that dies at a request, before or after it is carried out, and can come back."""
+    """A server that dies at a request, before or after carrying it out, and can come back."""
 
     def __init__(self, first: dict[str, Any]) -> None:
         self.server = Emulator(first).start()
@@ -52,7 +52,7 @@ class Mortal:
             self.server.stop()
 
     def come_back(self) -> None:
-        """Start a new server where the old one was, with what that one has stored."""
+        """Start a new server at the same address, with the stored data of the old one."""
         with self._lock:
             if self.is_dead:
                 stored = self.server.state.to_seed()
@@ -84,12 +84,12 @@ def mortal(first: dict[str, Any]) -> Iterator[Mortal]:
 
 
 class Resurrection(VirtualClock):
-    """Time in which the server comes back at the third sleep after its death."""
+    """A clock that restarts the server at the third sleep after its death."""
 
     def __init__(self, server: Mortal, sleeps: int = 3) -> None:
         super().__init__()
         self._server, self._left = server, sleeps
-        # Whoever sleeps while it comes back has slept long enough.
+        # A thread that sleeps during the restart has slept long enough.
         self._lock = threading.Lock()
 
     def sleep(self, seconds: float) -> None:
@@ -112,7 +112,7 @@ def platform_of(flow: Flow) -> str:
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
-def test_a_task_outlives_its_server_or_tells_what_is_left(emulator: Emulator, flow: Flow) -> None:
+def test_a_task_survives_its_server_or_reports_what_exists(emulator: Emulator, flow: Flow) -> None:
     platform = platform_of(flow)
     started = state(emulator, platform)
     assert run(emulator, platform, flow).changed is flow.writes
@@ -122,7 +122,7 @@ def test_a_task_outlives_its_server_or_tells_what_is_left(emulator: Emulator, fl
     for number in range(requests):
         for done in (False, True):
             survived += one_death(flow, number, done=done, started=started, wanted=wanted)
-    # Whatever is only read or revoked outlives it each time.
+    # Reading and revoking succeed every time.
     if flow.options(platform).get("state") == "absent" or not flow.writes:
         assert survived == 2 * requests
     assert survived > 0
@@ -131,14 +131,14 @@ def test_a_task_outlives_its_server_or_tells_what_is_left(emulator: Emulator, fl
 def one_death(
     flow: Flow, number: int, *, done: bool, started: list[Any], wanted: list[Any]
 ) -> bool:
-    """Return whether the task ended well; if not, its words are true and a rerun does the rest."""
+    """Return whether the task succeeded; if not, check its error. A second run completes it."""
     platform = platform_of(flow)
     with mortal(seed()) as server:
         before = server.keys(platform)
         server.die_at(number, done=done)
         options = task(flow, platform, server.url)
         first = run_module(flow.module, options, clock=Resurrection(server))
-        if server.is_dead:  # the task did not wait so long
+        if server.is_dead:  # the task gave up before
             server.come_back()
         assert PRIVATE_KEYS[platform] not in first.output
         assert "Internal error" not in first.msg
@@ -162,5 +162,5 @@ def one_death(
 
 
 def is_unknown(msg: str) -> bool:
-    """Whether a message says that what has happened could not be found out."""
+    """Return whether a message says that the outcome is unknown."""
     return "could not be found out" in msg or "is not known" in msg

@@ -64,7 +64,7 @@ def seed(descriptions: list[str]) -> dict[str, Any]:
         }
         for n, description in enumerate(descriptions)
     ]
-    credential_name = {
+    owner = {
         "id": key_id("atlas", 1),
         "description": "signs",
         "public_key": public_key("atlas", 1),
@@ -72,11 +72,7 @@ def seed(descriptions: list[str]) -> dict[str, Any]:
         "roles": ["ORG_OWNER"],
     }
     name = "Shop " + "".join(texts(5))
-    return {
-        "organizations": [
-            {"id": org_id("atlas"), "name": name, "api_keys": [credential_name, *keys]}
-        ]
-    }
+    return {"organizations": [{"id": org_id("atlas"), "name": name, "api_keys": [owner, *keys]}]}
 
 
 def controls(text: str, *categories: str) -> set[str]:
@@ -90,7 +86,7 @@ def controls(text: str, *categories: str) -> set[str]:
 
 def test_no_text_of_an_api_does_anything_to_the_page(tmp_path: Path, collections: Path) -> None:
     descriptions, folder = texts(NUMBER), tmp_path / "report"
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(seed(descriptions)) as emulator:
         variables = {
             **key_pair("atlas"),
@@ -100,7 +96,7 @@ def test_no_text_of_an_api_does_anything_to_the_page(tmp_path: Path, collections
         }
         command = [sys.executable, "-m", "ansible", "playbook"]
         command += ["keysmith.mongodb.audit_org_api_keys", "-e", json.dumps(variables)]
-        run = workshop.finish(workshop.spawn(command))
+        run = sandbox.finish(sandbox.spawn(command))
     assert run.code == 0, run.output
     assert not controls(run.output), controls(run.output)
     shown = (folder / "org_api_keys.html").read_text("utf-8")
@@ -123,7 +119,7 @@ def test_no_text_of_an_api_does_anything_to_a_terminal(
     """Some keys are renamed from one hostile text to another, with a diff."""
     descriptions = texts(40)
     environ = {"ANSIBLE_CALLBACK_RESULT_FORMAT": result_format}
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     with Emulator(seed(descriptions)) as emulator:
         connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
         hosts = {
@@ -138,7 +134,7 @@ def test_no_text_of_an_api_does_anything_to_a_terminal(
         # What inventories say is taken for a template; what an API says never is.
         hosts = {n: {**h, "wish": h["wish"].replace("{", "(")} for n, h in hosts.items()}
         play = {"hosts": "all", "module_defaults": {GROUP: connection}, "tasks": tasks}
-        run = workshop.playbook([play], "--diff", hosts=hosts, environ=environ)
+        run = sandbox.playbook([play], "--diff", hosts=hosts, environ=environ)
         written = len(emulator.writes)
     assert run.code == 0, run.output
     assert written == len(hosts)

@@ -146,7 +146,7 @@ def project_id(name: str) -> str:
     return f"6f{NUMBERS[name]:022d}"
 
 
-def credential_name(name: str, number: int = 0) -> str:
+def public_key_of(name: str, number: int = 0) -> str:
     letters = f"{NUMBERS[name]:03d}{number:03d}"
     return "ap" + "".join(chr(ord("a") + int(digit)) for digit in letters)
 
@@ -167,7 +167,7 @@ def organization(name: str) -> dict[str, Any]:
             {
                 "id": f"{NUMBERS[name]:04d}{number:020d}",
                 "description": description,
-                "public_key": credential_name(name, number),
+                "public_key": public_key_of(name, number),
                 "private_key": private_key(name) if number == 0 else f"private {number}",
                 "roles": ["ORG_OWNER" if number == 0 else "ORG_MEMBER"],
             }
@@ -183,7 +183,7 @@ def options(name: str, url: str) -> dict[str, Any]:
         "platform": case.platform,
         "base_url": url,
         "org_id": org_id(name),
-        "api_public_key": credential_name(name),
+        "api_public_key": public_key_of(name),
         "api_private_key": private_key(name),
         **case.options,
         **more,
@@ -210,16 +210,16 @@ def tasks() -> list[dict[str, Any]]:
 def lines_of(server: Server, name: str) -> list[list[str]]:
     """Status, user, method, path and challenge of the requests that a case has signed."""
     lines = [line.split("\t") for line in server.lines()]
-    return [line for line in lines if line[1] == credential_name(name)]
+    return [line for line in lines if line[1] == public_key_of(name)]
 
 
 def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
     users = {
-        credential_name(name): private_key(name) if name in DONE else "another password"
+        public_key_of(name): private_key(name) if name in DONE else "another password"
         for name in CASES
     }
     seed = {"organizations": [organization(name) for name in CASES]}
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     with (
         Emulator(seed, latency=LATENCY, checked_user_header=CHECKED_USER) as emulator,
         apache(tmp_path, emulator.port, users, lifetime=LIFETIME) as server,
@@ -231,7 +231,7 @@ def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
             for name, case in CASES.items()
         }
         play = {"hosts": "all", "strategy": "free", "tasks": tasks()}
-        run = workshop.playbook([play], f"--forks={len(CASES)}", "-vvv", hosts=hosts)
+        run = sandbox.playbook([play], f"--forks={len(CASES)}", "-vvv", hosts=hosts)
         assert run.code == 0, run.output
         for name, case in CASES.items():
             result = run.result(case.module, name)
@@ -242,7 +242,7 @@ def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
                 assert result.failed, name
                 assert not result.changed
                 assert result.error["status"] == 401
-                assert f"Check the API key {credential_name(name)}" in result.msg
+                assert f"Check the API key {public_key_of(name)}" in result.msg
             else:
                 assert (result.failed, result.changed) == (False, not case.is_read), result
             check_requests(server, emulator, name)
@@ -255,7 +255,7 @@ def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
 
 def check_requests(server: Server, emulator: Emulator, name: str) -> None:
     lines = lines_of(server, name)
-    arrived = [request for request in emulator.requests if request.caller == credential_name(name)]
+    arrived = [request for request in emulator.requests if request.caller == public_key_of(name)]
     refused = [line for line in lines if line[0] == "401"]
     if name in REFUSED:
         # Signed once, refused, and not tried again: that could lock the key out.

@@ -95,7 +95,7 @@ CASES = {str(case): case for case in _cases()}
 def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
     (tmp_path / "tls").mkdir()
     authority = Authority(tmp_path / "tls")
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     with ExitStack() as stack:
         keys = seed(extra_keys=len(CASES))
         plain = stack.enter_context(Emulator(keys))
@@ -124,7 +124,7 @@ def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
             MODULE: {"state": "absent", **from_variables([*CONNECTION, *KEY])},
         }
         play = {"hosts": "all", "strategy": "free", "tasks": [task]}
-        run = workshop.playbook([play], "--forks=4", hosts=hosts)
+        run = sandbox.playbook([play], "--forks=4", hosts=hosts)
         assert run.code == 0, run.output
         for name, case in CASES.items():
             port = ports[case.proxy, case.known != "none"]
@@ -134,7 +134,7 @@ def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
         # Nothing of the proxies' passwords has gone on to the API.
         for request in [*plain.requests, *secure.requests]:
             assert "Proxy-Authorization" not in request.headers
-    seen = run.output + workshop.lines.read_text("utf-8")
+    seen = run.output + sandbox.lines.read_text("utf-8")
     for password in (*PASSWORDS.values(), WRONG):
         forms = (password, quote(password, safe=""), basic(password))
         assert not [form for form in forms if form in seen]

@@ -88,20 +88,20 @@ def secret_variables(world: World) -> dict[str, str]:
 
 
 def run_playbook(
-    workshop: AnsibleSandbox,
+    sandbox: AnsibleSandbox,
     arguments: Sequence[str],
     environ: Mapping[str, str],
     patience: float = PATIENCE,
 ) -> Listened:
     """Run `ansible-playbook ARGUMENTS`, the playbook first, as loudly as it can."""
-    command = [sys.executable, "-m", "ansible", "playbook", _plant(workshop), *arguments]
+    command = [sys.executable, "-m", "ansible", "playbook", _plant(sandbox), *arguments]
     command += ["-vvvv", "--diff", "--forks=4"]
-    run = workshop.finish(workshop.spawn(command, environ), patience)
-    return Listened(run, places(workshop, run))
+    run = sandbox.finish(sandbox.spawn(command, environ), patience)
+    return Listened(run, places(sandbox, run))
 
 
 def run_runner(
-    workshop: AnsibleSandbox,
+    sandbox: AnsibleSandbox,
     playbook: str,
     inventory: Path,
     environ: Mapping[str, str],
@@ -110,7 +110,7 @@ def run_runner(
     patience: float = PATIENCE,
 ) -> Listened:
     """Run ansible-runner, which AWX uses: its events, artifacts and own output count too."""
-    job = workshop.folder.parent / f"job-{workshop.folder.name}"
+    job = sandbox.folder.parent / f"job-{sandbox.folder.name}"
     (job / "env").mkdir(parents=True)
     # Temporary files are part of what is searched.
     (job / "env" / "envvars").write_text(
@@ -119,20 +119,20 @@ def run_runner(
     command = [sys.executable, "-m", "ansible_runner", "run", str(job), "--ident", "job", "-j"]
     # All options are in `cmdline`, since its last word has to come right before the playbook.
     options = f"--diff -i {shlex.quote(str(inventory))} -vvvv --forks=4 {arguments}"
-    command += ["-p", playbook, "--cmdline", f"{options} {shlex.quote(_plant(workshop))}"]
+    command += ["-p", playbook, "--cmdline", f"{options} {shlex.quote(_plant(sandbox))}"]
     # The runner itself is none of ours; what it starts has all of this by `envvars`.
-    run = workshop.finish(workshop.spawn(command), patience)
+    run = sandbox.finish(sandbox.spawn(command), patience)
     # The runner writes the whole environment into `command`; that file is its own.
     artifacts = {
         name: text for name, text in files(job / "artifacts") if not name.endswith("/command")
     }
     assert any("/job_events/" in name for name in artifacts), run.output
-    return Listened(run, {**places(workshop, run), **artifacts})
+    return Listened(run, {**places(sandbox, run), **artifacts})
 
 
-def _plant(workshop: AnsibleSandbox) -> str:
+def _plant(sandbox: AnsibleSandbox) -> str:
     """Write the playbook that goes before the others."""
-    path = workshop.folder / "plant.yml"
+    path = sandbox.folder / "plant.yml"
     path.write_text(json.dumps([PLANT]), "utf-8")
     return str(path)
 
@@ -152,15 +152,15 @@ def check_planted(listened: Listened) -> None:
         assert not texts or search(texts, {"what was planted": PLANTED})
 
 
-def places(workshop: AnsibleSandbox, run: Finished, listened: Path | None = None) -> dict[str, str]:
+def places(sandbox: AnsibleSandbox, run: Finished, listened: Path | None = None) -> dict[str, str]:
     """Where a run's words come out; ``listened`` is what `switched_on` was given."""
     return {
         "stdout": run.stdout,
         "stderr": run.stderr,
-        "the callback's lines": workshop.lines.read_text("utf-8"),
-        **dict(files(workshop.home)),
-        **dict(files(workshop.tmp)),
-        **dict(files((listened or workshop.folder) / "spy")),
+        "the callback's lines": sandbox.lines.read_text("utf-8"),
+        **dict(files(sandbox.home)),
+        **dict(files(sandbox.tmp)),
+        **dict(files((listened or sandbox.folder) / "spy")),
     }
 
 

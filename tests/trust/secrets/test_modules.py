@@ -89,23 +89,23 @@ def _put_together(*parts: dict[str, Case]) -> dict[str, Case]:
 
 
 def _run(folder: Path, collections: Path, *, with_runner: bool) -> Searched:
-    workshop = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections)
     with open_world(folder / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         others, table = {**revocations(world), **life(world)}, matrix(world)
         if not with_runner:
             table = {name: case for name, case in table.items() if name.startswith("ends-in-")}
         cases = _put_together(others, table)
-        playbook, inventory = workshop.write(plays(cases), prepare(world, cases))
+        playbook, inventory = sandbox.write(plays(cases), prepare(world, cases))
         environ = {
-            **switched_on(workshop.folder, journal=with_runner),
+            **switched_on(sandbox.folder, journal=with_runner),
             **secret_variables(world),
         }
         if with_runner:
             # Without tracebacks, unlike the other run: whatever shows one then does so unasked.
             del environ["ANSIBLE_DISPLAY_TRACEBACK"]
-            listened = run_runner(workshop, str(playbook), inventory, environ)
+            listened = run_runner(sandbox, str(playbook), inventory, environ)
         else:
-            listened = run_playbook(workshop, [str(playbook), "-i", str(inventory)], environ)
+            listened = run_playbook(sandbox, [str(playbook), "-i", str(inventory)], environ)
         assert listened.run.code == 0, listened.run.output
         every = canaries(world)
         shown, created = shown_keys(world, cases), created_keys(world)

@@ -69,17 +69,17 @@ def test_runner_run_of_a_playbook_shows_no_secret(
 
 
 def _run(playbook: Playbook, folder: Path, collections: Path) -> None:
-    workshop = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections)
     path = collections / f"ansible_collections/keysmith/mongodb/playbooks/{playbook.name}.yml"
-    environ = switched_on(workshop.folder, journal=True)
+    environ = switched_on(sandbox.folder, journal=True)
     homes = [home for home, _trouble in playbook.homes.values()]
     with open_world(folder / "files", homes) as world:
         found = hosts(playbook, world, folder / "pythons")
         world.emulator.add_fault(ByCaller(world.faults))
-        inventory = workshop.folder / "inventory.json"
+        inventory = sandbox.folder / "inventory.json"
         arguments = write_inventory(inventory, found)
         listened = run_runner(
-            workshop, str(path), inventory, environ, arguments=shlex.join(arguments)
+            sandbox, str(path), inventory, environ, arguments=shlex.join(arguments)
         )
         secrets = canaries(world)
     for name, host in found.items():
@@ -154,13 +154,13 @@ def test_role_shows_no_secret(tmp_path: Path, collections: Path) -> None:
 @pytest.mark.parametrize("is_echoed", [False, True], ids=["well", "echo"])
 def test_demo_shows_no_secret(tmp_path: Path, collections: Path, is_echoed: bool) -> None:
     seed = json.loads((ROOT / "playbooks" / "demo_seed.json").read_text("utf-8"))
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
-    environ = switched_on(workshop.folder)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
+    environ = switched_on(sandbox.folder)
     with keep_private_keys() as secrets, Emulator(seed) as emulator:
         if is_echoed:
             emulator.add_fault(Fault("echo", "POST", "*/accessList"))
         arguments = ["keysmith.mongodb.demo", "-e", f"emulator_url={emulator.url}"]
-        listened = run_playbook(workshop, arguments, environ)
+        listened = run_playbook(sandbox, arguments, environ)
     assert listened.run.code == (2 if is_echoed else 0), listened.run.output
     assert ("UNEXPECTED_ERROR" in listened.run.stdout) is is_echoed
     for organization in seed["organizations"]:
@@ -176,17 +176,17 @@ def test_set_up_of_awx_shows_no_secret(tmp_path: Path, collections: Path, token:
     """Of the modules of awx.awx, which are not ours, and what the playbook hands to them."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there (make .cache/awx)")
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     names = {f"playbooks/{name}.yml" for name in PLAYBOOKS}
     with AwxStandIn(AWX_TOKEN, names) as awx:
         awx.add("organizations", name="Default")
         environ = {
-            **switched_on(workshop.folder),
+            **switched_on(sandbox.folder),
             "CONTROLLER_HOST": awx.url,
             "CONTROLLER_OAUTH_TOKEN": token,
             "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{AWX_COLLECTION}",
         }
-        listened = run_playbook(workshop, ["keysmith.mongodb.awx_setup"], environ)
+        listened = run_playbook(sandbox, ["keysmith.mongodb.awx_setup"], environ)
     assert (listened.run.code == 0) is (token == AWX_TOKEN), listened.run.output
     assert "Invoked with " in listened.heard("syslog")
     check_planted(listened)

@@ -53,7 +53,7 @@ class Telling(Fault):
             f"Location: https://sso.example.com/{path}?token={self._text}",
             f"Content-Length: {len(body)}",
         ]
-        exchange.answered(self._status)
+        exchange.record_status(self._status)
         exchange.write("\r\n".join([*head, "", body]).encode())
 
 
