@@ -47,7 +47,7 @@ PYTEST := $(PY) -m pytest -rs -n auto
 
 test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS="-k name" picks some)
 	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
-	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
+	@echo "Left to make test-all: kills and races, AWX, the audit page, make trust, make versions"
 
 unit: .venv/.test-ready  ## the unit tests alone, in 30 seconds
 	@$(PYTEST) -m "not slow" tests/unit $(ARGS)

@@ -39,9 +39,6 @@ def _parser() -> argparse.ArgumentParser:
         help="may be repeated; for example 'lost_after DELETE /api/* times=2'; the names: "
         + ", ".join(FAULTS),
     )
-    parser.add_argument("--tls-cert", metavar="FILE", help="serve https with this certificate")
-    parser.add_argument("--tls-key", metavar="FILE", help="and this key")
-    parser.add_argument("--client-ca", metavar="FILE", help="require certificates of this CA")
     parser.add_argument(
         "--set",
         action="append",
@@ -66,21 +63,11 @@ def _settings(parser: argparse.ArgumentParser, texts: list[str]) -> dict[str, An
 def main() -> None:
     parser = _parser()
     options = parser.parse_args()
-    if bool(options.tls_cert) != bool(options.tls_key) or (
-        options.client_ca and not options.tls_cert
-    ):
-        parser.error("--tls-cert and --tls-key must be set together; --client-ca needs both")
-    files = (options.tls_cert, options.tls_key, options.client_ca)
     settings = {"latency": options.latency, **_settings(parser, options.settings)}
     try:
         seed = json.loads(options.seed.read_text("utf-8")) if options.seed else None
         faults = [Fault.parse(text) for text in options.fault]
-        emulator = Emulator(
-            seed,
-            tls=tuple(file for file in files if file) or None,
-            port=options.port,
-            **settings,
-        )
+        emulator = Emulator(seed, port=options.port, **settings)
     except (OSError, SeedError, TypeError, ValueError) as error:
         parser.error(str(error))
     for fault in faults:

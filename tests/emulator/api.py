@@ -347,9 +347,9 @@ def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
     def link(rel: str, number: int) -> dict[str, str]:
         paging = {"pageNum": str(number), "itemsPerPage": str(size)}
         is_counted = str(call.flag("includeCount", True)).lower()
-        told = {"includeCount": is_counted, **query, **paging}
-        told = {**told, **{k: v for k, v in call.request.args.items() if k not in told}}
-        return {"href": f"{call.host_url}{call.path}?{urlencode(told)}", "rel": rel}
+        shown = {"includeCount": is_counted, **query, **paging}
+        shown |= {k: v for k, v in call.request.args.items() if k not in shown}
+        return {"href": f"{call.host_url}{call.path}?{urlencode(shown)}", "rel": rel}
 
     links = [link("self", page)]
     if page > 1:

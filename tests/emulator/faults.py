@@ -71,7 +71,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Parse 'NAME [METHOD [PATH]] [argument=value ...]', where a value is JSON or plain text."""
+        """Parse 'NAME [METHOD [PATH]] [argument=value ...]', with JSON or plain text as value."""
         names = iter(("name", "method", "path"))
         values: dict[str, Any] = {}
         for word in shlex.split(text):

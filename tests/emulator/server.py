@@ -72,14 +72,11 @@ class Emulator:
         latency: float = 0.0,
         tls: ssl.SSLContext | TlsFiles | None = None,
         *,
-        host: str = LOOPBACK,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         **settings: Any,
     ) -> None:
-        if host != LOOPBACK:
-            raise ValueError(f"the emulator listens on {LOOPBACK} only, not on {host!r}")
         self.settings = Settings(latency=latency, **settings)
         self.tls = _server_context(tls) if isinstance(tls, tuple) else tls
         self.clock = clock
@@ -143,6 +140,10 @@ class Emulator:
     def clear_faults(self) -> None:
         with self.lock:
             self._faults.clear()
+
+    def forget_challenges(self) -> None:
+        with self.lock:
+            self._auth.nonces.clear()
 
     def challenge(self, request: Request) -> Response:
         return self._auth.challenge(request)

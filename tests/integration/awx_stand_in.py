@@ -24,65 +24,45 @@ from werkzeug.wrappers import Request, Response
 
 LOOPBACK = "127.0.0.1"
 PREFIX = "/api/v2/"
-_NOTHING_TO_ASK = "scm_branch diff_mode variables limit tags skip_tags job_type verbosity inventory"
+_PROMPTS = (
+    "scm_branch diff_mode variables limit tags skip_tags job_type verbosity inventory credential"
+)
+
+
+def _fields(names: str, **defaults: Any) -> dict[str, Any]:
+    """Return the defaults of an object's fields: None for IDs and names, "" for other text."""
+    nothing = {"organization", "project", "inventory", "execution_environment", "host_filter"}
+    nothing |= {"name", "credential_type", "default_environment", "kind", "finished"}
+    return {**{name: None if name in nothing else "" for name in names.split()}, **defaults}
+
+
 # The fields of objects, with the defaults of AWX.
 FIELDS: dict[str, dict[str, Any]] = {
-    "organizations": {"name": None},
-    "credentials": {"name": None, "credential_type": None, "organization": None, "inputs": {}},
-    "execution_environments": {"name": None, "image": "", "pull": ""},
-    "credential_types": {
-        "name": None,
-        "description": "",
-        "kind": None,
-        "inputs": {},
-        "injectors": {},
-        "managed": False,
-    },
-    "projects": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "scm_type": "",
-        "scm_url": "",
-        "scm_branch": "",
-        "default_environment": None,
-        "scm_revision": "",
-        "status": "never updated",
-    },
-    "inventories": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "kind": "",
-        "host_filter": None,
-        "variables": "",
-    },
-    "job_templates": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "job_type": "run",
-        "inventory": None,
-        "project": None,
-        "playbook": "",
-        "execution_environment": None,
-        "forks": 0,
-        "job_slice_count": 1,
-        "extra_vars": "",
-        "survey_enabled": False,
-        "allow_simultaneous": False,
-        **{f"ask_{name}_on_launch": False for name in _NOTHING_TO_ASK.split()},
-        "ask_credential_on_launch": False,
-    },
-    "project_updates": {
-        "name": "",
-        "project": None,
-        "status": "pending",
-        "failed": False,
-        "finished": None,
-        "event_processing_finished": False,
-        "scm_revision": "",
-    },
+    "organizations": _fields("name"),
+    "credentials": _fields("name credential_type organization", inputs={}),
+    "execution_environments": _fields("name image pull"),
+    "credential_types": _fields("name description kind", inputs={}, injectors={}, managed=False),
+    "projects": _fields(
+        "name description organization scm_type scm_url scm_branch default_environment "
+        "scm_revision",
+        status="never updated",
+    ),
+    "inventories": _fields("name description organization host_filter variables", kind=""),
+    "job_templates": _fields(
+        "name description organization inventory project playbook execution_environment extra_vars",
+        job_type="run",
+        forks=0,
+        job_slice_count=1,
+        survey_enabled=False,
+        allow_simultaneous=False,
+        **{f"ask_{name}_on_launch": False for name in _PROMPTS.split()},
+    ),
+    "project_updates": _fields(
+        "name project finished scm_revision",
+        status="pending",
+        failed=False,
+        event_processing_finished=False,
+    ),
 }
 # A change of one of these starts a sync of the project.
 _SYNCED_FIELDS = ("scm_type", "scm_url", "scm_branch")

@@ -116,12 +116,12 @@ class Chromium:
             message["sessionId"] = self.session
         os.write(self.to_write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._read()
-            if "method" in answer:
-                self.events.append(answer)
-            elif answer.get("id") == self.last_id:
-                assert "error" not in answer, (method, answer["error"])
-                return dict(answer["result"])
+            response = self._read()
+            if "method" in response:
+                self.events.append(response)
+            elif response.get("id") == self.last_id:
+                assert "error" not in response, (method, response["error"])
+                return dict(response["result"])
 
     def _read(self) -> dict[str, Any]:
         deadline = time.monotonic() + TIMEOUT
@@ -156,9 +156,9 @@ class Chromium:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression, regardless of the page's content security policy."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
-        return answer["result"].get("value")
+        response = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in response, (expression, response["exceptionDetails"])
+        return response["result"].get("value")
 
     def click(self, selector: str, number: int = 0) -> None:
         """Click an element."""
@@ -196,7 +196,7 @@ class Chromium:
         return data
 
     def print(self, path: Path) -> bytes:
-        answer = self.call("Page.printToPDF", preferCSSPageSize=True)
-        data = base64.b64decode(answer["data"])
+        response = self.call("Page.printToPDF", preferCSSPageSize=True)
+        data = base64.b64decode(response["data"])
         path.write_bytes(data)
         return data

@@ -264,8 +264,8 @@ def test_key_is_rotated(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
     }
     keys = emulator.state.organizations[org_id(OPS)].api_keys
     before = set(keys)
-    nobody = {"all": {"hosts": {}}}
-    job = awx.job("rotate", playbook, of_ops_manager(emulator.url), variables, inventory=nobody)
+    empty = {"all": {"hosts": {}}}
+    job = awx.job("rotate", playbook, of_ops_manager(emulator.url), variables, inventory=empty)
     assert job.run.code == 0, job.run.output
     assert before - set(keys) == {key_id(OPS, 2)}
     (new,) = set(keys) - before
@@ -414,7 +414,7 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "words"),
+    ("host", "messages"),
     [
         ("unreachable", "does not speak TLS"),
         ("refused", "401"),
@@ -429,16 +429,16 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
     ],
 )
 def test_an_organization_that_cannot_be_checked_is_reported_as_such(
-    world: World, host: str, words: str
+    world: World, host: str, messages: str
 ) -> None:
     job = world.jobs["search"]
     assert job.run.code != 0
     line = job.line(host)
     assert "NOT CHECKED: " in line
-    assert words in line
+    assert messages in line
     result = job.run.result("Fail if the key may still work", host)
     assert result.failed
-    assert words in result.msg
+    assert messages in result.msg
 
 
 def test_search_for_a_key_that_is_gone_changes_nothing(world: World) -> None:
@@ -492,20 +492,20 @@ def test_a_signing_credential_or_a_key_that_stays_is_reported(awx: Awx) -> None:
     assert "NOT CHECKED: wait_timeout must be a number" in job.line("never")
     assert left == {"refused": True, "allowed": False, "stuck": True, "late": False}
     assert "revoked with its own credentials" in job.line("allowed")
-    for name, words in {
+    for name, messages in {
         "refused": "set allow_own_key",
         "stuck": "USER_UNAUTHORIZED",
         "late": "accepted",
     }.items():
         assert "FOUND, BUT NOT CONFIRMED AS REVOKED: " in job.line(name)
-        assert words in job.line(name)
+        assert messages in job.line(name)
 
 
 GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": {"b": {}}}}}}
 
 
 @pytest.mark.parametrize(
-    ("variables", "place", "words"),
+    ("variables", "place", "messages"),
     [
         (
             {"leaked_public_key": PRIVATE_KEYS[ATLAS]},
@@ -536,12 +536,12 @@ GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": 
     ids=["a private key", "no inventory", "a limit that leaves nobody", "slips", "by inventory"],
 )
 def test_a_search_without_a_valid_target_fails(
-    awx: Awx, request: pytest.FixtureRequest, variables: Any, place: Any, words: str
+    awx: Awx, request: pytest.FixtureRequest, variables: Any, place: Any, messages: str
 ) -> None:
     name = request.node.callspec.id
     job = awx.job(name, "revoke_leaked_key", {}, variables, **place)
     assert job.run.code != 0
-    assert words in job.run.stdout
+    assert messages in job.run.stdout
     assert not any(result.task == RECAP for result in job.run.results)
 
 

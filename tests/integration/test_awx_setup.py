@@ -250,7 +250,7 @@ def test_failed_sync_is_reported_and_recovers(limited: SetUp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "task", "words"),
+    ("variables", "task", "messages"),
     [
         (
             {"awx_setup_organization": "Nonesuch", "awx_setup_execution_environment": "nothing"},
@@ -271,7 +271,7 @@ def test_failed_sync_is_reported_and_recovers(limited: SetUp) -> None:
     ids=["organization and execution environment", "credential"],
 )
 def test_wrong_name_stops_before_anything_is_created(
-    empty: Any, variables: Mapping[str, Any], task: str, words: set[str]
+    empty: Any, variables: Mapping[str, Any], task: str, messages: set[str]
 ) -> None:
     wrong: SetUp = empty()
     wrong.awx.add("credentials", name="here", credential_type=1)
@@ -279,7 +279,7 @@ def test_wrong_name_stops_before_anything_is_created(
     assert run.code != 0
     assert wrong.writes["wrong"] == []
     shown = " ".join(str(item.get("msg")) for item in run.result(task).items)
-    assert not {text for text in words if text not in shown}, shown
+    assert not {text for text in messages if text not in shown}, shown
 
 
 def test_job_templates_prompt_for_what_users_choose(done: SetUp) -> None:

@@ -101,7 +101,7 @@ def test_secrets_sent_in_clear_give_a_warning(
     assert not outcome.failed
     found = [text for text in warnings(outcome) if "in clear, because base_url is http" in text]
     assert len(found) == len(expected)
-    assert all(any(word in text for text in found) for word in expected)
+    assert all(any(message in text for text in found) for message in expected)
     # There is no warning for loopback addresses.
     emulator.reset()
     assert not any("in clear" in text for text in warnings(run(emulator, module, **options)))
@@ -136,7 +136,7 @@ def test_opening_an_access_list_gives_a_warning(
     assert not outcome.failed
     found = warnings(outcome)
     assert len(found) == len(expected)
-    assert all(word in text and LISTED in text for word, text in zip(expected, found))
+    assert all(message in text and LISTED in text for message, text in zip(expected, found))
     if not check:
         # The second run opens nothing.
         assert warnings(run(emulator, "org_api_key_access_list", **task)) == []
@@ -171,7 +171,7 @@ def test_org_api_key_warns_of_a_list_that_it_opens(
     assert not outcome.failed, outcome.msg
     found = warnings(outcome)
     assert len(found) == len(expected)
-    assert all(word in text for word, text in zip(expected, found))
+    assert all(message in text for message, text in zip(expected, found))
 
 
 @CHECKS
@@ -190,13 +190,13 @@ def test_org_api_keys_warns_of_each_list_that_it_opens(emulator: Emulator, check
     assert not outcome.failed
     found = "\n".join(warnings(outcome))
     assert len(warnings(outcome)) == 4
-    for key, word in (
+    for key, message in (
         (LISTED, LIST_EMPTIES),
         (VICTIM, f"{LIST_OPENS} IPv4"),
         ("'new one'", LIST_EMPTIES),
         ("'new two'", f"{LIST_OPENS} IPv6"),
     ):
-        assert any(key in text and word in text for text in found.splitlines()), found
+        assert any(key in text and message in text for text in found.splitlines()), found
     if not check:
         assert warnings(run(emulator, "org_api_keys", api_keys=api_keys)) == []
 

@@ -55,7 +55,7 @@ class Row:
     retried: bool = False
     done: bool = False
     post_retried: bool = False
-    words: str = ""
+    message: str = ""
     code: str | None = None
 
     def __str__(self) -> str:
@@ -63,38 +63,40 @@ class Row:
         return f"{self.fault}({shown[:60]})"
 
 
-def status(number: int, code: str | None = None, words: str = "", **more: Any) -> Row:
+def status(number: int, code: str | None = None, message: str = "", **more: Any) -> Row:
     kept = {"retried", "done", "post_retried"}
     row = {name: more.pop(name) for name in kept & more.keys()}
-    return Row("status", {"status": number, "code": code, **more}, code=code, words=words, **row)
+    return Row(
+        "status", {"status": number, "code": code, **more}, code=code, message=message, **row
+    )
 
 
-def shape(body: Any, words: str = "") -> Row:
-    return Row("json", {"body": body}, UnexpectedResponseError, words=words)
+def shape(body: Any, message: str = "") -> Row:
+    return Row("json", {"body": body}, UnexpectedResponseError, message=message)
 
 
 LOST = {"error": LostAnswerError, "retried": True}
-SLOW = {"error": DeadlineError, "retried": True, "words": "in time"}
+SLOW = {"error": DeadlineError, "retried": True, "message": "in time"}
 TABLE = [
     Row("lost_before", **LOST),
     Row("lost_after", **LOST, done=True),
     Row("reset", **LOST),
     Row("reset", {"after_write": True}, **LOST, done=True),
-    Row("garbage", **LOST, words="is not HTTP"),
-    Row("garbage", {"after_write": True}, **LOST, done=True, words="is not HTTP"),
+    Row("garbage", **LOST, message="is not HTTP"),
+    Row("garbage", {"after_write": True}, **LOST, done=True, message="is not HTTP"),
     Row("truncated", **LOST, done=True),
     Row("truncated", {"keep": 0}, **LOST, done=True),
     Row("slow", {"seconds": 1.0, "after_write": True}, **SLOW, done=True),
     Row("drip", {"headers": True, "interval": 0.02, "forever": True}, **SLOW, done=True),
     Row("drip", {"interval": 0.02, "forever": True}, **SLOW, done=True),
-    Row("endless", {}, UnexpectedResponseError, words="longer than"),
-    Row("gzip_bomb", {"megabytes": 1}, UnexpectedResponseError, words="longer than"),
-    Row("html", {"status": 404}, UnexpectedResponseError, words="an HTML page"),
-    Row("html", {"status": 403}, UnexpectedResponseError, words="an HTML page"),
-    Row("html", {"status": 200}, UnexpectedResponseError, words="an HTML page"),
+    Row("endless", {}, UnexpectedResponseError, message="longer than"),
+    Row("gzip_bomb", {"megabytes": 1}, UnexpectedResponseError, message="longer than"),
+    Row("html", {"status": 404}, UnexpectedResponseError, message="an HTML page"),
+    Row("html", {"status": 403}, UnexpectedResponseError, message="an HTML page"),
+    Row("html", {"status": 200}, UnexpectedResponseError, message="an HTML page"),
     Row("html", {"status": 200, "after_write": True}, UnexpectedResponseError, done=True),
     Row("html", {"status": 503}, ApiError, retried=True),
-    Row("redirect", {}, RedirectError, words="https://sso.example.com/login"),
+    Row("redirect", {}, RedirectError, message="https://sso.example.com/login"),
     Row("redirect", {"after_write": True}, RedirectError, done=True),
     Row("echo", {"status": 400}, ApiError),
     Row("null_error", {}, ApiError),
@@ -247,8 +249,8 @@ def test_a_fault_is_overcome_or_reported(
     if expected is ApiError and row.fault == "status":
         assert error["code"] == row.code
         assert error["status"] == row.arguments["status"]
-    if row.words and expected is row.error and request_ != "token":
-        assert ("accepted before" if is_unexplained else row.words) in outcome.msg
+    if row.message and expected is row.error and request_ != "token":
+        assert ("accepted before" if is_unexplained else row.message) in outcome.msg
     if gone:
         # The message must not claim that the key still exists.
         assert "may have been carried out" in outcome.msg

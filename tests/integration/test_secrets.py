@@ -50,7 +50,7 @@ def test_a_truncated_secret_is_not_shown(emulator: Emulator, limit: int, part: i
         Fault("status", "GET", status=400, code=text, detail=text, parameters=[text])
     )
     emulator.add_fault(Fault("redirect", "GET", location=location))
-    for words in ("the API answered", "redirects"):
+    for status in (400, 302):
         options = {
             "state": "absent",
             "base_url": emulator.url,
@@ -59,7 +59,7 @@ def test_a_truncated_secret_is_not_shown(emulator: Emulator, limit: int, part: i
             **key_pair(ATLAS),
         }
         outcome = run_module("org_api_key", options)
-        assert words in outcome.msg
+        assert outcome.result["error"]["status"] == status
         assert secret[:10] not in outcome.output
 
 
