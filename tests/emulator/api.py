@@ -23,8 +23,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule, Submount
 from werkzeug.wrappers import Request
 
-from .answers import ApiError, Response, api_error
 from .auth import Caller, is_listed
+from .responses import ApiError, Response, api_error
 from .settings import Settings
 from .state import ID, ApiKey, Organization, State
 
@@ -96,10 +96,10 @@ ROUTES = Map(
 
 @dataclass
 class Call:
-    """One authenticated request and what its handler may look at."""
+    """An authenticated request, and what its handler needs."""
 
     request: Request
-    path: str  # as it was sent: a "%2F" in it is no separator
+    path: str  # as sent: "%2F" is not a separator
     caller: Caller
     state: State
     settings: Settings
@@ -153,19 +153,19 @@ def is_api(path: str) -> bool:
     return is_below(path, ATLAS) or is_below(path, PUBLIC)
 
 
-def answer(call: Call) -> Response:
-    """What the API says to an authenticated call."""
+def response(call: Call) -> Response:
+    """Return the API's response to an authenticated call."""
     try:
         result = _dispatch(call)
         if call.is_atlas:
             result.content_type = ATLAS_JSON
     except ApiError as failure:
-        result = failure.answer
+        result = failure.response
     return result
 
 
 def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
-    """Which endpoint a call is for ("": none), and the IDs in its path."""
+    """Return the endpoint of a call ("" for none) and the IDs in its path."""
     try:
         name, values = ROUTES.bind("").match(call.path, call.request.method)
     except HTTPException:
@@ -197,7 +197,7 @@ def _dispatch(call: Call) -> Response:
 
 
 def _list_names(call: Call) -> set[str]:
-    """What access lists are called here; the public API still knows their first name."""
+    """Return the names of access lists; the public API still knows the old name."""
     if call.is_atlas:
         return {"accessList"}
     is_old = call.settings.legacy_whitelist
@@ -229,7 +229,7 @@ def _check_ids(call: Call, ids: dict[str, str]) -> None:
 
 
 def _enter_organization(call: Call, org_id: str) -> Organization:
-    """The organization in the path, if the caller belongs to it."""
+    """Return the organization in the path, if the caller belongs to it."""
     organization = call.state.organizations.get(org_id)
     if organization is None:
         raise call.fail("ORG_NOT_FOUND", org_id)
@@ -244,7 +244,7 @@ def _enter_organization(call: Call, org_id: str) -> Organization:
 
 
 def _find_organization(call: Call, org_id: str) -> Organization:
-    """The same, if the caller's roles allow to read, or to write, there."""
+    """Return the organization in the path, if the caller's roles allow this request."""
     organization = _enter_organization(call, org_id)
     roles = call.caller.holder.roles
     if not roles or (call.is_write and "ORG_OWNER" not in roles):
@@ -253,7 +253,7 @@ def _find_organization(call: Call, org_id: str) -> Organization:
 
 
 def _enter_project(call: Call, group_id: str) -> Organization:
-    """The organization of the project in the path, if the caller may do this in the project."""
+    """Return the organization of the project in the path, if the caller's roles allow it."""
     for organization in call.state.organizations.values():
         if group_id in organization.projects:
             break
@@ -303,7 +303,7 @@ def _root(call: Call) -> Response:
 
 
 def show_entry(call: Call, entry: str) -> dict[str, str]:
-    """An access list entry; a single address comes as a block too. Atlas leaves no zeros out."""
+    """Return an access list entry. Atlas does not shorten IPv6 addresses."""
     network = ipaddress.ip_network(entry)
     address = str(network.network_address)
     if call.is_atlas and network.version == 6:
@@ -316,7 +316,7 @@ def show_entry(call: Call, entry: str) -> dict[str, str]:
 def show(
     call: Call, organization: Organization, key: ApiKey, clear: bool = False
 ) -> dict[str, Any]:
-    """A key as the APIs show it: private key masked, roles in another order on each call."""
+    """Return a key as the APIs show it: private key masked, roles in random order."""
     roles = [{"orgId": organization.id, "roleName": role} for role in key.roles]
     for project_id, names in key.projects.items():
         roles += [{"groupId": project_id, "roleName": name} for name in names]
@@ -339,7 +339,7 @@ def show(
 
 
 def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
-    """A page of a listing; ``query`` is what the links repeat beside the paging."""
+    """Return a page of a listing; its links repeat ``query``."""
     page = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
     start = (page - 1) * size
@@ -347,9 +347,9 @@ def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
     def link(rel: str, number: int) -> dict[str, str]:
         paging = {"pageNum": str(number), "itemsPerPage": str(size)}
         is_counted = str(call.flag("includeCount", True)).lower()
-        told = {"includeCount": is_counted, **query, **paging}
-        told = {**told, **{k: v for k, v in call.request.args.items() if k not in told}}
-        return {"href": f"{call.host_url}{call.path}?{urlencode(told)}", "rel": rel}
+        shown = {"includeCount": is_counted, **query, **paging}
+        shown |= {k: v for k, v in call.request.args.items() if k not in shown}
+        return {"href": f"{call.host_url}{call.path}?{urlencode(shown)}", "rel": rel}
 
     links = [link("self", page)]
     if page > 1:
@@ -375,7 +375,7 @@ def _show_organization(call: Call, organization: Organization) -> dict[str, Any]
 
 
 def _other_organizations(call: Call) -> list[Organization]:
-    """What the caller may see, and nothing else, of other organizations."""
+    """Return the other organizations whose names the caller may read."""
     return [
         organization
         for organization in call.state.organizations.values()
@@ -394,7 +394,7 @@ def list_organizations(call: Call) -> Response:
         for org_id in sorted(found)
         if found[org_id].name.lower().startswith(start.lower())
     ]
-    # Atlas repeats the filter in its links, an empty one too.
+    # Atlas repeats the filter in its links, even an empty one.
     return _page(call, shown, **({"name": start} if call.is_atlas else {}))
 
 
@@ -439,7 +439,7 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
     while not public_key or call.state.find_key(public_key):
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     return ApiKey(
-        # An ObjectId: it begins with the seconds since 1970.
+        # An ObjectId starts with the seconds since 1970.
         id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
         description=description,
         public_key=public_key,
@@ -487,10 +487,10 @@ def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Respons
         if ipaddress.ip_network(entry) in taken:
             raise call.fail("ADDRESS_ALREADY_IN_ACCESS_LIST", entry)
     key = replace(key, access_list=[*key.access_list, *added])
-    answer = _page(call, _show_entries(call, key, list_name, org_id))
-    answer.changed = True
+    response = _page(call, _show_entries(call, key, list_name, org_id))
+    response.changed = True
     _change(call, organization, key_id, key)
-    return answer
+    return response
 
 
 def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
@@ -511,7 +511,7 @@ def list_project_keys(call: Call, group_id: str) -> Response:
 
 
 def assign_key(call: Call, group_id: str, key_id: str) -> Response:
-    """Atlas alone knows this; the public API assigns with PATCH."""
+    """Assign a key to a project of Atlas; the public API assigns with PATCH."""
     if not call.is_atlas:
         raise call.fail("METHOD_NOT_ALLOWED", call.request.method)
     organization = _enter_project(call, group_id)
@@ -563,7 +563,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 
 
 def _find_key(call: Call, organization: Organization, key_id: str) -> ApiKey:
-    """The key in the path: as it is for a write, as it is seen so far for a read."""
+    """Return the key in the path: its real state for a write, its visible state for a read."""
     keys = organization.api_keys if call.is_write else organization.visible_keys(call.now)
     key = keys.get(key_id)
     if key is None:
@@ -572,7 +572,7 @@ def _find_key(call: Call, organization: Organization, key_id: str) -> ApiKey:
 
 
 def _find_listed(call: Call, org_id: str, key_id: str) -> tuple[Organization, ApiKey]:
-    """The key whose access list is asked for, which is for itself and for owners only."""
+    """Return the key in the path, if the caller is this key or an owner."""
     organization = _enter_organization(call, org_id)
     key = _find_key(call, organization, key_id)
     holder = call.caller.holder
@@ -593,10 +593,10 @@ def _find_entry(call: Call, key: ApiKey, address: str) -> str:
 
 
 def _normalize(call: Call, text: str) -> str:
-    """An address or a block as Python writes it; host bits are refused."""
+    """Return an address or block as Python writes it, and reject host bits."""
     try:
         if not re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]+)?", text):
-            raise ValueError(text)  # Python would take a netmask or a zone
+            raise ValueError(text)  # Python would accept a netmask or a zone
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as error:
         raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", text) from error
@@ -627,7 +627,7 @@ def _check_assigned(call: Call, key: ApiKey, group_id: str) -> None:
 def _assign(
     call: Call, organization: Organization, key: ApiKey, group_id: str, roles: list[str] | None
 ) -> ApiKey:
-    """Store the key with these roles in the project; None takes it out of there."""
+    """Store the key with these roles in the project; None removes it from the project."""
     projects = {name: names for name, names in key.projects.items() if name != group_id}
     if roles is not None:
         projects[group_id] = list(dict.fromkeys(roles))
@@ -655,11 +655,11 @@ def _key_body(
     required: tuple[str, ...] = (),
     is_project: bool = False,
 ) -> dict[str, Any]:
-    """The checked body that creates or updates a key, or its roles in a project."""
+    """Return the valid body of a request that creates or updates a key or its project roles."""
     body = call.json()
     if not isinstance(body, dict):
         raise call.fail("INVALID_JSON")
-    # The public API takes nothing but roles in a project.
+    # The public API accepts only roles in a project.
     known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
     _check_names(call, body, known)
     if not call.is_atlas and not body:
@@ -746,5 +746,5 @@ def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> N
 
 
 def not_found(path: str) -> Response:
-    """For a URL outside of both APIs."""
+    """Return the response for a URL outside both APIs."""
     return api_error(404, "RESOURCE_NOT_FOUND", f"Cannot find resource {path}.", [path])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is calling: digest key pairs, OAuth tokens of service accounts, IP access lists."""
+"""Authentication by Digest key pairs and OAuth tokens of service accounts, and IP access lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from werkzeug.wrappers import Request
 
-from .answers import ApiError, Response
+from .responses import ApiError, Response
 from .settings import Settings
 from .state import ApiKey, Organization, ServiceAccount, State, Token
 
@@ -35,11 +35,11 @@ class Caller:
 @dataclass
 class Nonce:
     created_at: float
-    counts: set[int] = field(default_factory=set)  # each nc is good for one try
+    counts: set[int] = field(default_factory=set)  # each nc is valid once
 
 
 class Authenticator:
-    """Nonces and tokens; the emulator calls it under its lock."""
+    """Nonces and tokens. The emulator calls it while holding its lock."""
 
     def __init__(self, state: State, settings: Settings, clock: Callable[[], float]) -> None:
         self.state = state
@@ -49,7 +49,7 @@ class Authenticator:
         self.token_requests: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def identify(self, request: Request, target: str) -> Caller | Response:
-        """The caller, or the 401 to send. `target` is the path with its query, as requested."""
+        """Return the caller, or the 401 to send. `target` is the path with its query, as sent."""
         header = self.settings.checked_user_header
         if header and header in request.headers:
             found = self.state.find_key(request.headers[header])
@@ -100,8 +100,8 @@ class Authenticator:
         ):
             return self.challenge(request)
 
-        # As Jetty does it: the nonce comes before the secret, and only a nonce that is unknown,
-        # too old or used up is called stale.
+        # As in Jetty, the nonce is checked before the secret, and only a nonce that is unknown,
+        # too old or used too often is stale.
         nonce = self.nonces.get(given.get("nonce") or "")
         limit, lifetime = self.settings.nonce_uses, self.settings.nonce_lifetime
         if (
@@ -134,7 +134,7 @@ class Authenticator:
         return Caller(*found) if found else None
 
     def client(self, request: Request) -> ServiceAccount | None:
-        """The service account that an OAuth request names in its Basic credentials."""
+        """Return the service account of an OAuth request's Basic credentials."""
         given = request.authorization
         if given is None or given.type != "basic":
             return None
@@ -146,7 +146,7 @@ class Authenticator:
         return found[1] if matches else None
 
     def oauth(self, request: Request, client: ServiceAccount | None) -> Response:
-        """POST /api/oauth/token and /api/oauth/revoke."""
+        """Handle POST /api/oauth/token and /api/oauth/revoke."""
         if client is None:
             return _oauth_error(401, "invalid_client", "Invalid credentials provided.")
         if request.mimetype != "application/x-www-form-urlencoded":

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the emulated service knows: organizations, their API keys and service accounts, tokens."""
+"""The state of the emulated service: organizations, API keys, service accounts, tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = re.compile(r"[a-f0-9]{24}")
 
 
 class Seed(TypedDict, total=False):
-    """What an emulator starts with, as JSON; `State.to_seed()` writes the same form.
+    """The initial state of an emulator, as JSON. `State.to_seed()` returns the same form.
 
     An organization has id, name, product (atlas, cloud_manager, ops_manager), requires_access_list,
     projects [{id, name}] and:
@@ -76,11 +76,11 @@ class Organization:
     projects: dict[str, str] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     service_accounts: dict[str, ServiceAccount] = field(default_factory=dict)
-    # Changes that reads do not see yet: when they will, the key, what it was before.
+    # Changes that reads do not show yet: when they will, the ID of the key, and its old state.
     unseen: list[tuple[float, str, ApiKey | None]] = field(default_factory=list, repr=False)
 
     def change(self, key_id: str, after: ApiKey | None, now: float, seen_at: float) -> None:
-        """Put or remove a key; reads before `seen_at` still get what was there."""
+        """Store or remove a key. Reads before `seen_at` still show the old state."""
         before = deepcopy(self.api_keys.get(key_id))
         self.unseen = [entry for entry in self.unseen if entry[0] > now]
         if seen_at > now:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers before they are bytes, and the errors of both APIs by their codes."""
+"""Responses before they are bytes, and the errors of both APIs by code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 JSON = "application/json"
 
-# errorCode: HTTP status and text; each %s is filled with one of the parameters, in order.
+# errorCode: the HTTP status and the text, in which each %s is replaced by a parameter, in order.
 ERRORS: dict[str, tuple[int, str]] = {
     "ADDRESS_ALREADY_IN_ACCESS_LIST": (409, "Address %s is already on the access list."),
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": (
@@ -44,7 +44,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_ATTRIBUTE": (400, "Invalid attribute %s specified."),
     "INVALID_ENUM_VALUE": (400, "An invalid enumeration value %s was specified."),
     "INVALID_GROUP_ID": (404, "An invalid group ID %s was specified."),
-    "INVALID_IP_ADDRESS_OR_CIDR_NOTATION": (400, "%s is no IP address and no CIDR block."),
+    "INVALID_IP_ADDRESS_OR_CIDR_NOTATION": (400, "%s is not an IP address or CIDR block."),
     "INVALID_JSON": (400, "Received JSON is malformed."),
     "INVALID_JSON_ATTRIBUTE": (400, "Received JSON for the %s attribute is malformed."),
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
@@ -91,13 +91,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),
     "USER_UNAUTHORIZED": (401, "Current user is not authorized to perform this action."),
 }
-# The same where the Public API says it otherwise.
+# Errors for which the public API has another status or text.
 PUBLIC_ERRORS = {
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": (400, ERRORS["API_KEY_ACCESS_LIST_ACCESS_DENIED"][1]),
     "API_KEY_NOT_FOUND": (400, "No API Key with ID %s exists."),
 }
-# Codes that were, and sometimes are, sent under an older name; "access list" changes in their
-# texts too.
+# Codes that had, and sometimes still have, an older name. "access list" changes in their texts too.
 OLD_CODES = {
     "ADDRESS_ALREADY_IN_ACCESS_LIST": "ADDRESS_ALREADY_IN_WHITELIST",
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": "API_KEY_WHITELIST_ACCESS_DENIED",
@@ -111,14 +110,14 @@ OLD_CODES = {
 
 @dataclass
 class Response:
-    """A status with a JSON value (None: no body), or with `raw` bytes instead."""
+    """A status with a JSON value (None for no body), or with `raw` bytes."""
 
     status: int
     content: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = JSON
     raw: bytes | None = None
-    changed: bool = False  # the state, by a write
+    changed: bool = False  # whether a write changed the state
 
     def body(self) -> bytes:
         if self.raw is not None:
@@ -129,7 +128,7 @@ class Response:
         )
 
     def head(self, length: int | None, close: bool = False, **extra: str) -> bytes:
-        """Status line and headers; `length` None leaves Content-Length out (204 has none)."""
+        """Return the status line and headers. Without a length, there is no Content-Length."""
         headers = {**self.headers, **extra}
         if self.content_type:
             headers = {"Content-Type": self.content_type, **headers}
@@ -142,7 +141,7 @@ class Response:
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
     def in_envelope(self) -> Response:
-        """The same with its status in the body: beside the results of a list, else around."""
+        """Return the response with its status in the body, as the APIs do with `envelope=true`."""
         content = {} if self.content is None else self.content
         if isinstance(content, dict) and "results" in content:
             content = {"status": self.status, **content}
@@ -152,7 +151,7 @@ class Response:
 
 
 class ApiError(Exception):
-    """Ends the handling of a request with an error of the API."""
+    """An error of the API that ends the handling of a request."""
 
     def __init__(
         self, code: str, *parameters: object, is_public: bool = False, is_old: bool = False
@@ -162,7 +161,7 @@ class ApiError(Exception):
             code, text = OLD_CODES[code], text.replace("access list", "whitelist")
         super().__init__(code)
         detail = text % parameters if "%s" in text else text
-        self.answer = api_error(status, code, detail, list(parameters), is_public=is_public)
+        self.response = api_error(status, code, detail, list(parameters), is_public=is_public)
 
 
 def reason(status: int) -> str:
@@ -180,7 +179,7 @@ def api_error(
     *,
     is_public: bool = False,
 ) -> Response:
-    """An error of an API; Atlas repeats the code in a header."""
+    """Return an error of an API. Atlas repeats the code in a header."""
     content: dict[str, Any] = {"detail": detail, "error": status}
     if code:
         content["errorCode"] = code
