@@ -17,6 +17,8 @@ It follows recorded responses of Atlas, with these deliberate differences:
 - Only the fault `spurious_401` sends a spurious 401. Atlas sends one to some of the Digest requests
   that arrive at the same time.
 - The value of Vary, in a challenge, is invented. Only its name was recorded.
+- The codes of a missing service account, secret and access list entry, of a third secret and of
+  invalid fields are invented, and so is the form of masked secrets. No response was recorded.
 - Every 404 except GROUP_NOT_FOUND costs a token. How Atlas counts them is not known.
 """
 

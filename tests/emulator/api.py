@@ -11,22 +11,19 @@ import random
 import re
 import secrets
 import string
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule, Submount
+from werkzeug.routing import Rule
 from werkzeug.wrappers import Request
 
 from .auth import Caller, is_listed
 from .responses import ApiError, Response, api_error
 from .settings import Settings
-from .state import ID, ApiKey, Organization, State
+from .state import ApiKey, Organization, State
 
 ATLAS = "/api/atlas/v2"
 PUBLIC = "/api/public/v1.0"
@@ -87,11 +84,7 @@ ENDPOINTS = [
     Rule("/groups/<group_id>/apiKeys", endpoint="project_keys"),
     Rule("/groups/<group_id>/apiKeys/<key_id>", endpoint="project_key"),
 ]
-ROUTES = Map(
-    [Submount(prefix, [rule.empty() for rule in ENDPOINTS]) for prefix in (ATLAS, PUBLIC)],
-    strict_slashes=False,
-    merge_slashes=False,
-)
+Handler = Callable[..., Response]
 
 
 @dataclass
@@ -104,6 +97,7 @@ class Call:
     state: State
     settings: Settings
     now: float
+    wall: float  # seconds since 1970
 
     @property
     def is_atlas(self) -> bool:
@@ -153,50 +147,7 @@ def is_api(path: str) -> bool:
     return is_below(path, ATLAS) or is_below(path, PUBLIC)
 
 
-def response(call: Call) -> Response:
-    """Return the API's response to an authenticated call."""
-    try:
-        result = _dispatch(call)
-        if call.is_atlas:
-            result.content_type = ATLAS_JSON
-    except ApiError as failure:
-        result = failure.response
-    return result
-
-
-def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
-    """Return the endpoint of a call ("" for none) and the IDs in its path."""
-    try:
-        name, values = ROUTES.bind("").match(call.path, call.request.method)
-    except HTTPException:
-        return "", {}
-    return name, dict(values)
-
-
-def _dispatch(call: Call) -> Response:
-    method = call.request.method
-    try:
-        endpoint, values = ROUTES.bind("").match(call.path, method)
-    except HTTPException as error:
-        raise call.fail("RESOURCE_NOT_FOUND", call.path) from error
-    if "list_name" in values and values["list_name"] not in _list_names(call):
-        raise call.fail("RESOURCE_NOT_FOUND", call.path)
-    if call.is_atlas and not _accepts_version(call.request.headers.get("Accept", "")):
-        raise call.fail("INVALID_VERSION_DATE")
-    entries = call.caller.holder.access_list
-    if entries and not is_listed(call.address, entries):
-        raise call.fail("IP_ADDRESS_NOT_ON_ACCESS_LIST", call.address)
-    if endpoint == "root" and method == "GET":
-        return _root(call)
-    ids = {name: unquote(value) for name, value in values.items()}
-    handler = HANDLERS.get((method, endpoint))
-    if handler is None:
-        raise call.fail("METHOD_NOT_ALLOWED", method)
-    _check_ids(call, ids)
-    return handler(call, **ids)
-
-
-def _list_names(call: Call) -> set[str]:
+def list_names(call: Call) -> set[str]:
     """Return the names of access lists; the public API still knows the old name."""
     if call.is_atlas:
         return {"accessList"}
@@ -204,28 +155,6 @@ def _list_names(call: Call) -> set[str]:
     if is_old and call.caller.organization.product == "ops_manager":
         return {"whitelist"}
     return {"accessList", "whitelist"}
-
-
-def _accepts_version(accept: str) -> bool:
-    for found in re.findall(r"application/vnd\.atlas\.(\d{4}-\d\d-\d\d)\+json", accept):
-        try:
-            return date.fromisoformat(found) >= date(2023, 1, 1)
-        except ValueError:
-            continue
-    return False
-
-
-def _check_ids(call: Call, ids: dict[str, str]) -> None:
-    codes = {
-        "org_id": "INVALID_ORG_ID",
-        "group_id": "INVALID_GROUP_ID",
-        "key_id": "INVALID_KEY_ID",
-    }
-    for name, code in codes.items():
-        if name in ids and not ID.fullmatch(ids[name]):
-            if call.is_atlas:
-                raise call.fail("PATH_PARAM_PARSE_ERROR", call.path)
-            raise call.fail(code, ids[name])
 
 
 def _enter_organization(call: Call, org_id: str) -> Organization:
@@ -243,7 +172,7 @@ def _enter_organization(call: Call, org_id: str) -> Organization:
     return organization
 
 
-def _find_organization(call: Call, org_id: str) -> Organization:
+def find_organization(call: Call, org_id: str) -> Organization:
     """Return the organization in the path, if the caller's roles allow this request."""
     organization = _enter_organization(call, org_id)
     roles = call.caller.holder.roles
@@ -252,7 +181,7 @@ def _find_organization(call: Call, org_id: str) -> Organization:
     return organization
 
 
-def _enter_project(call: Call, group_id: str) -> Organization:
+def enter_project(call: Call, group_id: str) -> Organization:
     """Return the organization of the project in the path, if the caller's roles allow it."""
     for organization in call.state.organizations.values():
         if group_id in organization.projects:
@@ -260,7 +189,7 @@ def _enter_project(call: Call, group_id: str) -> Organization:
     else:
         raise call.fail("GROUP_NOT_FOUND", group_id)
     holder = call.caller.holder
-    roles = holder.projects.get(group_id, []) if isinstance(holder, ApiKey) else []
+    roles = holder.projects.get(group_id, [])
     is_owner = "ORG_OWNER" in holder.roles
     if organization is not call.caller.organization or not (roles or is_owner):
         raise call.fail("NOT_IN_GROUP")
@@ -281,7 +210,7 @@ def _check_requirement(call: Call, organization: Organization) -> None:
         raise call.fail("ORG_REQUIRES_ACCESS_LIST", call.address)
 
 
-def _root(call: Call) -> Response:
+def root(call: Call) -> Response:
     caller = call.caller
     content: dict[str, Any] = {
         "appName": APP_NAMES[caller.organization.product],
@@ -338,28 +267,28 @@ def show(
     return shown
 
 
-def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
+def page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
     """Return a page of a listing; its links repeat ``query``."""
-    page = call.number("pageNum", 1)
+    number = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
-    start = (page - 1) * size
+    start = (number - 1) * size
 
-    def link(rel: str, number: int) -> dict[str, str]:
-        paging = {"pageNum": str(number), "itemsPerPage": str(size)}
+    def link(rel: str, page_number: int) -> dict[str, str]:
+        paging = {"pageNum": str(page_number), "itemsPerPage": str(size)}
         is_counted = str(call.flag("includeCount", True)).lower()
         shown = {"includeCount": is_counted, **query, **paging}
         shown |= {k: v for k, v in call.request.args.items() if k not in shown}
         return {"href": f"{call.host_url}{call.path}?{urlencode(shown)}", "rel": rel}
 
-    links = [link("self", page)]
-    if page > 1:
-        links.append(link("previous", page - 1))
+    links = [link("self", number)]
+    if number > 1:
+        links.append(link("previous", number - 1))
     if start + size < len(items):
-        links.append(link("next", page + 1))
+        links.append(link("next", number + 1))
     content: dict[str, Any] = {"links": links, "results": items[start : start + size]}
     if call.flag("includeCount", True):
         errors = call.settings.count_errors
-        content["totalCount"] = max(0, len(items) + errors[min(page, len(errors)) - 1])
+        content["totalCount"] = max(0, len(items) + errors[min(number, len(errors)) - 1])
     return Response(200, content)
 
 
@@ -379,7 +308,7 @@ def _other_organizations(call: Call) -> list[Organization]:
     return [
         organization
         for organization in call.state.organizations.values()
-        if call.caller.holder.name in organization.also_visible_to
+        if call.caller.holder.login in organization.also_visible_to
         and _is_served(call, organization)
     ]
 
@@ -395,7 +324,7 @@ def list_organizations(call: Call) -> Response:
         if found[org_id].name.lower().startswith(start.lower())
     ]
     # Atlas repeats the filter in its links, even an empty one.
-    return _page(call, shown, **({"name": start} if call.is_atlas else {}))
+    return page(call, shown, **({"name": start} if call.is_atlas else {}))
 
 
 def get_organization(call: Call, org_id: str) -> Response:
@@ -403,27 +332,27 @@ def get_organization(call: Call, org_id: str) -> Response:
         if organization.id == org_id:
             break
     else:
-        organization = _find_organization(call, org_id)
+        organization = find_organization(call, org_id)
     return Response(200, _show_organization(call, organization))
 
 
 def list_keys(call: Call, org_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     return _list(call, organization, organization.visible_keys(call.now).values())
 
 
 def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Response:
     in_order = sorted(keys, key=lambda key: key.public_key)
-    return _page(call, [show(call, organization, key) for key in in_order])
+    return page(call, [show(call, organization, key) for key in in_order])
 
 
 def get_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     return Response(200, show(call, organization, _find_key(call, organization, key_id)))
 
 
 def create_key(call: Call, org_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     body = _key_body(call, organization.product, required=("desc", "roles"))
     key = _new_key(call, organization, body["desc"])
     key.roles = _with_member(call, body["roles"])
@@ -440,7 +369,7 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     return ApiKey(
         # An ObjectId starts with the seconds since 1970.
-        id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
+        id=f"{int(call.wall):08x}{secrets.token_hex(8)}",
         description=description,
         public_key=public_key,
         private_key=str(uuid.uuid4()),
@@ -448,7 +377,7 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
 
 
 def update_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     body = _key_body(call, organization.product)
     key = _find_key(call, organization, key_id)
     key = replace(
@@ -462,7 +391,7 @@ def update_key(call: Call, org_id: str, key_id: str) -> Response:
 
 
 def delete_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     _find_key(call, organization, key_id)
     _change(call, organization, key_id, None)
     return _deleted(200 if organization.product == "ops_manager" else 204)
@@ -470,7 +399,7 @@ def delete_key(call: Call, org_id: str, key_id: str) -> Response:
 
 def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     _organization, key = _find_listed(call, org_id, key_id)
-    return _page(call, _show_entries(call, key, list_name, org_id))
+    return page(call, _show_entries(call, key, list_name, org_id))
 
 
 def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
@@ -481,13 +410,13 @@ def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str
 
 def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     organization, key = _find_listed(call, org_id, key_id)
-    added = _entries_body(call)
+    added = entries_body(call)
     taken = {ipaddress.ip_network(entry) for entry in key.access_list}
     for entry in added:
         if ipaddress.ip_network(entry) in taken:
             raise call.fail("ADDRESS_ALREADY_IN_ACCESS_LIST", entry)
     key = replace(key, access_list=[*key.access_list, *added])
-    response = _page(call, _show_entries(call, key, list_name, org_id))
+    response = page(call, _show_entries(call, key, list_name, org_id))
     response.changed = True
     _change(call, organization, key_id, key)
     return response
@@ -497,7 +426,7 @@ def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: 
     organization, key = _find_listed(call, org_id, key_id)
     entry = _find_entry(call, key, address)
     left = [other for other in key.access_list if other != entry]
-    is_caller = call.caller.holder.name == key.name
+    is_caller = call.caller.holder.login == key.login
     if is_caller and is_listed(call.address, [entry]) and not is_listed(call.address, left):
         raise call.fail("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", call.address)
     _change(call, organization, key_id, replace(key, access_list=left))
@@ -505,7 +434,7 @@ def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: 
 
 
 def list_project_keys(call: Call, group_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     keys = organization.visible_keys(call.now).values()
     return _list(call, organization, [key for key in keys if group_id in key.projects])
 
@@ -514,7 +443,7 @@ def assign_key(call: Call, group_id: str, key_id: str) -> Response:
     """Assign a key to a project of Atlas; the public API assigns with PATCH."""
     if not call.is_atlas:
         raise call.fail("METHOD_NOT_ALLOWED", call.request.method)
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     roles = _assignment_body(call, organization.product)
     key = _find_key(call, organization, key_id)
     if group_id in key.projects:
@@ -524,7 +453,7 @@ def assign_key(call: Call, group_id: str, key_id: str) -> Response:
 
 
 def update_project_key(call: Call, group_id: str, key_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     body = _key_body(call, organization.product, required=("roles",), is_project=True)
     key = _find_key(call, organization, key_id)
     if call.is_atlas:
@@ -535,14 +464,13 @@ def update_project_key(call: Call, group_id: str, key_id: str) -> Response:
 
 
 def unassign_key(call: Call, group_id: str, key_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     key = _find_key(call, organization, key_id)
     _check_assigned(call, key, group_id)
     _assign(call, organization, key, group_id, None)
     return _deleted(204 if call.is_atlas else 200)
 
 
-Handler = Callable[..., Response]
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "orgs"): list_organizations,
     ("GET", "org"): get_organization,
@@ -576,13 +504,13 @@ def _find_listed(call: Call, org_id: str, key_id: str) -> tuple[Organization, Ap
     organization = _enter_organization(call, org_id)
     key = _find_key(call, organization, key_id)
     holder = call.caller.holder
-    if holder.name != key.name and "ORG_OWNER" not in holder.roles:
+    if holder.login != key.login and "ORG_OWNER" not in holder.roles:
         raise call.fail("API_KEY_ACCESS_LIST_ACCESS_DENIED")
     return organization, key
 
 
 def _find_entry(call: Call, key: ApiKey, address: str) -> str:
-    block = ipaddress.ip_network(_normalize(call, address))
+    block = ipaddress.ip_network(normalize(call, address))
     for entry in key.access_list:
         if ipaddress.ip_network(entry) == block:
             return entry
@@ -592,7 +520,7 @@ def _find_entry(call: Call, key: ApiKey, address: str) -> str:
     raise call.fail(name, address, key.id)
 
 
-def _normalize(call: Call, text: str) -> str:
+def normalize(call: Call, text: str) -> str:
     """Return an address or block as Python writes it, and reject host bits."""
     try:
         if not re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]+)?", text):
@@ -661,31 +589,31 @@ def _key_body(
         raise call.fail("INVALID_JSON")
     # The public API accepts only roles in a project.
     known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
-    _check_names(call, body, known)
+    check_names(call, body, known)
     if not call.is_atlas and not body:
         raise call.fail("MISSING_ATTRIBUTE", known[0])
     if "desc" in required or "desc" in body:
         _check_description(call, body.get("desc"))
     if "roles" in required or "roles" in body:
-        _check_roles(call, product, body.get("roles"), is_project)
+        check_roles(call, product, body.get("roles"), is_project)
     return body
 
 
 def _assignment_body(call: Call, product: str) -> list[str]:
     roles: list[str] = []
     for item in _array_body(call):
-        _check_names(call, item, ("roles",))
-        _check_roles(call, product, item.get("roles"), is_project=True)
+        check_names(call, item, ("roles",))
+        check_roles(call, product, item.get("roles"), is_project=True)
         roles += item["roles"]
     if not roles:
         raise call.fail("MISSING_API_KEY_ROLES")
     return roles
 
 
-def _entries_body(call: Call) -> list[str]:
+def entries_body(call: Call) -> list[str]:
     entries: list[str] = []
     for item in _array_body(call):
-        _check_names(call, item, ("ipAddress", "cidrBlock"))
+        check_names(call, item, ("ipAddress", "cidrBlock"))
         given = [(name, value) for name, value in item.items() if value is not None]
         if len(given) != 1:
             raise call.fail("BAD_ACCESS_LIST_ADD_REQUEST")
@@ -694,7 +622,7 @@ def _entries_body(call: Call) -> list[str]:
             raise call.fail("INVALID_JSON_ATTRIBUTE", name)
         if ("/" in value) != (name == "cidrBlock"):
             raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", value)
-        entry = _normalize(call, value)
+        entry = normalize(call, value)
         if any(ipaddress.ip_network(entry) == ipaddress.ip_network(other) for other in entries):
             raise call.fail("DUPLICATE_ADDRESSES_IN_INPUT", value)
         entries.append(entry)
@@ -710,7 +638,7 @@ def _array_body(call: Call) -> list[dict[str, Any]]:
     return body
 
 
-def _check_names(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> None:
+def check_names(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in body:
         if name in READ_ONLY_FIELDS:
             raise call.fail("ATTRIBUTE_READ_ONLY", name)
@@ -729,7 +657,7 @@ def _check_description(call: Call, description: object) -> None:
         raise call.fail("INVALID_ATTRIBUTE", "desc")
 
 
-def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
+def check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
     if not roles:
         if call.is_atlas:
             raise call.fail("MISSING_API_KEY_ROLES")

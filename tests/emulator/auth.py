@@ -21,7 +21,7 @@ from werkzeug.wrappers import Request
 
 from .responses import ApiError, Response
 from .settings import Settings
-from .state import ApiKey, Organization, ServiceAccount, State, Token
+from .state import ApiKey, Organization, Secret, ServiceAccount, State, Token
 
 REALM = "MMS Public API"
 
@@ -41,10 +41,17 @@ class Nonce:
 class Authenticator:
     """Nonces and tokens. The emulator calls it while holding its lock."""
 
-    def __init__(self, state: State, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self.state = state
         self.settings = settings
         self.clock = clock
+        self.wall = wall
         self.nonces: dict[str, Nonce] = {}
         self.token_requests: dict[tuple[str, str], list[float]] = defaultdict(list)
 
@@ -133,34 +140,37 @@ class Authenticator:
         found = self.state.find_account(token.client_id)
         return Caller(*found) if found else None
 
-    def client(self, request: Request) -> ServiceAccount | None:
-        """Return the service account of an OAuth request's Basic credentials."""
+    def client(self, request: Request) -> tuple[ServiceAccount, Secret] | None:
+        """Return the account and the secret in the Basic credentials of an OAuth request."""
         given = request.authorization
         if given is None or given.type != "basic":
             return None
         found = self.state.find_account(unquote(given.username or ""))
         if found is None:
             return None
-        secret = unquote(given.password or "")
-        matches = hmac.compare_digest(found[1].client_secret.encode(), secret.encode())
-        return found[1] if matches else None
+        value = unquote(given.password or "").encode()
+        for secret in found[1].secrets:
+            is_valid = secret.expires_at > self.wall()
+            if hmac.compare_digest(secret.value.encode(), value) and is_valid:
+                return found[1], secret
+        return None
 
-    def oauth(self, request: Request, client: ServiceAccount | None) -> Response:
+    def oauth(self, request: Request, client: tuple[ServiceAccount, Secret] | None) -> Response:
         """Handle POST /api/oauth/token and /api/oauth/revoke."""
         if client is None:
             return _oauth_error(401, "invalid_client", "Invalid credentials provided.")
         if request.mimetype != "application/x-www-form-urlencoded":
             return _oauth_error(400, "invalid_request", "The body must be a form.")
         if request.path == "/api/oauth/revoke":
-            return self._revoke(request.form.get("token"), client)
+            return self._revoke(request.form.get("token"), client[0])
         grant = request.form.get("grant_type")
         if grant is None:
             return _oauth_error(400, "invalid_request", "Missing parameter grant_type.")
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"Unsupported grant {grant}.")
-        return self._grant(request, client)
+        return self._grant(request, *client)
 
-    def _grant(self, request: Request, client: ServiceAccount) -> Response:
+    def _grant(self, request: Request, client: ServiceAccount, secret: Secret) -> Response:
         now = self.clock()
         limit = self.settings.token_requests_per_minute
         recent = self.token_requests[request.remote_addr or "", client.client_id]
@@ -176,7 +186,8 @@ class Authenticator:
         if limit is not None and len(active) >= limit:
             raise ApiError("RATE_LIMITED", request.path, limit, math.ceil(lifetime / 60))
         value = secrets.token_urlsafe(48)
-        tokens[value] = Token(client.client_id, now + lifetime)
+        tokens[value] = Token(client.client_id, secret.id, now + lifetime)
+        secret.last_used_at = self.wall()
         content = {"access_token": value, "expires_in": int(lifetime), "token_type": "Bearer"}
         return Response(200, content)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from . import api
+from . import api, dispatch, service_accounts
 from .responses import ApiError, Response
 from .settings import Settings
 
@@ -26,12 +26,18 @@ class Limit:
 ROUNDING = 1e-6
 _KEYS = Limit("keys", "org_id", 500, 250)
 _PROJECT_KEYS = Limit("project keys", "group_id", 1200, 500)
+_ACCOUNTS = Limit("service accounts", "org_id", 500, 250)
+_PROJECT_ACCOUNTS = Limit("project service accounts", "group_id", 1200, 500)
 LIMITS = {
     "root": Limit("root", "caller", 300, 100),
     "orgs": Limit("organizations", "caller", 300, 100),
     "org": Limit("organization", "org_id", 500, 250),
     **dict.fromkeys(("keys", "key", "access_list", "entry"), _KEYS),
     **dict.fromkeys(("project_keys", "project_key"), _PROJECT_KEYS),
+    **{
+        rule.endpoint: _PROJECT_ACCOUNTS if "group_id" in rule.arguments else _ACCOUNTS
+        for rule in service_accounts.ENDPOINTS
+    },
 }
 
 
@@ -75,10 +81,10 @@ class Limits:
         """Answer a call, or refuse it where its bucket is empty."""
         bucket = self._find(call)
         if bucket is None:
-            return api.response(call)
+            return dispatch.response(call)
         wait = bucket.wait(call.now)
         is_refused = bool(wait) and self._settings.rate_limit
-        response = _refusal(call, bucket, wait) if is_refused else api.response(call)
+        response = _refusal(call, bucket, wait) if is_refused else dispatch.response(call)
         if not _is_counted(response):
             return response
         bucket.tokens = max(0, bucket.tokens - 1)
@@ -88,11 +94,11 @@ class Limits:
         return response
 
     def _find(self, call: api.Call) -> Bucket | None:
-        endpoint, values = api.find_endpoint(call)
+        endpoint, values = dispatch.find_endpoint(call)
         limit = LIMITS.get(endpoint)
         if limit is None:
             return None
-        scope = values.get(limit.scope, call.caller.holder.name)
+        scope = values.get(limit.scope, call.caller.holder.login)
         return self._buckets.setdefault((limit, scope), Bucket(limit, self._settings, call.now))
 
 

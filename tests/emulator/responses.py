@@ -50,6 +50,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
     "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
     "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
+    "INVALID_ROLE_ASSIGNMENT": (400, "Invalid role assignment: %s."),
     "INVALID_ROLE_FOR_GROUP": (400, "Role %s is invalid for groups."),
     "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
     "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),
@@ -58,9 +59,16 @@ ERRORS: dict[str, tuple[int, str]] = {
         "IP address %s is not allowed to access this resource.",
     ),
     "MAX_API_KEYS_PER_ORG_EXCEEDED": (400, "The organization has its maximum of %s API keys."),
+    "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED": (
+        400,
+        "Maximum number of Service Accounts per org (%s) in %s exceeded when trying to add a new "
+        "Service Account.",
+    ),
     "METHOD_NOT_ALLOWED": (405, "Method %s is not allowed for this resource."),
     "MISSING_API_KEY_ROLES": (400, "An API key must have at least one role."),
     "MISSING_ATTRIBUTE": (400, "The required attribute %s was not specified."),
+    # Only words of the text of this one are known.
+    "MUTUALLY_EXCLUSIVE": (400, "%s and %s are mutually exclusive."),
     "NOT_ATLAS_GROUP": (404, "Group %s is not an Atlas group."),
     "NOT_ATLAS_ORG": (404, "Organization %s is not an Atlas organization."),
     "NOT_IN_GROUP": (
@@ -87,8 +95,11 @@ ERRORS: dict[str, tuple[int, str]] = {
         "The capacity is %s requests, refilled by %s every %s seconds.",
     ),
     "RESOURCE_NOT_FOUND": (404, "Cannot find resource %s."),
+    # The codes of a missing account and of invalid fields are not known; these are made up.
+    "SERVICE_ACCOUNT_NOT_FOUND": (404, "No service account with ID %s exists."),
     "UNEXPECTED_ERROR": (500, "Unexpected error."),
     "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),
+    "VALIDATION_ERROR": (400, "Invalid value of %s."),
     "USER_UNAUTHORIZED": (401, "Current user is not authorized to perform this action."),
 }
 # Errors for which the public API has another status or text.

@@ -84,6 +84,7 @@ class Emulator:
         self._seed = seed
         self._port = port
         self._stopping = threading.Event()
+        self.wall = time.time
         self.sleep = sleep or self._stopping.wait
         self._server: _Server | None = None
         self._connection_ids = itertools.count(1)
@@ -99,7 +100,7 @@ class Emulator:
             self.connections = 0
             self._faults = Faults()
             self._limits = Limits(self.settings)
-            self._auth = Authenticator(state, self.settings, self._now)
+            self._auth = Authenticator(state, self.settings, self._now, self._wall)
 
     @property
     def port(self) -> int:
@@ -204,14 +205,20 @@ class Emulator:
         is_anonymous = False
         if recorded.path in api.OAUTH_PATHS and request.method == "POST":
             client = self._auth.client(request)
-            recorded.caller = client.name if client else None
+            recorded.caller = client[0].login if client else None
             exchange.action = partial(self._auth.oauth, request, client)
         elif api.is_api(recorded.path):
             who = self._auth.identify(request, target)
             if isinstance(who, Caller):
-                recorded.caller = who.holder.name
+                recorded.caller = who.holder.login
                 exchange.call = api.Call(
-                    request, recorded.path, who, self.state, self.settings, self.clock()
+                    request,
+                    recorded.path,
+                    who,
+                    self.state,
+                    self.settings,
+                    self.clock(),
+                    self.wall(),
                 )
                 exchange.action = partial(self._answer, exchange.call)
             else:
@@ -224,6 +231,9 @@ class Emulator:
 
     def _now(self) -> float:
         return self.clock()  # a test may have replaced it
+
+    def _wall(self) -> float:
+        return self.wall()
 
     def _answer(self, call: api.Call) -> Response:
         call.now = self._now()

@@ -40,13 +40,24 @@ class Settings:
     rate_refill: int | None = None
     rate_period: float = 60.0
 
-    # The maximum number of keys in an organization; None means no limit.
+    # The maximum number in an organization; None means no limit.
     max_api_keys: int | None = 500
+    max_service_accounts: int | None = 500
     # A key that is created or updated also gets ORG_MEMBER.
     adds_org_member: bool = False
     # The error code if an assignment to change or remove does not exist. RESOURCE_NOT_FOUND (404)
     # has the ID of the key as parameter.
     unassigned_code: str = "API_KEY_NOT_FOUND"
+
+    # The code of a missing service account: RESOURCE_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND (404)
+    # or SERVICE_ACCOUNT_NOT_FOUND_400 (the same with status 400).
+    missing_account: str = "RESOURCE_NOT_FOUND"
+    # What masked secrets show: their last characters ("end") or "nothing".
+    masked_secret: str = "end"
+    # The longest lifetime of a secret in an organization, in hours.
+    max_secret_hours: int = 8760
+    # Whether the API has the new field withoutInitialSecret.
+    knows_without_initial_secret: bool = True
 
     # How codes about access lists are spelled: "access_list" or "whitelist".
     code_spelling: str = "access_list"
