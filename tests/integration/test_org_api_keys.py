@@ -406,9 +406,9 @@ print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).out
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ending", "words"), [
-    ("SIGTERM", "the task was told to stop (SIGTERM)"),
-    ("SIGINT", "the task was told to stop (SIGINT)"),
-    ("time_limit", "time_limit, 2 s, is over"),
+    ("SIGTERM", "the task was stopped by SIGTERM"),
+    ("SIGINT", "the task was stopped by SIGINT"),
+    ("time_limit", "time_limit: 2 s"),
 ])  # fmt: skip
 def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
     collections: Path, ending: str, words: str

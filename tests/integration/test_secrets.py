@@ -133,7 +133,7 @@ def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
         Fault("status", "GET", status=400, code=text, detail=text, parameters=[text])
     )
     emulator.add_fault(Fault("redirect", "GET", location=location))
-    for words in ("the API answered", "redirects"):
+    for words in ("the API returned", "redirects"):
         options = {
             "state": "absent",
             "base_url": emulator.url,

@@ -41,7 +41,9 @@ PAIR = {
 
 
 def error(body: bytes) -> _errors.KeysmithError:
-    return _responses.as_error(_responses.read(_http.Response(400, "", {}, body)), REQUEST)
+    return _responses.as_error(
+        _responses.parse_response(_http.Response(400, "", {}, body)), REQUEST
+    )
 
 
 def test_a_number_of_hundreds_of_digits_is_no_internal_error() -> None:

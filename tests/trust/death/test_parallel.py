@@ -54,7 +54,7 @@ EXCUSES = (
     r"task again\. The new API key was revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
-    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "
+    r"Could not .*: the API returned 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "
     r"the project in the meantime, or a recent change is still propagating\. Run the task again\.",
     r"credentials_file .* holds the key pair of another API key, \w+, and nothing was created\. .*",
 )
@@ -152,7 +152,7 @@ def test_no_trouble_with_the_api_is_an_excuse() -> None:
 def test_what_is_left_undone_needs_an_excuse_for_each_key() -> None:
     organization = f"the API keys of organization {org_id('atlas')}"
     excuse = "The API does not find the API key x, which this task has seen: it was revoked."
-    trouble = f"Could not list {organization}: the API answered 500 X."
+    trouble = f"Could not list {organization}: the API returned 500 X."
 
     def check(*messages: str, msg: str = f"Not all changes to {organization} are done.") -> None:
         values = {"msg": msg, "failures": [{"msg": message} for message in messages]}

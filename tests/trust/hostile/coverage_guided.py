@@ -45,7 +45,7 @@ def one(data: bytes) -> None:
     status, length = STATUSES[data[0] % len(STATUSES)], data[1]
     value = data[2 : 2 + length].decode("latin-1")
     headers = dict.fromkeys(HEADERS, value)
-    answer = _responses.read(_http.Response(status, value, headers, data[2 + length :]))
+    answer = _responses.parse_response(_http.Response(status, value, headers, data[2 + length :]))
     assert _http.retry_after(answer) >= 0
     for challenge in _auth.find_challenges(value):
         if challenge.algorithm in _auth._HASHES:

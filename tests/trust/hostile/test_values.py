@@ -34,14 +34,16 @@ from tests.trust import figures
 from tests.trust.hostile.answers import ERRORS, ESCAPES, HEADERS, JSON, LINES, STATUSES, TEXTS
 from tests.trust.hostile.servers import ENTRIES, KEY, KEY_ID, ORG, ORGANIZATION, examples
 
-REQUEST = _errors.Request("DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", required_role="Owner")
+REQUEST = _errors.Request(
+    "DELETE", "https://h", f"/api/{KEY_ID}", "revoke it", required_role="Owner"
+)
 WHAT = "values made by hypothesis for what reads answers"
 
 
 def answer(status: int, body: bytes, headers: list[str]) -> _http.Response:
     pairs = (line.partition(": ") for line in headers)
     named = {name: value for name, _colon, value in pairs}
-    return _responses.read(_http.Response(status, "Reason", named, body))
+    return _responses.parse_response(_http.Response(status, "Reason", named, body))
 
 
 @pytest.fixture

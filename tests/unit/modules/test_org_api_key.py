@@ -333,7 +333,7 @@ def test_empty_strings_are_not_given(emulator: Emulator) -> None:
             "UNEXPECTED_ERROR",
             "expired or revoked",
         ),
-        (key_pair("atlas", 6), "USER_UNAUTHORIZED", "needs the role Organization Owner"),
+        (key_pair("atlas", 6), "USER_UNAUTHORIZED", "required role (Organization Owner)"),
         (
             key_pair("atlas", 7),
             "IP_ADDRESS_NOT_ON_ACCESS_LIST",
@@ -383,7 +383,7 @@ def test_a_refused_connection_is_tried_again_and_told(emulator: Emulator) -> Non
         port = unused.getsockname()[1]
     outcome = run(emulator, api_user_id=MISSING_ID, base_url=f"http://127.0.0.1:{port}")
     assert outcome.failed
-    assert f"127.0.0.1:{port} refuses connections (6 tries" in outcome.msg
+    assert f"127.0.0.1:{port} refuses connections (6 attempts" in outcome.msg
     assert outcome.result["error"]["status"] is None
 
 

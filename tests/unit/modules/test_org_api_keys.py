@@ -262,9 +262,9 @@ def test_a_time_limit_ends_the_task_with_its_results(crowd: Emulator) -> None:
     assert outcome.clock.time <= 1003.01
     (failure,) = outcome.result["failures"]
     assert failure["id"] == EXTRA[0]
-    assert "time_limit, 3 s, is over" in failure["msg"]
+    assert "time_limit: 3 s" in failure["msg"]
     assert len(outcome.result["pending"]) == 19
-    assert "19 not begun, because time_limit, 3 s, is over" in outcome.msg
+    assert "19 not begun, because the time limit was reached" in outcome.msg
 
 
 def test_a_change_that_was_only_refused_until_the_end_is_pending(crowd: Emulator) -> None:
@@ -287,7 +287,8 @@ def test_a_time_limit_ends_the_listing_between_two_pages(emulator: Emulator) -> 
     outcome = run(emulator, **victim, time_limit=1, clock=clock)
     assert outcome.failed
     assert outcome.msg == (
-        f"Could not list the API keys of organization {org_id('atlas')}: time_limit, 1 s, is over. "
+        f"Could not list the API keys of organization {org_id('atlas')}: the time limit was "
+        "reached (time_limit: 1 s). Increase time_limit, or run the task again to continue. "
         "Nothing was changed."
     )
     assert sum(request.status == 200 for request in emulator.requests) == 1
@@ -319,7 +320,7 @@ def test_a_time_limit_ends_the_reading_of_access_lists(emulator: Emulator) -> No
     emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
     api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
     outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=1, clock=clock)
-    assert "Not all access lists were read, because time_limit, 1 s, is over" in outcome.msg
+    assert "Not all access lists were read, because the time limit was reached" in outcome.msg
     assert not outcome.changed
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
     assert len(read) == 1

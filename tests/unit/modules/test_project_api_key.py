@@ -461,7 +461,7 @@ def test_a_role_in_the_project_that_is_too_low_is_told(emulator: Emulator) -> No
     start(emulator, "atlas", ["GROUP_READ_ONLY"], number=6)
     outcome = run(emulator, **key_pair("atlas", 6))
     assert outcome.code == "USER_UNAUTHORIZED"
-    assert "needs the role Project Owner" in outcome.msg
+    assert "required role (Project Owner)" in outcome.msg
     assert emulator.writes == []
 
 
