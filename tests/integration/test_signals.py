@@ -196,7 +196,7 @@ def test_a_signal_before_the_first_change_prevents_it(
     result = result_of(process)
     assert result["failed"]
     assert result["error"]["type"] == "cancelled"
-    assert f"the task was told to stop ({name})" in result["msg"]
+    assert f"the task was stopped by {name}" in result["msg"]
     assert not result.get("changed")
     assert emulator.writes == []
     # The request in progress was completed, and no other was sent.

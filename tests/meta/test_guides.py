@@ -190,7 +190,7 @@ def test_a_section_has_the_words_of_the_message(label: str, text: str) -> None:
 
 def test_a_message_of_the_api_ends_in_what_the_code_says_of_it() -> None:
     messages = [" ".join(part.split()) for part in ERRORS.split("\n\n")]
-    found = [re.search(r'the API answered (\d+) (\w+), "[^"]+"\. (.+)', text) for text in messages]
+    found = [re.search(r'the API returned (\d+) (\w+), "[^"]+"\. (.+)', text) for text in messages]
     told = [(int(m[1]), m[2], m[3]) for m in found if m]
     assert len(told) == 2
     for status, code, text in told:
