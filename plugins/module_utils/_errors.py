@@ -460,7 +460,9 @@ def _advice_by_status(status: int, code: str | None, request: Request) -> str:
             f"ago and not known everywhere yet. Check base_url too: it is {request.base_url}."
         )
     if status == 403:
-        needs = f" (this call needs the role {request.required_role})" if request.required_role else ""
+        needs = (
+            f" (this call needs the role {request.required_role})" if request.required_role else ""
+        )
         return f"Check the roles{needs} and the API access list of {credential_name}."
     if status == 404:
         # Codes of the API are in capitals. Web frameworks have JSON of a similar shape.

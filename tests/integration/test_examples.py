@@ -44,12 +44,21 @@ CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
 # Keywords of tasks whose text is an expression, without braces.
 EXPRESSIONS = ("when", "failed_when", "changed_when", "deadline", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
-# Where the README names a server and a file of its own instead of a variable.
-ELSEWHERE = {"base_url": "ops_manager_url", "ca_path": "ops_manager_ca"}
 # An item of keep is an ID, a public key or, failing these, a description.
 FORMS = {"api_user_id": re.compile("[0-9a-f]{24}"), "public_key": re.compile("[a-z]{8}")}
 # Questions of a survey that stay unanswered, by the name of the play.
 UNANSWERED = {"Revoke one API key": ("description", "wait")}
+# YAML in README and guides that is not run here, by what it has, with the reason.
+NOT_RUN = {
+    "^all:": "An inventory; test_console_lines.py uses it.",
+    "^collections:": "For ansible-galaxy, which needs Galaxy.",
+    "^# (Refused|Accepted)": "See test_guides.py.",
+    "^# Stops working when": "It shows what not to do.",
+    "^# (Deprecated|Recommended)": "Variables of the role; see test_rotation.py.",
+    "new_description:": "A task of a longer procedure.",
+    "import_playbook": "test_awx.py runs this playbook.",
+    "ansible.builtin.uri": "It needs the service that it sends the key pair to.",
+}
 
 
 @dataclass(frozen=True)
@@ -324,11 +333,7 @@ def unsuccessful(results: list[TaskResult]) -> list[str]:
 
 def _play(example: Example) -> dict[str, Any]:
     """The play, on the host of the example, with its own defaults over those of the test."""
-    (play,) = content = example.content
-    for _task, _module, args in ours(content):
-        for option, variable in ELSEWHERE.items():
-            if "{{" not in args.get(option, "{{"):
-                args[option] = f"{{{{ {variable} }}}}"
+    (play,) = example.content
     defaults = {**from_variables(CONNECTION, "connection_of_test"), **example.own_defaults}
     return {**play, "hosts": example.host, "module_defaults": {GROUP: defaults}}
 
@@ -440,6 +445,14 @@ def test_every_module_has_examples() -> None:
     assert {example.source for example in TASKS} == set(MODULES)
 
 
+def test_yaml_of_documents_is_run_or_listed() -> None:
+    plays = {example.text for example in PLAYS}
+    texts = [text for document in DOCUMENTS for text in yaml_blocks(document)]
+    left = [text for text in texts if text not in plays]
+    assert [text for text in left if not any(re.search(form, text) for form in NOT_RUN)] == []
+    assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
+
+
 def test_playbook_ends_well(ran: Examples) -> None:
     assert ran.run.code == 0, ran.run.output
 
@@ -509,7 +522,7 @@ RESCUES = {
 
 
 def test_rescues_are_found() -> None:
-    assert {name.partition(".")[0] for name in RESCUES} >= {"README", "guide_errors"}
+    assert {name.partition(".")[0] for name in RESCUES} >= {"guide_errors", "guide_rotation"}
 
 
 def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Path) -> None:

@@ -117,11 +117,10 @@ class World:
             self.maybe_die()
             if action == _rotation.REVOKE_LEFTOVER:
                 self.revoke_leftover(key)
-            elif state.old:
-                self.replace(state.old)
+            else:
+                self.replace(key)
 
-    def revoke_leftover(self, key: OrgApiKey | None) -> None:
-        assert key
+    def revoke_leftover(self, key: OrgApiKey) -> None:
         assert key.id != self.other_id
         assert key.id not in self.issued
         if key.id in self.strangers:
@@ -162,7 +161,6 @@ class World:
             _rotation.check_same(state, found, ENTRIES)
         for action, key in plan.steps:
             self.maybe_die()
-            assert key
             if action == _rotation.VERIFY_PAIR:
                 if pair is None or pair.api_user_id != key.id:
                     return

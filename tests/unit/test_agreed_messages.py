@@ -116,7 +116,7 @@ CASES = [
     ),
     Case(
         "no key is identified",
-        "No key is identified. Set exactly one of api_user_id, public_key and description.",
+        "one of the following is required: api_user_id, public_key, description",
         {"state": "absent"},
     ),
     Case(

@@ -105,7 +105,7 @@ def left(plan: _rotation.Plan) -> dict[str, str]:
 
 
 def test_a_rotation_from_begin_to_end() -> None:
-    assert begin(OLD).steps == (Step(CREATE_REPLACEMENT, None),)
+    assert begin(OLD).steps == (Step(CREATE_REPLACEMENT, OLD),)
     new = marked("issued")
     plan = finish(OLD, new, pair=PAIR)
     assert plan.steps == (

@@ -80,8 +80,10 @@ def test_values_that_no_key_has_are_reported_once_and_in_order() -> None:
         public_keys=["zzzzzzzz"],
         descriptions=["gone", "backup"],
         description_match=["none *"],
+        project_id="d" * 24,
     )
-    assert selection.missing(KEYS) == ["f" * 24, "e" * 24, "zzzzzzzz", "gone"]
+    assert selection.missing(KEYS) == ["f" * 24, "e" * 24, "zzzzzzzz", "d" * 24, "gone"]
+    assert Selection(project_id=PROJECT).missing(KEYS) == []
 
 
 @pytest.mark.parametrize(
@@ -104,8 +106,8 @@ def test_only_the_selected_values_must_be_provable() -> None:
     check_provable(Selection(public_keys=["zzzzzzzz"]), ORG, KEYS, look_alikes="refuse")
     check_provable(Selection(descriptions=["BACKUP"]), ORG, KEYS, look_alikes="ignore")
     # Keys whose descriptions differ in whitespace are different keys.
-    twin = replace(KEYS[1], description="back up")
-    keys = [twin, replace(twin, description=" ")]
+    first = replace(KEYS[1], description="back up")
+    keys = [first, replace(first, description=" ")]
     check_provable(Selection(descriptions=["back up"]), ORG, keys, look_alikes="refuse")
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import is_public_key
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    is_public_key,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,

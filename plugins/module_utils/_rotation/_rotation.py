@@ -129,10 +129,10 @@ class State:
 
 
 class Step(NamedTuple):
-    """An action and its key, None for a key to be created."""
+    """An action and its key; for CREATE_REPLACEMENT, the old key."""
 
     action: str
-    key: OrgApiKey | None
+    key: OrgApiKey
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ class Plan:
     def actions(self) -> list[dict[str, Any]]:
         """Return the steps for results."""
         return [
-            {"action": action, "api_user_id": key.id if key else None} for action, key in self.steps
+            {"action": action, "api_user_id": None if action == CREATE_REPLACEMENT else key.id}
+            for action, key in self.steps
         ]
 
     def warnings(self) -> list[str]:
@@ -356,7 +357,7 @@ def plan_begin(state: State, *, ignore_marks: bool) -> Plan:
         raise _no_old_key(state)
     _check_old(state, state.old)
     leftovers = _leftovers(state)
-    steps = (*leftovers, Step(CREATE_REPLACEMENT, None))
+    steps = (*leftovers, Step(CREATE_REPLACEMENT, state.old))
     return Plan(steps, "begun", _left(state, *(step.key for step in leftovers)))
 
 

@@ -157,8 +157,6 @@ class _Secret:
 
     def may_be_of(self, state: State) -> bool:
         """Whether it may be the private key of the old key."""
-        if self.public_key is None:
-            return False
         if state.old:
             return state.old.public_key in {self.public_key, None}
         # The old key does not exist, so an existing key is another one.
@@ -175,8 +173,8 @@ def _secret(task: _Task) -> _Secret:
         return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
     if isinstance(credentials, AccessToken):
-        token = connection.platform.env_access_token
-        without = {name: value for name, value in environ.items() if name != token}
+        tokens = [n for kind, n in connection.platform.env_credentials if kind is AccessToken]
+        without = {name: value for name, value in environ.items() if (name,) not in tokens}
         try:
             credentials = _resolve.resolve({**params, "access_token": None}, without).credentials
         except OptionError:
@@ -263,7 +261,7 @@ def _diff(state: State, plan: Plan) -> dict[str, Any]:
     after: list[dict[str, Any]] = []
     written: OrgApiKey | None = None
     for action, key in plan.steps:
-        if key and action in _REVOCATIONS:
+        if action in _REVOCATIONS:
             before.append(key.writable())
         elif action in {_rotation.RECORD_VERIFICATION, _rotation.RENAME}:
             written = key
@@ -303,7 +301,7 @@ def _begin(task: _Task) -> dict[str, Any]:
         return {**_result(task, state, plan), "org_api_key": planned}
     _org_api_keys.warn_of_new_private_key(task.api)
     for action, key in plan.steps:
-        if action == _rotation.REVOKE_LEFTOVER and key:
+        if action == _rotation.REVOKE_LEFTOVER:
             _revoke_leftover(task, key)
     creation = _Creation(task, state, state.old, list_name)
     created = creation.run(file)
@@ -396,21 +394,20 @@ class _Creation:
                 task.api, task.org_id, description, [_rotation.MEMBER], known_ids
             )
         except OrphanError as error:
-            self._undo_orphan(description, known_ids, error)
+            self._undo_orphan(description, error)
             raise
 
-    def _undo_orphan(self, description: str, known_ids: set[str], error: OrphanError) -> None:
+    def _undo_orphan(self, description: str, error: OrphanError) -> None:
         """Revoke the key of a POST whose response was lost, if the mark identifies it."""
         if len(error.parameters) != 1:
             return
         try:
             with self.task.api.cancellation.completing():
-                keys = _resource.list_all(self.task.api, self.task.keys)
+                key = _resource.find_by_id(self.task.api, self.task.keys, error.parameters[0])
         except KeysmithError:
             return
-        found = [k for k in keys if k.description == description and k.id not in known_ids]
-        if len(found) == 1 and not _rotation.rights(found[0]):
-            _undo(self.task, found[0], error)
+        if key and key.description == description and not _rotation.rights(key):
+            _undo(self.task, key, error)
 
     def _complete(self, created: CreatedKey) -> OrgApiKey:
         """Give a new key its access list, verify its key pair, and then give it its rights."""
@@ -498,10 +495,9 @@ def _write_mark(
     **changes: Any,
 ) -> OrgApiKey:
     """Write a mark to the description of a replacement, together with other changes."""
-    if state.old is None:
-        return key
-    tag = _rotation.tag(task.mark_key, state.old, state.entries or frozenset())
-    mark = Mark(phase, task.org_id, state.old.id, key.id, moment, tag, base)
+    old = cast("OrgApiKey", state.old)
+    tag = _rotation.tag(task.mark_key, old, state.entries or frozenset())
+    mark = Mark(phase, task.org_id, old.id, key.id, moment, tag, base)
     description = _marks.describe(mark, task.mark_key)
     return _org_api_keys.update(task.api, task.org_id, key, {"description": description, **changes})
 
@@ -576,11 +572,11 @@ def _take_steps(
     with signer as api:
         for action, key in plan.steps:
             try:
-                if action == _rotation.RECORD_VERIFICATION and plan.deadline is not None:
-                    moment, base = plan.deadline, plan.base
+                if action == _rotation.RECORD_VERIFICATION:
+                    moment, base = plan.deadline or 0, plan.base
                     new = _write_mark(task, state, new, _marks.VERIFIED, moment=moment, base=base)
                     task.is_changed = True
-                elif action == _rotation.REVOKE_OLD and key:
+                elif action == _rotation.REVOKE_OLD:
                     _revoke(task, key, api)
                 elif action == _rotation.RENAME:
                     new = _org_api_keys.update(api, task.org_id, new, {"description": plan.base})
@@ -635,8 +631,6 @@ def _roll_back(task: _Task) -> dict[str, Any]:
         state, _name = _read_entries(task, state)
     plan = _rotation.plan_roll_back(state, successor_id)
     for action, key in plan.steps:
-        if key is None:
-            continue
         if action == _rotation.REVOKE_REPLACEMENT:
             _resource.check_not_own(task.api, API_KEYS, key, allowed=False, loss="rolling it back")
         if task.check_mode:
@@ -732,8 +726,7 @@ def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> 
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Check options that depend on the phase or on each other. Raises OptionError."""
-    _argspec.check_key_name(params)
+    """Refuse options that do not fit a phase or each other. Raises OptionError."""
     if params["successor_id"]:
         _argspec.check_id("successor_id", params["successor_id"])
         if params["phase"] == "begin":
@@ -741,15 +734,8 @@ def check(params: Mapping[str, Any]) -> None:
                 "successor_id is set with phase begin, which creates a new key",
                 hint="Remove it, or set phase to finish or roll_back.",
             )
-        if params["successor_id"] == params["api_user_id"]:
-            raise OptionError(
-                "successor_id and api_user_id are the same",
-                hint="api_user_id is the old key, and successor_id its replacement.",
-            )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
-    for name in ("verify_timeout", "wait_timeout"):
-        _argspec.check_seconds(name, params[name], zero=False)
     _check_grace_period(params["grace_period"])
     _check_secrets(params)
 

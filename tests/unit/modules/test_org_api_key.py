@@ -248,12 +248,15 @@ def test_envelopes_are_requested_and_unwrapped(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({}, "No key is identified"),
-        ({"api_user_id": "", "public_key": "", "description": ""}, "No key is identified"),
-        ({"api_user_id": MISSING_ID, "description": "x"}, "api_user_id and description are given"),
-        ({"public_key": "abcdefgh", "description": "x"}, "public_key and description are given"),
+        ({}, "one of the following is required"),
+        (
+            {"api_user_id": "", "public_key": "", "description": ""},
+            "one of the following is required",
+        ),
+        ({"api_user_id": MISSING_ID, "description": "x"}, "mutually exclusive"),
+        ({"public_key": "abcdefgh", "description": "x"}, "mutually exclusive"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
-        ({"api_user_id": client_id("atlas")}, "client id of a service account"),
+        ({"api_user_id": client_id("atlas")}, "client ID of a service account"),
         ({"api_user_id": "DEADBEEF0"}, "24 lowercase hexadecimal digits"),
         ({"api_user_id": MISSING_ID, "timeout": 1e10}, "timeout"),
         ({"api_user_id": MISSING_ID, "org_id": ""}, "org_id is empty"),

@@ -337,8 +337,8 @@ def test_a_role_that_may_not_read_the_list_is_reported(emulator: Emulator, platf
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"api_user_id": ""}, "No key is identified"),
-        ({"description": "x"}, "api_user_id and description are given"),
+        ({"api_user_id": ""}, "one of the following is required"),
+        ({"description": "x"}, "mutually exclusive"),
         ({"api_user_id": "abcdefgh"}, "looks like a public key: use public_key"),
         ({"org_id": ""}, "org_id is empty"),
         ({"entries": None}, "entries"),
@@ -352,7 +352,7 @@ def test_a_role_that_may_not_read_the_list_is_reported(emulator: Emulator, platf
         ({"entries": [5]}, "item 1 of entries is a number (5)"),
         ({"entries": ["10.0.0.1/24"]}, "Use 10.0.0.0/24 or 10.0.0.1"),
         ({"entries": ["2001:db8::1/32"]}, "Use 2001:db8::/32 or 2001:db8::1"),
-        ({"entries": [A], "state": "absent", "purge": True}, "purge is given with state absent"),
+        ({"entries": [A], "state": "absent", "purge": True}, "purge is set with state absent"),
         ({"state": "gone"}, "present, absent"),
     ],
 )

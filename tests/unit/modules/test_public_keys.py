@@ -86,8 +86,8 @@ def test_a_wrong_public_key_is_recognized(
         (key_id("atlas", 1), "looks like the ID of an API key"),
         (PRIVATE_KEYS["atlas"], "looks like a private key"),
         (client_id("atlas"), "client ID of a service account"),
-        ("two word", "characters that no public key has"),
-        ('"akeyaaab"', "characters that no public key has"),
+        ("two word", "public key is not valid"),
+        ('"akeyaaab"', "public key is not valid"),
     ],
 )
 def test_a_wrong_public_key_of_the_credential_is_recognized(
