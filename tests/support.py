@@ -250,6 +250,20 @@ def run_module(
     return Outcome(json.loads(text), text, clock)
 
 
+def run_as_owner(module: str, emulator: Any, platform: str, options: Any) -> Outcome:
+    """Run a module with the owner's key pair, unless the options set another credential.
+
+    ``options`` may have arguments of ``run_module``, such as ``check``.
+    """
+    arguments = ("check", "diff", "clock", "environ")
+    is_signed = {"api_public_key", "client_id", "access_token"} & options.keys()
+    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
+    credential = {} if is_signed else key_pair(platform)
+    own = {name: value for name, value in options.items() if name not in arguments}
+    more = {name: options[name] for name in arguments if name in options}
+    return run_module(module, {**base, **credential, **own}, **more)
+
+
 @contextmanager
 def _same_signals() -> Iterator[None]:
     """Restore the signal handlers, which a module never resets."""

@@ -459,7 +459,7 @@ CASES = [
         "a revoked key does not go",
         (
             "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after the "
-            "task has revoked it. Run the task again to check whether it is gone, or increase "
+            "task revoked it. Run the task again to check whether it is gone, or increase "
             "wait_timeout. The API accepted the request to revoke it. Whether the API key still "
             "works is not known."
         ),

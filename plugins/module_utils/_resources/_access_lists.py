@@ -451,7 +451,7 @@ def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithEr
             "from an address that no other entry of the list covers. Add an entry that covers it, "
             "or remove this one with another credential or from another address."
         )
-    return _resource.missing_if_proved(error, resource, access_list.owner, _explanation(resource))
+    return _resource.as_missing_error(error, resource, access_list.owner, _explanation(resource))
 
 
 def _explanation(resource: Resource[Obj]) -> str:

@@ -342,7 +342,7 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     return is_hint and all(item.id != object_id for item in list_all(api, objects))
 
 
-def missing_if_proved(
+def as_missing_error(
     error: KeysmithError, resource: Resource[Obj], found: Obj, hint: str
 ) -> KeysmithError:
     """Return MissingError if the API does not find an object that this task has seen.
@@ -385,7 +385,7 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
                     return
                 raise WaitTimeoutError(
                     f"The API still shows the {resource.noun} {found} {timeout:g} s after the task "
-                    f"has {resource.verb}d it",
+                    f"{resource.verb}d it",
                     hint="Run the task again to check whether it is gone, or increase "
                     "wait_timeout.",
                 )
@@ -530,7 +530,7 @@ def change(
     try:
         return retry_unknown(api, resource, found, send), None
     except KeysmithError as failure:
-        error = missing_if_proved(
+        error = as_missing_error(
             failure, resource, found, f"Only {resource.a_noun} that exists can be changed."
         )
         if not error.outcome_unknown:

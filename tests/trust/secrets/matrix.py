@@ -281,7 +281,7 @@ SPECIALS = (
     Special(
         "still-there",
         WaitTimeoutError,
-        ("after the task has revoked it",),
+        ("after the task revoked it",),
         MODULE,
         lambda _world, home: {
             "state": "absent",

@@ -29,7 +29,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
-    run_module,
+    run_as_owner,
     service_account,
 )
 
@@ -45,23 +45,8 @@ VICTIM = {
 }
 
 
-def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module with the owner's key pair, unless another credential is given."""
-    runner_options = {
-        name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
-    }
-    credential_name = (
-        {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
-    )
-    options = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        "state": "absent",
-        **credential_name,
-        **more,
-    }
-    return run_module("org_api_key", options, **runner_options)
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    return run_as_owner("org_api_key", emulator, platform, {"state": "absent", **options})
 
 
 def keys(emulator: Emulator, platform: str = "atlas") -> set[str]:

@@ -23,7 +23,7 @@ from tests.support import (
     key_id,
     key_pair,
     org_id,
-    run_module,
+    run_as_owner,
     service_account,
 )
 
@@ -32,24 +32,11 @@ OLD, OLDER = "10.0.0.0/8", "10.1.2.3"
 VALUE = "org_api_key_access_list"
 
 
-def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module with the owner's key pair on key 2, unless another key is named."""
-    runner_options = {
-        name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
-    }
-    credential_name = (
-        {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
-    )
-    if not {"api_user_id", "id", "public_key", "description", "desc"} & more.keys():
-        more["api_user_id"] = key_id(platform, 2)
-    options = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        **credential_name,
-        **more,
-    }
-    return run_module("org_api_key_access_list", options, **runner_options)
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    """Run the module with the owner's key pair on key 2, unless another key is identified."""
+    if not {"api_user_id", "id", "public_key", "description", "desc"} & options.keys():
+        options["api_user_id"] = key_id(platform, 2)
+    return run_as_owner("org_api_key_access_list", emulator, platform, options)
 
 
 def entries(emulator: Emulator, platform: str = "atlas", number: int = 2) -> list[str]:

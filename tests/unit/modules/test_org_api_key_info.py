@@ -33,7 +33,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
-    run_module,
+    run_as_owner,
     seed,
     service_account,
 )
@@ -42,19 +42,8 @@ from tests.support import (
 IN_ORDER = [7, 6, 1, 4, 5, 2, 3]
 
 
-def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    runner_options = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
-    credential_name = (
-        {} if {"api_public_key", "client_id", "access_token"} & more.keys() else key_pair(platform)
-    )
-    options = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        **credential_name,
-        **more,
-    }
-    outcome = run_module("org_api_key_info", options, **runner_options)
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    outcome = run_as_owner("org_api_key_info", emulator, platform, options)
     assert emulator.writes == []
     assert not outcome.changed
     for secret in ("1111-4111-8111", "-****-", *PRIVATE_KEYS.values(), "mdb_sa_sk_"):

@@ -24,25 +24,15 @@ from tests.support import (
     key_pair,
     org_id,
     public_key,
-    run_module,
+    run_as_owner,
     service_account,
 )
 
 ROLES = ["ORG_MEMBER", "ORG_GROUP_CREATOR"]
 
 
-def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module with the owner's key pair, unless another credential is given."""
-    runner_options = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
-    credential_name = {} if {"api_public_key", "client_id"} & more.keys() else key_pair(platform)
-    options = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        **credential_name,
-        **more,
-    }
-    return run_module("org_api_key", options, **runner_options)
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    return run_as_owner("org_api_key", emulator, platform, options)
 
 
 def keys(emulator: Emulator, platform: str = "atlas") -> dict[str, Any]:

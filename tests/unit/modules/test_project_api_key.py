@@ -21,7 +21,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
-    run_module,
+    run_as_owner,
     service_account,
 )
 
@@ -38,25 +38,14 @@ STARTS: dict[str, list[str] | None] = {
 }
 
 
-def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module for key 3 with the owner's key pair, unless the options say otherwise."""
-    runner_options = {
-        name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
-    }
-    options = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        "project_id": project_id(platform),
-        **more,
-    }
-    if not {"api_user_id", "id", "public_key", "description", "desc"} & more.keys():
+def run(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    """Run the module for key 3, unless the options say otherwise."""
+    options = {"project_id": project_id(platform), **options}
+    if not {"api_user_id", "id", "public_key", "description", "desc"} & options.keys():
         options["api_user_id"] = key_id(platform, 3)
-    if not {"api_public_key", "client_id"} & more.keys():
-        options |= key_pair(platform)
     if options.get("state") != "absent":
         options.setdefault("roles", WANTED)
-    outcome = run_module("project_api_key", options, **runner_options)
+    outcome = run_as_owner("project_api_key", emulator, platform, options)
     for secret in SECRETS:
         assert secret not in outcome.output
     return outcome

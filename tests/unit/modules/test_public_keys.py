@@ -17,15 +17,13 @@ from tests.support import (
     client_id,
     key_id,
     key_pair,
-    org_id,
-    run_module,
+    run_as_owner,
     seed,
 )
 
 
 def run(emulator: Emulator, module: str, platform: str = "atlas", **options: Any) -> Outcome:
-    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
-    return run_module(module, {**base, **key_pair(platform), **options})
+    return run_as_owner(module, emulator, platform, {**key_pair(platform), **options})
 
 
 @pytest.mark.parametrize("name", ["a1-_+/=~", '"quoted"', "back\\s\\h", "AKEYABCZ", "a,b:c;d%"])

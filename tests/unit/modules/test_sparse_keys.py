@@ -19,6 +19,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
+    run_as_owner,
     run_module,
     seed,
 )
@@ -43,11 +44,8 @@ def reset(emulator: Emulator, **values: Any) -> None:
     emulator.reset(data)
 
 
-def run(
-    emulator: Emulator, module: str, platform: str = ATLAS, *, check: bool = False, **options: Any
-) -> Outcome:
-    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
-    return run_module(module, {**base, **key_pair(platform), **options}, check=check)
+def run(emulator: Emulator, module: str, platform: str = ATLAS, **options: Any) -> Outcome:
+    return run_as_owner(module, emulator, platform, options)
 
 
 def remaining(emulator: Emulator, platform: str = ATLAS) -> list[str]:
