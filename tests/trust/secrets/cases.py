@@ -126,10 +126,10 @@ def revocations(world: World) -> dict[str, Case]:
             world.options(
                 api_public_key=public_key(ATLAS, 1), api_private_key=PRIVATE_KEYS[ATLAS] + "\n"
             ),
-            ("line ends",),
+            ("line breaks",),
         ),
         "token-with-its-scheme": Case(
-            world.options(access_token=f"Bearer {world.token}"), ("without the word Bearer",)
+            world.options(access_token=f"Bearer {world.token}"), ("Remove the word Bearer",)
         ),
         "password-in-base-url": Case(world.options(base_url=with_user), ("user or a password",)),
         "token-in-base-url": Case(
