@@ -104,7 +104,9 @@ def test_what_is_sent_in_clear_is_warned_of(
     assert all(any(word in text for text in told) for word in expected)
     # Not on this machine.
     emulator.reset()
-    assert not any("because base_url is http" in text for text in warnings(run(emulator, module, **options)))
+    assert not any(
+        "because base_url is http" in text for text in warnings(run(emulator, module, **options))
+    )
 
 
 # Access lists
