@@ -511,9 +511,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _org_api_keys,
+    _resource,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -573,7 +573,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     org_id = params["org_id"]
-    keys = _resource.list_all(api, API_KEYS.of(org_id))
+    keys = _resource.list_all(api, _org_api_keys.API_KEYS.of(org_id))
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
