@@ -80,18 +80,18 @@ def truncate_path(path: str) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the API, as far as errors may tell of it.
+    """Describe a request, as far as errors may show it.
 
-    ``path`` starts at the host's root and has no query. ``doing`` completes "Could not …".
-    ``role`` is the role that the call needs, ``signer`` the credential in words, ``platform`` the
-    product's title.
+    ``path`` starts at the host's root and has no query. ``operation`` completes "Could not …".
+    ``required_role`` is the role that the caller needs, ``credential_name`` describes the signing
+    credential, and ``platform`` is the product's name.
     """
 
     method: str
     base_url: str
     path: str
     operation: str
-    role: str = ""
+    required_role: str = ""
     credential_name: str = "the credential"
     platform: str = "the API"
 
@@ -133,6 +133,8 @@ class KeysmithError(Exception):
         # What exists now, when the error leaves something behind; and the results that tell it.
         self.state_after = ""
         self.results: dict[str, Any] = {}
+        # The object that ``results`` show, if there is one.
+        self.now: Any = None
 
     def message(self) -> str:
         """Return the whole text for the user."""
@@ -365,7 +367,7 @@ def is_about_path(parameters: Sequence[Any]) -> bool:
 def api_advice(status: int, code: str | None, parameters: Sequence[Any], request: Request) -> str:
     """Return what to check for an error of the API, in one or two sentences."""
     credential_name = request.credential_name
-    needs = f" (this call needs the role {request.role})" if request.role else ""
+    needs = f" (this call needs the role {request.required_role})" if request.required_role else ""
     if code in _ROLE_TOO_LOW:
         return f"The role of {credential_name} is too low for this{needs}."
     if code in _NOT_YOUR_ORG:
@@ -458,7 +460,9 @@ def _advice_by_status(status: int, code: str | None, request: Request) -> str:
             f"ago and not known everywhere yet. Check base_url too: it is {request.base_url}."
         )
     if status == 403:
-        needs = f" (this call needs the role {request.role})" if request.role else ""
+        needs = (
+            f" (this call needs the role {request.required_role})" if request.required_role else ""
+        )
         return f"Check the roles{needs} and the API access list of {credential_name}."
     if status == 404:
         # Codes of the API are in capitals. Web frameworks have JSON of a similar shape.

@@ -381,15 +381,6 @@ def listing_table(counts: Sequence[int]) -> list[str]:
     return lines
 
 
-def rotation_table(latency: float, runs: int) -> list[str]:
-    """Show what it costs to rotate a key, against the role of an old version."""
-    # Here, because nothing else needs it.
-    from tests.benchmark import rotation
-
-    with emulator(latency) as url:
-        return rotation.table(url, control, runs)
-
-
 def machine() -> str:
     return (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -402,7 +393,6 @@ def main() -> None:
     counts = [1, 10, 100, 400]
     parser.add_argument("--keys", type=int, nargs="+", default=counts, help="default: 1 10 100 400")
     parser.add_argument("--runs", type=int, default=3, help="runs of each way (default: 3)")
-    parser.add_argument("--rotation", action="store_true", help="only rotate a key, and print it")
     parser.add_argument(
         "--latency",
         type=float,
@@ -430,10 +420,6 @@ def main() -> None:
         print("\n".join(["", title, "", *section]), flush=True)
         lines.extend([f"## {title}", "", *section, ""])
 
-    rotating = f"Rotating a key, {options.latency[0] * 1000:.0f} ms a round trip"
-    if options.rotation:
-        tell(rotating, rotation_table(options.latency[0], options.runs))
-        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         latency = options.latency[0]
@@ -455,7 +441,6 @@ def main() -> None:
         few = min(10, options.keys[-1])
         title = f"Nothing to do: {few} keys that are missing, {options.latency[0] * 1000:.0f} ms"
         tell(title, no_op_table(options.latency[0], few, options.runs, folder))
-    tell(rotating, rotation_table(options.latency[0], options.runs))
     sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
     tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
     # Here, because nothing else needs matplotlib.

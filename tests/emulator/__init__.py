@@ -11,14 +11,9 @@ It follows recorded responses of Atlas. What it does differently, on purpose:
   the collection HTTP/1.1 as well. Names of headers are in any case the same to both.
 - `Connection: close` comes only with the fault `closing`. Atlas sends it with about one response
   of fifty; by chance, it would make counts of connections useless.
-- X-Java-Method names no class of Atlas, and X-Envoy-Upstream-Service-Time, X-Java-Version and
-  X-Mongodb-Service-Version are constant. No client should look at them.
-- The code of a wrong role in POST /groups/{id}/apiKeys, INVALID_ROLE, is made up. Only the text of
-  that error is known.
 - Keys and entries are created with one constant date, and an access list counts no uses.
 - `pretty=true` is ignored, as the collection never asks for it.
-- Ops Manager and Cloud Manager answer without the headers of Atlas, since no response of theirs was
-  recorded. Their rate limits have the buckets of Atlas.
+- The rate limits of Ops Manager and Cloud Manager have the buckets of Atlas.
 - A spurious 401 comes only with the fault `spurious_401`. Atlas sends it by chance, to some of the
   digest requests that arrive at the same time.
 - The value of Vary, which comes with a challenge, is made up. Only its name is known.

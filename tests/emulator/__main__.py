@@ -24,9 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.emulator",
         description="Emulates the MongoDB Atlas Admin API v2 and the Public API v1.0 of Ops "
         "Manager and Cloud Manager on 127.0.0.1. Prints one line when it is ready.",
-        epilog="Control, for other processes: GET /_emulator/requests, /_emulator/state, "
-        "/_emulator/stats; POST /_emulator/reset (a seed, or empty: the first one), "
-        "/_emulator/faults (the list of faults from now on).",
+        epilog="For other processes: GET /_emulator/stats, and POST /_emulator/reset with a seed.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--seed", type=Path, metavar="FILE", help="JSON: what it starts with")

@@ -50,8 +50,6 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
     "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
     "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
-    # Only the text of this one is known.
-    "INVALID_ROLE": (400, "Invalid role %s specified."),
     "INVALID_ROLE_FOR_GROUP": (400, "Role %s is invalid for groups."),
     "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
     "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),

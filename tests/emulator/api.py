@@ -69,18 +69,6 @@ PROJECT_ROLES = {
     },
 }
 READ_ONLY_FIELDS = {"id", "publicKey", "privateKey", "links", "userId"}
-# What Atlas sends with every answer but a challenge.
-ATLAS_HEADERS = {
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Server": "mdbws",
-    "Strict-Transport-Security": "max-age=31536000; includeSubdomains;",
-    "X-Content-Type-Options": "nosniff",
-    "X-Envoy-Upstream-Service-Time": "55",
-    "X-Frame-Options": "DENY",
-    "X-Java-Version": "17.0.15+6",
-    "X-Mongodb-Service-Version": "gitHash=0000000000000000000000000000000000000000",
-    "X-Permitted-Cross-Domain-Policies": "none",
-}
 APP_NAMES = {
     "atlas": "MongoDB Atlas",
     "cloud_manager": "MongoDB Cloud Manager",
@@ -173,16 +161,7 @@ def answer(call: Call) -> Response:
             result.content_type = ATLAS_JSON
     except ApiError as failure:
         result = failure.answer
-    if call.is_atlas:
-        result.headers = {**_method_header(call), **ATLAS_HEADERS, **result.headers}
     return result
-
-
-def _method_header(call: Call) -> dict[str, str]:
-    """What Atlas says of the code that has answered; it differs between endpoints only."""
-    name, _values = find_endpoint(call)
-    method = call.request.method.lower()
-    return {"X-Java-Method": f"EmulatedResource::{method}_{name}"} if name else {}
 
 
 def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
@@ -425,14 +404,7 @@ def get_organization(call: Call, org_id: str) -> Response:
             break
     else:
         organization = _find_organization(call, org_id)
-    shown = _show_organization(call, organization)
-    if call.is_atlas:
-        base = call.url(f"/orgs/{org_id}")
-        shown["links"] += [
-            {"href": f"{base}/{name}", "rel": f"https://cloud.mongodb.com/{name}"}
-            for name in ("groups", "teams", "users")
-        ]
-    return Response(200, shown)
+    return Response(200, _show_organization(call, organization))
 
 
 def list_keys(call: Call, org_id: str) -> Response:
@@ -455,18 +427,6 @@ def create_key(call: Call, org_id: str) -> Response:
     body = _key_body(call, organization.product, required=("desc", "roles"))
     key = _new_key(call, organization, body["desc"])
     key.roles = _with_member(call, body["roles"])
-    _change(call, organization, key.id, key)
-    return Response(200, show(call, organization, key, clear=True), changed=True)
-
-
-def create_project_key(call: Call, group_id: str) -> Response:
-    """A key of the organization that is in the project from the start, and always a member."""
-    organization = _enter_project(call, group_id)
-    body = _key_body(
-        call, organization.product, required=("desc", "roles"), is_project=True, is_new=True
-    )
-    key = _new_key(call, organization, body["desc"])
-    key.roles, key.projects = ["ORG_MEMBER"], {group_id: list(dict.fromkeys(body["roles"]))}
     _change(call, organization, key.id, key)
     return Response(200, show(call, organization, key, clear=True), changed=True)
 
@@ -505,7 +465,7 @@ def delete_key(call: Call, org_id: str, key_id: str) -> Response:
     organization = _find_organization(call, org_id)
     _find_key(call, organization, key_id)
     _change(call, organization, key_id, None)
-    return _deleted(organization, 200 if organization.product == "ops_manager" else 204)
+    return _deleted(200 if organization.product == "ops_manager" else 204)
 
 
 def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
@@ -541,7 +501,7 @@ def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: 
     if is_caller and is_listed(call.address, [entry]) and not is_listed(call.address, left):
         raise call.fail("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", call.address)
     _change(call, organization, key_id, replace(key, access_list=left))
-    return _deleted(organization, 204)
+    return _deleted(204)
 
 
 def list_project_keys(call: Call, group_id: str) -> Response:
@@ -579,7 +539,7 @@ def unassign_key(call: Call, group_id: str, key_id: str) -> Response:
     key = _find_key(call, organization, key_id)
     _check_assigned(call, key, group_id)
     _assign(call, organization, key, group_id, None)
-    return _deleted(organization, 204 if call.is_atlas else 200)
+    return _deleted(204 if call.is_atlas else 200)
 
 
 Handler = Callable[..., Response]
@@ -596,7 +556,6 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "entry"): get_entry,
     ("DELETE", "entry"): remove_entry,
     ("GET", "project_keys"): list_project_keys,
-    ("POST", "project_keys"): create_project_key,
     ("POST", "project_key"): assign_key,
     ("PATCH", "project_key"): update_project_key,
     ("DELETE", "project_key"): unassign_key,
@@ -686,8 +645,7 @@ def _change(call: Call, organization: Organization, key_id: str, after: ApiKey |
     organization.change(key_id, after, call.now, call.now + call.settings.visibility_delay)
 
 
-def _deleted(organization: Organization, default: int) -> Response:
-    status = organization.delete_status or default
+def _deleted(status: int) -> Response:
     return Response(status, {} if status == 200 else None, changed=True)
 
 
@@ -696,22 +654,20 @@ def _key_body(
     product: str,
     required: tuple[str, ...] = (),
     is_project: bool = False,
-    is_new: bool = False,
 ) -> dict[str, Any]:
     """The checked body that creates or updates a key, or its roles in a project."""
     body = call.json()
     if not isinstance(body, dict):
         raise call.fail("INVALID_JSON")
     # The public API takes nothing but roles in a project.
-    is_assignment = is_project and not is_new and not call.is_atlas
-    known = ("roles",) if is_assignment else ("desc", "roles")
+    known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
     _check_names(call, body, known)
     if not call.is_atlas and not body:
         raise call.fail("MISSING_ATTRIBUTE", known[0])
     if "desc" in required or "desc" in body:
         _check_description(call, body.get("desc"))
     if "roles" in required or "roles" in body:
-        _check_roles(call, product, body.get("roles"), is_project, is_new)
+        _check_roles(call, product, body.get("roles"), is_project)
     return body
 
 
@@ -773,9 +729,7 @@ def _check_description(call: Call, description: object) -> None:
         raise call.fail("INVALID_ATTRIBUTE", "desc")
 
 
-def _check_roles(
-    call: Call, product: str, roles: object, is_project: bool, is_new: bool = False
-) -> None:
+def _check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
     if not roles:
         if call.is_atlas:
             raise call.fail("MISSING_API_KEY_ROLES")
@@ -788,8 +742,6 @@ def _check_roles(
         if not is_project and call.is_atlas and role.startswith("GROUP_"):
             raise call.fail("INVALID_ROLE_FOR_ORG", role)
         if role not in (PROJECT_ROLES if is_project else ORG_ROLES)[product]:
-            if is_project and is_new and call.is_atlas:
-                raise call.fail("INVALID_ROLE", role)
             raise call.fail("INVALID_ENUM_VALUE", role)
 
 

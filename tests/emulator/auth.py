@@ -74,16 +74,12 @@ class Authenticator:
         headers = {"Www-Authenticate": header}
         if request.path.startswith("/api/atlas/"):
             headers |= {"Server": "mdbws", "Vary": "Accept-Encoding"}
-        form = self.settings.challenge_body
-        if form == "empty_delete" and request.method == "DELETE":
-            return Response(401, headers=headers, content_type="")
         content = {
             "error": 401,
             "reason": "Unauthorized",
             "detail": "You are not authorized for this resource.",
+            "errorCode": "UNEXPECTED_ERROR",
         }
-        if form == "code":
-            content["errorCode"] = "UNEXPECTED_ERROR"
         raw = json.dumps(content, indent=2, separators=(",", " : ")).encode()
         return Response(401, headers=headers, raw=raw)
 

@@ -10,7 +10,7 @@ import inspect
 import json
 import shlex
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .answers import JSON, Response, api_error
@@ -36,7 +36,7 @@ class Fault:
 
     It skips the first `after` matches and is used for `times` of the next (None: for ever): each
     of them, or every so many. Only requests that passed authentication, and OAuth requests, count,
-    unless `anonymous`.
+    unless `anonymous`. With `after_write`, the server carries out the request before it fails.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Fault:
         *,
         every: int = 1,
         anonymous: bool = False,
+        after_write: bool = False,
         **arguments: Any,
     ) -> None:
         if name not in FAULTS:
@@ -65,6 +66,7 @@ class Fault:
         self.times = times
         self.every = every
         self.anonymous = anonymous
+        self.after_write = after_write
         self.arguments = arguments
 
     @classmethod
@@ -82,16 +84,12 @@ class Fault:
             raise ValueError(f"fault {text!r}: expected NAME [METHOD [PATH]] [argument=value ...]")
         return cls(**values)
 
-    @classmethod
-    def from_json(cls, value: object) -> Fault:
-        if not isinstance(value, Mapping) or "name" not in value:
-            raise ValueError(f"a fault must be an object with a name, not {value!r}")
-        return cls(**value)
-
     def matches(self, method: str, path: str) -> bool:
         return fnmatch.fnmatchcase(method, self.method) and fnmatch.fnmatchcase(path, self.path)
 
     def play(self, exchange: Exchange) -> None:
+        if self.after_write:
+            exchange.perform()
         FAULTS[self.name](exchange, **self.arguments)
 
     def __repr__(self) -> str:
@@ -142,34 +140,27 @@ def _lost_after(exchange: Exchange) -> None:
     exchange.close()
 
 
-def _reset(exchange: Exchange, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _reset(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def _garbage(exchange: Exchange, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _garbage(exchange: Exchange) -> None:
     exchange.write(b"\x00\x15\xff\xfe this is not HTTP \x80\x81\r\n\r\n" * 4)
     exchange.close()
 
 
-def _html(exchange: Exchange, status: int = 404, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _html(exchange: Exchange, status: int = 404) -> None:
     page = NOT_FOUND_PAGE if status >= 400 else SIGN_ON_PAGE
     exchange.send(Response(status, content_type=HTML, raw=page))
 
 
-def _redirect(
-    exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL, after_write: bool = False
-) -> None:
-    exchange.perform_if(after_write)
+def _redirect(exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL) -> None:
     exchange.send(Response(status, content_type=HTML, raw=b"", headers={"Location": location}))
 
 
-def _slow(exchange: Exchange, seconds: float = 60.0, after_write: bool = False) -> None:
-    answer = exchange.perform() if after_write else None
+def _slow(exchange: Exchange, seconds: float = 60.0) -> None:
     exchange.sleep(seconds)
-    exchange.send(answer or exchange.perform())
+    exchange.send(exchange.perform())
 
 
 def _drip(
@@ -198,8 +189,7 @@ def _truncated(exchange: Exchange, keep: int | None = None) -> None:
     exchange.close()
 
 
-def _endless(exchange: Exchange, status: int = 200, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _endless(exchange: Exchange, status: int = 200) -> None:
     exchange.answered(status)
     exchange.write(Response(status, headers={"Transfer-Encoding": "chunked"}).head(None))
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
@@ -207,11 +197,8 @@ def _endless(exchange: Exchange, status: int = 200, after_write: bool = False) -
         exchange.write(chunk)
 
 
-def _gzip_bomb(
-    exchange: Exchange, status: int = 200, megabytes: int = 100, after_write: bool = False
-) -> None:
+def _gzip_bomb(exchange: Exchange, status: int = 200, megabytes: int = 100) -> None:
     """An empty object behind a lot of white space."""
-    exchange.perform_if(after_write)
     packer = zlib.compressobj(wbits=31)
     spaces = b" " * 2**20
     body = b"".join(packer.compress(spaces) for _round in range(megabytes))
@@ -229,9 +216,7 @@ def _status(
     retry_after: int | str | None = None,
     headers: dict[str, str] | None = None,
     body: str | None = None,
-    after_write: bool = False,
 ) -> None:
-    exchange.perform_if(after_write)
     is_public = not exchange.recorded.path.startswith("/api/atlas/")
     answer = api_error(status, code, detail, parameters, is_public=is_public)
     if body is not None:
@@ -246,26 +231,19 @@ def _status(
     exchange.send(exchange.wrap(answer))
 
 
-def _json(
-    exchange: Exchange, body: Any = None, status: int = 200, after_write: bool = False
-) -> None:
-    exchange.perform_if(after_write)
+def _json(exchange: Exchange, body: Any = None, status: int = 200) -> None:
     exchange.send(Response(status, raw=json.dumps(body).encode()))
 
 
-def _echo(exchange: Exchange, status: int = 400, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _echo(exchange: Exchange, status: int = 400) -> None:
     recorded = exchange.recorded
     lines = [f"{name}: {value}" for name, value in recorded.headers.items()]
     detail = "\n".join([*lines, "", recorded.body.decode("utf-8", "replace")])
     exchange.send(exchange.wrap(api_error(status, "UNEXPECTED_ERROR", detail, [])))
 
 
-def _null_error(
-    exchange: Exchange, status: int = 404, code: str | None = None, after_write: bool = False
-) -> None:
+def _null_error(exchange: Exchange, status: int = 404, code: str | None = None) -> None:
     """An error of Atlas whose parameters are null, and whose code may be."""
-    exchange.perform_if(after_write)
     answer = api_error(status, code, "Could not find the requested link.", [])
     content = {**answer.content, "errorCode": code, "parameters": None}
     answer.content = dict(sorted(content.items()))

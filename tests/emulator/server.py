@@ -57,13 +57,6 @@ class Recorded:
     connection: int
     caller: str | None  # public key or client id, once proved
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "headers": dict(self.headers),
-            "body": self.body.decode("utf-8", "replace"),
-        }
-
 
 class Emulator:
     """The emulated service: `with Emulator(seed, latency=0.03) as emulator: emulator.url`.
@@ -246,10 +239,6 @@ class Emulator:
     def _control_locked(self, request: Request, name: str) -> Response:
         what = f"{request.method} {name}"
         body = request.get_data()
-        if what == "GET requests":
-            return Response(200, [recorded.to_json() for recorded in self.requests])
-        if what == "GET state":
-            return Response(200, self.state.to_seed())
         if what == "GET stats":
             counts = {
                 "requests": len(self.requests),
@@ -259,15 +248,6 @@ class Emulator:
             return Response(200, counts)
         if what == "POST reset":
             self.reset(json.loads(body) if body.strip() else None)
-            return Response(200, {})
-        if what == "POST faults":
-            values = json.loads(body)
-            if not isinstance(values, list):
-                raise ValueError("faults: must be a list")
-            faults = [Fault.from_json(value) for value in values]
-            self.clear_faults()
-            for fault in faults:
-                self.add_fault(fault)
             return Response(200, {})
         return api.not_found(request.path)
 
@@ -283,10 +263,16 @@ class Exchange:
         self.request = request
         self.recorded = recorded
         self.call: api.Call | None = None
+        self.performed: Response | None = None
         self.action: Callable[[], Response] = partial(api.not_found, recorded.path)
 
     def perform(self) -> Response:
-        """Do what is asked for; the answer is not sent yet."""
+        """Carry out the request once; the response is not sent yet."""
+        if self.performed is None:
+            self.performed = self._perform()
+        return self.performed
+
+    def _perform(self) -> Response:
         with self.emulator.lock:
             try:
                 answer = self.action()

@@ -7,13 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CHOICES = {
-    "digest_algorithm": ("MD5", "SHA-256"),
-    "challenge_body": ("code", "plain", "empty_delete"),
-    "unassigned_code": ("API_KEY_NOT_FOUND", "RESOURCE_NOT_FOUND"),
-    "code_spelling": ("access_list", "whitelist"),
-}
-
 
 @dataclass
 class Settings:
@@ -31,9 +24,6 @@ class Settings:
     digest_algorithm: str = "MD5"
     nonce_uses: int | None = 1024
     nonce_lifetime: float | None = 60.0
-    # The body of a 401 that asks for credentials, newest form first: with an errorCode; without
-    # one; as before that, and none at all on DELETE.
-    challenge_body: str = "code"
     # A server in front has asked for the digest already, and names whom it let in in this header;
     # without the header it is asked for here.
     checked_user_header: str | None = None
@@ -67,8 +57,3 @@ class Settings:
     count_errors: tuple[int, ...] = (0,)
     # Fields of a key that are unset are null instead of missing.
     has_null_fields: bool = False
-
-    def __post_init__(self) -> None:
-        for name, values in CHOICES.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name}: {getattr(self, name)!r}: {' or '.join(values)}")

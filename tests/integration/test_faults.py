@@ -16,33 +16,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    AmbiguousError,
     ApiError,
-    CancelledError,
-    ConnectError,
-    CredentialsFileError,
     DeadlineError,
-    GuardError,
-    InternalError,
     KeysmithError,
     LostAnswerError,
-    MissingError,
-    OptionError,
-    OrphanError,
-    OwnKeyError,
-    PartialError,
-    ProxyError,
     RedirectError,
-    TimeLimitError,
-    TlsError,
-    TransportError,
     UnexpectedResponseError,
-    WaitTimeoutError,
 )
-from tests.emulator import FAULTS, Emulator, Fault
+from tests.emulator import Emulator, Fault
 from tests.support import (
     Outcome,
     key_id,
@@ -343,18 +326,6 @@ def test_a_key_that_only_its_deletion_does_not_find_is_revoked(emulator: Emulato
     assert not is_there(emulator)
 
 
-def test_a_key_refused_for_its_rate_and_then_missing_was_revoked_by_others(
-    emulator: Emulator,
-) -> None:
-    emulator.add_fault(Fault("status", "DELETE", status=429))
-    arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
-    emulator.add_fault(Fault("status", "DELETE", after=1, **arguments))
-    emulator.add_fault(Fault("status", "GET", after=1, **arguments))
-    outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
-    assert not outcome.failed
-    assert not outcome.changed
-
-
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_an_answer_that_ends_its_connection_does_no_harm(emulator: Emulator, request_: str) -> None:
     emulator.add_fault(Fault("closing", times=None, anonymous=True))
@@ -381,33 +352,3 @@ def test_spurious_401s_come_to_an_end(emulator: Emulator) -> None:
     assert "was accepted before in this task" in outcome.msg
     assert len([r for r in emulator.requests if r.method == "DELETE"]) == 6
     assert emulator.writes == []
-
-
-def test_the_table_is_complete() -> None:
-    """Every fault of the emulator and every error of the family is in a row, or named here."""
-    # A response that ends its connection, or a spurious 401, does no harm.
-    assert {row.fault for row in TABLE} | {"closing", "spurious_401"} == set(FAULTS)
-    elsewhere = {
-        OptionError: "tests/unit/test_options.py",
-        AmbiguousError: "tests/unit/modules/test_org_api_key.py",
-        OwnKeyError: "tests/unit/modules/test_org_api_key.py",
-        WaitTimeoutError: "tests/unit/modules/test_org_api_key.py",
-        MissingError: "tests/unit/modules/test_org_api_key_present.py",
-        OrphanError: "tests/unit/modules/test_org_api_key_present.py",
-        CredentialsFileError: "tests/unit/modules/test_org_api_key_present.py",
-        CancelledError: "tests/unit/modules/test_org_api_keys.py",
-        TimeLimitError: "tests/unit/modules/test_org_api_keys.py",
-        GuardError: "tests/unit/modules/test_org_api_keys.py",
-        PartialError: "tests/unit/modules/test_org_api_keys.py",
-        InternalError: "tests/unit/modules/test_org_api_keys.py",
-        ConnectError: "tests/unit/modules/test_org_api_key.py",
-        TlsError: "tests/integration/test_tls.py",
-        ProxyError: "tests/integration/test_tls.py",
-    }
-    family = {
-        item
-        for item in vars(_errors).values()
-        if isinstance(item, type) and issubclass(item, KeysmithError)
-    }
-    bases = {KeysmithError, TransportError}
-    assert {row.error for row in TABLE} | elsewhere.keys() == family - bases

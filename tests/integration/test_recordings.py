@@ -18,22 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _argspec,
-    _errors,
-    _module,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _org_api_keys,
-    _orgs,
-)
 from tests.support import API_PATHS, Outcome, run_module
 
 VARIABLE = "KEYSMITH_RECORDINGS"
@@ -269,20 +257,6 @@ def run(replay: Replay, module: str, org_id: str | None = ORG_ID, **options: Any
     return run_module(module, given)
 
 
-@contextmanager
-def client(replay: Replay) -> Iterator[Any]:
-    params = {"base_url": replay.url, "access_token": "t", "org_id": ORG_ID}
-    defaults = {name: how.get("default") for name, how in _argspec.CONNECTION_OPTIONS.items()}
-    connection = _resolve.resolve({**defaults, **params}, {})
-    module = SimpleNamespace(add_no_log=print, warn=print)
-    with _module._client(connection, module) as api:  # type: ignore[arg-type]
-        yield api
-
-
-def to(path: str) -> Call:
-    return Call(path, "do it", role="", version="2023-01-01")
-
-
 # Successes, through the modules
 
 
@@ -291,13 +265,6 @@ def read_organizations(one: Recording) -> None:
         outcome = run(replay, "org_info", None)
     found = [{"id": org["id"], "name": org["name"]} for org in one.content["results"]]
     assert outcome.result["orgs"] == sorted(found, key=lambda org: org["name"])
-
-
-def read_organization(one: Recording) -> None:
-    """No module asks for one by its ID."""
-    with Replay(one).serve() as replay, client(replay) as api:
-        found = api.get(to(f"/orgs/{ORG_ID}"), _orgs.parse)
-    assert found == _orgs.Organization(one.content["id"], one.content["name"])
 
 
 def read_keys(one: Recording) -> None:
@@ -364,19 +331,6 @@ def create_key(one: Recording) -> None:
     assert outcome.changed
     assert outcome.result["org_api_key"] == result_of(key)
     assert outcome.result["private_key"] == key["privateKey"]
-
-
-def create_project_key(one: Recording) -> None:
-    """No module creates a key in a project."""
-    with Replay(one).serve() as replay, client(replay) as api:
-
-        def parse(data: Any) -> Any:
-            return _org_api_keys.parse_created(data, org_of(one.content))
-
-        created = api.post(to(f"/groups/{PROJECT_ID}/apiKeys"), {}, parse)
-    assert created.key.result() == result_of(one.content)
-    assert created.key.roles == ("ORG_MEMBER",)
-    assert created.private_key == one.content["privateKey"]
 
 
 def add_entries(one: Recording) -> None:
@@ -451,14 +405,12 @@ def unassign_key(one: Recording) -> None:
 
 CHECKS: dict[tuple[str, str], Callable[[Recording], None]] = {
     ("GET", ORGS): read_organizations,
-    ("GET", ORG): read_organization,
     ("GET", KEYS): read_keys,
     ("GET", KEY): read_key,
     ("GET", LIST): read_access_list,
     ("GET", PROJECT_KEYS): read_project_keys,
     ("POST", KEYS): create_key,
     ("POST", LIST): add_entries,
-    ("POST", PROJECT_KEYS): create_project_key,
     ("PATCH", KEY): change_key,
     ("PATCH", PROJECT_KEY): change_project_key,
     ("DELETE", KEY): revoke_key,
@@ -561,31 +513,12 @@ def check_challenge(one: Recording) -> None:
         assert replay.sent > 1
 
 
-def check_with_client(one: Recording) -> None:
-    """The client by itself returns what the API said, or raises it."""
-    path = one.place.replace("{id}", KEY_ID).replace("{entry}", ADDRESS)
-    with Replay(one).serve() as replay, client(replay) as api:
-        call = to(path)
-        calls: dict[str, Callable[[], Any]] = {
-            "GET": lambda: api.get(call, lambda data: data),
-            "POST": lambda: api.post(call, {}, lambda data: data),
-            "PATCH": lambda: api.patch(call, {}, lambda data: data),
-            "DELETE": lambda: api.delete(call),
-        }
-        if one.is_error:
-            with pytest.raises(_errors.ApiError) as caught:
-                calls[one.method]()
-            check_fields(one, caught.value.fields())
-        else:
-            assert calls[one.method]() == (None if one.method == "DELETE" else one.content)
-    assert replay.sent == 1
-
-
 @pytest.mark.parametrize("one", recordings())
 def test_a_recorded_response_comes_through(one: Recording) -> None:
-    check_with_client(one)
     if not one.is_error:
-        CHECKS[one.method, one.place](one)
+        # No module reads one organization, or creates a key in a project.
+        if (one.method, one.place) not in {("GET", ORG), ("POST", PROJECT_KEYS)}:
+            CHECKS[one.method, one.place](one)
         return
     check_error(one)
     if one.status == 401:
@@ -603,23 +536,3 @@ def test_the_recordings_have_every_kind() -> None:
     assert {one.status for one in found if one.is_error} == ERROR_STATUSES
     challenges = {one.body for one in found if one.status == 401}
     assert len(challenges) >= 3
-
-
-ANSWER = {"method": "GET", "path": f"{PREFIX}/orgs", "status": 200, "headers": {}, "body": ""}
-
-
-@pytest.mark.parametrize(
-    ("answers", "words"),
-    [
-        ([], "no recorded responses"),
-        ([{**ANSWER, "status": 204}], "unknown kind"),
-        ([{**ANSWER, "status": 418}], "unknown kind"),
-        ([{**ANSWER, "path": f"{PREFIX}/orgs/{{id}}/teams"}], "unknown kind"),
-        ([ANSWER, {**ANSWER, "method": "HEAD", "status": 404}], "unknown kind"),
-        ([{**ANSWER, "path": "/api/public/v1.0/orgs"}], "/api/public/v1.0/orgs"),
-    ],
-)
-def test_a_file_that_is_not_understood_is_refused(answers: list[Any], words: str) -> None:
-    with pytest.raises(AssertionError, match=words):
-        load(json.dumps({"answers": answers}))
-    assert {(method, place) for method, place, _status in SUCCESSES} == set(CHECKS)

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.meta.interfaces import FILE, as_text, current
+from tests.meta.interfaces import FILE, current
 from tests.support import ROOT
 
 RECORDED = json.loads(FILE.read_text("utf-8"))
@@ -60,29 +59,3 @@ def unnamed(found: Iterator[tuple[str, str]], told: list[str]) -> list[str]:
 
 def test_the_changelog_names_every_difference() -> None:
     assert unnamed(differences(RECORDED, current()), entries()) == []
-
-
-def test_every_module_of_the_last_record_has_options_and_results() -> None:
-    assert len(RECORDED) >= 7
-    assert all(parts["options"] and parts["returns"] for parts in RECORDED.values())
-    assert json.loads(as_text(RECORDED)) == RECORDED
-
-
-@pytest.mark.parametrize("part", ["options", "returns"])
-def test_differences_are_found(part: str) -> None:
-    module = "org_api_key"
-    name = next(iter(RECORDED[module][part]))
-    for after in ({}, {name: "another"}, {**RECORDED[module][part], "new": {}}):
-        changed = {**RECORDED, module: {**RECORDED[module], part: after}}
-        found = {*differences(RECORDED, changed)}
-        assert (module, "new" if "new" in after else name) in found
-        assert {module for module, _name in found} == {module}
-    without = {other: parts for other, parts in RECORDED.items() if other != module}
-    assert [*differences(RECORDED, without)] == [(module, module)]
-    assert [*differences(without, RECORDED)] == []
-
-
-def test_an_entry_has_to_name_both_module_and_option() -> None:
-    told = ["org_api_key - the option adopt is new.", "all modules - timeout is in seconds."]
-    found = [("org_api_key", "adopt"), ("org_api_keys", "adopt"), ("org_info", "timeout")]
-    assert unnamed(iter(found), told) == ["org_api_keys: adopt"]

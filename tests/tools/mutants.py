@@ -44,6 +44,9 @@ TESTS = (
     "tests/unit",
     "tests/integration/test_faults.py",
     "tests/integration/test_hostile_server.py",
+    "tests/integration/test_rotation_attacked.py",
+    "tests/integration/test_rotation_interrupted.py",
+    "tests/integration/test_rotation_walks.py",
     "tests/integration/test_tls.py",
 )
 # No mutant: all tests pass with it, or what they say of the others is worth nothing.

@@ -44,7 +44,7 @@ REQUEST = Request(
     "https://cloud.mongodb.com",
     "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/" + KEY_ID,
     "revoke the API key",
-    role="Organization Owner",
+    required_role="Organization Owner",
     credential_name="the API key abcdefgh",
     platform="MongoDB Atlas",
 )

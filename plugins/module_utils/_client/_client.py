@@ -82,14 +82,14 @@ class Endpoint:
 class Call:
     """What a request is about.
 
-    ``path``: below the API's own path (``/orgs/…``). ``doing``: completes "Could not …" in errors.
-    ``role``: the role that it needs. ``version``: of the Atlas Administration API; the other APIs
-    have only one.
+    ``path`` follows the API's own path (``/orgs/…``). ``operation`` completes "Could not …" in
+    errors. ``required_role`` is the role that the caller needs. ``version`` is the version of the
+    Atlas Administration API; the other APIs have only one.
     """
 
     path: str
     operation: str
-    role: str
+    required_role: str
     version: str
 
 
@@ -270,7 +270,7 @@ class Client:
             base_url=self.endpoint.base_url,
             path=self.endpoint.platform.api_path + call.path,
             operation=call.operation,
-            role=call.role,
+            required_role=call.required_role,
             credential_name=str(self.endpoint.credentials),
             platform=self.endpoint.platform.title,
         )

@@ -26,8 +26,6 @@ from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.trust.death.kills import (
     ANSWERED,
     DONE,
-    LATE,
-    LOST,
     MODES,
     MOMENT,
     Point,
@@ -44,9 +42,7 @@ from tests.trust.death.mixed import (
     play,
     start,
 )
-from tests.trust.figures import count
 
-SECTION = "death"
 SEED = os.environ.get("TRUST_SEED", "1")
 BATCHES = int(os.environ.get("TRUST_BATCHES", "5"))
 LATENCY = 0.003
@@ -130,7 +126,6 @@ class Death:
                 assert done > 0, f"{key} was created by nobody"
             if with_check:
                 self._check_third(emulator, plays, files, lost)
-        count(SECTION, "keys whose pair died with a run, each told by the next", len(lost))
         return writes
 
     def _check(self, emulator: Emulator, run: Finished, files: Files) -> None:
@@ -155,7 +150,6 @@ class Death:
         assert len(emulator.writes) == writes
         # What is lost stays told, until somebody revokes the key.
         assert check_files(emulator, self.kind, files, third.results) == lost
-        count(SECTION, "runs in check mode after that, which found nothing left to do")
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -171,17 +165,4 @@ def test_a_killed_run_is_finished_by_the_next(
         # A third run tells what is lost and finds nothing to do: a few are enough.
         writes = death.die_and_finish(mode, chance, with_check=number == 0 and batch < 2)
         in_the_middle += 0 < writes < usual.writes
-        count(SECTION, f"runs killed: {WORDS[mode]}")
-    count(
-        SECTION, "of the killed runs, those between their first and their last write", in_the_middle
-    )
     assert in_the_middle > len(MODES) / 2, "most deaths came too early or too late to try anything"
-
-
-WORDS = {
-    LOST: "before the server took up the request",
-    LATE: "before the server did what was asked, which it did later",
-    DONE: "when it was done, before the answer",
-    ANSWERED: "up to 50 ms after an answer",
-    MOMENT: "at any moment",
-}

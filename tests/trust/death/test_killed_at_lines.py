@@ -16,9 +16,7 @@ import pytest
 
 from tests.emulator import Emulator
 from tests.support import MISSING_ID, ROOT, key_pair, org_id, run_module
-from tests.trust.figures import count
 
-SECTION = "death"
 PLATFORM = "atlas"
 SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 MOST = 500
@@ -71,7 +69,7 @@ def test_no_half_of_a_file_is_left_whenever_it_is_killed(
     options = {**common, **key_pair(PLATFORM), **creation.options}
     text = json.dumps(options).replace("{folder}", str(tmp_path))
     script = subprocess.run(
-        [sys.executable, SCRIPT, collections, creation.module, "_credentials_file.py", text],
+        [sys.executable, SCRIPT, collections, creation.module, "_secret_file.py", text],
         cwd=ROOT,
         check=False,
         env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
@@ -87,7 +85,6 @@ def test_no_half_of_a_file_is_left_whenever_it_is_killed(
         lost += check(emulator, creation, tmp_path / str(point), text, point)
     # Some were killed between the creation and the file, some before and some after.
     assert 0 < lost < points
-    count(SECTION, "kills before each line of the code that writes credentials", points)
 
 
 def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point: int) -> bool:
@@ -105,7 +102,8 @@ def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point
     def has_pair() -> bool:
         """Whether there is the pair of the one key, and nothing else; otherwise nothing new is."""
         found = files()
-        if found in ({}, started):
+        # A file that was created and not written is as good as none.
+        if found == started or not any(found.values()):
             return False
         (content,), (key,) = found.values(), keys()
         pair = json.loads(content)

@@ -19,9 +19,7 @@ from tests.emulator import Emulator
 from tests.emulator.state import ApiKey
 from tests.support import key_id, key_pair, org_id, run_module
 from tests.trust.death.kills import DONE, LATE, Point, module_until_killed
-from tests.trust.figures import count
 
-SECTION = "death"
 MODULE = "org_api_key_rotation"
 PLATFORM = "atlas"
 OLD = key_id(PLATFORM, 2)
@@ -77,7 +75,6 @@ def world(emulator: Emulator, tmp_path: Path) -> World:
 
 def died(world: World, collections: Path, point: Point, phase: str, **more: Any) -> None:
     module_until_killed(collections, MODULE, world.options(phase, **more), world.emulator, point)
-    count(SECTION, "phases of a rotation killed at a request, and gone on with")
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,10 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT, key_pair, run_module, service_account
-from tests.trust import figures
 from tests.trust.hostile.servers import (
     CHALLENGE,
     KEY,
     KEY_ID,
-    NOT_FOUND,
     ORG,
     Asked,
     Pieces,
@@ -55,20 +53,13 @@ def slowly(*pieces: bytes) -> Iterator[bytes]:
 
 DRIPS: dict[str, Callable[[], Pieces]] = {
     "a status line": lambda: slowly(b"H"),
-    "a reason": lambda: slowly(b"HTTP/1.1 200 O", b"K"),
     "a header": lambda: slowly(HEAD + b"X: ", b"x"),
     "headers": lambda: slowly(HEAD, b"X: x\r\n"),
     "a body": lambda: slowly(HEAD + b"Content-Length: 5000\r\n\r\n", b" "),
-    "a body of no length": lambda: slowly(HEAD + b"\r\n", b" "),
     "a chunk": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n", b" "),
     "chunks": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "a chunk's length": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
-    "a trailer": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
     "interim answers": lambda: slowly(b"HTTP/1.1 100 Continue\r\n\r\n"),
     "the body of an error": lambda: slowly(b"HTTP/1.1 400 X\r\nContent-Length: 5000\r\n\r\n", b" "),
-    "the body of a redirect": lambda: slowly(
-        b"HTTP/1.1 304 X\r\nContent-Length: 5000\r\nLocation: /x\r\n\r\n", b" "
-    ),
     "nothing": lambda: slowly(b""),
 }
 
@@ -109,7 +100,6 @@ def test_an_answer_that_drips_ends_in_time(name: str, method: str) -> None:
     assert "Could not" in message
     if method == "DELETE":
         assert "may have been carried out" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a header", "a body", "chunks"])
@@ -118,15 +108,6 @@ def test_a_token_that_drips_ends_in_time(name: str) -> None:
     message, took = revoke(respond, **service_account("atlas"))
     assert took < PATIENCE
     assert "A token may have been made" in message
-    figures.count("hostile", "answers that come drop by drop")
-
-
-@pytest.mark.parametrize("name", ["a header", "a body"])
-def test_a_challenge_that_drips_ends_in_time(name: str) -> None:
-    message, took = revoke(only(DRIPS[name]), **key_pair("atlas"))
-    assert took < PATIENCE
-    assert "in time" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a status line", "headers", "nothing"])
@@ -138,24 +119,6 @@ def test_a_proxy_that_drips_ends_in_time(name: str) -> None:
         )
     assert took < PATIENCE
     assert "Could not read the API key" in message
-    figures.count("hostile", "answers that come drop by drop")
-
-
-def test_a_revocation_of_a_token_that_drips_ends_in_time() -> None:
-    """It is a courtesy, whose failure changes nothing."""
-
-    def respond(asked: Asked) -> Pieces:
-        if asked.path.endswith("/revoke"):
-            return DRIPS["headers"]()
-        return as_json(200, TOKEN) if "oauth" in asked.path else as_json(400, NOT_FOUND)
-
-    with serving(respond) as server:
-        options = {"base_url": server.url, "org_id": ORG, "state": "absent", "timeout": TIMEOUT}
-        started = time.monotonic()
-        options |= {**service_account("atlas"), "api_user_id": KEY_ID}
-        outcome = run_module("org_api_key", options)
-    assert time.monotonic() - started < PATIENCE
-    assert outcome.result["org_api_key"] is None
 
 
 def endless(answer: Callable[[int], Any]) -> Respond:
@@ -176,16 +139,7 @@ def key_number(number: int) -> dict[str, Any]:
 NEXT = {"links": [{"rel": "next", "href": "https://h/"}]}
 LISTINGS: dict[str, tuple[Callable[[int], Any], int]] = {
     "a new key a page": (lambda n: {"results": [key_number(n)], "totalCount": 10**6, **NEXT}, 200),
-    "a new key a page, and a count that is less": (
-        lambda n: {"results": [key_number(n)], "totalCount": 1, **NEXT},
-        200,
-    ),
     "the same page again": (lambda _n: {"results": [KEY], "totalCount": 10**6, **NEXT}, 8),
-    "a count that grows": (
-        lambda n: {"results": [key_number(n)], "totalCount": n + 1, **NEXT},
-        200,
-    ),
-    "a count of more than there is": (lambda _n: {**page([]), "totalCount": 10**30}, 4),
     "empty pages": (lambda _n: {"results": [], "totalCount": 5, **NEXT}, 4),
     "a key twice": (lambda _n: page([KEY, KEY]), 4),
 }
@@ -200,7 +154,6 @@ def test_a_listing_without_an_end_is_none(name: str) -> None:
         assert len(server.asked) <= most
     assert outcome.failed, "without the whole listing nothing is missing"
     assert "listing" in outcome.msg
-    figures.count("hostile", "listings without an end")
 
 
 # About what Python's own limit is, and far from it on both sides.
@@ -237,7 +190,6 @@ def test_an_answer_that_is_deep_proves_nothing(name: str, kind: str, depth: int)
     answer = http(status, around % NESTED[kind](depth))
     message, _took = revoke(only(lambda: answer, method), **options)
     assert "Could not" in message
-    figures.count("hostile", "answers of deep JSON")
 
 
 # What is run for each case of memory: a module, against a server of another process. What getrusage
@@ -300,22 +252,11 @@ def forever(piece: bytes) -> Callable[[], Iterator[bytes]]:
 HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
     "a body without an end": (only(forever(b" " * MIB)), INFO, 120),
     "a gzip bomb": (only(lambda: packed("200 OK", bomb())), INFO, 120),
-    "a gzip bomb in a gzip bomb": (
-        only(lambda: packed("200 OK", gzip.compress(bomb()))),
-        INFO,
-        120,
-    ),
     "a gzip bomb of many members": (only(lambda: packed("200 OK", bomb(1) * 256)), INFO, 120),
     "a gzip bomb as an error": (only(lambda: packed("500 X", bomb())), INFO, 120),
-    "a gzip bomb as a refused rate": (only(lambda: packed("429 X", bomb())), INFO, 120),
     "a gzip bomb as a challenge": (
         after_challenge,
         {"module": "org_info", "retries": 0, **key_pair("atlas")},
-        120,
-    ),
-    "a gzip bomb for a token": (
-        only(lambda: packed("200 OK", bomb()), "POST"),
-        {"module": "org_info", "retries": 0, **service_account("atlas")},
         120,
     ),
     # JSON is worth more memory than its bytes: this is the worst there is.
@@ -323,11 +264,6 @@ HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
         only(lambda: http("200 OK", b"[" + b'{"":0},' * (2 * MIB) + b"0]")),
         INFO,
         900,
-    ),
-    "an error of a million words": (
-        only(lambda: as_json(400, {"errorCode": "X", "error": 400, "parameters": ["a b"] * 10**6})),
-        INFO,
-        400,
     ),
     "pages of megabytes": (
         endless(
@@ -348,4 +284,3 @@ def test_an_answer_without_an_end_takes_memory_that_has_one(name: str) -> None:
     assert result["msg"].isprintable()
     assert len(json.dumps(result)) < MIB
     assert mib < most
-    figures.count("hostile", "answers without an end and gzip bombs")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import random
 import sys
 import unicodedata
@@ -20,17 +19,13 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.filter.visible import visible
 from tests.emulator import Emulator
 from tests.integration.playbook import (
-    CONNECTION,
     GROUP,
     KEYS_INFO,
     MODULE,
-    OPTIONS,
     AnsibleSandbox,
-    from_variables,
 )
 from tests.integration.test_audit import Page
 from tests.support import PRIVATE_KEYS, key_id, key_pair, org_id, public_key
-from tests.trust import figures
 
 NUMBER = 150
 # Blocks of Unicode that do something: controls, marks, directions, private use, tags, emoji.
@@ -119,63 +114,6 @@ def test_no_text_of_an_api_does_anything_to_the_page(tmp_path: Path, collections
     assert len(rows) == NUMBER + 2
     assert all(value.isprintable() for row in rows for value in row)
     assert not [v for row in rows for v in row if v.strip()[:1] in "=+-@" and v.strip()]
-    figures.count("hostile", "hostile texts on the page of the audit", NUMBER)
-
-
-# Options of a task on a host of its own; a file is made for those that name one.
-ID = key_id("atlas", 101)
-CASES: dict[str, dict[str, Any]] = {
-    "cr-lf-in-org-id": {"org_id": org_id("atlas") + "\r\nX-Evil: 1", "api_user_id": ID},
-    "way-up-in-id": {"api_user_id": f"{ID}/../{ID}"},
-    "quoted-way-up-in-id": {"api_user_id": "%2e%2e"},
-    "line-end-in-public-key": {"public_key": "abcdefgh\n"},
-    "line-end-in-token": {"access_token": "abcd\r\nX-Evil: 1", "api_user_id": ID},
-    "credentials-in-url": {"base_url": "http://user:passw0rd@127.0.0.1", "api_user_id": ID},
-    "fragment-in-url": {"base_url": "http://127.0.0.1/#x", "api_user_id": ID},
-    "other-scheme": {"base_url": "gopher://127.0.0.1", "api_user_id": ID},
-    "line-end-in-url": {"base_url": "http://127.0.0.1\r\nX-Evil: 1", "api_user_id": ID},
-    "proxy-of-percents": {"http_proxy": "http://127.0.0.1%00", "api_user_id": ID},
-    "escape-in-path": {"ca_path": "/nowhere/\x1b[31m", "api_user_id": ID},
-    "pipe-as-authority": {"ca_path": "PIPE", "api_user_id": ID},
-    "device-as-authority": {"ca_path": "/dev/zero", "api_user_id": ID},
-    "pipe-as-certificate": {"client_cert": "PIPE", "api_user_id": ID},
-    "link-as-file": {"credentials_file": "LINK"},
-    "full-device-as-file": {"credentials_file": "/dev/full"},
-    "folder-as-file": {"credentials_file": "/tmp/"},
-    "megabyte": {"api_user_id": "a" * 100_000},
-}
-TASK = "Ask for it"
-
-
-def test_hostile_options_are_refused_through_ansible(tmp_path: Path, collections: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("pipe")
-    places = {"PIPE": str(tmp_path / "pipe"), "LINK": str(tmp_path / "link")}
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
-    with Emulator(seed(texts(5))) as emulator:
-        new = {"description": "new", "roles": ["ORG_MEMBER"]}
-        common = {"base_url": emulator.url, "org_id": org_id("atlas"), "retries": 0}
-        hosts = {}
-        for name, case in CASES.items():
-            credentials = {} if "access_token" in case else key_pair("atlas")
-            given = {n: places.get(v, v) for n, v in case.items()}
-            is_new = not {"api_user_id", "public_key"} & case.keys()
-            wish = new if is_new else {"state": "absent"}
-            # A value is to come as it is, and not to be taken for a template.
-            hosts[name] = {"options": {**common, **credentials, **wish, **given}}
-        options = {**from_variables(CONNECTION), **from_variables(OPTIONS[MODULE])}
-        task = {"name": TASK, MODULE: options, "ignore_errors": True}
-        run = workshop.playbook([{"hosts": "all", "tasks": [task]}], "--diff", hosts=hosts)
-        assert emulator.requests == []
-    assert not controls(run.output), controls(run.output)
-    for name in CASES:
-        result = run.result(TASK, name)
-        assert result.failed, name
-        assert result.error["status"] is None, (name, result.msg)
-        assert "Internal error" not in result.msg
-        assert "passw0rd" not in run.output
-        assert result.msg.isprintable()
-    figures.count("hostile", "tasks with hostile options through ansible-playbook", len(CASES))
 
 
 @pytest.mark.parametrize("result_format", ["json", "yaml"])
@@ -213,7 +151,6 @@ def test_no_text_of_an_api_does_anything_to_a_terminal(
         descriptions
     )
     assert run.stdout.count("--- before") == len(hosts)
-    figures.count("hostile", "diffs of hostile texts through ansible-playbook", len(hosts))
 
 
 def _renamed(descriptions: list[str]) -> set[str]:

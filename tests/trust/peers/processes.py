@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.peers import LOOPBACK
@@ -105,51 +103,9 @@ def logs(folder: Path) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a server in order, and at once what of its own is left then."""
-    members = family(process.pid)
     process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    ends = time.monotonic() + 5
-    while time.monotonic() < ends and [member for member in members if member.is_alive]:
-        time.sleep(0.05)
-    for member in members:
-        if member.is_alive:
-            with suppress(ProcessLookupError):
-                os.kill(member.pid, signal.SIGKILL)
-    process.wait()
-
-
-@dataclass(frozen=True)
-class Member:
-    """A process, and when it was started: its id alone may soon be that of another."""
-
-    pid: int
-    started: str
-
-    @property
-    def is_alive(self) -> bool:
-        fields = _stat(self.pid)
-        return bool(fields) and fields[0] != "Z" and fields[19] == self.started
-
-
-def family(pid: int) -> list[Member]:
-    """Return a process and all that it and its children have started."""
-    pids = [pid]
-    parents = [
-        (int(path.name), fields[1])
-        for path in Path("/proc").glob("[0-9]*")
-        if (fields := _stat(int(path.name)))
-    ]
-    for parent in pids:
-        pids += [child for child, its_parent in parents if its_parent == str(parent)]
-    return [Member(found, fields[19]) for found in pids if (fields := _stat(found))]
-
-
-def _stat(pid: int) -> list[str]:
-    """Return what Linux tells of a process: state, parent, …; nothing where there is none."""
     try:
-        # The name, in parentheses, may have blanks.
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    except OSError:
-        return []
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

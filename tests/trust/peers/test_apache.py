@@ -28,7 +28,6 @@ from tests.integration.playbook import (
     from_variables,
 )
 from tests.samples import VICTIM, others
-from tests.trust.figures import count
 from tests.trust.peers.servers import CHECKED_USER, Server, apache
 
 LEAKED = 8
@@ -87,30 +86,11 @@ DONE = {
     "access-list": Case(
         ACCESS_LIST, ENTRIES, lambda o, _v: sorted(victim(o).access_list) == ENTRIES["entries"]
     ),
-    "access-list-ops-manager": Case(
-        ACCESS_LIST,
-        ENTRIES,
-        lambda o, _v: sorted(victim(o).access_list) == ENTRIES["entries"],
-        "ops_manager",
-    ),
     "many": Case(KEYS, REVOKE_LEAKED, lambda o, _v: described(o) == ["signs", "victim"], threads=4),
-    "many-ops-manager": Case(
-        KEYS,
-        REVOKE_LEAKED,
-        lambda o, _v: described(o) == ["signs", "victim"],
-        "ops_manager",
-        threads=4,
-    ),
     "project": Case(
         PROJECT_KEY,
         ASSIGN,
         lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
-    ),
-    "project-ops-manager": Case(
-        PROJECT_KEY,
-        ASSIGN,
-        lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
-        "ops_manager",
     ),
     # One request: it meets an old nonce only as it is sent again, after a 503.
     "organizations": Case(
@@ -271,9 +251,6 @@ def test_every_module_through_apache(tmp_path: Path, collections: Path) -> None:
         assert len(complaints) == len(stale)
         # Those who have not signed are challenged, once a task.
         assert len([line for line in server.lines() if line.startswith("401\t-")]) == len(CASES)
-        count("peers", "tasks through Apache's mod_auth_digest", len(DONE))
-        count("peers", "wrong passwords refused by Apache", len(REFUSED))
-        count("peers", "nonces that Apache called stale in the middle of a task", len(stale))
 
 
 def check_requests(server: Server, emulator: Emulator, name: str) -> None:

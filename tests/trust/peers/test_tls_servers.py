@@ -17,7 +17,6 @@ import pytest
 from tests.emulator import Emulator
 from tests.integration.peers import LOOPBACK, Authority
 from tests.support import Outcome, key_id, key_pair, org_id, run_module, seed
-from tests.trust.figures import count
 from tests.trust.peers.servers import Server, nginx, stunnel
 
 PLATFORM = "atlas"
@@ -159,11 +158,6 @@ def check_all(
             assert [word for word in case.words if word not in outcome.msg] == [], outcome.msg
             # Nobody is told of a request that nginx or stunnel has refused.
             assert bool(upstream.requests) == (not case.words), name
-    works = sum(case.rounds for case in cases.values() if not case.words)
-    peer = next(iter(cases.values())).peer
-    count("peers", f"revocations through TLS of {peer}", works)
-    fails = sum(case.rounds for case in cases.values() if case.words)
-    count("peers", f"TLS connections to {peer} that had to fail", fails)
 
 
 def revoke(url: str, authority: Authority, given: dict[str, str]) -> Outcome:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -43,7 +42,7 @@ from tests.integration.playbook import (
     PROJECT_KEY,
     ROTATION,
 )
-from tests.support import MISSING_ID
+from tests.support import MISSING_ID, fetch_token
 from tests.trust.secrets.world import (
     ATLAS,
     CREATED,
@@ -53,7 +52,6 @@ from tests.trust.secrets.world import (
     Case,
     Home,
     World,
-    fetch_token,
 )
 
 Options = dict[str, Any]
@@ -128,10 +126,6 @@ MISPLACED = {
 }
 
 
-def _echo(status: int, _secret: str) -> Fault:
-    return Fault("echo", status=status)
-
-
 AWAY = "https://sso.example.com/{0}?token={0}"
 TROUBLES = (
     Trouble("echo", ApiError, ECHO, lambda _secret: Fault("echo")),
@@ -182,7 +176,9 @@ TROUBLES = (
 
 # The other statuses that the client has something of its own to say or to do about.
 REFUSALS = tuple(
-    Trouble(f"echo-{status}", ApiError, ECHO, partial(_echo, status))
+    Trouble(
+        f"echo-{status}", ApiError, ECHO, lambda _secret, code=status: Fault("echo", status=code)
+    )
     for status in (401, 403, 404, 429, 503)
 )
 # A module that writes and one that reads, since all have this from the client.
@@ -231,7 +227,7 @@ SPECIALS = (
     Special(
         "own",
         OwnKeyError,
-        ("signs the requests",),
+        ("this task authenticates with",),
         MODULE,
         lambda _world, home: {"state": "absent", "api_user_id": home.key_id(1)},
     ),
@@ -241,15 +237,6 @@ SPECIALS = (
         LOST,
         MODULE,
         lambda _world, home: new_key(home),
-        lambda _home: Fault("lost_after", "POST"),
-        is_changed=True,
-    ),
-    Special(
-        "orphans",
-        PartialError,
-        LOST,
-        KEYS,
-        lambda _world, home: {"api_keys": [new_key(home)]},
         lambda _home: Fault("lost_after", "POST"),
         is_changed=True,
     ),
@@ -277,15 +264,6 @@ SPECIALS = (
         lambda home: Fault("slow", "GET", seconds=1.2),
     ),
     Special(
-        "stopped-halfway",
-        PartialError,
-        ("time_limit",),
-        KEYS,
-        lambda _world, home: _both(home, concurrency=1, time_limit=1.5),
-        lambda _home: Fault("slow", "DELETE", seconds=2),
-        is_changed=True,
-    ),
-    Special(
         "partial",
         PartialError,
         ("2 failed", *ECHO),
@@ -303,7 +281,7 @@ SPECIALS = (
     Special(
         "still-there",
         WaitTimeoutError,
-        ("after its revocation",),
+        ("after the task has revoked it",),
         MODULE,
         lambda _world, home: {
             "state": "absent",
@@ -329,7 +307,7 @@ SPECIAL_HOMES = [Home(len(PLAN) + number) for number in range(len(SPECIALS))]
 
 def credentials(world: World, home: Home, kind: str) -> Options:
     if kind == "token":
-        return {"access_token": fetch_token(world.emulator, home.account()["client_id"])}
+        return {"access_token": fetch_token(world.emulator.url, **home.account())}
     return home.pair() if kind == "pair" else home.account()
 
 

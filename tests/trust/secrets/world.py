@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
 
-import requests
-
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
@@ -23,6 +21,7 @@ from tests.integration.rotations import keep_private_keys
 from tests.support import (
     PRIVATE_KEYS,
     client_id,
+    fetch_token,
     key_id,
     key_pair,
     org_id,
@@ -211,14 +210,8 @@ CREATED = "create "
 
 
 def _add_faults_of_life(emulator: Emulator) -> None:
-    unlucky = key_id(ATLAS, 2)
-    for fault in (
-        Fault("lost_after", "POST", f"*/orgs/{org_id(OPS)}/apiKeys", times=None),
-        Fault("echo", "POST", f"*/orgs/{org_id(CLOUD)}/apiKeys", times=None),
-        Fault("echo", "GET", f"*/apiKeys/{unlucky}", times=None),
-        Fault("echo", "PATCH", f"*/groups/*/apiKeys/{unlucky}", times=None),
-    ):
-        emulator.add_fault(fault)
+    for name, platform in (("lost_after", OPS), ("echo", CLOUD)):
+        emulator.add_fault(Fault(name, "POST", f"*/orgs/{org_id(platform)}/apiKeys", times=None))
 
 
 def _seed(homes: Sequence[Home]) -> dict[str, Any]:
@@ -258,22 +251,10 @@ def open_world(files: Path, homes: Sequence[Home] = ()) -> Iterator[World]:
             refusing_proxy=refusing.url.replace("//", user),
             dead_proxy=f"http:{user}{LOOPBACK}:{port}",
             dead_server=f"http://{LOOPBACK}:{port}",
-            token=fetch_token(emulator, ACCOUNT["client_id"]),
+            token=fetch_token(emulator.url, **ACCOUNT),
             made=made,
             files=files,
         )
-
-
-def fetch_token(emulator: Emulator, account: str) -> str:
-    """A ready token that the emulator knows."""
-    answer = requests.post(
-        f"{emulator.url}/api/oauth/token",
-        auth=(account, CLIENT_SECRET),
-        data={"grant_type": "client_credentials"},
-        timeout=10,
-    )
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
 
 
 def canaries(world: World) -> dict[str, str]:
