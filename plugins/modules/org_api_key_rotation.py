@@ -148,8 +148,9 @@ options:
     default: 60
 seealso:
   - module: keysmith.mongodb.org_api_key
-  - ref: ansible_collections.keysmith.mongodb.docsite.rotation
-    description: How to replace API keys, with and without a grace period.
+  - name: Replacing API keys
+    description: The guide to rotations, with and without a grace period.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_rotation.rst
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)).
   - All platforms behave the same, except that the signing credential on Ops Manager is always a key

@@ -326,7 +326,7 @@ EXAMPLES = r"""
 RETURN = r"""
 revoked:
   description: The keys that were revoked, or would be in check mode, as they were before, sorted.
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -337,7 +337,7 @@ revoked:
       projects: []
 created:
   description: The keys that were created, or would be in check mode, sorted.
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -400,14 +400,14 @@ updated:
   description:
     - The keys that were changed, as they are now, or as they would be in check mode. They have the
       fields of RV(created[]).
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
 unchanged:
   description:
     - The keys that needed no change, including those that another run has revoked in the meantime.
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
@@ -418,7 +418,8 @@ kept:
     - The reason is C(keep) for a key in O(keep), and C(own_key) for the signing credential.
     - The reason is C(no_description) for a key without a description that O(purge) or
       O(description_match) would otherwise include.
-  returned: always, unless the task fails before any change
+  returned: success, when changes have begun, and when O(on_unselected), O(on_keep_missing) or
+    O(max_revocations) stops the task
   type: list
   elements: dict
   sample:
@@ -432,14 +433,14 @@ unselected:
       revoke, with C(id), C(public_key), C(description) and C(reason).
     - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for the
       signing credential.
-  returned: with O(state=absent), unless the task fails before any change
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: dict
   sample: []
   version_added: 2.0.0
 missing:
   description: The IDs, public keys and descriptions of the selection that match no key.
-  returned: with O(state=absent), unless the task fails before any change
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: str
   sample: [deadbeefdeadbeefdeadbeef]
