@@ -209,14 +209,13 @@ options:
     description:
       - Whether the task may revoke its signing credential, remove roles or projects from it, or
         change its access list.
-      - It is then changed last, after everything else has succeeded. Of its changes, that of its
-        roles is the last.
+      - It is then changed last, after everything else has succeeded. Its roles come last of all.
       - By default, it is kept even if it is selected or not declared. RV(kept) lists it, and
         O(state=absent) warns. If the task lists it explicitly, RV(unselected) has it instead, see
         O(on_unselected).
       - By default, the task fails before any change if O(api_keys) would remove anything from it.
-      - The API may return neither the signing credential nor the public key of a key to revoke.
-        That key could then be the signing credential, so the task fails before any change.
+      - If the list does not show the signing credential, a key to revoke whose public key is hidden
+        could be it. The task then fails before any change.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool
@@ -234,8 +233,9 @@ options:
     default: false
   time_limit:
     description:
-      - The maximum number of seconds before the task stops starting requests and waiting, more than
-        0 and up to 86400. It completes requests in progress, and fails with all results so far.
+      - The number of seconds after which the task starts no more requests and stops waiting, more
+        than 0 and up to 86400. It completes requests in progress, and fails with all results so
+        far.
       - A response can take up to three times O(timeout). If the response to a change is lost, the
         module still checks whether the change was made, which takes further requests.
       - Prefer this to a task's C(timeout) or C(async), which return no results. The first lets the
