@@ -336,7 +336,9 @@ revoked:
       roles: [ORG_MEMBER]
       projects: []
 created:
-  description: The keys that were created, or would be in check mode, sorted.
+  description:
+    - The keys that were created, or would be in check mode, sorted.
+    - Each has the fields of RV(keysmith.mongodb.org_api_key#module:org_api_key) and the following.
   returned: success, and failure when changes have begun
   type: list
   elements: dict
@@ -351,35 +353,6 @@ created:
       access_list: [192.0.2.0/24]
       credentials_file: keys/32b6e34b3d91647abb20e7b9.json
   contains:
-    id:
-      description: The ID of the key. V(none) if the key would be created in check mode.
-      returned: success
-      type: str
-      sample: 32b6e34b3d91647abb20e7b9
-    public_key:
-      description: The public key. V(none) if the API does not return it.
-      returned: success
-      type: str
-      sample: qrsiktrc
-    description:
-      description: The description of the key, an empty string if it has none.
-      returned: success
-      type: str
-      sample: nightly backup
-    roles:
-      description: The key's roles in the organization, sorted.
-      returned: success
-      type: list
-      elements: str
-      sample: [ORG_MEMBER]
-    projects:
-      description: The projects that the key is assigned to, with its roles there, sorted by ID.
-      returned: success
-      type: list
-      elements: dict
-      sample:
-        - project_id: 5e2211c17a3e5a48f5497de3
-          roles: [GROUP_READ_ONLY]
     access_list:
       description: The entries of the key's access list, sorted.
       returned: when O(api_keys) has an access list for the key
@@ -399,7 +372,7 @@ created:
 updated:
   description:
     - The keys that were changed, as they are now, or as they would be in check mode. They have the
-      fields of RV(created[]).
+      fields of RV(keysmith.mongodb.org_api_key#module:org_api_key).
   returned: success, and failure when changes have begun
   type: list
   elements: dict
