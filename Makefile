@@ -46,7 +46,7 @@ PYTEST := $(PY) -m pytest -rs -n auto
 
 test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
 	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
-	@echo "Not run (see make test-all): kills and races, AWX, the audit report, tests of test tools, make trust, make versions"
+	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
 unit: .venv/.test-ready  ## run only the unit tests: 30 seconds
 	@$(PYTEST) -m "not slow" tests/unit $(ARGS)

@@ -26,8 +26,9 @@ options:
       - Ops Manager has no default. Atlas and Cloud Manager default to
         V(https://cloud.mongodb.com).
       - For Atlas for Government, set V(https://cloud.mongodbgov.com).
-      - With V(http), the module warns if it sends a client secret or a token unencrypted, or if
-        it would receive a new private key that way. V(localhost) and loopback addresses are exempt.
+      - With V(http), the module warns if it sends a client secret or a token unencrypted, or would
+        receive a new private key that way. This does not apply to V(localhost) and loopback
+        addresses.
       - Redirects are never followed. A task that receives one fails and shows the target.
       - If unset, defaults to the value of E(MONGODB_ATLAS_BASE_URL) for Atlas and of
         E(MCLI_OPS_MANAGER_URL) for the others.
@@ -167,14 +168,14 @@ seealso:
   - ref: ansible_collections.keysmith.mongodb.docsite.errors
     description: Every error, with its causes and what to do.
 notes:
-  - An API key pair works on all platforms. Service accounts and access tokens work on Atlas and
+  - The signing credential is the API key, service account or access token that a task authenticates
+    with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
     Cloud Manager only.
-  - An empty string or null counts as unset, such as an unanswered question of an AWX survey. If
-    this would make the task do more than it asks for, the option rejects both and suggests
-    C(default(omit, true)).
-  - The options that reject empty values are C(state), C(keep), C(credentials_file),
-    C(credentials_dir), filters and selectors, one half of a credential, and O(org_id) next to a
-    credential that the task sets.
+  - An empty string or null counts as unset, such as an unanswered question of an AWX survey.
+  - If an empty value would make the task do more than it asks for, the option rejects it and
+    suggests C(default(omit, true)). This applies to C(state), C(keep), C(credentials_file),
+    C(credentials_dir), filters, selectors, and one half of a credential. It also applies to
+    O(org_id) if the task sets a credential.
   - Text options reject numbers, booleans, lists and dictionaries. Put text such as C(0042), C(1.10)
     or C(yes) in quotes, because YAML and Jinja convert it. The module cannot detect a date that
     Ansible has converted back to text, such as an unquoted C(2026-01-31).

@@ -10,7 +10,7 @@ version_added: 1.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Adds or removes entries of the access list of an organization's programmatic API key, or sets
-    the whole list, in MongoDB Atlas, Cloud Manager or Ops Manager.
+    the whole list. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
   - The API accepts requests of a key only from addresses on its access list. An empty list allows
     every address. If the organization requires access lists, an empty list allows none.
   - Missing entries are added before any are removed, in one request, so that the key is never cut

@@ -10,7 +10,8 @@ version_added: 1.2.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Revokes every key of an organization that matches a selection, or makes the organization's keys
-    match a declared list, in MongoDB Atlas, Cloud Manager or Ops Manager.
+    match a declared list.
+  - Works with MongoDB Atlas, Cloud Manager and Ops Manager.
   - The module reads the full list of keys once and then changes several keys at the same time. For
     a hundred keys, this is many times faster than a loop over M(keysmith.mongodb.org_api_key).
   - If the list of keys or a declared key's access list cannot be read at the start, the task fails
@@ -214,8 +215,8 @@ options:
         O(state=absent) warns. If the task lists it explicitly, RV(unselected) has it instead, see
         O(on_unselected).
       - By default, the task fails before any change if O(api_keys) would remove anything from it.
-      - The task also fails before any change if the list does not show the signing credential and
-        the API does not return the public key of a key to revoke. That key could be it.
+      - The API may return neither the signing credential nor the public key of a key to revoke.
+        That key could then be the signing credential, so the task fails before any change.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool

@@ -10,7 +10,7 @@ version_added: 1.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Assigns an organization's programmatic API key to a project, changes its roles there, or removes
-    it from the project, in MongoDB Atlas, Cloud Manager or Ops Manager.
+    it from the project. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
   - The key itself, its roles in the organization and its other projects are never changed. To
     create or revoke a key, use M(keysmith.mongodb.org_api_key).
   - A key is reported as not assigned only if the full list of the project's keys does not contain

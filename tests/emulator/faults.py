@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong on the way, by name: `Fault("lost_after", "DELETE", times=1)`."""
+"""Failures of servers and connections, by name: `Fault("lost_after", "DELETE", times=1)`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .answers import JSON, Response, api_error
+from .responses import JSON, Response, api_error
 
 if TYPE_CHECKING:
     from .server import Exchange
@@ -34,8 +34,8 @@ SIGN_ON_PAGE = b"""<!DOCTYPE html>
 class Fault:
     """A named fault for requests that match; see FAULTS for the names and their arguments.
 
-    It skips the first `after` matches and is used for `times` of the next (None: for ever): each
-    of them, or every so many. Only requests that passed authentication, and OAuth requests, count,
+    It skips the first `after` matches. Then it occurs `times` times (None: without end), at every
+    `every`-th match. Only requests that passed authentication and OAuth requests count,
     unless `anonymous`. With `after_write`, the server carries out the request before it fails.
     """
 
@@ -71,7 +71,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read 'NAME [METHOD [PATH]] [argument=value ...]', a value being JSON or plain text."""
+        """Parse 'NAME [METHOD [PATH]] [argument=value ...]', with JSON or plain text as value."""
         names = iter(("name", "method", "path"))
         values: dict[str, Any] = {}
         for word in shlex.split(text):
@@ -104,7 +104,7 @@ def parse_value(text: str) -> Any:
 
 
 class Faults:
-    """The faults that are set, and how often each was met and used."""
+    """The current faults, and how often each has matched and occurred."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[Fault, list[int]]] = []
@@ -116,7 +116,7 @@ class Faults:
         self._entries.clear()
 
     def pick(self, method: str, path: str, anonymous: bool) -> Fault | None:
-        """The first fault due for this request. Every fault that matches counts it as met."""
+        """Return the first fault due for this request. All matching faults count it."""
         picked = None
         for fault, counts in self._entries:
             if not fault.matches(method, path) or (anonymous and not fault.anonymous):
@@ -166,10 +166,10 @@ def _slow(exchange: Exchange, seconds: float = 60.0) -> None:
 def _drip(
     exchange: Exchange, interval: float = 0.1, headers: bool = False, forever: bool = False
 ) -> None:
-    answer = _with_body(exchange.perform())
-    body = answer.body()
-    head = answer.head(10**9 if forever else len(body))
-    exchange.answered(answer.status)
+    response = _with_body(exchange.perform())
+    body = response.body()
+    head = response.head(10**9 if forever else len(body))
+    exchange.record_status(response.status)
     if headers:
         exchange.drip(head, interval)
     else:
@@ -180,17 +180,17 @@ def _drip(
 
 
 def _truncated(exchange: Exchange, keep: int | None = None) -> None:
-    """Half of the body comes, or its first `keep` bytes."""
-    answer = _with_body(exchange.perform())
-    body = answer.body()
-    exchange.answered(answer.status)
-    exchange.write(answer.head(len(body) + 100))
+    """Send half of the body, or its first `keep` bytes."""
+    response = _with_body(exchange.perform())
+    body = response.body()
+    exchange.record_status(response.status)
+    exchange.write(response.head(len(body) + 100))
     exchange.write(body[: len(body) // 2 if keep is None else keep])
     exchange.close()
 
 
 def _endless(exchange: Exchange, status: int = 200) -> None:
-    exchange.answered(status)
+    exchange.record_status(status)
     exchange.write(Response(status, headers={"Transfer-Encoding": "chunked"}).head(None))
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     while True:
@@ -198,7 +198,7 @@ def _endless(exchange: Exchange, status: int = 200) -> None:
 
 
 def _gzip_bomb(exchange: Exchange, status: int = 200, megabytes: int = 100) -> None:
-    """An empty object behind a lot of white space."""
+    """Send a compressed body of whitespace and an empty object."""
     packer = zlib.compressobj(wbits=31)
     spaces = b" " * 2**20
     body = b"".join(packer.compress(spaces) for _round in range(megabytes))
@@ -218,17 +218,17 @@ def _status(
     body: str | None = None,
 ) -> None:
     is_public = not exchange.recorded.path.startswith("/api/atlas/")
-    answer = api_error(status, code, detail, parameters, is_public=is_public)
+    response = api_error(status, code, detail, parameters, is_public=is_public)
     if body is not None:
-        answer = Response(status, raw=body.encode())
+        response = Response(status, raw=body.encode())
     if retry_after is not None:
-        answer.headers["Retry-After"] = str(retry_after)
+        response.headers["Retry-After"] = str(retry_after)
     for name, value in (headers or {}).items():
         if name.lower() == "content-type":
-            answer.content_type = value
+            response.content_type = value
         else:
-            answer.headers[name] = value
-    exchange.send(exchange.wrap(answer))
+            response.headers[name] = value
+    exchange.send(exchange.wrap(response))
 
 
 def _json(exchange: Exchange, body: Any = None, status: int = 200) -> None:
@@ -243,28 +243,28 @@ def _echo(exchange: Exchange, status: int = 400) -> None:
 
 
 def _null_error(exchange: Exchange, status: int = 404, code: str | None = None) -> None:
-    """An error of Atlas whose parameters are null, and whose code may be."""
-    answer = api_error(status, code, "Could not find the requested link.", [])
-    content = {**answer.content, "errorCode": code, "parameters": None}
-    answer.content = dict(sorted(content.items()))
-    exchange.send(exchange.wrap(answer))
+    """Send an error of Atlas with null parameters, and by default a null code."""
+    response = api_error(status, code, "Could not find the requested link.", [])
+    content = {**response.content, "errorCode": code, "parameters": None}
+    response.content = dict(sorted(content.items()))
+    exchange.send(exchange.wrap(response))
 
 
 def _spurious_401(exchange: Exchange) -> None:
-    """The challenge of a server that does not take a digest which is right, of a fresh nonce."""
+    """Challenge a request whose Digest is right and fresh."""
     exchange.send(exchange.challenge())
 
 
 def _closing(exchange: Exchange) -> None:
-    """An answer after which the connection is closed, and that says so."""
-    answer = exchange.perform()
+    """Send a response with `Connection: close`."""
+    response = exchange.perform()
     exchange.handler.close_connection = True
-    exchange.send(answer)
+    exchange.send(response)
 
 
-def _with_body(answer: Response) -> Response:
-    """A 204 has no body to drip or to cut: it becomes a 200 with an empty object."""
-    return answer if answer.body() else Response(200, {}, answer.headers, JSON)
+def _with_body(response: Response) -> Response:
+    """Replace a 204, which has no body, by a 200 with an empty object."""
+    return response if response.body() else Response(200, {}, response.headers, JSON)
 
 
 FAULTS: dict[str, Callable[..., None]] = {

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the emulated service knows: organizations, their API keys and service accounts, tokens."""
+"""The state of the emulated service: organizations, API keys, service accounts, tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = re.compile(r"[a-f0-9]{24}")
 
 
 class Seed(TypedDict, total=False):
-    """What an emulator starts with, as JSON; `State.to_seed()` writes the same form.
+    """The initial state of an emulator, as JSON. `State.to_seed()` returns the same form.
 
     An organization has id, name, product (atlas, cloud_manager, ops_manager), requires_access_list,
     projects [{id, name}] and:
@@ -25,9 +25,12 @@ class Seed(TypedDict, total=False):
     - api_keys [{id, description, public_key, private_key, roles, projects [{project_id, roles}],
       access_list, unset, foreign_roles}]. The APIs do not return the fields in unset (desc, roles,
       publicKey), and also return foreign_roles (roles as JSON, such as {roleName: GLOBAL_OWNER}).
-    - service_accounts [{client_id, client_secret, roles, access_list}]
+    - service_accounts [{client_id, client_secret, name, description, created_at, secrets [{id,
+      value, created_at, expires_at, last_used_at}], roles, projects [{project_id, roles}],
+      access_list, is_system_managed}]. client_secret stands for one secret that does not expire.
+      Times are seconds since 1970.
 
-    IDs, key pairs and client secrets are required.
+    IDs and key pairs are required.
     """
 
     organizations: list[dict[str, Any]]
@@ -50,19 +53,37 @@ class ApiKey:
     foreign_roles: list[dict[str, str]] = field(default_factory=list)
 
     @property
-    def name(self) -> str:
+    def login(self) -> str:
         return self.public_key
+
+
+@dataclass
+class Secret:
+    """A secret of a service account. Times are seconds since 1970."""
+
+    id: str
+    value: str
+    created_at: float = 1767225600.0
+    # 2100-01-01.
+    expires_at: float = 4102444800.0
+    last_used_at: float | None = None
 
 
 @dataclass
 class ServiceAccount:
     client_id: str
-    client_secret: str
+    name: str = "an account"
+    description: str = "an account"
+    # 2026-01-01.
+    created_at: float = 1767225600.0
+    secrets: list[Secret] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)
+    projects: dict[str, list[str]] = field(default_factory=dict)
     access_list: list[str] = field(default_factory=list)
+    is_system_managed: bool = False
 
     @property
-    def name(self) -> str:
+    def login(self) -> str:
         return self.client_id
 
 
@@ -76,34 +97,46 @@ class Organization:
     projects: dict[str, str] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     service_accounts: dict[str, ServiceAccount] = field(default_factory=dict)
-    # Changes that reads do not see yet: when they will, the key, what it was before.
-    unseen: list[tuple[float, str, ApiKey | None]] = field(default_factory=list, repr=False)
+    # Changes that reads do not show yet: when they will, the ID, and the previous object.
+    unseen: list[tuple[float, str, Any]] = field(default_factory=list, repr=False)
 
-    def change(self, key_id: str, after: ApiKey | None, now: float, seen_at: float) -> None:
-        """Put or remove a key; reads before `seen_at` still get what was there."""
-        before = deepcopy(self.api_keys.get(key_id))
+    def change(self, object_id: str, after: Any, now: float, seen_at: float) -> None:
+        """Store or remove (None) a key or an account; earlier reads return the old one."""
+        table = self._table(object_id)
+        before = deepcopy(table.get(object_id))
         self.unseen = [entry for entry in self.unseen if entry[0] > now]
         if seen_at > now:
-            self.unseen.append((seen_at, key_id, before))
+            self.unseen.append((seen_at, object_id, before))
         if after is None:
-            self.api_keys.pop(key_id, None)
+            table.pop(object_id, None)
         else:
-            self.api_keys[key_id] = after
+            table[object_id] = after
 
     def visible_keys(self, now: float) -> dict[str, ApiKey]:
-        keys = dict(self.api_keys)
-        for seen_at, key_id, before in reversed(self.unseen):
-            if seen_at > now:
+        return self._visible(self.api_keys, now)
+
+    def visible_accounts(self, now: float) -> dict[str, ServiceAccount]:
+        return self._visible(self.service_accounts, now)
+
+    def _visible(self, table: dict[str, Any], now: float) -> dict[str, Any]:
+        visible = dict(table)
+        for seen_at, object_id, before in reversed(self.unseen):
+            if seen_at > now and self._table(object_id) is table:
                 if before is None:
-                    keys.pop(key_id, None)
+                    visible.pop(object_id, None)
                 else:
-                    keys[key_id] = before
-        return keys
+                    visible[object_id] = before
+        return visible
+
+    def _table(self, object_id: str) -> dict[str, Any]:
+        is_key = ID.fullmatch(object_id)
+        return self.api_keys if is_key else self.service_accounts
 
 
 @dataclass
 class Token:
     client_id: str
+    secret_id: str
     expires_at: float
 
 
@@ -126,6 +159,12 @@ class State:
                 return organization, account
         return None
 
+    def forget_tokens(self, client_id: str, secret_id: str | None = None) -> None:
+        """Tokens end with the account, and with the secret that they were requested with."""
+        for value, token in list(self.tokens.items()):
+            if token.client_id == client_id and secret_id in (None, token.secret_id):
+                del self.tokens[value]
+
     def to_seed(self) -> Seed:
         organizations = []
         for organization in self.organizations.values():
@@ -134,10 +173,10 @@ class State:
             values["projects"] = [{"id": i, "name": n} for i, n in values["projects"].items()]
             values["api_keys"] = list(values["api_keys"].values())
             for key in values["api_keys"]:
-                key["projects"] = [
-                    {"project_id": i, "roles": roles} for i, roles in key["projects"].items()
-                ]
+                key["projects"] = _projects_to_seed(key["projects"])
             values["service_accounts"] = list(values["service_accounts"].values())
+            for account in values["service_accounts"]:
+                account["projects"] = _projects_to_seed(account["projects"])
             organizations.append(values)
         return {"organizations": organizations}
 
@@ -157,7 +196,7 @@ def load(seed: Mapping[str, Any] | None) -> State:
 def _load_organization(values: dict[str, Any]) -> Organization:
     projects = {item["id"]: item.get("name", "") for item in values.pop("projects", [])}
     keys = [_load_key(dict(item)) for item in values.pop("api_keys", [])]
-    accounts = [ServiceAccount(**item) for item in values.pop("service_accounts", [])]
+    accounts = [_load_account(dict(item)) for item in values.pop("service_accounts", [])]
     organization = Organization(
         **values,
         projects=projects,
@@ -173,5 +212,23 @@ def _load_organization(values: dict[str, Any]) -> Organization:
 
 
 def _load_key(values: dict[str, Any]) -> ApiKey:
-    projects = {item["project_id"]: item["roles"] for item in values.pop("projects", [])}
+    projects = _load_projects(values)
     return ApiKey(**values, projects=projects)
+
+
+def _load_account(values: dict[str, Any]) -> ServiceAccount:
+    secrets = [Secret(**item) for item in values.pop("secrets", [])]
+    if "client_secret" in values:
+        secret_id = values["client_id"][-24:].lower()
+        secrets.append(Secret(secret_id, values.pop("client_secret")))
+    projects = _load_projects(values)
+    return ServiceAccount(**values, projects=projects, secrets=secrets)
+
+
+def _load_projects(values: dict[str, Any]) -> dict[str, list[str]]:
+    """Take the projects of a key or an account out of its seed."""
+    return {item["project_id"]: item["roles"] for item in values.pop("projects", [])}
+
+
+def _projects_to_seed(projects: dict[str, list[str]]) -> list[dict[str, Any]]:
+    return [{"project_id": i, "roles": roles} for i, roles in projects.items()]

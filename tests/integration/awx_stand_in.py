@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for the API of AWX: as much of it as the modules of awx.awx call to set things up.
+"""A stand-in for the part of the AWX API that the modules of awx.awx call to set things up.
 
 It syncs projects, keeps the inputs of credential types that are in use and refuses surveys as AWX
-24.6.1 does. It refuses anything that it does not know.
+24.6.1 does. It rejects unknown paths and fields.
 """
 
 from __future__ import annotations
@@ -24,67 +24,47 @@ from werkzeug.wrappers import Request, Response
 
 LOOPBACK = "127.0.0.1"
 PREFIX = "/api/v2/"
-_NOTHING_TO_ASK = "scm_branch diff_mode variables limit tags skip_tags job_type verbosity inventory"
-# What objects consist of, with what AWX puts where nothing is given.
+_PROMPTS = (
+    "scm_branch diff_mode variables limit tags skip_tags job_type verbosity inventory credential"
+)
+
+
+def _fields(names: str, **defaults: Any) -> dict[str, Any]:
+    """Return the defaults of an object's fields: None for IDs and names, "" for other text."""
+    nothing = {"organization", "project", "inventory", "execution_environment", "host_filter"}
+    nothing |= {"name", "credential_type", "default_environment", "kind", "finished"}
+    return {**{name: None if name in nothing else "" for name in names.split()}, **defaults}
+
+
+# The fields of objects, with the defaults of AWX.
 FIELDS: dict[str, dict[str, Any]] = {
-    "organizations": {"name": None},
-    "credentials": {"name": None, "credential_type": None, "organization": None, "inputs": {}},
-    "execution_environments": {"name": None, "image": "", "pull": ""},
-    "credential_types": {
-        "name": None,
-        "description": "",
-        "kind": None,
-        "inputs": {},
-        "injectors": {},
-        "managed": False,
-    },
-    "projects": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "scm_type": "",
-        "scm_url": "",
-        "scm_branch": "",
-        "default_environment": None,
-        "scm_revision": "",
-        "status": "never updated",
-    },
-    "inventories": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "kind": "",
-        "host_filter": None,
-        "variables": "",
-    },
-    "job_templates": {
-        "name": None,
-        "description": "",
-        "organization": None,
-        "job_type": "run",
-        "inventory": None,
-        "project": None,
-        "playbook": "",
-        "execution_environment": None,
-        "forks": 0,
-        "job_slice_count": 1,
-        "extra_vars": "",
-        "survey_enabled": False,
-        "allow_simultaneous": False,
-        **{f"ask_{name}_on_launch": False for name in _NOTHING_TO_ASK.split()},
-        "ask_credential_on_launch": False,
-    },
-    "project_updates": {
-        "name": "",
-        "project": None,
-        "status": "pending",
-        "failed": False,
-        "finished": None,
-        "event_processing_finished": False,
-        "scm_revision": "",
-    },
+    "organizations": _fields("name"),
+    "credentials": _fields("name credential_type organization", inputs={}),
+    "execution_environments": _fields("name image pull"),
+    "credential_types": _fields("name description kind", inputs={}, injectors={}, managed=False),
+    "projects": _fields(
+        "name description organization scm_type scm_url scm_branch default_environment "
+        "scm_revision",
+        status="never updated",
+    ),
+    "inventories": _fields("name description organization host_filter variables", kind=""),
+    "job_templates": _fields(
+        "name description organization inventory project playbook execution_environment extra_vars",
+        job_type="run",
+        forks=0,
+        job_slice_count=1,
+        survey_enabled=False,
+        allow_simultaneous=False,
+        **{f"ask_{name}_on_launch": False for name in _PROMPTS.split()},
+    ),
+    "project_updates": _fields(
+        "name project finished scm_revision",
+        status="pending",
+        failed=False,
+        event_processing_finished=False,
+    ),
 }
-# A project that gets another value in one of these is synced.
+# A change of one of these starts a sync of the project.
 _SYNCED_FIELDS = ("scm_type", "scm_url", "scm_branch")
 QUESTION_TYPES: dict[str, Any] = {
     "text": str,
@@ -103,7 +83,7 @@ _INPUT_FIELDS = set("id label type help_text choices default secret multiline fo
 
 
 class RefusedError(Exception):
-    """A request that AWX refuses with status 400, and the field that it names in the response."""
+    """A request that AWX rejects with status 400, and the field that the response blames."""
 
     status = 400
 
@@ -122,30 +102,30 @@ class ForbiddenError(RefusedError):
 
 
 class AwxStandIn:
-    """`with AwxStandIn(token, playbooks) as awx: awx.url`; ``objects`` is what there is.
+    """`with AwxStandIn(token, playbooks) as awx: awx.url`; ``objects`` holds its objects.
 
-    ``playbooks`` and ``revision`` are the repository of all projects. A sync fails unless
-    ``repository_answers``. Without ``is_administrator``, the token is that of an administrator of
-    the organization and not of the system.
+    ``playbooks`` and ``revision`` describe the repository of all projects. A sync fails unless
+    ``has_repository``. Without ``is_administrator``, the token belongs to an administrator of
+    the organization, not of the system.
     """
 
     def __init__(self, token: str, playbooks: Collection[str]) -> None:
         self.token = token
         self.playbooks = set(playbooks)
         self.revision = "1" * 40
-        self.repository_answers = True
+        self.has_repository = True
         self.is_administrator = True
         self.objects: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in FIELDS}
         self.surveys: dict[int, dict[str, Any]] = {}
         self.credentials: dict[int, list[int]] = {}
-        # The playbooks that the last successful sync of each project brought.
+        # The playbooks found by the last successful sync of each project.
         self.synced: dict[int, set[str]] = {}
         self.writes: list[tuple[str, str, Any]] = []
         self._ids = itertools.count(1)
-        # Its log of requests is of no use, and would be part of what tests print.
+        # Its request log would clutter the output of tests.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = make_server(LOOPBACK, 0, self._application, threaded=True)
-        # A client in this process does not wait half a second for the end.
+        # By default, shutting down takes half a second.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )
@@ -180,7 +160,7 @@ class AwxStandIn:
         return found
 
     def request(self, method: str, path: str, data: Any = None) -> tuple[int, Any]:
-        """Respond to a request: the status and the body."""
+        """Return the status and body of the response to a request."""
         try:
             return self._respond(method, path.removeprefix(PREFIX), data or {})
         except RefusedError as error:
@@ -264,18 +244,18 @@ class AwxStandIn:
         return self.add("project_updates", name=project["name"], project=project["id"])
 
     def _finish_sync(self, update: dict[str, Any]) -> None:
-        """End a sync as soon as a client asks for it: a client that does not wait sees none."""
+        """Finish a sync when a client polls it: a client that does not wait never sees it."""
         if update["finished"]:
             return
         project = self.objects["projects"][update["project"]]
-        if self.repository_answers:
+        if self.has_repository:
             self.synced[project["id"]] = set(self.playbooks)
             project["scm_revision"] = self.revision
-        status = "successful" if self.repository_answers else "failed"
+        status = "successful" if self.has_repository else "failed"
         project["status"] = status
         update.update(
             status=status,
-            failed=not self.repository_answers,
+            failed=not self.has_repository,
             finished="2026-01-01T00:00:00Z",
             event_processing_finished=True,
             scm_revision=project["scm_revision"],
@@ -324,7 +304,7 @@ def _completed(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_credential_type(values: dict[str, Any]) -> None:
-    """Refuse unknown properties, and templates that use what is not an input."""
+    """Reject unknown properties, and templates that use anything but inputs."""
     fields = values.get("inputs", {}).get("fields", [])
     for position, field in enumerate(fields):
         if unknown := sorted(field.keys() - _INPUT_FIELDS):
@@ -352,7 +332,7 @@ def check_credential_type(values: dict[str, Any]) -> None:
 
 
 def check_survey(survey: dict[str, Any]) -> None:
-    """Refuse questions that AWX refuses."""
+    """Reject the questions that AWX rejects."""
     if not survey["spec"]:
         raise RefusedError("'spec' doesn't contain any items.", "error")
     variables: set[str] = set()

@@ -184,11 +184,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A case. ``ends``: of its runs. ``words``: in the message of the first run."""
+    """A case. ``ends``: of its runs. ``message_parts``: of the first run."""
 
     name: str
     ends: tuple[str, ...] = (ROTATED,)
-    words: tuple[str, ...] = ()
+    message_parts: tuple[str, ...] = ()
     # The variables of all runs, and those of the first run only.
     options: dict[str, Any] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
@@ -228,7 +228,7 @@ class Ran:
     writes: list[list[Recorded]]
     files: Path
     secrets: dict[str, str]
-    workshop: AnsibleSandbox
+    sandbox: AnsibleSandbox
 
     def results(self, case: Case, run: int) -> list[TaskResult]:
         """Return the results of the role's tasks in one run."""
@@ -237,7 +237,7 @@ class Ran:
         end = next(i for i, r in enumerate(mine) if r.task == f"{RUNS[run]} run ended")
         return mine[begin + 1 : end]
 
-    def told(self, case: Case, run: int) -> Mapping[str, Any]:
+    def outcome(self, case: Case, run: int) -> Mapping[str, Any]:
         """Return ``failed`` with the message, or the role's result."""
         found = self.process.result(f"{RUNS[run]} run ended", case.host).values["msg"]
         return dict(found)
@@ -268,7 +268,7 @@ def rotate(
 
     The plays that are to come ``before`` it are run in the same process.
     """
-    workshop = new_workshop(folder / "run", collections)
+    sandbox = new_sandbox(folder / "run", collections)
     files = folder / "files"
     files.mkdir()
     (files / "store.yml").write_text(STORE, "utf-8")
@@ -291,7 +291,7 @@ def rotate(
             if not names:
                 break
             plays += [play(name, names), _snapshot(emulator.url, snapshots[number + 1])]
-        process = workshop.playbook(
+        process = sandbox.playbook(
             plays,
             verbosity,
             "--diff",
@@ -307,7 +307,7 @@ def rotate(
             for path in snapshots
             if path.exists()
         ]
-        yield Ran(process, organizations, keys, writes, files, secrets, workshop)
+        yield Ran(process, organizations, keys, writes, files, secrets, sandbox)
 
 
 # Store tasks of a user, with a loop and a condition on the pair.
@@ -409,7 +409,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
         "{{ (ansible_failed_result | default({})).results | default([]) "
         "| map(attribute='msg', default='') | join(' ') }}"
     )
-    told = (
+    outcome = (
         "{{ rotate_org_api_key_result | combine({'failed': failure} if failure else {}) "
         "| combine({'created': true} "
         "if __rotate_org_api_key_begun or __rotate_org_api_key_input else {}) }}"
@@ -436,7 +436,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
                     },
                 ],
             },
-            {"name": f"{name} run ended", "ansible.builtin.debug": {"msg": told}},
+            {"name": f"{name} run ended", "ansible.builtin.debug": {"msg": outcome}},
         ],
     }
 
@@ -498,10 +498,10 @@ _STAND_INS = {
 }
 
 
-def new_workshop(folder: Path, collections: Path) -> AnsibleSandbox:
+def new_sandbox(folder: Path, collections: Path) -> AnsibleSandbox:
     """Return a sandbox in which the modules of store tasks write their options to files."""
-    workshop = AnsibleSandbox(folder, collections)
-    workshop.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
+    sandbox = AnsibleSandbox(folder, collections)
+    sandbox.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
     for (namespace, name, group, module), source in _STAND_INS.items():
         place = folder / "stand-ins" / "ansible_collections" / namespace / name
         (place / "plugins" / "modules").mkdir(parents=True)
@@ -509,7 +509,7 @@ def new_workshop(folder: Path, collections: Path) -> AnsibleSandbox:
         (place / "plugins" / "modules" / f"{module}.py").write_text(source, "utf-8")
         runtime = f"requires_ansible: '>=2.16.0'\naction_groups:\n  {group}:\n    - {module}\n"
         (place / "meta" / "runtime.yml").write_text(runtime, "utf-8")
-    return workshop
+    return sandbox
 
 
 def essence(key: Mapping[str, Any]) -> dict[str, Any]:
@@ -524,11 +524,11 @@ def essence(key: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_end(ran: Ran, case: Case, run: int) -> None:
     """Assert that a run ended as expected and left the expected keys."""
-    told, end = ran.told(case, run), case.ends[run]
+    outcome, end = ran.outcome(case, run), case.ends[run]
     has_failed = end in {UNTOUCHED, ROLLED_BACK, LEFT}
-    assert ("failed" in told) is has_failed, told
+    assert ("failed" in outcome) is has_failed, outcome
     # No fact contains the new pair, the mark key or the vault password.
-    assert "created" not in told
+    assert "created" not in outcome
     old_id = ran.organizations[case.host].key_id(OLD)
     before, after = ran.left(case, run - 1), ran.left(case, run)
     if end in {UNTOUCHED, ABSENT, IMAGINED}:
@@ -540,24 +540,24 @@ def check_end(ran: Ran, case: Case, run: int) -> None:
         (key,) = after
         assert essence(key) == essence(ran.organizations[case.host].expected())
         assert key["id"] != old_id
-        assert told["api_user_id"] == key["id"]
+        assert outcome["api_user_id"] == key["id"]
     else:
         assert len([key for key in after if " (successor of " in key["description"]]) <= 1
         assert 1 <= len(after) <= 2
     if end in {ROLLED_BACK, LEFT}:
-        assert told["state"] == ("failed" if end == LEFT else "rolled_back")
-        assert told["msg"] in told["failed"]
+        assert outcome["state"] == ("failed" if end == LEFT else "rolled_back")
+        assert outcome["msg"] in outcome["failed"]
     elif not has_failed and end != IMAGINED:
-        assert told["state"] == end
+        assert outcome["state"] == end
     changed = any(result.changed for result in ran.results(case, run))
     if not has_failed:
         assert changed is (bool(ran.written(case, run)) or end == IMAGINED)
     assert ran.written(case, run) or not changed or end == IMAGINED
 
 
-def check_words(ran: Ran, case: Case) -> None:
-    message = str(ran.told(case, 0).get("failed", ""))
-    assert not [word for word in case.words if word not in message], message
+def check_message(ran: Ran, case: Case) -> None:
+    message = str(ran.outcome(case, 0).get("failed", ""))
+    assert not [part for part in case.message_parts if part not in message], message
 
 
 def check_stored(ran: Ran, case: Case) -> None:

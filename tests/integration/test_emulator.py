@@ -359,7 +359,7 @@ def test_tokens_expire_and_can_be_revoked(emulator: Emulator, clock: VirtualCloc
     for endpoint in ("token", "revoke"):
         refused = requests.post(f"{emulator.url}/api/oauth/{endpoint}", auth=account, timeout=10)
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
-    good = (account[0], emulator.state.find_account(account[0])[1].client_secret)  # type: ignore[index]
+    good = (account[0], emulator.state.find_account(account[0])[1].secrets[0].value)  # type: ignore[index]
     data = {"token": first}
     url = f"{emulator.url}/api/oauth/revoke"
     assert requests.post(url, auth=good, data=data, timeout=10).status_code == 200

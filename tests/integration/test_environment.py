@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection from environment variables: in tasks, ad-hoc, and as AWX injects them.
+"""The connection from environment variables: in tasks, in ad-hoc commands, and as AWX sets them.
 
-The variables of TLS are in test_tls.
+test_tls.py has the variables for TLS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ATLAS, CLOUD, OPS = "atlas", "cloud_manager", "ops_manager"
 
 
 def pair(prefix: str, platform: str) -> dict[str, str]:
-    """The two variables of a key pair."""
+    """Return the two variables of a key pair."""
     options = key_pair(platform)
     return {
         f"{prefix}_PUBLIC_API_KEY": options["api_public_key"],
@@ -66,8 +66,8 @@ class Case:
     fails: tuple[str, ...] = ()
 
 
-# The keyword `environment` passes on what a host has, templated and as text. How variables and
-# options go together is a table of the unit tests.
+# The keyword `environment` passes the variables of a host. The unit tests have a table of how
+# variables and options combine.
 CASES = {
     "atlas-key-pair": Case({**ATLAS_PLACE, **ATLAS_PAIR}),
     "atlas-service-account": Case(
@@ -140,9 +140,9 @@ def test_tasks_take_the_connection_of_their_environment(tmp_path: Path, collecti
 def test_ad_hoc_call_revokes_with_credentials_of_its_environment(
     tmp_path: Path, collections: Path, emulator: Emulator
 ) -> None:
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     environ = _filled({**ATLAS_PLACE, **ATLAS_PAIR}, emulator.url)
-    run = workshop.ad_hoc(MODULE, f"state=absent id={key_id(ATLAS, 2)}", environ=environ)
+    run = sandbox.ad_hoc(MODULE, f"state=absent id={key_id(ATLAS, 2)}", environ=environ)
     assert run.code == 0, run.output
     assert "localhost | CHANGED" in run.stdout
     assert key_id(ATLAS, 2) in run.stdout
@@ -150,7 +150,7 @@ def test_ad_hoc_call_revokes_with_credentials_of_its_environment(
     assert len(emulator.writes) == 1
 
 
-# As a job template's survey has them: every text is there, answered or not.
+# The survey of a job template sets every text, answered or not.
 SURVEY = {
     "key_id": key_id(OPS, 2),
     **dict.fromkeys(
@@ -166,7 +166,7 @@ SURVEY = {
 def test_runner_revokes_with_injected_credentials_and_an_empty_survey(
     tmp_path: Path, collections: Path, emulator: Emulator
 ) -> None:
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     task = {
         "state": "absent",
         "api_user_id": "{{ key_id }}",
@@ -183,15 +183,15 @@ def test_runner_revokes_with_injected_credentials_and_an_empty_survey(
         },
     }
     play = {"hosts": "localhost", "tasks": [{"name": "Revoke", MODULE: task}]}
-    playbook, inventory = workshop.write([play])
+    playbook, inventory = sandbox.write([play])
     folder = tmp_path / "job"
     (folder / "env").mkdir(parents=True)
     injected = {"KEYSMITH_MONGODB_PLATFORM": OPS, **OPS_PLACE, **OPS_PAIR}
     (folder / "env" / "envvars").write_text(json.dumps(_filled(injected, emulator.url)), "utf-8")
     (folder / "env" / "extravars").write_text(json.dumps(SURVEY), "utf-8")
     command = [sys.executable, "-m", "ansible_runner", "run", str(folder), "--ident", "job"]
-    process = workshop.spawn([*command, "-p", str(playbook), "--inventory", str(inventory)])
-    run = workshop.finish(process)
+    process = sandbox.spawn([*command, "-p", str(playbook), "--inventory", str(inventory)])
+    run = sandbox.finish(process)
     assert run.code == 0, run.output
     assert run.result("Revoke").changed
     assert key_id(OPS, 2) not in emulator.state.organizations[org_id(OPS)].api_keys

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A key's whole life in one ansible-playbook process: in check mode, for real, and again.
 
-A host is a platform with a credential. Atlas with a key pair runs every flow, each on a key of its
-own; the others run one flow.
+A host is a platform with a credential. Atlas with a key pair runs every flow, each on its own key;
+the others run one flow.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CONNECTION = (
     "platform base_url org_id api_public_key api_private_key client_id client_secret"
 ).split()
 GROUP_ROLES = ["GROUP_OWNER", "GROUP_READ_ONLY"]
-# Of a key that others have made, in an order that is not that of results.
+# An existing key, with roles in another order than in results.
 START: dict[str, Any] = {
     "roles": ["ORG_READ_ONLY", "ORG_MEMBER"],
     "project_roles": None,
@@ -61,10 +61,10 @@ DESCRIBED = "<description>"
 
 @dataclass(frozen=True)
 class Flow:
-    """A task: what it starts from, its options, and the key and the diff that it ends with.
+    """A task: the key at the start, the options, and the key and diff at the end.
 
-    ``start`` is None where there is no key before, ``end`` where there is none after. In ``before``
-    and ``after``, which are those of the diff, the description stands as DESCRIBED.
+    ``start`` is None if there is no key before, ``end`` if there is none after. ``before`` and
+    ``after`` are those of the diff, with DESCRIBED in place of the description.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Flow:
     end: dict[str, Any] | None = field(default_factory=dict)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
-    # In its result, which all others see; the other creation names a file.
+    # Whether the private key is in the result instead of a file.
     shows_private_key: bool = False
-    # How many requests make the change.
+    # The number of requests that make the change.
     writes: int = 1
 
     @property
@@ -86,7 +86,7 @@ class Flow:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Reading a third time would tell nothing new."""
+        """Reading a third time would show nothing new."""
         return RUNS[:2] if self.is_reader else RUNS
 
     @property
@@ -110,7 +110,7 @@ FLOWS = [
         start=None,
         end={"roles": NEW_ROLES, **LISTED},
         after={**NEW, **IN_ORDER},
-        # The key with the least role, its access list, its roles.
+        # The key with the lowest role, its access list, its roles.
         writes=3,
     ),
     Flow(
@@ -166,7 +166,7 @@ FLOWS = [
         writes=2,
     ),
     Flow(
-        "take an address away",
+        "remove an address",
         ACCESS_LIST,
         {"entries": ["192.0.2.0/24", "203.0.113.9"], "state": "absent"},
         start=LISTED,
@@ -228,7 +228,7 @@ FLOWS = [
 
 @dataclass(frozen=True)
 class Case:
-    """``number`` is that of the key of this case."""
+    """``number`` identifies the key of this case."""
 
     platform: str
     credentials: str
@@ -248,7 +248,7 @@ class Case:
         return f"{self.host}.json"
 
     def fill(self, value: Any) -> Any:
-        """Put what is this case's own where its flow has a placeholder."""
+        """Replace the placeholders of the flow with the values of this case."""
         text = json.dumps(value).replace(DESCRIBED, self.description)
         return json.loads(text.replace("<project>", project_id(self.platform)))
 
@@ -268,7 +268,7 @@ class Case:
         return options
 
     def key(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The key with these changes to the start, in the form of a seed."""
+        """Return the key with these changes, as in a seed."""
         changed = self.fill({**START, **changes})
         roles = changed["project_roles"]
         project = {"project_id": project_id(self.platform), "roles": roles}
@@ -280,7 +280,7 @@ class Case:
         }
 
     def seeded(self) -> dict[str, Any]:
-        """The key that this case starts from."""
+        """Return the key that this case starts with."""
         return {
             "id": key_id(self.platform, self.number),
             "public_key": public_key(self.platform, self.number),
@@ -309,7 +309,7 @@ RESULTS = {
 
 @dataclass(frozen=True)
 class Life:
-    """The run of the playbook, and what the emulator is left with."""
+    """The run of the playbook, and the keys that exist after it."""
 
     run: Finished
     files: Path
@@ -323,7 +323,7 @@ class Life:
         return item
 
     def left(self, case: Case) -> list[dict[str, Any]]:
-        """The keys that have the description which this case's key is to end with."""
+        """Return the keys with the description that this case must end with."""
         wanted = case.key(case.flow.end or {})["description"]
         return [key for key in self.keys[case.platform] if key["description"] == wanted]
 
@@ -340,7 +340,7 @@ def _seed() -> dict[str, Any]:
 
 
 def _tasks(run: str) -> Iterator[dict[str, Any]]:
-    """A loop over the cases of each module, and apart from it what must not be shown."""
+    """Yield a loop over the cases of each module, and a hidden task for the private key."""
     common = {"check_mode": run == CHECK}
     for module, names in OPTIONS.items():
         if not any(run in flow.runs for flow in FLOWS if flow.module == module):
@@ -480,7 +480,7 @@ def test_other_keys_stay_as_they_were(life: Life) -> None:
 
 
 def _shown(key: Mapping[str, Any]) -> dict[str, Any]:
-    """A key of the emulator as results have it."""
+    """Return a key of the emulator as in results."""
     projects = [
         {"project_id": project["project_id"], "roles": sorted(project["roles"])}
         for project in key["projects"]
@@ -490,7 +490,7 @@ def _shown(key: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expected(life: Life, case: Case, run: str) -> Any:
-    """The value that the result of a task has to have."""
+    """Return the expected value in the result of a task."""
     flow, own = case.flow, case.seeded()
     identity = {"api_user_id": own["id"], "public_key": own["public_key"]}
     if flow.module == ORGS_INFO:

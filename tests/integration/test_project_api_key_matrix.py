@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""project_api_key: every beginning, platform and credential, in check mode, for real and again."""
+"""project_api_key: every start, platform and credential, in check mode, for real and again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_key_gets_exactly_these_roles_or_leaves_the_project(
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("before", [None, ["GROUP_OWNER"]])
 @pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
-def test_a_key_is_named_in_each_way(
+def test_a_key_is_identified_in_each_way(
     emulator: Emulator, platform: str, before: list[str] | None, option: str
 ) -> None:
     start(emulator, platform, before)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded responses of Atlas, each put through the client and through the modules.
+"""Recorded responses of Atlas, each put through the modules.
 
 The recordings are not part of this collection: KEYSMITH_RECORDINGS names a JSON file with a list
 of ``answers``, each with method, path, status, headers and body. Without it the tests are skipped.
@@ -36,7 +36,7 @@ ORGS, ORG, KEYS, KEY, LIST, ENTRY, PROJECT_KEYS, PROJECT_KEY = PLACES = (
     "/groups/{id}/apiKeys",
     "/groups/{id}/apiKeys/{id}",
 )
-# Successes that the file has, and nothing else. Errors come from other endpoints too.
+# All the successes in the file. Errors come from other endpoints too.
 SUCCESSES = {
     ("GET", ORGS, 200),
     ("GET", ORG, 200),
@@ -61,7 +61,7 @@ ADDRESS = "203.0.113.9"
 
 @dataclass(frozen=True)
 class Recording:
-    """One response; ``kind`` is what it answers, with its status."""
+    """A recorded response, and the request it belongs to."""
 
     method: str
     path: str
@@ -83,7 +83,7 @@ class Recording:
 
     @property
     def bytes(self) -> bytes:
-        """The response as it was sent; addresses in bodies were replaced, so lengths differ."""
+        """The response as it was sent, with a new length, since addresses were replaced."""
         body = self.body.encode()
         lines = [f"HTTP/1.1 {self.status} Recorded"]
         for name, value in self.headers.items():
@@ -92,10 +92,10 @@ class Recording:
 
 
 def load(text: str) -> list[Recording]:
-    """Return the recordings in a file; fails if it has none, or one of an unknown kind."""
-    answers = json.loads(text)["answers"]
-    assert answers, "the file has no recorded responses"
-    found = [Recording(**answer) for answer in answers]
+    """Return the recordings in a file, and fail if it has none or one of an unknown kind."""
+    recorded = json.loads(text)["answers"]
+    assert recorded, "the file has no recorded responses"
+    found = [Recording(**item) for item in recorded]
     for one in found:
         assert one.path.startswith(PREFIX), one.path
         is_known = (one.method, one.place, one.status) in SUCCESSES
@@ -106,7 +106,7 @@ def load(text: str) -> list[Recording]:
 
 
 def recordings() -> list[Any]:
-    """Return what tests take as parameters: each recording, or one that is skipped."""
+    """Return the recordings as parameters of a test, or one that is skipped."""
     name = os.environ.get(VARIABLE)
     if not name:
         reason = f"the recorded responses of Atlas are not there ({VARIABLE})"
@@ -117,10 +117,10 @@ def recordings() -> list[Any]:
 
 
 class Replay:
-    """A server that answers one request with a recording, and all others as told.
+    """A server that sends a recording for one request, and given responses for all others.
 
-    ``before`` and ``after`` are what other requests get until the recording was sent, and then:
-    JSON, or None for a key that does not exist.
+    ``before`` and ``after`` are the responses to other requests until the recording is sent and
+    after that: JSON, or None for a key that does not exist.
     """
 
     def __init__(
@@ -150,9 +150,9 @@ class Replay:
             if not (self.only_first and self.sent):
                 self.sent += 1
                 return self.recording.bytes
-        answers = self.after if self.sent else self.before
-        assert (method, place) in answers, (method, target)
-        content = answers[method, place]
+        responses = self.after if self.sent else self.before
+        assert (method, place) in responses, (method, target)
+        content = responses[method, place]
         if method == "DELETE":
             gone = {KEY: None, ENTRY: page(), PROJECT_KEY: page()}[place]
             read = {KEY: KEY, ENTRY: LIST, PROJECT_KEY: PROJECT_KEYS}[place]
@@ -169,14 +169,14 @@ class Replay:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def answer(self) -> None:
+            def respond(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 authorization = self.headers.get("Authorization") or ""
                 data = replay.respond(self.command, self.path, body, authorization)
                 self.close_connection = b"\r\nConnection: close\r\n" in data
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  the library's names
+            do_GET = do_POST = do_PATCH = do_DELETE = respond  # noqa: N815  the library's names
 
             def log_message(self, *_arguments: Any) -> None:
                 pass
@@ -199,7 +199,7 @@ def response(status: int, body: str) -> bytes:
 
 
 def place_of(target: str) -> str:
-    """What a request asks for, as the recordings write it."""
+    """Return the endpoint of a request as the recordings write it."""
     path = target.partition("?")[0].removeprefix(PREFIX)
     path = re.sub("/[0-9a-f]{24}(?=/|$)", "/{id}", path)
     return re.sub("/accessList/.+", "/accessList/{entry}", path)
@@ -216,7 +216,7 @@ def org_of(key: Mapping[str, Any]) -> str:
 
 
 def key_json(roles: list[dict[str, str]] | None = None, **more: Any) -> dict[str, Any]:
-    """A key that was not recorded."""
+    """Return a key that was not recorded."""
     return {
         "desc": "made up",
         "id": KEY_ID,
@@ -229,7 +229,7 @@ def key_json(roles: list[dict[str, str]] | None = None, **more: Any) -> dict[str
 
 
 def result_of(key: Mapping[str, Any]) -> dict[str, Any]:
-    """The key as a module has to return it."""
+    """Return the key as a module must return it."""
     org, projects = org_of(key), dict[str, list[str]]()
     for role in key["roles"]:
         if "groupId" in role:
@@ -418,7 +418,7 @@ CHECKS: dict[tuple[str, str], Callable[[Recording], None]] = {
     ("DELETE", PROJECT_KEY): unassign_key,
 }
 
-# Errors, in the place of every request that a module sends with the same method
+# Errors, in place of every request that a module sends with the same method
 
 NAMED = {"api_user_id": KEY_ID}
 IN_PROJECT = {"project_id": PROJECT_ID, **NAMED}
@@ -449,8 +449,8 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 }
 
 
-def world(method: str) -> dict[tuple[str, str], Any]:
-    """What else the modules ask for: one key, which is in the project unless it gets there."""
+def other_responses(method: str) -> dict[tuple[str, str], Any]:
+    """Return the other responses: one key, which is in the project unless the task adds it."""
     roles = [{"orgId": ORG_ID, "roleName": "ORG_MEMBER"}]
     if method != "POST":
         roles.append({"groupId": PROJECT_ID, "roleName": "GROUP_READ_ONLY"})
@@ -464,7 +464,7 @@ def world(method: str) -> dict[tuple[str, str], Any]:
 
 
 def check_fields(one: Recording, fields: Mapping[str, Any]) -> None:
-    """All that the API said has to be in ``error``."""
+    """Check that ``error`` has everything that the API said."""
     content = one.content
     assert fields["status"] == one.status
     assert fields["method"] == one.method
@@ -476,7 +476,7 @@ def check_fields(one: Recording, fields: Mapping[str, Any]) -> None:
 
 def check_error(one: Recording) -> None:
     for place, module, options in CALLS[one.method]:
-        with Replay(one, place, before=world(one.method)).serve() as replay:
+        with Replay(one, place, before=other_responses(one.method)).serve() as replay:
             outcome = run(replay, module, None if module == "org_info" else ORG_ID, **options)
         assert replay.sent
         assert outcome.failed, (module, options)
@@ -489,12 +489,12 @@ def check_error(one: Recording) -> None:
 
 
 def check_challenge(one: Recording) -> None:
-    """A key pair signs what was challenged, and is refused if that does not help."""
+    """Check that a key pair answers the challenge, and that a second 401 is an error."""
     pair = {"api_public_key": "qrstuvwx", "api_private_key": "ca11ab1e-0000-4000-8000-0000000000a1"}
     (nonce,) = re.findall('nonce="([^"]+)"', one.headers["Www-Authenticate"])
     for place, module, options in CALLS[one.method]:
         org_id = None if module == "org_info" else ORG_ID
-        before = world(one.method)
+        before = other_responses(one.method)
         before |= {("GET", ORGS): page()}
         before |= {("DELETE", target): "" for target in (KEY, ENTRY, PROJECT_KEY)}
         with Replay(one, place, before=before, only_first=True).serve() as replay:

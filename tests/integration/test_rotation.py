@@ -43,9 +43,9 @@ from tests.integration.rotations import (
     Ran,
     Step,
     check_end,
+    check_message,
     check_secrets,
     check_stored,
-    check_words,
     rotate,
 )
 from tests.support import ROOT, fetch_token
@@ -142,7 +142,7 @@ STORES = [
 ]
 VAULT, HASHI, AWX = STORES
 OWN = [
-    Case("own key", (UNTOUCHED,), ("authenticates with", "allow_own_key"), credential_name=OLD),
+    Case("own key", (UNTOUCHED,), ("allow_own_key",), credential_name=OLD),
     Case(
         "own key allowed",
         options={"allow_own_key": "true"},
@@ -219,7 +219,7 @@ def check(ran: Ran, cases: list[Case]) -> None:
     for case in cases:
         for run in range(len(case.ends)):
             check_end(ran, case, run)
-        check_words(ran, case)
+        check_message(ran, case)
 
 
 def test_whole_rotation(ran: Ran) -> None:
@@ -228,7 +228,7 @@ def test_whole_rotation(ran: Ran) -> None:
         check_stored(ran, case)
     check_secrets(ran)
     # Tasks that run a module.
-    control = ("Validating", "Reset", "Claim", "Say", "Keep", "Report", "Forget", "Rotate")
+    control = ("Validating", "Reset", "Claim", "Show", "Record", "Report", "Clear", "Rotate")
     done = [
         result.task.rpartition(" : ")[2]
         for result in ran.results(NAMED["atlas"], 0)
@@ -244,7 +244,7 @@ def test_whole_rotation(ran: Ran) -> None:
 def test_grace_period(ran: Ran) -> None:
     check(ran, GRACE)
     case = NAMED["grace"]
-    first, second = ran.told(case, 0), ran.told(case, 1)
+    first, second = ran.outcome(case, 0), ran.outcome(case, 1)
     assert first == second
     deadline = datetime.strptime(first["old_until"], "%Y-%m-%dT%H:%M:%SZ").replace(
         tzinfo=timezone.utc
@@ -262,13 +262,13 @@ def test_grace_period(ran: Ran) -> None:
 def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, FAILING)
     for case in FAILING:
-        told = ran.told(case, 0)
-        assert "no store for" not in told["msg"]
+        outcome = ran.outcome(case, 0)
+        assert "no store for" not in outcome["msg"]
         # Only if the replacement may be in use, which the next run cannot find out.
         is_unknown = case.name == "broken store and roll back"
-        assert ("creates another replacement" in told["msg"]) is is_unknown
+        assert ("creates another replacement" in outcome["msg"]) is is_unknown
         # Programs use these results.
-        kind = (told["error"] or {"type": ""})["type"]
+        kind = (outcome["error"] or {"type": ""})["type"]
         kinds = {
             "not created": "api",
             "not verified": "timeout",
@@ -278,7 +278,7 @@ def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> 
         assert kind == kinds.get(case.name, "")
         exists = {key["id"] for key in ran.left(case, 0)}
         is_known = case.ends[0] == LEFT and kind != "orphan"
-        assert (told["api_user_id"] in exists) is is_known
+        assert (outcome["api_user_id"] in exists) is is_known
     _failure_of_another_host(tmp_path, collections)
 
 
@@ -327,14 +327,14 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
             AnsibleSandbox(folder / f"fatal{n}", collections).playbook([play(broken)], hosts=hosts)
             for n, broken in enumerate(("{{ break_store }}", ""))
         ]
-    told = {
+    outcome = {
         (host, n): run.result(f"{ROLE} : Record the result", host).values["ansible_facts"][
             "rotate_org_api_key_result"
         ]
         for host in names
         for n, run in enumerate(runs)
     }
-    states = {place: result["state"] for place, result in told.items()}
+    states = {place: result["state"] for place, result in outcome.items()}
     assert states == {
         ("one", 0): "rolled_back",
         ("two", 0): "rolled_back",
@@ -342,12 +342,12 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
         ("two", 1): "failed",
     }
     ended = "The play was stopped on this host because another host failed (any_errors_fatal)."
-    assert told["one", 0]["msg"].startswith(f"{ended} The new API key ")
-    assert told["one", 1]["msg"] == (
+    assert outcome["one", 0]["msg"].startswith(f"{ended} The new API key ")
+    assert outcome["one", 1]["msg"] == (
         f"{ended} The old API key is revoked, and its replacement has its description."
     )
-    assert 'store task "Break" failed' in told["two", 0]["msg"]
-    assert "Run the role again to finish the rotation." in told["two", 1]["msg"]
+    assert 'store task "Break" failed' in outcome["two", 0]["msg"]
+    assert "Run the role again to finish the rotation." in outcome["two", 1]["msg"]
 
 
 def test_stores(ran: Ran, tmp_path: Path) -> None:
@@ -385,8 +385,8 @@ def test_stores(ran: Ran, tmp_path: Path) -> None:
 
 def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, OWN)
-    words = ran.told(NAMED["own key with grace"], 1)["failed"]
-    assert "use the new key pair" in words
+    message = ran.outcome(NAMED["own key with grace"], 1)["failed"]
+    assert "authenticate with the new key pair" in message
     case = NAMED["own key allowed"]
     old_id = ran.organizations[case.host].key_id(OLD)
     deleted = next(w for w in ran.writes[0] if w.path.endswith(old_id))
@@ -416,8 +416,8 @@ def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None
         run = AnsibleSandbox(tmp_path / "run", collections).playbook([play, wait, play])
         left = emulator.state.organizations[organization.org_id].api_keys
     assert run.code == 0, run.output
-    told = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
-    states = [r.values["rotate_org_api_key_result"]["state"] for r in told]
+    outcome = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
+    states = [r.values["rotate_org_api_key_result"]["state"] for r in outcome]
     assert states == ["waiting", "rotated"]
     assert organization.key_id(OLD) not in left
     assert len(left) == 2
@@ -426,9 +426,9 @@ def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None
 def test_check_mode(ran: Ran) -> None:
     check(ran, CHECK)
     for case in CHECK:
-        told = ran.told(case, len(case.ends) - 1)
-        assert told["msg"].startswith("In check mode, nothing was changed; a real run would end")
-        assert told["state"] == "rotated"
+        outcome = ran.outcome(case, len(case.ends) - 1)
+        assert outcome["msg"].startswith("In check mode, nothing was changed; a real run would end")
+        assert outcome["state"] == "rotated"
     assert not (ran.files / "check.json").exists()
 
 
@@ -579,11 +579,11 @@ def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
         )
         keys = emulator.state.organizations[organization.org_id].api_keys
     assert run.code == 0, run.output
-    told = run.result(f"{ROLE} : Report the result").values["rotate_org_api_key_result"]
-    reasons = {key["id"]: key["reason"] for key in told["left"]}
+    outcome = run.result(f"{ROLE} : Report the result").values["rotate_org_api_key_result"]
+    reasons = {key["id"]: key["reason"] for key in outcome["left"]}
     assert reasons.pop(organization.key_id(BEGUN)) == "unverified_mark"
     assert list(reasons.values()) == ["may_be_in_use"]
-    assert {*reasons, organization.key_id(BEGUN), told["api_user_id"]} < set(keys)
+    assert {*reasons, organization.key_id(BEGUN), outcome["api_user_id"]} < set(keys)
     said = " ".join(run.output.split())
     assert "up to 60 s (rotate_org_api_key_verify_timeout)" in said
     assert "The variable rotate_org_api_key_proof_delay is deprecated." in said
@@ -662,9 +662,9 @@ def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
     assert refused.code == 2, refused.output
     assert "Run the role without --skip-tags." in " ".join(refused.output.split())
     assert failed.code == 2, failed.output
-    told = failed.result(f"{ROLE} : Report the failure and what exists now").msg
-    assert 'store task "Restart" failed' in told
-    assert "was revoked, and the old key works as before" in told
+    outcome = failed.result(f"{ROLE} : Report the failure and what exists now").msg
+    assert 'store task "Restart" failed' in outcome
+    assert "was revoked, and the old key works as before" in outcome
     assert len(created) == 1
     assert set(left) == {organization.key_id(OWNER), organization.key_id(OLD)}
 
@@ -676,9 +676,9 @@ def _playbook(
     environ: Mapping[str, str],
     *arguments: str,
 ) -> Finished:
-    workshop = AnsibleSandbox(folder, collections)
+    sandbox = AnsibleSandbox(folder, collections)
     command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
-    return workshop.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
+    return sandbox.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
 
 
 def _play_of_the_readme(folder: Path, collections: Path) -> None:
@@ -694,9 +694,9 @@ def _play_of_the_readme(folder: Path, collections: Path) -> None:
         "api_user_id": organization.key_id(OLD),
         "credentials_file": str(folder / "pair.json"),
     }
-    workshop = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
-        run = workshop.python(
+        run = sandbox.python(
             *("-m", "ansible", "playbook", str(playbook), "-e", json.dumps(variables)),
             environ={"MONGODB_ATLAS_BASE_URL": emulator.url},
         )

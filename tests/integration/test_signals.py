@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A module that is told to stop completes and reports what it has begun, and begins nothing more.
+"""A module that gets a signal completes and reports what it has begun, and starts nothing new.
 
-Each module is a process of its own, and gets a signal while it reads and while it writes.
+Each module is a separate process that gets a signal while it reads and while it writes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 
 MODULE_PROCESS = """
 import json, signal, sys
-# Whoever runs the tests may have them ignore some.
+# The process that runs the tests may ignore some signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -53,14 +53,14 @@ os.execv(sys.executable, [sys.executable, "-m", "ansible", "playbook", *sys.argv
 
 @dataclass(frozen=True)
 class Case:
-    """A task of a module, the first request that changes something, and what has come of it."""
+    """A task, the first request that changes something, and a check of the result."""
 
     name: str
     module: str
     options: dict[str, Any]
     write: tuple[str, str]
     is_done: Callable[[dict[str, Any]], bool]
-    # How many writes belong to the task, of which only the first has begun.
+    # The number of writes of the whole task, of which only the first has begun.
     writes: int = 1
     read: str = "*/apiKeys*"
 
@@ -133,7 +133,7 @@ CASES = [
 ]
 
 
-# All of them get one signal, and one that writes twice gets the others.
+# Every case gets one signal; the case with two writes gets the others too.
 each_case = pytest.mark.parametrize(
     ("case", "name"),
     [
@@ -181,7 +181,7 @@ def wait_for(is_so: Callable[[], Any], process: subprocess.Popen[str]) -> None:
 
 
 def accepted(emulator: Emulator) -> list[Any]:
-    """The requests that were accepted; a slow one is listed as soon as it has come."""
+    """Return the accepted requests; slow ones are listed as soon as they arrive."""
     return [request for request in emulator.requests if request.caller]
 
 
@@ -199,7 +199,7 @@ def test_a_signal_before_the_first_change_prevents_it(
     assert f"the task was told to stop ({name})" in result["msg"]
     assert not result.get("changed")
     assert emulator.writes == []
-    # What was on its way has come to its end, and nothing follows.
+    # The request in progress was completed, and no other was sent.
     assert len(accepted(emulator)) == 1
 
 
@@ -220,10 +220,8 @@ def test_a_change_that_has_begun_is_completed_and_reported(
         assert result["error"]["type"] == "cancelled"
 
 
-def test_what_a_lost_response_has_left_is_still_found_out(
-    collections: Path, emulator: Emulator
-) -> None:
-    """The new key shows up only some seconds after the signal."""
+def test_a_lost_response_is_still_looked_up(collections: Path, emulator: Emulator) -> None:
+    """The new key becomes visible only seconds after the signal."""
     emulator.settings.visibility_delay = 2.0
     emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
     process = start(collections, emulator, "org_api_key", NEW)
@@ -265,20 +263,20 @@ def test_a_signal_ends_the_wait_before_a_retry(collections: Path, emulator: Emul
     assert not result.get("changed")
 
 
-def test_control_c_lets_a_creation_come_to_its_file(
+def test_a_creation_still_writes_its_file_after_control_c(
     collections: Path, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """The terminal sends it to Ansible and the module alike, and Ansible waits for neither."""
+    """The terminal signals both Ansible and the module, and Ansible does not wait."""
     emulator.add_fault(Fault("slow", "POST", "*/apiKeys", seconds=SLOW, after_write=True))
     path = tmp_path / "key.json"
     base = {"base_url": emulator.url, "org_id": ORG, **key_pair(PLATFORM)}
     task = {"name": "Create", MODULE: {**base, **NEW, "credentials_file": str(path)}}
-    shop = AnsibleSandbox(tmp_path / "shop", collections)
-    playbook, inventory = shop.write([{"hosts": "all", "tasks": [task]}])
+    sandbox = AnsibleSandbox(tmp_path / "shop", collections)
+    playbook, inventory = sandbox.write([{"hosts": "all", "tasks": [task]}])
     process = subprocess.Popen(
         [sys.executable, "-c", WITH_CONTROL_C, "-i", str(inventory), str(playbook)],
-        cwd=shop.folder,
-        env=shop.environ,
+        cwd=sandbox.folder,
+        env=sandbox.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module owes, and what holds for the collection as a whole."""
+"""Requirements for every module, and for the collection as a whole."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
@@ -28,7 +29,7 @@ UTILS = sorted(
 )
 FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
-# From the top down; a file imports only what stands to its right.
+# From the top down; a file imports only from files below it.
 LAYERS = (
     "_module",
     "_rotation._rotation_steps",
@@ -79,7 +80,7 @@ def documentation(module: str) -> dict[str, Any]:
 
 
 def options(module: str) -> set[str]:
-    """Every option a task may set: the module's own, the fragments', and all aliases."""
+    """Return every option a task may set: the module's own, those of fragments, and all aliases."""
     known: dict[str, Any] = dict(documentation(module)["options"])
     for name in documentation(module).get("extends_documentation_fragment", []):
         fragment = importlib.import_module(
@@ -102,7 +103,7 @@ def tasks(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def imports(path: Path) -> set[str]:
-    """The files of module_utils that a file imports."""
+    """Return the files of module_utils that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
@@ -179,6 +180,21 @@ def test_every_return_value_has_a_sample(module: str) -> None:
     check(yaml.safe_load(source.RETURN))
 
 
+def test_the_fields_of_an_error_are_described_once() -> None:
+    for module in MODULES:
+        source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+        error = yaml.safe_load(source.RETURN)["error"]
+        fields = set(_errors.KeysmithError("").fields())
+        assert set(error["sample"]) == fields, module
+        if module == "org_api_key":
+            assert set(error["contains"]) == fields
+            types = re.findall(r"C\((\w+)\)", str(error["contains"]["type"]["description"]))
+            assert tuple(types) == _errors.ERROR_TYPES
+        else:
+            assert "contains" not in error, module
+            assert "RV(keysmith.mongodb.org_api_key#module:error)" in str(error["description"])
+
+
 @pytest.mark.parametrize("module", [*MODULES, *ACTIONS])
 def test_examples_parse_and_use_full_names_and_real_options(module: str) -> None:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
@@ -241,7 +257,7 @@ def test_the_layers_are_all_there() -> None:
     assert sorted(LAYERS) == UTILS
 
 
-def test_contributing_tells_of_every_layer() -> None:
+def test_contributing_lists_every_layer() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = "".join(re.findall(r"^\| (`_[\w/]+\.py`.*?) \|", text, re.MULTILINE))
     named = re.findall(r"`(_[\w/]+)\.py`", rows)
@@ -267,7 +283,7 @@ def test_only_their_own_files_know_requests_and_ansible(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.stem != "_requests":
         assert not re.search(r"^\s*(import|from) (requests|urllib3)\b", text, re.MULTILINE)
-    # An action is a part of Ansible's own process.
+    # An action is part of Ansible's own process.
     if path.stem != "_module" and path.parent.name != "action":
         assert not re.search(r"^\s*(import|from) ansible\.", text, re.MULTILINE)
 
@@ -293,14 +309,14 @@ def test_the_emulator_imports_nothing_of_the_collection(path: Path) -> None:
     sorted([*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]),
     ids=lambda path: path.name,
 )
-def test_no_name_is_a_mere_underscore(path: Path) -> None:
-    """ansible-test refuses it, and takes minutes to say so."""
+def test_no_name_is_a_single_underscore(path: Path) -> None:
+    """ansible-test rejects it, but only after minutes."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_"]
     assert [node.lineno for node in stored if isinstance(node.ctx, ast.Store)] == []
 
 
-def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None:
+def test_the_changelog_has_the_version_or_a_fragment() -> None:
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
     changelog = (ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8")
     fragments = list((ROOT / "changelogs" / "fragments").glob("*.yml"))
@@ -309,7 +325,7 @@ def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None
 
 @pytest.mark.parametrize("folder", ["unit", "integration", "meta"])
 def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
-    """A process that has loaded it runs modules in another way; tests/controller has its own."""
+    """A process that has loaded it runs modules differently; tests/controller has its own."""
     for path in (ROOT / "tests" / folder).rglob("*.py"):
         if path.parent.name == "callbacks":
             continue
@@ -320,7 +336,7 @@ def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
             assert all(name.startswith("ansible.module_utils") for name in loaded), (path, loaded)
 
 
-def test_references_to_the_page_about_the_apis_lead_to_its_sections() -> None:
+def test_references_to_the_page_about_the_apis_are_valid() -> None:
     page = (ROOT / "docs" / "apis.md").read_text(encoding="utf-8")
     sections = set(re.findall(r"^## (.*)$", page, re.MULTILINE))
     files = [*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]

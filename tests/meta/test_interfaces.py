@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options and results do not change behind the users' backs: the changelog has every difference."""
+"""The changelog has every difference in options and results since the last release."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECORDED = json.loads(FILE.read_text("utf-8"))
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the module and the option or key of each difference; a new module is none."""
+    """Yield the module and the option or key of each difference, except for new modules."""
     for module, parts in before.items():
         if module not in after:
             yield module, module
@@ -32,7 +32,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple
 
 
 def entries() -> list[str]:
-    """The entries of the changelog since the last release."""
+    """Return the changelog entries since the last release."""
     fragments = sorted((ROOT / "changelogs" / "fragments").glob("*.y*ml"))
     contents = [yaml.safe_load(path.read_text("utf-8")) for path in fragments]
     lists = [value for content in contents for value in content.values()]
@@ -45,14 +45,14 @@ def entries() -> list[str]:
     return found + [str(entry) for value in changes.values() for entry in value]
 
 
-def unnamed(found: Iterator[tuple[str, str]], told: list[str]) -> list[str]:
-    """Return the differences that no entry names; one may be about all modules."""
+def unnamed(found: Iterator[tuple[str, str]], known: list[str]) -> list[str]:
+    """Return the differences that no entry names. An entry may be about all modules."""
     return [
         f"{module}: {name}"
         for module, name in found
         if not any(
             re.search(rf"\b({module}|all modules)\b", entry) and re.search(rf"\b{name}\b", entry)
-            for entry in told
+            for entry in known
         )
     ]
 

@@ -16,7 +16,7 @@ from tests.tools.sanity import ROOT
 from tests.tools.timed_tests import end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "trust"
-# The folders of tests/trust, and the seconds after which a section fails.
+# The directories of tests/trust, and the seconds after which a section fails.
 SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
 
 

@@ -432,14 +432,6 @@ def test_a_conflict_loses_no_other_addition(code: str) -> None:
     assert sorted(api.entries) == [A, B, C_SENT]
 
 
-def test_a_conflict_that_the_list_does_not_show_yet_is_believed() -> None:
-    error = api_error(409, CONFLICTS[0], f"{A}/32")
-    api = FakeApi(script=[error], shown=[[], []])
-    done = work(api, Goal(normalize([A, B])))
-    assert api.calls[-1] == f"POST {B}"
-    assert (entries(done.before), entries(done.now)) == ([A], [A, B])
-
-
 def test_an_unspecific_conflict_is_retried_for_some_seconds() -> None:
     error = api_error(409, CONFLICTS[0])
     api = FakeApi(script=[error] * 2, shown=[[], [], [A]])

@@ -106,8 +106,8 @@ def test_only_the_selected_values_must_be_provable() -> None:
     check_provable(Selection(public_keys=["zzzzzzzz"]), ORG, KEYS, look_alikes="refuse")
     check_provable(Selection(descriptions=["BACKUP"]), ORG, KEYS, look_alikes="ignore")
     # Keys whose descriptions differ in whitespace are different keys.
-    twin = replace(KEYS[1], description="back up")
-    keys = [twin, replace(twin, description=" ")]
+    first = replace(KEYS[1], description="back up")
+    keys = [first, replace(first, description=" ")]
     check_provable(Selection(descriptions=["back up"]), ORG, keys, look_alikes="refuse")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
@@ -173,22 +173,20 @@ def check_declaration(params: Mapping[str, Any]) -> None:
 
 def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
     """Return the keys that a task declares. Raises OptionError."""
-    return [_declared(params["platform"], item) for item in params["api_keys"]]
+    keys = []
+    for item in params["api_keys"]:
+        try:
+            keys.append(_declared(params["platform"], item))
+        except OptionError as error:
+            shown = quoted(item["description"], _argspec.MAX_DESCRIPTION)
+            error.summary = f"In api_keys, {shown}: {error.summary}"
+            raise
+    return keys
 
 
 def _declared(platform: str, item: Mapping[str, Any]) -> DesiredKey:
-    description = item["description"]
-    try:
-        return _parse_declared(platform, item, description)
-    except OptionError as error:
-        shown = quoted(description, _argspec.MAX_DESCRIPTION)
-        error.summary = f"In api_keys, {shown}: {error.summary}"
-        raise
-
-
-def _parse_declared(platform: str, item: Mapping[str, Any], description: str) -> DesiredKey:
     roles, entries, projects = item["roles"], item["access_list"], item["projects"]
-    _argspec.check_description("description", description)
+    _argspec.check_description("description", item["description"])
     if roles is not None:
         _argspec.check_roles(platform, roles)
     for project in projects or ():
@@ -198,7 +196,7 @@ def _parse_declared(platform: str, item: Mapping[str, Any], description: str) ->
     if len(pairs) < len(projects or ()):
         raise OptionError("projects lists a project twice", hint="List all its roles together.")
     return DesiredKey(
-        description=description,
+        description=item["description"],
         roles=None if roles is None else tuple(sorted(set(roles))),
         access_list=None if entries is None else _access_lists.normalize(entries, "access_list"),
         projects=None if projects is None else tuple(sorted(pairs.items())),
@@ -253,22 +251,14 @@ def _check_all_selected(params: Mapping[str, Any], wanted: PlannedChanges) -> No
     """Refuse to go on if the task lists keys that it would not revoke. Raises GuardError."""
     if not wanted.unselected or params["on_unselected"] != "fail":
         return
-    reasons = {
-        "not_selected": "excluded by another selector",
-        "own_key": "the key that this task authenticates with",
-    }
-    listed = ", ".join(
-        f"{key} {quoted(key.description)}, {reasons[reason]}"
-        for key, reason in wanted.unselected[: _resource.SHOWN]
-    )
-    more = len(wanted.unselected) - _resource.SHOWN
+    listed = [left.key for left in wanted.unselected]
     raise GuardError(
-        f"The task lists {len(wanted.unselected)} API keys of organization {params['org_id']} that "
-        f"it would not revoke: {listed}{f' and {more} more' if more > 0 else ''}",
+        f"The task lists {len(listed)} API keys of organization {params['org_id']} that it would "
+        f"not revoke: {_resource.described(listed, API_KEYS)}",
         hint="Nothing was changed. A key must match every selector that is set, and the task's "
-        "own key needs allow_own_key. Correct the selectors, add the keys to keep, or set "
-        "on_unselected to report.",
-        parameters=[key.id for key, _reason in wanted.unselected],
+        "own key needs allow_own_key: the result unselected has the reasons. Correct the "
+        "selectors, add the keys to keep, or set on_unselected to report.",
+        parameters=[key.id for key in listed],
     )
 
 
@@ -284,7 +274,6 @@ def _revocations(
     ``undescribed``: keys that would be revoked too if they had a description.
     """
     own, keep = api.endpoint.public_key, params["keep"] or ()
-    is_own_seen = any(key.public_key == own for key in keys)
     found = PlannedChanges([])
     for key in _in_order([*to_revoke, *undescribed]):
         if _selection.is_kept(key, keep):
@@ -300,15 +289,9 @@ def _revocations(
                     "organization, or set allow_own_key to true."
                 )
         else:
-            is_own = _resource.check_not_own(
-                api,
-                API_KEYS,
-                key,
-                allowed=params["allow_own_key"],
-                loss="revoking it and losing this access",
-                is_own_seen=is_own_seen,
-            )
-            found.changes.append(replace(_changes.revocation(key), is_own=is_own))
+            loss = "revoking it and losing this access"
+            change = _changes.revocation(key)
+            found.changes.append(_with_own(params, api, keys, change, loss))
     left_alone = [key for key, reason in found.kept if reason == "no_description"]
     found.warnings.extend(_selection.no_description_warnings(params["org_id"], left_alone))
     return found
@@ -322,16 +305,13 @@ def as_declared(
     pairs = [(key, _match(params, groups, key)) for key in declared(params)]
     _check_pairs(params, pairs)
     lists = _read_access_lists(params, api, pairs)
-    is_own_seen = any(key.public_key == api.endpoint.public_key for key in keys)
-    changes = [
-        _with_own(
-            params,
-            api,
-            _changes.declaration(key, existing, lists.get(existing.id) if existing else None),
-            is_own_seen,
-        )
-        for key, existing in pairs
-    ]
+    loss = "taking roles from it or changing its own access list"
+    changes = []
+    for key, existing in pairs:
+        found = lists.get(existing.id) if existing else None
+        change = _changes.declaration(key, existing, found)
+        is_harmless = existing is None or not change.has_losses()
+        changes.append(change if is_harmless else _with_own(params, api, keys, change, loss))
     missing: list[str] = []
     if check_mode:
         missing = _missing_projects(api, changes)
@@ -506,16 +486,17 @@ def _read_access_lists(
     return found
 
 
-def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_seen: bool) -> Change:
-    if change.key is None or not change.has_losses():
-        return change
+def _with_own(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], change: Change, loss: str
+) -> Change:
+    """Return the change of an existing key with ``is_own``. Raises OwnKeyError unless allowed."""
     is_own = _resource.check_not_own(
         api,
         API_KEYS,
-        change.key,
+        cast("OrgApiKey", change.key),
         allowed=params["allow_own_key"],
-        loss="taking roles from it or changing its own access list",
-        is_own_seen=is_own_seen,
+        loss=loss,
+        is_own_seen=any(key.public_key == api.endpoint.public_key for key in keys),
     )
     return replace(change, is_own=is_own)
 

@@ -321,14 +321,11 @@ def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Ob
         except KeysmithError as error:
             if error.code not in _ALREADY_THERE or backoff.is_over:
                 return _resolve_outcome(api, access_list, error, access_list.now | missing)
-            # The list may not show yet what the error names.
-            named = {network for network in missing if _is_named(network, error.parameters)}
             try:
                 backoff.wait()
-                fresh = _read(api, access_list)
+                access_list = _read(api, access_list)
             except KeysmithError as failure:
                 raise _changed(access_list, failure) from None
-            access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
         else:
             return replace(access_list, now=access_list.now | missing)
 
@@ -467,11 +464,6 @@ def _is_unknown_path(error: ApiError) -> bool:
         and error.code == "RESOURCE_NOT_FOUND"
         and is_about_path(error.parameters)
     )
-
-
-def _is_named(network: Network, parameters: Iterable[Any]) -> bool:
-    texts = {str(network), to_display(network), to_api(network)}
-    return any(str(item) in texts for item in parameters)
 
 
 def _to_text(networks: Iterable[Network]) -> str:

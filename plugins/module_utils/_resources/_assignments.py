@@ -149,21 +149,15 @@ def unassign(api: Client, at: Assignment[Obj]) -> bool:
     """
     operation = f"remove {at} from project {at.project_id}"
     call = at.call(operation, api.endpoint.platform.assignment_role)
-    seen: Roles = None
-
-    def is_assigned() -> bool:
-        nonlocal seen
-        seen = _now(api, at)
-        return seen is not None
 
     def says_unassigned(error: KeysmithError) -> bool:
         return _may_mean_unassigned(error) and not is_project_missing(error, at.project_id)
 
     try:
-        return _resource.delete_known(api, lambda: api.delete(call), says_unassigned, is_assigned)
+        return _resource.delete_known(
+            api, lambda: api.delete(call), says_unassigned, lambda: _now(api, at) is not None
+        )
     except KeysmithError as error:
-        if seen is not None:
-            error.state_after = _shown_as(at, seen)
         if not error.outcome_unknown or not _is_confirmed(api, at, None, error):
             raise
     return True

@@ -76,29 +76,14 @@ class OrgApiKey:
         return {
             "description": self.description,
             "roles": list(self.roles),
-            "projects": show_projects(self.projects),
+            "projects": [
+                {"project_id": name, "roles": list(roles)} for name, roles in self.projects
+            ],
         }
 
     def result(self) -> dict[str, Any]:
         """Return the value of ``org_api_key``."""
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
-
-
-def from_result(result: Mapping[str, Any]) -> OrgApiKey:
-    """Return the key that a result shows."""
-    projects = ((p["project_id"], tuple(p["roles"])) for p in result["projects"])
-    return OrgApiKey(
-        id=result["id"],
-        description=result["description"],
-        public_key=result["public_key"],
-        roles=tuple(result["roles"]),
-        projects=tuple(projects),
-    )
-
-
-def show_projects(projects: Projects) -> list[dict[str, Any]]:
-    """Return projects as results have them."""
-    return [{"project_id": project_id, "roles": list(roles)} for project_id, roles in projects]
 
 
 def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None) -> OrgApiKey:
@@ -131,7 +116,8 @@ def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
     owner = f"API key {key_id}"
     if not isinstance(description, (str, type(None))):
         raise UnreadableError(owner, "desc", description)
-    if not (public_key is None or _is_public_key(public_key)):
+    is_text = isinstance(public_key, str) and _PUBLIC_KEY.fullmatch(public_key)
+    if not (public_key is None or is_text):
         raise UnreadableError(owner, "publicKey", public_key)
     org_roles, projects = _parse_roles(owner, data.get("roles"), org_id)
     return OrgApiKey(
@@ -270,10 +256,6 @@ def create(
         hint=_resource.contradiction_advice(API_KEYS),
     )
     raise _resource.undo_creation(api, objects, created.key, contradicted)
-
-
-def _is_public_key(value: Any) -> bool:
-    return isinstance(value, str) and bool(_PUBLIC_KEY.fullmatch(value))
 
 
 def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:

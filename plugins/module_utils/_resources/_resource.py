@@ -336,15 +336,10 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     resource = objects.resource
     if resource.is_proof and says_missing(error, resource, object_id):
         return True
-    if not _hints_at_absence(error, resource):
-        return False
-    return all(item.id != object_id for item in list_all(api, objects))
-
-
-def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
+    is_hint = error.code in resource.missing | resource.hints and error.status in {400, 404}
     if error.status == 404 and error.code == "RESOURCE_NOT_FOUND":
-        return not is_about_path(error.parameters)
-    return error.code in resource.missing | resource.hints and error.status in {400, 404}
+        is_hint = not is_about_path(error.parameters)
+    return is_hint and all(item.id != object_id for item in list_all(api, objects))
 
 
 def missing_if_proved(

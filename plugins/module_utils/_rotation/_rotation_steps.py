@@ -394,21 +394,20 @@ class _Creation:
                 task.api, task.org_id, description, [_rotation.MEMBER], known_ids
             )
         except OrphanError as error:
-            self._undo_orphan(description, known_ids, error)
+            self._undo_orphan(description, error)
             raise
 
-    def _undo_orphan(self, description: str, known_ids: set[str], error: OrphanError) -> None:
+    def _undo_orphan(self, description: str, error: OrphanError) -> None:
         """Revoke the key of a POST whose response was lost, if the mark identifies it."""
         if len(error.parameters) != 1:
             return
         try:
             with self.task.api.cancellation.completing():
-                keys = _resource.list_all(self.task.api, self.task.keys)
+                key = _resource.find_by_id(self.task.api, self.task.keys, error.parameters[0])
         except KeysmithError:
             return
-        found = [k for k in keys if k.description == description and k.id not in known_ids]
-        if len(found) == 1 and not _rotation.rights(found[0]):
-            _undo(self.task, found[0], error)
+        if key and key.description == description and not _rotation.rights(key):
+            _undo(self.task, key, error)
 
     def _complete(self, created: CreatedKey) -> OrgApiKey:
         """Give a new key its access list, verify its key pair, and then give it its rights."""

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same and contrary tasks at the same moment: each tells the truth, and nothing is lost.
+"""The same or conflicting tasks at the same time: each reports the truth, and nothing is lost.
 
-Nothing is said of who comes first, only of what has to hold whoever does.
+The checks hold whichever run is first.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from tests.trust.death.mixed import (
 )
 
 LATENCY = 0.01
-# What a task may fail of when others act on the same keys: whole messages. That not all is done of
-# many keys is none; there each failure needs an excuse of its own.
+# The messages with which a task may fail if others change the same keys. A partial failure of many
+# keys is allowed only if each of its failures has one of these messages.
 EXCUSES = (
     r"The key pair of the new API key .* could not be written to .*: another process has written "
     r"to it in the meantime, and it was not overwritten\. Run the task again\. The new API key was "
     r"revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
-    r"Could not .*: the API answered 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "
+    r"Could not .*: the API (?:answered|returned) 4\d\d \w+_NOT_FOUND.* The API key was revoked or removed from "
     r"the project in the meantime, or a recent change is still propagating\. Run the task again\.",
     r"credentials_file .* holds the key pair of another API key, \w+, and nothing was created\. .*",
 )
@@ -61,14 +61,14 @@ def is_excused(msg: str) -> bool:
 
 
 def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
-    workshops = [AnsibleSandbox(shop / str(number), collections) for number in range(2)]
+    sandboxes = [AnsibleSandbox(shop / str(number), collections) for number in range(2)]
     running = []
-    for number, workshop in enumerate(workshops):
+    for number, sandbox in enumerate(sandboxes):
         one = play(kind, url, files, random.Random(number))
         for item in one["tasks"]:
             item["ignore_errors"] = True
-        running.append((workshop, workshop.start([one])))
-    return [result for workshop, p in running for result in workshop.finish(p).results]
+        running.append((sandbox, sandbox.start([one])))
+    return [result for sandbox, p in running for result in sandbox.finish(p).results]
 
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=str)
@@ -82,8 +82,8 @@ def test_the_same_tasks_at_the_same_moment_tell_the_truth(
         check_failures(results)
         check_creations(emulator, kind, files, results)
         check_revocations(results)
-        remove_twins(emulator, kind, results)
-        # What two of them have left undone, each for the other's sake, one alone does.
+        remove_duplicates(emulator, kind, results)
+        # A single run completes what each of the two left to the other.
         plays = [play(kind, emulator.url, files, random.Random(0))]
         last = AnsibleSandbox(tmp_path / "last", collections).playbook(plays)
         assert last.code == 0, last.output
@@ -91,7 +91,7 @@ def test_the_same_tasks_at_the_same_moment_tell_the_truth(
 
 
 def check_failures(results: Sequence[TaskResult]) -> None:
-    """Assert that nothing fails but for what another did meanwhile."""
+    """Assert that failures are only caused by the other run."""
     for result in results:
         failures = result.values.get("failures") or [{"msg": result.msg}]
         for failure in failures if result.failed else ():
@@ -101,7 +101,7 @@ def check_failures(results: Sequence[TaskResult]) -> None:
 def check_creations(
     emulator: Emulator, kind: Kind, files: Files, results: Sequence[TaskResult]
 ) -> None:
-    """Assert that each key was created by one task, says so, and has its pair in its file."""
+    """Assert that one task created and reported each key, whose key pair is in its file."""
     claimed = Counter[str]()
     for result in results:
         if result.task == CREATE and result.changed and not result.failed:
@@ -117,7 +117,7 @@ def check_creations(
 
 
 def check_revocations(results: Sequence[TaskResult]) -> None:
-    """Assert that each key that is gone was revoked by one task."""
+    """Assert that one task revoked and reported each missing key."""
     claimed = Counter[str]()
     for result in results:
         if result.task == "Revoke one" and result.changed:
@@ -126,42 +126,42 @@ def check_revocations(results: Sequence[TaskResult]) -> None:
     assert claimed == Counter([LEAVER, *BULK, *SURPLUS])
 
 
-def remove_twins(emulator: Emulator, kind: Kind, results: Sequence[TaskResult]) -> None:
-    """Assert that twins are told, and take away all but one, as the words tell."""
-    told = " ".join(json.dumps(result.values, default=str) for result in results)
+def remove_duplicates(emulator: Emulator, kind: Kind, results: Sequence[TaskResult]) -> None:
+    """Assert that duplicates are reported, and remove all but one."""
+    shown = " ".join(json.dumps(result.values, default=str) for result in results)
     keys = emulator.state.organizations[kind.org_id].api_keys
     by_description: dict[str, list[str]] = {}
     for key in keys.values():
         by_description.setdefault(key.description, []).append(key.id)
     for ids in by_description.values():
-        for twin in ids[1:]:
-            assert twin in told
-            assert ids[0] in told
-            del keys[twin]
+        for duplicate in ids[1:]:
+            assert duplicate in shown
+            assert ids[0] in shown
+            del keys[duplicate]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs of one play each, and how they ended."""
+    """The results of two runs of one play each."""
 
     results: list[TaskResult]
     codes: list[int]
 
 
 def run_two(url: str, plays: list[dict[str, Any]], folder: Path, collections: Path) -> Pair:
-    workshops = [AnsibleSandbox(folder / str(number), collections) for number in range(len(plays))]
-    processes = [workshop.start([one]) for workshop, one in zip(workshops, plays)]
-    runs = [workshop.finish(p) for workshop, p in zip(workshops, processes)]
+    sandboxes = [AnsibleSandbox(folder / str(number), collections) for number in range(len(plays))]
+    processes = [sandbox.start([one]) for sandbox, one in zip(sandboxes, plays)]
+    runs = [sandbox.finish(p) for sandbox, p in zip(sandboxes, processes)]
     return Pair([run.results[-1] for run in runs], [run.code for run in runs])
 
 
 def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections: Path) -> None:
-    """One by purge and one by selection; both have seen all keys before either revokes one."""
+    """One purges and one selects; both have seen all keys before either revokes one."""
     platform = "ops_manager"
     extra = 16
     both = threading.Barrier(2, timeout=60)
     with Emulator(seed(extra), sleep=lambda _seconds: both.wait()) as emulator:
-        # A thread of each: more would be two of the same process.
+        # One thread each: more would hold two requests of the same process.
         emulator.add_fault(Fault("slow", "DELETE", times=2))
         common = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
         connection = {**common, **key_pair(platform), "concurrency": 1}
@@ -183,7 +183,7 @@ def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections
 
 
 class _AfterWrites(Fault):
-    """Lets a caller's listing wait until others have written so often."""
+    """Delays a caller's listing until this many writes were made."""
 
     def __init__(self, caller: str, writes: int) -> None:
         super().__init__("slow", "GET", "*/orgs/*/apiKeys", times=None)
@@ -199,10 +199,10 @@ class _AfterWrites(Fault):
 
 
 @pytest.mark.parametrize("writes", [1, 4, 9, 20])
-def test_what_is_revoked_while_it_is_made_is_told(
+def test_keys_revoked_while_they_are_created_are_reported(
     tmp_path: Path, collections: Path, writes: int
 ) -> None:
-    """One run makes keys, with access lists and projects; another revokes what it finds of them."""
+    """One run creates keys with access lists and projects; another revokes those it finds."""
     platform = "atlas"
     wanted = Key(("ORG_MEMBER",), ((project_id(platform), ("GROUP_OWNER",)),), ("192.0.2.1",))
     fleet = [

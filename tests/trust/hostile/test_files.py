@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are not what they are taken for: nothing is read out, nothing lost, nothing waits."""
+"""Paths that are not regular files: nothing leaks, nothing is lost, nothing blocks."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from tests.trust.hostile.servers import (
     serving,
 )
 
-CANARY = "s3cret-of-somebody-else"
-PATIENCE = 60
+CANARY = "s3cret-of-another-user"
+TIMEOUT = 60
 
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """End what waits for a pipe, by an error."""
+    """Interrupt a read that blocks."""
 
     def ring(*_: object) -> None:
-        raise TimeoutError("the module waits for a file")
+        raise TimeoutError("the module blocks on a file")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(PATIENCE)
+    signal.alarm(TIMEOUT)
     try:
         yield
     finally:
@@ -63,7 +63,7 @@ def _pipe(folder: Path) -> str:
 
 def _socket(folder: Path) -> str:
     with socket.socket(socket.AF_UNIX) as server:
-        # Short: the path of a socket has about a hundred bytes.
+        # The path of a socket has at most about a hundred bytes.
         old = Path.cwd()
         os.chdir(folder)
         try:
@@ -78,29 +78,29 @@ def _text(folder: Path, text: str = CANARY) -> str:
     return str(folder / "text")
 
 
-# What is no file to be read from, whoever asks.
+# Paths from which no file can be read.
 PLACES: dict[str, Callable[[Path], str]] = {
     "a link to nowhere": lambda folder: _link(folder / "link", "nowhere"),
     "a link to itself": lambda folder: _link(folder / "loop", "loop"),
     "a link to a pipe": lambda folder: _link(folder / "link", _pipe(folder)),
     "a link to a device": lambda folder: _link(folder / "link", "/dev/zero"),
-    "a folder": str,
+    "a directory": str,
     "a pipe": _pipe,
     "a socket": _socket,
-    "a device without end": lambda _folder: "/dev/zero",
+    "an endless device": lambda _folder: "/dev/zero",
     "a device that is full": lambda _folder: "/dev/full",
     "a terminal": lambda _folder: "/dev/tty",
     "a name too long": lambda folder: str(folder / ("x" * 300)),
     "a path too long": lambda folder: str(folder) + "/x" * 4000,
     "NUL": lambda folder: f"{folder}/a\x00b",
-    "below a file": lambda folder: _text(folder) + "/below",
-    "line ends": lambda folder: f"{folder}/a\r\n\x1b[31mb",
+    "a path below a file": lambda folder: _text(folder) + "/below",
+    "line breaks": lambda folder: f"{folder}/a\r\n\x1b[31mb",
 }
 
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("option", ["ca_path", "client_cert", "client_key"])
-def test_what_is_no_file_is_not_read(
+def test_a_path_that_is_not_a_file_is_rejected(
     emulator: Emulator, tmp_path: Path, option: str, name: str
 ) -> None:
     good = tmp_path / "good.pem"
@@ -119,7 +119,7 @@ def test_what_is_no_file_is_not_read(
 
 
 @pytest.mark.parametrize("option", ["ca_path", "client_cert", "client_key", "credentials_file"])
-def test_a_link_to_a_secret_tells_nothing_of_it(
+def test_a_link_to_a_secret_does_not_reveal_it(
     emulator: Emulator, tmp_path: Path, option: str
 ) -> None:
     link = _link(tmp_path / "link", _text(tmp_path, f"{CANARY} PRIVATE KEY-----\n"))
@@ -137,25 +137,25 @@ OWN = {"org_id": org_id("atlas"), "api_user_id": key_id("atlas", 2), "descriptio
 PAIR = {**OWN, "public_key": "zzzzzzzz", "private_key": CANARY}
 UNFIT: dict[str, Callable[[Path], str]] = {
     **PLACES,
-    "a link to a pair": lambda folder: _link(folder / "link", _text(folder, json.dumps(PAIR))),
-    "the pair of another key": lambda folder: _text(folder, json.dumps(PAIR)),
-    "something else": _text,
-    "a pair with an id that is none": lambda folder: _text(
+    "a link to a key pair": lambda folder: _link(folder / "link", _text(folder, json.dumps(PAIR))),
+    "the key pair of another key": lambda folder: _text(folder, json.dumps(PAIR)),
+    "other text": _text,
+    "a key pair with an invalid ID": lambda folder: _text(
         folder, json.dumps({**PAIR, "api_user_id": "\x1b[31m../.."})
     ),
     "deep JSON": lambda folder: _text(folder, "[" * 50_000),
-    "a folder to come": lambda folder: f"{folder}/new/",
-    "a folder by a dot": lambda folder: f"{folder}/new/.",
-    "nothing in a folder to come": lambda folder: f"{folder}/new/pair.json",
+    "a missing directory": lambda folder: f"{folder}/new/",
+    "a missing directory with a dot": lambda folder: f"{folder}/new/.",
+    "a file in a missing directory": lambda folder: f"{folder}/new/pair.json",
 }
-del UNFIT["line ends"]  # a strange name, but a name
+del UNFIT["line breaks"]  # this is a valid name
 UNFIT_FOLDERS: dict[str, Callable[[Path], str]] = {
     **PLACES,
-    "something else": _text,
-    "a folder to come": lambda folder: f"{folder}/new/",
+    "other text": _text,
+    "a missing directory": lambda folder: f"{folder}/new/",
     "a link to a text": lambda folder: _link(folder / "link", _text(folder)),
 }
-del UNFIT_FOLDERS["a folder"]
+del UNFIT_FOLDERS["a directory"]
 UNFIT_PATHS = [
     *[("credentials_file", name) for name in UNFIT],
     *[("credentials_dir", name) for name in UNFIT_FOLDERS],
@@ -166,7 +166,7 @@ NEW: dict[str, Any] = {"description": "new", "roles": ["ORG_MEMBER"]}
 
 
 def new_key(**options: Any) -> tuple[str, dict[str, Any]]:
-    """Return the module that creates a key with such options, and all its options."""
+    """Return the module that creates a key with these options, and all its options."""
     common = {"org_id": org_id("atlas"), **key_pair("atlas"), "retries": 0}
     if "credentials_dir" in options:
         return "org_api_keys", {**common, "api_keys": [NEW], **options}
@@ -180,7 +180,7 @@ def create(emulator_url: str, **options: Any) -> Outcome:
 
 
 def left(folder: Path) -> dict[str, str]:
-    """What is in a folder, by name, with the text of files."""
+    """Return the content of a directory, with the text of its files."""
     return {
         path.name: path.read_text("utf-8") if stat.S_ISREG(path.lstat().st_mode) else "-"
         for path in folder.iterdir()
@@ -189,7 +189,7 @@ def left(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(("option", "name"), UNFIT_PATHS)
 @pytest.mark.parametrize("check", [True, False])
-def test_nothing_is_created_for_a_path_that_cannot_take_its_pair(
+def test_no_key_is_created_for_an_invalid_path(
     emulator: Emulator, tmp_path: Path, option: str, name: str, check: bool
 ) -> None:
     places = UNFIT if option == "credentials_file" else UNFIT_FOLDERS
@@ -210,7 +210,7 @@ def check_nothing_created(emulator: Emulator, outcome: Outcome) -> None:
 
 
 def in_child(program: str, given: Any) -> Any:
-    """Return what a program prints in a process of its own; both are JSON."""
+    """Run a program in its own process; its argument and output are JSON."""
     child = subprocess.run(
         [sys.executable, "-c", program, json.dumps(given)],
         cwd=ROOT,
@@ -233,7 +233,7 @@ print(run_module(*json.loads(sys.argv[1])).output)
 
 @pytest.mark.parametrize("can_revoke", [True, False])
 @pytest.mark.parametrize("option", ["credentials_file", "credentials_dir"])
-def test_a_key_is_not_lost_where_files_may_not_grow(
+def test_no_key_is_lost_if_its_file_cannot_be_written(
     emulator: Emulator, tmp_path: Path, can_revoke: bool, option: str
 ) -> None:
     if not can_revoke:
@@ -243,11 +243,11 @@ def test_a_key_is_not_lost_where_files_may_not_grow(
     result = in_child(LIMITED, task)
     assert list(tmp_path.iterdir()) == []
     assert "File too large" in result["msg"]
-    told_as_it_is(emulator, Outcome(result, json.dumps(result), VirtualClock()), can_revoke)
+    check_report(emulator, Outcome(result, json.dumps(result), VirtualClock()), can_revoke)
 
 
-def told_as_it_is(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> None:
-    """The task failed, and says of the new key what is the case."""
+def check_report(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> None:
+    """Check that the task failed and reports what became of the new key."""
     assert outcome.failed
     keys = emulator.state.organizations[org_id("atlas")].api_keys
     new = [key for key in keys.values() if key.description == "new"]
@@ -263,19 +263,21 @@ def told_as_it_is(emulator: Emulator, outcome: Outcome, can_revoke: bool) -> Non
 
 
 RACES: dict[str, Callable[[Path], object]] = {
-    "a pair": lambda path: path.write_text(json.dumps(PAIR), "utf-8"),
+    "a key pair": lambda path: path.write_text(json.dumps(PAIR), "utf-8"),
     "a text": lambda path: path.write_text(CANARY, "utf-8"),
-    "a link to a pair": lambda path: path.symlink_to(_text(path.parent, json.dumps(PAIR))),
+    "a link to a key pair": lambda path: path.symlink_to(_text(path.parent, json.dumps(PAIR))),
     "a link to nowhere": lambda path: path.symlink_to("nowhere"),
-    "a folder": lambda path: path.mkdir(),
+    "a directory": lambda path: path.mkdir(),
     "a pipe": os.mkfifo,
 }
 
 
 @pytest.mark.parametrize("name", RACES)
 @pytest.mark.parametrize("option", ["credentials_file", "credentials_dir"])
-def test_what_appears_meanwhile_is_not_written_over(tmp_path: Path, option: str, name: str) -> None:
-    """Another run, of another organization, may name the same file at the same moment."""
+def test_a_file_that_appears_later_is_not_overwritten(
+    tmp_path: Path, option: str, name: str
+) -> None:
+    """Another run may write to the same file at the same time."""
     place = tmp_path / ("pair.json" if option == "credentials_file" else f"{NEW_ID}.json")
     states: list[dict[str, str]] = []
 

@@ -30,7 +30,7 @@ from tests.support import (
     run_module,
     seed,
 )
-from tests.trust.peers.processes import PATIENCE
+from tests.trust.peers.processes import TIMEOUT
 from tests.trust.peers.servers import CHECKED_USER, STICKY_COOKIE, Server, apache, balancer
 
 EXTRA = 12
@@ -47,7 +47,7 @@ class World:
 
         Apache writes them after it has sent the responses.
         """
-        ends = time.monotonic() + PATIENCE
+        ends = time.monotonic() + TIMEOUT
         while len(lines := self.front.lines()) < number and time.monotonic() < ends:
             time.sleep(0.01)
         return [line.split("\t") for line in lines]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tasks of every module, in good and in bad luck, with secrets wherever they may be."""
+"""Tasks that succeed or fail, with secrets in unusual places."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def revocations(world: World) -> dict[str, Case]:
 
 
 def life(world: World) -> dict[str, Case]:
-    """Creations, and what else belongs to a key's whole life.
+    """Return creations and rotations.
 
-    All creations of Ops Manager lose their answer, all those of Cloud Manager meet an echo.
+    The responses to creations are lost on Ops Manager, and echo the request on Cloud Manager.
     """
     return {
         "change-create": world.creation(ATLAS, CREATED + "shown"),

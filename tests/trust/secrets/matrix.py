@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every module in every kind of trouble, each case in an organization of its own."""
+"""Every module with every kind of failure, each case in its own organization."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def new_key(home: Home, **more: Any) -> Options:
     return {"description": f"{CREATED}{home.number}", "roles": ["ORG_MEMBER"], **more}
 
 
-# What each module is asked to do.
+# A task of each module.
 TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
     "revoke": (MODULE, lambda home: {"state": "absent", "api_user_id": home.key_id(2)}),
     "make": (MODULE, new_key),
@@ -96,21 +96,21 @@ READING = {"roll-back", "read-keys", "read-organizations"}
 
 @dataclass(frozen=True)
 class Trouble:
-    """What a task meets, the error it ends in, and the words by which that is known.
+    """A failure, the class of error that it causes, and texts in the message.
 
-    ``fault`` meets all its requests, and is told the secret that signs them; ``options`` change.
+    ``fault`` affects all requests and gets the secret of their credential.
     """
 
     name: str
     error: type[KeysmithError]
-    words: tuple[str, ...]
+    messages: tuple[str, ...]
     fault: Callable[[str], Fault] | None = None
     options: Callable[[World, Options], Options] = lambda _world, _options: {}
     is_broken: bool = False
 
 
 def _misplaced(_world: World, options: Options) -> Options:
-    """Halves swapped, a line end, a scheme: what a hurried copy makes of a credential."""
+    """Return a credential with a typical mistake: swapped halves, a line break, a scheme."""
     if "api_private_key" in options:
         halves = options["api_public_key"], options["api_private_key"]
         return {"api_private_key": halves[0], "api_public_key": halves[1]}
@@ -168,30 +168,30 @@ TROUBLES = (
             "http_proxy": world.refusing_proxy,
         },
     ),
-    # Its words are those of the kind of credential.
+    # The text depends on the kind of credential.
     Trouble("misplaced", OptionError, (), options=_misplaced),
-    # Digest's name is what breaks the request.
+    # The public key makes Digest fail.
     Trouble("mistake", InternalError, ("Internal error", "LookupError"), is_broken=True),
 )
 
-# The other statuses that the client has something of its own to say or to do about.
+# The other statuses that the client handles specially.
 REFUSALS = tuple(
     Trouble(
         f"echo-{status}", ApiError, ECHO, lambda _secret, code=status: Fault("echo", status=code)
     )
     for status in (401, 403, 404, 429, 503)
 )
-# A module that writes and one that reads, since all have this from the client.
+# One task that writes and one that reads: all modules share the client.
 REFUSED = ("revoke", "read-keys")
 
 
 @dataclass(frozen=True)
 class Special:
-    """What one module alone can come to, or comes to in a way of its own."""
+    """An error of a single module."""
 
     name: str
     error: type[KeysmithError]
-    words: tuple[str, ...]
+    messages: tuple[str, ...]
     module: str
     options: Callable[[World, Home], Options]
     fault: Callable[[Home], Fault] | None = None
@@ -252,7 +252,7 @@ SPECIALS = (
         TimeLimitError,
         ("time_limit",),
         KEYS,
-        # The first access list comes when the time is over.
+        # The first access list arrives after the time limit.
         lambda _world, home: {
             "api_keys": [
                 {"description": name, "roles": [role], "access_list": ["192.0.2.7"]}
@@ -289,7 +289,7 @@ SPECIALS = (
             "wait": True,
             "wait_timeout": 1,
         },
-        # The challenge does not count: signed GET, DELETE, and then the key is shown for ever.
+        # After the signed GET and the DELETE, the key is still shown.
         lambda home: Fault("json", "GET", after=2, body=_victim(home)),
         is_changed=True,
     ),
@@ -318,7 +318,7 @@ def secret_of(options: Options) -> str:
 def matrix(world: World) -> dict[str, Case]:
     cases = {}
     for (task, trouble), home in zip(PLAN, HOMES):
-        # Each trouble meets all of them, with one module or another.
+        # Each failure meets every kind of credential, with one module or another.
         number = home.number + home.number // (len(TROUBLES) + 1)
         kind = "pair" if home.is_broken else KINDS[number % len(KINDS)]
         case = troubled(world, home, task, trouble, kind)
@@ -329,7 +329,7 @@ def matrix(world: World) -> dict[str, Case]:
         options = base(world, home) | home.pair() | special.options(world, home)
         cases[f"ends-in-{special.name}"] = Case(
             options,
-            special.words,
+            special.messages,
             module=special.module,
             error=special.error,
             is_changed=special.is_changed,
@@ -354,5 +354,5 @@ def troubled(world: World, home: Home, task: str, trouble: Trouble | None, kind:
     if trouble is None:
         return Case(options, module=module, is_changed=task not in READING)
     options |= trouble.options(world, options)
-    words = trouble.words or MISPLACED[kind]
-    return Case(options, words, module=module, error=trouble.error)
+    messages = trouble.messages or MISPLACED[kind]
+    return Case(options, messages, module=module, error=trouble.error)

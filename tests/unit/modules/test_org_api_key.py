@@ -46,7 +46,7 @@ VICTIM = {
 
 
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are for the test."""
+    """Run the module with the owner's key pair, unless another credential is given."""
     runner_options = {
         name: more.pop(name) for name in ("check", "diff", "clock", "environ") if name in more
     }

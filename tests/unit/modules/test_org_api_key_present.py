@@ -32,7 +32,7 @@ ROLES = ["ORG_MEMBER", "ORG_GROUP_CREATOR"]
 
 
 def run(emulator: Emulator, platform: str = "atlas", **more: Any) -> Outcome:
-    """Run the module with the owner's key pair; ``check``, ``diff`` and ``clock`` are for the test."""
+    """Run the module with the owner's key pair, unless another credential is given."""
     runner_options = {name: more.pop(name) for name in ("check", "diff", "clock") if name in more}
     credential_name = {} if {"api_public_key", "client_id"} & more.keys() else key_pair(platform)
     options = {

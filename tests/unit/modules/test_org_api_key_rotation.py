@@ -378,7 +378,7 @@ def test_a_grace_period_must_be_a_number_of_seconds(world: World, value: Any) ->
 
 
 def test_the_secret_beside_a_token_may_be_the_old_private_key(world: World) -> None:
-    """The marks are then made with the new private key, although another credential signs."""
+    """New marks are made with the new private key, although the token authenticates the task."""
     names = ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")
     token = {"access_token": fetch_token(world.emulator.url, "atlas"), "mark_key": None}
     old = dict(zip(names, key_pair("atlas", OLD).values(), strict=True))
