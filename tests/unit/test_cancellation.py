@@ -48,7 +48,7 @@ def stop_of(virtual: VirtualClock, sleep: Callable[[float], None] | None = None)
     return Cancellation(Clock(virtual.now, sleep or virtual.sleep, virtual.random))
 
 
-def test_a_pause_that_nothing_ends_is_one_sleep() -> None:
+def test_an_undisturbed_pause_is_one_sleep() -> None:
     virtual = VirtualClock()
     stop_of(virtual).pause(7.25)
     assert virtual.sleeps == [7.25]
@@ -75,7 +75,7 @@ def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signals) -> None:
+def test_completing_allows_limited_waits_after_a_signal(number: signal.Signals) -> None:
     virtual = VirtualClock()
     stop = stop_of(virtual)
     with armed(stop):
@@ -95,7 +95,7 @@ def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signa
     assert sum(virtual.sleeps) == pytest.approx(COMPLETION_TIME, abs=0.2)
 
 
-def test_what_another_thread_completes_lets_this_one_begin_nothing() -> None:
+def test_completing_applies_to_its_thread_only() -> None:
     stop = stop_of(VirtualClock())
     stop.set_limit(0)
     with stop.completing():
@@ -135,7 +135,7 @@ def test_the_time_limit_ends_a_pause() -> None:
     assert stop.reason
 
 
-def test_signals_do_what_they_always_do_before() -> None:
+def test_signal_handlers_are_installed_on_request_only() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     stop = stop_of(VirtualClock())
     stop.pause(1)
@@ -155,7 +155,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_another_thread_can_be_given_a_time_limit_too() -> None:
+def test_a_time_limit_works_in_another_thread() -> None:
     reasons = []
 
     def run() -> None:

@@ -93,7 +93,7 @@ def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     ],
     ids=["one member", "many members", "deflate"],
 )
-def test_a_bomb_takes_no_more_memory_than_the_limit(body: bytes, encoding: str) -> None:
+def test_a_decompression_bomb_uses_limited_memory(body: bytes, encoding: str) -> None:
     answer = response(body, Content_Encoding=encoding)
     tracemalloc.start()
     try:
@@ -143,7 +143,7 @@ BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damag
     ],
     ids=range(11),
 )
-def test_a_body_that_cannot_be_read_is_told(
+def test_an_unreadable_body_is_an_error(
     answer: requests.Response, kind: type[KeysmithError], words: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -177,7 +177,7 @@ class Pair:
         self.theirs.close()
 
 
-def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_may_take_three_times_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     with Pair(2.0, monkeypatch) as pair:
         assert pair.reader.readable()
         for now, wait in ((100.0, 2.0), (104.0, 2.0), (105.5, 0.5)):
@@ -192,7 +192,7 @@ def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.Monke
             pair.read()
 
 
-def test_without_a_limit_of_a_wait_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_without_a_timeout_has_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     with Pair(None, monkeypatch) as pair:
         pair.now = 100_000.0
         pair.theirs.sendall(b"hello")

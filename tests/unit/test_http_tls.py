@@ -126,9 +126,7 @@ def showing(certificate: Path) -> Play:
 
 # urllib3 1.26 has words of its own for a host name.
 @pytest.mark.parametrize("name", ADVICE)
-def test_the_advice_is_about_what_is_wrong_with_the_certificate(
-    authority: Authority, name: str
-) -> None:
+def test_certificate_advice_fits_the_problem(authority: Authority, name: str) -> None:
     if name == "weak" and sys.version_info < (3, 10):
         pytest.skip("older Pythons leave the security level to the system")
     error = fail(showing(authority.folder / f"{name}.pem"), authority.file)
@@ -136,7 +134,7 @@ def test_the_advice_is_about_what_is_wrong_with_the_certificate(
     assert error.never_sent
 
 
-def test_a_host_name_that_urllib3_compares_itself_gets_the_same_advice(
+def test_a_host_name_error_of_urllib3_has_the_same_advice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """urllib3 1.26 has an error of its own for that, which has neither number nor reason."""
@@ -151,9 +149,7 @@ def test_a_host_name_that_urllib3_compares_itself_gets_the_same_advice(
 
 # Where urllib3 1.26 and the system let TLS 1.0 in, the server fails for what else it lacks.
 @pytest.mark.parametrize("name", OLD_SERVERS)
-def test_a_server_that_is_too_old_is_not_taken_for_a_wrong_port(
-    authority: Authority, name: str
-) -> None:
+def test_an_old_server_is_not_reported_as_a_wrong_port(authority: Authority, name: str) -> None:
     def play(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(OLD_SERVERS[name])

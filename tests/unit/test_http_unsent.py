@@ -205,14 +205,14 @@ def test_a_refused_connect_is_proof(status: bytes) -> None:
     assert error.attempts == (3 if b"503" in status else 1)
 
 
-def test_tls_files_and_addresses_are_judged_before_anything_is_sent(tmp_path: Path) -> None:
+def test_bad_tls_files_and_addresses_are_proof(tmp_path: Path) -> None:
     error = fail("https://127.0.0.1:1", verify=str(tmp_path / "none.pem"))
     assert (type(error), error.never_sent) == (TlsError, True)
     error = fail(f"http://{'x' * 64}.invalid")
     assert (type(error), error.never_sent) == (ConnectError, True)
 
 
-def test_what_breaks_in_the_handshake_is_no_proof(authority: Authority) -> None:
+def test_a_broken_handshake_is_no_proof(authority: Authority) -> None:
     with Server(lambda connection: connection.close()) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}")
     assert (error.never_sent, error.attempts) == (False, 1)
@@ -221,7 +221,7 @@ def test_what_breaks_in_the_handshake_is_no_proof(authority: Authority) -> None:
     assert (type(error), error.never_sent, error.attempts) == (TlsError, False, 1)
 
 
-def test_a_connect_that_breaks_is_no_proof() -> None:
+def test_a_broken_connect_is_no_proof() -> None:
     def break_off(connection: socket.socket) -> None:
         server.read(connection)
 
@@ -333,13 +333,13 @@ def test_a_refusal_reported_by_an_open_connection_is_no_proof() -> None:
     assert not proves_unsent(both)
 
 
-def test_what_was_being_handled_meanwhile_is_no_proof() -> None:
+def test_the_context_of_an_exception_is_no_proof() -> None:
     error = requests.exceptions.ConnectionError()
     error.__context__ = socket.gaierror(socket.EAI_AGAIN, "of another request")
     assert not proves_unsent(error)
 
 
-def test_exceptions_that_wrap_each_other_in_circles_are_no_proof() -> None:
+def test_a_cycle_of_exceptions_is_no_proof() -> None:
     error = OSError()
     error.__cause__ = other = OSError()
     other.__cause__ = error
@@ -432,9 +432,7 @@ def idle() -> Iterator[Idle]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_request_that_is_not_sent_twice_has_a_fresh_connection_after_a_pause(
-    idle: Idle, method: str
-) -> None:
+def test_a_write_after_a_pause_uses_a_new_connection(idle: Idle, method: str) -> None:
     assert [idle.call("GET"), idle.call(method), idle.call(method)] == [1, 1, 1]
     idle.time.sleep(MAX_IDLE / 2)
     assert idle.call(method) == 1
@@ -443,17 +441,17 @@ def test_a_request_that_is_not_sent_twice_has_a_fresh_connection_after_a_pause(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_a_request_that_may_be_sent_twice_uses_an_idle_connection(idle: Idle, method: str) -> None:
+def test_a_retriable_request_reuses_an_idle_connection(idle: Idle, method: str) -> None:
     idle.call("GET")
     idle.time.sleep(3600)
     assert idle.call(method) == 1
 
 
-def test_every_pause_of_the_client_is_long_enough_for_a_fresh_connection() -> None:
+def test_every_pause_is_longer_than_max_idle() -> None:
     assert MAX_IDLE < _http.INITIAL_BACKOFF
 
 
-def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) -> None:
+def test_an_idle_connection_of_another_thread_is_not_used(idle: Idle) -> None:
     """Two threads at the same time; then one goes on, and its connection is the one used last."""
     meeting = threading.Barrier(2)
     lines = idle._http._connections
@@ -481,7 +479,7 @@ def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) ->
     assert idle.call("POST") == first
 
 
-def test_each_thread_has_a_connection_that_is_kept(idle: Idle) -> None:
+def test_each_thread_keeps_its_connection(idle: Idle) -> None:
     lines = idle._http._connections
     with lines.take("GET"), lines.take("GET"):
         assert lines._idle == []

@@ -19,7 +19,7 @@ def limiter(clock: VirtualClock) -> RateLimiter:
     return RateLimiter(clock.now)
 
 
-def test_a_refusal_holds_back_every_request() -> None:
+def test_a_429_pauses_every_request() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     limits.pause(limits.acquire()[1], 7)
@@ -36,7 +36,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert limits.acquire()[0] == 9
 
 
-def test_requests_that_are_refused_together_are_one_refusal() -> None:
+def test_concurrent_429s_count_as_one() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     generations = [limits.acquire()[1] for _request in range(8)]
@@ -54,7 +54,7 @@ def test_requests_that_are_refused_together_are_one_refusal() -> None:
     assert len({generations[0], again, limits.acquire()[1]}) == 3
 
 
-def test_refusals_count_in_a_row_while_no_request_is_accepted() -> None:
+def test_an_accepted_request_resets_the_count() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     limits.pause(limits.acquire()[1], 1)
@@ -65,7 +65,7 @@ def test_refusals_count_in_a_row_while_no_request_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 8, 16])
-def test_a_bucket_that_is_refilled_in_lumps_serves_all_requests(threads: int) -> None:
+def test_a_bucket_refilled_all_at_once_serves_all_requests(threads: int) -> None:
     """A bucket of 500 that is refilled a minute after its first use, and 1,600 requests."""
     clock = VirtualClock()
     limits = limiter(clock)
