@@ -145,7 +145,7 @@ def test_no_trouble_with_the_api_is_an_excuse() -> None:
     messages = [case.text for case in CASES]
     excused = [msg for msg in messages if is_excused(msg)]
     assert excused
-    troubles = ("answered 5", "answered 401", "answered 403", "connection", "Internal", "Not all")
+    troubles = ("returned 5", "returned 401", "returned 403", "connection", "Internal", "Not all")
     assert [msg for msg in excused if any(trouble in msg for trouble in troubles)] == []
 
 

@@ -104,7 +104,7 @@ def revocations(world: World) -> dict[str, Case]:
         "garbage": world.faulty(Fault("garbage", "GET"), "not HTTP", **token),
         "html": world.faulty(Fault("html", "GET"), "HTML page"),
         "sign-on-page": world.faulty(Fault("html", "DELETE", status=200), "HTML page", **ACCOUNT),
-        "no-tls": Case(world.options(base_url=https, **ACCOUNT), ("does not speak TLS",)),
+        "no-tls": Case(world.options(base_url=https, **ACCOUNT), ("does not use TLS",)),
         "dead-proxy": Case(world.options(http_proxy=world.dead_proxy), ("cannot be reached",)),
         "refusing-proxy": Case(
             world.options(base_url=https, http_proxy=world.refusing_proxy), ("refused to connect",)
