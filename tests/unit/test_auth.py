@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digest: the standard's own examples, what a server may say, and when to sign anew."""
+"""Digest with the standard's examples, and tokens: signing, challenges and replacement."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_digest_without_qop_matches_the_older_standard() -> None:
             RECORDED,
             [Challenge("MMS Public API", "pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", "MD5", "auth")],
         ),
-        # The misprint of Ops Manager's documentation.
+        # A misprint in Ops Manager's documentation.
         ('Digest realm="r", nonce="n", op="auth"', [Challenge("r", "n")]),
         ('digest nonce=n,realm="a \\"b\\", c"', [Challenge('a "b", c', "n")]),
         ('Digest realm="r", nonce="n", stale=TRUE', [Challenge("r", "n", is_stale=True)]),
@@ -230,7 +230,7 @@ def test_an_access_token_cannot_be_replaced() -> None:
 
 
 class TokenServer:
-    """In place of Http: the answers, and what was asked."""
+    """A stand-in for Http with scripted responses, which records the requests."""
 
     clock = SimpleNamespace(now=lambda: 100.0)
 
@@ -478,7 +478,7 @@ def test_the_challenge_of_an_unexplained_401_is_used() -> None:
     auth = trusted()
     auth.unexplained_refusals(refused(RECORDED.replace("pBvk", "next")))
     assert 'nonce="next' in sign(auth)
-    # A refusal without one leaves what there was.
+    # A 401 without a challenge keeps the previous one.
     auth.unexplained_refusals(refused(""))
     assert 'nonce="next' in sign(auth)
 

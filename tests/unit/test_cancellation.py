@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that is told to stop ends its waits at once."""
+"""A cancelled task ends its waits immediately."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.support import VirtualClock
 def armed(
     stop: Cancellation, time_limit: float | None = None, *, is_default: bool = True
 ) -> Iterator[None]:
-    """A module keeps its handlers to the end of its process, which this test is not."""
+    """Install the signal handlers, and restore the previous ones afterwards."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     if is_default:
-        # Whoever runs the tests in the background may have them ignore SIGINT.
+        # A shell that runs the tests in the background may ignore SIGINT.
         for number in handlers:
             signal.signal(number, signal.SIG_DFL)
     try:
@@ -80,7 +80,7 @@ def test_completing_allows_limited_waits_after_a_signal(number: signal.Signals) 
     stop = stop_of(virtual)
     with armed(stop):
         os.kill(os.getpid(), number)
-        # The time counts from the first signal, however many follow.
+        # The time counts from the first signal.
         os.kill(os.getpid(), signal.SIGTERM)
         with stop.completing():
             with stop.completing():

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client over a scripted transport: success, pages, and what is no complete listing."""
+"""The client over a scripted transport: success, pages, and incomplete lists."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.support import VirtualClock
 
 
 class FakeHttp:
-    """Answers by a function of the query, and keeps what it was asked."""
+    """Responds with a function of the query, and records the requests."""
 
     listing_time = 420.0
 
@@ -100,7 +100,7 @@ def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:
 
 
 def listing(count: int, *, cap: int = ITEMS_PER_PAGE, total: int = -1, links: bool = True) -> Any:
-    """A server with this many objects, which gives at most ``cap`` a page."""
+    """A server with ``count`` objects and at most ``cap`` per page."""
 
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         assert query["itemsPerPage"] == "500"
@@ -163,9 +163,9 @@ def test_an_incomplete_list_is_an_error(respond: Any) -> None:
 @pytest.mark.parametrize(
     ("respond", "count"),
     [
-        # It says that there is more.
+        # It has a next link.
         (listing(150, cap=100, total=100), 150),
-        # A page is full, which may be by chance.
+        # A page is full, perhaps by chance.
         (listing(700, total=400, links=False), 700),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_low_count_does_not_end_the_list(respond: Any, count: int) -> None:
         (listing(500, total=501), 500, 4),
         (listing(501, total=1000), 501, 6),
         (listing(150, cap=100, total=249, links=False), 150, 6),
-        # A full page is not the last one, whatever the count says.
+        # A full page is never the last one, despite the count.
         (listing(501, total=500, links=False), 501, 4),
         (listing(500), 500, 4),
     ],
@@ -189,7 +189,7 @@ def test_a_low_count_does_not_end_the_list(respond: Any, count: int) -> None:
 def test_the_count_is_an_estimate(respond: Any, count: int, asked: int) -> None:
     api = client(respond)
     assert len(listed(api)) == count
-    # What takes more than one request has to come out the same twice, and nothing is waited for.
+    # Two readings of several pages must be equal. There is no pause between them.
     assert len(api._http.asked) == asked
     assert api._http.virtual.sleeps == []
 
@@ -236,7 +236,7 @@ def test_an_unreadable_field_is_identified() -> None:
         assert caught.value.message().startswith(
             "Could not list: the response (200) cannot be read: API key 5a: desc is a number."
         )
-        # A write may have been done nevertheless.
+        # A write may still have been done.
         assert caught.value.outcome_unknown is (number > 1)
 
 
@@ -255,7 +255,7 @@ def test_an_endless_list_fails_without_a_second_reading(size: int) -> None:
     api = client(respond)
     with pytest.raises(UnexpectedResponseError, match="did not end after"):
         api.pages(to("list"), lambda item: item["id"], str)
-    # Neither without a count, nor with more than a machine may be able to keep.
+    # The number of pages is limited, and so is their total size.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
 
 
@@ -278,7 +278,7 @@ def test_two_readings_of_several_pages_must_be_equal() -> None:
     found = api.pages(to("list"), lambda item: item["id"], str)
     assert sorted(found) == sorted(ids)
     assert asked == ["1", "2"] * 3
-    # Its pages fit: there is nothing to wait for.
+    # The pages fit together, so there is no pause.
     assert api._http.virtual.sleeps == []
 
 
@@ -295,13 +295,13 @@ def test_a_list_whose_count_changes_is_read_again() -> None:
         page = [{"id": key_id} for key_id in ids[start : start + 500]]
         return 200, {"results": page, "totalCount": len(ids)}
 
-    # The first time, the one that has moved is not found, and the count is off by one only.
+    # The first reading misses the moved object, and the count is off by only one.
     assert sorted(pages(respond)) == sorted(ids)
     assert asked == ["1", "2"] * 3
 
 
 def timed(respond: Any, seconds: float) -> Any:
-    """A client each of whose answers takes so long."""
+    """A client whose responses take ``seconds`` each."""
     api = client(respond)
 
     def slowly(query: dict[str, str]) -> tuple[int, Any]:
@@ -367,7 +367,7 @@ def test_completing_reads_a_list_to_the_end() -> None:
     api.cancellation.set_limit(15)
     with api.cancellation.completing():
         assert len(listed(api)) == 1500
-    # Of one page no further one is begun.
+    # A list of one page is complete before the limit is checked again.
     one = timed(listing(7), 10)
     one.cancellation.set_limit(5)
     assert len(listed(one)) == 7
@@ -383,7 +383,7 @@ def test_no_request_starts_after_cancellation(method: str) -> None:
     with pytest.raises(CancelledError) as caught:
         send()
     assert len(api._http.asked) == 1
-    # Only of a task that has sent no change it is known that nothing was changed.
+    # Nothing was changed if the task has not sent a write.
     is_known = caught.value.state_after == "Nothing was changed."
     assert is_known == (method == "get")
     with api.cancellation.completing():

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which requests are sent again, after how long, and what is known after the last try."""
+"""Which requests are retried, after how long, and what is known after the last attempt."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def final() -> TransportError:
 
 
 class ScriptedHttp(Http):
-    """Http over a list of outcomes instead of a network. Nobody sleeps with a lock in his hand."""
+    """Http with scripted outcomes instead of a network. No thread sleeps while holding a lock."""
 
     def __init__(self, outcomes: Iterable[Any], **settings: Any) -> None:
         self.virtual = VirtualClock()
@@ -123,10 +123,10 @@ class ScriptedHttp(Http):
         (DELETE, [lost(), response(400)], 400, True),
         (DELETE, [response(502), response(400)], 400, True),
         (DELETE, [response(500), response(204)], 204, True),
-        # Refused before anything was done: what follows is the whole truth.
+        # Throttled or never sent: the outcome is known.
         (DELETE, [response(429), response(400)], 400, False),
         (DELETE, [never_sent(), response(400)], 400, False),
-        # A POST is sent again only where nothing can have been created.
+        # A POST is only retried if nothing can have been created.
         (POST, [response(429), response(200)], 200, False),
         (POST, [never_sent(), response(200)], 200, False),
         (POST, [response(503), response(200)], 503, False),
@@ -200,9 +200,9 @@ def test_retry_after_may_be_a_date() -> None:
 @pytest.mark.parametrize("days", [-10_000, 10_000])
 @pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000"])
 def test_a_retry_after_date_uses_the_servers_clock(days: int, zone: str) -> None:
-    """Where the answer tells the time: this machine's calendar may be wrong."""
+    """The response's Date wins, because this machine's clock may be wrong."""
     now = datetime.now(timezone.utc) + timedelta(days=days)
-    # In another zone the same moment; -0000 is one that nobody knows.
+    # The same time in another zone; -0000 means an unknown zone.
     there = (now + timedelta(seconds=8)).astimezone(timezone(timedelta(hours=-5)))
     deadline = format_datetime(now + timedelta(seconds=8), usegmt=True).replace("GMT", zone)
     deadline = format_datetime(there) if zone == "+0000" else deadline
@@ -272,7 +272,7 @@ def test_progress_renews_the_budget_for_waits() -> None:
     http_ = ScriptedHttp(lump * 9, retry_max_wait=61)
     assert [http_.call(DELETE).status for _request in range(18)] == [204] * 18
     assert sum(http_.virtual.sleeps) == 9 * 54
-    # A refusal of another kind is no progress.
+    # A 401 does not count as progress.
     http_ = ScriptedHttp(
         [response(429, Retry_After="48"), response(401), response(429, Retry_After="9")]
     )
@@ -406,12 +406,12 @@ def test_may_have_happened(outcome: Any, expected: bool) -> None:
 
 
 def long(limit: int) -> str:
-    """Two words, of which only the first is shown, with a limit one higher both."""
+    """Two words of which only the first fits; one more character would fit both."""
     return f"{'x' * (limit // 2)} {'x' * (limit // 2)}"
 
 
 def wrapped(cause: BaseException) -> Exception:
-    """What requests raises around something that urllib3 raised."""
+    """The exception of requests that wraps one of urllib3."""
     return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
 
 
@@ -428,7 +428,7 @@ def aborted(cause: BaseException) -> Exception:
 
 
 def named(name: str) -> Exception:
-    """An error that is known by its name: not every urllib3 has all of them."""
+    """An error identified by its name, because not every urllib3 has it."""
     return wrapped(type(name, (urllib3.exceptions.HTTPError,), {})("x"))
 
 
@@ -439,7 +439,7 @@ def certificate(number: int, why: str = "in other words") -> Exception:
 
 
 def old_certificate(why: str) -> Exception:
-    """What urllib3 1.26 raises, which compares host names itself."""
+    """The exception of urllib3 1.26, which compares host names itself."""
     error = ssl.SSLCertVerificationError(why)
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
@@ -451,7 +451,7 @@ def tls(reason: str) -> Exception:
 
 
 def refused_tunnel(text: str) -> OSError:
-    """What http.client raises where it sends a CONNECT, whatever its words are."""
+    """The exception of http.client for a refused CONNECT, with any text."""
 
     def _tunnel() -> None:
         raise OSError(text)
@@ -519,7 +519,7 @@ def proxy(cause: Exception) -> Exception:
         ),
         *((certificate(n), TlsError, False, "base_url.*subjectAltName") for n in (62, 64)),
         (certificate(23), TlsError, False, "words. Check the server's certificate"),
-        # The number decides, whatever the words are.
+        # The number decides, not the text.
         (certificate(20, "hostname mismatch, expired"), TlsError, False, "ca_path to the file"),
         (certificate(20, long(200)), TlsError, False, " x{100} …"),
         (
@@ -613,7 +613,7 @@ def test_plain_http_gets_no_certificate_advice(cert: str | None) -> None:
 
 
 class Renewing(Auth):
-    """An auth that signs every request anew as often as it is asked to."""
+    """An auth object that handles a number of challenges."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -647,7 +647,7 @@ def test_a_success_is_not_a_challenge() -> None:
             False,
             "user and password",
         ),
-        # So tinyproxy says that the password is wrong.
+        # The response of tinyproxy to a wrong password.
         ("Tunnel connection failed: 401 Unauthorized", False, "user and password"),
         ("Tunnel connection failed: 403 Forbidden", False, "403 Forbidden"),
         ("Tunnel connection failed: 503 Service Unavailable", True, "503"),
@@ -672,12 +672,12 @@ def test_a_proxy_refusal_hides_the_password(text: str, transient: bool, words: s
         ("http://h", 407, "", "text/html", True),
         ("http://h", 401, 'Basic realm="Tinyproxy"', "text/html", True),
         ("http://h", 401, 'Basic realm="x"', "", True),
-        # The API's own, or that of a server in front of it.
+        # From the API, or from a server in front of it.
         ("http://h", 401, 'Basic realm="x"', "application/json", False),
         ("http://h", 401, 'Digest realm="x", nonce="y"', "text/html", False),
         ("http://h", 401, "", "text/html", False),
         ("http://h", 403, 'Basic realm="x"', "text/html", False),
-        # Nobody in between can read or answer what is in a tunnel.
+        # No proxy can respond to a request inside a tunnel.
         ("https://h", 407, "", "text/html", False),
         ("https://h", 401, 'Basic realm="x"', "text/html", False),
     ],
@@ -796,7 +796,7 @@ def test_the_version_is_that_of_the_collection() -> None:
 
 
 class Refusing(Auth):
-    """An auth object that counts every 401, and answers no challenge."""
+    """An auth object that counts every 401 and handles no challenge."""
 
     def __init__(self) -> None:
         self.refusals = 0
@@ -849,7 +849,7 @@ def test_an_unexplained_401_has_its_own_advice() -> None:
 
 def test_concurrent_unexplained_401s_are_all_retried() -> None:
     auth, outcomes = Refusing(), [response(401), response(200)]
-    # Eight threads: this request is refused after seven others.
+    # Eight threads: this request gets its 401 after seven others.
     auth.refusals = 7
     http_ = ScriptedHttp(outcomes)
     found = http_.send(GET, auth, parse_response=lambda a: a, headers={})

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the session is told with each request, and which answers are refused unread."""
+"""The settings of each request, and the responses that are refused unread."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PLAIN = Request("GET", "http://host.example", "/path", "read it", platform="Mong
 
 
 class OneAnswer(Http):
-    """Http whose session gives one answer, and remembers what it was told."""
+    """Http whose session returns one response and records its arguments."""
 
     def __init__(self, answer: requests.Response, **settings: Any) -> None:
         time = VirtualClock()

@@ -170,7 +170,7 @@ def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPa
     assert "No route to host" in error.message()
 
 
-# urllib3 1.26 has words of its own for a host name.
+# urllib3 1.26 has its own text for a host name.
 @pytest.mark.parametrize("name", ["server", "wrong-host"])
 def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name: str) -> None:
     verify = str(authority.file) if name == "wrong-host" else True
@@ -183,11 +183,11 @@ def test_a_proxy_whose_certificate_is_not_accepted_is_proof(authority: Authority
     with Server(tls(authority, lambda _connection: None)) as server:
         error = fail("https://host.invalid", proxy=f"https://{LOOPBACK}:{server.port}")
     if isinstance(error, LostAnswerError):
-        # Early versions of urllib3 1.26 speak no TLS to a proxy, and so cannot prove anything.
+        # Early versions of urllib3 1.26 do not use TLS with a proxy, so they prove nothing.
         assert urllib3.__version__.startswith("1.26.")
         assert not error.never_sent
         return
-    # urllib3 1.26 does not say that it is the proxy's.
+    # urllib3 1.26 does not say that it is the certificate of the proxy.
     assert isinstance(error, (ProxyError, TlsError))
     assert error.never_sent
 
@@ -273,7 +273,7 @@ def raised_by_requests(url: str, proxies: dict[str, str], verify: Any = True) ->
 
 
 class UnknownError(Exception):
-    """What no version of a library raises yet."""
+    """An exception that no version of a library raises."""
 
 
 EMPTY = (
@@ -302,7 +302,7 @@ EMPTY = (
 def test_an_exception_that_wraps_nothing_is_no_proof(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the client relies on within requests and urllib3 is switched off."""
+    """Disable everything that the client relies on in requests and urllib3."""
     send = requests.adapters.HTTPAdapter.send
 
     def send_and_hide(*arguments: Any, **more: Any) -> Any:
@@ -377,7 +377,7 @@ def test_no_response_in_time_is_no_proof() -> None:
 
 
 class Idle:
-    """A client, and a server that answers each request and keeps its connections open."""
+    """A client, and a server that responds to each request and keeps its connections open."""
 
     def __init__(self) -> None:
         self.time = VirtualClock()
@@ -452,7 +452,7 @@ def test_every_pause_is_longer_than_max_idle() -> None:
 
 
 def test_an_idle_connection_of_another_thread_is_not_used(idle: Idle) -> None:
-    """Two threads at the same time; then one goes on, and its connection is the one used last."""
+    """Two threads send at the same time; then one continues, with the connection used last."""
     meeting = threading.Barrier(2)
     lines = idle._http._connections
 
@@ -472,7 +472,7 @@ def test_an_idle_connection_of_another_thread_is_not_used(idle: Idle) -> None:
     first = idle.call("GET")
     idle.time.sleep(MAX_IDLE * 1.5)
     assert idle.call("GET") == first
-    # The one used last is fit for a POST, the other is not: two at the same time show it.
+    # A POST can use the connection used last, but not the other one.
     with lines.take("GET"):
         before = len(idle.open)
         assert idle.call("POST") == before + 1 != first

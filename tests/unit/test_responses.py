@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an answer says: envelopes, hidden statuses, errors, and never "missing" without proof."""
+"""Parsing responses: envelopes, hidden statuses, errors, and proof of absence."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def response(status: int, body: Any = b"", content_type: str = "application/json
             200,
             {"results": [], "totalCount": 0},
         ),
-        # A network that hides the status, and no envelope: the error says it itself.
+        # The network hid the status, and there is no envelope: the error repeats the status.
         (200, NOT_FOUND, 400, NOT_FOUND),
-        # What the transport reports is not undone by an envelope.
+        # An HTTP error wins over an envelope.
         (502, {"status": 200, "content": {}}, 502, {}),
         (400, {"status": 404, "content": NOT_FOUND}, 400, NOT_FOUND),
         (503, NOT_FOUND, 503, NOT_FOUND),
@@ -136,7 +136,7 @@ def test_is_empty(body: Any, expected: bool) -> None:
     assert is_empty(response(200, body)) is expected
 
 
-# What the API itself returns with 404, and what it is about: not the address.
+# Codes and parameters of 404s of the API itself, which are not about the address.
 OF_API: list[tuple[str | None, list[Any]]] = [
     (None, []),
     (None, [KEY_ID]),
@@ -338,7 +338,7 @@ def test_an_oauth_error_is_parsed() -> None:
         (404, [NOT_FOUND], UnexpectedResponseError),
         (302, b"", UnexpectedResponseError),
         (304, b"", UnexpectedResponseError),
-        # Gateways say these in words of their own.
+        # Gateways return these with their own text.
         (401, b"<html>Unauthorized", ApiError),
         (502, b"<html>Bad Gateway", ApiError),
         (429, b"slow down", ApiError),
@@ -383,14 +383,14 @@ def test_an_unexpected_body_is_described(media_type: str, body: bytes, kind: str
 def test_a_400_or_403_over_tls_suggests_a_client_certificate(
     status: int, base_url: str, is_named: bool
 ) -> None:
-    """As nginx does: 400, "No required SSL certificate was sent"."""
+    """nginx returns 400 "No required SSL certificate was sent"."""
     error = as_error(response(status, b"<html>", "text/html"), replace(REQUEST, base_url=base_url))
     assert ("client_cert and client_key" in error.message()) is is_named
 
 
 @pytest.mark.parametrize("before", range(0, 2100, 50))
 def test_a_word_is_never_cut_in_half(before: int) -> None:
-    """Half of a secret is one that Ansible does not recognize and hide."""
+    """Ansible does not mask half of a secret."""
     secret = "ca11ab1e-0000-4000-8000-0000000000a1"
     for text in ("x" * before + f" {secret} " + "y" * 3000, "x " * before + secret + " y" * 3000):
         body = {"error": 400, "errorCode": text, "detail": text, "parameters": [text]}
@@ -446,7 +446,7 @@ def is_int(value: Any) -> bool:
 
 
 def says_missing(status: int, body: bytes) -> bool:
-    """The oracle, on the raw bytes: the API says, plainly or enveloped, that the key is missing."""
+    """The oracle: whether the raw bytes are the API's own error for a missing key."""
     try:
         data = json.loads(body.decode("utf-8-sig"))
     except ValueError:
@@ -459,7 +459,7 @@ def says_missing(status: int, body: bytes) -> bool:
     speaks_of_another = parameters not in (None, [], KEY_ID) and not (
         isinstance(parameters, list) and KEY_ID in parameters
     )
-    # A status of success is not one when the error beside it says so itself.
+    # The status in the error wins over a successful status.
     statuses = {status, data.get("error")} if status < 300 else {status}
     if is_int(data.get("status")):
         statuses.add(data["status"])

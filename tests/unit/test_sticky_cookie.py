@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two servers behind a balancer with a sticky cookie: each knows only its own nonces."""
+"""Two servers behind a load balancer with a sticky cookie; each knows only its own nonces."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Balancer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.turns = itertools.count()
         self.nodes = [0, 1]
-        # Whether each response sets another cookie, and an old one is worth nothing.
+        # Whether each response sets a new cookie and invalidates the old one.
         self.is_renewing = False
         self.renewals = 0
         self.attributes = "Path=/; HttpOnly"
@@ -103,7 +103,7 @@ def test_a_challenge_is_handled_by_the_node_that_sent_it(balancer: Balancer) -> 
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     statuses = [call(http, auth, balancer.url).status for _request in range(5)]
     assert statuses == [200] * 5
-    # One challenge for all requests, and the cookie with each after it.
+    # One challenge for all requests, and the cookie with each request after it.
     assert len(balancer.seen) == 6
     assert {node for _cookie, _signed, node in balancer.seen} == {0}
     assert [bool(cookie) for cookie, _signed, _node in balancer.seen] == [False] + [True] * 5
@@ -122,7 +122,7 @@ def test_all_threads_use_one_node(balancer: Balancer) -> None:
 
 
 class Together(DigestAuth):
-    """Waits with each answer to a challenge until all threads have one."""
+    """Waits at each challenge until all threads have one."""
 
     def __init__(self, pair: KeyPair) -> None:
         super().__init__(pair)
@@ -155,7 +155,7 @@ def test_each_thread_keeps_the_node_of_its_challenge(balancer: Balancer) -> None
     for thread in threads:
         thread.join()
     assert statuses == [200] * 6
-    # A thread that begins later belongs to one of them.
+    # A thread that starts later uses one of them.
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(call, http, auth, balancer.url).result().status == 200
     assert len(balancer.seen) == 2 + 2 + 6 + 1
