@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documents for readers, and the code in them: README, CONTRIBUTING, the guides."""
+"""The documents (README, CONTRIBUTING and the guides) and the code in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IN_RST = re.compile(r"^ *\.\. code-block:: (\S+)\n\n((?: {3}.*\n|\n)+)", re.MUL
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
-    """The blocks of code in a document, of these languages."""
+    """Return the code blocks in a document that are in one of these languages."""
     pattern = _IN_RST if document.suffix == ".rst" else _IN_MARKDOWN
     found = pattern.findall(document.read_text("utf-8"))
     return [textwrap.dedent(text).strip() + "\n" for name, text in found if name in languages]

@@ -163,19 +163,21 @@ options:
 requirements:
   - requests >= 2.25
 seealso:
-  - ref: ansible_collections.keysmith.mongodb.docsite.authentication
-    description: Credentials, roles and access lists.
-  - ref: ansible_collections.keysmith.mongodb.docsite.errors
+  - name: Authentication
+    description: The guide to credentials, roles and access lists.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_authentication.rst
+  - name: Errors
     description: Every error, with its causes and what to do.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_errors.rst
 notes:
   - The signing credential is the API key, service account or access token that a task authenticates
     with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
     Cloud Manager only.
   - An empty string or null counts as unset, such as an unanswered question of an AWX survey.
-  - If an empty value would make the task do more than it asks for, the option rejects it and
-    suggests C(default(omit, true)). This applies to C(state), C(keep), C(credentials_file),
-    C(credentials_dir), filters, selectors, and one half of a credential. It also applies to
-    O(org_id) if the task sets a credential.
+  - If an empty value would make the task do more than it asks for, the option rejects it. This
+    applies to C(state), C(keep), C(credentials_file), C(credentials_dir), filters, selectors, and
+    one half of a credential. It also applies to O(org_id) if the task sets a credential.
+  - To pass a variable that may be empty, use the filter C(default) with C(omit) and C(true).
   - Text options reject numbers, booleans, lists and dictionaries. Put text such as C(0042), C(1.10)
     or C(yes) in quotes, because YAML and Jinja convert it. The module cannot detect a date that
     Ansible has converted back to text, such as an unquoted C(2026-01-31).

@@ -406,9 +406,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _org_api_keys,
     _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
-)
 
 ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.STATE,
@@ -461,7 +458,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     is_own = _resource.check_not_own(
         api,
-        API_KEYS,
+        _org_api_keys.API_KEYS,
         key,
         allowed=params["allow_own_key"],
         loss="revoking it and losing this access",
@@ -477,12 +474,14 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
     if check_mode:
         return result
-    if not _resource.delete(api, API_KEYS.of(params["org_id"]), key):
+    if not _resource.delete(api, _org_api_keys.API_KEYS.of(params["org_id"]), key):
         # Another task revoked it first.
         return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
     if params["wait"]:
         try:
-            _resource.await_absence(api, API_KEYS.of(params["org_id"]), key, params["wait_timeout"])
+            _resource.await_absence(
+                api, _org_api_keys.API_KEYS.of(params["org_id"]), key, params["wait_timeout"]
+            )
         except KeysmithError as error:
             error.results = result
             raise

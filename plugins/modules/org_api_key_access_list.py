@@ -210,14 +210,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_access_lists,
     _org_api_keys,
     _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
-    API_KEY_LISTS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -254,17 +249,17 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     )
     try:
         key = find(params, api)
-        found = _access_lists.read(api, API_KEY_LISTS, params["org_id"], key)
+        found = _access_lists.read(api, _key_access_lists.API_KEY_LISTS, params["org_id"], key)
         planned = replace(found, now=goal.of(found.now))
         if planned.is_changed:
             _resource.check_not_own(
                 api,
-                API_KEYS,
+                _org_api_keys.API_KEYS,
                 key,
                 allowed=params["allow_own_key"],
                 loss="changing its own access list",
             )
-        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, planned.now)
+        _access_lists.warn_of_opening(api, _org_api_keys.API_KEYS, str(key), found.now, planned.now)
         if check_mode or not planned.is_changed:
             return planned.result()
         return _access_lists.change(api, found, goal).result()

@@ -237,7 +237,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CancelledError,
@@ -245,15 +244,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_access_lists,
     _org_api_keys,
     _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
-    API_KEY_LISTS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
-    OrgApiKey,
 )
 
 # Concurrent requests for access lists.
@@ -300,10 +293,10 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     return {"changed": False, "org_api_keys": results, "warnings": warnings}
 
 
-def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
+def find(params: Mapping[str, Any], api: Client) -> list[_org_api_keys.OrgApiKey]:
     """Return the key that an ID or a public key identifies, otherwise all keys."""
     if not params["api_user_id"] and not params["public_key"]:
-        return _resource.list_all(api, API_KEYS.of(params["org_id"]))
+        return _resource.list_all(api, _org_api_keys.API_KEYS.of(params["org_id"]))
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
@@ -316,11 +309,11 @@ def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
     return found
 
 
-def filters(params: Mapping[str, Any]) -> Selection:
+def filters(params: Mapping[str, Any]) -> _selection.Selection:
     def one(name: str) -> Optional[list[str]]:
         return None if params[name] is None else [params[name]]
 
-    return Selection(
+    return _selection.Selection(
         public_keys=one("public_key"),
         descriptions=one("description"),
         description_match=one("description_match"),
@@ -329,13 +322,15 @@ def filters(params: Mapping[str, Any]) -> Selection:
     )
 
 
-def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
+def with_access_lists(
+    api: Client, org_id: str, keys: list[_org_api_keys.OrgApiKey]
+) -> list[dict[str, Any]]:
     """Return the results with access lists, without keys that no longer exist."""
     read: list[str] = []
 
-    def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
+    def result(key: _org_api_keys.OrgApiKey) -> Optional[dict[str, Any]]:
         try:
-            entries = _access_lists.read(api, API_KEY_LISTS, org_id, key).now
+            entries = _access_lists.read(api, _key_access_lists.API_KEY_LISTS, org_id, key).now
         except MissingError:
             return None
         read.append(key.id)

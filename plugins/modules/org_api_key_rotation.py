@@ -77,7 +77,7 @@ options:
   successor_id:
     description:
       - The ID of the replacement, for O(phase=finish) and O(phase=roll_back). It is
-        RV(org_api_key.id) of O(phase=begin).
+        C(id) in RV(org_api_key) of O(phase=begin).
       - Required to roll back a replacement whose key pair was handed over, and to continue with a
         replacement whose mark does not verify.
     type: str
@@ -148,8 +148,9 @@ options:
     default: 60
 seealso:
   - module: keysmith.mongodb.org_api_key
-  - ref: ansible_collections.keysmith.mongodb.docsite.rotation
-    description: How to replace API keys, with and without a grace period.
+  - name: Replacing API keys
+    description: The guide to rotations, with and without a grace period.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_rotation.rst
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)).
   - All platforms behave the same, except that the signing credential on Ops Manager is always a key
@@ -240,6 +241,8 @@ old_until:
 org_api_key:
   description:
     - The replacement as it is now, or as it would be in check mode. V(none) if there is none.
+    - It has the fields of RV(keysmith.mongodb.org_api_key#module:org_api_key). Its description
+      includes the mark until the rotation is finished.
     - With O(phase=roll_back), the key that was revoked, if O(successor_id) identified it.
   returned: success
   type: dict
@@ -251,36 +254,6 @@ org_api_key:
     projects:
       - project_id: 5e2211c17a3e5a48f5497de3
         roles: [GROUP_READ_ONLY]
-  contains:
-    id:
-      description: The ID of the key. V(none) if the key would be created in check mode.
-      returned: success
-      type: str
-      sample: 6928f1c03d91647abb20e7b9
-    public_key:
-      description: The public key. V(none) if the key would be created in check mode.
-      returned: success
-      type: str
-      sample: zmmrboas
-    description:
-      description: The description of the key, with the mark until the rotation is finished.
-      returned: success
-      type: str
-      sample: backup of the billing cluster
-    roles:
-      description: The key's roles in the organization, sorted.
-      returned: success
-      type: list
-      elements: str
-      sample: [ORG_MEMBER]
-    projects:
-      description: The projects that the key is assigned to, with its roles there, sorted by ID.
-      returned: success
-      type: list
-      elements: dict
-      sample:
-        - project_id: 5e2211c17a3e5a48f5497de3
-          roles: [GROUP_READ_ONLY]
 key_pair:
   description:
     - The new key pair, which cannot be read again. Set C(no_log), or use O(credentials_file)

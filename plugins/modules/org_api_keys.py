@@ -209,14 +209,13 @@ options:
     description:
       - Whether the task may revoke its signing credential, remove roles or projects from it, or
         change its access list.
-      - It is then changed last, after everything else has succeeded. Of its changes, that of its
-        roles is the last.
+      - It is then changed last, after everything else has succeeded. Its roles come last of all.
       - By default, it is kept even if it is selected or not declared. RV(kept) lists it, and
         O(state=absent) warns. If the task lists it explicitly, RV(unselected) has it instead, see
         O(on_unselected).
       - By default, the task fails before any change if O(api_keys) would remove anything from it.
-      - The API may return neither the signing credential nor the public key of a key to revoke.
-        That key could then be the signing credential, so the task fails before any change.
+      - If the list does not show the signing credential, a key to revoke whose public key is hidden
+        could be it. The task then fails before any change.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool
@@ -234,8 +233,9 @@ options:
     default: false
   time_limit:
     description:
-      - The maximum number of seconds before the task stops starting requests and waiting, more than
-        0 and up to 86400. It completes requests in progress, and fails with all results so far.
+      - The number of seconds after which the task starts no more requests and stops waiting, more
+        than 0 and up to 86400. It completes requests in progress, and fails with all results so
+        far.
       - A response can take up to three times O(timeout). If the response to a change is lost, the
         module still checks whether the change was made, which takes further requests.
       - Prefer this to a task's C(timeout) or C(async), which return no results. The first lets the
@@ -326,7 +326,7 @@ EXAMPLES = r"""
 RETURN = r"""
 revoked:
   description: The keys that were revoked, or would be in check mode, as they were before, sorted.
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -336,8 +336,10 @@ revoked:
       roles: [ORG_MEMBER]
       projects: []
 created:
-  description: The keys that were created, or would be in check mode, sorted.
-  returned: always, unless the task fails before any change
+  description:
+    - The keys that were created, or would be in check mode, sorted.
+    - Each has the fields of RV(keysmith.mongodb.org_api_key#module:org_api_key) and the following.
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -351,35 +353,6 @@ created:
       access_list: [192.0.2.0/24]
       credentials_file: keys/32b6e34b3d91647abb20e7b9.json
   contains:
-    id:
-      description: The ID of the key. V(none) if the key would be created in check mode.
-      returned: success
-      type: str
-      sample: 32b6e34b3d91647abb20e7b9
-    public_key:
-      description: The public key. V(none) if the API does not return it.
-      returned: success
-      type: str
-      sample: qrsiktrc
-    description:
-      description: The description of the key, an empty string if it has none.
-      returned: success
-      type: str
-      sample: nightly backup
-    roles:
-      description: The key's roles in the organization, sorted.
-      returned: success
-      type: list
-      elements: str
-      sample: [ORG_MEMBER]
-    projects:
-      description: The projects that the key is assigned to, with its roles there, sorted by ID.
-      returned: success
-      type: list
-      elements: dict
-      sample:
-        - project_id: 5e2211c17a3e5a48f5497de3
-          roles: [GROUP_READ_ONLY]
     access_list:
       description: The entries of the key's access list, sorted.
       returned: when O(api_keys) has an access list for the key
@@ -399,15 +372,15 @@ created:
 updated:
   description:
     - The keys that were changed, as they are now, or as they would be in check mode. They have the
-      fields of RV(created[]).
-  returned: always, unless the task fails before any change
+      fields of RV(keysmith.mongodb.org_api_key#module:org_api_key).
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
 unchanged:
   description:
     - The keys that needed no change, including those that another run has revoked in the meantime.
-  returned: always, unless the task fails before any change
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
@@ -418,7 +391,8 @@ kept:
     - The reason is C(keep) for a key in O(keep), and C(own_key) for the signing credential.
     - The reason is C(no_description) for a key without a description that O(purge) or
       O(description_match) would otherwise include.
-  returned: always, unless the task fails before any change
+  returned: success, when changes have begun, and when O(on_unselected), O(on_keep_missing) or
+    O(max_revocations) stops the task
   type: list
   elements: dict
   sample:
@@ -432,14 +406,14 @@ unselected:
       revoke, with C(id), C(public_key), C(description) and C(reason).
     - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for the
       signing credential.
-  returned: with O(state=absent), unless the task fails before any change
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: dict
   sample: []
   version_added: 2.0.0
 missing:
   description: The IDs, public keys and descriptions of the selection that match no key.
-  returned: with O(state=absent), unless the task fails before any change
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: str
   sample: [deadbeefdeadbeefdeadbeef]
@@ -511,9 +485,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _org_api_keys,
+    _resource,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -573,7 +547,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     org_id = params["org_id"]
-    keys = _resource.list_all(api, API_KEYS.of(org_id))
+    keys = _resource.list_all(api, _org_api_keys.API_KEYS.of(org_id))
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:

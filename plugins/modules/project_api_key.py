@@ -208,14 +208,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignments,
     _org_api_keys,
+    _project_api_keys,
     _resource,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
-    OrgApiKey,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
-    PROJECT_API_KEYS,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -236,62 +230,49 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     try:
         return ensure(params, api, check_mode)
     except ApiError as error:
-        project_id, is_absent = params["project_id"], params["state"] == "absent"
-        # After a lost response, it is not known whether this task has removed the key.
+        project_id = params["project_id"]
         is_missing = _assignments.is_project_missing(error, project_id)
-        if not is_absent or not is_missing or error.outcome_unknown:
+        # After a lost response, it is not known whether this task has removed the key.
+        if params["state"] == "present" or not is_missing or error.outcome_unknown:
             raise
-        return unassigned([_assignments.missing_project_warning(API_KEYS, project_id)])
+        warning = _assignments.missing_project_warning(_org_api_keys.API_KEYS, project_id)
+        return unassigned([warning])
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    project_id = params["project_id"]
-    assigned = _assignments.list_all(api, PROJECT_API_KEYS, project_id)
+    kind = _project_api_keys.PROJECT_API_KEYS
+    assigned = _assignments.list_all(api, kind, params["project_id"])
     key = find(params, api, assigned)
     if key is None:
         return unassigned()
-    before = PROJECT_API_KEYS.of(project_id, key).roles(assigned)
-    result = planned(params, api, key, before)
+    at = kind.of(params["project_id"], key)
+    before, roles = at.roles(assigned), desired_roles(params)
+    result = planned(params, api, at, before)
     if check_mode or not result["changed"]:
         return result
     try:
-        return apply(params, api, key, before, result)
+        if roles is None:
+            return result if _assignments.unassign(api, at) else unassigned()
+        if before is None:
+            met = _assignments.assign(api, at, roles)
+            if met is None:
+                return result
+            # Another task assigned the key first: continue from its roles.
+            result = planned(params, api, at, met)
+        if result["changed"]:
+            _assignments.change(api, at, roles)
+        return result
     except KeysmithError as error:
         if "project_api_key" in error.results:
-            now = error.results["project_api_key"]
-            diff = {"before": result["diff"]["before"], "after": now and {"roles": now["roles"]}}
-            diff["after"] = diff["after"] or {}
-            error.results.update({"changed": diff["before"] != diff["after"], "diff": diff})
+            now, old = error.results["project_api_key"], result["diff"]["before"]
+            new = {"roles": now["roles"]} if now else {}
+            error.results.update({"changed": old != new, "diff": {"before": old, "after": new}})
         raise
 
 
-def apply(
-    params: Mapping[str, Any],
-    api: Client,
-    key: OrgApiKey,
-    before: _assignments.Roles,
-    result: dict[str, Any],
-) -> dict[str, Any]:
-    """Make the planned change, and return the result."""
-    project_id, roles = params["project_id"], desired_roles(params)
-    if roles is None:
-        if not _assignments.unassign(api, PROJECT_API_KEYS.of(project_id, key)):
-            return unassigned()
-    elif before is not None:
-        _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
-    else:
-        met = _assignments.assign(api, PROJECT_API_KEYS.of(project_id, key), roles)
-        if met is not None:
-            # Another task assigned the key first: continue from its roles.
-            result = planned(params, api, key, met)
-            if result["changed"]:
-                _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
-    return result
-
-
 def find(
-    params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
-) -> Optional[OrgApiKey]:
+    params: Mapping[str, Any], api: Client, assigned: Mapping[str, _org_api_keys.OrgApiKey]
+) -> Optional[_org_api_keys.OrgApiKey]:
     """Return the key, from the project's keys if possible; None only with state absent."""
     named = params["api_user_id"] or params["public_key"]
     for key in assigned.values():
@@ -308,25 +289,26 @@ def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
 
 
 def planned(
-    params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _assignments.Roles
+    params: Mapping[str, Any],
+    api: Client,
+    at: _assignments.Assignment[_org_api_keys.OrgApiKey],
+    before: _assignments.Roles,
 ) -> dict[str, Any]:
     """Return the result after the change. Raises OwnKeyError if the change is not allowed."""
     roles = desired_roles(params)
-    current = None if before is None else {"roles": list(before)}
-    if roles is None:
-        plan = _plan.absent(current)
-    else:
-        plan = _plan.present(current, {"roles": list(roles)})
-    if before is not None and (roles is None or set(before) - set(roles)):
+    old, new = (None if known is None else {"roles": list(known)} for known in (before, roles))
+    plan = _plan.absent(old) if new is None else _plan.present(old, new)
+    if set(before or ()) - set(roles or ()):
         loss = "removing it from the project" if roles is None else "removing a role from it"
-        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
+        allowed = params["allow_own_key"]
+        _resource.check_not_own(api, _org_api_keys.API_KEYS, at.found, allowed=allowed, loss=loss)
     gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
     warnings = []
     if params["description"] and _org_api_keys.is_owner(gains):
-        warnings.append(_org_api_keys.owner_warning(key, gains))
+        warnings.append(_org_api_keys.owner_warning(at.found, gains))
     return {
         "changed": plan.is_change,
-        "project_api_key": PROJECT_API_KEYS.of(params["project_id"], key).result(roles),
+        "project_api_key": at.result(roles),
         "diff": plan.diff(),
         "warnings": warnings,
     }

@@ -1,15 +1,13 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection from environment variables: in tasks, in ad-hoc commands, and as AWX sets them.
+"""The connection from environment variables, in tasks and in ad-hoc commands.
 
 test_tls.py has the variables for TLS.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,55 +146,3 @@ def test_ad_hoc_call_revokes_with_credentials_of_its_environment(
     assert key_id(ATLAS, 2) in run.stdout
     assert key_id(ATLAS, 2) not in emulator.state.organizations[org_id(ATLAS)].api_keys
     assert len(emulator.writes) == 1
-
-
-# The survey of a job template sets every text, answered or not.
-SURVEY = {
-    "key_id": key_id(OPS, 2),
-    **dict.fromkeys(
-        (
-            "key_public_key key_description org_id base_url platform ca_path client_cert "
-            "client_key http_proxy timeout wait"
-        ).split(),
-        "",
-    ),
-}
-
-
-def test_runner_revokes_with_injected_credentials_and_an_empty_survey(
-    tmp_path: Path, collections: Path, emulator: Emulator
-) -> None:
-    sandbox = AnsibleSandbox(tmp_path / "run", collections)
-    task = {
-        "state": "absent",
-        "api_user_id": "{{ key_id }}",
-        "public_key": "{{ key_public_key }}",
-        "description": "{{ key_description }}",
-        **{
-            name: f"{{{{ {name} }}}}"
-            for name in "org_id base_url ca_path client_cert client_key http_proxy".split()
-        },
-        # Numbers, booleans and choices keep Ansible's own rules.
-        **{
-            name: f"{{{{ {name} | default(omit, true) }}}}"
-            for name in ("platform", "timeout", "wait")
-        },
-    }
-    play = {"hosts": "localhost", "tasks": [{"name": "Revoke", MODULE: task}]}
-    playbook, inventory = sandbox.write([play])
-    folder = tmp_path / "job"
-    (folder / "env").mkdir(parents=True)
-    injected = {"KEYSMITH_MONGODB_PLATFORM": OPS, **OPS_PLACE, **OPS_PAIR}
-    (folder / "env" / "envvars").write_text(json.dumps(_filled(injected, emulator.url)), "utf-8")
-    (folder / "env" / "extravars").write_text(json.dumps(SURVEY), "utf-8")
-    command = [sys.executable, "-m", "ansible_runner", "run", str(folder), "--ident", "job"]
-    process = sandbox.spawn([*command, "-p", str(playbook), "--inventory", str(inventory)])
-    run = sandbox.finish(process)
-    assert run.code == 0, run.output
-    assert run.result("Revoke").changed
-    assert key_id(OPS, 2) not in emulator.state.organizations[org_id(OPS)].api_keys
-    artifacts = folder / "artifacts" / "job"
-    assert (artifacts / "status").read_text("utf-8") == "successful"
-    events = [json.loads(p.read_text("utf-8")) for p in (artifacts / "job_events").glob("*.json")]
-    ended = [e for e in events if e["event"] == "runner_on_ok"]
-    assert [e["event_data"]["res"]["org_api_key"]["id"] for e in ended] == [key_id(OPS, 2)]

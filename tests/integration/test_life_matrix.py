@@ -124,15 +124,6 @@ FLOWS = [
         shows_private_key=True,
     ),
     Flow(
-        "change roles",
-        MODULE,
-        {"roles": NEW_ROLES},
-        start=IN_PROJECT,
-        end={**IN_PROJECT, "roles": NEW_ROLES},
-        before=DESCRIBED_ROLES,
-        after=NEW,
-    ),
-    Flow(
         "change roles and the access list",
         MODULE,
         {"roles": NEW_ROLES, "access_list": PURGED[::-1]},
@@ -164,15 +155,6 @@ FLOWS = [
         after={"entries": PURGED},
         # An addition and a removal.
         writes=2,
-    ),
-    Flow(
-        "remove an address",
-        ACCESS_LIST,
-        {"entries": ["192.0.2.0/24", "203.0.113.9"], "state": "absent"},
-        start=LISTED,
-        end={"access_list": ["198.51.100.7"]},
-        before={"entries": ["192.0.2.0/24", "198.51.100.7"]},
-        after={"entries": ["198.51.100.7"]},
     ),
     Flow(
         "assign",

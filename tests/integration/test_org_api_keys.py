@@ -406,9 +406,9 @@ print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).out
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ending", "words"), [
-    ("SIGTERM", "the task was told to stop (SIGTERM)"),
-    ("SIGINT", "the task was told to stop (SIGINT)"),
-    ("time_limit", "time_limit, 2 s, is over"),
+    ("SIGTERM", "the task was stopped by SIGTERM"),
+    ("SIGINT", "the task was stopped by SIGINT"),
+    ("time_limit", "time_limit: 2 s"),
 ])  # fmt: skip
 def test_a_cancelled_run_finishes_requests_in_flight_and_lists_the_rest(
     collections: Path, ending: str, words: str

@@ -33,6 +33,7 @@ VICTIM = key_id(PLATFORM, 2)
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 SLOW = 1.0
 NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
+REVOKE = {"api_user_id": VICTIM, "state": "absent"}
 
 MODULE_PROCESS = """
 import json, signal, sys
@@ -74,25 +75,11 @@ CASES = [
         lambda result: bool(result["private_key"] and result["org_api_key"]["id"]),
     ),
     Case(
-        "change",
-        "org_api_key",
-        {"api_user_id": VICTIM, "new_description": "renamed"},
-        ("PATCH", "*/apiKeys/*"),
-        lambda result: bool(result["org_api_key"]["description"] == "renamed"),
-    ),
-    Case(
         "revoke",
         "org_api_key",
-        {"api_user_id": VICTIM, "state": "absent"},
+        REVOKE,
         ("DELETE", "*/apiKeys/*"),
         lambda result: bool(result["org_api_key"]["id"] == VICTIM),
-    ),
-    Case(
-        "add",
-        "org_api_key_access_list",
-        {"api_user_id": VICTIM, "entries": ["192.0.2.1"]},
-        ("POST", "*/accessList"),
-        lambda result: bool(result["org_api_key_access_list"]["entries"] == ["192.0.2.1"]),
     ),
     Case(
         "replace",
@@ -103,17 +90,6 @@ CASES = [
             result["org_api_key_access_list"]["entries"] == ["192.0.2.0/24", "192.0.2.1"]
         ),
         writes=2,
-    ),
-    Case(
-        "assign",
-        "project_api_key",
-        {
-            "api_user_id": key_id(PLATFORM, 6),
-            "project_id": project_id(PLATFORM),
-            "roles": ["GROUP_READ_ONLY"],
-        },
-        ("*", "*/groups/*/apiKeys/*"),
-        lambda result: bool(result["project_api_key"]["roles"] == ["GROUP_READ_ONLY"]),
     ),
     Case(
         "unassign",
@@ -196,7 +172,7 @@ def test_a_signal_before_the_first_change_prevents_it(
     result = result_of(process)
     assert result["failed"]
     assert result["error"]["type"] == "cancelled"
-    assert f"the task was told to stop ({name})" in result["msg"]
+    assert f"the task was stopped by {name}" in result["msg"]
     assert not result.get("changed")
     assert emulator.writes == []
     # The request in progress was completed, and no other was sent.
@@ -253,7 +229,7 @@ def test_the_credentials_file_of_a_created_key_is_written(
 
 def test_a_signal_ends_the_wait_before_a_retry(collections: Path, emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", "DELETE", status=429, retry_after=50))
-    process = start(collections, emulator, "org_api_key", CASES[2].options)
+    process = start(collections, emulator, "org_api_key", REVOKE)
     wait_for(lambda: any(r.status == 429 for r in emulator.requests), process)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -389,7 +389,7 @@ def test_proxy_without_its_scheme_is_refused(emulator: Emulator, source: str) ->
         outcome = revoke(ELSEWHERE, {"http_proxy": address})
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "without a scheme" in outcome.msg
+    assert "not the address of an http or https proxy" in outcome.msg
     assert "pr0xy-canary" not in outcome.output
     assert not emulator.requests
 

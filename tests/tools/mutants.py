@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make mutants`: put small mistakes into plugins/module_utils, which the tests must find.
 
-mutants.py [--again | --resume] [--out FILE] [NAME...]: --again tries only those not found last time
+mutants.py [--again | --resume] [NAME...]: --again tries only those not found last time
 and new ones, --resume those that an interrupted run did not try. A NAME is the name of a mutant and
 may contain * and ?. mutmut creates the mutants in .cache/mutants and learns which tests reach which
 function; mutant_tests.py runs these tests. It fails if fewer than 95% are found, or if one that is
@@ -284,7 +284,6 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="only those not found last time")
     parser.add_argument("--resume", action="store_true", help="only those not tried last time")
     parser.add_argument("--report", action="store_true", help="only report the last run")
-    parser.add_argument("--out", type=Path, help="another file for the table")
     given = parser.parse_args()
     if not given.report:
         prepare()
@@ -299,8 +298,6 @@ def main() -> int:
     table, percentage = report(mutants)
     others = [mutant for mutant in mutants if mutant.status not in FOUND]
     (CACHE / "survivors.txt").write_text(survivors(others), "utf-8")
-    if given.out:
-        given.out.write_text(table, "utf-8")
     print(table)
     print(f"{percentage:.1f} % found; the others are in {CACHE.relative_to(ROOT)}/survivors.txt")
     print(f"{len(every) - len(mutants)} that change only the words of a message were left out")

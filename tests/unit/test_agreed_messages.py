@@ -218,10 +218,10 @@ CASES = [
         (
             "Only some changes were made in organization 5a0000000000000000000001: 1 done, 1 "
             'failed. See "failures" and "pending" in the result. Run the task again to finish. '
-            "The first failure: Could not revoke the "
-            "API key 5ae000000000000000000006 (akeyaaag): the API answered 403 "
-            'USER_UNAUTHORIZED, "Emulated failure". The role of the API key akeyaaab is too low '
-            "for this (this call needs the role Organization Owner)."
+            "The first failure: Could not revoke the API key "
+            "5ae000000000000000000006 (akeyaaag): the API returned 403 USER_UNAUTHORIZED, "
+            '"Emulated failure". The API key akeyaaab does not have the required role '
+            "(Organization Owner)."
         ),
         {"state": "absent", "descriptions": ["victim", "member"], "concurrency": 1},
         KEYS,
@@ -239,20 +239,20 @@ CASES = [
     Case(
         "a key pair is rejected",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 401 "
+            "Could not read the API key 5ae000000000000000000002: the API returned 401 "
             'UNEXPECTED_ERROR, "You are not authorized for this resource". Check the API key '
-            "akeyaaab: wrong, expired or revoked, of another organization, or made a moment ago "
-            "and not known everywhere yet. Check base_url too: it is http://{host}."
+            "akeyaaab: it may be wrong, expired or revoked, or belong to another organization. If "
+            "it is new, wait a few seconds and try again. Also check base_url (http://{host})."
         ),
         {**REVOKE, "api_private_key": WRONG},
     ),
     Case(
         "an access token is rejected",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 401 "
+            "Could not read the API key 5ae000000000000000000002: the API returned 401 "
             'UNEXPECTED_ERROR, "You are not authorized for this resource". Check the access '
-            "token: wrong, expired or revoked, of another organization, or made a moment ago and "
-            "not known everywhere yet. Check base_url too: it is http://{host}."
+            "token: it may be wrong, expired or revoked, or belong to another organization. If it "
+            "is new, wait a few seconds and try again. Also check base_url (http://{host})."
         ),
         {**REVOKE, "access_token": "t0ken-of-yesterday-0123456789", **NO_KEY_PAIR},
     ),
@@ -278,33 +278,32 @@ CASES = [
     Case(
         "the address is not on the access list",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 403 "
+            "Could not read the API key 5ae000000000000000000002: the API returned 403 "
             'IP_ADDRESS_NOT_ON_ACCESS_LIST, "IP address 127.0.0.1 is not allowed to access this '
             'resource". The API saw the request come from 127.0.0.1. Before you add this address '
-            "to a list, check whose it is: an internal address, or one that several hosts share, "
-            "may be that of a load balancer or proxy, and listing it admits every host behind "
-            "it. If it is this host's own, add it to the API access list of the API key akeyaaah "
-            "itself (a project's IP access list does not count here). Otherwise, run from a "
-            "listed address."
+            "to a list, check whose it is: an internal or shared address may be that of a load "
+            "balancer or proxy, and listing it admits every host behind it. If it is this host's "
+            "own, add it to the API access list of the API key akeyaaah (a project's IP access "
+            "list does not count here). Otherwise, run the task from a listed address."
         ),
         {**REVOKE, **key_pair("atlas", 7)},
     ),
     Case(
         "the role is too low",
         (
-            "Could not create the API key 'new one': the API answered 401 USER_UNAUTHORIZED, "
-            '"Current user is not authorized to perform this action". The role of the API key '
-            "akeyaaag is too low for this (this call needs the role Organization Owner)."
+            "Could not create the API key 'new one': the API returned 401 USER_UNAUTHORIZED, "
+            '"Current user is not authorized to perform this action". The API key akeyaaag does '
+            "not have the required role (Organization Owner)."
         ),
         {**NEW, **key_pair("atlas", 6)},
     ),
     Case(
         "the organization is not known",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 404 "
+            "Could not read the API key 5ae000000000000000000002: the API returned 404 "
             'ORG_NOT_FOUND, "No organization with ID deadbeefdeadbeefdeadbeef exists". Check '
-            "org_id: there is no active organization with this ID at http://{host}. This does "
-            "not show that any key is missing."
+            "org_id: there is no active organization with this ID at http://{host}. This does not "
+            "prove that anything is missing."
         ),
         {**REVOKE, "org_id": MISSING_ID},
     ),
@@ -312,10 +311,10 @@ CASES = [
     Case(
         "the address is not that of the API",
         (
-            "Could not list the organizations: the API answered 404 RESOURCE_NOT_FOUND, "
-            '"Cannot find resource /nothing/api/atlas/v2/orgs". There is no MongoDB Atlas API at '
-            "http://{host}/nothing/api/atlas/v2/orgs: check base_url and platform. This does not "
-            "show that anything is missing."
+            'Could not list the organizations: the API returned 404 RESOURCE_NOT_FOUND, "Cannot '
+            'find resource /nothing/api/atlas/v2/orgs". There is no MongoDB Atlas API at '
+            "http://{host}/nothing/api/atlas/v2/orgs. Check base_url and platform. This does not "
+            "prove that anything is missing."
         ),
         {"base_url": "{url}/nothing", "org_id": None},
         "org_info",
@@ -323,9 +322,9 @@ CASES = [
     Case(
         "a sign-on page",
         (
-            "Could not read the API key 5ae000000000000000000002: the answer (200 OK) is an HTML "
-            "page. Check that base_url, http://{host}, is MongoDB Atlas, and that no sign-on "
-            "page or proxy answers in its place."
+            "Could not read the API key 5ae000000000000000000002: the response (200 OK) is an "
+            "HTML page, not the expected object. Check that base_url (http://{host}) is the "
+            "address of MongoDB Atlas, and that no login page or proxy intercepts the request."
         ),
         REVOKE,
         KEY,
@@ -335,9 +334,9 @@ CASES = [
         "a redirect",
         (
             "Could not read the API key 5ae000000000000000000002: the server redirects (302) to "
-            "https://sso.example.com/login. Redirects are not followed, because what answers "
-            "there may not be the API. Check base_url, it is http://{host}: http where https is "
-            "meant, or a sign-on page in between?"
+            "https://sso.example.com/login. Redirects are not followed, because the target may "
+            "not be the API. Check base_url (http://{host}): should it use https instead of http, "
+            "or does a login page or gateway intercept the request?"
         ),
         REVOKE,
         KEY,
@@ -347,7 +346,7 @@ CASES = [
         "nothing listens there",
         (
             "Could not read the API key 5ae000000000000000000002: {host} refuses connections (6 "
-            "tries, 17 s of waiting). Check the host and port of base_url, and that the server "
+            "attempts, 17 s of waiting). Check the host and port of base_url, and that the server "
             "is up."
         ),
         {**REVOKE, "base_url": "http://{dead}"},
@@ -365,7 +364,7 @@ CASES = [
         "https to a server without TLS",
         (
             "Could not read the API key 5ae000000000000000000002: TLS with {host} failed: wrong "
-            "version number. The server does not speak TLS on this port: check base_url, http or "
+            "version number. The server does not use TLS on this port: check base_url, http or "
             "https."
         ),
         {**REVOKE, "base_url": "https://{host}"},
@@ -374,9 +373,9 @@ CASES = [
         "a certificate of a private authority",
         (
             "Could not read the API key 5ae000000000000000000002: the certificate of {host} is "
-            "not accepted: unable to get local issuer certificate. Name the file or folder of "
-            "the authority that signed it in ca_path. (validate_certs: false switches the check "
-            "off, and with it the protection.)"
+            "not accepted: unable to get local issuer certificate. Set ca_path to the file or "
+            "directory of the CA certificate. (validate_certs: false disables this check, and TLS "
+            "no longer protects the connection.)"
         ),
         {**REVOKE, "base_url": "{tls}"},
     ),
@@ -393,17 +392,17 @@ CASES = [
         "a proxy that is down",
         (
             "Could not read the API key 5ae000000000000000000002: the proxy {host} cannot be "
-            "reached (6 tries, 17 s of waiting). Check http_proxy, or the proxy variables of the "
-            "environment."
+            "reached (6 attempts, 17 s of waiting). Check http_proxy, or the proxy variables of "
+            "the environment."
         ),
         {**REVOKE, "http_proxy": "http://{dead}"},
     ),
     Case(
         "the server has a problem",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 503 Service "
-            'Unavailable, "Emulated failure" (6 tries, 17 s of waiting). The API has a problem '
-            "of its own: try again later."
+            "Could not read the API key 5ae000000000000000000002: the API returned 503 Service "
+            'Unavailable, "Emulated failure" (6 attempts, 17 s of waiting). The API has an '
+            "internal problem. Try again later."
         ),
         REVOKE,
         KEY,
@@ -412,10 +411,10 @@ CASES = [
     Case(
         "the rate limit is exceeded",
         (
-            "Could not read the API key 5ae000000000000000000002: the API answered 429 "
-            'RATE_LIMITED, "Emulated failure", and asks to wait 3600 s. A rate limit is used up, '
-            "and is refilled about once a minute: run fewer tasks at once or later, or raise "
-            "retry_max_wait."
+            "Could not read the API key 5ae000000000000000000002: the API returned 429 "
+            'RATE_LIMITED, "Emulated failure", and asks to wait 3600 s. The rate limit was '
+            "exceeded. It is refilled about once a minute: run fewer tasks at the same time, try "
+            "again later, or raise retry_max_wait."
         ),
         REVOKE,
         KEY,
@@ -424,8 +423,9 @@ CASES = [
     Case(
         "the time limit is reached",
         (
-            "Could not list the API keys of organization 5a0000000000000000000001: time_limit, 5 "
-            "s, is over. The last answer was 503 Service Unavailable."
+            "Could not list the API keys of organization 5a0000000000000000000001: the time limit "
+            "was reached (time_limit: 5 s). The last response was 503 Service Unavailable. "
+            "Increase time_limit, or run the task again to continue."
         ),
         {"time_limit": 5},
         INFO,
@@ -436,9 +436,9 @@ CASES = [
         "the response to a creation is lost",
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
-            "answer ended. Check the network to the API. New API keys with this description: "
-            "{new}. Unless another run created it, this task did, and its private key is lost: "
-            "revoke it by its ID, then run the task again."
+            "response was complete. Check the network to the API. New API keys with this "
+            "description: {new}. Unless another run created it, this task did, and its private key "
+            "is lost: revoke it by its ID, then run the task again."
         ),
         NEW,
         KEY,
@@ -448,8 +448,8 @@ CASES = [
         "the response to a creation is lost and no key shows up",
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
-            "answer ended. Check the network to the API. No new API key with this description "
-            "has appeared within 10 s. Look again before you run the task again."
+            "response was complete. Check the network to the API. No new API key with this "
+            "description has appeared within 10 s. Look again before you run the task again."
         ),
         NEW,
         KEY,

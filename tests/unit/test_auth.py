@@ -26,7 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth imp
     digest_header,
     find_challenges,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Response
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Auth, Response
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     KeyPair,
@@ -156,7 +156,7 @@ def sign(auth: BearerAuth | DigestAuth) -> str:
 def test_a_nonce_is_counted_up_while_it_is_taken() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     assert sign(auth) == ""
-    assert auth.renew(refused())
+    assert auth.handle_challenge(refused())
     signed = [sign(auth), sign(auth)]
     assert "nc=00000001" in signed[0]
     assert "nc=00000002" in signed[1]
@@ -165,7 +165,7 @@ def test_a_nonce_is_counted_up_while_it_is_taken() -> None:
 
 def test_one_challenge_serves_all_threads() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     signed = [sign(auth)]
     thread = threading.Thread(target=lambda: signed.append(sign(auth)))
     thread.start()
@@ -175,8 +175,8 @@ def test_one_challenge_serves_all_threads() -> None:
 
 def test_what_the_server_asks_for_instead_is_not_told_without_end() -> None:
     header = f'Digest realm="r", nonce="n", algorithm="{"x" * 20} {"y" * 20}"'
-    with pytest.raises(UnexpectedResponseError, match=f"but with {'X' * 20} …$"):
-        DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
+    with pytest.raises(UnexpectedResponseError, match=rf"algorithm {'X' * 20} …\)$"):
+        DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(refused(header))
 
 
 @pytest.mark.parametrize(
@@ -195,29 +195,29 @@ def test_a_token_is_asked_of_the_platform() -> None:
 
 def test_a_refused_fresh_nonce_means_a_wrong_key_pair() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     sign(auth)
-    assert not auth.renew(refused())
+    assert not auth.handle_challenge(refused())
 
 
 def test_a_stale_nonce_is_renewed_once_it_is_called_so() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     sign(auth)
-    assert auth.renew(refused(RECORDED.replace("stale=false", "stale=true")))
+    assert auth.handle_challenge(refused(RECORDED.replace("stale=false", "stale=true")))
     assert "nc=00000001" in sign(auth)
 
 
 def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     sign(auth)
     sign(auth)
-    assert not auth.renew(refused(code="USER_UNAUTHORIZED"))
-    assert auth.renew(refused(code="UNEXPECTED_ERROR"))
+    assert not auth.handle_challenge(refused(code="USER_UNAUTHORIZED"))
+    assert auth.handle_challenge(refused(code="UNEXPECTED_ERROR"))
     sign(auth)
     sign(auth)
-    assert auth.renew(replace(refused(), payload=["not an error"], is_json=True))
+    assert auth.handle_challenge(replace(refused(), payload=["not an error"], is_json=True))
 
 
 @pytest.mark.parametrize(
@@ -225,15 +225,15 @@ def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> 
 )
 def test_a_server_that_asks_for_no_usable_digest_is_not_the_api(header: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
-        DigestAuth(KeyPair("abcdefgh", "x")).renew(refused(header))
-    assert "no Digest" in caught.value.message()
+        DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(refused(header))
+    assert "without a supported Digest" in caught.value.message()
     assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
 
 
 def test_a_token_signs_and_cannot_be_renewed() -> None:
     auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
     assert sign(auth) == "Bearer t0ken"
-    assert not auth.renew(refused())
+    assert not auth.handle_challenge(refused())
 
 
 class TokenServer:
@@ -248,19 +248,19 @@ class TokenServer:
     def send(
         self,
         request: Request,
-        credential_name: Any,
+        auth: Any,
         *,
-        read: Any,
+        parse_response: Any,
         headers: Any,
         body: bytes,
         deadline: Any,
     ) -> Response:
-        assert credential_name is None
+        assert type(auth) is Auth
         self.asked.append((request, headers, parse_qs(body.decode()), deadline))
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return read(Response(200, "OK", {}, json.dumps(outcome).encode()))
+        return parse_response(Response(200, "OK", {}, json.dumps(outcome).encode()))
 
 
 def account_auth(server: TokenServer, concealed: list[str]) -> ServiceAccountAuth:
@@ -280,12 +280,12 @@ def test_a_token_is_fetched_hidden_and_given_back() -> None:
     concealed: list[str] = []
     server = TokenServer({"access_token": "t0ken"}, {})
     auth = account_auth(server, concealed)
-    auth.begin()
-    auth.begin()
+    auth.acquire()
+    auth.acquire()
     assert concealed == ["t0ken"]
     assert sign(auth) == "Bearer t0ken"
-    auth.end()
-    auth.end()
+    auth.release()
+    auth.release()
     headers = {
         "Accept": "application/json",
         "Authorization": f"Basic {base64.b64encode(b'mdb_sa_id_1:hidden').decode()}",
@@ -304,86 +304,70 @@ def tokens(*names: str) -> list[Any]:
     return [{"access_token": name} for name in names]
 
 
-def test_a_token_that_ends_is_followed_by_another() -> None:
+def test_an_expired_token_is_replaced() -> None:
     concealed: list[str] = []
     server = TokenServer(*tokens("one", "two"), {})
     auth = account_auth(server, concealed)
-    for _request in range(2):
-        auth.begin()
-        assert sign(auth) == "Bearer one"
-    assert auth.renew(refused(code="UNEXPECTED_ERROR"))
+    assert [auth.acquire(), auth.acquire()] == ["", "one"]
+    assert auth.replace_token("one", refused(code="UNEXPECTED_ERROR"))
     assert sign(auth) == "Bearer two"
     assert concealed == ["one", "two"]
-    auth.end()
+    auth.release()
     assert server.asked[-1][2]["token"] == ["two"]
 
 
-def test_a_token_that_is_refused_when_it_is_new_is_followed_by_none() -> None:
-    server = TokenServer(*tokens("one", "two"))
-    auth = account_auth(server, [])
-    auth.begin()
-    assert not auth.renew(refused())
-    # Nor for the next request.
-    auth.begin()
-    assert not auth.renew(refused())
-    assert len(server.asked) == 1
-
-
-def test_another_token_that_is_refused_too_is_followed_by_none() -> None:
+def test_a_new_token_that_is_rejected_is_not_replaced() -> None:
     server = TokenServer(*tokens("one", "two", "three"))
     auth = account_auth(server, [])
-    auth.begin()
-    for _request in range(2):
-        auth.begin()
-        if auth.renew(refused()):
-            assert not auth.renew(refused())
-    assert len(server.asked) == 2
-
-
-def test_a_refusal_for_a_reason_that_is_told_ends_no_token() -> None:
-    server = TokenServer(*tokens("one", "two"))
-    auth = account_auth(server, [])
-    auth.begin()
-    auth.begin()
-    assert not auth.renew(refused(code="USER_CANNOT_ACCESS_ORG"))
+    assert not auth.replace_token(auth.acquire(), refused())
+    # Nor for the next request.
+    assert not auth.replace_token(auth.acquire(), refused())
     assert len(server.asked) == 1
 
 
-def test_where_no_other_token_is_to_be_had_the_refusal_stands() -> None:
+@pytest.mark.parametrize(
+    "response", [refused(code="USER_CANNOT_ACCESS_ORG"), Response(403, "Forbidden", {}, b"")]
+)
+def test_only_an_unspecific_401_means_that_the_token_expired(response: Response) -> None:
+    server = TokenServer(*tokens("one", "two"))
+    auth = account_auth(server, [])
+    auth.acquire()
+    assert not auth.replace_token(auth.acquire(), response)
+    assert len(server.asked) == 1
+
+
+def test_the_401_is_reported_if_there_is_no_new_token() -> None:
     failure = LostAnswerError("lost", request=token_request("token", "get it"))
     auth = account_auth(TokenServer(*tokens("one"), failure, *tokens("two")), [])
-    auth.begin()
-    auth.begin()
-    assert not auth.renew(refused())
+    auth.acquire()
+    assert not auth.replace_token(auth.acquire(), refused())
     assert sign(auth) == "Bearer one"
-    auth.begin()
-    assert auth.renew(refused())
+    assert auth.replace_token(auth.acquire(), refused())
     assert sign(auth) == "Bearer two"
 
 
 @pytest.mark.parametrize(
     "failure",
-    [ApiError("refused", status=429), TimeLimitError("over"), CancelledError("told to stop")],
+    [ApiError("refused", status=429), TimeLimitError("over"), CancelledError("stopped")],
 )
-def test_a_new_token_that_comes_too_late_is_what_is_reported(failure: KeysmithError) -> None:
+def test_a_limit_that_prevents_a_new_token_is_reported(failure: KeysmithError) -> None:
     auth = account_auth(TokenServer(*tokens("one"), failure), [])
-    auth.begin()
-    auth.begin()
+    auth.acquire()
     with pytest.raises(type(failure)):
-        auth.renew(refused())
+        auth.replace_token(auth.acquire(), refused())
 
 
-def test_threads_whose_token_ends_go_on_with_the_same_other() -> None:
+def test_threads_share_the_new_token() -> None:
     server = TokenServer(*tokens("one", "two"))
     auth = account_auth(server, [])
-    auth.begin()
+    auth.acquire()
     together = threading.Barrier(8)
     signed: list[str] = []
 
     def run() -> None:
-        auth.begin()
+        token = auth.acquire()
         together.wait(10)
-        assert auth.renew(refused())
+        assert auth.replace_token(token, refused())
         signed.append(sign(auth))
 
     threads = [threading.Thread(target=run) for _number in range(8)]
@@ -401,9 +385,9 @@ def test_what_is_no_token_signs_nothing(payload: Any) -> None:
     server = TokenServer(payload)
     auth = account_auth(server, concealed)
     with pytest.raises(UnexpectedResponseError) as caught:
-        auth.begin()
-    assert "has no access token in it" in caught.value.message()
-    auth.end()
+        auth.acquire()
+    assert "contains no access token" in caught.value.message()
+    auth.release()
     assert (concealed, len(server.asked)) == ([], 1)
 
 
@@ -411,18 +395,18 @@ def test_a_token_that_nobody_got_is_told() -> None:
     failure = LostAnswerError("lost", request=token_request("token", "get it"))
     failure.outcome_unknown = True
     with pytest.raises(LostAnswerError) as caught:
-        account_auth(TokenServer(failure), []).begin()
+        account_auth(TokenServer(failure), []).acquire()
     assert caught.value.message() == (
-        "Could not get it: lost. A token may have been made; nobody has it, and it ends by itself "
-        "within the hour. Nothing else was changed."
+        "Could not get it: lost. A token may have been issued; it expires within an hour. Nothing "
+        "else was changed."
     )
 
 
 def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
     server = TokenServer({"access_token": "t0ken"}, RuntimeError("x"))
     auth = account_auth(server, [])
-    auth.begin()
-    auth.end()
+    auth.acquire()
+    auth.release()
     assert [request.path for request, *_more in server.asked] == [
         "/api/oauth/token",
         "/api/oauth/revoke",
@@ -439,7 +423,7 @@ ACCEPTED = Response(200, "OK", {}, b"{}", {}, True)
 
 def trusted() -> DigestAuth:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     assert auth.unexplained_refusals(ACCEPTED) == 0
     return auth
 
@@ -466,7 +450,7 @@ def test_refusals_without_a_reason_count_in_all_threads() -> None:
 
 def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
-    auth.renew(refused())
+    auth.handle_challenge(refused())
     assert auth.unexplained_refusals(refused()) == 0
     auth.unexplained_refusals(Response(404, "Not Found", {}, b""))
     assert auth.unexplained_refusals(refused()) == 0
@@ -520,5 +504,5 @@ def test_other_credentials_are_refused_for_a_reason() -> None:
 def test_a_gateway_that_removes_the_challenge_is_named(payload: Any, is_named: bool) -> None:
     answer = replace(refused(""), payload=payload, is_json=payload is not None)
     with pytest.raises(UnexpectedResponseError) as caught:
-        DigestAuth(KeyPair("abcdefgh", "x")).renew(answer)
+        DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(answer)
     assert ("WWW-Authenticate" in caught.value.hint) == is_named

@@ -18,8 +18,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancella
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
     ITEMS_PER_PAGE,
+    LISTING_ATTEMPTS,
     LISTING_PAUSE,
-    LISTING_TRIES,
     MAX_PAGES,
     Call,
     Client,
@@ -41,6 +41,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
     DeadlineError,
+    KeysmithError,
     Request,
     UnexpectedResponseError,
 )
@@ -68,17 +69,18 @@ class FakeHttp:
         request: Request,
         _auth: Any,
         *,
-        read: Callable[[Response], Response],
+        parse_response: Callable[[Response], Response],
         headers: Mapping[str, str],
         query: Mapping[str, str] | None,
         deadline: float | None,
         body: bytes | None,
+        outcome_unknown: bool,
     ) -> Response:
         asked = {"path": request.path, "query": query, "headers": headers}
         self.asked.append(asked if body is None else {**asked, "body": json.loads(body)})
         status, body = self.respond(dict(query or {}))
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return read(Response(status, "", {}, raw))
+        return parse_response(Response(status, "", {}, raw))
 
     def close(self) -> None:
         pass
@@ -155,7 +157,7 @@ def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
     api = client(respond)
     with pytest.raises(UnexpectedResponseError, match="never fit together"):
         api.pages(to("list"), lambda item: item["id"], str)
-    assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_TRIES - 1)
+    assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_ATTEMPTS - 1)
 
 
 @pytest.mark.parametrize(
@@ -232,14 +234,14 @@ def test_what_cannot_be_read_is_named() -> None:
         with pytest.raises(UnexpectedResponseError) as caught:
             call()
         assert caught.value.message().startswith(
-            "Could not list: the answer (200) cannot be read: API key 5a: desc is a number."
+            "Could not list: the response (200) cannot be read: API key 5a: desc is a number."
         )
         # A write may have been done nevertheless.
         assert caught.value.outcome_unknown is (number > 1)
 
 
 def test_what_is_no_page_is_told_with_what_was_asked() -> None:
-    with pytest.raises(UnexpectedResponseError, match="not a page of a listing") as caught:
+    with pytest.raises(UnexpectedResponseError, match="not the expected list") as caught:
         pages(lambda _query: (200, {"results": 1}))
     assert caught.value.message().startswith("Could not list: ")
 
@@ -251,7 +253,7 @@ def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
         return 200, {"results": items, "totalCount": 9999, "links": [{"rel": "next"}]}
 
     api = client(respond)
-    with pytest.raises(UnexpectedResponseError, match="has not ended after"):
+    with pytest.raises(UnexpectedResponseError, match="did not end after"):
         api.pages(to("list"), lambda item: item["id"], str)
     # Neither without a count, nor with more than a machine may be able to keep.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
@@ -340,7 +342,7 @@ def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, aske
         listed(api)
     assert len(api._http.asked) == asked
     assert caught.value.message() == (
-        "Could not list: the listing was not complete within 420 s. Check the network to the API, "
+        "Could not list: the list was not complete within 420 s. Check the network to the API, "
         "or raise timeout."
     )
 
@@ -368,7 +370,8 @@ def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
         listed(api)
     assert len(api._http.asked) == asked
     assert caught.value.message() == (
-        f"Could not list: time_limit, {limit} s, is over. Nothing was changed."
+        f"Could not list: the time limit was reached (time_limit: {limit} s). Increase time_limit, "
+        "or run the task again to continue. Nothing was changed."
     )
 
 
@@ -394,7 +397,7 @@ def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
         send()
     assert len(api._http.asked) == 1
     # Only of a task that has sent no change it is known that nothing was changed.
-    is_known = caught.value.hint == "Nothing was changed."
+    is_known = caught.value.state_after == "Nothing was changed."
     assert is_known == (method == "get")
     with api.cancellation.completing():
         send()
@@ -407,7 +410,7 @@ def parse(data: Any) -> bool:
 
 @pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
 def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedResponseError, match="JSON of another shape"):
+    with pytest.raises(UnexpectedResponseError, match="is JSON, not the expected object"):
         client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
             to("list"), lambda _item: None, str
         )
@@ -415,7 +418,7 @@ def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
 
 def test_what_is_read_has_to_be_of_its_shape() -> None:
     with pytest.raises(
-        UnexpectedResponseError, match=r"the answer \(200\) is JSON of another shape"
+        UnexpectedResponseError, match=r"the response \(200\) is JSON, not the expected object"
     ):
         client(lambda _query: (200, {"id": 1})).get(to("x"), lambda _data: None)
 
@@ -467,7 +470,7 @@ def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> No
         call(api, to("do it", "Organization Owner"))
     message = caught.value.message()
     assert message.startswith("Could not do it: ")
-    assert "this call needs the role Organization Owner" in message
+    assert "has the required role (Organization Owner)" in message
 
 
 def test_a_post_may_be_answered_empty() -> None:
@@ -507,3 +510,56 @@ def test_only_an_empty_success_deletes(
     with pytest.raises(error) as caught:
         api.delete(to("revoke it"))
     assert "Could not revoke it" in caught.value.message()  # type: ignore[attr-defined]
+
+
+class Expiring(BearerAuth):
+    """A token that is replaced once, or fails to be."""
+
+    def __init__(self, error: KeysmithError | None = None) -> None:
+        super().__init__("t")
+        self.error = error
+        self.calls: list[str] = []
+
+    def acquire(self) -> str:
+        return "old"
+
+    def replace_token(self, token: str, _response: Response) -> bool:
+        self.calls.append(token)
+        if self.error:
+            raise self.error
+        return token == "old"
+
+
+def expiring(responses: list[Response], auth: Expiring) -> tuple[Client, list[bool]]:
+    http, known = FakeHttp(lambda _query: (200, {})), []
+
+    def send(*_arguments: Any, outcome_unknown: bool, **_more: Any) -> Response:
+        known.append(outcome_unknown)
+        return responses.pop(0)
+
+    http.send = send  # type: ignore[method-assign]
+    endpoint = Endpoint("https://h", ATLAS, AccessToken("t"), envelope=False)
+    return Client(http, auth, endpoint, print), known  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("outcome_unknown", [False, True])
+def test_a_request_is_sent_again_with_a_new_token(outcome_unknown: bool) -> None:
+    refused = Response(401, "", {}, b"", outcome_unknown=outcome_unknown)
+    auth = Expiring()
+    api, known = expiring([refused, Response(204, "", {}, b"")], auth)
+    api.delete(to("revoke it"))
+    assert known == [False, outcome_unknown]
+    # The second call reports that the new token was used; another one is not fetched.
+    assert auth.calls == ["old", ""]
+
+
+@pytest.mark.parametrize("kind", [ApiError, CancelledError])
+@pytest.mark.parametrize("outcome_unknown", [False, True])
+def test_a_failed_token_keeps_the_outcome_of_earlier_attempts(
+    kind: type[KeysmithError], outcome_unknown: bool
+) -> None:
+    refused = Response(401, "", {}, b"", outcome_unknown=outcome_unknown)
+    api, _known = expiring([refused], Expiring(kind("no token", status=429)))
+    with pytest.raises(kind) as caught:
+        api.delete(to("revoke it"))
+    assert caught.value.outcome_unknown is outcome_unknown

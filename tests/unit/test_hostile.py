@@ -32,7 +32,9 @@ KEY = {"id": "a" * 24, "desc": "x", "publicKey": "abcdefgh", "roles": []}
 
 
 def error(body: bytes) -> _errors.KeysmithError:
-    return _responses.as_error(_responses.read(_http.Response(400, "", {}, body)), REQUEST)
+    return _responses.as_error(
+        _responses.parse_response(_http.Response(400, "", {}, body)), REQUEST
+    )
 
 
 def test_a_number_of_hundreds_of_digits_is_no_internal_error() -> None:

@@ -84,19 +84,6 @@ def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     assert _http._read_body(answer, REQUEST) == body
 
 
-def test_of_a_body_without_end_no_more_is_asked_for_than_the_limit() -> None:
-    asked: list[Any] = []
-
-    def read(size: int, *, decode_content: bool) -> bytes:
-        asked.append((size, decode_content))
-        return b"hello"
-
-    answer = response(b"")
-    answer.raw = SimpleNamespace(read=read)
-    assert _http._read_body(answer, REQUEST) == b"hello"
-    assert asked == [(MIB + 1, False)]
-
-
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
@@ -118,8 +105,8 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(body: bytes, encoding: str) 
     assert most < 8 * MIB
 
 
-TOO_LONG = r"the answer \(200\) is longer than 1 MiB, which no answer of the API is\. Check that"
-BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \(gzip\)"
+TOO_LONG = r"the response \(200\) is longer than 1 MiB, more than the API ever returns\. Check that"
+BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damaged \(gzip\)"
 
 
 @pytest.mark.parametrize(
@@ -145,13 +132,13 @@ BROKEN, DAMAGED = "broke in the middle of the answer", r"the answer is damaged \
         (
             response(b"hello", 201, Content_Encoding="BR, gzip"),
             UnexpectedResponseError,
-            r"the response \(201\) has the Content-Encoding br, gzip, which was not requested and "
-            r"cannot be decoded\. Check the proxy or gateway in between",
+            r"the response \(201\) has an unexpected Content-Encoding: br, gzip\. Check the "
+            "proxy or gateway in between",
         ),
         (
             response(b"hello", Content_Encoding=f"{'x' * 20} {'x' * 20}"),
             UnexpectedResponseError,
-            "has the Content-Encoding x{20} …, which",
+            "has an unexpected Content-Encoding: x{20} …\\.",
         ),
     ],
     ids=range(11),
@@ -165,25 +152,6 @@ def test_a_body_that_cannot_be_read_is_told(
     assert caught.value.request is REQUEST
     if kind is UnexpectedResponseError:
         assert caught.value.status == answer.status_code
-
-
-@pytest.mark.parametrize(
-    ("version", "decodable"),
-    [
-        ("1.26.20", {"gzip", "deflate"}),
-        ("2.5.0", {"gzip", "deflate"}),
-        ("2.6.0", {"gzip", "deflate", "br", "zstd"}),
-        ("2.10.1.dev3", {"gzip", "deflate", "br", "zstd"}),
-        ("unknown", {"gzip", "deflate"}),
-    ],
-)
-def test_encodings_without_a_limit_are_left_to_a_urllib3_that_has_one(
-    version: str, decodable: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = ["gzip", "deflate", "br", "zstd"]
-    monkeypatch.setattr(urllib3.response.HTTPResponse, "CONTENT_DECODERS", known)
-    monkeypatch.setattr(urllib3, "__version__", version)
-    assert _http._decodable() == decodable
 
 
 class Pair:
@@ -220,7 +188,7 @@ def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.Monke
             assert not pair.reader.is_at_end
         pair.now = 106.0
         pair.theirs.sendall(b"hello")
-        with pytest.raises(socket.timeout, match=r"^the answer did not end in time$"):
+        with pytest.raises(socket.timeout, match=r"^the response was not complete in time$"):
             pair.read()
 
 

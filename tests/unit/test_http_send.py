@@ -17,6 +17,7 @@ import urllib3
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     VERSION,
+    Auth,
     Http,
     Response,
 )
@@ -52,7 +53,9 @@ class OneAnswer(Http):
         return self.answer
 
     def call(self, request: Request = REQUEST) -> Response:
-        return self.send(request, None, read=lambda answer: answer, headers={"Accept": "text/json"})
+        return self.send(
+            request, Auth(), parse_response=lambda answer: answer, headers={"Accept": "text/json"}
+        )
 
 
 def response(status: int, reason: Any = "Fine", **headers: str) -> requests.Response:
@@ -98,7 +101,7 @@ def test_who_has_answered_asks_for_no_client_certificate(has_answered: bool) -> 
     http._session.send = break_off
     with pytest.raises(TransportError) as caught:
         http.call()
-    assert ("ask for a client certificate" in caught.value.message()) is not has_answered
+    assert ("require a client certificate" in caught.value.message()) is not has_answered
 
 
 @pytest.mark.parametrize("reason", [None, ""])

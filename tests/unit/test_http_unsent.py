@@ -29,6 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_IDLE,
+    Auth,
     Http,
     Response,
 )
@@ -101,7 +102,7 @@ def call(url: str, method: str = "POST", **settings: Any) -> Response:
     http = Http(HttpSettings(**settings), clock, url)
     request = Request(method, url, "/path", "create it", platform="MongoDB Atlas")
     try:
-        return http.send(request, None, read=lambda answer: answer, headers={})
+        return http.send(request, Auth(), parse_response=lambda answer: answer, headers={})
     finally:
         http.close()
 
@@ -310,7 +311,7 @@ def test_an_exception_that_wraps_nothing_is_no_proof(
         raise error.with_traceback(None) from None
 
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send_and_hide)
-    monkeypatch.setattr(_http, "_equip", lambda *_arguments: None)
+    monkeypatch.setattr(_http, "instrument_adapter", lambda *_arguments: None)
 
     def lose(connection: socket.socket) -> None:
         server.read(connection)
@@ -411,7 +412,9 @@ class Idle:
     def call(self, method: str) -> int:
         """Send a request, and return the number of its connection."""
         request = Request(method, self._url, "/path", "do it")
-        assert self._http.send(request, None, read=lambda a: a, headers={}).status == 200
+        assert (
+            self._http.send(request, Auth(), parse_response=lambda a: a, headers={}).status == 200
+        )
         return self.used[-1]
 
     def close(self) -> None:
@@ -453,7 +456,7 @@ def test_every_pause_of_the_client_is_long_enough_for_a_fresh_connection() -> No
 def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) -> None:
     """Two threads at the same time; then one goes on, and its connection is the one used last."""
     meeting = threading.Barrier(2)
-    lines = idle._http._lines
+    lines = idle._http._connections
 
     def use() -> None:
         with lines.take("GET"):
@@ -479,7 +482,7 @@ def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) ->
 
 
 def test_each_thread_has_a_connection_that_is_kept(idle: Idle) -> None:
-    lines = idle._http._lines
+    lines = idle._http._connections
     with lines.take("GET"), lines.take("GET"):
         assert lines._idle == []
     assert len(lines._idle) == 2

@@ -349,8 +349,9 @@ def test_refuses_proxy_without_scheme(proxy: str, source: str) -> None:
     options, environ = ({source: proxy}, {}) if source == "http_proxy" else ({}, {source: proxy})
     message = refusal({**PAIR, **options}, environ)
     name = source if source == "http_proxy" else f"The environment variable {source}"
-    assert message.startswith(f"{name} has the address of a proxy without a scheme")
+    assert message.startswith(f"{name} is not the address of an http or https proxy")
     assert "u:" not in message
+    assert "http://proxy.example.com:3128" in message
 
 
 SERVICE_SECRET = "mdb_sa_sk_canary"

@@ -579,8 +579,8 @@ def test_a_lost_change_that_was_not_made_reports_what_exists(
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
-        (api_error(400, "API_KEY_NOT_FOUND"), "(8 tries, 10 s of waiting)"),
-        (api_error(404, "API_KEY_NOT_FOUND", ID), "(8 tries, 10 s of waiting)"),
+        (api_error(400, "API_KEY_NOT_FOUND"), "(8 attempts, 10 s of waiting)"),
+        (api_error(404, "API_KEY_NOT_FOUND", ID), "(8 attempts, 10 s of waiting)"),
         (missing(outcome_unknown=True), "The API shows it as missing now."),
     ],
 )

@@ -22,46 +22,46 @@ def limiter(clock: VirtualClock) -> RateLimiter:
 def test_a_refusal_holds_back_every_request() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
-    limits.pause(limits.wait()[1], 7)
-    assert [limits.wait()[0] for _request in range(2)] == [7, 7]
+    limits.pause(limits.acquire()[1], 7)
+    assert [limits.acquire()[0] for _request in range(2)] == [7, 7]
     clock.sleep(7)
-    assert limits.wait()[0] == 0
+    assert limits.acquire()[0] == 0
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     limits = limiter(VirtualClock())
-    tickets = [limits.wait()[1] for _request in range(3)]
-    for generation, wait in zip(tickets, (5, 9, 1), strict=True):
+    generations = [limits.acquire()[1] for _request in range(3)]
+    for generation, wait in zip(generations, (5, 9, 1), strict=True):
         limits.pause(generation, wait)
-    assert limits.wait()[0] == 9
+    assert limits.acquire()[0] == 9
 
 
 def test_requests_that_are_refused_together_are_one_refusal() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
-    tickets = [limits.wait()[1] for _request in range(8)]
-    for generation in tickets:
-        assert limits.refused(generation) == 1
+    generations = [limits.acquire()[1] for _request in range(8)]
+    for generation in generations:
+        assert limits.throttle_count(generation) == 1
         limits.pause(generation, 1)
     clock.sleep(1)
-    again = limits.wait()[1]
-    assert limits.refused(again) == 2
+    again = limits.acquire()[1]
+    assert limits.throttle_count(again) == 2
     # One that was sent before the pause, and comes back only now.
-    assert limits.refused(tickets[0]) == 1
+    assert limits.throttle_count(generations[0]) == 1
     # Each pause has a ticket of its own.
     limits.pause(again, 1)
     clock.sleep(1)
-    assert len({tickets[0], again, limits.wait()[1]}) == 3
+    assert len({generations[0], again, limits.acquire()[1]}) == 3
 
 
 def test_refusals_count_in_a_row_while_no_request_is_accepted() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
-    limits.pause(limits.wait()[1], 1)
+    limits.pause(limits.acquire()[1], 1)
     clock.sleep(1)
-    assert limits.refused(limits.wait()[1]) == 2
-    limits.accepted()
-    assert limits.refused(limits.wait()[1]) == 1
+    assert limits.throttle_count(limits.acquire()[1]) == 2
+    limits.note_accepted()
+    assert limits.throttle_count(limits.acquire()[1]) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 8, 16])
@@ -71,25 +71,25 @@ def test_a_bucket_that_is_refilled_in_lumps_serves_all_requests(threads: int) ->
     limits = limiter(clock)
     started, tokens, refill_at, left = clock.time, 500, 0.0, 1600
     queue: list[tuple[float, int]] = [(clock.time, number) for number in range(threads)]
-    tickets: dict[int, tuple[bool, int]] = {}
+    generations: dict[int, tuple[bool, int]] = {}
     while queue:
         clock.time, number = heapq.heappop(queue)
-        if number in tickets:
-            is_accepted, generation = tickets.pop(number)
+        if number in generations:
+            is_accepted, generation = generations.pop(number)
             if is_accepted:
-                limits.accepted()
+                limits.note_accepted()
                 left -= 1
             else:
-                limits.pause(generation, min(0.5 * 2 ** limits.refused(generation), 20.0))
-        if left - len(tickets) <= 0:
+                limits.pause(generation, min(0.5 * 2 ** limits.throttle_count(generation), 20.0))
+        if left - len(generations) <= 0:
             continue
-        wait, generation = limits.wait()
+        wait, generation = limits.acquire()
         if wait:
             heapq.heappush(queue, (clock.time + wait, number))
             continue
         if clock.time >= refill_at:
             tokens, refill_at = 500, clock.time + 60
-        tickets[number] = (tokens > 0, generation)
+        generations[number] = (tokens > 0, generation)
         tokens -= tokens > 0
         heapq.heappush(queue, (clock.time + 0.03, number))
     assert left == 0

@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import DigestAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
+    Auth,
     Http,
     Response,
 )
@@ -93,7 +94,7 @@ def balancer() -> Iterator[Balancer]:
 
 def call(http: Http, auth: DigestAuth, url: str, path: str = "/path") -> Response:
     return http.send(
-        Request("GET", url, path, "read it"), auth, read=lambda answer: answer, headers={}
+        Request("GET", url, path, "read it"), auth, parse_response=lambda answer: answer, headers={}
     )
 
 
@@ -127,8 +128,8 @@ class Together(DigestAuth):
         super().__init__(pair)
         self.barrier = threading.Barrier(1)
 
-    def renew(self, answer: Response) -> bool:
-        is_renewed = super().renew(answer)
+    def handle_challenge(self, response: Response) -> bool:
+        is_renewed = super().handle_challenge(response)
         self.barrier.wait(10)
         return is_renewed
 
@@ -175,7 +176,7 @@ def test_a_request_without_digest_keeps_the_cookie_too(balancer: Balancer) -> No
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     request = Request("GET", balancer.url, "/api/oauth/token", "get a token")
     for _request in range(3):
-        http.send(request, None, read=lambda answer: answer, headers={})
+        http.send(request, Auth(), parse_response=lambda answer: answer, headers={})
     assert [bool(cookie) for cookie, _signed, _node in balancer.seen] == [False, True, True]
     http.close()
 

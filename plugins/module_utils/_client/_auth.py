@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The three credentials, as requests auth objects that can also answer a challenge.
+"""The three kinds of credentials, as requests auth objects that can respond to a challenge.
 
-Digest is our own: requests' reads a challenge's body without any limit, gives up on a nonce that
-the server calls stale, and uses MD5 in a way that FIPS hosts refuse.
+Digest is implemented here because the one of requests reads the body of a challenge without a
+limit, does not retry with a new nonce if the server calls the old one stale, and (before requests
+2.34) calls MD5 in a way that FIPS hosts reject.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib.parse import urlencode
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     TOKEN_PATH,
+    Auth,
     Http,
     Response,
 )
@@ -41,12 +43,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     sanitize,
 )
 
-# Revoking the token at the end is a courtesy; nobody should wait long for it.
-REVOKE_PATIENCE = 5.0
+# Seconds. Revoking the token at the end is a best effort.
+REVOKE_TIMEOUT = 5.0
 REVOKE_PATH = "/api/oauth/revoke"
-# The values of error.type that say why there is no new token, although nothing is wrong with the
-# account: a rate limit or the end of the task.
-_NO_FAULT = frozenset({"limit", "cancelled"})
 
 
 def choose_auth(
@@ -55,8 +54,8 @@ def choose_auth(
     base_url: str,
     platform: str,
     add_no_log: Callable[[str], None],
-) -> DigestAuth | BearerAuth | ServiceAccountAuth:
-    """Return the auth object for a credential. ``conceal`` is told each secret met on the way."""
+) -> Auth:
+    """Return the auth object for a credential. ``add_no_log`` receives each new secret."""
     if isinstance(credentials, KeyPair):
         return DigestAuth(credentials)
     if isinstance(credentials, ServiceAccount):
@@ -64,31 +63,8 @@ def choose_auth(
     return BearerAuth(credentials.token)
 
 
-class _Signer:
-    """What most credentials have in common: nothing to begin or end, no answer to a challenge."""
-
-    def begin(self) -> None:
-        """Get ready to sign; raises what a request raises."""
-
-    def end(self) -> None:
-        """Give back what ``begin`` took; never raises."""
-
-    @property
-    def cookies(self) -> Any:
-        return None
-
-    def renew(self, _answer: Response) -> bool:
-        return False
-
-    def unexplained_refusals(self, _answer: Response) -> int:
-        return 0
-
-    def distrust(self) -> None:
-        """Expect the credential to end; nothing to do for what cannot be refused for no reason."""
-
-
-class BearerAuth(_Signer):
-    """A ready token."""
+class BearerAuth(Auth):
+    """An existing access token."""
 
     def __init__(self, token: str = "") -> None:
         self._token = token
@@ -98,16 +74,10 @@ class BearerAuth(_Signer):
         return prepared
 
 
-class _Begun(threading.local):
-    """The token that was there when a thread's request began, "" where it was fetched for it."""
-
-    token = ""
-
-
 class ServiceAccountAuth(BearerAuth):
-    """Fetches an access token for the task's time and revokes it at the end.
+    """Fetches an access token for the task and revokes it at the end.
 
-    A token may end before the task does: then all threads go on with one new token.
+    A token may expire during the task. Then all threads share one new token.
     """
 
     def __init__(
@@ -123,65 +93,63 @@ class ServiceAccountAuth(BearerAuth):
         self._http = http
         self._base_url = base_url
         self._platform = platform
-        self._conceal = add_no_log
+        self._add_no_log = add_no_log
         self._lock = threading.Lock()
-        self._begun = _Begun()
-        # The token that was refused when it was new: there is no use in another.
-        self._refused = ""
+        # A token that was rejected when it was new; another one would not help.
+        self._rejected = ""
 
-    def begin(self) -> None:
+    def acquire(self) -> str:
         with self._lock:
-            self._begun.token = self._token
+            before = self._token
             self._token = self._token or self._fetch()
+        return before
 
-    def renew(self, answer: Response) -> bool:
-        """Fetch another token where one that was there before the request may have ended."""
-        begun, self._begun.token = self._begun.token, ""
-        if not _is_unspecific(answer):
+    def replace_token(self, token: str, response: Response) -> bool:
+        if response.status != 401 or not _is_unspecific(response):
             return False
         with self._lock:
-            if not begun:
-                self._refused = self._token
-            if not begun or begun == self._refused:
+            if not token:
+                self._rejected = self._token
+            if not token or token == self._rejected:
                 return False
-            if begun == self._token:
+            if token == self._token:
                 try:
                     self._token = self._fetch()
                 except KeysmithError as error:
-                    if error.fields()["type"] in _NO_FAULT:
+                    if error.fields()["type"] in {"limit", "cancelled"}:
                         raise
-                    # The request was refused and nothing else: that is what there is to tell.
+                    # Report that the request was rejected, not that there is no other token.
                     return False
         return True
 
     def _fetch(self) -> str:
         request = self._request(TOKEN_PATH, f"get an access token for {self._account}")
         try:
-            answer = self._post(request, {"grant_type": "client_credentials"})
-            if not _responses.is_success(answer):
-                raise _responses.as_error(answer, request)
-            payload = answer.payload if isinstance(answer.payload, dict) else {}
+            response = self._post(request, {"grant_type": "client_credentials"})
+            if not _responses.is_success(response):
+                raise _responses.as_error(response, request)
+            payload = response.payload if isinstance(response.payload, dict) else {}
             token = payload.get("access_token")
             if not isinstance(token, str) or not is_header_safe(token):
-                _responses.unexpected(answer, request, "has no access token in it")
+                raise _responses.unexpected(response, request, "contains no access token")
         except KeysmithError as error:
-            if error.outcome_unknown:
-                error.state_after = (
-                    "A token may have been made; nobody has it, and it ends by itself within the "
-                    "hour. Nothing else was changed."
-                )
-            raise
-        self._conceal(token)
+            if not error.outcome_unknown:
+                raise
+            state = (
+                "A token may have been issued; it expires within an hour. Nothing else was changed."
+            )
+            raise error.with_context(state_after=state) from None
+        self._add_no_log(token)
         return token
 
-    def end(self) -> None:
+    def release(self) -> None:
         if not self._token:
             return
         form = {"token": self._token, "token_type_hint": "access_token"}
         self._token = ""
-        # Best effort, whatever comes back: the token ends by itself within the hour.
+        # Best effort: the token expires within an hour.
         with suppress(Exception):
-            self._post(self._request(REVOKE_PATH, "revoke the access token"), form, REVOKE_PATIENCE)
+            self._post(self._request(REVOKE_PATH, "revoke the access token"), form, REVOKE_TIMEOUT)
 
     def _request(self, path: str, operation: str) -> Request:
         return Request(
@@ -194,25 +162,25 @@ class ServiceAccountAuth(BearerAuth):
         )
 
     def _post(
-        self, request: Request, form: dict[str, str], patience: float | None = None
+        self, request: Request, form: dict[str, str], timeout: float | None = None
     ) -> Response:
         return self._http.send(
             request,
-            None,
-            read=_responses.read,
+            Auth(),
+            parse_response=_responses.parse_response,
             headers={
                 "Accept": "application/json",
                 "Authorization": f"Basic {self._account.basic()}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             body=urlencode(form).encode(),
-            deadline=None if patience is None else self._http.clock.now() + patience,
+            deadline=None if timeout is None else self._http.clock.now() + timeout,
         )
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a server says in WWW-Authenticate: Digest."""
+    """A Digest challenge of a WWW-Authenticate header."""
 
     realm: str
     nonce: str
@@ -223,30 +191,27 @@ class Challenge:
 
 
 class _Nonce:
-    """A challenge, and the numbers of the requests that answer it: no two have the same.
-
-    ``cookies`` lead to the server that sent it.
-    """
+    """A challenge, the counter of its nonce, and the cookies that lead to its server."""
 
     def __init__(self, challenge: Challenge, cookies: Any) -> None:
         self.challenge = challenge
         self.cookies = cookies
-        self.numbers = itertools.count(1)
+        self.counter = itertools.count(1)
 
 
 class _Current(threading.local):
-    """What a thread answers, and the number of its last answer."""
+    """The nonce that a thread uses, and the count that it used last."""
 
     nonce: _Nonce | None = None
-    number = 0
+    count = 0
 
 
-class DigestAuth(_Signer):
+class DigestAuth(Auth):
     """Digest access authentication, RFC 7616: MD5 and SHA-256, qop "auth" or none.
 
-    One challenge serves all threads of a task for the whole task: the nonce is reused, counted up,
-    while the server takes it. A thread whose answer is refused, for coming out of turn say, gets
-    a challenge of its own.
+    All threads share one challenge as long as the server accepts its nonce, and each request
+    increments its counter. A thread whose request is rejected, for example because it arrived out
+    of order, gets its own challenge.
     """
 
     def __init__(self, pair: KeyPair) -> None:
@@ -255,20 +220,20 @@ class DigestAuth(_Signer):
         self._current = _Current()
         self._lock = threading.Lock()
         self._is_trusted = False
-        self._may_be_gone = False
+        self._may_be_revoked = False
         self._refusals = 0
 
     def __call__(self, prepared: Any) -> Any:
         current = self._current
         current.nonce = current.nonce or self._latest
         if current.nonce:
-            current.number = next(current.nonce.numbers)
+            current.count = next(current.nonce.counter)
             prepared.headers["Authorization"] = digest_header(
                 self._pair,
                 current.nonce.challenge,
                 prepared.method,
                 prepared.path_url,
-                count=current.number,
+                count=current.count,
                 cnonce=os.urandom(8).hex(),
             )
         return prepared
@@ -278,83 +243,81 @@ class DigestAuth(_Signer):
         nonce = self._current.nonce
         return nonce.cookies if nonce else None
 
-    def renew(self, answer: Response) -> bool:
-        """Take up the challenge of a 401, unless it says that the key pair is wrong.
+    def handle_challenge(self, response: Response) -> bool:
+        """Use the challenge of a 401, unless the 401 means that the key pair is wrong.
 
-        Raises UnexpectedAnswerError where the server asks for no Digest that can be given.
+        Raises UnexpectedResponseError if the server does not offer a supported challenge.
         """
         current = self._current
-        usable = _usable_challenges(answer)
+        usable = _usable_challenges(response)
         if not current.nonce and not usable:
-            offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
-            hint = "Check base_url: it seems to lead to something else than the API."
-            if _responses.is_of_api(answer) and not offered:
+            offered = find_challenges(response.headers.get("WWW-Authenticate", ""))
+            hint = "Check base_url: it may not be the address of the API."
+            if _responses.is_of_api(response) and not offered:
                 hint = (
-                    "The response is the API's own, but its header WWW-Authenticate is missing: "
-                    "check whether a gateway or proxy in between removes or renames it."
+                    "The API sent this response, but its WWW-Authenticate header is missing: check "
+                    "whether a gateway or proxy removes or renames it."
                 )
             raise UnexpectedResponseError(
-                "the server answers 401 and asks for no Digest authentication"
-                + (f" but with {sanitize(offered[0].algorithm, 40)}" if offered else ""),
+                "the server returned 401 without a supported Digest challenge"
+                + (f" (algorithm {sanitize(offered[0].algorithm, 40)})" if offered else ""),
                 status=401,
-                reason=answer.reason,
+                reason=response.reason,
                 hint=hint,
             )
         if current.nonce and not (
-            usable and (usable[0].is_stale or (current.number > 1 and _is_unspecific(answer)))
+            usable and (usable[0].is_stale or (current.count > 1 and _is_unspecific(response)))
         ):
-            # Signed with a fresh nonce and refused, or refused for a reason that is told.
+            # The nonce was new, or the 401 has another reason.
             return False
-        current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
+        self._use(usable[0], response)
         return True
 
-    def unexplained_refusals(self, answer: Response) -> int:
+    def unexplained_refusals(self, response: Response) -> int:
         """Count a 401 without a reason after the API has accepted this key pair in this task.
 
-        Under concurrent digest requests, the APIs take some for replays although no nonce and
-        count was sent twice. Such a 401 is not counted once the key itself may be gone.
+        The APIs mistake some concurrent digest requests for replays although no nonce and count was
+        sent twice. Such a 401 is not counted if the key may have been revoked.
         """
-        is_refused = answer.status == 401 and _is_unspecific(answer)
-        if _responses.is_success(answer) and self._current.nonce:
-            # A balancer may renew its cookie with each response.
-            self._current.nonce.cookies = answer.cookies
+        if _responses.is_success(response) and self._current.nonce:
+            # A load balancer may renew its cookie with each response.
+            self._current.nonce.cookies = response.cookies
         with self._lock:
-            if not is_refused:
-                if _is_signature_accepted(answer):
+            if response.status != 401 or not _is_unspecific(response):
+                if _is_signature_accepted(response):
                     self._is_trusted, self._refusals = True, 0
                 return 0
-            if not self._is_trusted or self._may_be_gone:
+            if not self._is_trusted or self._may_be_revoked:
                 return 0
             self._refusals += 1
             refusals = self._refusals
-        self._take_up(answer)
+        for challenge in _usable_challenges(response)[:1]:
+            self._use(challenge, response)
         return refusals
 
     def distrust(self) -> None:
         with self._lock:
-            self._may_be_gone = True
+            self._may_be_revoked = True
 
-    def _take_up(self, answer: Response) -> None:
-        """Sign this thread's next request with the challenge that an answer offers."""
-        usable = _usable_challenges(answer)
-        if usable:
-            self._current.nonce = self._latest = _Nonce(usable[0], answer.cookies)
+    def _use(self, challenge: Challenge, response: Response) -> None:
+        """Sign the next requests with a new challenge."""
+        self._current.nonce = self._latest = _Nonce(challenge, response.cookies)
 
 
-def _is_signature_accepted(answer: Response) -> bool:
-    """Whether an answer shows that the API knows the credential: a success, or a reason."""
-    if _responses.is_success(answer):
+def _is_signature_accepted(response: Response) -> bool:
+    """Return whether a response shows that the API accepted the credential."""
+    if _responses.is_success(response):
         return True
-    return 400 <= answer.status < 500 and answer.status != 429 and not _is_unspecific(answer)
+    return 400 <= response.status < 500 and response.status != 429 and not _is_unspecific(response)
 
 
-def _usable_challenges(answer: Response) -> list[Challenge]:
-    offered = find_challenges(answer.headers.get("WWW-Authenticate", ""))
+def _usable_challenges(response: Response) -> list[Challenge]:
+    offered = find_challenges(response.headers.get("WWW-Authenticate", ""))
     return [challenge for challenge in offered if challenge.algorithm in _HASHES]
 
 
-def _is_unspecific(answer: Response) -> bool:
-    payload = answer.payload if isinstance(answer.payload, dict) else {}
+def _is_unspecific(response: Response) -> bool:
+    payload = response.payload if isinstance(response.payload, dict) else {}
     code = payload.get("errorCode")
     return code is None or (isinstance(code, str) and code in UNSPECIFIC_401)
 
@@ -376,9 +339,9 @@ _PARAMETER = re.compile(
 
 
 def find_challenges(header: str) -> list[Challenge]:
-    """Return the Digest challenges of a WWW-Authenticate header that can be answered in form.
+    """Return the valid Digest challenges of a WWW-Authenticate header.
 
-    Parameters that are not known are passed over, as Ops Manager's documentation has one.
+    Unknown parameters are ignored; the documentation of Ops Manager has one.
     """
     groups: list[tuple[str, dict[str, str]]] = []
     for match in _PARAMETER.finditer(header[:2048]):
@@ -391,7 +354,7 @@ def find_challenges(header: str) -> list[Challenge]:
     for scheme, values in groups:
         qops = [qop.strip().lower() for qop in values.get("qop", "").split(",") if qop.strip()]
         fits = not qops or "auth" in qops
-        # What cannot be printed (a folded line, say) cannot be sent back in a header either.
+        # A value that is not printable, such as a folded line, cannot be sent back in a header.
         fits = fits and all(value.isprintable() for value in values.values())
         if scheme != "digest" or not fits or not {"realm", "nonce"} <= values.keys():
             continue

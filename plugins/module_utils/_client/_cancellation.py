@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ending a task early and in order: what has begun is brought to its end, and nothing more begins.
+"""Stopping a task early: what is in progress finishes, and nothing new starts.
 
-A signal handler does no more than to write down the signal, since whatever it interrupts may
-hold a lock. So whoever waits looks again every now and then.
+A signal handler only records the signal, because the code that it interrupts may hold a lock. So
+waiting code polls.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# How often a wait looks whether it is to end, in seconds.
+# How often a wait checks for a signal, in seconds.
 POLL_INTERVAL = 0.1
-# How many seconds after a signal a task may still wait to find out what a change has led to. A new
-# key may take 10 s to be listed.
+# How many seconds after a signal a task may still wait for the outcome of a change. A new key may
+# take 10 s to be listed.
 COMPLETION_TIME = 15.0
 
 
 class _Completion(threading.local):
-    """How many nested blocks of ``completing`` a thread is in."""
+    """The nesting level of ``completing`` in this thread."""
 
     depth = 0
 
 
 class Cancellation:
-    """Whether a task is to end early: by a signal, if it handles them, or its time limit."""
+    """Whether a task must stop early: after a signal, or when its time limit is reached."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -51,41 +51,42 @@ class Cancellation:
 
     @property
     def reason(self) -> str:
-        """Return why the task is to end, "" where it is not."""
+        """Return why the task must stop, "" if it need not."""
         if self._signal:
-            return f"the task was told to stop ({self._signal})"
+            return f"the task was stopped by {self._signal}"
         if self._clock.now() >= self._until:
-            return f"time_limit, {self._limit:g} s, is over"
+            return f"the time limit was reached (time_limit: {self._limit:g} s)"
         return ""
 
     def set_limit(self, seconds: float) -> None:
-        """Take the end of a time limit, from now on, as a wish to stop."""
+        """Stop the task after this many seconds."""
         self._limit = seconds
         self._until = self._clock.now() + seconds
 
     def install_signal_handlers(self) -> None:
-        """Take each of SIGNALS as a wish to stop, to the end of the process.
+        """Let SIGNALS stop the task, until the process ends.
 
-        To its very end, since a result that is not printed yet must not be lost either.
+        A result that is not printed yet must not be lost either.
         """
         self._heeds_signals = True
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                # Who started the task with a signal ignored, does not want it to end by it.
+                # Keep ignoring a signal that was ignored when the task started.
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, self._note)
 
     def error(self, request: Request | None = None) -> CancelledError:
-        """Return why the task stops as an error. ``request``: what is not sent for that reason."""
-        kind = CancelledError if self._signal else TimeLimitError
-        return kind(self.reason, request=request)
+        """Return the error of a stopped task. ``request``: the request that is not sent."""
+        if self._signal:
+            return CancelledError(self.reason, request=request)
+        hint = "Increase time_limit, or run the task again to continue."
+        return TimeLimitError(self.reason, request=request, hint=hint)
 
     @contextmanager
     def completing(self) -> Iterator[None]:
-        """Let this thread complete what it has begun: requests and, for a while, waits go on.
+        """Let this thread finish: requests and, for a limited time, waits continue.
 
-        This is for what belongs to a change that was sent: looking up what it has led to, or
-        undoing it. Without that, nobody would know what exists.
+        Use it to look up the outcome of a change that was sent, or to undo it.
         """
         self._completion.depth += 1
         try:
@@ -94,7 +95,7 @@ class Cancellation:
             self._completion.depth -= 1
 
     def check(self, request: Request | None = None) -> None:
-        """Raise StoppedError if the task is to stop, before anything more is started."""
+        """Raise CancelledError if the task must not start anything new."""
         if self.reason and not self._completion.depth:
             raise self.error(request)
 
@@ -103,7 +104,7 @@ class Cancellation:
         self._signaled_at = min(self._signaled_at, self._clock.now())
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises StoppedError as soon as the task is to end."""
+        """Wait. Raises CancelledError as soon as the task must stop."""
         ends = self._clock.now() + seconds
         while True:
             self._check_wait()
@@ -113,7 +114,7 @@ class Cancellation:
             self._clock.sleep(min(left, POLL_INTERVAL) if self._heeds_signals else left)
 
     def _check_wait(self) -> None:
-        """Raise StoppedError if a wait is to end. A time limit ends every wait."""
+        """Raise CancelledError if a wait must end. A time limit ends every wait."""
         now = self._clock.now()
         may_complete = self._completion.depth and now < min(
             self._until, self._signaled_at + COMPLETION_TIME

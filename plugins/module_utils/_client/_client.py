@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client that every module shares: requests in, JSON or errors out."""
+"""The client that all modules share: sends requests, returns parsed JSON or raises errors."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
@@ -27,40 +27,28 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     CancelledError,
     DeadlineError,
     Request,
     UnexpectedResponseError,
 )
 
-# The most that both APIs give at once (docs/apis.md: Lists).
+# The maximum of both APIs (docs/apis.md: Lists).
 ITEMS_PER_PAGE = 500
-# No organization has so many keys (Atlas and Ops Manager stop at 500).
+# No organization has so many keys (Atlas and Ops Manager allow at most 500).
 MAX_PAGES = 200
-# All pages together, since all of them are kept until the last has come.
+# Limit for all pages of a list, which are held in memory together.
 MAX_LISTING = 4 * MAX_BODY
-LISTING_TRIES = 4
+LISTING_ATTEMPTS = 4
 LISTING_PAUSE = 0.5
 
 T = TypeVar("T")
 
 
-class Signer(Auth, Protocol):
-    """An auth object that may need a request of its own before it can sign."""
-
-    def begin(self) -> None:
-        """Get ready to sign."""
-
-    def end(self) -> None:
-        """Give back what ``begin`` took."""
-
-    def distrust(self) -> None:
-        """Take every 401 from now on for the end of the credential, which may be gone."""
-
-
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the API is and who asks."""
+    """The address of the API and the signing credential."""
 
     base_url: str
     platform: Platform
@@ -69,12 +57,12 @@ class Endpoint:
 
     @property
     def public_key(self) -> str | None:
-        """Return the public key of the signing key, None if another credential signs."""
+        """Return the public key if the signing credential is an API key, otherwise None."""
         return getattr(self.credentials, "public_key", None)
 
     @property
     def client_id(self) -> str | None:
-        """Return the client ID of the service account, None if another credential signs."""
+        """Return the client ID if the signing credential is a service account, otherwise None."""
         return getattr(self.credentials, "client_id", None)
 
 
@@ -94,22 +82,22 @@ class Call:
 
 
 class Client:
-    """Calls of one API with one credential over one session.
+    """Calls one API with one credential over one session.
 
-    ``parse`` turns JSON into a value, returns None if it is something else, or raises
-    UnreadableError to name what is wrong. Every call raises what ``_errors`` has, and StoppedError
-    before a request if the task is to stop.
+    ``parse`` turns JSON into a value. It returns None for unexpected JSON, or raises
+    UnreadableError to identify the wrong field. Every call raises KeysmithError, and CancelledError
+    before a request if the task must stop.
     """
 
     def __init__(
-        self, http: Http, auth: Signer, endpoint: Endpoint, add_no_log: Callable[[str], None]
+        self, http: Http, auth: Auth, endpoint: Endpoint, add_no_log: Callable[[str], None]
     ) -> None:
         self._http = http
         self._auth = auth
         self.endpoint = endpoint
-        # To be told each secret that an answer brings and that nobody is to see.
+        # Registers the secrets of responses for masking.
         self.add_no_log = add_no_log
-        # What a user should know even if the task fails later on.
+        # Shown to the user even if the task fails later.
         self.warnings: list[str] = []
         self._has_written = False
 
@@ -122,57 +110,62 @@ class Client:
         return self._http.cancellation
 
     def expect_own_end(self) -> None:
-        """Be told that the task is about to revoke the key that signs its requests."""
+        """Note that the task is about to revoke its signing credential."""
         self._auth.distrust()
 
     def close(self) -> None:
-        self._auth.end()
+        self._auth.release()
         self._http.close()
 
     def get(self, call: Call, parse: Callable[[Any], T | None], deadline: float | None = None) -> T:
-        """Return what is at a path. ``until`` (of the clock) ends retries early."""
+        """Return what is at a path. ``deadline`` (of the clock) ends retries early."""
         request = self._request("GET", call)
-        answer = self._send(request, call, deadline=deadline)
-        return _parsed(answer, request, parse, answer.payload)
+        response = self._send(request, call, deadline=deadline)
+        return _parsed(response, request, parse, response.payload)
 
     def post(self, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
-        """Send JSON and return what comes back; ``parse`` gets {} where nothing does.
+        """Send JSON and return the parsed response; ``parse`` gets {} for an empty one.
 
-        It is sent again only where nothing can have been done; after an error whose ``unclear``
-        is true, something may have been. ``parse`` raises UnexpectedAnswerError for an answer that
-        contradicts the request.
+        The request is only retried if it is certain that nothing was done. After an error with
+        ``outcome_unknown``, something may have been done. ``parse`` raises UnexpectedResponseError
+        for a response that contradicts the request.
         """
         return self._write("POST", call, body, parse)
 
     def patch(self, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
-        """Send JSON with what differs and return what comes back; sent again as ``post`` is."""
+        """Send a JSON patch and return the parsed response; retried like ``post``."""
         return self._write("PATCH", call, body, parse)
 
     def _write(self, method: str, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
         request = self._request(method, call)
-        answer = self._send(request, call, body=body)
-        data = {} if _responses.is_empty(answer) else answer.payload
+        response = self._send(request, call, body=body)
+        data = {} if _responses.is_empty(response) else response.payload
         try:
-            return _parsed(answer, request, parse, data)
+            return _parsed(response, request, parse, data)
         except UnexpectedResponseError as error:
-            if error.request is None:
-                # The response contradicts the request.
-                error.request, error.status, error.reason = request, answer.status, answer.reason
-                error.attempts, error.waited = answer.attempts, answer.waited
-            raise
+            if error.request:
+                raise
+            # ``parse`` found a contradiction, and does not know the request.
+            raise error.with_context(
+                request=request,
+                status=response.status,
+                reason=response.reason,
+                attempts=response.attempts,
+                waited=response.waited,
+            ) from None
 
     def delete(self, call: Call) -> None:
-        """Delete what is at a path; only an empty 2xx is a success.
+        """Delete what is at a path. Only a 2xx with an empty body is a success.
 
-        Products differ in the status (docs/apis.md: Deletion and change).
-
-        An ApiError whose ``unclear`` is true follows a try whose outcome is not known.
+        The status differs between products (docs/apis.md: Deletion and change). If an ApiError has
+        ``outcome_unknown``, an earlier attempt may have succeeded.
         """
         request = self._request("DELETE", call)
-        answer = self._send(request, call)
-        if not _responses.is_empty(answer):
-            _responses.unexpected(
-                answer, request, f"is {_responses.kind(answer)}, where a deletion is answered empty"
+        response = self._send(request, call)
+        if not _responses.is_empty(response):
+            what = f"is {_responses.describe_body(response)}"
+            raise _responses.unexpected(
+                response, request, f"{what}; a successful deletion returns an empty body"
             )
 
     def pages(
@@ -181,76 +174,68 @@ class Client:
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
     ) -> list[T]:
-        """Return everything in a listing, proved complete: what is not in it does not exist.
+        """Return all items of a list, proved complete: anything not in it does not exist.
 
-        ``identity`` tells two values apart, so that one that comes twice is noticed.
-
-        A change made by others between two pages moves objects across their border. So a listing
-        whose pages do not fit together is read again, and one that takes several requests until it
-        comes out the same twice, in whatever order. Raises UnexpectedAnswerError where no complete
-        listing can be had, and DeadlineError where it takes too long.
+        ``identity`` identifies a value, to detect duplicates. A concurrent change between two
+        requests moves items across pages. So the list is read again if its pages do not fit
+        together, and a list of several pages until two readings are equal, in any order. Raises
+        UnexpectedResponseError if no complete list can be read, and DeadlineError if it takes too
+        long.
         """
         request = self._request("GET", call)
-        patience = self._http.listing_time
-        ends = self._http.busy_time + patience
-
-        def go_on() -> None:
-            if self._http.busy_time >= ends:
-                raise DeadlineError(
-                    f"the listing was not complete within {patience:g} s",
-                    request=request,
-                    reason="timeout",
-                    hint="Check the network to the API, or raise timeout.",
-                )
-
-        def read(paging: Mapping[str, str]) -> Response:
-            return self._send(request, call, paging)
-
+        deadline = self._http.busy_time + self._http.listing_time
         before: dict[str, T] | None = None
-        for attempts in range(LISTING_TRIES):
-            if attempts and before is None:
+        for attempt in range(LISTING_ATTEMPTS):
+            if attempt and before is None:
                 self.cancellation.pause(LISTING_PAUSE)
-            if attempts:
-                go_on()
-            items, requests = self._listing(request, parse, identity, read, go_on)
-            if items is not None and (requests == 1 or items == before):
+            items, pages = self._listing(
+                request, call, parse, identity, deadline, is_again=attempt > 0
+            )
+            if items is not None and (pages == 1 or items == before):
                 return list(items.values())
             before = items
-        raise _responses.incomplete(request, LISTING_TRIES)
+        raise _responses.incomplete(request, LISTING_ATTEMPTS)
 
     def _listing(
         self,
         request: Request,
+        call: Call,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
-        read: Callable[[Mapping[str, str]], Response],
-        go_on: Callable[[], None],
+        deadline: float,
+        *,
+        is_again: bool,
     ) -> tuple[dict[str, T] | None, int]:
-        """Read every page once, and count the requests; None where they do not fit together.
+        """Read every page once; return the items, None if they do not fit together, and the pages.
 
-        The API's count is an estimate, and may differ from page to page. So a full page is never
-        the last one, and an empty page ends the listing unless a whole page or more is missing;
-        nor may the first page be empty if the count says otherwise. ``go_on`` may raise something
-        before a further page.
+        The API's count is an estimate and may differ from page to page. So a full page is never the
+        last one, and an empty page ends the list unless the count shows a whole page or more to be
+        missing. The first page may only be empty if the count is 0.
         """
         items: dict[str, T] = {}
         total = size = first = 0
         page_size = ITEMS_PER_PAGE
         for number in range(1, MAX_PAGES + 1):
-            if number > 1:
-                go_on()
-            answer = read({"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)})
-            page = _responses.page(answer, request)
-            size += len(answer.body)
+            if (number > 1 or is_again) and self._http.busy_time >= deadline:
+                raise DeadlineError(
+                    f"the list was not complete within {self._http.listing_time:g} s",
+                    request=request,
+                    reason="timeout",
+                    hint="Check the network to the API, or raise timeout.",
+                )
+            query = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
+            response = self._send(request, call, query)
+            page = _responses.page(response, request)
+            size += len(response.body)
             if size > MAX_LISTING:
                 break
             total = max(total, page.total)
             known = len(items)
             for item in page.items:
-                value = _parsed(answer, request, parse, item)
+                value = _parsed(response, request, parse, item)
                 items[identity(value)] = value
             if len(items) != known + len(page.items):
-                return None, 0
+                return None, number
             if not page.items:
                 is_complete = total == 0 if number == 1 else total - len(items) < page_size
                 return (items if is_complete else None), number
@@ -259,9 +244,9 @@ class Client:
                 return items, number
             first = first or len(page.items)
             if page.has_next or number > 1:
-                # Some servers give fewer than they are asked for.
+                # Some servers return fewer items per page than requested.
                 page_size = min(ITEMS_PER_PAGE, first)
-        # To begin once more would be in vain.
+        # Reading the list again would not help.
         raise _responses.endless(request, number)
 
     def _request(self, method: str, call: Call) -> Request:
@@ -275,14 +260,13 @@ class Client:
             platform=self.endpoint.platform.title,
         )
 
-    def _check_stop(self, request: Request) -> None:
-        """Raise StoppedError before a request that a task which is to end must not send."""
+    def _check_cancelled(self, request: Request) -> None:
         try:
             self.cancellation.check(request)
         except CancelledError as error:
-            if not self._has_written:
-                error.hint = "Nothing was changed."
-            raise
+            if self._has_written:
+                raise
+            raise error.with_context(state_after="Nothing was changed.") from None
 
     def _send(
         self,
@@ -292,35 +276,50 @@ class Client:
         deadline: float | None = None,
         body: Any = None,
     ) -> Response:
-        self._check_stop(request)
+        self._check_cancelled(request)
         if self.endpoint.envelope:
             query = {**(query or {}), "envelope": "true"}
         media_type = self.endpoint.platform.media_type.format(call.version)
         headers = {"Accept": media_type}
         if body is not None:
             headers["Content-Type"] = media_type
-        self._auth.begin()
+
+        def send(outcome_unknown: bool) -> Response:
+            return self._http.send(
+                request,
+                self._auth,
+                parse_response=_responses.parse_response,
+                headers=headers,
+                query=query,
+                body=None if body is None else json.dumps(body).encode(),
+                deadline=deadline,
+                outcome_unknown=outcome_unknown,
+            )
+
+        token = self._auth.acquire()
         self._has_written = self._has_written or request.method != "GET"
-        answer = self._http.send(
-            request,
-            self._auth,
-            read=_responses.read,
-            headers=headers,
-            query=query,
-            body=None if body is None else json.dumps(body).encode(),
-            deadline=deadline,
-        )
-        if not _responses.is_success(answer):
-            raise _responses.as_error(answer, request)
-        return answer
+        response = send(outcome_unknown=False)
+        try:
+            while self._auth.replace_token(token, response):
+                token = ""
+                response = send(response.outcome_unknown)
+        except (ApiError, CancelledError) as error:
+            # There is no new token before the rate limit is refilled, or the task must stop.
+            raise error.with_context(
+                outcome_unknown=error.outcome_unknown or response.outcome_unknown
+            ) from None
+        if not _responses.is_success(response):
+            raise _responses.as_error(response, request)
+        return response
 
 
-def _parsed(answer: Response, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
-    """Return what ``parse`` makes of JSON from an answer. Raises UnexpectedAnswerError."""
+def _parsed(response: Response, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
+    """Return the value that ``parse`` finds in JSON. Raises UnexpectedResponseError."""
     try:
         value = parse(data)
     except _responses.UnreadableError as error:
-        _responses.unreadable(answer, request, error)
+        raise _responses.unreadable(response, request, error) from None
     if value is None:
-        _responses.unexpected(answer, request, f"is {_responses.kind(answer)}")
+        what = f"is {_responses.describe_body(response)}, not the expected object"
+        raise _responses.unexpected(response, request, what)
     return value

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Transport: one session, TLS, proxy, time limits, retries and waiting.
+"""Transport: one session, TLS, proxy, deadlines, retries and waiting.
 
-Every status is an answer; only the lack of a complete answer is an error, of the family
-``TransportError``. Redirects are answers that are refused.
+Every status is a response. Only a missing or incomplete response is an error, a ``TransportError``;
+so is a redirect.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import http.client
 import io
 import logging
-import re
 import socket
 import threading
 import time
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
@@ -43,7 +42,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
     HttpSettings,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    ApiError,
     CancelledError,
     KeysmithError,
     LostAnswerError,
@@ -59,35 +57,35 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import 
 
 VERSION = "3.0.0"
 
-# A page of 500 keys is about 0.3 MB; what is far beyond is not an answer of the API.
+# A page of 500 keys has about 0.3 MB.
 MAX_BODY = 16 * 1024 * 1024
-# A listing of several pages, read again or not, this many times as long as ``timeout``. What the
-# task waits before it sends requests again does not count.
+# A list of several pages may take this many times ``timeout``, not counting waits before retries.
 LISTING_FACTOR = 10
-# How often to send a request again that was refused (401) for no reason. The APIs do this now and
-# then when digest requests are sent concurrently.
+# The APIs sometimes reject concurrent digest requests (401) without a reason.
 MAX_UNEXPLAINED_REFUSALS = 4
 MAX_RETRIES_OF_500 = 2
 MAX_THREADS = 16
 INITIAL_BACKOFF = 0.5
-# Seconds. Below every pause that a task makes between two requests, of which FIRST_WAIT is the
-# shortest, and above what it takes to compute the next request.
+# Seconds. Shorter than every pause between two requests (the shortest is INITIAL_BACKOFF), and
+# longer than it takes to compute the next request.
 MAX_IDLE = 0.4
 MAX_BACKOFF = 20.0
 TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
-# Bytes of a compressed body that are decoded at a time.
-_PART = 1024
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
+# The encodings in which a small body can expand at most about 1,000 times. Other encodings have no
+# limit before urllib3 2.6. None is requested, but some gateways compress anyway.
+_DECODED = frozenset({"gzip", "deflate"})
+_DECODED_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Response:
-    """A complete answer. ``payload`` is what the body says once a reader has read it.
+    """A complete response. ``parse_response`` sets ``payload`` to the JSON of the body.
 
-    ``unclear``: an earlier try of the same request may have been carried out. ``was_accepted``: a
-    401 without a reason, although the API accepted the credential earlier in this task.
-    ``cookies`` lead the next request to the server that sent this answer, if a balancer set any.
+    ``outcome_unknown``: an earlier attempt of the same request may have been carried out.
+    ``was_accepted``: a 401 without a reason, although the API accepted the credential earlier in
+    this task. ``cookies`` lead the next request to the same server if a load balancer set any.
     """
 
     status: int
@@ -103,33 +101,60 @@ class Response:
     cookies: Any = field(default=None, repr=False, compare=False)
 
 
-class Auth(Protocol):
-    """A ``requests`` auth object that can also answer a challenge."""
-
-    def __call__(self, prepared: Any) -> Any:
-        """Sign a prepared request."""
+class Auth:
+    """Signs requests. This base class signs nothing."""
 
     @property
     def cookies(self) -> Any:
-        """Return the cookies that belong to the challenge this thread answers, None without one."""
+        """Return the cookies that belong to the challenge that this thread responds to."""
+        return None
 
-    def renew(self, answer: Response) -> bool:
-        """Whether signing the same request anew may turn this 401 into something better."""
+    def __call__(self, prepared: Any) -> Any:
+        """Sign a prepared request."""
+        return prepared
 
-    def unexplained_refusals(self, answer: Response) -> int:
-        """Take in a final answer, and count it if it is a 401 that is not the credential's fault.
+    def acquire(self) -> str:
+        """Get ready to sign. Return the token if it was there before."""
+        return ""
 
-        Returns how many there were in a row, in all threads, and 0 for every other answer.
-        """
+    def release(self) -> None:
+        """Give back what ``acquire`` obtained; never raises."""
+
+    def handle_challenge(self, _response: Response) -> bool:
+        """Return whether signing the same request again may resolve this 401. Sends nothing."""
+        return False
+
+    def replace_token(self, _token: str, _response: Response) -> bool:
+        """Return whether there is a new token to send a request again that got this 401."""
+        return False
+
+    def unexplained_refusals(self, _response: Response) -> int:
+        """Count a 401 that is not the credential's fault; return how many came in a row."""
+        return 0
+
+    def distrust(self) -> None:
+        """Expect the credential to be revoked: from now on, every 401 is its fault."""
 
 
-Reader = Callable[[Response], Response]
+@dataclass
+class SendState:
+    """The progress of one request through its attempts."""
+
+    outcome_unknown: bool
+    attempts: int = 0
+    waited: float = 0.0
+    failures: int = 0
+    errors_500: int = 0
+    unexplained: int = 0
+
+
+Parser = Callable[[Response], Response]
 
 
 class Http:
-    """Sends requests over one session and decides when to send one again.
+    """Sends requests over one session and retries them.
 
-    Threads may share it: each has a connection of its own from the session's pool.
+    Threads can share it: each uses its own connection.
     """
 
     def __init__(self, settings: HttpSettings, clock: Clock, base_url: str) -> None:
@@ -137,13 +162,13 @@ class Http:
         self.cancellation = Cancellation(clock)
         self._settings = settings
         self._limiter = RateLimiter(clock.now)
-        # Seconds waited since the last request that was accepted, and since the task began.
+        # Seconds waited since a request was last accepted, and since the task started.
         self._waited = 0.0
-        self._waited_in_all = 0.0
+        self._total_waited = 0.0
         self._wait_ends = 0.0
         self._lock = threading.Lock()
-        self._lines = _Lines(clock.now)
-        self._session = _session(settings, self._lines)
+        self._connections = _Connections(clock.now)
+        self._session = _session(settings, self._connections)
         self._has_answered = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
@@ -152,13 +177,13 @@ class Http:
 
     @property
     def listing_time(self) -> float:
-        """Return how many seconds a listing of several pages may take, not counting waits."""
+        """Return how many seconds a list of several pages may take, not counting waits."""
         return LISTING_FACTOR * self._settings.timeout
 
     @property
     def busy_time(self) -> float:
-        """Return the time of the clock less all waits before requests were sent again."""
-        return self.clock.now() - self._waited_in_all
+        """Return the time of the clock minus all waits before retries."""
+        return self.clock.now() - self._total_waited
 
     def close(self) -> None:
         self._session.close()
@@ -166,130 +191,130 @@ class Http:
     def send(
         self,
         request: Request,
-        auth: Auth | None,
+        auth: Auth,
         *,
-        read: Reader,
+        parse_response: Parser,
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         deadline: float | None = None,
+        outcome_unknown: bool = False,
     ) -> Response:
-        """Send a request, again where that is safe and useful, and return the last answer.
+        """Send a request, retry it if that is safe and useful, and return the last response.
 
-        ``read`` unwraps an answer before its status is judged. ``until`` (of the clock) ends the
-        retries early. Raises TransportError (its ``unclear`` tells whether the request may have
-        been carried out) and UnexpectedAnswerError.
+        ``parse_response`` unwraps a response before its status is judged. ``deadline`` (of the
+        clock) ends the retries early. ``outcome_unknown``: the request was sent before and may have
+        been carried out. Raises TransportError and UnexpectedResponseError.
         """
-
-        def exchange() -> Response:
-            prepared = self._prepare(request, headers, query, body)
-            return self._exchange(prepared, request, auth, read, deadline)
-
-        outcome_unknown = False
-        attempts = failures = errors_500 = spurious = 0
-        waited = 0.0
+        state = SendState(outcome_unknown)
         while True:
-            generation = self._await_turn(request, outcome_unknown)
-            attempts += 1
+            generation = self._acquire(request, state)
+            state.attempts += 1
             sent_at = self.clock.now()
             try:
-                outcome = self._try(request, exchange)
+                prepared = self._prepare(request, headers, query, body)
+                outcome: Response | TransportError = self._exchange(
+                    prepared, request, auth, parse_response, deadline
+                )
+            except TransportError as error:
+                outcome = error
             except UnexpectedResponseError as error:
-                error.request = error.request or request
-                error.outcome_unknown = outcome_unknown or may_have_happened(request.method, error)
-                raise
-            except (ApiError, CancelledError) as error:
-                # The request was refused (401), and no new token was to be had for it.
-                error.outcome_unknown = outcome_unknown
-                raise
-            is_refused = isinstance(outcome, Response) and outcome.status == 429
+                raise error.with_context(
+                    request=request,
+                    outcome_unknown=state.outcome_unknown
+                    or may_have_happened(request.method, error),
+                ) from None
+            is_throttled = isinstance(outcome, Response) and outcome.status == 429
             unexplained = 0
-            if auth and isinstance(outcome, Response):
+            if isinstance(outcome, Response):
+                self._note_progress(outcome)
                 unexplained = auth.unexplained_refusals(outcome)
                 outcome = replace(outcome, was_accepted=unexplained > 0)
             wait = None
-            if is_refused or unexplained:
-                # A rate limit may take its time, counted in all threads together; retry_max_wait is
-                # what bounds it. Of the refusals without a reason, several requests may get one
-                # each at the same time, but not ever more.
-                spurious += unexplained > 0
-                count = spurious or self._limiter.refused(generation)
-                # A request that was on its way when another was refused has waited with that one.
+            if is_throttled or unexplained:
+                # Only retry_max_wait limits how long to wait for a rate limit, so 429s are counted
+                # across threads. Concurrent requests may each get an unexplained 401.
+                state.unexplained += unexplained > 0
+                count = state.unexplained or self._limiter.throttle_count(generation)
+                # A request in flight when another was throttled has waited along with it.
                 served = 0.0
-                if is_refused and self._limiter.is_outdated(generation):
+                if is_throttled and self._limiter.is_outdated(generation):
                     served = self.clock.now() - sent_at
                 is_hopeless = (
-                    spurious > MAX_UNEXPLAINED_REFUSALS
+                    state.unexplained > MAX_UNEXPLAINED_REFUSALS
                     or unexplained > MAX_UNEXPLAINED_REFUSALS + MAX_THREADS
                 )
                 if self._settings.retries and not is_hopeless:
                     wait = self._affordable_wait(count, request, outcome, deadline, served)
             else:
-                failures += 1
-                errors_500 += isinstance(outcome, Response) and outcome.status == 500
+                state.failures += 1
+                state.errors_500 += isinstance(outcome, Response) and outcome.status == 500
                 if (
-                    failures <= self._settings.retries
-                    and errors_500 <= MAX_RETRIES_OF_500
+                    state.failures <= self._settings.retries
+                    and state.errors_500 <= MAX_RETRIES_OF_500
                     and may_retry(request.method, outcome)
                 ):
-                    wait = self._affordable_wait(failures, request, outcome, deadline)
+                    wait = self._affordable_wait(state.failures, request, outcome, deadline)
             if wait is None:
-                return _finish(outcome, attempts, waited, outcome_unknown)
-            outcome_unknown = outcome_unknown or may_have_happened(request.method, outcome)
+                return _finish(outcome, request, state)
+            state.outcome_unknown |= may_have_happened(request.method, outcome)
             self._book(wait)
-            waited += wait
-            if is_refused:
+            state.waited += wait
+            if is_throttled:
                 self._limiter.pause(generation, wait)
             else:
-                self._pause(wait, request, outcome_unknown, outcome)
+                self._pause(wait, request, state, outcome)
 
-    def _await_turn(self, request: Request, outcome_unknown: bool) -> int:
-        """Return when the request may be sent, with what the limiter wants to know of it later."""
+    def _acquire(self, request: Request, state: SendState) -> int:
+        """Wait until the request may be sent; return the limiter's generation."""
         while True:
-            wait, generation = self._limiter.wait()
+            wait, generation = self._limiter.acquire()
             if not wait:
                 return generation
-            self._pause(wait, request, outcome_unknown)
+            self._pause(wait, request, state)
 
     def _pause(
         self,
         wait: float,
         request: Request,
-        outcome_unknown: bool,
+        state: SendState,
         outcome: Response | TransportError | None = None,
     ) -> None:
         try:
             self.cancellation.pause(wait)
         except CancelledError as error:
-            error.request, error.outcome_unknown = request, outcome_unknown
+            context: dict[str, Any] = {}
             if isinstance(outcome, Response):
-                error.status, error.reason = outcome.status, outcome.reason
-                error.hint = f"The last answer was {outcome.status} {outcome.reason}.".strip()
+                last = f"{outcome.status} {outcome.reason}".strip()
+                context = {
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                    "hint": f"The last response was {last}. {error.hint}".strip(),
+                }
             elif outcome:
-                error.reason = outcome.reason
-                error.hint = f"Before that, {outcome.summary}."
-            raise
+                context = {
+                    "reason": outcome.reason,
+                    "hint": f"Before that, {outcome.summary}. {error.hint}".strip(),
+                }
+            raise error.with_context(
+                request=request, outcome_unknown=state.outcome_unknown, **context
+            ) from None
 
-    def _try(self, request: Request, exchange: Callable[[], Response]) -> Response | TransportError:
-        try:
-            with self._transport_errors(request):
-                answer = exchange()
-        except TransportError as error:
-            return error
-        if answer.status < 500 and answer.status not in {401, 407, 429}:
-            self._limiter.accepted()
+    def _note_progress(self, response: Response) -> None:
+        """Renew the budget for waits once the API accepts a request."""
+        if response.status < 500 and response.status not in {401, 407, 429}:
+            self._limiter.note_accepted()
             with self._lock:
-                # What other threads have begun to wait for counts for the next time.
+                # The waits of other threads count towards the new budget.
                 self._waited = max(0.0, self._wait_ends - self.clock.now())
-        return answer
 
     def _book(self, wait: float) -> None:
-        """Count a wait towards the task's budget, time that several threads wait only once."""
+        """Count a wait towards the task's budget; time that several threads wait counts once."""
         with self._lock:
             now = self.clock.now()
             more = max(0.0, now + wait - max(now, self._wait_ends))
             self._waited += more
-            self._waited_in_all += more
+            self._total_waited += more
             self._wait_ends = max(self._wait_ends, now + wait)
 
     def _affordable_wait(
@@ -300,21 +325,21 @@ class Http:
         deadline: float | None,
         served: float = 0.0,
     ) -> float | None:
-        """Return how long to wait before the next try, or None if that would be too long.
+        """Return how long to wait before the next attempt, or None if that would be too long.
 
-        ``served`` are the seconds of it that have passed.
+        ``served``: how many seconds of it have passed.
         """
-        least = max(INITIAL_BACKOFF, retry_after(outcome) or _window(request, outcome))
+        least = max(INITIAL_BACKOFF, retry_after(outcome) or _token_window(request, outcome))
         least = max(0.0, least - served)
         now = self.clock.now()
-        # What other threads are waiting for already costs nothing more.
+        # Waiting at the same time as other threads costs nothing.
         left = self._settings.retry_max_wait - self._waited + max(0.0, self._wait_ends - now)
         if deadline is not None:
             left = min(left, deadline - now)
         if least > left:
             return None
         backoff = min(INITIAL_BACKOFF * 2 ** min(attempts - 1, 10), MAX_BACKOFF)
-        # Jitter, so that tasks refused together do not come back together.
+        # Jitter, so that tasks throttled together do not retry together.
         wait: float = max(least, backoff - served) * (1 + 0.25 * self.clock.random())
         return min(wait, left)
 
@@ -325,171 +350,165 @@ class Http:
         query: Mapping[str, str] | None,
         body: bytes | None,
     ) -> Any:
-        return self._session.prepare_request(
-            requests.Request(
-                request.method, request.url, headers=dict(headers), params=query, data=body
+        with self._library_errors(request):
+            return self._session.prepare_request(
+                requests.Request(
+                    request.method, request.url, headers=dict(headers), params=query, data=body
+                )
             )
-        )
 
     def _exchange(
         self,
         prepared: Any,
         request: Request,
-        auth: Auth | None,
-        read: Reader,
+        auth: Auth,
+        parse_response: Parser,
         deadline: float | None,
     ) -> Response:
-        """Send once; answer a challenge, and once more a challenge that calls ours stale."""
+        """Send a request, and again after a challenge and after a stale nonce."""
         timeout = self._settings.timeout
         if deadline is not None:
             timeout = min(timeout, max(deadline - self.clock.now(), INITIAL_BACKOFF))
-        for renewals_left in (2, 1, 0):
-            signed = auth(prepared.copy()) if auth else prepared.copy()
-            # A challenge may have come with a cookie that leads to the server that knows it. If the
-            # balancer has moved the threads of the task to several servers, each answers its own.
-            cookies = ((auth.cookies if auth else None) or self._session.cookies).copy()
+        for challenges_left in (2, 1, 0):
+            signed = auth(prepared.copy())
+            # A challenge may come with a cookie that leads to the server that knows it. If a load
+            # balancer sends threads to different servers, each thread needs its own cookie.
+            cookies = (auth.cookies or self._session.cookies).copy()
             signed.headers.pop("Cookie", None)
             signed.prepare_cookies(cookies)
-            answer = self._send_once(signed, request, timeout)
-            cookies.update(answer.cookies or {})
-            answer = read(replace(answer, cookies=cookies))
-            if answer.status != 401 or not renewals_left or not auth or not auth.renew(answer):
+            response = self._send_once(signed, request, timeout)
+            cookies.update(response.cookies or {})
+            response = parse_response(replace(response, cookies=cookies))
+            if response.status != 401 or not challenges_left or not auth.handle_challenge(response):
                 break
-        return answer
+        return response
 
     def _send_once(self, prepared: Any, request: Request, timeout: float) -> Response:
-        with self._lines.take(request.method):
+        with self._connections.take(request.method), self._library_errors(request):
+            raw = self._session.send(
+                prepared,
+                stream=True,
+                timeout=timeout,
+                verify=self._settings.verify,
+                cert=self._settings.cert,
+                proxies=self._proxies,
+                allow_redirects=False,
+            )
             try:
-                response = self._session.send(
-                    prepared,
-                    stream=True,
-                    timeout=timeout,
-                    verify=self._settings.verify,
-                    cert=self._settings.cert,
-                    proxies=self._proxies,
-                    allow_redirects=False,
-                )
-                try:
-                    return self._receive(response, request)
-                finally:
-                    # A body that was read to its end has given its connection back already.
-                    response.close()
-            except KeysmithError:
-                raise
-            except Exception as error:
-                # Of any kind: whatever goes wrong in a library may have come after sending.
-                raise self._failure(error, request) from None
+                return self._receive(raw, request)
+            finally:
+                # A body that was read completely has already returned its connection.
+                raw.close()
 
-    def _receive(self, response: Any, request: Request) -> Response:
-        location = response.headers.get("Location")
-        if 300 <= response.status_code < 400 and location:
-            raise redirect(response.status_code, location, request)
-        body = _read_body(response, request)
+    def _receive(self, raw: Any, request: Request) -> Response:
+        location = raw.headers.get("Location")
+        if 300 <= raw.status_code < 400 and location:
+            raise redirect(raw.status_code, location, request)
+        body = _read_body(raw, request)
         self._has_answered = True
-        if self._proxies and is_of_proxy(response, request):
-            refusal = f"{response.status_code} {sanitize(response.reason or '', 60)}".strip()
+        reason = sanitize(raw.reason or "", 60)
+        if self._proxies and is_of_proxy(raw, request):
+            refusal = f"{raw.status_code} {reason}".strip()
             failure = proxy_refusal("the request", refusal, request, self._settings)
-            failure.status = response.status_code
-            raise failure
+            raise failure.with_context(status=raw.status_code)
         return Response(
-            status=response.status_code,
-            reason=sanitize(response.reason or "", 60),
-            headers=response.headers,
+            status=raw.status_code,
+            reason=reason,
+            headers=raw.headers,
             body=body,
-            cookies=response.cookies,
+            cookies=raw.cookies,
         )
 
     @contextmanager
-    def _transport_errors(self, request: Request) -> Iterator[None]:
-        """Turn what requests, urllib3, ssl and sockets raise into the family TransportError."""
+    def _library_errors(self, request: Request) -> Iterator[None]:
+        """Turn any exception of requests, urllib3, ssl and sockets into a TransportError.
+
+        An unknown exception counts too: the library may have raised it after sending.
+        """
         try:
             yield
-        except (
-            requests.exceptions.RequestException,
-            urllib3.exceptions.HTTPError,
-            http.client.HTTPException,
-            OSError,
-            ValueError,
-        ) as error:
-            raise self._failure(error, request) from None
-
-    def _failure(self, error: BaseException, request: Request) -> TransportError:
-        failure = transport_error(error, request, self._settings, bool(self._proxies))
-        if isinstance(failure, LostAnswerError) and not self._has_answered:
-            # Under TLS 1.3 a missing client certificate may show as a broken connection.
-            failure.hint += client_certificate_hint(request, self._settings)
-        return failure
+        except KeysmithError:
+            raise
+        except Exception as error:
+            failure = transport_error(error, request, self._settings, bool(self._proxies))
+            if isinstance(failure, LostAnswerError) and not self._has_answered:
+                hint = failure.hint + client_certificate_hint(request, self._settings)
+                failure = failure.with_context(hint=hint)
+            raise failure from None
 
 
 def may_retry(method: str, outcome: Response | TransportError) -> bool:
-    """Whether sending again is safe and may help (design, rule 3)."""
+    """Return whether a retry is safe and may help."""
     if isinstance(outcome, TransportError):
         return outcome.transient and (outcome.never_sent or method in _RETRIED_METHODS)
     if outcome.status == 429:
-        return True  # refused before anything was done
+        return True  # The API did nothing.
     return outcome.status in _RETRIED_STATUSES and method in _RETRIED_METHODS
 
 
 def may_have_happened(method: str, outcome: Response | KeysmithError) -> bool:
-    """Whether a request that ended like this may have changed something all the same."""
+    """Return whether a request with this outcome may have changed something."""
     if method == "GET":
         return False
     if isinstance(outcome, TransportError):
         return not outcome.never_sent
     if isinstance(outcome, KeysmithError):
-        # Of the answers nobody expects, only a refusal shows that nothing was done.
+        # Only a 401 among the unexpected responses proves that nothing was done.
         return outcome.status != 401
     return outcome.status >= 500 or outcome.status < 200 or outcome.status == 408
 
 
-def _finish(
-    outcome: Response | TransportError, attempts: int, waited: float, outcome_unknown: bool
-) -> Response:
+def _finish(outcome: Response | TransportError, request: Request, state: SendState) -> Response:
     if isinstance(outcome, Response):
-        return replace(outcome, attempts=attempts, waited=waited, outcome_unknown=outcome_unknown)
-    outcome.attempts = attempts
-    outcome.waited = waited
-    method = outcome.request.method if outcome.request else "GET"
-    outcome.outcome_unknown = outcome_unknown or may_have_happened(method, outcome)
-    raise outcome
+        return replace(
+            outcome,
+            attempts=state.attempts,
+            waited=state.waited,
+            outcome_unknown=state.outcome_unknown,
+        )
+    raise outcome.with_context(
+        attempts=state.attempts,
+        waited=state.waited,
+        outcome_unknown=state.outcome_unknown or may_have_happened(request.method, outcome),
+    ) from None
 
 
 def retry_after(outcome: Response | TransportError) -> float:
-    """Return the seconds an answer asks to wait, 0 where it does not or cannot be read."""
-    value = outcome.headers.get("Retry-After", "") if isinstance(outcome, Response) else ""
-    value = value.strip()
+    """Return the seconds that Retry-After asks to wait, 0 without a valid one."""
+    if not isinstance(outcome, Response):
+        return 0.0
+    value = outcome.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
     date = _date(value)
-    if date is None or not isinstance(outcome, Response):
+    if date is None:
         return 0.0
-    # By the server's clock, where it tells the time: this machine's may be wrong by years.
+    # Prefer the server's clock: this machine's may be wrong by years.
     now = _date(outcome.headers.get("Date", "")) or datetime.now(timezone.utc)
     return max(0.0, (date - now).total_seconds())
 
 
-def _window(request: Request, outcome: Response | TransportError) -> float:
-    """Return the seconds of the window that a 429 of the token endpoint names, 0 without one.
+def _token_window(request: Request, outcome: Response | TransportError) -> float:
+    """Return the window in seconds that a 429 of the token endpoint reports, otherwise 0.
 
-    Its parameters are the path, the number of requests, and the minutes in which they may be sent.
+    Its parameters are the path, the number of requests, and the window in minutes.
     """
-    payload = outcome.payload if isinstance(outcome, Response) else None
-    parameters = payload.get("parameters") if isinstance(payload, dict) else None
-    if not (
-        isinstance(outcome, Response)
-        and outcome.status == 429
-        and request.path == TOKEN_PATH
-        and isinstance(parameters, list)
-        and len(parameters) == 3
-        and isinstance(parameters[2], int)
-        and not isinstance(parameters[2], bool)
+    if (
+        not isinstance(outcome, Response)
+        or outcome.status != 429
+        or request.path != TOKEN_PATH
+        or not isinstance(outcome.payload, dict)
     ):
         return 0.0
-    return max(0.0, 60.0 * parameters[2])
+    parameters = outcome.payload.get("parameters")
+    if not isinstance(parameters, list) or len(parameters) != 3:
+        return 0.0
+    minutes = parameters[2]
+    return max(0.0, 60.0 * minutes) if type(minutes) is int else 0.0
 
 
 def _date(value: str) -> datetime | None:
-    """Return the time in a header, None where it cannot be read."""
+    """Return the date in a header, None without a valid one."""
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
@@ -497,109 +516,109 @@ def _date(value: str) -> datetime | None:
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
-def _session(settings: HttpSettings, lines: _Lines) -> Any:
+def _session(settings: HttpSettings, connections: _Connections) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_quotes_no_headers)
     session = requests.Session()
-    # Nothing from the environment: netrc would replace a bearer token, and the environment's
-    # CA bundle and proxies would override options. They are resolved with the options instead.
+    # Ignore the environment: netrc would replace a bearer token, and the CA bundle and proxies of
+    # the environment would override options. They are resolved together with the options.
     session.trust_env = False
-    # Even where redirects are not allowed, requests looks where they lead, and reads the body
-    # without a limit for that.
-    session.get_redirect_target = lambda _response: None
+    # requests looks for the target of a redirect even if it must not follow it, and reads the body
+    # without a limit.
+    session.get_redirect_target = lambda _raw: None
     for prefix in ("http://", "https://"):
-        session.mount(prefix, lines)
+        session.mount(prefix, connections)
     session.headers.clear()
     session.headers.update(
         {"User-Agent": f"keysmith.mongodb/{VERSION}", "Accept-Encoding": "identity"}
     )
     if settings.verify is False:
-        # The user said so; a warning in the module's stderr tells nobody.
+        # The user disabled verification; the warning would only clutter stderr.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return session
 
 
 def _quotes_no_headers(record: logging.LogRecord) -> bool:
-    """Keep out of logs what urllib3 quotes of a head that it cannot read.
+    """Filter out log records in which urllib3 quotes headers that it cannot parse.
 
-    A server may have put into it what it was sent, the token or the client secret.
+    A server may have echoed the token or the client secret in them.
     """
     return "parse headers" not in str(record.msg)
 
 
-class _Line:
-    """One connection at a time to the API, or to the proxy on the way to it."""
+class _Connection:
+    """One connection to the API, or to the proxy on the way to it."""
 
     def __init__(self, now: float) -> None:
         self.adapter = requests.adapters.HTTPAdapter(pool_maxsize=1)
-        _equip(self.adapter)
+        instrument_adapter(self.adapter)
         self.idle_since = now
 
 
-class _Lines:
-    """What the session sends with: a line for each thread that sends at the same time.
+class _Connections:
+    """The adapter of the session: one connection for each thread that sends at the same time.
 
-    Each connection has a line of its own, so that it is known how long it was idle. A server may
-    close an idle connection, and a firewall may forget it, just when the next request is sent. For
-    a request that must not be sent twice, that would look like a lost response.
+    They are separate so that each connection's idle time is known. A server may close an idle
+    connection, and a firewall may drop it, just when the next request is sent. For a request that
+    must not be sent twice, that would look like a lost response.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._idle: list[_Line] = []
+        self._idle: list[_Connection] = []
         self._lock = threading.Lock()
         self._thread = threading.local()
 
     @contextmanager
     def take(self, method: str) -> Iterator[None]:
-        """Use a line in this thread until its response has been read: the one used last."""
+        """Reserve the connection used last for this thread until its response has been read."""
         with self._lock:
-            line = self._idle.pop() if self._idle else _Line(self._now())
-        if method not in _RETRIED_METHODS and self._now() - line.idle_since > MAX_IDLE:
-            line.adapter.close()
-        self._thread.line = line
+            connection = self._idle.pop() if self._idle else _Connection(self._now())
+        if method not in _RETRIED_METHODS and self._now() - connection.idle_since > MAX_IDLE:
+            connection.adapter.close()
+        self._thread.connection = connection
         try:
             yield
         finally:
-            self._thread.line = None
-            line.idle_since = self._now()
+            self._thread.connection = None
+            connection.idle_since = self._now()
             with self._lock:
-                self._idle.append(line)
+                self._idle.append(connection)
 
     def send(self, prepared: Any, **settings: Any) -> Any:
         """Send a prepared request, as an adapter of requests does."""
-        return self._thread.line.adapter.send(prepared, **settings)
+        return self._thread.connection.adapter.send(prepared, **settings)
 
     def close(self) -> None:
         with self._lock:
-            for line in self._idle:
-                line.adapter.close()
+            for connection in self._idle:
+                connection.adapter.close()
 
 
-def _equip(adapter: Any) -> None:
-    """Make the adapter's responses end in time.
+def instrument_adapter(adapter: Any) -> None:
+    """Give all responses of an adapter a deadline.
 
-    The time limit of sockets counts from byte to byte, so a response that drips would never end.
+    The timeout of a socket restarts with each byte, so a trickling response would never time out.
     """
-    managers_of_proxies = adapter.proxy_manager_for
+    proxy_manager_for = adapter.proxy_manager_for
 
-    def proxy_manager_for(*args: Any, **kwargs: Any) -> Any:
-        manager = managers_of_proxies(*args, **kwargs)
+    def instrumented_proxy_manager_for(*args: Any, **kwargs: Any) -> Any:
+        manager = proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = classes
         return manager
 
+    # Built here, because urllib3 may be missing when this file is imported.
     classes = {}
     for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items():
         base = pool.ConnectionCls
         connection = type(base.__name__, (base,), {"response_class": _DeadlineResponse})
         classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = classes
-    # Where requests itself looks for the manager: before, it spells the proxy in its own way.
-    adapter.proxy_manager_for = proxy_manager_for
+    adapter.proxy_manager_for = instrumented_proxy_manager_for
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """An answer that has to be complete within DEADLINE_FACTOR times the socket's time limit."""
+    """A response that must be complete within DEADLINE_FACTOR times the socket's timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -609,12 +628,12 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        # http.client passes over 100 alone; 101 is the last in HTTP.
+        # http.client skips 100 only. 101 is the last response in HTTP.
         while 102 <= self.status < 200 and not self._reader.is_at_end:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
         if self._reader.is_at_end:
-            # http.client takes a head that is cut off for a whole one, with fewer headers.
+            # http.client accepts a truncated head as one with fewer headers.
             raise http.client.IncompleteRead(b"")
 
 
@@ -635,7 +654,7 @@ class _DeadlineReader(io.RawIOBase):
         if self._timeout is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise socket.timeout("the answer did not end in time")
+                raise socket.timeout("the response was not complete in time")
             self._sock.settimeout(min(self._timeout, left))
         count = self._raw.readinto(buffer)
         self.is_at_end = count == 0
@@ -646,84 +665,53 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
-def _read_body(response: Any, request: Request) -> bytes:
-    """Read a body, whole and not beyond MAX_BODY; one that is compressed is decoded by urllib3.
+def _read_body(raw: Any, request: Request) -> bytes:
+    """Read a complete body of at most MAX_BODY bytes.
 
-    Raises LostAnswerError where it ends early, UnexpectedAnswerError where it does not end.
+    Compressed bodies are decoded in small parts: only the newest versions of urllib3 limit the size
+    of a decoded part. Raises LostAnswerError for an incomplete or damaged body, and
+    UnexpectedResponseError for one that is too long or has another encoding.
     """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    is_packed = encoding not in {"", "identity"}
-    if is_packed and encoding in _decodable():
-        body = _decode(response.raw, encoding, request)
-        received = response.raw.tell()
-    else:
-        body = response.raw.read(MAX_BODY + 1, decode_content=False) or b""
-        received = len(body)
-    if len(body) > MAX_BODY:
-        raise _too_long(response, request)
-    if received < _announced_length(response):
-        raise LostAnswerError("the connection broke in the middle of the answer", request=request)
-    if is_packed and body and encoding not in _decodable():
-        raise UnexpectedResponseError(
-            f"the response ({response.status_code}) has the Content-Encoding "
-            f"{sanitize(encoding, 40)}, which was not requested and cannot be decoded",
-            request=request,
-            status=response.status_code,
-            hint=(
-                "Check the proxy or gateway in between: it must not compress responses. Check that "
-                f"base_url, {request.base_url}, is {request.platform}."
-            ),
-        )
-    return body
-
-
-def _decode(raw: Any, encoding: str, request: Request) -> bytes:
-    """Return a body as urllib3 decodes it, but not much more of it than MAX_BODY.
-
-    It is read in parts so small that none of them can become a large one, because no version of
-    urllib3 limits what it decodes of a part by what it is asked for, except the latest ones.
-    """
+    encoding = raw.headers.get("Content-Encoding", "").strip().lower()
+    is_decoded = encoding in _DECODED
+    size = _DECODED_AT_ONCE if is_decoded else MAX_BODY + 1
     body = bytearray()
     try:
         while len(body) <= MAX_BODY:
-            before = raw.tell()
-            part = raw.read(_PART, decode_content=True)
-            # A part may have nothing to show yet, such as the head of a gzip member.
-            if not part and raw.tell() == before:
+            before = raw.raw.tell()
+            part = raw.raw.read(size, decode_content=is_decoded)
+            # A part may decode to nothing, such as the header of a gzip member.
+            if not part and raw.raw.tell() == before:
                 break
-            body += part
+            body += part or b""
     except urllib3.exceptions.DecodeError:
-        raise LostAnswerError(
-            f"the answer is damaged ({sanitize(encoding, 40)})", request=request
-        ) from None
+        raise LostAnswerError(f"the response is damaged ({encoding})", request=request) from None
+    where = f"Check that base_url ({request.base_url}) is the address of {request.platform}."
+    if len(body) > MAX_BODY:
+        raise UnexpectedResponseError(
+            f"the response ({raw.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, more "
+            "than the API ever returns",
+            request=request,
+            status=raw.status_code,
+            hint=where,
+        )
+    if raw.raw.tell() < _announced_length(raw):
+        raise LostAnswerError("the connection broke in the middle of the response", request=request)
+    if body and not is_decoded and encoding not in {"", "identity"}:
+        raise UnexpectedResponseError(
+            f"the response ({raw.status_code}) has an unexpected Content-Encoding: "
+            f"{sanitize(encoding, 40)}",
+            request=request,
+            status=raw.status_code,
+            hint=f"Check the proxy or gateway in between: it must not compress responses. {where}",
+        )
     return bytes(body)
 
 
-def _decodable() -> frozenset[str]:
-    """Return the encodings that this urllib3 decodes without expanding a small part to gigabytes.
-
-    Before urllib3 2.6, nothing limits that but the encoding itself: about 1,000 times its size
-    for gzip and deflate, and no limit for the others.
-    """
-    known = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
-    version = tuple(int(part) for part in re.findall(r"\d+", urllib3.__version__)[:2])
-    return known if version >= (2, 6) else known & {"gzip", "x-gzip", "deflate"}
-
-
-def _announced_length(response: Any) -> int:
-    """Return how many bytes the head promised; older urllib3 does not miss what is lacking."""
-    length = response.headers.get("Content-Length", "").strip()
-    is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    if response.status_code in {204, 304} or is_chunked:
+def _announced_length(raw: Any) -> int:
+    """Return the Content-Length that applies to the body; old urllib3 versions do not check it."""
+    length = raw.headers.get("Content-Length", "").strip()
+    is_chunked = "chunked" in raw.headers.get("Transfer-Encoding", "").lower()
+    if raw.status_code in {204, 304} or is_chunked:
         return 0
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
-
-
-def _too_long(response: Any, request: Request) -> UnexpectedResponseError:
-    return UnexpectedResponseError(
-        f"the answer ({response.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, "
-        "which no answer of the API is",
-        request=request,
-        status=response.status_code,
-        hint=f"Check that base_url, {request.base_url}, is {request.platform}.",
-    )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What requests, urllib3, ssl, sockets and proxies say instead of an answer, as errors."""
+"""Turns the exceptions of requests, urllib3, ssl and sockets, and proxy refusals, into errors."""
 
 from __future__ import annotations
 
@@ -35,73 +35,41 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import 
     urllib3,
 )
 
-# Of exceptions that wrap one another; the libraries use five.
+# Limits how deep exceptions may wrap one another; the libraries use five levels.
 _MAX_DEPTH = 20
 
-# Why OpenSSL does not accept a certificate: X509_V_ERR_* of its x509_vfy.h. Python has no names.
-_UNABLE_TO_GET_ISSUER_CERT = 2
-_CERT_NOT_YET_VALID = 9
-_CERT_HAS_EXPIRED = 10
-_DEPTH_ZERO_SELF_SIGNED_CERT = 18
-_SELF_SIGNED_CERT_IN_CHAIN = 19
-_UNABLE_TO_GET_ISSUER_CERT_LOCALLY = 20
-_UNABLE_TO_VERIFY_LEAF_SIGNATURE = 21
-_INVALID_CA_BEFORE_OPENSSL_3 = 24
-_CERT_UNTRUSTED = 27
-_KEYUSAGE_NO_CERTSIGN = 32
-_HOSTNAME_MISMATCH = 62
+# Verification errors of OpenSSL (X509_V_ERR_* of x509_vfy.h), for which Python has no names.
+_SELF_SIGNED = 18
+# Unable to get the issuer's certificate (also locally), self-signed in the chain, unable to verify
+# the first certificate, untrusted.
+_UNKNOWN_AUTHORITY = frozenset({2, 19, 20, 21, 27})
+_NOT_YET_VALID_OR_EXPIRED = frozenset({9, 10})
+_NAME_MISMATCH = 62
 _IP_ADDRESS_MISMATCH = 64
-_EE_KEY_TOO_SMALL = 66
-_CA_KEY_TOO_SMALL = 67
-_CA_MD_TOO_WEAK = 68
-_SIGNATURE_ALGORITHM_INCONSISTENCY = 78
-_EC_KEY_EXPLICIT_PARAMS = 94
-
-_UNKNOWN_AUTHORITY = frozenset(
-    {
-        _UNABLE_TO_GET_ISSUER_CERT,
-        _SELF_SIGNED_CERT_IN_CHAIN,
-        _UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
-        _UNABLE_TO_VERIFY_LEAF_SIGNATURE,
-        _CERT_UNTRUSTED,
-    }
-)
-_WEAK_CERTIFICATE = frozenset({_EE_KEY_TOO_SMALL, _CA_KEY_TOO_SMALL, _CA_MD_TOO_WEAK})
-# The numbers between these two are those of VERIFY_X509_STRICT, the default since Python 3.13.
-_NOT_STRICT = frozenset(
-    {
-        _INVALID_CA_BEFORE_OPENSSL_3,
-        _KEYUSAGE_NO_CERTSIGN,
-        *range(_SIGNATURE_ALGORITHM_INCONSISTENCY, _EC_KEY_EXPLICIT_PARAMS + 1),
-    }
+# Key of the server or of a CA too small, signature of a CA too weak.
+_TOO_WEAK = frozenset({66, 67, 68})
+# Checks of VERIFY_X509_STRICT, the default since Python 3.13. Before OpenSSL 3, an invalid CA
+# was 24.
+_NOT_STRICT = frozenset({24, 32, *range(78, 95)})
+_CHECK_OFF = (
+    "(validate_certs: false disables this check, and TLS no longer protects the connection.)"
 )
 
-# Reasons of OpenSSL for other errors of TLS. Those of a certificate are about the client's own:
-# about the server's, the number says so.
-_WEAK_CLIENT_CERTIFICATE = frozenset({"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"})
-_NOTHING_IN_COMMON = frozenset(
-    {
-        "INAPPROPRIATE_FALLBACK",
-        "NO_CIPHERS_AVAILABLE",
-        "NO_PROTOCOLS_AVAILABLE",
-        "TLSV1_ALERT_INAPPROPRIATE_FALLBACK",
-        "TLSV1_ALERT_INSUFFICIENT_SECURITY",
-        "TLSV1_ALERT_PROTOCOL_VERSION",
-        "UNSUPPORTED_PROTOCOL",
-        "UNSUPPORTED_SSL_VERSION",
-        "VERSION_TOO_LOW",
-    }
+# OpenSSL's reasons for a handshake without a common version or cipher.
+_NOTHING_IN_COMMON = re.compile(
+    "INAPPROPRIATE_FALLBACK|NO_(CIPHERS|PROTOCOLS)_AVAILABLE|INSUFFICIENT_SECURITY|"
+    "PROTOCOL_VERSION|UNSUPPORTED_(PROTOCOL|SSL_VERSION)|VERSION_TOO_LOW"
 )
 
 
 def redact_url(url: str) -> str:
-    """Return scheme, host and path of a URL: where it leads, without user, query or fragment."""
+    """Return scheme, host and path of a URL, without user, query and fragment."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid address"
     host = f"[{host}]" if ":" in host else host
     path = parts.path if len(parts.path) <= 100 else "/…"
     return sanitize(f"{parts.scheme}://{host}{port}{path}" if host else path)
@@ -114,15 +82,15 @@ def redirect(status: int, location: str, request: Request) -> RedirectError:
         status=status,
         reason="redirect",
         hint=(
-            "Redirects are not followed, because what answers there may not be the API. Check "
-            f"base_url, it is {request.base_url}: http where https is meant, or a sign-on page "
-            "in between?"
+            "Redirects are not followed, because the target may not be the API. Check base_url "
+            f"({request.base_url}): should it use https instead of http, or does a login page or "
+            "gateway intercept the request?"
         ),
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that it wraps, the outermost first."""
+    """Yield an exception and everything that it wraps, outermost first."""
     queue: list[Any] = [error]
     seen: set[int] = set()
     while queue:
@@ -135,24 +103,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def proves_unsent(error: BaseException) -> bool:
-    """Whether an exception, followed down to its root causes, proves that no request was sent.
+    """Whether the root causes of an exception prove that no request was sent.
 
-    The type of an exception that only wraps others proves nothing: urllib3 raises its ProxyError
-    and SSLError after a request has arrived, too. Everything that is not known here, from another
-    version of a library for example, counts as no proof.
+    The type of a wrapping exception proves nothing: urllib3 raises its ProxyError and SSLError also
+    after a request has arrived. An unknown exception, for example from another version of a
+    library, is no proof either.
     """
     return _is_before_connecting(error) or _proves_unsent(error, is_connecting=False)
 
 
 def _is_before_connecting(error: BaseException) -> bool:
-    """Whether requests refused the request itself, or the TLS files, before it opened a socket."""
+    """Whether requests rejected the request or the TLS files before it opened a socket."""
     if _is_invalid_address(error):
         return True
     return _is_bare(error) and _raised_in(error) == ("requests.adapters", "cert_verify")
 
 
 def _is_invalid_address(error: BaseException) -> bool:
-    # Not InvalidHeader, which requests also raises for the header of a response.
+    # InvalidHeader is missing here: requests raises it for headers of responses, too.
     return isinstance(
         error,
         (
@@ -164,7 +132,7 @@ def _is_invalid_address(error: BaseException) -> bool:
 
 
 def _proves_unsent(error: BaseException, *, is_connecting: bool, depth: int = 0) -> bool:
-    """``is_connecting``: urllib3 has raised this while it was opening the connection."""
+    """``is_connecting``: urllib3 raised this while it opened the connection."""
     is_new_connection = isinstance(error, urllib3.exceptions.NewConnectionError)
     if isinstance(error, (socket.gaierror, ssl.SSLCertVerificationError)) or _is_refused_tunnel(
         error
@@ -176,12 +144,12 @@ def _proves_unsent(error: BaseException, *, is_connecting: bool, depth: int = 0)
     # In urllib3 1.26, NewConnectionError derives from ConnectTimeoutError.
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not is_new_connection:
         return True
-    # A connection that is open may report these, too.
+    # An open connection can report these, too.
     if is_connecting and isinstance(error, (ConnectionRefusedError, TimeoutError, socket.timeout)):
         return True
     wrapped = _wrapped(error)
     if not wrapped and is_new_connection and error.__context__:
-        wrapped = [error.__context__]  # urllib3 1.26 gives it no explicit cause
+        wrapped = [error.__context__]  # urllib3 1.26 sets no explicit cause
     return (
         bool(wrapped)
         and depth < _MAX_DEPTH
@@ -193,15 +161,15 @@ def _proves_unsent(error: BaseException, *, is_connecting: bool, depth: int = 0)
 
 
 def _host_name_errors() -> tuple[type[BaseException], ...]:
-    # Where it comes from depends on the version; its connections have it in all of them.
+    # The module that defines it depends on the version; urllib3.connection always imports it.
     kind = getattr(getattr(urllib3, "connection", None), "CertificateError", None)
     return (kind,) if kind else ()
 
 
 def _is_refused_tunnel(error: BaseException) -> bool:
-    """Whether a proxy has refused a CONNECT: raised by the function that sends it, and only there.
+    """Whether a proxy refused a CONNECT.
 
-    The request itself follows only after that function has returned.
+    Only the function that sends the CONNECT raises this, and the request itself follows later.
     """
     return _is_bare(error) and _raised_in(error) in {
         ("http.client", "_tunnel"),
@@ -210,13 +178,13 @@ def _is_refused_tunnel(error: BaseException) -> bool:
 
 
 def _is_bare(error: BaseException) -> bool:
-    """Whether Python code has raised an OSError of its own, and not the system or a socket."""
+    """Whether Python code, not the system or a socket, raised an OSError."""
     sockets = (ConnectionError, TimeoutError, socket.timeout, ssl.SSLError)
     return isinstance(error, OSError) and error.errno is None and not isinstance(error, sockets)
 
 
 def _raised_in(error: BaseException) -> tuple[str, str]:
-    """Return the module and the name of the function that raised an exception."""
+    """Return the module and name of the function that raised an exception."""
     where: TracebackType | None = error.__traceback__
     if where is None:
         return "", ""
@@ -226,7 +194,7 @@ def _raised_in(error: BaseException) -> tuple[str, str]:
 
 
 def _wrapped(error: BaseException) -> list[BaseException]:
-    """Return what an exception says that it wraps."""
+    """Return the exceptions that an exception explicitly wraps."""
     found = [*error.args, getattr(error, "reason", None), error.__cause__]
     return [cause for cause in found if isinstance(cause, BaseException)]
 
@@ -234,10 +202,9 @@ def _wrapped(error: BaseException) -> list[BaseException]:
 def transport_error(
     error: BaseException, request: Request, settings: HttpSettings, via_proxy: bool
 ) -> TransportError:
-    """Describe what was raised instead of a response, and whether the request was sent."""
+    """Describe an exception, and whether the request was sent."""
     failure = _describe(error, request, settings, via_proxy)
-    failure.never_sent = proves_unsent(error)
-    return failure
+    return failure.with_context(never_sent=proves_unsent(error))
 
 
 def _describe(
@@ -247,39 +214,37 @@ def _describe(
     names = {type(cause).__name__ for cause in causes}
     host = urlsplit(request.base_url).netloc
     if _is_invalid_address(error):
-        invalid = ConnectError(
-            f"{sanitize(request.base_url, 200)} cannot be used as an address",
+        return ConnectError(
+            f"{sanitize(request.base_url, 200)} is not a valid address",
             request=request,
             reason="invalid address",
             hint="Check base_url and http_proxy.",
-        )
-        invalid.transient = False
-        return invalid
-    proxy = _proxy_host(settings) if via_proxy else ""
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+        ).with_context(transient=False)
     if "ProxyError" in names:
-        failure = _proxy_error(causes, request, settings)
+        failure = _proxy_error(causes, names, request, settings)
         if failure:
             return failure
-    ended = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    if (tls and not ended) or (isinstance(error, requests.exceptions.SSLError) and not ended):
-        return _tls_error(causes, request, settings, host)
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    is_cut_off = isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if (tls or isinstance(error, requests.exceptions.SSLError)) and not is_cut_off:
+        return _tls_error(causes, tls, request, settings, host)
     if names & {"ConnectTimeoutError", "ConnectTimeout"}:
         return ConnectError(
-            f"no connection to {proxy or host} within {settings.timeout:g} s",
+            f"no connection to {_proxy_host(settings) if via_proxy else host} within "
+            f"{settings.timeout:g} s",
             request=request,
             reason="connect timeout",
             hint="Check base_url, the firewall and http_proxy, or raise timeout.",
         )
-    if "NewConnectionError" in names or "NameResolutionError" in names:
+    if names & {"NewConnectionError", "NameResolutionError"}:
         return _connect_error(causes, request, host)
-    # On Python 3.9 socket.timeout is no TimeoutError yet.
+    # On Python 3.9, socket.timeout is not a TimeoutError.
     if names & {"ReadTimeout", "ReadTimeoutError"} or any(
         isinstance(cause, (TimeoutError, socket.timeout)) for cause in causes
     ):
         return DeadlineError(
-            f"the answer did not come or did not end in time (timeout is {settings.timeout:g} s, "
-            f"{settings.timeout * DEADLINE_FACTOR:g} s for a whole answer)",
+            f"the response did not arrive in time (timeout is {settings.timeout:g} s, and "
+            f"{settings.timeout * DEADLINE_FACTOR:g} s for the whole response)",
             request=request,
             reason="timeout",
             hint="Check the network to the API, or raise timeout.",
@@ -289,7 +254,7 @@ def _describe(
     ):
         # requests checks the files of verify and cert when it connects.
         return TlsError(
-            f"TLS could not be prepared: {sanitize(error.strerror or str(error), 200)}",
+            f"TLS could not be set up: {sanitize(error.strerror or str(error), 200)}",
             request=request,
             reason="TLS failed",
             hint="Check ca_path, client_cert and client_key.",
@@ -300,13 +265,13 @@ def _describe(
         for cause in causes
     ):
         return LostAnswerError(
-            f"what {host} answers is not HTTP",
+            f"the response of {host} is not HTTP",
             request=request,
             reason="not HTTP",
-            hint="Check base_url: its port, and http or https.",
+            hint="Check the port of base_url, and http or https.",
         )
     return LostAnswerError(
-        f"the connection to {host} broke before the answer ended",
+        f"the connection to {host} broke before the response was complete",
         request=request,
         reason="connection broken",
         hint="Check the network to the API.",
@@ -321,7 +286,8 @@ def _proxy_host(settings: HttpSettings) -> str:
 def _connect_error(causes: list[BaseException], request: Request, host: str) -> ConnectError:
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            unknown = ConnectError(
+            # "No such name" is final; "try again" (EAI_AGAIN) and others are not.
+            return ConnectError(
                 f"cannot resolve the host name {host}",
                 request=request,
                 reason="unknown host",
@@ -329,10 +295,7 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
                     "Check base_url and DNS on the machine where the module runs. If it reaches "
                     "the API through a proxy, set http_proxy or HTTPS_PROXY."
                 ),
-            )
-            # "No such name" is an answer; "try again" (EAI_AGAIN) and others are not.
-            unknown.transient = cause.errno != socket.EAI_NONAME
-            return unknown
+            ).with_context(transient=cause.errno != socket.EAI_NONAME)
         if isinstance(cause, ConnectionRefusedError):
             return ConnectError(
                 f"{host} refuses connections",
@@ -351,11 +314,11 @@ def _connect_error(causes: list[BaseException], request: Request, host: str) -> 
 
 
 def _proxy_error(
-    causes: list[BaseException], request: Request, settings: HttpSettings
+    causes: list[BaseException], names: set[str], request: Request, settings: HttpSettings
 ) -> ProxyError | None:
-    """Return the error of a proxy that lets nothing through; None where it had done so already.
+    """Return the error of a proxy that did not let the request through, otherwise None.
 
-    urllib3 calls everything that breaks on the way through a proxy an error of the proxy.
+    urllib3 calls every failure on the way through a proxy a ProxyError.
     """
     proxy = _proxy_host(settings)
     for cause in causes:
@@ -363,17 +326,14 @@ def _proxy_error(
             status = re.search(r"\b\d{3}\b.*", str(cause))
             refusal = sanitize(status.group() if status else str(cause), 80)
             return proxy_refusal("to connect", refusal, request, settings)
-    refused = _refused_certificate(causes)
-    if refused:
-        failure = ProxyError(
-            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(refused)}",
+    rejected = _rejected_certificate(causes)
+    if rejected:
+        return ProxyError(
+            f"the certificate of the proxy {proxy} is not accepted: {_verify_message(rejected)}",
             request=request,
             reason="proxy not trusted",
-            hint=_certificate_advice(refused, "http_proxy"),
-        )
-        failure.transient = False
-        return failure
-    names = {type(cause).__name__ for cause in causes}
+            hint=_certificate_advice(rejected, "http_proxy"),
+        ).with_context(transient=False)
     if names & {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}:
         return ProxyError(
             f"the proxy {proxy} cannot be reached",
@@ -384,22 +344,27 @@ def _proxy_error(
     return None
 
 
-def is_of_proxy(response: Any, request: Request) -> bool:
-    """Whether the answer to a request that a proxy can read is a refusal of the proxy itself.
+def is_of_proxy(raw: Any, request: Request) -> bool:
+    """Whether a response to a request over plain HTTP is a refusal of the proxy itself.
 
-    Some (tinyproxy) say 401, in HTML, to a wrong password, where the standard has 407.
+    Some proxies (tinyproxy) reject a wrong password with 401 and HTML instead of 407.
     """
     if not request.base_url.startswith("http://"):
         return False
-    offers = response.headers.get("WWW-Authenticate", "").strip().lower()
-    media_type = response.headers.get("Content-Type", "").lower()
-    return response.status_code == 407 or (
-        response.status_code == 401 and offers.startswith("basic") and "json" not in media_type
+    offers = raw.headers.get("WWW-Authenticate", "").strip().lower()
+    media_type = raw.headers.get("Content-Type", "").lower()
+    return raw.status_code == 407 or (
+        raw.status_code == 401 and offers.startswith("basic") and "json" not in media_type
     )
 
 
 def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSettings) -> ProxyError:
-    failure = ProxyError(
+    """Return the error of a proxy that refused ``what``. ``refusal``: its status and reason.
+
+    Nothing was done, whether the proxy or a server behind it returned the 401 or 407; and a
+    CONNECT comes before the request.
+    """
+    return ProxyError(
         f"the proxy {_proxy_host(settings)} refused {what}: {refusal}",
         request=request,
         reason="proxy refused",
@@ -408,103 +373,81 @@ def proxy_refusal(what: str, refusal: str, request: Request, settings: HttpSetti
             if refusal.startswith(("401", "407"))
             else "Check that the proxy lets this host connect to the API."
         ),
-    )
-    failure.transient = refusal[:3] in {"500", "502", "503", "504"}
-    # Nothing was done, whether the proxy or a server behind it refuses with 401 or 407, and a
-    # CONNECT comes before the request.
-    failure.never_sent = True
-    return failure
+    ).with_context(never_sent=True, transient=refusal[:3] in {"500", "502", "503", "504"})
 
 
 def _tls_error(
-    causes: list[BaseException], request: Request, settings: HttpSettings, host: str
+    causes: list[BaseException],
+    tls: BaseException | None,
+    request: Request,
+    settings: HttpSettings,
+    host: str,
 ) -> TlsError:
-    refused = _refused_certificate(causes)
-    if refused:
-        hint = _certificate_advice(refused, "base_url")
-        what = f"the certificate of {host} is not accepted: {_verify_message(refused)}"
+    rejected = _rejected_certificate(causes)
+    why = getattr(tls, "reason", None) or ""
+    summary = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
+    if rejected:
+        summary = f"the certificate of {host} is not accepted: {_verify_message(rejected)}"
+        hint = _certificate_advice(rejected, "base_url")
+    elif "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
+        hint = "The server does not use TLS on this port: check base_url, http or https."
+    elif _NOTHING_IN_COMMON.search(why):
+        hint = (
+            "The server and this host have no TLS version or cipher in common; one of them is too "
+            "old. The server must offer TLS 1.2 or newer."
+        )
+    elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
+        hint = "The server may require a client certificate: set client_cert and client_key."
+    elif "ALERT" in why and settings.cert:
+        hint = "The server does not accept the client certificate: check client_cert."
     else:
-        tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-        why = getattr(tls, "reason", None) or ""
-        what = f"TLS with {host} failed" + (f": {why.lower().replace('_', ' ')}" if why else "")
-        if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
-            hint = "The server does not speak TLS on this port: check base_url, http or https."
-        elif why in _NOTHING_IN_COMMON:
-            hint = (
-                "The server and this host have no version of TLS, or no cipher, in common: one of "
-                "the two is too old. The server must offer TLS 1.2 or newer."
-            )
-        elif why == "UNSAFE_LEGACY_RENEGOTIATION_DISABLED":
-            hint = (
-                "The server is too old for this host: it does not support secure renegotiation "
-                "(RFC 5746). Its TLS software must be updated."
-            )
-        elif why == "DH_KEY_TOO_SMALL":
-            hint = (
-                "The Diffie-Hellman parameters of the server are too weak for this host: the "
-                "server must use stronger ones, or ECDHE."
-            )
-        elif why in _WEAK_CLIENT_CERTIFICATE:
-            hint = f"This is about client_cert. {_REISSUE_STRONGER}"
-        elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
-            hint = "The server may ask for a client certificate: set client_cert and client_key."
-        elif "ALERT" in why and settings.cert:
-            hint = "The server does not accept the client certificate: check client_cert."
-        else:
-            hint = "Check base_url, ca_path, client_cert and client_key."
-    return TlsError(what, request=request, reason="TLS failed", hint=hint)
+        hint = "Check base_url, ca_path, client_cert and client_key."
+    return TlsError(summary, request=request, reason="TLS failed", hint=hint)
 
 
 def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
+    """Return advice for a broken connection: under TLS 1.3, a missing client certificate is one."""
     if not request.base_url.startswith("https://"):
         return ""
     if settings.cert:
         return " The server may not accept the client certificate: check client_cert."
-    return " The server may ask for a client certificate: set client_cert and client_key."
+    return " The server may require a client certificate: set client_cert and client_key."
 
 
-def _refused_certificate(causes: list[BaseException]) -> BaseException | None:
+def _rejected_certificate(causes: list[BaseException]) -> BaseException | None:
     kinds: tuple[type[BaseException], ...] = (ssl.SSLCertVerificationError, *_host_name_errors())
     return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
 
-def _verify_message(refused: BaseException) -> str:
-    # urllib3 1.26 compares host names itself, and its error has a text and nothing else.
-    why = getattr(refused, "verify_message", "") or "".join(map(str, refused.args))
+def _verify_message(rejected: BaseException) -> str:
+    # urllib3 1.26 compares host names itself, and its error has nothing but a text.
+    why = getattr(rejected, "verify_message", "") or "".join(map(str, rejected.args))
     return sanitize(why, 200).rstrip(".")
 
 
-_REISSUE_STRONGER = (
-    "The certificate, or that of an authority above it, has a key or a signature that is too weak "
-    "for this host: it must be reissued, for example with RSA 2048 and SHA-256."
-)
-
-
-def _certificate_advice(refused: BaseException, option: str) -> str:
-    """``option`` has the address of the server whose certificate is not accepted."""
-    # Without a number it is Python, not OpenSSL, that has compared names: urllib3 1.26 does so.
-    number = getattr(refused, "verify_code", _HOSTNAME_MISMATCH)
-    if number in {_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH}:
-        # OpenSSL has the same number for both, and Python does not show the certificate.
+def _certificate_advice(rejected: BaseException, option: str) -> str:
+    """Return what to check for a certificate. ``option`` has the address of its server."""
+    # urllib3 1.26 compares names itself, and its error has no number.
+    number = getattr(rejected, "verify_code", _NAME_MISMATCH)
+    if number in {_NAME_MISMATCH, _IP_ADDRESS_MISMATCH}:
+        # OpenSSL has one number for both cases, and Python does not show the certificate.
         return (
-            f"Check {option}: it must name the host as the certificate does in its subjectAltName. "
-            "A certificate without subjectAltName, which has only a common name, must be reissued."
+            f"Check {option}: its host must be in the certificate's subjectAltName. A certificate "
+            "without subjectAltName, which has only a common name, must be reissued."
         )
-    if number in {_CERT_HAS_EXPIRED, _CERT_NOT_YET_VALID}:
-        return "The server's certificate has to be renewed; check this host's clock too."
-    if number in _WEAK_CERTIFICATE:
-        return _REISSUE_STRONGER
-    if number in _NOT_STRICT:
+    if number in _NOT_YET_VALID_OR_EXPIRED:
+        return "Have the server's certificate renewed. Also check this host's clock."
+    if number in _TOO_WEAK | _NOT_STRICT:
         return (
-            "The certificate, or that of an authority above it, lacks what newer Pythons demand: "
-            "it must be reissued."
+            "The certificate or a CA certificate above it does not meet this host's requirements: "
+            "its key or signature is too weak, or it lacks an extension that Python 3.13 requires. "
+            "Have it reissued."
         )
-    unchecked = "(validate_certs: false switches the check off, and with it the protection.)"
-    if number == _DEPTH_ZERO_SELF_SIGNED_CERT:
+    if number == _SELF_SIGNED:
         return (
-            "No authority signed it but itself: get a copy from whoever runs the server, and name "
-            f"its file in ca_path. {unchecked}"
+            "The certificate is self-signed. Get a copy from the administrator of the server, and "
+            f"set ca_path to it. {_CHECK_OFF}"
         )
     if number in _UNKNOWN_AUTHORITY:
-        return f"Name the file or folder of the authority that signed it in ca_path. {unchecked}"
-    return "Check the server's certificate, and the file or folder in ca_path."
+        return f"Set ca_path to the file or directory of the CA certificate. {_CHECK_OFF}"
+    return "Check the server's certificate, and the file or directory in ca_path."

@@ -116,7 +116,7 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
         credentials=credentials,
         http=http,
         envelope=params["envelope"],
-        warnings=tuple(_warnings(params, credentials, http, base_url)),
+        warnings=tuple(_warnings(params, environ, credentials, http, base_url)),
     )
 
 
@@ -133,24 +133,32 @@ def _setting(
 
 
 def _warnings(
-    params: Mapping[str, Any], credentials: Credentials, http: HttpSettings, base_url: str
+    params: Mapping[str, Any],
+    environ: Mapping[str, str],
+    credentials: Credentials,
+    http: HttpSettings,
+    base_url: str,
 ) -> Iterator[str]:
     # Digest does not send the private key.
     if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
         yield f"{credentials} is sent unencrypted, because base_url is http and not https."
     if http.verify is False:
         yield (
-            f"Certificates are not verified, because {_validation(params)} is false. Anyone "
+            f"Certificates are not verified: {_validation(params, environ)[0]} is false. Anyone "
             f"between this host and {urlsplit(base_url).hostname} can read and change everything "
             "that is sent. Use ca_path to trust your own certificate authority."
         )
 
 
-def _validation(params: Mapping[str, Any]) -> str:
-    """Return what decides whether certificates are verified."""
-    if params["validate_certs"] is None:
-        return f"the environment variable {_ENV_VALIDATE_CERTS}"
-    return "validate_certs"
+def _validation(params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, bool]:
+    """Return what decides whether certificates are verified, and the decision."""
+    source, value = _setting("validate_certs", params, environ, _ENV_VALIDATE_CERTS)
+    word = "" if value is None else str(value).strip().lower()
+    if word in {"", "1", "true", "yes", "on", "y", "t"}:
+        return source, True
+    if word in {"0", "false", "no", "off", "n", "f"}:
+        return source, False
+    raise OptionError(f"{source} is {quoted(word, 40)}", hint="Set it to true or false.")
 
 
 def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform) -> str:
@@ -341,11 +349,6 @@ def _proxy(
         exempt = urlsplit(base_url).hostname or ""
         if no_proxy is not None and requests.utils.should_bypass_proxies(base_url, no_proxy):
             return proxy, no_proxy
-    if "://" not in proxy:
-        raise OptionError(
-            f"{source} has the address of a proxy without a scheme",
-            hint="Put http:// or https:// in front of it, as in http://proxy.example.com:3128.",
-        )
     if proxy.lower().startswith("socks"):
         raise OptionError(
             f"{source} is a SOCKS proxy, which is not supported"
@@ -363,11 +366,11 @@ def _proxy(
 
 def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:
     """Return the ``verify`` argument for requests: False, True (its own bundle), or a path."""
-    if not _is_validating(params, environ):
+    switch, is_validating = _validation(params, environ)
+    if not is_validating:
         if params["ca_path"] is not None:
             raise OptionError(
-                f"ca_path is set, and {_validation(params)} is false, so that no certificate would "
-                "be verified",
+                f"{switch} is false, so that ca_path would have no effect",
                 hint="Remove one of them. With ca_path alone, certificates are verified.",
             )
         return False
@@ -454,18 +457,4 @@ def _check_readable(source: str, path: str) -> None:
     raise OptionError(
         f"{source} is {truncate_path(path)}, which {why}",
         hint="The file must be on the machine where the module runs.",
-    )
-
-
-def _is_validating(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
-    if params["validate_certs"] is not None:
-        return bool(params["validate_certs"])
-    value = environ.get(_ENV_VALIDATE_CERTS, "").strip().lower()
-    if value in {"", "1", "true", "yes", "on", "y", "t"}:
-        return True
-    if value in {"0", "false", "no", "off", "n", "f"}:
-        return False
-    raise OptionError(
-        f"The environment variable {_ENV_VALIDATE_CERTS} is {quoted(value, 40)}",
-        hint="Set it to true or false.",
     )

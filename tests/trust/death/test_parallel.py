@@ -50,7 +50,7 @@ EXCUSES = (
     r"revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
-    r"Could not .*: the API (?:answered|returned) 4\d\d \w+_NOT_FOUND.* The API key was revoked or "
+    r"Could not .*: the API returned 4\d\d \w+_NOT_FOUND.* The API key was revoked or "
     r"removed from the project in the meantime, or a recent change is still propagating\. Run the "
     r"task again\.",
     r"credentials_file .* holds the key pair of another API key, \w+, and nothing was created\. .*",

@@ -38,7 +38,7 @@ REQUEST = _errors.Request(
 def response(status: int, body: bytes, headers: list[str]) -> _http.Response:
     pairs = (line.partition(": ") for line in headers)
     named = {name: value for name, _colon, value in pairs}
-    return _responses.read(_http.Response(status, "Reason", named, body))
+    return _responses.parse_response(_http.Response(status, "Reason", named, body))
 
 
 def test_any_response_gives_a_result_or_an_error() -> None:

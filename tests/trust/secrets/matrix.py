@@ -121,8 +121,8 @@ def _misplaced(_world: World, options: Options) -> Options:
 
 MISPLACED = {
     "pair": ("looks like a private key",),
-    "account": ("line ends",),
-    "token": ("without the word Bearer",),
+    "account": ("line breaks",),
+    "token": ("Remove the word Bearer",),
 }
 
 

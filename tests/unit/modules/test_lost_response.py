@@ -52,7 +52,7 @@ def _libraries_that_tell_nothing(
         assert error
         raise error()
 
-    monkeypatch.setattr(_http, "_equip", lambda *_arguments: None)
+    monkeypatch.setattr(_http, "instrument_adapter", lambda *_arguments: None)
     if error:
         monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send_and_hide)
 

@@ -305,7 +305,7 @@ def test_empty_strings_count_as_unset(emulator: Emulator) -> None:
             "UNEXPECTED_ERROR",
             "expired or revoked",
         ),
-        (key_pair("atlas", 6), "USER_UNAUTHORIZED", "needs the role Organization Owner"),
+        (key_pair("atlas", 6), "USER_UNAUTHORIZED", "required role (Organization Owner)"),
         (
             key_pair("atlas", 7),
             "IP_ADDRESS_NOT_ON_ACCESS_LIST",

@@ -329,7 +329,7 @@ def test_the_old_path_of_ops_manager_is_discovered_once(emulator: Emulator, goal
 def test_a_role_that_may_not_read_the_list_is_reported(emulator: Emulator, platform: str) -> None:
     outcome = run(emulator, platform, entries=[A], **key_pair(platform, 6))
     assert outcome.code == "API_KEY_ACCESS_LIST_ACCESS_DENIED"
-    assert "by an Organization Owner only" in outcome.msg
+    assert "Only the key itself and an Organization Owner can" in outcome.msg
     assert "Could not read the access list of the API key" in outcome.msg
     assert emulator.writes == []
 

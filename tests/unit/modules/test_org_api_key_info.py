@@ -491,7 +491,7 @@ def test_a_time_limit_stops_reading_access_lists(
     outcome = run(emulator, access_list=True, time_limit=1, clock=clock)
     assert outcome.failed
     assert outcome.result["error"]["type"] == "limit"
-    assert "time_limit, 1 s, is over" in outcome.msg
+    assert "time_limit: 1 s" in outcome.msg
     assert "The access lists of 1 of 7 keys were read. No keys are returned" in outcome.msg
     assert "org_api_keys" not in outcome.result
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]

@@ -293,7 +293,7 @@ def test_a_time_limit_stops_the_reading_of_access_lists(emulator: Emulator) -> N
     emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
     api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
     outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=1, clock=clock)
-    assert "Not all access lists were read, because time_limit" in outcome.msg
+    assert "Not all access lists were read, because the time limit was reached" in outcome.msg
     assert not outcome.changed
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
     assert len(read) == 1
