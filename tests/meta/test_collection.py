@@ -79,7 +79,6 @@ def documentation(module: str) -> dict[str, Any]:
     return dict(yaml.safe_load(source.DOCUMENTATION))
 
 
-<<<<<<< HEAD
 def documented_options(module: str, *without: str) -> dict[str, Any]:
     """Return the options in a module's documentation and its fragments, except some fragments."""
     known: dict[str, Any] = {}
@@ -95,20 +94,6 @@ def documented_options(module: str, *without: str) -> dict[str, Any]:
 def options(module: str) -> set[str]:
     """Return every option a task may set, with all aliases."""
     known = documented_options(module)
-=======
-def fragment_options(name: str) -> dict[str, Any]:
-    """Return the options of a doc fragment."""
-    module = f"{COLLECTION}.plugins.doc_fragments.{name.removeprefix(PREFIX)}"
-    fragment = importlib.import_module(module).ModuleDocFragment
-    return dict(yaml.safe_load(fragment.DOCUMENTATION)["options"])
-
-
-def options(module: str) -> set[str]:
-    """Return every option a task may set: the module's own, those of fragments, and all aliases."""
-    known: dict[str, Any] = dict(documentation(module)["options"])
-    for name in documentation(module).get("extends_documentation_fragment", []):
-        known |= fragment_options(name)
->>>>>>> next
     return known.keys() | {
         alias for option in known.values() for alias in option.get("aliases", [])
     }
@@ -173,15 +158,7 @@ def test_a_module_documents_its_specification(module: str) -> None:
             for name, option in options.items()
         }
 
-<<<<<<< HEAD
     documented = documented_options(module, "connection")
-=======
-    text = documentation(module)
-    documented = dict(text["options"])
-    for name in text["extends_documentation_fragment"]:
-        if not name.endswith((".attributes", ".connection")):
-            documented |= fragment_options(name)
->>>>>>> next
     assert without(documented, "suboptions", "description", "version_added") == without(
         source.ARGUMENT_SPEC, "options", "no_log"
     )
