@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Everything made here stays in .venv, .nox and .cache of this checkout; `make clean` removes them.
-# It works with the GNU make 3.81 that macOS has.
+# All created files stay in .venv, .nox and .cache of this checkout; `make clean` removes them.
+# Compatible with GNU make 3.81, the version on macOS.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,16 +15,16 @@ VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
 TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
 INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
 
-# What the built collection is made of. Folders are listed too: their time changes when a file goes.
-# The name "docs" alone is a target.
+# Sources of the built collection. The list includes directories, because their time changes when a file is deleted.
+# "docs/." instead of "docs", because "docs" is a target.
 SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING LICENSES requirements.txt \
 	changelogs/changelog.yaml docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)
 
-# Ansible of the make targets sees this checkout's settings only, not those of the user or the machine.
+# Ignore the Ansible settings of the user and the machine.
 ANSIBLE := ANSIBLE_CONFIG=tests/tools/ansible.cfg $(PY) -m ansible
 
-# Environments hold the path of the checkout: one that was moved or copied gets new ones.
+# Environments contain the path of the checkout. Delete them if the checkout was moved or copied.
 ifneq ($(wildcard .cache/place),)
 ifneq ($(shell cat .cache/place),$(CURDIR))
 $(shell rm -rf .venv .nox .cache)
@@ -33,80 +33,79 @@ endif
 
 .PHONY: help demo test unit slow test-all trust versions mutants coverage lint format sanity docs bench build release clean
 
-help:  ## this list (the default)
+help:  ## show this list (default)
 	@echo "keysmith.mongodb $(VERSION)"
 	@sed -n 's/^\([a-z-]*\):.*## */\1|/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-8s %s\n' "$$name" "$$text"; done
 
-demo: $(INSTALLED)  ## revoke keys of a made-up organization on both APIs, on this machine only
+demo: $(INSTALLED)  ## revoke keys of a sample organization in the emulator, with both APIs
 	@$(PY) tests/tools/demo.py
 
-# A file of tests stays in one process, as its tests may share one run of ansible-playbook. What is
-# skipped is told, with the reason.
+# All tests of a file run in one process, because they may share one run of ansible-playbook. -rs reports skipped tests.
 PYTEST := $(PY) -m pytest -rs -n auto
 
-test: .venv/.test-ready  ## the tests to run while you work, in 3 minutes (ARGS="-k name" picks some)
+test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
 	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
-	@echo "Left to make test-all: kills and races, AWX, the page of the audit, tests of test tools, make trust, make versions"
+	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
-unit: .venv/.test-ready  ## the unit tests alone, in 30 seconds
+unit: .venv/.test-ready  ## run only the unit tests: 30 seconds
 	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
-	@echo "Left to make test-all: tests/integration and tests/meta, make trust, make versions"
+	@echo "Not run (see make test-all): tests/integration, tests/meta, make trust, make versions"
 
-slow: .venv/.test-ready .cache/awx  ## the integration tests that make test leaves out
+slow: .venv/.test-ready .cache/awx  ## run the integration tests that make test skips
 	@$(PYTEST) --dist loadfile -m slow $(ARGS)
 
-# ARGS means another thing to each of them.
-test-all:  ## everything: test, slow, trust and versions (half an hour)
+# ARGS has a different meaning for each target.
+test-all:  ## run test, slow, trust and versions: 25 minutes
 	@for target in test slow trust versions; do $(MAKE) $$target ARGS= || exit; done
 
-trust: .venv/.test-ready .cache/awx .cache/prism  ## real servers, secrets, hostile answers, sudden death: see docs/trust.md (ARGS="peers" picks some)
+trust: .venv/.test-ready .cache/awx .cache/prism  ## run the tests with real servers, fuzzing and kills, see docs/trust.md (ARGS="peers" selects some)
 	@$(PY) -m tests.tools.trust $(ARGS)
 
-versions: .venv/.test-ready  ## tests that start Ansible on the other ansible-cores, modules on every Python (CORES="2.16" picks some)
+versions: .venv/.test-ready  ## run tests with other ansible-core versions, and modules with every Python (CORES="2.16" selects some)
 	@$(PY) -m tests.tools.versions $(ARGS) $(CORES)
 
-mutants: .venv/.mutants-ready  ## put small mistakes into module_utils: do the tests find them? (an hour or two; ARGS="--resume" goes on after an interruption, "--again" tries what was missed)
+mutants: .venv/.mutants-ready  ## test the tests with small mistakes in module_utils: one to two hours (ARGS="--resume" continues after an interruption, "--again" repeats those not found)
 	@$(PY) -m tests.tools.mutants $(ARGS)
 
-coverage: .venv/.mutants-ready .cache/awx  ## which lines and branches of plugins the unit and integration tests go through
+coverage: .venv/.mutants-ready .cache/awx  ## measure which lines and branches of plugins the unit and integration tests cover
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PY) -m coverage run --rcfile=tests/coverage.ini -m pytest -n auto --dist loadfile tests/unit tests/integration
 	@$(PY) -m coverage combine -q --rcfile=tests/coverage.ini
 	@$(PY) -m coverage report --rcfile=tests/coverage.ini
 
-# In CI antsibull-nox tells what is to be reformatted, and does not do it. It calls ansible-galaxy from the PATH.
-lint: .venv/.lint-ready  ## format, style, types, docs, licences, changelog, ansible-lint, galaxy-importer
+# With CI=true, antsibull-nox only reports what to format. It calls ansible-galaxy from the PATH.
+lint: .venv/.lint-ready  ## check format, style, types, docs, English, licenses, changelog, ansible-lint, galaxy-importer
 	@test -t 1 || export NO_COLOR=1; CI=true PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox $(ARGS)
 
-format: .venv/.lint-ready  ## put the Python code into ruff's format
+format: .venv/.lint-ready  ## format the Python code with ruff
 	@env -u CI PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox -s formatters
 
-sanity: .venv/.demo-ready  ## ansible-test sanity on every ansible-core that can be had (CORES="2.19 2.20" picks some)
+sanity: .venv/.demo-ready  ## run ansible-test sanity with every available ansible-core (CORES="2.19 2.20" selects some)
 	@$(PY) tests/tools/sanity.py $(CORES)
 
-docs: .venv/.docs-ready $(INSTALLED)  ## guides and the modules' pages as HTML in .cache/docs
+docs: .venv/.docs-ready $(INSTALLED)  ## build the guides and the module reference as HTML in .cache/docs
 	@tests/tools/docs.sh
 
-bench: .venv/.bench-ready  ## this collection against uri, curl and bare requests (an hour; ARGS=--quick: 3 minutes)
+bench: .venv/.bench-ready  ## compare the speed with uri, curl and requests: one hour (ARGS=--quick: 3 minutes)
 	@$(PY) -m tests.benchmark $(ARGS)
 
-build: $(TARBALL)  ## the collection as an archive in .cache/build
+build: $(TARBALL)  ## build the collection's archive in .cache/build
 	@echo $(TARBALL)
 
-# The archive is built anew, from what was found to be clean.
-release: .venv/.lint-ready  ## look whether all is ready for a release, and tell how to make it
+# Builds a new archive from the checked working tree.
+release: .venv/.lint-ready  ## check that everything is ready for a release, and print the commands
 	@$(PY) tests/tools/release.py
 	@rm -f $(TARBALL) && $(MAKE) build
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox -s build-import-check
 	@$(PY) tests/tools/release.py $(TARBALL)
 
-clean:  ## remove everything that was made here
+clean:  ## remove all created files
 	rm -rf .venv .nox .cache .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment, grown as needed, so that the first `make demo` installs no more than it uses.
-# Its Python is a link, which leads nowhere after an upgrade of the system: then all is made anew.
+# One environment that grows as needed, so that the first `make demo` installs only what it uses.
+# Its Python is a link that breaks when the system is upgraded. In that case, everything is installed again.
 $(PY):
 	@rm -f .venv/.*-ready
 
@@ -135,14 +134,14 @@ $(PY):
 	@tests/tools/venv.sh .venv tests/requirements-docs.txt
 	@touch $@
 
-# Where it cannot be had, the tests that need it are skipped.
+# If the download fails, the tests that need it are skipped.
 .cache/awx: tests/tools/awx_collection.py | .venv/.demo-ready
-	@echo "Getting the collection awx.awx (once, 54 MB)…"
+	@echo "Downloading the collection awx.awx (once, 54 MB)…"
 	@$(PY) tests/tools/awx_collection.py $@ || true
 
-# Holds requests to the API's specification; without it, or without npm, those tests are skipped.
+# Checks requests against the API's specification. Without it, or without npm, those tests are skipped.
 .cache/prism:
-	@echo "Getting prism (once, 90 MB)…"
+	@echo "Downloading prism (once, 90 MB)…"
 	@npm install --prefix $@ --no-save --no-audit --no-fund --silent @stoplight/prism-cli@5 || rm -rf $@
 
 $(TARBALL): .venv/.demo-ready $(SOURCES)

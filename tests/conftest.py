@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the collection importable from a checkout in any folder, and starts emulators."""
+"""Make the collection importable from a checkout in any directory, and start emulators."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support import ROOT, seed
 from tests.tools.versions import is_for_each_core
 
 
-def _collections_folder() -> Path:
-    """The folder for ANSIBLE_COLLECTIONS_PATH: the checkout's own, or one that links to it."""
+def _collections_directory() -> Path:
+    """Return the directory for ANSIBLE_COLLECTIONS_PATH, with the checkout or a link to it."""
     if ROOT.parts[-3:] == ("ansible_collections", "keysmith", "mongodb"):
         return ROOT.parents[2]
     folder = ROOT / ".cache" / "linked"
@@ -35,10 +35,10 @@ def _collections_folder() -> Path:
     return folder
 
 
-COLLECTIONS = _collections_folder()
+COLLECTIONS = _collections_directory()
 sys.path.insert(0, str(COLLECTIONS))
 
-# The machine's own settings must not decide a test, and no test may leave the machine.
+# Settings of the machine must not affect tests, and no test may use the network.
 for _name in list(os.environ):
     if _name.startswith(("ANSIBLE_", "MONGODB_ATLAS_", "MCLI_", "KEYSMITH_MONGODB_")) or (
         _name.lower().endswith("_proxy") or _name in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -46,16 +46,16 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 
-# Ansible's word for a text that is no template; playbooks are read by tests too.
+# Tests also read playbooks, which use Ansible's tag for text that is not a template.
 yaml.SafeLoader.add_constructor("!unsafe", yaml.SafeLoader.construct_scalar)
 
-# A slow machine is no failure, and no folder of examples is left behind.
+# Hypothesis must not fail on a slow machine, or leave a directory of examples.
 hypothesis.settings.register_profile("quiet", deadline=None, database=None)
 hypothesis.settings.load_profile("quiet")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is run on each ansible-core, besides slow tests that are marked by themselves."""
+    """Mark the tests to run on each ansible-core. Slow tests are marked explicitly."""
     for item in items:
         is_slow = item.get_closest_marker("slow") is not None
         if is_for_each_core(item.path, getattr(item, "fixturenames", ()), is_slow=is_slow):
@@ -71,7 +71,7 @@ def pytest_runtest_makereport() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def collections() -> Path:
-    """The folder for ANSIBLE_COLLECTIONS_PATH."""
+    """Return the directory for ANSIBLE_COLLECTIONS_PATH."""
     return COLLECTIONS
 
 
@@ -83,11 +83,11 @@ def _emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(_emulator: Emulator) -> Iterator[Emulator]:
-    """An emulator in its first state, with the organizations of ``tests.support``."""
+    """Yield an emulator with the organizations of ``tests.support`` and default settings."""
     for field in fields(Settings):
         setattr(_emulator.settings, field.name, field.default)
     _emulator.reset(seed())
     clock, sleep = _emulator.clock, _emulator.sleep
     yield _emulator
-    # A test may have had time of its own.
+    # A test may have replaced these.
     _emulator.clock, _emulator.sleep = clock, sleep

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of others that tests want: where one is missing its tests are skipped by name."""
+"""Other programs that tests need: if one is missing, its tests are skipped."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from typing import Any
 
 import pytest
 
-# Set where everything has to be there, as in `.ci/run`: then a test that is skipped has failed.
+# If this is set, as in `.ci/run`, everything must be installed, and skipped tests fail.
 VARIABLE = "TESTS_STRICT"
-# But for what nobody can install: a licence keeps the specification out, and a machine is as it is.
+# These cannot be installed: licenses do not allow it, or the machine lacks a feature.
 _ALLOWED = re.compile(
     "the specification of the Atlas Administration API is not there"
     "|the recorded responses of Atlas are not there"
-    "|somebody else listens at /dev/log"
     "|this machine, or its file system, has no nameless files"
     "|this curl does not know SHA-256"
 )
-# Servers are often there that only root has on the PATH.
+# Some servers are only on root's PATH.
 _FOLDERS = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 
 def find(program: str) -> str:
-    """Return where a program is; where it is not, the test is skipped."""
+    """Return the path of a program, or skip the test."""
     found = shutil.which(program, path=_FOLDERS)
     return found if found else pytest.skip(f"{program} is not installed")
 
 
 def hold(report: Any) -> None:
-    """Make a failure of a test that was skipped, where nothing may be wanting."""
+    """Turn a skipped test into a failure if everything must be installed."""
     if VARIABLE not in os.environ or not report.skipped or hasattr(report, "wasxfail"):
         return
     _path, _line, reason = report.longrepr

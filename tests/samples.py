@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task of each module: tables of tests that have none of their own for a module take this one."""
+"""A task of each module, for tables of tests that have no specific task for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sample:
-    """A task that succeeds, and the second time changes nothing.
+    """A task that succeeds, and whose second run changes nothing.
 
     ``options`` gets the options that identify a key, whose description is ``victim``, and the ID of
     a project that the key is not in.
@@ -26,7 +26,7 @@ SAMPLES = {
     "org_api_key": Sample(lambda key, _project: {**key, "roles": ["ORG_READ_ONLY"]}),
     "org_api_key_access_list": Sample(lambda key, _project: {**key, "entries": ["192.0.2.1"]}),
     "org_api_key_info": Sample(lambda _key, _project: {}, writes=False),
-    # With a token alone, marks need a key of their own.
+    # A token cannot sign marks, so they need a key.
     "org_api_key_rotation": Sample(
         lambda key, _project: {**key, "phase": "roll_back", "mark_key": "canary-of-the-marks"},
         writes=False,
@@ -41,6 +41,6 @@ VICTIM = {"description": "victim"}
 
 
 def others(modules: Iterable[str]) -> dict[str, Sample]:
-    """Return the samples of the modules that a table has no task of its own for."""
+    """Return the samples of the modules for which a table has no task."""
     known = {*modules}
     return {module: sample for module, sample in SAMPLES.items() if module not in known}

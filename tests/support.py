@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests share: the organizations they act on, and a module run through its main()."""
+"""Shared by tests: the organizations of emulators, and a function that runs a module's main()."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CORE = tuple(int(part) for part in importlib.metadata.version("ansible-core").sp
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "ansible_collections.keysmith.mongodb"
 ACTIONS = sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py"))
-# Those with code of their own: that of an action is its plugin, and its module documentation only.
+# Modules with code; the module of an action is only documentation.
 MODULES = sorted({path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")} - {*ACTIONS})
 
-# One organization of each product, alike but for their ids.
+# One organization per platform, which differ only in IDs.
 PLATFORMS = ("atlas", "cloud_manager", "ops_manager")
 ORG_IDS = {
     "atlas": "5a0000000000000000000001",
@@ -43,7 +43,7 @@ API_PATHS = {
     "ops_manager": "/api/public/v1.0",
 }
 MISSING_ID = "deadbeefdeadbeefdeadbeef"
-# Never to be seen in any output; each is one of a kind, so that a hit names its source.
+# No output may contain these; each is unique, so that a hit identifies its source.
 PRIVATE_KEYS = {
     "atlas": "ca11ab1e-0000-4000-8000-0000000000a1",
     "cloud_manager": "ca11ab1e-0000-4000-8000-0000000000b1",
@@ -53,7 +53,7 @@ CLIENT_SECRETS = {
     "atlas": "mdb_sa_sk_canary-atlas-0123456789abcdefghijklmnopq",
     "cloud_manager": "mdb_sa_sk_canary-cloud-0123456789abcdefghijklmnopq",
 }
-# Public keys of the keys below; the first letter tells the product.
+# The first letter of public keys, by platform.
 _LETTERS = {"atlas": "a", "cloud_manager": "c", "ops_manager": "o"}
 
 
@@ -66,7 +66,7 @@ def project_id(platform: str) -> str:
 
 
 def key_id(platform: str, number: int) -> str:
-    """The id of a key: 1 signs, 2 and 3 are there to be revoked, 4 and 5 share a description."""
+    """Return the ID of a key: 1 signs, 2 and 3 may be revoked, 4 and 5 share a description."""
     return f"{ORG_IDS[platform][:2]}e{number:021d}"
 
 
@@ -80,7 +80,7 @@ def client_id(platform: str) -> str:
 
 
 def seed(extra_keys: int = 0) -> dict[str, Any]:
-    """Three organizations; each has an owner key, a member key, victims and look-alikes."""
+    """Return three organizations, each with an owner, a member, victims and duplicates."""
     return {"organizations": [_organization(platform, extra_keys) for platform in PLATFORMS]}
 
 
@@ -129,7 +129,7 @@ def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
 
 
 def key_pair(platform: str, number: int = 1) -> dict[str, str]:
-    """The options of the key pair that signs."""
+    """Return the options of a key pair, by default the signing credential."""
     private = PRIVATE_KEYS[platform] if number == 1 else f"{number:08d}-1111-4111-8111-{'0' * 12}"
     return {"api_public_key": public_key(platform, number), "api_private_key": private}
 
@@ -139,21 +139,21 @@ def service_account(platform: str) -> dict[str, str]:
 
 
 def fetch_token(url: str, platform: str = "", **account: str) -> str:
-    """Get a ready access token from an emulator, as another tool would."""
+    """Get an access token from an emulator, as another tool would."""
     account = account or service_account(platform)
-    answer = requests.post(
+    response = requests.post(
         f"{url}/api/oauth/token",
         auth=(account["client_id"], account["client_secret"]),
         data={"grant_type": "client_credentials"},
         timeout=10,
     )
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
+    response.raise_for_status()
+    return str(response.json()["access_token"])
 
 
 @dataclass
 class VirtualClock:
-    """Time that passes only by sleeping."""
+    """A clock that only sleeping advances."""
 
     time: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
@@ -171,7 +171,7 @@ class VirtualClock:
 
 
 class RealClock(VirtualClock):
-    """Time as it passes, for runs in a process of their own."""
+    """The real time, for modules in their own process."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -182,7 +182,7 @@ class RealClock(VirtualClock):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a module run ended: its result, what it printed, and the time it believed to pass."""
+    """The result of a module run, its output, and its clock."""
 
     result: dict[str, Any]
     output: str
@@ -215,7 +215,7 @@ def run_module(
     diff: bool = False,
     clock: VirtualClock | None = None,
 ) -> Outcome:
-    """Run a module's own main() in this process: its output is what Ansible would read."""
+    """Run a module's main() in this process, and return what Ansible would read."""
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
     clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._client._clock")
@@ -230,10 +230,10 @@ def run_module(
     }
     ticking = clocks.Clock(now=clock.now, sleep=clock.sleep, random=clock.random)
     output = io.StringIO()
-    # Kept for the whole process, which for Ansible is one module.
+    # Warnings are kept for the whole process, which for Ansible is one module.
     warnings._global_warnings.clear()
     with (
-        # AnsibleModule sets the locale of the whole process by the environment.
+        # AnsibleModule sets the locale of the whole process from the environment.
         mock.patch.dict(os.environ, {"LC_ALL": "C.UTF-8", **(environ or {})}, clear=True),
         mock.patch.object(utils, "Clock", return_value=ticking),
         _arguments(arguments),
@@ -245,14 +245,28 @@ def run_module(
         except SystemExit:
             pass
         else:
-            raise AssertionError("main() has to end by exit_json or fail_json")
+            raise AssertionError("main() must end with exit_json or fail_json")
     text = output.getvalue()
     return Outcome(json.loads(text), text, clock)
 
 
+def run_as_owner(module: str, emulator: Any, platform: str, options: Any) -> Outcome:
+    """Run a module with the owner's key pair, unless the options set another credential.
+
+    ``options`` may have arguments of ``run_module``, such as ``check``.
+    """
+    arguments = ("check", "diff", "clock", "environ")
+    is_signed = {"api_public_key", "client_id", "access_token"} & options.keys()
+    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
+    credential = {} if is_signed else key_pair(platform)
+    own = {name: value for name, value in options.items() if name not in arguments}
+    more = {name: options[name] for name in arguments if name in options}
+    return run_module(module, {**base, **credential, **own}, **more)
+
+
 @contextmanager
 def _same_signals() -> Iterator[None]:
-    """Give back the handlers of signals, which a module keeps to the end of its process."""
+    """Restore the signal handlers, which a module never resets."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     handlers = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -262,7 +276,7 @@ def _same_signals() -> Iterator[None]:
 
 
 def _arguments(arguments: dict[str, Any]) -> Any:
-    """Hand a module its arguments as its ansible-core reads them."""
+    """Pass a module its arguments as its ansible-core reads them."""
     try:
         from ansible.module_utils.testing import patch_module_args
     except ImportError:  # before ansible-core 2.19

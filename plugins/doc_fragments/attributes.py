@@ -6,13 +6,13 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What every module of the collection can do."""
+    """The attributes that all modules share."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   action_group:
-    description: Use C(group/keysmith.mongodb.all) in C(module_defaults) to set the connection once.
+    description: Set the connection once, with C(group/keysmith.mongodb.all) in C(module_defaults).
     support: full
     membership: [keysmith.mongodb.all]
   check_mode:

@@ -12,155 +12,182 @@ class ModuleDocFragment:
 options:
   platform:
     description:
-      - The product that is called.
-      - V(atlas) is MongoDB Atlas and its Admin API v2, V(cloud_manager) and V(ops_manager) are the
-        products of these names and their Public API v1.0.
-      - When not given, the environment variable E(KEYSMITH_MONGODB_PLATFORM) decides, and without
-        it V(atlas) is taken.
+      - The product to call.
+      - V(atlas) is MongoDB Atlas with its Admin API v2.
+      - V(cloud_manager) and V(ops_manager) are Cloud Manager and Ops Manager with their Public API
+        v1.0.
+      - If unset, defaults to the value of E(KEYSMITH_MONGODB_PLATFORM), and then to V(atlas).
     type: str
     choices: [atlas, cloud_manager, ops_manager]
   base_url:
     description:
-      - The address of the product, such as V(https://opsmanager.example.com:8443). A slash or the
-        path of the API at its end makes no difference.
-      - When not given, E(MONGODB_ATLAS_BASE_URL) is taken for Atlas and E(MCLI_OPS_MANAGER_URL) for
-        the others, and without it V(https://cloud.mongodb.com) for Atlas and Cloud Manager. Ops
-        Manager has no default.
-      - Atlas for Government is at V(https://cloud.mongodbgov.com).
-      - With V(http), the module warns if it sends a client secret or a token, or if a new private
-        key would come back, in clear, except on the machine itself (V(localhost) and loopback
-        addresses).
-      - Redirects are never followed; a task that meets one fails and names where it points.
+      - The address of the product, such as V(https://opsmanager.example.com:8443). A trailing slash
+        or the path of the API is ignored.
+      - Ops Manager has no default. Atlas and Cloud Manager default to
+        V(https://cloud.mongodb.com).
+      - For Atlas for Government, set V(https://cloud.mongodbgov.com).
+      - With V(http), the module warns if it sends a client secret or a token unencrypted, or would
+        receive a new private key that way. This does not apply to V(localhost) and loopback
+        addresses.
+      - Redirects are never followed. A task that receives one fails and shows the target.
+      - If unset, defaults to the value of E(MONGODB_ATLAS_BASE_URL) for Atlas and of
+        E(MCLI_OPS_MANAGER_URL) for the others.
     type: str
   org_id:
     description:
-      - The id of the organization, 24 hexadecimal digits. A credential belongs to one organization,
-        so this can be set together with it.
-      - When not given, E(MONGODB_ATLAS_ORG_ID) is taken for Atlas, E(MCLI_ORG_ID) for the others.
+      - The ID of the organization, 24 lowercase hexadecimal digits.
+      - Each credential belongs to one organization, so set both together.
+      - If unset, defaults to the value of E(MONGODB_ATLAS_ORG_ID) for Atlas and of E(MCLI_ORG_ID)
+        for the others.
     type: str
   api_public_key:
     description:
-      - The public key of the API key that signs the requests, with HTTP Digest.
-      - Exactly one kind of credential has to be given, by the task or by the environment of the
-        machine where the module runs. That is the target, or the control node (in AWX the
-        execution environment) with C(connection=local). What the task gives beats every
-        variable, of another kind too.
-      - When the task gives no credential, E(MONGODB_ATLAS_PUBLIC_API_KEY) or the older
-        E(MONGODB_ATLAS_PUBLIC_KEY) is taken for Atlas, E(MCLI_PUBLIC_API_KEY) for the others.
+      - The public key of the API key to authenticate with. Requests are signed with HTTP Digest.
+      - Set exactly one kind of credential, in the task or in the environment. The kinds are
+        O(api_public_key) with O(api_private_key), O(client_id) with O(client_secret), and
+        O(access_token).
+      - Options set in the task override all environment variables, even those for another kind of
+        credential.
+      - Environment variables are read on the host where the module runs. With C(connection=local),
+        this is the control node (in AWX, the execution environment).
+      - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_PUBLIC_API_KEY) or
+        the older E(MONGODB_ATLAS_PUBLIC_KEY) for Atlas, and of E(MCLI_PUBLIC_API_KEY) for the
+        others.
     type: str
   api_private_key:
     description:
       - The private key that belongs to O(api_public_key).
-      - When the task gives no credential, E(MONGODB_ATLAS_PRIVATE_API_KEY) or the older
-        E(MONGODB_ATLAS_PRIVATE_KEY) is taken for Atlas, E(MCLI_PRIVATE_API_KEY) for the others.
+      - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_PRIVATE_API_KEY) or
+        the older E(MONGODB_ATLAS_PRIVATE_KEY) for Atlas, and of E(MCLI_PRIVATE_API_KEY) for the
+        others.
     type: str
   client_id:
     description:
-      - The client id of a service account, which begins with C(mdb_sa_id_). Ops Manager has no
-        service accounts.
-      - An access token is fetched for the task and revoked at its end.
-      - When the task gives no credential, E(MONGODB_ATLAS_CLIENT_ID) is taken for Atlas.
+      - The client ID of the service account to authenticate with. It begins with C(mdb_sa_id_).
+      - The task fetches an access token and revokes it at its end.
+      - Ops Manager has no service accounts. Cloud Manager has no environment variables for them.
+      - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_CLIENT_ID) for
+        Atlas.
     type: str
   client_secret:
     description:
       - The client secret that belongs to O(client_id).
-      - When the task gives no credential, E(MONGODB_ATLAS_CLIENT_SECRET) is taken for Atlas.
+      - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_CLIENT_SECRET) for
+        Atlas.
     type: str
   access_token:
     description:
-      - A ready access token of a service account, without the word C(Bearer). It is used as it is
-        and not revoked.
-      - When the task gives no credential, E(MONGODB_ATLAS_ACCESS_TOKEN) is taken for Atlas.
+      - An access token of a service account, without the word C(Bearer). The task neither renews
+        nor revokes it.
+      - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_ACCESS_TOKEN) for
+        Atlas.
     type: str
   validate_certs:
     description:
-      - Whether the server's certificate is checked. V(false) gives the protection of TLS away; use
-        O(ca_path) for a certificate of your own authority instead.
-      - With V(false), from the environment too, the module warns. It fails if the task also sets
-        O(ca_path).
-      - When not given, E(KEYSMITH_MONGODB_VALIDATE_CERTS) decides, and without it V(true) is taken.
+      - Whether to verify the server's certificate.
+      - V(false) disables TLS protection, and the module warns. For a private CA, set O(ca_path)
+        instead.
+      - A task that sets O(ca_path) fails if verification is disabled.
+      - If unset, defaults to the value of E(KEYSMITH_MONGODB_VALIDATE_CERTS), and then to V(true).
     type: bool
   ca_path:
     description:
-      - A file with the certificates of trusted authorities (PEM), or a folder with such files under
-        their hashed names, as C(openssl rehash) makes them.
-      - When not given, E(KEYSMITH_MONGODB_CA_PATH) is taken, then E(REQUESTS_CA_BUNDLE), then
-        E(CURL_CA_BUNDLE), then the system's bundle (or E(SSL_CERT_FILE)), then the one that comes
-        with C(requests).
+      - A file with the CA certificates to trust (PEM), or a directory of such files with hashed
+        names, as C(openssl rehash) creates them.
+      - If unset, defaults to the first of the following that is available.
+      - The value of E(KEYSMITH_MONGODB_CA_PATH).
+      - The value of E(REQUESTS_CA_BUNDLE).
+      - The value of E(CURL_CA_BUNDLE).
+      - The system's CA bundle, or the value of E(SSL_CERT_FILE).
+      - The CA bundle of C(requests).
     type: path
   client_cert:
     description:
-      - A file with the client certificate (PEM), for servers that ask for one. It may hold the
-        private key too.
-      - When neither O(client_cert) nor O(client_key) is given, E(KEYSMITH_MONGODB_CLIENT_CERT) is
-        taken.
+      - A file with the client certificate (PEM), for servers that require one. It may also contain
+        the private key.
+      - If both O(client_cert) and O(client_key) are unset, defaults to the value of
+        E(KEYSMITH_MONGODB_CLIENT_CERT).
     type: path
   client_key:
     description:
       - A file with the private key of O(client_cert) (PEM), without a password.
-      - When neither O(client_cert) nor O(client_key) is given, E(KEYSMITH_MONGODB_CLIENT_KEY) is
-        taken.
+      - If both O(client_cert) and O(client_key) are unset, defaults to the value of
+        E(KEYSMITH_MONGODB_CLIENT_KEY).
     type: path
   http_proxy:
     description:
-      - The address of a proxy for all requests, such as V(http://user:password@proxy.example.com:3128).
-        It must begin with C(http://) or C(https://); SOCKS is not supported.
-      - It is hidden in all output, since it may hold a password.
-      - When not given, the environment decides, by E(HTTPS_PROXY), E(HTTP_PROXY) and E(ALL_PROXY),
-        in lower case first, and E(NO_PROXY). A SOCKS proxy is refused there, except for a host that
-        E(NO_PROXY) exempts.
+      - The address of a proxy for all requests, such as
+        V(http://user:password@proxy.example.com:3128).
+      - It must begin with C(http://) or C(https://). SOCKS is not supported.
+      - It is hidden in all output, because it can contain a password.
+      - If unset, defaults to the value of E(HTTPS_PROXY) (E(HTTP_PROXY) if O(base_url) is C(http)),
+        and then of E(ALL_PROXY). Lowercase names take precedence.
+      - E(NO_PROXY) exempts hosts from these variables. The module rejects a SOCKS proxy in them
+        unless E(NO_PROXY) exempts the host.
     type: str
   timeout:
     description:
-      - How long to wait for a connection, and for each next part of an answer, in seconds, more
-        than 0. A whole answer may take three times as long, and a listing of several pages ten
-        times as long, not counting waits before a request is sent again.
+      - How many seconds to wait for a connection and for each next part of a response, more than
+        0.
+      - A whole response may take three times as long. A list of several pages may take ten times as
+        long, without the waits between retries.
     type: float
     default: 30
   retries:
     description:
-      - How often a request is sent again, 0 or more, if the connection breaks or the server has a
-        problem (status 502, 503 and 504, and at most twice 500). Only requests that can be sent
-        twice without harm are sent again.
-      - A request that exceeds a rate limit (status 429) holds back all requests of the task, and is
-        sent again for as long as O(retry_max_wait) allows. V(0) disables that too.
-      - A request that the API refuses without a reason (status 401) after it has accepted the key
-        pair in the same task is sent again up to four times, unless this is V(0).
+      - The maximum number of retries per request, 0 or more.
+      - If repeating the request is safe, it is retried when the connection breaks or the server
+        returns 502, 503 or 504. After a 500, it is retried at most twice.
+      - A rate limit (429) pauses all requests of the task. O(retry_max_wait) limits the pause, not
+        this option, but V(0) disables these retries too.
+      - The API sometimes returns a 401 without a reason after it has accepted the same key pair.
+        Such a request is retried up to four times, unless this is V(0).
     type: int
     default: 5
   retry_max_wait:
     description:
-      - How long a task waits before it sends requests again, in seconds, 0 or more, while none of
-        its requests is accepted. A task that makes progress may wait longer in all. Rate limits are
-        refilled about once a minute. If the server asks to wait longer than what is left, the task
-        fails immediately.
+      - How many seconds a task may wait between retries while none of its requests succeeds, 0 or
+        more.
+      - A task that makes progress may wait longer in total.
+      - Rate limits are refilled about once a minute.
+      - If the server asks for a longer wait than is left, the task fails immediately.
     type: float
     default: 120
   envelope:
     description:
-      - Whether to ask the API to put the status of each answer into its body too, for networks that
-        hide it. An answer that comes so is understood in any case.
+      - Whether to ask the API to repeat the HTTP status in the body of each response, for networks
+        that hide HTTP status codes.
+      - Enveloped responses are understood even if this is off.
     type: bool
     default: false
 requirements:
   - requests >= 2.25
+seealso:
+  - name: Authentication
+    description: The guide to credentials, roles and access lists.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_authentication.rst
+  - name: Errors
+    description: Every error, with its causes and what to do.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_errors.rst
 notes:
-  - On the signals C(SIGTERM), C(SIGINT) and C(SIGHUP), a module completes and reports what it has
-    begun, and starts nothing more. It fails with C(error.type=cancelled) if something is left to
-    do. A signal that is already ignored, such as C(SIGHUP) by C(nohup), stays ignored. After
-    Ctrl+C, Ansible itself may end before it shows the result, so write new private keys to a file.
-  - An empty string or null counts as not set, like an unanswered question of an AWX survey, except
-    where that would do more than the task asks for. These options then refuse both, and suggest
-    C(default(omit, true)) - C(state), C(keep), C(credentials_file),
-    C(credentials_dir), filters and selectors, O(org_id) next to a credential that the task
-    itself sets, and one half of a pair of credentials.
-  - Options for text refuse numbers, booleans, lists and dictionaries. YAML and Jinja turn unquoted
-    text such as C(0042), C(1.10) or C(yes) into these, so put it in quotes. A date or time that
-    Ansible itself has turned into text, such as an unquoted C(2026-01-31), cannot be detected.
-  - Options refuse text that contains a mask of Ansible (eight asterisks, or
-    C(VALUE_SPECIFIED_IN_NO_LOG_PARAMETER), instead of a secret), since it is not the original text.
-    Identify a key whose description really contains one by its ID.
-  - Secrets in variables and in the environment are hidden in all output of the module. Ansible
-    itself shows what is written on the command line of an ad-hoc C(ansible) call when the call
-    fails, and the values of a task's C(environment) keyword with C(-vvv).
+  - The signing credential is the API key, service account or access token that a task authenticates
+    with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
+    Cloud Manager only.
+  - An empty string or null counts as unset, such as an unanswered question of an AWX survey.
+  - If an empty value would make the task do more than it asks for, the option rejects it. This
+    applies to C(state), C(keep), C(credentials_file), C(credentials_dir), filters, selectors, and
+    one half of a credential. It also applies to O(org_id) if the task sets a credential.
+  - To pass a variable that may be empty, use the filter C(default) with C(omit) and C(true).
+  - Text options reject numbers, booleans, lists and dictionaries. Put text such as C(0042), C(1.10)
+    or C(yes) in quotes, because YAML and Jinja convert it. The module cannot detect a date that
+    Ansible has converted back to text, such as an unquoted C(2026-01-31).
+  - Options reject text that Ansible has masked (eight asterisks, or
+    C(VALUE_SPECIFIED_IN_NO_LOG_PARAMETER)). If a key's description really contains such text,
+    identify the key by its ID.
+  - Secrets from options and environment variables are hidden in the module's output. Ansible itself
+    prints ad-hoc arguments when the command fails, and a task's C(environment) with C(-vvv).
+  - On C(SIGTERM), C(SIGINT) or C(SIGHUP), a module completes and reports the requests in progress
+    and starts no others. It fails with C(error.type=cancelled) if something is left to do. A signal
+    that is already ignored stays ignored, such as C(SIGHUP) under C(nohup).
+  - After Ctrl+C, Ansible may exit before it shows the result. Write new private keys to a file.
 """

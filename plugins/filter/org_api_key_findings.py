@@ -6,27 +6,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: org_api_key_findings
-short_description: Tell what an audit finds in the API keys of an organization
+short_description: Add audit findings to the API keys of an organization
 version_added: 1.2.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Takes the API keys of one organization, as M(keysmith.mongodb.org_api_key_info) returns them,
-    and adds to each the names of what is to be looked at.
+  - Adds the names of audit findings to the API keys of one organization, as
+    M(keysmith.mongodb.org_api_key_info) returns them.
   - C(org_owner) - the key has the role C(ORG_OWNER).
-  - C(no_access_list) - its access list is empty, so the key may be used from anywhere, unless the
-    organization requires access lists.
-  - C(any_address) - its access list lets in every IPv4 or every IPv6 address, as V(0.0.0.0/0) and
-    V(::/0) do, and V(0.0.0.0/1) together with V(128.0.0.0/1).
-  - C(same_description) - another of the keys has exactly the same description. Keys without a
-    description do not count.
-  - C(no_project) - it is assigned to no project.
+  - C(no_access_list) - the key's access list is empty, so the key works from any address, unless
+    the organization requires access lists.
+  - C(any_address) - the access list allows every IPv4 or every IPv6 address. Examples are
+    V(0.0.0.0/0), V(::/0), and V(0.0.0.0/1) together with V(128.0.0.0/1).
+  - C(same_description) - another key has exactly the same description. Keys without a description
+    do not count.
+  - C(no_project) - the key is assigned to no project.
 options:
   _input:
     description:
-      - The keys, all that the organization has; of a part only, C(same_description) is not known.
-      - Of a key without C(access_list), as M(keysmith.mongodb.org_api_key_info) returns it when
-        O(keysmith.mongodb.org_api_key_info#module:access_list=false), C(no_access_list) and
-        C(any_address) are not known, and so are not told.
+      - All keys of the organization. With only some of them, C(same_description) is incomplete.
+      - To get C(no_access_list) and C(any_address), read the keys with
+        O(keysmith.mongodb.org_api_key_info#module:access_list=true).
     type: list
     elements: dict
     required: true
@@ -43,7 +42,7 @@ EXAMPLES = r"""
     access_list: true
   register: found
 
-- name: Show the owners that may be used from anywhere
+- name: Show the owner keys that work from any address
   ansible.builtin.debug:
     msg: >-
       {{ found.org_api_keys | keysmith.mongodb.org_api_key_findings
@@ -55,8 +54,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The keys in the order they came in, each with C(findings), a list of names in the order
-      above; empty where there is nothing to look at.
+    - The keys in their original order. Each also has C(findings), a list of names in the order
+      above, empty if there are none.
   type: list
   elements: dict
   sample:
@@ -79,34 +78,33 @@ ALL_V6 = ipaddress.IPv6Network("::/0")
 
 
 def findings(keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the keys with what there is to find in each."""
+    """Add ``findings`` to each key."""
     if isinstance(keys, (str, Mapping)) or not isinstance(keys, Sequence):
         raise TypeError("org_api_key_findings takes a list of keys, as org_api_key_info returns it")
-    # Keys without a description do not share one.
+    # Missing descriptions are not equal.
     descriptions = Counter(key["description"] for key in keys if key["description"])
     return [
-        {**key, "findings": list(_of(key, is_twin=descriptions[key["description"]] > 1))}
+        {**key, "findings": list(_of(key, is_duplicate=descriptions[key["description"]] > 1))}
         for key in keys
     ]
 
 
-def _of(key: Mapping[str, Any], is_twin: bool) -> Iterator[str]:
-    # Nothing follows from a list that was not read.
+def _of(key: Mapping[str, Any], is_duplicate: bool) -> Iterator[str]:
     access_list = key.get("access_list")
     if "ORG_OWNER" in key["roles"]:
         yield "org_owner"
     if access_list is not None and not access_list:
         yield "no_access_list"
-    if access_list and lets_in_all(access_list):
+    if access_list and allows_all(access_list):
         yield "any_address"
-    if is_twin:
+    if is_duplicate:
         yield "same_description"
     if not key["projects"]:
         yield "no_project"
 
 
-def lets_in_all(access_list: Sequence[str]) -> bool:
-    """Whether the entries, taken together, are all of IPv4 or all of IPv6."""
+def allows_all(access_list: Sequence[str]) -> bool:
+    """Whether the entries together allow every IPv4 or every IPv6 address."""
     networks = [ipaddress.ip_network(entry, strict=False) for entry in access_list]
     v4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
     v6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
@@ -114,7 +112,7 @@ def lets_in_all(access_list: Sequence[str]) -> bool:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"org_api_key_findings": findings}

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: visible
-short_description: Show characters that cannot be seen
+short_description: Make invisible characters visible
 version_added: 1.2.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Replaces each character that cannot be seen by its number, such as C(⟨U+202E⟩), so that a
-    text looks like what it is and does nothing to the page, the table or the terminal it is put
-    into.
-  - These are control characters, line breaks among them, marks that turn the direction of writing,
-    characters without width, blanks other than the usual one, and what Unicode does not know or
-    leaves to private use.
-  - It escapes nothing. Use the filter P(ansible.builtin.to_json#filter) or Jinja's C(e) for that.
+  - Replaces each non-printable character with its code point, such as C(⟨U+202E⟩). The result
+    cannot change how a page, a table or a terminal displays other text.
+  - This includes control characters, line breaks, marks that change the writing direction, and
+    characters without width. It also includes all spaces except the ASCII space, and code points
+    that are unassigned or for private use.
+  - The filter does not escape HTML or JSON. Use P(ansible.builtin.to_json#filter) or Jinja's C(e)
+    for that.
 options:
   _input:
     description: The text.
@@ -25,14 +25,14 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Show descriptions that nobody has checked
+- name: Show descriptions from an untrusted source
   ansible.builtin.debug:
     msg: "{{ found.org_api_keys | map(attribute='description') | map('keysmith.mongodb.visible') }}"
 """
 
 RETURN = r"""
 _value:
-  description: The text, of printable characters only.
+  description: The text with printable characters only.
   type: str
   sample: invoice⟨U+202E⟩fdp.exe
 """
@@ -42,12 +42,12 @@ from typing import Any
 
 
 def visible(text: str) -> str:
-    """Return the text with a number for each character that cannot be printed."""
+    """Replace each unprintable character with its number."""
     return "".join(char if char.isprintable() else f"⟨U+{ord(char):04X}⟩" for char in str(text))
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"visible": visible}

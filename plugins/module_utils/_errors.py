@@ -141,6 +141,8 @@ class KeysmithError(Exception):
         # What exists now, in words and as results, if the error leaves something behind.
         self.state_after = state_after
         self.results: dict[str, Any] = {}
+        # The object that ``results`` show, if there is one.
+        self.now: Any = None
 
     def with_context(self: E, **context: Any) -> E:
         """Return a copy of this error with some of its attributes replaced."""

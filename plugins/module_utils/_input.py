@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A task's options as the task has them, before Ansible converts them. Pure: no I/O, no Ansible.
+"""Judges the options of a task before Ansible converts them. No I/O, no Ansible.
 
-Ansible makes a text of whatever an option for text receives: of ``0042`` the text "34", of a list
-its printed form. That text may identify another key, so it is refused here.
+Ansible converts any value of a text option to text: ``0042`` becomes "34", and a list its printed
+form. That text may identify another key, so such values are refused here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import has_secret
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    contains_secret,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    CREDENTIAL_OPTIONS,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 Spec = Mapping[str, Mapping[str, Any]]
 
@@ -29,7 +35,7 @@ _ONE_TEXT = (
     "One text is expected here: if each item is meant, use a loop. If this is the text itself, put "
     "it in quotes; in a template, use `| string` at its source, not here."
 )
-# What leaving out an option means, if that is more than the task asks for.
+# Options that must not be empty, and what would happen without them.
 _WIDENING = {
     "state": "the key would be created or changed (present)",
     "keep": "no key would be kept",
@@ -38,19 +44,21 @@ _WIDENING = {
     "grace_period": "the old key would be revoked immediately",
 }
 _OPEN = "the key could be used from any address"
-# What Ansible puts in place of a secret in a text, and of a text that is a secret as a whole.
+# Ansible's replacement for a secret within a text, and for a text that is a secret.
 _MASKS = ("********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-_CREDENTIALS = ("api_public_key", "api_private_key", "client_id", "client_secret", "access_token")
+# Lists of text that may contain commas, at which Ansible would split a text.
+_LISTS_WITH_COMMAS = frozenset({"descriptions", "description_match", "keep"})
 
 
 def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> OptionError | None:
-    """Return the error of a task whose options are not what its author wrote or meant.
+    """Return the error if options are not what the author of the task wrote or meant.
 
-    ``params`` are the options as received, under names or aliases; ``filters`` those that select
-    what the task is about. Returns None if there is nothing to refuse.
+    ``params`` are the options as received, under their names or aliases. ``filters`` are the
+    options that select objects, and so must not be empty.
     """
     try:
         _check_texts(params, spec, "")
+        _check_surrogates(params)
         _check_masks(params, spec)
         _check_url(params)
         _check_empty(params, spec, filters)
@@ -60,26 +68,24 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
 
 
 def drop_refused(params: dict[str, Any], spec: Spec) -> None:
-    """Remove all values that are not text for an option for text.
+    """Remove values that Ansible must not print or log with a failed task.
 
-    Ansible prints and logs the options of a failed task, and would hide no secret in these.
+    These are values of the wrong type, in which Ansible would mask no secret, and a URL with a
+    password. Other text is kept, without lone surrogates, with which Ansible cannot log it.
     """
     texts = {
         name for name, _canonical, option in _options(params, spec) if option.get("type") in _TEXTS
     }
     for name in [name for name in params if not name.startswith("_ansible_")]:
-        if name not in texts or not isinstance(params[name], str):
+        value = params[name]
+        if name not in texts or not isinstance(value, str) or (name == "base_url" and "@" in value):
             del params[name]
-
-
-def drop_url_user(params: dict[str, Any]) -> None:
-    """Remove a URL with a user, which is refused: Ansible shows the options of every task."""
-    if _has_user(params.get("base_url")):
-        del params["base_url"]
+        else:
+            params[name] = _strip_surrogates(value)
 
 
 def drop_empty(params: dict[str, Any], spec: Spec) -> None:
-    """Remove options that are null or empty strings: they are not set, whatever their type."""
+    """Remove options that are null or empty strings, which count as not set."""
     for name in [name for name, value in params.items() if value in (None, "")]:
         del params[name]
     for name, _canonical, option in _options(params, spec):
@@ -90,7 +96,7 @@ def drop_empty(params: dict[str, Any], spec: Spec) -> None:
 
 
 def _options(params: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield each option that is received: as the task has it, its name, and its specification."""
+    """Yield each option that is set: the name or alias used, the name, and the specification."""
     for name, option in spec.items():
         for known in (name, *option.get("aliases", ())):
             if known in params:
@@ -98,11 +104,13 @@ def _options(params: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, str, 
 
 
 def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
-    for name, _canonical, option in _options(params, spec):
+    for name, canonical, option in _options(params, spec):
         value, kind = params[name], option.get("type", "str")
         if "options" in option:
             _check_items(name, place, value, option["options"])
             continue
+        if canonical in _LISTS_WITH_COMMAS and kind == "list":
+            _check_not_split(name, value)
         if value is None or isinstance(value, str):
             continue
         is_secret = bool(option.get("no_log"))
@@ -125,25 +133,35 @@ def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
 
 
 def _check_items(name: str, place: str, value: Any, spec: Spec) -> None:
-    """Refuse anything but a list of dictionaries: Ansible would parse a text, unchecked."""
+    """Refuse anything but a list of dictionaries: Ansible would parse text without checks."""
     if value in (None, ""):
         return
     if not isinstance(value, list):
         raise OptionError(
-            f"{name}{place} is {_kind(value)}, and must be a list of dictionaries",
+            f"{name}{place} is {_describe(value)}, and must be a list of dictionaries",
             hint="Begin each item with a dash. In an ad-hoc command, write all arguments as JSON.",
         )
     for number, item in enumerate(value, 1):
         where = f"item {number} of {name}{place}"
         if not isinstance(item, Mapping):
             raise OptionError(
-                f"{where} is {_kind(item)}, and must be a dictionary",
+                f"{where} is {_describe(item)}, and must be a dictionary",
                 hint="Write its options below it, each with a name and a value.",
             )
         _check_texts(item, spec, f" in {where}")
 
 
-def _kind(value: Any) -> str:
+def _check_not_split(name: str, value: Any) -> None:
+    if isinstance(value, str) and "," in value:
+        parts = [part.strip() for part in value.split(",")]
+        one, many = (f"[{', '.join(map(quoted, items))}]" for items in ([value], parts))
+        raise OptionError(
+            f"{name} must be a list, got text with a comma",
+            hint=f"Write {one} if the comma is part of it, or {many}.",
+        )
+
+
+def _describe(value: Any) -> str:
     kinds = (
         (type(None), "null"),
         (bool, "a boolean"),
@@ -157,26 +175,38 @@ def _kind(value: Any) -> str:
 def _not_text(where: str, value: Any, is_secret: bool, what: str = "text") -> OptionError:
     shown = f" ({value})" if not is_secret and _is_plain(value) else ""
     hint = _ONE_TEXT if isinstance(value, (list, dict)) and what == "text" else _QUOTE_IT
-    return OptionError(f"{where} is {_kind(value)}{shown}, and must be {what}", hint=hint)
+    return OptionError(f"{where} is {_describe(value)}{shown}, and must be {what}", hint=hint)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be shown: short, and not of a task whose results may hold secrets."""
+    """Return whether a value can be shown: short, and not a result that may contain secrets."""
     items = value if isinstance(value, list) else [value]
     return len(str(value)) <= _MAX_SHOWN and not any(
-        isinstance(item, (list, dict)) or has_secret(item) for item in items
+        isinstance(item, (list, dict)) or contains_secret(item) for item in items
     )
 
 
-def _is_masked(text: str) -> bool:
-    """Whether Ansible has put a mask in place of a secret that was in a text, or was the text."""
-    return any(mask in text for mask in _MASKS)
+def _check_surrogates(params: Mapping[str, Any]) -> None:
+    invalid = sorted(
+        name
+        for name, value in params.items()
+        if any(text != _strip_surrogates(text) for text in _texts_in(value))
+    )
+    if invalid:
+        raise OptionError(
+            f"{', '.join(invalid)}: the value is not valid UTF-8 text",
+            hint="Is it binary data, or in another encoding than UTF-8?",
+        )
+
+
+def _strip_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _check_masks(params: Mapping[str, Any], spec: Spec) -> None:
-    """Refuse text of a result in which Ansible has masked something, wherever it is."""
+    """Refuse text of a result in which Ansible has masked a secret."""
     for name, _canonical, _option in _options(params, spec):
-        if any(_is_masked(text) for text in _texts_in(params[name])):
+        if any(mask in text for text in _texts_in(params[name]) for mask in _MASKS):
             raise OptionError(
                 f"{name} contains {' or '.join(_MASKS)}, which Ansible puts in place of a secret, "
                 "so it is not the original text",
@@ -197,16 +227,12 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def _check_url(params: Mapping[str, Any]) -> None:
-    if _has_user(params.get("base_url")):
+    # Anywhere in the URL, because a password may contain characters that end the host.
+    if "@" in str(params.get("base_url")):
         raise OptionError(
-            "base_url has a user or a password in it",
-            hint="Give credentials by their own options.",
+            "base_url contains a user or a password",
+            hint="Set credentials with their own options.",
         )
-
-
-def _has_user(url: Any) -> bool:
-    # Wherever it is: a password may have what ends the host in a URL.
-    return isinstance(url, str) and "@" in url
 
 
 def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> None:
@@ -216,10 +242,12 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
                 raise _empty(name, "everything would be selected that the other options match")
             if canonical in _WIDENING:
                 raise _empty(name, _WIDENING[canonical])
-            # That of org_api_key_info is a boolean.
+            # In org_api_key_info, it is a boolean.
             if canonical == "access_list" and option.get("type") == "list":
                 raise _empty(name, _OPEN)
-            if canonical == "org_id" and any(params.get(other) for other in _CREDENTIALS):
+            if canonical == "org_id" and any(
+                params.get(part) for _kind, names in CREDENTIAL_OPTIONS for part in names
+            ):
                 raise _empty(
                     name, "the environment's organization would be used with this credential"
                 )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what is to what shall be. Pure: no I/O, no Ansible."""
+"""Compare the current with the desired state. Pure: no I/O, no Ansible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """The writable fields before and after; serves comparison, check mode and diff alike."""
+    """The writable fields before and after, for comparison, check mode and diff."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -22,7 +22,7 @@ class Plan:
         return self.before != self.after
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields that become something else."""
+        """Return the fields that change, with their new values."""
         return {name: value for name, value in self.after.items() if self.before.get(name) != value}
 
     def diff(self) -> dict[str, Any]:
@@ -31,11 +31,11 @@ class Plan:
 
 
 def present(current: dict[str, Any] | None, desired: dict[str, Any]) -> Plan:
-    """Plan that something shall be so; a desired field that is None is left as it is."""
+    """Plan to create or change an object. A desired field that is None stays as it is."""
     given = {name: value for name, value in desired.items() if value is not None}
     return Plan(before=current or {}, after={**(current or {}), **given})
 
 
 def absent(current: dict[str, Any] | None) -> Plan:
-    """Plan that something shall not exist; ``current`` is None where it does not."""
+    """Plan to delete an object. ``current``: None if it does not exist."""
     return Plan(before=current or {}, after={})

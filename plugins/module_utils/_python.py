@@ -2,12 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prepares Python for what a module imports. Every module imports this before all else.
+"""Refuses Pythons that are too old, and speeds up imports from Ansible's archive.
 
-Refuses a Python that is too old, and makes imports from Ansible's archive cheaper.
-
-This file, and the modules themselves, are written so that Python 3.6 can compile them: otherwise,
-the user would get a syntax error. Importing anything else of the collection would fail there.
+Every module imports this file first. Python 3.6 must be able to compile this file and the modules,
+or the user would get a syntax error instead of the message.
 """
 
 import json
@@ -21,7 +19,7 @@ OLDEST = (3, 9)
 
 
 def refusal(version: "Sequence[int]", executable: str) -> "Optional[dict[str, Any]]":
-    """Return the result of a module for a Python of this version, None if it is new enough."""
+    """Return the result of a module if this Python version is too old, otherwise None."""
     if tuple(version[:2]) >= OLDEST:
         return None
     found = ".".join(str(number) for number in version[:3])
@@ -52,10 +50,10 @@ if _refusal:
 
 
 class _Importer(zipimporter):
-    """Imports from the archive that Ansible sends, and compiles each file once.
+    """Imports from the archive that Ansible sends, and compiles each file only once.
 
-    Python's own importer compiles a file to find out its path, and again to run it. In a task that
-    revokes one key, that second time would be a tenth of the CPU time of the module's process.
+    Python's own importer compiles a file to determine its path, and again to run it. The second
+    compilation would take a tenth of the CPU time of a module that revokes one key.
     """
 
     def get_filename(self, fullname: str) -> str:
@@ -64,7 +62,7 @@ class _Importer(zipimporter):
 
 
 def _compile_once(directory: str) -> None:
-    """Use that importer for a directory and all below it, if they are in an archive."""
+    """Use this importer for a directory and everything below it, if it is in an archive."""
     if not isinstance(sys.path_importer_cache.get(directory), zipimporter):
         return
 

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guarded import of requests: the one place that imports it.
+"""Imports requests and urllib3. No other file imports them.
 
-``requests`` and ``urllib3`` are ``None`` if they are not installed or broken, and ``WHY_NOT`` says
-why. No class may derive from
-theirs at import time, because ansible-test imports every file on Pythons that do not have them.
+If the import fails, both are ``None`` and ``WHY_NOT`` has the reason. No class may derive from
+theirs at import time, because ansible-test imports every file on Pythons without them.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ urllib3: Any
 WHY_NOT = ""
 try:
     import requests  # pylint: disable=unused-import
-    import urllib3  # pylint: disable=unused-import  # comes with requests, which is built on it
+    import urllib3  # pylint: disable=unused-import
 except Exception as error:
-    # Of any kind: a broken installation raises whatever its files happen to do.
+    # A broken installation can raise any exception.
     requests = urllib3 = None
     WHY_NOT = f"{type(error).__name__}: {error}"
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Texts: which look alike, how messages quote one exactly, and what is an ID."""
+"""Compares and quotes text, and recognizes IDs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import unicodedata
 
 _MAX_QUOTED = 400
 _ID = re.compile(r"[a-f0-9]{24}")
-# Unicode's Default_Ignorable_Code_Point, except for the category Cf, which is looked up.
+# Unicode's Default_Ignorable_Code_Point, except category Cf, which is_ignorable checks.
 _IGNORABLE_RANGES = (
     (0x034F, 0x034F),  # combining grapheme joiner
     (0x115F, 0x1160),  # Hangul fillers; NFKC maps the other two to these
@@ -20,26 +20,25 @@ _IGNORABLE_RANGES = (
     (0x2065, 0x2065),
     (0xFE00, 0xFE0F),  # variation selectors
     (0xFFF0, 0xFFF8),
-    (0xE0000, 0xE0FFF),  # tags, variation selectors, and what Unicode reserves for more of them
+    (0xE0000, 0xE0FFF),  # tags, variation selectors, and reserved code points
 )
-# A pattern of Braille without dots, which looks like a space and is none to Unicode.
+# The Braille pattern without dots looks like a space, but Unicode does not count it as one.
 _BLANK_PATTERN = "\u2800"
-# What else looks blank without being ignorable: Hangul fillers that only NFKC makes so.
+# Characters that look blank but are not ignorable before NFKC: Hangul fillers.
 _BLANKS = frozenset({_BLANK_PATTERN, "\u3164", "\uffa0"})
 
 
 def is_ignorable(char: str) -> bool:
-    """Whether a character leaves no trace where a text is displayed."""
+    """Return whether a character is invisible."""
     if unicodedata.category(char) in {"Cc", "Cf", "Cs"}:
         return not char.isspace()
     return any(first <= ord(char) <= last for first, last in _IGNORABLE_RANGES)
 
 
 def normalize_description(text: str) -> str:
-    """Return what descriptions have in common that people cannot tell apart.
+    """Return a normal form that is the same for all descriptions that look alike.
 
-    They differ at most in case, in whitespace of any kind, in invisible characters, and in
-    compatibility forms (NFKC).
+    It ignores differences in case, whitespace, invisible characters and compatibility forms (NFKC).
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.casefold().split())
@@ -52,10 +51,10 @@ def normalize_description(text: str) -> str:
 
 
 def quoted(text: str, limit: int = _MAX_QUOTED) -> str:
-    """Return a text in quotes as it is: spaces are kept, and what nobody sees is escaped.
+    """Quote text exactly: keep spaces and escape invisible characters.
 
-    A text longer than ``limit`` characters ends at a space and an ellipsis, so that half a secret,
-    which would not be recognized and hidden, is never quoted.
+    Text longer than ``limit`` characters is cut at a space, because half a secret would not be
+    recognized and masked.
     """
     if len(text) <= limit:
         return _escaped(text)
@@ -64,7 +63,7 @@ def quoted(text: str, limit: int = _MAX_QUOTED) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Python escapes only what is not printable, and counts marks and fillers as printable.
+    # repr() does not escape variation selectors and fillers.
     return "".join(
         char.encode("unicode_escape").decode() if char in _BLANKS or is_ignorable(char) else char
         for char in repr(text)
@@ -72,5 +71,5 @@ def _escaped(text: str) -> str:
 
 
 def is_id(value: str) -> bool:
-    """Whether a text is an ID: 24 hexadecimal digits. IDs become parts of paths and file names."""
+    """Return whether a text is an ID: 24 lowercase hexadecimal digits."""
     return bool(_ID.fullmatch(value))

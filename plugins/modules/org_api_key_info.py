@@ -10,106 +10,103 @@ version_added: 1.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Lists the programmatic API keys of an organization, in MongoDB Atlas, Cloud Manager or Ops
-    Manager, with their roles, their projects and, where asked for, their access lists.
-  - Every page of the listing is read, and nothing is changed. Private keys cannot be read, not even
-    masked ones are returned.
-  - Only keys that fit all of the options given are returned. That there are none is no error; a
-    listing that cannot be had whole is one.
+    Manager. The result has their roles, their projects and, on request, their access lists.
+  - A key must match all filters that are set. An empty result is not an error.
+  - The module reads every page of the list. If it cannot read the whole list, the task fails.
+  - Private keys are never returned, not even masked.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
+  - keysmith.mongodb.look_alikes
 attributes:
   check_mode:
-    description: Only reads, and so does the same in check mode.
+    description: The module only reads, in check mode too.
     support: full
   diff_mode:
-    description: Only reads, and so has no diff.
+    description: The module only reads, so there is no diff.
     support: N/A
 options:
   api_user_id:
     description:
-      - Return only the key with this id, 24 hexadecimal digits. The APIs call it C(apiUserId) and
-        C(API-KEY-ID). The listing is not read then, which is faster.
+      - The ID of the only key to return, 24 lowercase hexadecimal digits. The APIs call it
+        C(apiUserId) and C(API-KEY-ID).
+      - The module then reads this key without the list, which is faster.
     type: str
     aliases: [id]
   public_key:
     description:
-      - Return only the key with this public key, 8 visible ASCII characters.
-      - When no key is known to have it, but the API does not tell the public key of some, the task
-        fails.
+      - The public key of the only key to return, 8 visible ASCII characters.
+      - If no key has it and the API does not return the public keys of all keys, the task fails.
     type: str
   description:
     description:
-      - Return only keys with exactly this description. Descriptions are not unique.
+      - The exact description of the keys to return. Descriptions are not unique.
     type: str
     aliases: [desc]
   description_match:
     description:
-      - Return only keys whose description as a whole fits this pattern. V(*) stands for any text,
-        V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other; upper and
-        lower case differ.
-      - A key without a description is not returned, whatever the pattern; the task warns about a
-        key that only this excludes.
+      - A pattern that the whole description of a key must match. It is case-sensitive.
+      - V(*) matches any text, V(?) any single character, V([ab]) one of these characters, and
+        V([!ab]) any other.
+      - A key without a description matches no pattern. The task warns about a key that is left out
+        only for this reason.
     type: str
   roles:
     description:
-      - Return only keys that have at least one of these roles in the organization, such as
-        C(ORG_OWNER). With an empty list no key is returned.
-      - Roles in projects begin with C(GROUP_) and are refused here; use O(project_id).
+      - Roles in the organization, such as C(ORG_OWNER). A key must have at least one of them.
+      - An empty list matches no key.
+      - Roles in projects, which begin with C(GROUP_), are rejected. Use O(project_id) instead.
     type: list
     elements: str
   project_id:
     description:
-      - Return only keys that are assigned to the project with this id, 24 hexadecimal digits.
+      - The ID of a project that the keys must be assigned to, 24 lowercase hexadecimal digits.
     type: str
     aliases: [group_id]
   access_list:
     description:
-      - Whether to return the access list of each key too. This takes one more request a key, at
-        most 8 at the same time; filters keep them few.
-      - Access lists can be read with the role C(ORG_OWNER), and the own one of the key that signs.
+      - Whether to return the access list of each key.
+      - This takes one more request per key, up to 8 at the same time. Set filters to reduce the
+        number of keys.
     type: bool
     default: false
-  look_alikes:
-    description:
-      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
-        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
-        (NFKC).
-      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
-        for organizations that have both C(CI) and C(ci). An exact match always wins.
-    type: str
-    choices: [refuse, ignore]
-    default: refuse
-    version_added: 2.0.0
   time_limit:
     description:
-      - After how many seconds the task stops waiting and sends no more requests, more than 0 and up
-        to 86400. It then fails with C(error.type=limit) and returns no keys, because a list that is
-        not complete does not show what is missing. Requests in progress are completed.
-      - Reading the access lists of many keys may exceed a rate limit, which is refilled about once
-        a minute.
+      - The maximum number of seconds that the task may take, more than 0 and up to 86400. It then
+        stops waiting and sends no more requests. Requests in progress are completed.
+      - The task then fails with C(error.type=limit) and returns no keys, because an incomplete list
+        does not show what is missing.
+      - The access lists of many keys may exceed a rate limit, which is refilled about once a
+        minute.
     type: float
     version_added: 3.0.0
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_info
+  - plugin: keysmith.mongodb.org_api_key_findings
+    plugin_type: filter
   - name: Atlas Administration API, programmatic API keys
-    description: The API that is called for O(platform=atlas).
+    description: The API of O(platform=atlas).
     link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
   - name: Ops Manager, organization API keys
-    description: The API that is called for O(platform=ops_manager).
+    description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
+notes:
+  - The signing credential needs the role Organization Member (C(ORG_MEMBER)). To read the access
+    list of another key, it needs Organization Owner (C(ORG_OWNER)).
+  - The platforms return the same fields. Before version 5.0, Ops Manager calls access lists
+    whitelists. The module uses that path if C(/accessList) does not exist.
 """
 
 EXAMPLES = r"""
-- name: List all API keys of an organization of Atlas
+- name: List all API keys of an organization
   keysmith.mongodb.org_api_key_info:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
     org_id: "{{ org_id }}"
   register: found
 
-- name: Show who owns the organization
+- name: Show the owner keys
   ansible.builtin.debug:
     msg: "{{ item.id }} {{ item.description }}"
   loop: "{{ found.org_api_keys }}"
@@ -117,7 +114,7 @@ EXAMPLES = r"""
     label: "{{ item.id }}"
   when: "'ORG_OWNER' in item.roles"
 
-- name: List the powerful keys with their access lists
+- name: List powerful keys with their access lists
   keysmith.mongodb.org_api_key_info:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
@@ -126,11 +123,11 @@ EXAMPLES = r"""
     access_list: true
   register: powerful
 
-- name: Show those that may be used from anywhere
+- name: Show those that work from any address
   ansible.builtin.debug:
     msg: "{{ powerful.org_api_keys | rejectattr('access_list') | map(attribute='id') }}"
 
-- name: Find the keys that continuous integration has left in a project of Ops Manager
+- name: Find leftover CI keys in a project of Ops Manager
   keysmith.mongodb.org_api_key_info:
     platform: ops_manager
     base_url: "{{ ops_manager_url }}"
@@ -144,8 +141,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 org_api_keys:
-  description:
-    - The keys, sorted by description and then by id; an empty list when there are none.
+  description: The keys, sorted by description and then by ID.
   returned: success
   type: list
   elements: dict
@@ -160,12 +156,12 @@ org_api_keys:
       access_list: [192.0.2.7, 198.51.100.0/24]
   contains:
     id:
-      description: The id of the key.
+      description: The ID of the key.
       returned: success
       type: str
       sample: 32b6e34b3d91647abb20e7b8
     public_key:
-      description: The public key, V(none) where the API does not tell it.
+      description: The public key. V(none) if the API does not return it.
       returned: success
       type: str
       sample: zmmrboas
@@ -175,13 +171,13 @@ org_api_keys:
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of its roles in this organization, sorted.
+      description: The key's roles in the organization, sorted.
       returned: success
       type: list
       elements: str
       sample: [ORG_MEMBER]
     projects:
-      description: The projects the key is assigned to, sorted by id.
+      description: The projects that the key is assigned to, sorted by ID.
       returned: success
       type: list
       elements: dict
@@ -190,28 +186,30 @@ org_api_keys:
           roles: [GROUP_READ_ONLY]
       contains:
         project_id:
-          description: The id of the project. The APIs call it group too.
+          description: The ID of the project. The APIs also call it group.
           returned: success
           type: str
           sample: 5e2211c17a3e5a48f5497de3
         roles:
-          description: The names of the key's roles in the project, sorted.
+          description: The key's roles in the project, sorted.
           returned: success
           type: list
           elements: str
           sample: [GROUP_READ_ONLY]
     access_list:
       description:
-        - The addresses and the networks (CIDR) that the key may be used from, IPv4 first and then
-          by number. A single address is given without its length.
-        - With an empty list the key may be used from anywhere, unless the organization requires
+        - The addresses and CIDR blocks that the key works from, IPv4 first, in numerical order. A
+          single address has no prefix length.
+        - If the list is empty, the key works from any address, unless the organization requires
           access lists.
       returned: when O(access_list=true)
       type: list
       elements: str
       sample: [192.0.2.7, 198.51.100.0/24]
 error:
-  description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -223,55 +221,9 @@ error:
     parameters: []
     method: GET
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
-  contains:
-    type:
-      description:
-        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
-          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
-          C(cancelled), C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status, V(none) where there was no answer.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's own error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or what broke where there was no answer.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's own words.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the API's words speak of, such as an id or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The method of the request that failed.
-      returned: failure
-      type: str
-      sample: GET
-    path:
-      description: The path of the request that failed.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -281,12 +233,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _selection,
     _workers,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._selection import Selection
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CancelledError,
@@ -294,30 +244,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_access_lists,
     _org_api_keys,
     _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
-    API_KEY_LISTS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
-    OrgApiKey,
-)
 
-# Access lists that are read at the same time.
+# Concurrent requests for access lists.
 THREADS = 8
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.KEY,
     "description_match": {"type": "str"},
     "roles": {"type": "list", "elements": "str"},
     "project_id": {"type": "str", "aliases": ["group_id"]},
     "access_list": {"type": "bool", "default": False},
-    "look_alikes": LOOK_ALIKES,
-    "time_limit": {"type": "float"},
+    **_argspec.TIME_LIMIT,
 }
 FILTERS = (
     "api_user_id",
@@ -330,25 +271,14 @@ FILTERS = (
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse filters that no key can fit."""
-    _module.require_org_id(params)
-    if params["time_limit"] is not None:
-        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
-    for name in ("api_user_id", "project_id"):
-        if params[name]:
-            _argspec.check_id(name, params[name])
-    if params["public_key"]:
-        _argspec.check_public_key(params["public_key"])
     _argspec.check_org_role_names(params["roles"] or [])
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    if params["time_limit"] is not None:
-        api.cancellation.set_limit(params["time_limit"])
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []
-    # One key alone tells nothing about the others.
+    # A single key shows nothing about look-alikes.
     if not params["api_user_id"] and not params["public_key"]:
         _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
         warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)
@@ -363,24 +293,27 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     return {"changed": False, "org_api_keys": results, "warnings": warnings}
 
 
-def find(params: Mapping[str, Any], api: Client) -> list[OrgApiKey]:
-    """Return the key that is named by what is unique, else all."""
+def find(params: Mapping[str, Any], api: Client) -> list[_org_api_keys.OrgApiKey]:
+    """Return the key that an ID or a public key identifies, otherwise all keys."""
     if not params["api_user_id"] and not params["public_key"]:
-        return _resource.list_all(api, API_KEYS.of(params["org_id"]))
+        return _resource.list_all(api, _org_api_keys.API_KEYS.of(params["org_id"]))
     key = _org_api_keys.find(api, params["org_id"], params)
     found = [key] if key else []
     if params["public_key"]:
-        _org_api_keys.check_public_keys_told(
-            params["org_id"], found, [params["public_key"]], "Name the key with api_user_id alone."
+        _org_api_keys.check_hidden_public_keys(
+            params["org_id"],
+            found,
+            [params["public_key"]],
+            "Use api_user_id to identify the key.",
         )
     return found
 
 
-def filters(params: Mapping[str, Any]) -> Selection:
+def filters(params: Mapping[str, Any]) -> _selection.Selection:
     def one(name: str) -> Optional[list[str]]:
         return None if params[name] is None else [params[name]]
 
-    return Selection(
+    return _selection.Selection(
         public_keys=one("public_key"),
         descriptions=one("description"),
         description_match=one("description_match"),
@@ -389,20 +322,22 @@ def filters(params: Mapping[str, Any]) -> Selection:
     )
 
 
-def with_access_lists(api: Client, org_id: str, keys: list[OrgApiKey]) -> list[dict[str, Any]]:
-    """Return the results with access lists; keys that are gone meanwhile are left out."""
+def with_access_lists(
+    api: Client, org_id: str, keys: list[_org_api_keys.OrgApiKey]
+) -> list[dict[str, Any]]:
+    """Return the results with access lists, without keys that no longer exist."""
     read: list[str] = []
 
-    def result(key: OrgApiKey) -> Optional[dict[str, Any]]:
+    def result(key: _org_api_keys.OrgApiKey) -> Optional[dict[str, Any]]:
         try:
-            entries = _access_lists.read(api, API_KEY_LISTS, org_id, key).now
+            entries = _access_lists.read(api, _key_access_lists.API_KEY_LISTS, org_id, key).now
         except MissingError:
             return None
         read.append(key.id)
         return {**key.result(), "access_list": _access_lists.in_order(entries)}
 
     try:
-        return [found for found in _workers.each(result, keys, threads=THREADS) if found]
+        return [found for found in _workers.map_concurrent(result, keys, threads=THREADS) if found]
     except CancelledError as error:
         error.state_after = (
             f"The access lists of {len(read)} of {len(keys)} keys were read. No keys are returned, "

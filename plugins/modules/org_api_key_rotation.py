@@ -9,18 +9,21 @@ short_description: Replace a programmatic API key of an organization in safe ste
 version_added: 3.0.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Replaces an API key in three steps. O(phase=begin) creates a replacement with the same roles,
-    projects and access list. Your own tasks store its key pair. O(phase=finish) verifies the key
-    pair, and revokes the old key immediately or after a grace period. If storing the key pair
-    fails, O(phase=roll_back) revokes the replacement, and the old key keeps working.
+  - Replaces an API key in three steps, in MongoDB Atlas, Cloud Manager or Ops Manager.
+  - O(phase=begin) creates a replacement with the same roles, projects and access list. Your own
+    tasks then store its key pair.
+  - O(phase=finish) verifies the key pair, and revokes the old key immediately or after a grace
+    period.
+  - O(phase=roll_back) revokes the replacement, for example if its key pair could not be stored. The
+    old key keeps working.
   - The role P(keysmith.mongodb.rotate_org_api_key#role) runs the three phases around your tasks.
   - The state of a rotation is kept in a mark at the end of the replacement's description, so any
-    machine can continue it. The notes list the states.
-  - Marks are authenticated. A mark carries an HMAC over the organization, the IDs of both keys,
-    the phase, the time and the description. The module never acts on a mark that does not verify,
-    because anyone who may create keys in a project can give a key any description.
-  - The credential needs the role Organization Owner. Do not run two rotations of the same key at
-    the same time.
+    host can continue it. The notes list the states.
+  - Marks are authenticated. A mark has an HMAC over the organization, the IDs of both keys, the
+    phase, the time and the description.
+  - The module never acts on a mark that does not verify. Anyone who can create keys in a project
+    can give a key any description.
+  - Do not run two rotations of the same key at the same time.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -28,122 +31,135 @@ options:
   phase:
     description:
       - The step to take.
-      - V(begin) checks everything first, and revokes what an interrupted run has left if nobody can
-        have its key pair. It then creates the replacement and returns its key pair. If the rotation
-        is past this step, it changes nothing, and RV(state) is V(waiting) or V(due).
-      - V(finish) verifies the new key pair, records the end of O(grace_period), revokes the old key
-        as soon as this time has passed, and gives the replacement the old key's description.
-      - V(roll_back) revokes a replacement whose key pair was not verified yet.
+      - V(begin) checks everything first, and revokes what an interrupted run has left if its key
+        pair cannot be in use. It then creates the replacement and returns its key pair.
+      - If the rotation is past this step, V(begin) changes nothing, and RV(state) is V(waiting) or
+        V(due).
+      - V(finish) verifies the new key pair and records the end of O(grace_period). As soon as this
+        time has passed, it revokes the old key and gives the replacement the old key's description.
+      - V(roll_back) revokes a replacement whose key pair is not verified yet.
     type: str
     choices: [begin, finish, roll_back]
     required: true
   api_user_id:
     description:
-      - The ID of the old key, 24 hexadecimal digits.
+      - The ID of the old key, 24 lowercase hexadecimal digits.
       - Exactly one of O(api_user_id), O(public_key) and O(description) identifies the old key.
-        Prefer the ID, because a description can be given to another key in the meantime.
+        Prefer the ID, because another key can get the same description in the meantime.
     type: str
     aliases: [id]
   public_key:
     description:
-      - The public key of the old key, 8 lowercase letters.
-      - If a run is interrupted after it has revoked the old key, nothing leads from this public key
-        to the replacement any more. RV(left) reports it, and O(phase=finish) continues with
+      - The public key of the old key, 8 visible ASCII characters.
+      - If a run is interrupted after it has revoked the old key, this public key no longer leads to
+        the replacement. RV(left) reports the replacement, and O(phase=finish) continues with
         O(successor_id).
     type: str
   description:
     description:
-      - The description of the old key, in full. If the rotation has begun, the replacement's mark
-        states the ID of the old key, provided that the mark verifies. If that key has another
-        description by now, the task fails and does not touch it.
-      - After a rotation the replacement has this description, so each O(phase=begin) that finds no
-        rotation to finish starts another one.
+      - The full description of the old key.
+      - If the rotation has begun, the replacement's mark has the ID of the old key. If the mark
+        verifies but that key has another description by now, the task fails and does not change it.
+      - After a rotation, the replacement has this description. Each O(phase=begin) that finds no
+        rotation to finish therefore starts another one.
     type: str
     aliases: [desc]
   look_alikes:
     description:
-      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
-        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
-        (NFKC).
+      - What to do if no key has exactly the given description, but one looks like it.
+      - Look-alikes differ only in case, whitespace, invisible characters or Unicode compatibility
+        forms (NFKC).
       - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys.
+      - An exact match always wins.
     type: str
     choices: [refuse, ignore]
     default: refuse
   successor_id:
     description:
-      - The ID of the replacement, for O(phase=finish) and O(phase=roll_back). RV(org_api_key.id) of
-        O(phase=begin) has it.
+      - The ID of the replacement, for O(phase=finish) and O(phase=roll_back). It is
+        C(id) in RV(org_api_key) of O(phase=begin).
       - Required to roll back a replacement whose key pair was handed over, and to continue with a
         replacement whose mark does not verify.
     type: str
   credentials_file:
     description:
-      - A file on the machine where the module runs. O(phase=begin) writes the new key pair to it as
-        JSON (C(org_id), C(api_user_id), C(description), C(public_key), C(private_key)), readable by
-        its owner only, and leaves out RV(key_pair). O(phase=finish) reads the key pair from it.
+      - A file, on the host where the module runs, that gets the new key pair.
+      - O(phase=begin) writes it in the format of
+        O(keysmith.mongodb.org_api_key#module:credentials_file), and leaves out RV(key_pair).
+        O(phase=finish) reads the key pair from it.
       - The file must not exist, or must hold the key pair of a deleted key with the same
-        description. If it cannot be written, the replacement is revoked.
+        description.
+      - If the file cannot be written, the replacement is revoked.
     type: path
   new_private_key:
     description:
       - The private key of the replacement, for O(phase=finish).
-      - This or O(credentials_file) is required until the key pair is verified. Afterwards the mark
-        records that it was verified, and the task needs it only if the old key is the key that
-        signs the requests.
+      - This or O(credentials_file) is required until the key pair is verified. After that, only a
+        rotation of the signing credential requires it.
     type: str
   grace_period:
     description:
-      - For how many seconds O(phase=finish) keeps the old key after it has verified the new key
-        pair, at most 366 days. The module does not wait. The first O(phase=finish) after that time
-        revokes the old key.
+      - How many seconds O(phase=finish) keeps the old key after it has verified the new key pair,
+        at most 366 days.
+      - The module does not wait. The first O(phase=finish) after that time revokes the old key.
       - The end is recorded in the mark, so a later value has no effect.
-      - An empty value is refused, because the old key would be revoked immediately.
+      - An empty value is rejected, because it would revoke the old key immediately.
     type: int
     default: 0
   mark_key:
     description:
       - The secret that authenticates marks, at least 16 characters. All runs of a rotation must use
         the same one.
-      - If unset, it defaults to the private key or client secret that the task authenticates with.
-        With an access token, the private key or client secret in the environment variables is used,
-        and O(mark_key) is required if there is none.
+      - If unset, defaults to the private key or client secret that the task authenticates with.
+        With an access token, it defaults to the private key or client secret in the environment
+        variables, and is required if there is none.
       - If this default is the private key of the old key, marks are made with it until
-        O(phase=finish) has verified the new key pair, and with the new private key from then on.
-        During the grace period, authenticate with the new key pair, or pass it to O(phase=finish).
-      - Everyone who may list the keys sees the marks, and can test guesses of this secret without
-        sending a request. A random value of at least 16 characters withstands that.
+        O(phase=finish) has verified the new key pair. From then on, they are made with the new
+        private key. During the grace period, authenticate with the new key pair or pass it to
+        O(phase=finish).
+      - Everyone who can list the keys can read the marks and test guesses of this secret offline.
+        Use a random value.
     type: str
   ignore_marks:
     description:
-      - Whether O(phase=begin) creates a replacement although the descriptions of other keys look
-        like those of replacements of the old key, and their marks do not verify. These keys are
-        reported in RV(left), and never changed.
+      - Whether O(phase=begin) creates a replacement although other keys look like replacements of
+        the old key and their marks do not verify.
+      - The module reports these keys in RV(left) and never changes them.
     type: bool
     default: false
   allow_own_key:
     description:
-      - Whether the old key may be the one that signs the requests. The new key pair then revokes
-        it.
+      - Whether the old key may be the signing credential. The new key pair then revokes the old
+        key.
     type: bool
     default: false
   verify_timeout:
     description:
-      - How many seconds to wait at most until the API accepts the new key pair, more than 0 and up
-        to 86400. A new key works only after a delay. RV(verification) says how long it took.
+      - The maximum number of seconds to wait until the API accepts the new key pair, more than 0
+        and up to 86400.
+      - A new key works only after a delay. RV(verification) has the time it took.
     type: float
     default: 60
   wait_timeout:
     description:
-      - How many seconds to wait at most until the API confirms that a revoked key is gone, more
-        than 0 and up to 86400.
+      - The maximum number of seconds to wait until the API confirms that a revoked key is gone,
+        more than 0 and up to 86400.
     type: float
     default: 60
+seealso:
+  - module: keysmith.mongodb.org_api_key
+  - name: Replacing API keys
+    description: The guide to rotations, with and without a grace period.
+    link: https://github.com/keysmith/keysmith.mongodb/blob/main/docs/docsite/rst/guide_rotation.rst
 notes:
-  - A run that is killed, at any time, leaves the replacement in one of four states. The next run
-    recognizes the state by the first word of the mark.
-  - In the state C(creating), the key was just created. The next O(phase=begin) revokes it if it is
-    the only key with this mark, was created within ten minutes after the mark's time, and has no
-    rights yet. Otherwise it reports the key in RV(left).
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)).
+  - All platforms behave the same, except that the signing credential on Ops Manager is always a key
+    pair.
+  - An interrupted run leaves the replacement in one of the following four states. The next run
+    recognizes it by the first word of the mark.
+  - In the state C(creating), the key was just created and must have no rights yet. The next
+    O(phase=begin) revokes it if it is the only key with this mark and was created within ten
+    minutes after the mark's time. Otherwise it reports the key in RV(left).
   - In the state C(created), the key gets its access list and projects, and its key pair was not
     handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
     organization and the old key is unchanged. Otherwise it reports the key in RV(left).
@@ -151,20 +167,19 @@ notes:
     pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
   - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
     time. Then O(phase=finish) revokes the old key and renames the replacement.
-  - A replacement whose key pair may be in use is never revoked automatically. Those who administer
-    the projects of a key can take its roles there, and put an older mark back. So if the old key
-    has no role in the organization except C(ORG_MEMBER), O(phase=begin) reports every replacement
-    that an earlier run has left, and creates another one.
-  - O(phase=finish) refuses a replacement whose roles or projects differ from those of the old key,
-    and, before it records the verification, one whose access list allows more addresses.
-  - A request that the API refuses because of the new key's own role, or because this machine is not
-    on its access list, confirms the key pair as well. RV(verification.refusal) has the error code.
-seealso:
-  - module: keysmith.mongodb.org_api_key
+  - A replacement whose key pair may be in use is never revoked automatically.
+  - A project administrator can remove a key's roles in the project and restore an older mark. If
+    the old key has no organization role except C(ORG_MEMBER), O(phase=begin) therefore revokes no
+    replacement of an earlier run. It reports them and creates another one.
+  - O(phase=finish) rejects a replacement whose roles or projects differ from those of the old key.
+    Until it has recorded the verification, it also rejects one whose access list allows more
+    addresses.
+  - A request that the API refuses only because of the new key's role or access list confirms the
+    key pair too. RV(verification.refusal) has the error code.
 """
 
 EXAMPLES = r"""
-- name: Replace a key, and keep the old one for a day
+- name: Replace a key and keep the old one for a day
   block:
     - name: Create the replacement
       keysmith.mongodb.org_api_key_rotation:
@@ -194,7 +209,7 @@ EXAMPLES = r"""
         successor_id: "{{ begun.org_api_key.id }}"
       when: begun.state | default('') == 'begun'
 
-    - name: Fail as before
+    - name: Report the failure
       ansible.builtin.fail:
         msg: The key was not replaced.
 """
@@ -202,31 +217,33 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - V(begun), the replacement exists and its key pair is to be stored.
-    - V(waiting), the new key pair is verified and the grace period has not ended.
-    - V(due), as O(phase=begin) reports it, the grace period has ended or the old key is gone, and
-      O(phase=finish) is next.
-    - V(rotated), the old key is revoked and the replacement has its description.
-    - V(rolled_back), the replacement was revoked.
-    - V(none), there is nothing to finish or to roll back.
-    - In check mode, as it would be.
+    - The state of the rotation after the task, or as it would be in check mode.
+    - V(begun) means that the replacement exists and its key pair must be stored.
+    - V(waiting) means that the new key pair is verified and the grace period has not ended.
+    - V(due) means that O(phase=finish) is next, because the grace period has ended or the old key
+      is gone. Only O(phase=begin) returns it.
+    - V(rotated) means that the old key is revoked and the replacement has its description.
+    - V(rolled_back) means that the replacement was revoked.
+    - V(none) means that there was nothing to finish or to roll back.
   returned: success
   type: str
   sample: begun
 old_api_user_id:
-  description: The ID of the old key, V(none) if it is not known.
+  description: The ID of the old key. V(none) if it is not known.
   returned: success
   type: str
   sample: 32b6e34b3d91647abb20e7b8
 old_until:
-  description: Until when the old key is kept, V(none) if the new key pair is not verified.
+  description: When the old key will be revoked. V(none) if the new key pair is not verified.
   returned: success
   type: str
   sample: "2026-11-29T05:40:00Z"
 org_api_key:
   description:
-    - The replacement as it is now, or would be in check mode. V(none) if there is none. The result
-      of O(phase=roll_back) has the key that was revoked, if O(successor_id) identified it.
+    - The replacement as it is now, or as it would be in check mode. V(none) if there is none.
+    - It has the fields of RV(keysmith.mongodb.org_api_key#module:org_api_key). Its description
+      includes the mark until the rotation is finished.
+    - With O(phase=roll_back), the key that was revoked, if O(successor_id) identified it.
   returned: success
   type: dict
   sample:
@@ -237,40 +254,10 @@ org_api_key:
     projects:
       - project_id: 5e2211c17a3e5a48f5497de3
         roles: [GROUP_READ_ONLY]
-  contains:
-    id:
-      description: The ID of the key, V(none) for one that would be created in check mode.
-      returned: success
-      type: str
-      sample: 6928f1c03d91647abb20e7b9
-    public_key:
-      description: The public key, V(none) for a key that would be created in check mode.
-      returned: success
-      type: str
-      sample: zmmrboas
-    description:
-      description: The description of the key, with the mark until the rotation is finished.
-      returned: success
-      type: str
-      sample: backup of the billing cluster
-    roles:
-      description: The names of its roles in the organization, sorted.
-      returned: success
-      type: list
-      elements: str
-      sample: [ORG_MEMBER]
-    projects:
-      description: The projects that the key is assigned to, sorted by ID, with its roles there.
-      returned: success
-      type: list
-      elements: dict
-      sample:
-        - project_id: 5e2211c17a3e5a48f5497de3
-          roles: [GROUP_READ_ONLY]
 key_pair:
   description:
-    - The new key pair, which cannot be read again later. Use C(no_log), or O(credentials_file),
-      with which it is left out.
+    - The new key pair, which cannot be read again. Set C(no_log), or use O(credentials_file)
+      instead.
   returned: when O(phase=begin) has created a replacement without O(credentials_file)
   type: dict
   sample:
@@ -281,8 +268,8 @@ key_pair:
     private_key: 55c3bbb6-b4bb-40be-8e66-d20841f3e000
 actions:
   description:
-    - The steps that the task has taken, or would take in check mode, in their order. Each has
-      C(action) and the C(api_user_id) of the key, V(none) for one that is created.
+    - The steps that the task has taken, or would take in check mode, in order.
+    - Each has C(action) and the C(api_user_id) of the key, V(none) for a new key.
     - The actions are C(revoke_leftover), C(create_replacement), C(verify_key_pair),
       C(record_verification), C(revoke_old_key), C(rename_replacement) and C(revoke_replacement).
   returned: success
@@ -293,10 +280,10 @@ actions:
       api_user_id: null
 left:
   description:
-    - Other keys that look like replacements, and that the task has left as they are. C(reason) is
-      V(unverified_mark), V(unclear_origin) (a C(creating) mark that may be someone else's),
-      V(may_be_in_use) or V(old_key_missing) (the rotation of a key that does not exist any more,
-      which was not finished).
+    - Other keys that look like replacements, which the task has not changed.
+    - The C(reason) is V(unverified_mark), V(may_be_in_use), or one of the following.
+    - V(unclear_origin) is a C(creating) mark that may come from another run or user.
+    - V(old_key_missing) is an unfinished rotation of a key that no longer exists.
   returned: success
   type: list
   elements: dict
@@ -306,7 +293,7 @@ left:
       description: "backup (successor of 32b6e34b3d91647abb20e7b8: created)"
       reason: unverified_mark
 verification:
-  description: How the API accepted the new key pair, V(none) if the task did not ask.
+  description: How the API accepted the new key pair. V(none) if the task did not test it.
   returned: success
   type: dict
   sample:
@@ -320,18 +307,19 @@ verification:
       sample: 1.5
     refusal:
       description:
-        - The API's error code if it accepted the signature and refused the request, because of the
-          key's own role or access list. V(none) if the request was answered.
+        - The API's error code, if it accepted the key pair but refused the request because of the
+          key's role or access list. V(none) otherwise.
       returned: success
       type: str
       sample: IP_ADDRESS_NOT_ON_ACCESS_LIST
 error:
   description:
-    - What went wrong, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error) describes
-      its fields. C(error.parameters) has the IDs of the keys that the message is about.
-    - C(error.type) is C(guard) if a mark does not verify, the old key was changed, the replacement
-      has other rights or a wider access list, or a replacement may be in use. It is C(missing) if
-      the old key does not exist, and C(timeout) if the API did not accept the new key pair in time.
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields. C(error.parameters) has the IDs of the keys that the message is about.
+    - C(error.type) is C(guard) if a mark does not verify, the old key was changed, or a replacement
+      may be in use. It is also C(guard) if the replacement has other rights or a wider access list.
+    - C(error.type) is C(missing) if the old key does not exist, and C(timeout) if the API did not
+      accept the new key pair in time.
   returned: failure
   type: dict
   sample:
@@ -345,50 +333,44 @@ error:
     path: null
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _module
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import _rotation_steps
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+ARGUMENT_SPEC: _argspec.Spec = {
     "phase": {"type": "str", "choices": ["begin", "finish", "roll_back"], "required": True},
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
-    "look_alikes": LOOK_ALIKES,
+    **_argspec.KEY,
     "successor_id": {"type": "str"},
     "credentials_file": {"type": "path", "no_log": False},
     "new_private_key": {"type": "str", "no_log": True},
     "grace_period": {"type": "int", "default": 0},
     "mark_key": {"type": "str", "no_log": True},
     "ignore_marks": {"type": "bool", "default": False},
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
     "verify_timeout": {"type": "float", "default": 60},
     "wait_timeout": {"type": "float", "default": 60},
 }
 
 
-def check(params: Mapping[str, Any]) -> None:
-    _module.require_org_id(params)
-    _rotation_steps.check(params)
-
-
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    # The new key pair signs requests over a connection like that of the task.
+    # The new key pair is verified over a connection with the same settings.
     connection = _resolve.resolve(params, os.environ)
     return _rotation_steps.run(params, api, connection, os.environ, check_mode)
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, _rotation_steps.check, run, **_argspec.ONE_KEY)
 
 
 if __name__ == "__main__":

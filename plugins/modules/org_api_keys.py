@@ -9,262 +9,267 @@ short_description: Manage many programmatic API keys of an organization in one t
 version_added: 1.2.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Revokes all keys of an organization that fit a selection, or makes an organization have the
-    keys that are declared, in MongoDB Atlas, Cloud Manager or Ops Manager.
-  - All keys are read once, in one complete listing, and then changed several at the same time. For
-    a hundred keys this is many times faster than a loop over M(keysmith.mongodb.org_api_key).
-  - What happens to one key while keys are changed does not keep the others from being changed. The
-    task fails in the end and tells what has become of each; when it is run again, it does the rest.
-    Only a rate limit that lasts longer than O(retry_max_wait) ends it early. What cannot be read
-    before (the listing, an access list that O(api_keys) declares) fails the task, and nothing is
-    changed.
+  - Revokes every key of an organization that matches a selection, or makes the organization's keys
+    match a declared list.
+  - Works with MongoDB Atlas, Cloud Manager and Ops Manager.
+  - The module reads the full list of keys once and then changes several keys at the same time. For
+    a hundred keys, this is many times faster than a loop over M(keysmith.mongodb.org_api_key).
+  - If the list of keys or a declared key's access list cannot be read at the start, the task fails
+    and changes nothing.
+  - After that, a failure of one key does not stop the others. The task fails at the end and reports
+    the outcome of each key. Run it again to finish.
+  - If a rate limit lasts longer than O(retry_max_wait), the task stops early.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
+  - keysmith.mongodb.look_alikes
 options:
   state:
     description:
-      - V(present) creates and changes keys so that they are as O(api_keys) declares them, and with
-        O(purge) revokes all others.
-      - V(absent) revokes all keys that are selected.
+      - What to do with the keys.
+      - V(present) creates and changes keys to match O(api_keys). With O(purge), it also revokes all
+        other keys.
+      - V(absent) revokes all selected keys.
     type: str
     choices: [present, absent]
     default: present
   api_user_ids:
     description:
-      - Selects the keys with these ids, each 24 hexadecimal digits, with O(state=absent).
-      - A key is selected when it fits one value of each selector that is given. The selectors are
-        O(api_user_ids), O(public_keys), O(descriptions), O(description_match), O(roles) and
-        O(project_id). At least one has to be given; an empty list selects no key.
-      - IDs, public keys, descriptions and a project that no key has are not a failure; RV(missing)
-        lists them. A listed key that another selector excludes is (see O(on_unselected)).
-      - An empty string or null is refused in a selector, since it would select more.
+      - The IDs of keys to select, each 24 lowercase hexadecimal digits. Selectors require
+        O(state=absent).
+      - The selectors are O(api_user_ids), O(public_keys), O(descriptions), O(description_match),
+        O(roles) and O(project_id). At least one is required.
+      - A key is selected if it matches one value of each selector that is set. An empty list
+        selects no key.
+      - Values that match no key are not a failure; RV(missing) lists them. A listed key that
+        another selector excludes is a failure, see O(on_unselected).
+      - Selectors reject an empty string and null, because these would select more keys.
     type: list
     elements: str
   public_keys:
     description:
-      - Selects the keys with these public keys, each 8 visible ASCII characters.
-      - When one is not found, and the API does not tell the public keys of all keys, the task
-        fails and changes nothing.
+      - The public keys of keys to select, each 8 visible ASCII characters.
+      - If one is not found and the API does not return the public keys of all keys, the task fails
+        and changes nothing.
     type: list
     elements: str
   descriptions:
     description:
-      - Selects the keys with exactly these descriptions, all keys where several have the same. Give
-        a list; a text with a comma is refused.
-      - If no key has one of them exactly, but look-alikes of it exist, the task fails and changes
-        nothing (see O(look_alikes)).
+      - The exact descriptions of keys to select. If several keys have the same description, all of
+        them are selected.
+      - If no key has a description exactly but look-alikes exist, the task fails and changes
+        nothing, see O(look_alikes).
+      - Use a list. A string with a comma is rejected.
     type: list
     elements: str
   description_match:
     description:
-      - Selects the keys whose description as a whole fits one of these patterns. V(*) stands for
-        any text, V(?) for any one character, V([ab]) for one of these and V([!ab]) for any other;
-        upper and lower case differ. Give a list; a text with a comma is refused.
-      - The task warns about a pattern that matches no key, and about keys that match only as
-        look-alikes. Those are not selected.
-      - No pattern selects a key without a description, not even V(*). The task warns about such a
+      - Patterns for the descriptions of keys to select. A pattern must match the whole description
+        and is case-sensitive.
+      - V(*) matches any text, V(?) any single character, V([ab]) one of these characters, and
+        V([!ab]) any other.
+      - The task warns about a pattern that matches no key. It also warns about keys that match only
+        as look-alikes, and does not select them.
+      - No pattern matches a key without a description, not even V(*). The task warns about such a
         key, and RV(kept) lists it. Use O(api_user_ids) or O(public_keys) to select it.
+      - Use a list. A string with a comma is rejected.
     type: list
     elements: str
   roles:
     description:
-      - Selects the keys that have at least one of these roles in the organization, such as
-        C(ORG_OWNER).
+      - Roles in the organization, such as C(ORG_OWNER). A key is selected if it has at least one of
+        them.
     type: list
     elements: str
   project_id:
     description:
-      - Selects the keys that are assigned to the project with this id, 24 hexadecimal digits.
+      - The ID of a project, 24 lowercase hexadecimal digits. Selects the keys that are assigned to
+        it.
     type: str
     aliases: [group_id]
   keep:
     description:
-      - Keys that are never touched, whatever else is said of them. Each item is an id, a public
-        key, a description, or a pattern as in O(description_match) for descriptions; what fits any
-        of these ways is kept.
-      - Give a list. A text with a comma, which Ansible would split there, is refused.
-      - Prefer IDs. A description can be changed, and another key can be given the same one.
-      - If a key that would be revoked or changed matches an item only as a look-alike, the task
-        fails and changes nothing (see O(look_alikes)). It also fails if an item matches no key of
-        the organization (see O(on_keep_missing)), and if a key declared in O(api_keys) is to be
-        kept too.
+      - Keys that are never revoked or changed, whatever the other options say.
+      - Each item is an ID, a public key, a description, or a pattern for descriptions as in
+        O(description_match). A key that matches in any of these ways is kept.
+      - Prefer IDs. A description can be changed, and another key can get the same one.
+      - If a key to revoke or change matches an item only as a look-alike, the task fails and
+        changes nothing, see O(look_alikes).
+      - The task also fails if an item matches no key (see O(on_keep_missing)), or if a key in
+        O(api_keys) matches an item.
+      - Use a list. A string with a comma, which Ansible would split, is rejected.
     type: list
     elements: str
   api_keys:
     description:
-      - The keys that shall exist, with O(state=present). Each is known by its description, which
-        has to be different from that of all others here, and to be had by one key of the
-        organization at most. Otherwise the task fails and changes nothing.
+      - The keys that should exist, with O(state=present).
+      - Keys are identified by description. Each description must be unique in this list and must
+        match at most one key of the organization. Otherwise the task fails and changes nothing.
     type: list
     elements: dict
     suboptions:
       description:
         description:
-          - The description of the key, in full, 1 to 250 characters.
+          - The full description of the key, 1 to 250 characters.
         type: str
         required: true
         aliases: [desc]
       roles:
         description:
-          - The roles of the key in the organization, all of them, at least one, as with
-            O(keysmith.mongodb.org_api_key#module:roles). A key that does not exist yet needs them.
-            Where they are not given, those of an existing key are left alone.
+          - All roles of the key in the organization, at least one.
+            O(keysmith.mongodb.org_api_key#module:roles) lists them.
+          - A new key requires roles. If this option is unset, an existing key keeps its roles.
         type: list
         elements: str
       access_list:
         description:
-          - The IP addresses and CIDR blocks in the key's access list, all of them. Entries that
-            are not listed here are removed. Where it is not given, the access list is left alone,
-            and not read.
+          - All IP addresses and CIDR blocks on the key's access list. The task removes other
+            entries.
+          - If this option is unset, the list is neither read nor changed.
           - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then
             its roles. If the list or the roles fail, the key is revoked and its file deleted. The
-            error says so, or which key is left. The list of an existing key is changed before its
-            roles, too.
+            error says so, or which key is left.
+          - An existing key gets its access list before its roles.
         type: list
         elements: str
       adopt:
         description:
-          - Whether the task may add roles to this key if it exists, although O(credentials_dir)
-            does not hold its key pair, as with O(keysmith.mongodb.org_api_key#module:adopt).
+          - Whether the task may add roles to this key if it exists and O(credentials_dir) does not
+            hold its key pair. See O(keysmith.mongodb.org_api_key#module:adopt).
         type: bool
         default: false
         version_added: 2.0.0
       projects:
         description:
-          - The projects that the key is assigned to, all of them. It is removed from those that
-            are not listed here. Where they are not given, they are left alone.
-          - If a project that it is to be removed from does not exist, the task warns, and there is
-            nothing to change.
+          - All projects that the key is assigned to. The task removes the key from other projects.
+          - If this option is unset, assignments are not changed.
+          - If the task would remove the key from a project that does not exist, it only warns.
         type: list
         elements: dict
         suboptions:
           project_id:
-            description: The id of the project, 24 hexadecimal digits.
+            description: The ID of the project, 24 lowercase hexadecimal digits.
             type: str
             required: true
             aliases: [group_id]
           roles:
-            description: The roles of the key in the project, all of them, at least one.
+            description: All roles of the key in the project, at least one.
             type: list
             elements: str
             required: true
   purge:
     description:
-      - Whether to revoke all keys that O(api_keys) does not list, but for O(keep) and the key that
-        signs the requests, with O(state=present).
-      - These are revoked also when a declared key could not be created, so that a full organization
-        gets room. Where a key replaces another, use O(fail_fast), or the role
+      - Whether to revoke all keys that O(api_keys) does not list, with O(state=present). Keys in
+        O(keep), the signing credential and keys without a description are never revoked this way.
+      - The task warns about a key without a description, and RV(kept) lists it.
+      - A declared key is never created in place of its look-alike, whatever O(look_alikes) says.
+      - Keys are revoked even if a declared key could not be created, to free space in a full
+        organization. If a key replaces another, set O(fail_fast) or use the role
         C(keysmith.mongodb.rotate_org_api_key).
-      - With an empty list in O(api_keys), it also needs O(max_revocations), set by the task itself.
-        Otherwise an empty variable would revoke every key.
-      - A key without a description is never revoked this way. The task warns about it, and
-        RV(kept) lists it.
+      - If O(api_keys) is empty, the task itself must set O(max_revocations). Otherwise an empty
+        variable would revoke every key.
     type: bool
     default: false
   credentials_dir:
     description:
-      - A folder on the machine where the module runs. The pair of each key that is created is
-        written at once to a file of its own there, named by the key's id (C(<id>.json)), as
-        O(keysmith.mongodb.org_api_key#module:credentials_file) does. RV(created) has the path
-        instead of the private key.
-      - Before anything is created, the folder is proved to be writable. When a file cannot be
-        written after all, its key is revoked to clean up.
+      - A directory, on the host where the module runs, for the key pairs of new keys. Each is
+        written to its own file, C(<id>.json), in the format of
+        O(keysmith.mongodb.org_api_key#module:credentials_file).
+      - RV(created) then has the path instead of the private key.
+      - Before creating any key, the module checks that the directory is writable. If a file cannot
+        be written, its key is revoked.
     type: path
   max_revocations:
     description:
-      - How many keys may be revoked at most, 0 or more. When it would be more, nothing at all is
-        changed, and the error tells how many and which.
+      - The maximum number of keys to revoke, 0 or more.
+      - If the task would revoke more, it changes nothing, and the error lists these keys.
     type: int
     default: 50
   on_unselected:
     description:
-      - What to do with keys that the task lists in O(api_user_ids), O(public_keys) or
-        O(descriptions), but that another selector excludes, or that this task authenticates with.
-        A key that O(keep) keeps is accounted for, and does not count.
-      - V(fail) fails the task before any change. V(report) only lists them in RV(unselected).
+      - What to do about a key that the task lists but does not revoke. It is listed in
+        O(api_user_ids), O(public_keys) or O(descriptions), but another selector excludes it, or it
+        is the signing credential.
+      - V(fail) fails the task before any change. V(report) only lists the key in RV(unselected).
+      - Keys that O(keep) keeps do not count.
     type: str
     choices: [fail, report]
     default: fail
     version_added: 2.0.0
   on_keep_missing:
     description:
-      - What to do if an item of O(keep), a pattern or not, matches no key of the organization.
-      - V(fail) fails the task before any change if a key would be revoked. V(warn) only warns, for
-        one list that serves many organizations.
+      - What to do if an item of O(keep) matches no key of the organization. This includes patterns.
+      - V(fail) fails the task before any change if it would revoke a key.
+      - V(warn) only warns, for one list that serves many organizations.
     type: str
     choices: [fail, warn]
     default: fail
     version_added: 2.0.0
-  look_alikes:
-    description:
-      - What to do if no key has exactly a description, and one looks like it. Look-alikes differ
-        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
-        (NFKC).
-      - With O(purge), a declared key is never created in place of its look-alike, whatever this
-        option says.
-      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
-        for organizations that have both C(CI) and C(ci). An exact match always wins.
-    type: str
-    choices: [refuse, ignore]
-    default: refuse
-    version_added: 2.0.0
   allow_own_key:
     description:
-      - Whether the key that signs the requests may be revoked, lose roles or projects, or have its
-        access list changed. It goes last then, and only when all else is
-        done; of its changes, that of its roles is the last.
-      - By default it is not revoked although it is selected or not declared; RV(kept) lists it, and
-        with O(state=absent) the task warns of it. If the task lists it explicitly, RV(unselected)
-        has it instead (see O(on_unselected)). What O(api_keys) would take from it makes the
-        task fail before anything is changed.
-      - When the listing does not show it, and the API does not tell the public key of a key that
-        would be revoked, that may be it, and the task fails before anything is changed.
+      - Whether the task may revoke its signing credential, remove roles or projects from it, or
+        change its access list.
+      - It is then changed last, after everything else has succeeded. Its roles come last of all.
+      - By default, it is kept even if it is selected or not declared. RV(kept) lists it, and
+        O(state=absent) warns. If the task lists it explicitly, RV(unselected) has it instead, see
+        O(on_unselected).
+      - By default, the task fails before any change if O(api_keys) would remove anything from it.
+      - If the list does not show the signing credential, a key to revoke whose public key is hidden
+        could be it. The task then fails before any change.
+      - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
+        credentials.
     type: bool
     default: false
   concurrency:
     description:
-      - How many keys are changed at the same time, 1 to 16. All of them obey one rate limiter.
+      - How many keys are changed at the same time, 1 to 16. All of them share one rate limiter.
     type: int
     default: 8
   fail_fast:
     description:
-      - Whether to begin nothing more after the first failure. What has begun is brought to its
-        end, and the rest is listed in RV(pending).
+      - Whether to start nothing more after the first failure. Changes in progress are completed,
+        and RV(pending) lists the rest.
     type: bool
     default: false
   time_limit:
     description:
-      - After how many seconds nothing more is begun and nothing waited for, more than 0 and up to
-        86400. Requests that are on their way are brought to their end, and the task fails with all
-        results so far. An answer may take three times O(timeout); where that to a change is lost,
-        what has become of the change is still looked up, which takes further answers.
-      - Use this rather than the C(timeout) of a task or C(async), which can tell no results. The
-        first lets the module go on unseen; the second kills it.
-      - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) have the same effect at any time.
+      - The number of seconds after which the task starts no more requests and stops waiting, more
+        than 0 and up to 86400. It completes requests in progress, and fails with all results so
+        far.
+      - A response can take up to three times O(timeout). If the response to a change is lost, the
+        module still checks whether the change was made, which takes further requests.
+      - Prefer this to a task's C(timeout) or C(async), which return no results. The first lets the
+        module continue unseen; the second kills it.
+      - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) stop the task in the same way.
     type: float
-notes:
-  - The task warns, in check mode too, if an access list becomes empty or comes to allow every
-    address, as with M(keysmith.mongodb.org_api_key_access_list). With a service account or an
-    access token, it warns if no key of the organization would have C(ORG_OWNER) any more.
-  - Without O(credentials_dir), the result of a task that creates keys has their private keys, also
-    when it fails. Use C(no_log).
-  - For N keys to be revoked, N requests are sent, and one for each page of the listing (a page has
-    500 keys; a listing of several pages is read until it comes out the same twice), and with a key
-    pair one more, which is answered by a challenge that serves all the others.
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_api_key_info
   - name: Atlas Administration API, programmatic API keys
-    description: The API that is called for O(platform=atlas).
+    description: The API of O(platform=atlas).
     link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
   - name: Ops Manager, organization API keys
-    description: The API that is called for O(platform=ops_manager).
+    description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
+notes:
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). To change
+    O(api_keys[].projects), it also needs a role in each project, see
+    M(keysmith.mongodb.project_api_key). A revocation in check mode needs Organization Member
+    (C(ORG_MEMBER)) only.
+  - The platforms differ in their roles, see O(keysmith.mongodb.org_api_key#module:roles) and
+    M(keysmith.mongodb.project_api_key).
+  - The task warns, in check mode too, if an access list becomes empty or allows every address, as
+    M(keysmith.mongodb.org_api_key_access_list) does. With a service account or an access token, it
+    warns if no key of the organization would keep C(ORG_OWNER).
+  - Without O(credentials_dir), a task that creates keys returns their private keys, even if it
+    fails. Set C(no_log).
+  - The module sends one request per revoked key and one per page of the list, which has up to 500
+    keys. A list of several pages is read until two readings agree. A key pair takes one more
+    request, for the challenge that all others share.
 """
 
 EXAMPLES = r"""
-- name: Revoke all keys of a stolen laptop, but for one that another team uses
+- name: Revoke all laptop keys except the one of the build team
   keysmith.mongodb.org_api_keys:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
@@ -273,33 +278,7 @@ EXAMPLES = r"""
     description_match: ["laptop *"]
     keep: ["laptop of the build team"]
 
-- name: Revoke keys whose public keys have leaked, whichever of them exist
-  keysmith.mongodb.org_api_keys:
-    api_public_key: "{{ atlas_public_key }}"
-    api_private_key: "{{ atlas_private_key }}"
-    org_id: "{{ org_id }}"
-    state: absent
-    public_keys: "{{ leaked_public_keys }}"
-  register: revoked
-
-- name: Tell what had leaked and was gone already
-  ansible.builtin.debug:
-    var: revoked.missing
-
-- name: Revoke every owner key of a project, on Ops Manager, within five minutes
-  keysmith.mongodb.org_api_keys:
-    platform: ops_manager
-    base_url: "{{ ops_manager_url }}"
-    ca_path: "{{ ops_manager_ca }}"
-    api_public_key: "{{ ops_manager_public_key }}"
-    api_private_key: "{{ ops_manager_private_key }}"
-    org_id: "{{ ops_manager_org_id }}"
-    state: absent
-    roles: [ORG_OWNER]
-    project_id: "{{ project_id }}"
-    time_limit: 300
-
-- name: Keep an organization's keys as code, and nothing beside them
+- name: Make the organization's keys match this list
   keysmith.mongodb.org_api_keys:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
@@ -316,12 +295,38 @@ EXAMPLES = r"""
     purge: true
     keep: ["terraform *"]
     credentials_dir: "{{ credentials_dir }}"
+
+- name: Revoke leaked keys by their public keys
+  keysmith.mongodb.org_api_keys:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    state: absent
+    public_keys: "{{ leaked_public_keys }}"
+  register: revoked
+
+- name: Show the leaked keys that did not exist
+  ansible.builtin.debug:
+    var: revoked.missing
+
+- name: Revoke all owner keys in a project of Ops Manager
+  keysmith.mongodb.org_api_keys:
+    platform: ops_manager
+    base_url: "{{ ops_manager_url }}"
+    ca_path: "{{ ops_manager_ca }}"
+    api_public_key: "{{ ops_manager_public_key }}"
+    api_private_key: "{{ ops_manager_private_key }}"
+    org_id: "{{ ops_manager_org_id }}"
+    state: absent
+    roles: [ORG_OWNER]
+    project_id: "{{ project_id }}"
+    time_limit: 300
 """
 
 RETURN = r"""
 revoked:
-  description: The keys that were revoked, or would be in check mode, as they were, sorted.
-  returned: always, unless nothing was tried
+  description: The keys that were revoked, or would be in check mode, as they were before, sorted.
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -331,8 +336,10 @@ revoked:
       roles: [ORG_MEMBER]
       projects: []
 created:
-  description: The keys that were created, or would be in check mode, sorted.
-  returned: always, unless nothing was tried
+  description:
+    - The keys that were created, or would be in check mode, sorted.
+    - Each has the fields of RV(keysmith.mongodb.org_api_key#module:org_api_key) and the following.
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample:
@@ -346,74 +353,46 @@ created:
       access_list: [192.0.2.0/24]
       credentials_file: keys/32b6e34b3d91647abb20e7b9.json
   contains:
-    id:
-      description: The id of the key, V(none) for one that would be created in check mode.
-      returned: success
-      type: str
-      sample: 32b6e34b3d91647abb20e7b9
-    public_key:
-      description: The public key, V(none) where the API does not tell it.
-      returned: success
-      type: str
-      sample: qrsiktrc
-    description:
-      description: The description of the key, an empty string if it has none.
-      returned: success
-      type: str
-      sample: nightly backup
-    roles:
-      description: The names of its roles in this organization, sorted.
-      returned: success
-      type: list
-      elements: str
-      sample: [ORG_MEMBER]
-    projects:
-      description: The projects the key is assigned to, with its roles there, sorted by id.
-      returned: success
-      type: list
-      elements: dict
-      sample:
-        - project_id: 5e2211c17a3e5a48f5497de3
-          roles: [GROUP_READ_ONLY]
     access_list:
-      description: The entries of its access list, sorted.
+      description: The entries of the key's access list, sorted.
       returned: when O(api_keys) has an access list for the key
       type: list
       elements: str
       sample: [192.0.2.0/24]
     credentials_file:
-      description: The file that holds the pair of the key.
+      description: The file that holds the key pair.
       returned: with O(credentials_dir), not in check mode
       type: str
       sample: keys/32b6e34b3d91647abb20e7b9.json
     private_key:
-      description: The private key, which cannot be read again later.
+      description: The private key, which cannot be read again.
       returned: without O(credentials_dir), not in check mode
       type: str
       sample: 55c3bbb6-b4bb-40be-8e66-d20841f3e000
 updated:
   description:
-    - The keys that were changed, as they are now, or would be in check mode, with the values of
-      RV(created[]).
-  returned: always, unless nothing was tried
+    - The keys that were changed, as they are now, or as they would be in check mode. They have the
+      fields of RV(keysmith.mongodb.org_api_key#module:org_api_key).
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
 unchanged:
   description:
-    - The keys that were as declared already, and those that were gone when their turn came.
-  returned: always, unless nothing was tried
+    - The keys that needed no change, including those that another run has revoked in the meantime.
+  returned: success, and failure when changes have begun
   type: list
   elements: dict
   sample: []
 kept:
   description:
-    - The keys that would have been revoked, but are not touched, with their C(id), C(public_key)
-      and C(description), and the C(reason).
-    - The reason is C(keep) for a key that O(keep) keeps, C(own_key) for the key that the task
-      authenticates with, and C(no_description) for a key without a description that O(purge) or a
-      pattern in O(description_match) would otherwise include.
-  returned: always, unless nothing was tried
+    - The keys that would have been revoked but were kept, with C(id), C(public_key), C(description)
+      and C(reason).
+    - The reason is C(keep) for a key in O(keep), and C(own_key) for the signing credential.
+    - The reason is C(no_description) for a key without a description that O(purge) or
+      O(description_match) would otherwise include.
+  returned: success, when changes have begun, and when O(on_unselected), O(on_keep_missing) or
+    O(max_revocations) stops the task
   type: list
   elements: dict
   sample:
@@ -423,25 +402,25 @@ kept:
       reason: keep
 unselected:
   description:
-    - The existing keys that the task lists by ID, public key or exact description and does not
-      revoke, with their C(id), C(public_key) and C(description), and the C(reason).
-    - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for
-      the key that the task authenticates with.
-  returned: with O(state=absent), unless nothing was tried
+    - The existing keys that the task lists by ID, public key or exact description but does not
+      revoke, with C(id), C(public_key), C(description) and C(reason).
+    - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for the
+      signing credential.
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: dict
   sample: []
   version_added: 2.0.0
 missing:
-  description: The ids, public keys and descriptions of the selection that no key has.
-  returned: with O(state=absent), unless nothing was tried
+  description: The IDs, public keys and descriptions of the selection that match no key.
+  returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: str
   sample: [deadbeefdeadbeefdeadbeef]
 failures:
   description:
-    - The keys that could not be changed, or not in everything, with their C(id), C(public_key) and
-      C(description), the message C(msg), and an C(error) with the values of RV(error).
+    - The keys with a change that failed, with C(id), C(public_key), C(description), the message
+      C(msg), and C(error) with the fields of RV(error).
   returned: failure, when changes have begun
   type: list
   elements: dict
@@ -461,15 +440,17 @@ failures:
         path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 pending:
   description:
-    - The keys whose change was not begun, with their C(id), C(public_key) and C(description).
+    - The keys whose changes were not started, with C(id), C(public_key) and C(description).
   returned: failure, when changes have begun
   type: list
   elements: dict
   sample: []
 error:
   description:
-    - What went wrong, for C(rescue) blocks; the first failure where there are several. A value
-      that is not known is V(none).
+    - Why the task failed, for C(rescue) blocks, or the first of several failures.
+      RV(keysmith.mongodb.org_api_key#module:error) describes the fields.
+    - If O(max_revocations) is exceeded, C(error.parameters) has the IDs of all keys that would be
+      revoked.
   returned: failure
   type: dict
   sample:
@@ -481,57 +462,9 @@ error:
     parameters: []
     method: DELETE
     path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
-          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
-          C(cancelled), C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status, V(none) where there was no answer.
-      returned: failure
-      type: int
-      sample: 503
-    code:
-      description: The API's own error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or what broke where there was no answer.
-      returned: failure
-      type: str
-      sample: Service Unavailable
-    detail:
-      description: The API's own words.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description:
-        - What the API's words speak of, such as an id or a path; the ids of all keys that would be
-          revoked where O(max_revocations) forbids it.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The method of the request that failed.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the request that failed.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
@@ -541,7 +474,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
@@ -553,13 +485,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     OptionError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _org_api_keys,
+    _resource,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.STATE,
     "api_user_ids": {"type": "list", "elements": "str"},
     "public_keys": {"type": "list", "elements": "str", "no_log": False},
     "descriptions": {"type": "list", "elements": "str"},
@@ -589,29 +521,23 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "purge": {"type": "bool", "default": False},
     "credentials_dir": {"type": "path"},
     "max_revocations": {"type": "int", "default": 50},
-    "look_alikes": LOOK_ALIKES,
+    **_argspec.LOOK_ALIKES,
     "on_unselected": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
     "on_keep_missing": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
     "concurrency": {"type": "int", "default": 8},
     "fail_fast": {"type": "bool", "default": False},
-    "time_limit": {"type": "float"},
+    **_argspec.TIME_LIMIT,
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that select nothing in particular, or what no key can be."""
-    _module.require_org_id(params)
     if not 1 <= params["concurrency"] <= MAX_THREADS:
         raise OptionError(
-            f"concurrency is {params['concurrency']}; it has to be from 1 to {MAX_THREADS}"
+            f"concurrency is {params['concurrency']}; it must be from 1 to {MAX_THREADS}"
         )
     if params["max_revocations"] < 0:
-        raise OptionError(f"max_revocations is {params['max_revocations']}; it has to be 0 or more")
-    if params["time_limit"] is not None:
-        _argspec.check_seconds("time_limit", params["time_limit"], zero=False)
-    for name in ("descriptions", "description_match", "keep"):
-        _argspec.check_not_split(name, params["task_texts"])
+        raise OptionError(f"max_revocations is {params['max_revocations']}; it must be 0 or more")
     _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)
@@ -620,22 +546,20 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    if params["time_limit"] is not None:
-        api.cancellation.set_limit(params["time_limit"])
     org_id = params["org_id"]
-    keys = _resource.list_all(api, API_KEYS.of(org_id))
+    keys = _resource.list_all(api, _org_api_keys.API_KEYS.of(org_id))
     if params["state"] == "absent":
         wanted = _key_sets.selected(params, api, keys)
     else:
         wanted = _key_sets.as_declared(params, api, keys, check_mode)
-    more = wanted.more()
+    more = wanted.extra_results()
     try:
         more["warnings"] += _key_sets.check_guards(params, keys, wanted)
     except GuardError as error:
         error.results = more
         raise
     _key_sets.warn_of_dangers(params, api, keys, wanted)
-    if check_mode or not any(change.plan.is_change for change in wanted.changes):
+    if check_mode or not any(change.is_change for change in wanted.changes):
         return {**_changes.planned(wanted.changes), **more}
     work = _bulk.Work(
         api=api,
@@ -646,9 +570,9 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         concurrency=params["concurrency"],
         fail_fast=params["fail_fast"],
     )
-    outcomes, warnings = work.do(wanted.changes)
+    runs, warnings = work.apply(wanted.changes)
     more["warnings"] += warnings
-    return _bulk.reported(work, wanted.changes, outcomes, more)
+    return _bulk.report(work, runs, more)
 
 
 def main() -> None:

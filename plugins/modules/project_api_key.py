@@ -9,101 +9,97 @@ short_description: Assign a programmatic API key to a project
 version_added: 1.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Assigns a programmatic API key of an organization to one of its projects, changes its roles
-    there, or takes it out of the project, in MongoDB Atlas, Cloud Manager or Ops Manager.
-  - The key itself, its roles in the organization and what it may do in other projects are never
-    touched. To create or revoke a key use M(keysmith.mongodb.org_api_key).
-  - A key is called unassigned only if the complete listing of the project's keys lacks it. With
-    O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys
-    either; the task warns with its ID, in case O(project_id) is a slip.
-  - The APIs are eventually consistent. If one does not know a key that the task has just read,
-    changes are tried again for up to 10 seconds.
-  - If the response to a change is lost or contradicts the task, the change is not sent again. The
-    project's listing is read instead, for up to 10 seconds. Unless it shows what the task asks for,
-    the task fails and says what it shows.
+  - Assigns an organization's programmatic API key to a project, changes its roles there, or removes
+    it from the project. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
+  - The key itself, its roles in the organization and its other projects are never changed. To
+    create or revoke a key, use M(keysmith.mongodb.org_api_key).
+  - A key is reported as not assigned only if the full list of the project's keys does not contain
+    it.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys.
+    The task warns with its ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
+  - keysmith.mongodb.look_alikes
 options:
   project_id:
     description:
-      - The id of the project, 24 hexadecimal digits. The APIs call it C(groupId) and C(PROJECT-ID).
+      - The ID of the project, 24 lowercase hexadecimal digits. The APIs call it C(groupId) and
+        C(PROJECT-ID).
     type: str
     required: true
     aliases: [group_id]
   state:
     description:
-      - V(present) makes sure that the key is assigned to the project and has exactly O(roles)
-        there. A key that does not exist in the organization is an error.
-      - V(absent) makes sure that the key is not assigned to the project. The key itself stays in
-        the organization.
+      - The state that the assignment should have.
+      - V(present) makes sure that the key is assigned to the project with exactly O(roles). If the
+        key does not exist in the organization, the task fails.
+      - V(absent) makes sure that the key is not assigned to the project. The key stays in the
+        organization.
     type: str
     choices: [present, absent]
     default: present
   api_user_id:
     description:
-      - The id of the key, 24 hexadecimal digits. The APIs call it C(apiUserId) and C(API-KEY-ID).
-      - Exactly one of O(api_user_id), O(public_key) and O(description) names the key. An empty
-        string counts as not given.
+      - The ID of the key, 24 lowercase hexadecimal digits. The APIs call it C(apiUserId) and
+        C(API-KEY-ID).
+      - Exactly one of O(api_user_id), O(public_key) and O(description) identifies the key.
     type: str
     aliases: [id]
   public_key:
     description:
-      - The public key of the key, 8 visible ASCII characters. It is looked up in the complete
-        listing of the project's keys, and then in that of the organization's.
+      - The public key of the key, 8 visible ASCII characters. The module looks it up in the full
+        list of the project's keys, and then in that of the organization's keys.
     type: str
   description:
     description:
-      - The description of the key, in full. It is looked up in the complete listing of the
+      - The full description of the key. The module looks it up in the full list of the
         organization's keys.
-      - Descriptions are not unique. When several keys of the organization have this one, or differ
-        from it in blanks only, or in whether a letter and its accent are one character, the task
-        fails with their ids and public keys, and changes nothing.
+      - Descriptions are not unique. If several keys have this one, the task changes nothing and
+        fails with their IDs and public keys.
     type: str
     aliases: [desc]
   roles:
     description:
-      - The roles of the key in the project, all of them, at least one. Each begins with C(GROUP_),
-        such as C(GROUP_READ_ONLY) and C(GROUP_OWNER); which there are depends on O(platform).
-        Their order is of no importance.
-      - They are required for O(state=present), and of no meaning for O(state=absent).
+      - All roles of the key in the project, at least one. Their order does not matter.
+      - Each begins with C(GROUP_), such as C(GROUP_READ_ONLY) and C(GROUP_OWNER). Which roles exist
+        depends on O(platform).
+      - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
-  look_alikes:
-    description:
-      - What to do if no key has exactly the description, and one looks like it. Look-alikes differ
-        only in case, whitespace of any kind, invisible characters or Unicode compatibility forms
-        (NFKC).
-      - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different keys,
-        for organizations that have both C(CI) and C(ci). An exact match always wins.
-    type: str
-    choices: [refuse, ignore]
-    default: refuse
-    version_added: 2.0.0
   allow_own_key:
     description:
-      - Whether the key that signs the requests may lose a role in the project, or be taken out of
-        it.
-      - By default such a task fails, in check mode too, because it would lock out its own user. It
-        also fails when the API does not tell the public key of the key, so that it cannot be
-        compared.
-      - Only a key pair (O(api_public_key)) is an API key. A service account or an access token has
-        no API key of its own, and so nothing is refused.
+      - Whether the task may remove its signing credential, or one of its roles, from the project.
+      - By default, such a task fails, in check mode too, because you would lock yourself out.
+      - It also fails if the API does not return the public key of the key, because the key could
+        then be the signing credential.
+      - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
+        credentials.
     type: bool
     default: false
 seealso:
   - module: keysmith.mongodb.org_api_key
   - module: keysmith.mongodb.org_api_key_info
   - name: Atlas Administration API, programmatic API keys
-    description: The API that is called for O(platform=atlas).
+    description: The API of O(platform=atlas).
     link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-programmatic-api-keys
   - name: Ops Manager, project API keys
-    description: The API that is called for O(platform=ops_manager).
+    description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/project/
+notes:
+  - The signing credential needs the role Project Owner in the project to assign a key. On Atlas, it
+    needs Project Access Manager to change a key's roles or to remove the key. On Cloud Manager and
+    Ops Manager, it needs Project Owner for this too.
+  - To find a key in the organization's list, it also needs Organization Member (C(ORG_MEMBER)).
+  - The APIs are eventually consistent. If the API does not find a key that the task has just read,
+    the change is retried for up to 10 seconds.
+  - If the response to a change is lost or contradicts the task, the change is not sent again. The
+    module reads the project's list for up to 10 seconds. If the list still differs from the task,
+    the task fails and reports what the list shows.
 """
 
 EXAMPLES = r"""
-- name: Let an API key of Atlas read a project
+- name: Allow an API key to read a project
   keysmith.mongodb.project_api_key:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
@@ -112,7 +108,16 @@ EXAMPLES = r"""
     api_user_id: "{{ api_user_id }}"
     roles: [GROUP_READ_ONLY]
 
-- name: Give a key of Ops Manager, named by its description, exactly two roles in a project
+- name: Remove a key from a project but keep it in the organization
+  keysmith.mongodb.project_api_key:
+    api_public_key: "{{ atlas_public_key }}"
+    api_private_key: "{{ atlas_private_key }}"
+    org_id: "{{ org_id }}"
+    project_id: "{{ project_id }}"
+    public_key: "{{ public_key }}"
+    state: absent
+
+- name: Set the roles of a key in a project of Ops Manager
   keysmith.mongodb.project_api_key:
     platform: ops_manager
     base_url: "{{ ops_manager_url }}"
@@ -125,22 +130,13 @@ EXAMPLES = r"""
     roles:
       - GROUP_READ_ONLY
       - GROUP_DATA_ACCESS_READ_ONLY
-
-- name: Take a key out of a project, and leave it in the organization
-  keysmith.mongodb.project_api_key:
-    api_public_key: "{{ atlas_public_key }}"
-    api_private_key: "{{ atlas_private_key }}"
-    org_id: "{{ org_id }}"
-    project_id: "{{ project_id }}"
-    public_key: "{{ public_key }}"
-    state: absent
 """
 
 RETURN = r"""
 project_api_key:
   description:
-    - The assignment as it is after the task, or as it would be in check mode.
-    - V(none) when the key is not assigned to the project.
+    - The assignment after the task, or as it would be in check mode. V(none) if the key is not
+      assigned to the project.
   returned: success
   type: dict
   sample:
@@ -151,17 +147,17 @@ project_api_key:
     roles: [GROUP_READ_ONLY]
   contains:
     project_id:
-      description: The id of the project.
+      description: The ID of the project.
       returned: success
       type: str
       sample: 5e2211c17a3e5a48f5497de3
     api_user_id:
-      description: The id of the key.
+      description: The ID of the key.
       returned: success
       type: str
       sample: 32b6e34b3d91647abb20e7b8
     public_key:
-      description: The public key, V(none) where the API does not tell it.
+      description: The public key. V(none) if the API does not return it.
       returned: success
       type: str
       sample: zmmrboas
@@ -171,13 +167,15 @@ project_api_key:
       type: str
       sample: backup of the billing cluster
     roles:
-      description: The names of the key's roles in the project, sorted.
+      description: The key's roles in the project, sorted.
       returned: success
       type: list
       elements: str
       sample: [GROUP_READ_ONLY]
 error:
-  description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -189,55 +187,9 @@ error:
     parameters: [GROUP_READER]
     method: POST
     path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
-          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
-          C(cancelled), C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status, V(none) where there was no answer.
-      returned: failure
-      type: int
-      sample: 400
-    code:
-      description: The API's own error code.
-      returned: failure
-      type: str
-      sample: INVALID_ENUM_VALUE
-    reason:
-      description: The HTTP reason phrase, or what broke where there was no answer.
-      returned: failure
-      type: str
-      sample: Bad Request
-    detail:
-      description: The API's own words.
-      returned: failure
-      type: str
-      sample: An invalid enumeration value GROUP_READER was specified.
-    parameters:
-      description: What the API's words speak of, such as an id or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: [GROUP_READER]
-    method:
-      description: The method of the request that failed.
-      returned: failure
-      type: str
-      sample: POST
-    path:
-      description: The path of the request that failed.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
 """
 
-# Imported first, because a Python that is too old cannot import the rest.
+# Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
@@ -248,121 +200,87 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _module,
     _plan,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import LOOK_ALIKES
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
-    MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignments,
     _org_api_keys,
+    _project_api_keys,
     _resource,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
-    OrgApiKey,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
-    PROJECT_API_KEYS,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+ARGUMENT_SPEC: _argspec.Spec = {
     "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "api_user_id": {"type": "str", "aliases": ["id"]},
-    "public_key": {"type": "str", "no_log": False},
-    "description": {"type": "str", "aliases": ["desc"]},
+    **_argspec.STATE,
+    **_argspec.KEY,
     "roles": {"type": "list", "elements": "str"},
-    "look_alikes": LOOK_ALIKES,
-    "allow_own_key": {"type": "bool", "default": False, "no_log": False},
+    **_argspec.ALLOW_OWN_KEY,
 }
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that name no project, not exactly one key, or no roles."""
-    _module.require_org_id(params)
-    _argspec.check_id("project_id", params["project_id"])
-    _argspec.check_key_name(params)
-    if params["state"] == "absent":
-        return
-    _argspec.check_project_roles(params["roles"] or [])
+    if params["state"] == "present":
+        _argspec.check_project_roles(params["roles"])
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     try:
         return ensure(params, api, check_mode)
     except ApiError as error:
-        project_id, is_absent = params["project_id"], params["state"] == "absent"
-        # After a lost response, it is not known whether this task has removed the key.
+        project_id = params["project_id"]
         is_missing = _assignments.is_project_missing(error, project_id)
-        if not is_absent or not is_missing or error.outcome_unknown:
+        # After a lost response, it is not known whether this task has removed the key.
+        if params["state"] == "present" or not is_missing or error.outcome_unknown:
             raise
-        return unassigned([_assignments.missing_project_warning(API_KEYS, project_id)])
+        warning = _assignments.missing_project_warning(_org_api_keys.API_KEYS, project_id)
+        return unassigned([warning])
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    project_id = params["project_id"]
-    assigned = _assignments.list_all(api, PROJECT_API_KEYS, project_id)
+    kind = _project_api_keys.PROJECT_API_KEYS
+    assigned = _assignments.list_all(api, kind, params["project_id"])
     key = find(params, api, assigned)
     if key is None:
         return unassigned()
-    before = PROJECT_API_KEYS.of(project_id, key).roles(assigned)
-    result = planned(params, api, key, before)
+    at = kind.of(params["project_id"], key)
+    before, roles = at.roles(assigned), desired_roles(params)
+    result = planned(params, api, at, before)
     if check_mode or not result["changed"]:
         return result
     try:
-        return apply(params, api, key, before, result)
+        if roles is None:
+            return result if _assignments.unassign(api, at) else unassigned()
+        if before is None:
+            met = _assignments.assign(api, at, roles)
+            if met is None:
+                return result
+            # Another task assigned the key first: continue from its roles.
+            result = planned(params, api, at, met)
+        if result["changed"]:
+            _assignments.change(api, at, roles)
+        return result
     except KeysmithError as error:
         if "project_api_key" in error.results:
-            now = error.results["project_api_key"]
-            diff = {"before": result["diff"]["before"], "after": now and {"roles": now["roles"]}}
-            diff["after"] = diff["after"] or {}
-            error.results.update({"changed": diff["before"] != diff["after"], "diff": diff})
+            now, old = error.results["project_api_key"], result["diff"]["before"]
+            new = {"roles": now["roles"]} if now else {}
+            error.results.update({"changed": old != new, "diff": {"before": old, "after": new}})
         raise
 
 
-def apply(
-    params: Mapping[str, Any],
-    api: Client,
-    key: OrgApiKey,
-    before: _assignments.Roles,
-    result: dict[str, Any],
-) -> dict[str, Any]:
-    """Make the planned change, and return the result."""
-    project_id, roles = params["project_id"], desired_roles(params)
-    if roles is None:
-        if not _assignments.unassign(api, PROJECT_API_KEYS.of(project_id, key)):
-            return unassigned()
-    elif before is not None:
-        _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
-    else:
-        met = _assignments.assign(api, PROJECT_API_KEYS.of(project_id, key), roles)
-        if met is not None:
-            # Another task was faster; what is left to do starts from there.
-            result = planned(params, api, key, met)
-            if result["changed"]:
-                _assignments.change(api, PROJECT_API_KEYS.of(project_id, key), roles)
-    return result
-
-
 def find(
-    params: Mapping[str, Any], api: Client, assigned: Mapping[str, OrgApiKey]
-) -> Optional[OrgApiKey]:
-    """Return the key, from the project's listing where that can tell; None only for absent."""
+    params: Mapping[str, Any], api: Client, assigned: Mapping[str, _org_api_keys.OrgApiKey]
+) -> Optional[_org_api_keys.OrgApiKey]:
+    """Return the key, from the project's keys if possible; None only with state absent."""
     named = params["api_user_id"] or params["public_key"]
     for key in assigned.values():
         if named and named in {key.id, key.public_key}:
             return key
     found = _org_api_keys.find(api, params["org_id"], params)
     if found is None and params["state"] == "present":
-        named = named or f"with the description {quoted(params['description'])}"
-        raise MissingError(
-            f"Organization {params['org_id']} has no API key {named}, and nothing was changed",
-            hint="Only a key that exists is assigned to a project. Create it with org_api_key.",
-        )
+        raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
     return found
 
 
@@ -371,25 +289,26 @@ def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
 
 
 def planned(
-    params: Mapping[str, Any], api: Client, key: OrgApiKey, before: _assignments.Roles
+    params: Mapping[str, Any],
+    api: Client,
+    at: _assignments.Assignment[_org_api_keys.OrgApiKey],
+    before: _assignments.Roles,
 ) -> dict[str, Any]:
-    """Return the result that the task comes to; raises OwnKeyError where that must not be."""
+    """Return the result after the change. Raises OwnKeyError if the change is not allowed."""
     roles = desired_roles(params)
-    current = None if before is None else {"roles": list(before)}
-    if roles is None:
-        plan = _plan.absent(current)
-    else:
-        plan = _plan.present(current, {"roles": list(roles)})
-    if before is not None and (roles is None or set(before) - set(roles)):
-        loss = "taking it out of the project" if roles is None else "taking a role from it"
-        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
+    old, new = (None if known is None else {"roles": list(known)} for known in (before, roles))
+    plan = _plan.absent(old) if new is None else _plan.present(old, new)
+    if set(before or ()) - set(roles or ()):
+        loss = "removing it from the project" if roles is None else "removing a role from it"
+        allowed = params["allow_own_key"]
+        _resource.check_not_own(api, _org_api_keys.API_KEYS, at.found, allowed=allowed, loss=loss)
     gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
     warnings = []
     if params["description"] and _org_api_keys.is_owner(gains):
-        warnings.append(_org_api_keys.owner_warning(key, gains))
+        warnings.append(_org_api_keys.owner_warning(at.found, gains))
     return {
         "changed": plan.is_change,
-        "project_api_key": PROJECT_API_KEYS.of(params["project_id"], key).result(roles),
+        "project_api_key": at.result(roles),
         "diff": plan.diff(),
         "warnings": warnings,
     }
@@ -402,7 +321,13 @@ def unassigned(warnings: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(
+        ARGUMENT_SPEC,
+        check,
+        run,
+        **_argspec.ONE_KEY,
+        required_if=[("state", "present", ["roles"])],
+    )
 
 
 if __name__ == "__main__":

@@ -12,40 +12,39 @@ version_added: 2.0.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Reads the variables that a file describes, checks them, and returns those that are set. The
-    playbooks and the role of this collection read their variables with it.
-  - A variable that is null or an empty text is not set, so an unanswered question of an AWX survey
-    is not set. Use C(default(omit)) to pass a variable on to a module.
-  - A variable whose type is text must have text as its value. A number, boolean, date, list or
-    dictionary is refused, because it is not what was written. For example, YAML reads V(0042) as
-    the number 34.
-  - Booleans and numbers may be texts such as V(true) and V(60).
-  - A list of texts may be a text with one item per line.
-  - It runs on the control node and sends no requests.
+    playbooks and the role of this collection use it.
+  - A variable that is null or an empty string counts as unset, such as an unanswered question of an
+    AWX survey. Use C(default(omit)) to pass a variable to a module.
+  - A text variable must have text as its value. A number, boolean, date, list or dictionary is
+    rejected, because it is not what the user wrote. For example, YAML reads V(0042) as the number
+    34.
+  - Booleans and numbers may be text, such as V(true) and V(60).
+  - A list of strings may be text with one item per line.
 options:
   spec:
     description:
       - The file that describes the variables, in the format of a role's C(meta/argument_specs.yml).
         It must have exactly one entry point.
-      - A relative path is searched for in the directory C(vars) of the role and of the playbook.
+      - A relative path is searched for in the C(vars) directories of the role and of the playbook.
       - V(connection) set to V(true) at the top level of the file adds the variables of
         C(connection.yml) in the same directory.
-      - V(misspellings) at the top level of the file is a dictionary. If a variable named like one
-        of its keys is set, the task fails and suggests the value.
+      - V(misspellings) at the top level of the file is a dictionary. If a variable with the name of
+        a key is set, the task fails and suggests the value.
     type: path
     required: true
   secrets:
     description:
-      - The names of variables that are secret although the file does not set C(no_log). Before
-        ansible-core 2.19, Ansible cannot validate a role's encrypted variable if its description
-        sets C(no_log).
+      - The names of secret variables for which the file does not set C(no_log).
+      - Before ansible-core 2.19, Ansible cannot validate an encrypted variable of a role if its
+        description sets C(no_log).
     type: list
     elements: str
     default: []
   deprecated:
     description:
       - Variables that will be removed in version 4.0.0, each with a sentence that says what to use
-        instead. If one of them is set, its value is returned, and Ansible shows a deprecation
-        warning.
+        instead.
+      - If one of them is set, its value is returned, and Ansible shows a deprecation warning.
     type: dict
     default: {}
     version_added: 3.0.0
@@ -59,6 +58,8 @@ attributes:
   diff_mode:
     description: Changes nothing, so there is no diff.
     support: none
+notes:
+  - It sends no requests, so it needs no credential.
 """
 
 EXAMPLES = r"""
@@ -76,21 +77,21 @@ EXAMPLES = r"""
 RETURN = r"""
 variables:
   description:
-    - The variables that are set or have a default, in their types.
-    - If a secret is among them, the result is hidden in all output.
+    - The variables that are set or have a default, converted to their types.
+    - If one of them is secret, the whole result is hidden in all output.
   returned: success
   type: dict
   sample: {api_user_id: 5f0d9a4e1c2b3a00112233e1, wait: true}
 check_mode:
   description:
     - Whether the task runs in check mode. Unlike the variable C(ansible_check_mode), this includes
-      the keyword C(check_mode) of the task, its block, its role or its play.
+      the C(check_mode) keyword of the task, its block, its role or its play.
   returned: success
   type: bool
   sample: false
   version_added: 3.0.0
 error:
-  description: Why the task failed. Nothing was sent.
+  description: Why the task failed, for C(rescue) blocks. C(error.type) is C(options).
   returned: failure
   type: dict
   sample:

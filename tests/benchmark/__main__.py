@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: ways to revoke many keys, side by side, against an emulator in another process.
+"""`make bench`: compare ways to revoke many keys, against an emulator in another process.
 
-The ways take turns, and the tables show medians; a loop that takes minutes is run once. What
-Ansible does is measured as the time of the task, loop and all; the script that is the floor after
-its imports; curl as its shell loop.
+The ways take turns, and the tables show medians; a loop that takes minutes runs once. Ansible is
+measured as the time of the task with its loop, the floor script after its imports, and curl as its
+shell loop.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from tests.tools.demo import stop
 HERE = Path(__file__).parent
 FIRST = 100  # the number of the first extra key of a seed
 FIRST_KEYS = range(1, 8)  # the keys that every seed has
-THREADS = 8  # as org_api_keys has by default
+THREADS = 8  # the default of org_api_keys
 QUICK_RUNS = 9
 QUICK_KEYS = 100
-LONG = 50  # a loop over more keys takes minutes, and is run once
+LONG = 50  # a loop over more keys takes minutes, and runs once
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to revoke keys. ``tag``: of the task in playbook.yml, or the name of a script."""
+    """A way to revoke keys. ``tag`` is that of a task in playbook.yml, or the name of a script."""
 
     name: str
     tag: str
@@ -70,7 +70,7 @@ NO_OP = tuple(Way(way.name, way.tag, exists=False) for way in (MANY, ONE, URI))
 
 @dataclass
 class Figures:
-    """What was measured of one way with one number of keys."""
+    """The measurements of one way with one number of keys."""
 
     seconds: list[float] = field(default_factory=list)
     requests: int = 0
@@ -97,13 +97,13 @@ def emulator(latency: float) -> Iterator[str]:
 def control(url: str, name: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{url}/_emulator/{name}", data=data)
-    with urllib.request.urlopen(request) as answer:
-        text = answer.read()
+    with urllib.request.urlopen(request) as response:
+        text = response.read()
     return json.loads(text) if text else None
 
 
 def call_for(url: str, count: int) -> dict[str, Any]:
-    """Return what a task or a script has to know to revoke so many keys."""
+    """Return the variables of a task or script that revokes this number of keys."""
     return {
         "url": url,
         "org_id": org_id("atlas"),
@@ -115,7 +115,7 @@ def call_for(url: str, count: int) -> dict[str, Any]:
 
 
 def measure(way: Way, url: str, count: int, folder: Path, row: Figures) -> None:
-    """Run a way once, and add what it took."""
+    """Run a way once, and add the measurements."""
     control(url, "reset", seed(extra_keys=count if way.exists else 0))
     call = call_for(url, count)
     row.seconds.append(run_task(way, call, folder) if way.is_task else run_script(way, call))
@@ -128,7 +128,7 @@ def measure(way: Way, url: str, count: int, folder: Path, row: Figures) -> None:
 def run_task(
     way: Way, call: dict[str, Any], folder: Path, environ: dict[str, str] | None = None
 ) -> float:
-    """Return the seconds of one task in an ansible-playbook process of its own."""
+    """Return the seconds of one task in its own ansible-playbook process."""
     command, everything = task_command(way, call, folder, environ)
     run(command, everything, way)
     (seconds,) = json.loads((folder / "durations.json").read_text()).values()
@@ -138,7 +138,7 @@ def run_task(
 def task_command(
     way: Way, call: dict[str, Any], folder: Path, environ: dict[str, str] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the command of an ansible-playbook process with one task, and its environment."""
+    """Return the command and environment of an ansible-playbook process with one task."""
     everything = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "tests" / "tools" / "ansible.cfg"),
@@ -149,7 +149,7 @@ def task_command(
         "no_proxy": "127.0.0.1",
         **(environ or {}),
     }
-    # As on a user's machine: Python keeps its bytecode.
+    # As on users' machines, Python caches bytecode.
     everything.pop("PYTHONDONTWRITEBYTECODE", None)
     variables = {**call, "expect_change": way.exists}
     command = [sys.executable, "-m", "ansible", "playbook", str(HERE / "playbook.yml")]
@@ -169,7 +169,7 @@ def cpu_of(way: Way, call: dict[str, Any], folder: Path) -> float:
 
 
 def run_script(way: Way, call: dict[str, Any]) -> float:
-    """Return the seconds of a script that is no Ansible."""
+    """Return the seconds of a script without Ansible."""
     environ = {**os.environ, "no_proxy": "127.0.0.1"}
     if way is FLOOR:
         script = [sys.executable, str(HERE / "floor.py"), json.dumps(call)]
@@ -196,7 +196,7 @@ def run(command: Sequence[str], environ: dict[str, str], way: Way) -> str:
 
 
 def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
-    """Return the peak memory in MB of a task's module, or of a script; measured in a run apart."""
+    """Return the peak memory in MB of a task's module or a script, measured in a separate run."""
     control(url, "reset", seed(extra_keys=count if way.exists else 0))
     peaks = folder / "peaks"
     peaks.unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def peak_of(way: Way, url: str, count: int, folder: Path) -> float:
 
 
 def import_seconds(runs: int) -> float:
-    """Return what `import requests` costs a Python that has Ansible's own imports already."""
+    """Return the seconds of `import requests` after Ansible's own imports."""
     text = (
         "import time, ansible.module_utils.basic\n"
         "started = time.monotonic()\n"
@@ -237,7 +237,7 @@ def compare(latency: float, counts: Sequence[int], runs: int, folder: Path) -> M
                         measure(way, url, count, folder, figures[way.tag, count])
             ping = run_task(PING, {"url": url, "key_ids": ["x"]}, folder)
             figures[PING.tag, 1].seconds.append(ping)
-        # A loop is one process after the other: one key shows the peak of all.
+        # A loop runs one process at a time, so one key shows the peak.
         for way in (MANY, FLOOR):
             for count in counts:
                 figures[way.tag, count].peak = peak_of(way, url, count, folder)
@@ -272,7 +272,7 @@ def table(figures: Measured, counts: Sequence[int]) -> list[str]:
 
 
 def goals(figures: Measured, counts: Sequence[int], import_cost: float) -> list[str]:
-    """What org_api_keys costs beyond any task, against the floor; and what a key costs."""
+    """Show the time of org_api_keys beyond that of any task, against the floor, and per key."""
     ping = figures[PING.tag, 1].median
     lines = [
         f"Beyond a ping ({ping:.3f} s) and `import requests` ({import_cost:.3f} s), which every "
@@ -291,7 +291,7 @@ def goals(figures: Measured, counts: Sequence[int], import_cost: float) -> list[
 
 
 def no_op_table(latency: float, count: int, runs: int, folder: Path) -> list[str]:
-    """Show what it costs to find that there is nothing to do."""
+    """Show the time of tasks that change nothing."""
     figures = [Figures() for _way in NO_OP]
     with emulator(latency) as url:
         for _run in range(runs):
@@ -305,7 +305,7 @@ def no_op_table(latency: float, count: int, runs: int, folder: Path) -> list[str
 
 
 def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
-    """Show what one task costs to find that a key is missing: CPU, requests and memory."""
+    """Show CPU time, requests and memory of one task that finds a key missing."""
     spent: dict[str, list[float]] = {way.tag: [] for way in ONE_TASK}
     requests, peaks = {}, {}
     with emulator(latency) as url:
@@ -314,7 +314,7 @@ def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
             for way in ONE_TASK:
                 control(url, "reset", seed())
                 seconds = cpu_of(way, call, folder)
-                # The first run of each only fills caches.
+                # The first run only fills caches.
                 if number:
                     spent[way.tag].append(seconds)
                 requests[way.tag] = control(url, "stats")["requests"]
@@ -327,7 +327,7 @@ def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
     ]
     for way in ONE_TASK:
         own = spent[way.tag]
-        # Pair by pair, because the machine may become slower or faster in between.
+        # Compare pairs, because the speed of the machine varies.
         above = statistics.median(one - other for one, other in zip(own, ping, strict=True))
         times = statistics.median(one / other for one, other in zip(own, uri, strict=True))
         lines.append(
@@ -338,7 +338,7 @@ def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
 
 
 def bulk_table(latency: float, count: int, runs: int, folder: Path) -> list[str]:
-    """Show what org_api_keys costs with so many keys, against the floor."""
+    """Show the time of org_api_keys with this number of keys, against the floor."""
     figures = {way.tag: Figures() for way in (MANY, FLOOR, PING)}
     with emulator(latency) as url:
         for _run in range(runs):
@@ -367,7 +367,7 @@ def bulk_table(latency: float, count: int, runs: int, folder: Path) -> list[str]
 
 
 def listing_table(counts: Sequence[int]) -> list[str]:
-    """Show what it costs to list an organization of so many keys, without Ansible around it."""
+    """Show time and memory of listing an organization of this size, without Ansible."""
     lines = ["| keys | s | ms a key | peak MB | requests |", "|---:|---:|---:|---:|---:|"]
     with emulator(0.03) as url:
         for count in counts:
@@ -379,15 +379,6 @@ def listing_table(counts: Sequence[int]) -> list[str]:
             each = seconds / count * 1000
             lines.append(f"| {count} | {seconds:.2f} | {each:.2f} | {megabytes:.0f} | {requests} |")
     return lines
-
-
-def rotation_table(latency: float, runs: int) -> list[str]:
-    """Show what it costs to rotate a key, against the role of an old version."""
-    # Here, because nothing else needs it.
-    from tests.benchmark import rotation
-
-    with emulator(latency) as url:
-        return rotation.table(url, control, runs)
 
 
 def machine() -> str:
@@ -402,7 +393,6 @@ def main() -> None:
     counts = [1, 10, 100, 400]
     parser.add_argument("--keys", type=int, nargs="+", default=counts, help="default: 1 10 100 400")
     parser.add_argument("--runs", type=int, default=3, help="runs of each way (default: 3)")
-    parser.add_argument("--rotation", action="store_true", help="only rotate a key, and print it")
     parser.add_argument(
         "--latency",
         type=float,
@@ -422,43 +412,38 @@ def main() -> None:
         help="less than three minutes: the CPU of one task, and 100 keys against the floor",
     )
     options = parser.parse_args()
-    # So that the emulator is stopped too.
+    # This also stops the emulator.
     signal.signal(signal.SIGTERM, stop)
     lines = ["# Speed: the figures", "", f"Made by `make bench`: {machine()}. Medians.", ""]
 
-    def tell(title: str, section: list[str]) -> None:
+    def show(title: str, section: list[str]) -> None:
         print("\n".join(["", title, "", *section]), flush=True)
         lines.extend([f"## {title}", "", *section, ""])
 
-    rotating = f"Rotating a key, {options.latency[0] * 1000:.0f} ms a round trip"
-    if options.rotation:
-        tell(rotating, rotation_table(options.latency[0], options.runs))
-        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         latency = options.latency[0]
         title = f"One task: a key that is missing, {latency * 1000:.0f} ms"
-        tell(title, one_task_table(latency, QUICK_RUNS, folder))
+        show(title, one_task_table(latency, QUICK_RUNS, folder))
         if options.quick:
             title = f"Revoking {QUICK_KEYS} keys, {latency * 1000:.0f} ms"
-            tell(title, bulk_table(latency, QUICK_KEYS, QUICK_RUNS, folder))
+            show(title, bulk_table(latency, QUICK_KEYS, QUICK_RUNS, folder))
             return
         import_cost = import_seconds(max(options.runs, 5))
         drawn: list[tuple[float, dict[str, list[float]]]] = []
         for latency in options.latency:
             figures = compare(latency, options.keys, options.runs, folder)
             title = f"{latency * 1000:.0f} ms a round trip"
-            tell(f"Revoking keys, {title}", table(figures, options.keys))
-            tell(f"Against the floor, {title}", goals(figures, options.keys, import_cost))
+            show(f"Revoking keys, {title}", table(figures, options.keys))
+            show(f"Against the floor, {title}", goals(figures, options.keys, import_cost))
             curves = {w.name: [figures[w.tag, n].median for n in options.keys] for w in WAYS}
             drawn.append((latency, curves))
         few = min(10, options.keys[-1])
         title = f"Nothing to do: {few} keys that are missing, {options.latency[0] * 1000:.0f} ms"
-        tell(title, no_op_table(options.latency[0], few, options.runs, folder))
-    tell(rotating, rotation_table(options.latency[0], options.runs))
+        show(title, no_op_table(options.latency[0], few, options.runs, folder))
     sizes = (500, 1000, 2500, 5000) if options.keys[-1] >= few > 2 else (10,)
-    tell("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
-    # Here, because nothing else needs matplotlib.
+    show("Listing an organization with org_api_key_info, in one process", listing_table(sizes))
+    # Imported here, because only this needs matplotlib.
     from tests.benchmark.plot import plot
 
     options.out.mkdir(parents=True, exist_ok=True)

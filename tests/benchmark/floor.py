@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floor: requests and threads and nothing else. Lists an organization's keys, revokes some.
+"""The floor: list an organization's keys and revoke some, with nothing but requests and threads.
 
-It asks what org_api_keys asks of the API, with the Digest of requests, and it checks nothing but
-the status. Prints the seconds after its imports.
+It sends the requests of org_api_keys, with the Digest of the library requests, and only checks the
+status. Prints the seconds after its imports.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def main() -> None:
         return session.delete(f"{keys}/{key_id}", timeout=30).status_code
 
     wanted = set(call["key_ids"])
-    answer = session.get(keys, params={"itemsPerPage": 500, "pageNum": 1}, timeout=30)
-    found = [key["id"] for key in answer.json()["results"] if key["id"] in wanted]
+    response = session.get(keys, params={"itemsPerPage": 500, "pageNum": 1}, timeout=30)
+    found = [key["id"] for key in response.json()["results"] if key["id"] in wanted]
     with ThreadPoolExecutor(call["threads"]) as pool:
         statuses = list(pool.map(revoke, found))
     seconds = time.monotonic() - started

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lists the keys of an organization with org_api_key_info, and prints seconds and peak MB."""
+"""List the keys of an organization with org_api_key_info, and print seconds and peak MB."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a Python interpreter with its arguments, and appends its peak memory in MB to a file."""
+"""Run a Python interpreter with its arguments, and append its peak memory in MB to a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draws the times of the benchmark against the number of keys."""
+"""Draw the times of the benchmark against the number of keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-# Told apart without their colours too.
+# Distinguishable without colors too.
 STYLES = [("o", "-"), ("s", "--"), ("^", "--"), ("D", "-."), ("v", ":")]
 
 
@@ -22,7 +22,7 @@ def plot(
     drawn: Sequence[tuple[float, Mapping[str, Sequence[float]]]],
     path: Path,
 ) -> None:
-    """Draw one picture a latency, side by side, on log axes."""
+    """Draw one plot per latency, side by side, on log axes."""
     mpl.rcParams["svg.hashsalt"] = "keysmith"
     figure, axes = plt.subplots(
         1, len(drawn), figsize=(6 * len(drawn), 4.6), sharey=True, squeeze=False

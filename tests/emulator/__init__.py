@@ -5,24 +5,21 @@
 Cloud Manager, as a real HTTP server on loopback. `python -m tests.emulator --help` starts it;
 in tests: `with Emulator(seed) as emulator: ...`. It shares no code with the collection.
 
-It follows recorded responses of Atlas. What it does differently, on purpose:
+It follows recorded responses of Atlas, with these deliberate differences:
 
-- HTTP/1.1 instead of HTTP/2: requests, the client's library, speaks nothing else, so Atlas serves
-  the collection HTTP/1.1 as well. Names of headers are in any case the same to both.
-- `Connection: close` comes only with the fault `closing`. Atlas sends it with about one response
-  of fifty; by chance, it would make counts of connections useless.
-- X-Java-Method names no class of Atlas, and X-Envoy-Upstream-Service-Time, X-Java-Version and
-  X-Mongodb-Service-Version are constant. No client should look at them.
-- The code of a wrong role in POST /groups/{id}/apiKeys, INVALID_ROLE, is made up. Only the text of
-  that error is known.
-- Keys and entries are created with one constant date, and an access list counts no uses.
-- `pretty=true` is ignored, as the collection never asks for it.
-- Ops Manager and Cloud Manager answer without the headers of Atlas, since no response of theirs was
-  recorded. Their rate limits have the buckets of Atlas.
-- A spurious 401 comes only with the fault `spurious_401`. Atlas sends it by chance, to some of the
-  digest requests that arrive at the same time.
-- The value of Vary, which comes with a challenge, is made up. Only its name is known.
-- Which 404s other than GROUP_NOT_FOUND cost no token is not known: all of them cost one.
+- It speaks HTTP/1.1 instead of HTTP/2. The client's library, requests, speaks nothing else, so
+  Atlas also serves the collection HTTP/1.1. Both treat header names as case-insensitive.
+- Only the fault `closing` sends `Connection: close`. Atlas sends it with about one response in
+  fifty, which would make counts of connections unpredictable.
+- Entries of access lists have a constant date and no count of uses.
+- It ignores `pretty=true`, which the collection never sends.
+- Ops Manager and Cloud Manager have the rate limits of Atlas.
+- Only the fault `spurious_401` sends a spurious 401. Atlas sends one to some of the Digest requests
+  that arrive at the same time.
+- The value of Vary, in a challenge, is invented. Only its name was recorded.
+- The codes of a missing service account, secret and access list entry, of a third secret and of
+  invalid fields are invented, and so is the form of masked secrets. No response was recorded.
+- Every 404 except GROUP_NOT_FOUND costs a token. How Atlas counts them is not known.
 """
 
 from __future__ import annotations

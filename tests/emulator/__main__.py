@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts an emulator of its own: `python -m tests.emulator --seed FILE`."""
+"""Starts an emulator: `python -m tests.emulator --seed FILE`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.emulator",
         description="Emulates the MongoDB Atlas Admin API v2 and the Public API v1.0 of Ops "
         "Manager and Cloud Manager on 127.0.0.1. Prints one line when it is ready.",
-        epilog="Control, for other processes: GET /_emulator/requests, /_emulator/state, "
-        "/_emulator/stats; POST /_emulator/reset (a seed, or empty: the first one), "
-        "/_emulator/faults (the list of faults from now on).",
+        epilog="For other processes: GET /_emulator/stats, and POST /_emulator/reset with a seed.",
     )
-    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
-    parser.add_argument("--seed", type=Path, metavar="FILE", help="JSON: what it starts with")
+    parser.add_argument("--port", type=int, default=0, help="default: a free port")
+    parser.add_argument("--seed", type=Path, metavar="FILE", help="the initial state, as JSON")
     parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="SECONDS", help="of one round trip"
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="the time of one round trip"
     )
     parser.add_argument(
         "--fault",
@@ -41,9 +39,6 @@ def _parser() -> argparse.ArgumentParser:
         help="may be repeated; for example 'lost_after DELETE /api/* times=2'; the names: "
         + ", ".join(FAULTS),
     )
-    parser.add_argument("--tls-cert", metavar="FILE", help="serve https with this certificate")
-    parser.add_argument("--tls-key", metavar="FILE", help="and this key")
-    parser.add_argument("--client-ca", metavar="FILE", help="demand certificates of this CA")
     parser.add_argument(
         "--set",
         action="append",
@@ -68,21 +63,11 @@ def _settings(parser: argparse.ArgumentParser, texts: list[str]) -> dict[str, An
 def main() -> None:
     parser = _parser()
     options = parser.parse_args()
-    if bool(options.tls_cert) != bool(options.tls_key) or (
-        options.client_ca and not options.tls_cert
-    ):
-        parser.error("--tls-cert and --tls-key belong together, --client-ca needs both")
-    files = (options.tls_cert, options.tls_key, options.client_ca)
     settings = {"latency": options.latency, **_settings(parser, options.settings)}
     try:
         seed = json.loads(options.seed.read_text("utf-8")) if options.seed else None
         faults = [Fault.parse(text) for text in options.fault]
-        emulator = Emulator(
-            seed,
-            tls=tuple(file for file in files if file) or None,
-            port=options.port,
-            **settings,
-        )
+        emulator = Emulator(seed, port=options.port, **settings)
     except (OSError, SeedError, TypeError, ValueError) as error:
         parser.error(str(error))
     for fault in faults:

@@ -11,22 +11,19 @@ import random
 import re
 import secrets
 import string
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule, Submount
+from werkzeug.routing import Rule
 from werkzeug.wrappers import Request
 
-from .answers import ApiError, Response, api_error
 from .auth import Caller, is_listed
+from .responses import ApiError, Response, api_error
 from .settings import Settings
-from .state import ID, ApiKey, Organization, State
+from .state import ApiKey, Organization, State
 
 ATLAS = "/api/atlas/v2"
 PUBLIC = "/api/public/v1.0"
@@ -69,18 +66,6 @@ PROJECT_ROLES = {
     },
 }
 READ_ONLY_FIELDS = {"id", "publicKey", "privateKey", "links", "userId"}
-# What Atlas sends with every answer but a challenge.
-ATLAS_HEADERS = {
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Server": "mdbws",
-    "Strict-Transport-Security": "max-age=31536000; includeSubdomains;",
-    "X-Content-Type-Options": "nosniff",
-    "X-Envoy-Upstream-Service-Time": "55",
-    "X-Frame-Options": "DENY",
-    "X-Java-Version": "17.0.15+6",
-    "X-Mongodb-Service-Version": "gitHash=0000000000000000000000000000000000000000",
-    "X-Permitted-Cross-Domain-Policies": "none",
-}
 APP_NAMES = {
     "atlas": "MongoDB Atlas",
     "cloud_manager": "MongoDB Cloud Manager",
@@ -99,23 +84,20 @@ ENDPOINTS = [
     Rule("/groups/<group_id>/apiKeys", endpoint="project_keys"),
     Rule("/groups/<group_id>/apiKeys/<key_id>", endpoint="project_key"),
 ]
-ROUTES = Map(
-    [Submount(prefix, [rule.empty() for rule in ENDPOINTS]) for prefix in (ATLAS, PUBLIC)],
-    strict_slashes=False,
-    merge_slashes=False,
-)
+Handler = Callable[..., Response]
 
 
 @dataclass
 class Call:
-    """One authenticated request and what its handler may look at."""
+    """An authenticated request, and what its handler needs."""
 
     request: Request
-    path: str  # as it was sent: a "%2F" in it is no separator
+    path: str  # as sent: "%2F" is not a separator
     caller: Caller
     state: State
     settings: Settings
     now: float
+    wall: float  # seconds since 1970
 
     @property
     def is_atlas(self) -> bool:
@@ -165,60 +147,8 @@ def is_api(path: str) -> bool:
     return is_below(path, ATLAS) or is_below(path, PUBLIC)
 
 
-def answer(call: Call) -> Response:
-    """What the API says to an authenticated call."""
-    try:
-        result = _dispatch(call)
-        if call.is_atlas:
-            result.content_type = ATLAS_JSON
-    except ApiError as failure:
-        result = failure.answer
-    if call.is_atlas:
-        result.headers = {**_method_header(call), **ATLAS_HEADERS, **result.headers}
-    return result
-
-
-def _method_header(call: Call) -> dict[str, str]:
-    """What Atlas says of the code that has answered; it differs between endpoints only."""
-    name, _values = find_endpoint(call)
-    method = call.request.method.lower()
-    return {"X-Java-Method": f"EmulatedResource::{method}_{name}"} if name else {}
-
-
-def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
-    """Which endpoint a call is for ("": none), and the IDs in its path."""
-    try:
-        name, values = ROUTES.bind("").match(call.path, call.request.method)
-    except HTTPException:
-        return "", {}
-    return name, dict(values)
-
-
-def _dispatch(call: Call) -> Response:
-    method = call.request.method
-    try:
-        endpoint, values = ROUTES.bind("").match(call.path, method)
-    except HTTPException as error:
-        raise call.fail("RESOURCE_NOT_FOUND", call.path) from error
-    if "list_name" in values and values["list_name"] not in _list_names(call):
-        raise call.fail("RESOURCE_NOT_FOUND", call.path)
-    if call.is_atlas and not _accepts_version(call.request.headers.get("Accept", "")):
-        raise call.fail("INVALID_VERSION_DATE")
-    entries = call.caller.holder.access_list
-    if entries and not is_listed(call.address, entries):
-        raise call.fail("IP_ADDRESS_NOT_ON_ACCESS_LIST", call.address)
-    if endpoint == "root" and method == "GET":
-        return _root(call)
-    ids = {name: unquote(value) for name, value in values.items()}
-    handler = HANDLERS.get((method, endpoint))
-    if handler is None:
-        raise call.fail("METHOD_NOT_ALLOWED", method)
-    _check_ids(call, ids)
-    return handler(call, **ids)
-
-
-def _list_names(call: Call) -> set[str]:
-    """What access lists are called here; the public API still knows their first name."""
+def list_names(call: Call) -> set[str]:
+    """Return the names of access lists; the public API still knows the old name."""
     if call.is_atlas:
         return {"accessList"}
     is_old = call.settings.legacy_whitelist
@@ -227,30 +157,8 @@ def _list_names(call: Call) -> set[str]:
     return {"accessList", "whitelist"}
 
 
-def _accepts_version(accept: str) -> bool:
-    for found in re.findall(r"application/vnd\.atlas\.(\d{4}-\d\d-\d\d)\+json", accept):
-        try:
-            return date.fromisoformat(found) >= date(2023, 1, 1)
-        except ValueError:
-            continue
-    return False
-
-
-def _check_ids(call: Call, ids: dict[str, str]) -> None:
-    codes = {
-        "org_id": "INVALID_ORG_ID",
-        "group_id": "INVALID_GROUP_ID",
-        "key_id": "INVALID_KEY_ID",
-    }
-    for name, code in codes.items():
-        if name in ids and not ID.fullmatch(ids[name]):
-            if call.is_atlas:
-                raise call.fail("PATH_PARAM_PARSE_ERROR", call.path)
-            raise call.fail(code, ids[name])
-
-
 def _enter_organization(call: Call, org_id: str) -> Organization:
-    """The organization in the path, if the caller belongs to it."""
+    """Return the organization in the path, if the caller belongs to it."""
     organization = call.state.organizations.get(org_id)
     if organization is None:
         raise call.fail("ORG_NOT_FOUND", org_id)
@@ -264,8 +172,8 @@ def _enter_organization(call: Call, org_id: str) -> Organization:
     return organization
 
 
-def _find_organization(call: Call, org_id: str) -> Organization:
-    """The same, if the caller's roles allow to read, or to write, there."""
+def find_organization(call: Call, org_id: str) -> Organization:
+    """Return the organization in the path, if the caller's roles allow this request."""
     organization = _enter_organization(call, org_id)
     roles = call.caller.holder.roles
     if not roles or (call.is_write and "ORG_OWNER" not in roles):
@@ -273,15 +181,15 @@ def _find_organization(call: Call, org_id: str) -> Organization:
     return organization
 
 
-def _enter_project(call: Call, group_id: str) -> Organization:
-    """The organization of the project in the path, if the caller may do this in the project."""
+def enter_project(call: Call, group_id: str) -> Organization:
+    """Return the organization of the project in the path, if the caller's roles allow it."""
     for organization in call.state.organizations.values():
         if group_id in organization.projects:
             break
     else:
         raise call.fail("GROUP_NOT_FOUND", group_id)
     holder = call.caller.holder
-    roles = holder.projects.get(group_id, []) if isinstance(holder, ApiKey) else []
+    roles = holder.projects.get(group_id, [])
     is_owner = "ORG_OWNER" in holder.roles
     if organization is not call.caller.organization or not (roles or is_owner):
         raise call.fail("NOT_IN_GROUP")
@@ -302,7 +210,7 @@ def _check_requirement(call: Call, organization: Organization) -> None:
         raise call.fail("ORG_REQUIRES_ACCESS_LIST", call.address)
 
 
-def _root(call: Call) -> Response:
+def root(call: Call) -> Response:
     caller = call.caller
     content: dict[str, Any] = {
         "appName": APP_NAMES[caller.organization.product],
@@ -324,7 +232,7 @@ def _root(call: Call) -> Response:
 
 
 def show_entry(call: Call, entry: str) -> dict[str, str]:
-    """An access list entry; a single address comes as a block too. Atlas leaves no zeros out."""
+    """Return an access list entry. Atlas does not shorten IPv6 addresses."""
     network = ipaddress.ip_network(entry)
     address = str(network.network_address)
     if call.is_atlas and network.version == 6:
@@ -337,7 +245,7 @@ def show_entry(call: Call, entry: str) -> dict[str, str]:
 def show(
     call: Call, organization: Organization, key: ApiKey, clear: bool = False
 ) -> dict[str, Any]:
-    """A key as the APIs show it: private key masked, roles in another order on each call."""
+    """Return a key as the APIs show it: private key masked, roles in random order."""
     roles = [{"orgId": organization.id, "roleName": role} for role in key.roles]
     for project_id, names in key.projects.items():
         roles += [{"groupId": project_id, "roleName": name} for name in names]
@@ -359,28 +267,28 @@ def show(
     return shown
 
 
-def _page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
-    """A page of a listing; ``query`` is what the links repeat beside the paging."""
-    page = call.number("pageNum", 1)
+def page(call: Call, items: list[dict[str, Any]], **query: str) -> Response:
+    """Return a page of a listing; its links repeat ``query``."""
+    number = call.number("pageNum", 1)
     size = call.number("itemsPerPage", 100, maximum=500)
-    start = (page - 1) * size
+    start = (number - 1) * size
 
-    def link(rel: str, number: int) -> dict[str, str]:
-        paging = {"pageNum": str(number), "itemsPerPage": str(size)}
+    def link(rel: str, page_number: int) -> dict[str, str]:
+        paging = {"pageNum": str(page_number), "itemsPerPage": str(size)}
         is_counted = str(call.flag("includeCount", True)).lower()
-        told = {"includeCount": is_counted, **query, **paging}
-        told = {**told, **{k: v for k, v in call.request.args.items() if k not in told}}
-        return {"href": f"{call.host_url}{call.path}?{urlencode(told)}", "rel": rel}
+        shown = {"includeCount": is_counted, **query, **paging}
+        shown |= {k: v for k, v in call.request.args.items() if k not in shown}
+        return {"href": f"{call.host_url}{call.path}?{urlencode(shown)}", "rel": rel}
 
-    links = [link("self", page)]
-    if page > 1:
-        links.append(link("previous", page - 1))
+    links = [link("self", number)]
+    if number > 1:
+        links.append(link("previous", number - 1))
     if start + size < len(items):
-        links.append(link("next", page + 1))
+        links.append(link("next", number + 1))
     content: dict[str, Any] = {"links": links, "results": items[start : start + size]}
     if call.flag("includeCount", True):
         errors = call.settings.count_errors
-        content["totalCount"] = max(0, len(items) + errors[min(page, len(errors)) - 1])
+        content["totalCount"] = max(0, len(items) + errors[min(number, len(errors)) - 1])
     return Response(200, content)
 
 
@@ -396,11 +304,11 @@ def _show_organization(call: Call, organization: Organization) -> dict[str, Any]
 
 
 def _other_organizations(call: Call) -> list[Organization]:
-    """What the caller may see, and nothing else, of other organizations."""
+    """Return the other organizations whose names the caller may read."""
     return [
         organization
         for organization in call.state.organizations.values()
-        if call.caller.holder.name in organization.also_visible_to
+        if call.caller.holder.login in organization.also_visible_to
         and _is_served(call, organization)
     ]
 
@@ -415,8 +323,8 @@ def list_organizations(call: Call) -> Response:
         for org_id in sorted(found)
         if found[org_id].name.lower().startswith(start.lower())
     ]
-    # Atlas repeats the filter in its links, an empty one too.
-    return _page(call, shown, **({"name": start} if call.is_atlas else {}))
+    # Atlas repeats the filter in its links, even an empty one.
+    return page(call, shown, **({"name": start} if call.is_atlas else {}))
 
 
 def get_organization(call: Call, org_id: str) -> Response:
@@ -424,49 +332,30 @@ def get_organization(call: Call, org_id: str) -> Response:
         if organization.id == org_id:
             break
     else:
-        organization = _find_organization(call, org_id)
-    shown = _show_organization(call, organization)
-    if call.is_atlas:
-        base = call.url(f"/orgs/{org_id}")
-        shown["links"] += [
-            {"href": f"{base}/{name}", "rel": f"https://cloud.mongodb.com/{name}"}
-            for name in ("groups", "teams", "users")
-        ]
-    return Response(200, shown)
+        organization = find_organization(call, org_id)
+    return Response(200, _show_organization(call, organization))
 
 
 def list_keys(call: Call, org_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     return _list(call, organization, organization.visible_keys(call.now).values())
 
 
 def _list(call: Call, organization: Organization, keys: Iterable[ApiKey]) -> Response:
     in_order = sorted(keys, key=lambda key: key.public_key)
-    return _page(call, [show(call, organization, key) for key in in_order])
+    return page(call, [show(call, organization, key) for key in in_order])
 
 
 def get_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     return Response(200, show(call, organization, _find_key(call, organization, key_id)))
 
 
 def create_key(call: Call, org_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     body = _key_body(call, organization.product, required=("desc", "roles"))
     key = _new_key(call, organization, body["desc"])
     key.roles = _with_member(call, body["roles"])
-    _change(call, organization, key.id, key)
-    return Response(200, show(call, organization, key, clear=True), changed=True)
-
-
-def create_project_key(call: Call, group_id: str) -> Response:
-    """A key of the organization that is in the project from the start, and always a member."""
-    organization = _enter_project(call, group_id)
-    body = _key_body(
-        call, organization.product, required=("desc", "roles"), is_project=True, is_new=True
-    )
-    key = _new_key(call, organization, body["desc"])
-    key.roles, key.projects = ["ORG_MEMBER"], {group_id: list(dict.fromkeys(body["roles"]))}
     _change(call, organization, key.id, key)
     return Response(200, show(call, organization, key, clear=True), changed=True)
 
@@ -479,8 +368,8 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
     while not public_key or call.state.find_key(public_key):
         public_key = "".join(secrets.choice(string.ascii_lowercase) for _round in range(8))
     return ApiKey(
-        # An ObjectId: it begins with the seconds since 1970.
-        id=f"{int(time.time()):08x}{secrets.token_hex(8)}",
+        # An ObjectId starts with the seconds since 1970.
+        id=f"{int(call.wall):08x}{secrets.token_hex(8)}",
         description=description,
         public_key=public_key,
         private_key=str(uuid.uuid4()),
@@ -488,7 +377,7 @@ def _new_key(call: Call, organization: Organization, description: str) -> ApiKey
 
 
 def update_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     body = _key_body(call, organization.product)
     key = _find_key(call, organization, key_id)
     key = replace(
@@ -502,15 +391,15 @@ def update_key(call: Call, org_id: str, key_id: str) -> Response:
 
 
 def delete_key(call: Call, org_id: str, key_id: str) -> Response:
-    organization = _find_organization(call, org_id)
+    organization = find_organization(call, org_id)
     _find_key(call, organization, key_id)
     _change(call, organization, key_id, None)
-    return _deleted(organization, 200 if organization.product == "ops_manager" else 204)
+    return _deleted(200 if organization.product == "ops_manager" else 204)
 
 
 def list_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     _organization, key = _find_listed(call, org_id, key_id)
-    return _page(call, _show_entries(call, key, list_name, org_id))
+    return page(call, _show_entries(call, key, list_name, org_id))
 
 
 def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
@@ -521,40 +410,40 @@ def get_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str
 
 def add_entries(call: Call, org_id: str, key_id: str, list_name: str) -> Response:
     organization, key = _find_listed(call, org_id, key_id)
-    added = _entries_body(call)
+    added = entries_body(call)
     taken = {ipaddress.ip_network(entry) for entry in key.access_list}
     for entry in added:
         if ipaddress.ip_network(entry) in taken:
             raise call.fail("ADDRESS_ALREADY_IN_ACCESS_LIST", entry)
     key = replace(key, access_list=[*key.access_list, *added])
-    answer = _page(call, _show_entries(call, key, list_name, org_id))
-    answer.changed = True
+    response = page(call, _show_entries(call, key, list_name, org_id))
+    response.changed = True
     _change(call, organization, key_id, key)
-    return answer
+    return response
 
 
 def remove_entry(call: Call, org_id: str, key_id: str, list_name: str, address: str) -> Response:
     organization, key = _find_listed(call, org_id, key_id)
     entry = _find_entry(call, key, address)
     left = [other for other in key.access_list if other != entry]
-    is_caller = call.caller.holder.name == key.name
+    is_caller = call.caller.holder.login == key.login
     if is_caller and is_listed(call.address, [entry]) and not is_listed(call.address, left):
         raise call.fail("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", call.address)
     _change(call, organization, key_id, replace(key, access_list=left))
-    return _deleted(organization, 204)
+    return _deleted(204)
 
 
 def list_project_keys(call: Call, group_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     keys = organization.visible_keys(call.now).values()
     return _list(call, organization, [key for key in keys if group_id in key.projects])
 
 
 def assign_key(call: Call, group_id: str, key_id: str) -> Response:
-    """Atlas alone knows this; the public API assigns with PATCH."""
+    """Assign a key to a project of Atlas; the public API assigns with PATCH."""
     if not call.is_atlas:
         raise call.fail("METHOD_NOT_ALLOWED", call.request.method)
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     roles = _assignment_body(call, organization.product)
     key = _find_key(call, organization, key_id)
     if group_id in key.projects:
@@ -564,7 +453,7 @@ def assign_key(call: Call, group_id: str, key_id: str) -> Response:
 
 
 def update_project_key(call: Call, group_id: str, key_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     body = _key_body(call, organization.product, required=("roles",), is_project=True)
     key = _find_key(call, organization, key_id)
     if call.is_atlas:
@@ -575,14 +464,13 @@ def update_project_key(call: Call, group_id: str, key_id: str) -> Response:
 
 
 def unassign_key(call: Call, group_id: str, key_id: str) -> Response:
-    organization = _enter_project(call, group_id)
+    organization = enter_project(call, group_id)
     key = _find_key(call, organization, key_id)
     _check_assigned(call, key, group_id)
     _assign(call, organization, key, group_id, None)
-    return _deleted(organization, 204 if call.is_atlas else 200)
+    return _deleted(204 if call.is_atlas else 200)
 
 
-Handler = Callable[..., Response]
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "orgs"): list_organizations,
     ("GET", "org"): get_organization,
@@ -596,7 +484,6 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "entry"): get_entry,
     ("DELETE", "entry"): remove_entry,
     ("GET", "project_keys"): list_project_keys,
-    ("POST", "project_keys"): create_project_key,
     ("POST", "project_key"): assign_key,
     ("PATCH", "project_key"): update_project_key,
     ("DELETE", "project_key"): unassign_key,
@@ -604,7 +491,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 
 
 def _find_key(call: Call, organization: Organization, key_id: str) -> ApiKey:
-    """The key in the path: as it is for a write, as it is seen so far for a read."""
+    """Return the key in the path: its real state for a write, its visible state for a read."""
     keys = organization.api_keys if call.is_write else organization.visible_keys(call.now)
     key = keys.get(key_id)
     if key is None:
@@ -613,17 +500,17 @@ def _find_key(call: Call, organization: Organization, key_id: str) -> ApiKey:
 
 
 def _find_listed(call: Call, org_id: str, key_id: str) -> tuple[Organization, ApiKey]:
-    """The key whose access list is asked for, which is for itself and for owners only."""
+    """Return the key in the path, if the caller is this key or an owner."""
     organization = _enter_organization(call, org_id)
     key = _find_key(call, organization, key_id)
     holder = call.caller.holder
-    if holder.name != key.name and "ORG_OWNER" not in holder.roles:
+    if holder.login != key.login and "ORG_OWNER" not in holder.roles:
         raise call.fail("API_KEY_ACCESS_LIST_ACCESS_DENIED")
     return organization, key
 
 
 def _find_entry(call: Call, key: ApiKey, address: str) -> str:
-    block = ipaddress.ip_network(_normalize(call, address))
+    block = ipaddress.ip_network(normalize(call, address))
     for entry in key.access_list:
         if ipaddress.ip_network(entry) == block:
             return entry
@@ -633,11 +520,11 @@ def _find_entry(call: Call, key: ApiKey, address: str) -> str:
     raise call.fail(name, address, key.id)
 
 
-def _normalize(call: Call, text: str) -> str:
-    """An address or a block as Python writes it; host bits are refused."""
+def normalize(call: Call, text: str) -> str:
+    """Return an address or block as Python writes it, and reject host bits."""
     try:
         if not re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]+)?", text):
-            raise ValueError(text)  # Python would take a netmask or a zone
+            raise ValueError(text)  # Python would accept a netmask or a zone
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as error:
         raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", text) from error
@@ -668,7 +555,7 @@ def _check_assigned(call: Call, key: ApiKey, group_id: str) -> None:
 def _assign(
     call: Call, organization: Organization, key: ApiKey, group_id: str, roles: list[str] | None
 ) -> ApiKey:
-    """Store the key with these roles in the project; None takes it out of there."""
+    """Store the key with these roles in the project; None removes it from the project."""
     projects = {name: names for name, names in key.projects.items() if name != group_id}
     if roles is not None:
         projects[group_id] = list(dict.fromkeys(roles))
@@ -686,8 +573,7 @@ def _change(call: Call, organization: Organization, key_id: str, after: ApiKey |
     organization.change(key_id, after, call.now, call.now + call.settings.visibility_delay)
 
 
-def _deleted(organization: Organization, default: int) -> Response:
-    status = organization.delete_status or default
+def _deleted(status: int) -> Response:
     return Response(status, {} if status == 200 else None, changed=True)
 
 
@@ -696,40 +582,38 @@ def _key_body(
     product: str,
     required: tuple[str, ...] = (),
     is_project: bool = False,
-    is_new: bool = False,
 ) -> dict[str, Any]:
-    """The checked body that creates or updates a key, or its roles in a project."""
+    """Return the valid body of a request that creates or updates a key or its project roles."""
     body = call.json()
     if not isinstance(body, dict):
         raise call.fail("INVALID_JSON")
-    # The public API takes nothing but roles in a project.
-    is_assignment = is_project and not is_new and not call.is_atlas
-    known = ("roles",) if is_assignment else ("desc", "roles")
-    _check_names(call, body, known)
+    # The public API accepts only roles in a project.
+    known = ("roles",) if is_project and not call.is_atlas else ("desc", "roles")
+    check_names(call, body, known)
     if not call.is_atlas and not body:
         raise call.fail("MISSING_ATTRIBUTE", known[0])
     if "desc" in required or "desc" in body:
         _check_description(call, body.get("desc"))
     if "roles" in required or "roles" in body:
-        _check_roles(call, product, body.get("roles"), is_project, is_new)
+        check_roles(call, product, body.get("roles"), is_project)
     return body
 
 
 def _assignment_body(call: Call, product: str) -> list[str]:
     roles: list[str] = []
     for item in _array_body(call):
-        _check_names(call, item, ("roles",))
-        _check_roles(call, product, item.get("roles"), is_project=True)
+        check_names(call, item, ("roles",))
+        check_roles(call, product, item.get("roles"), is_project=True)
         roles += item["roles"]
     if not roles:
         raise call.fail("MISSING_API_KEY_ROLES")
     return roles
 
 
-def _entries_body(call: Call) -> list[str]:
+def entries_body(call: Call) -> list[str]:
     entries: list[str] = []
     for item in _array_body(call):
-        _check_names(call, item, ("ipAddress", "cidrBlock"))
+        check_names(call, item, ("ipAddress", "cidrBlock"))
         given = [(name, value) for name, value in item.items() if value is not None]
         if len(given) != 1:
             raise call.fail("BAD_ACCESS_LIST_ADD_REQUEST")
@@ -738,7 +622,7 @@ def _entries_body(call: Call) -> list[str]:
             raise call.fail("INVALID_JSON_ATTRIBUTE", name)
         if ("/" in value) != (name == "cidrBlock"):
             raise call.fail("INVALID_IP_ADDRESS_OR_CIDR_NOTATION", value)
-        entry = _normalize(call, value)
+        entry = normalize(call, value)
         if any(ipaddress.ip_network(entry) == ipaddress.ip_network(other) for other in entries):
             raise call.fail("DUPLICATE_ADDRESSES_IN_INPUT", value)
         entries.append(entry)
@@ -754,7 +638,7 @@ def _array_body(call: Call) -> list[dict[str, Any]]:
     return body
 
 
-def _check_names(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> None:
+def check_names(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in body:
         if name in READ_ONLY_FIELDS:
             raise call.fail("ATTRIBUTE_READ_ONLY", name)
@@ -773,9 +657,7 @@ def _check_description(call: Call, description: object) -> None:
         raise call.fail("INVALID_ATTRIBUTE", "desc")
 
 
-def _check_roles(
-    call: Call, product: str, roles: object, is_project: bool, is_new: bool = False
-) -> None:
+def check_roles(call: Call, product: str, roles: object, is_project: bool) -> None:
     if not roles:
         if call.is_atlas:
             raise call.fail("MISSING_API_KEY_ROLES")
@@ -788,11 +670,9 @@ def _check_roles(
         if not is_project and call.is_atlas and role.startswith("GROUP_"):
             raise call.fail("INVALID_ROLE_FOR_ORG", role)
         if role not in (PROJECT_ROLES if is_project else ORG_ROLES)[product]:
-            if is_project and is_new and call.is_atlas:
-                raise call.fail("INVALID_ROLE", role)
             raise call.fail("INVALID_ENUM_VALUE", role)
 
 
 def not_found(path: str) -> Response:
-    """For a URL outside of both APIs."""
+    """Return the response for a URL outside both APIs."""
     return api_error(404, "RESOURCE_NOT_FOUND", f"Cannot find resource {path}.", [path])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is calling: digest key pairs, OAuth tokens of service accounts, IP access lists."""
+"""Authentication by Digest key pairs and OAuth tokens of service accounts, and IP access lists."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 from werkzeug.wrappers import Request
 
-from .answers import ApiError, Response
+from .responses import ApiError, Response
 from .settings import Settings
-from .state import ApiKey, Organization, ServiceAccount, State, Token
+from .state import ApiKey, Organization, Secret, ServiceAccount, State, Token
 
 REALM = "MMS Public API"
 
@@ -35,21 +35,28 @@ class Caller:
 @dataclass
 class Nonce:
     created_at: float
-    counts: set[int] = field(default_factory=set)  # each nc is good for one try
+    counts: set[int] = field(default_factory=set)  # each nc is valid once
 
 
 class Authenticator:
-    """Nonces and tokens; the emulator calls it under its lock."""
+    """Nonces and tokens. The emulator calls it while holding its lock."""
 
-    def __init__(self, state: State, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self.state = state
         self.settings = settings
         self.clock = clock
+        self.wall = wall
         self.nonces: dict[str, Nonce] = {}
         self.token_requests: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def identify(self, request: Request, target: str) -> Caller | Response:
-        """The caller, or the 401 to send. `target` is the path with its query, as requested."""
+        """Return the caller, or the 401 to send. `target` is the path with its query, as sent."""
         header = self.settings.checked_user_header
         if header and header in request.headers:
             found = self.state.find_key(request.headers[header])
@@ -74,16 +81,12 @@ class Authenticator:
         headers = {"Www-Authenticate": header}
         if request.path.startswith("/api/atlas/"):
             headers |= {"Server": "mdbws", "Vary": "Accept-Encoding"}
-        form = self.settings.challenge_body
-        if form == "empty_delete" and request.method == "DELETE":
-            return Response(401, headers=headers, content_type="")
         content = {
             "error": 401,
             "reason": "Unauthorized",
             "detail": "You are not authorized for this resource.",
+            "errorCode": "UNEXPECTED_ERROR",
         }
-        if form == "code":
-            content["errorCode"] = "UNEXPECTED_ERROR"
         raw = json.dumps(content, indent=2, separators=(",", " : ")).encode()
         return Response(401, headers=headers, raw=raw)
 
@@ -104,8 +107,8 @@ class Authenticator:
         ):
             return self.challenge(request)
 
-        # As Jetty does it: the nonce comes before the secret, and only a nonce that is unknown,
-        # too old or used up is called stale.
+        # As in Jetty, the nonce is checked before the secret, and only a nonce that is unknown,
+        # too old or used too often is stale.
         nonce = self.nonces.get(given.get("nonce") or "")
         limit, lifetime = self.settings.nonce_uses, self.settings.nonce_lifetime
         if (
@@ -137,34 +140,37 @@ class Authenticator:
         found = self.state.find_account(token.client_id)
         return Caller(*found) if found else None
 
-    def client(self, request: Request) -> ServiceAccount | None:
-        """The service account that an OAuth request names in its Basic credentials."""
+    def client(self, request: Request) -> tuple[ServiceAccount, Secret] | None:
+        """Return the account and the secret in the Basic credentials of an OAuth request."""
         given = request.authorization
         if given is None or given.type != "basic":
             return None
         found = self.state.find_account(unquote(given.username or ""))
         if found is None:
             return None
-        secret = unquote(given.password or "")
-        matches = hmac.compare_digest(found[1].client_secret.encode(), secret.encode())
-        return found[1] if matches else None
+        value = unquote(given.password or "").encode()
+        for secret in found[1].secrets:
+            is_valid = secret.expires_at > self.wall()
+            if hmac.compare_digest(secret.value.encode(), value) and is_valid:
+                return found[1], secret
+        return None
 
-    def oauth(self, request: Request, client: ServiceAccount | None) -> Response:
-        """POST /api/oauth/token and /api/oauth/revoke."""
+    def oauth(self, request: Request, client: tuple[ServiceAccount, Secret] | None) -> Response:
+        """Handle POST /api/oauth/token and /api/oauth/revoke."""
         if client is None:
             return _oauth_error(401, "invalid_client", "Invalid credentials provided.")
         if request.mimetype != "application/x-www-form-urlencoded":
             return _oauth_error(400, "invalid_request", "The body must be a form.")
         if request.path == "/api/oauth/revoke":
-            return self._revoke(request.form.get("token"), client)
+            return self._revoke(request.form.get("token"), client[0])
         grant = request.form.get("grant_type")
         if grant is None:
             return _oauth_error(400, "invalid_request", "Missing parameter grant_type.")
         if grant != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", f"Unsupported grant {grant}.")
-        return self._grant(request, client)
+        return self._grant(request, *client)
 
-    def _grant(self, request: Request, client: ServiceAccount) -> Response:
+    def _grant(self, request: Request, client: ServiceAccount, secret: Secret) -> Response:
         now = self.clock()
         limit = self.settings.token_requests_per_minute
         recent = self.token_requests[request.remote_addr or "", client.client_id]
@@ -180,7 +186,8 @@ class Authenticator:
         if limit is not None and len(active) >= limit:
             raise ApiError("RATE_LIMITED", request.path, limit, math.ceil(lifetime / 60))
         value = secrets.token_urlsafe(48)
-        tokens[value] = Token(client.client_id, now + lifetime)
+        tokens[value] = Token(client.client_id, secret.id, now + lifetime)
+        secret.last_used_at = self.wall()
         content = {"access_token": value, "expires_in": int(lifetime), "token_type": "Bearer"}
         return Response(200, content)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong on the way, by name: `Fault("lost_after", "DELETE", times=1)`."""
+"""Failures of servers and connections, by name: `Fault("lost_after", "DELETE", times=1)`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import inspect
 import json
 import shlex
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .answers import JSON, Response, api_error
+from .responses import JSON, Response, api_error
 
 if TYPE_CHECKING:
     from .server import Exchange
@@ -34,9 +34,9 @@ SIGN_ON_PAGE = b"""<!DOCTYPE html>
 class Fault:
     """A named fault for requests that match; see FAULTS for the names and their arguments.
 
-    It skips the first `after` matches and is used for `times` of the next (None: for ever): each
-    of them, or every so many. Only requests that passed authentication, and OAuth requests, count,
-    unless `anonymous`.
+    It skips the first `after` matches. Then it occurs `times` times (None: without end), at every
+    `every`-th match. Only requests that passed authentication and OAuth requests count,
+    unless `anonymous`. With `after_write`, the server carries out the request before it fails.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Fault:
         *,
         every: int = 1,
         anonymous: bool = False,
+        after_write: bool = False,
         **arguments: Any,
     ) -> None:
         if name not in FAULTS:
@@ -65,11 +66,12 @@ class Fault:
         self.times = times
         self.every = every
         self.anonymous = anonymous
+        self.after_write = after_write
         self.arguments = arguments
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read 'NAME [METHOD [PATH]] [argument=value ...]', a value being JSON or plain text."""
+        """Parse 'NAME [METHOD [PATH]] [argument=value ...]', with JSON or plain text as value."""
         names = iter(("name", "method", "path"))
         values: dict[str, Any] = {}
         for word in shlex.split(text):
@@ -82,16 +84,12 @@ class Fault:
             raise ValueError(f"fault {text!r}: expected NAME [METHOD [PATH]] [argument=value ...]")
         return cls(**values)
 
-    @classmethod
-    def from_json(cls, value: object) -> Fault:
-        if not isinstance(value, Mapping) or "name" not in value:
-            raise ValueError(f"a fault must be an object with a name, not {value!r}")
-        return cls(**value)
-
     def matches(self, method: str, path: str) -> bool:
         return fnmatch.fnmatchcase(method, self.method) and fnmatch.fnmatchcase(path, self.path)
 
     def play(self, exchange: Exchange) -> None:
+        if self.after_write:
+            exchange.perform()
         FAULTS[self.name](exchange, **self.arguments)
 
     def __repr__(self) -> str:
@@ -106,7 +104,7 @@ def parse_value(text: str) -> Any:
 
 
 class Faults:
-    """The faults that are set, and how often each was met and used."""
+    """The current faults, and how often each has matched and occurred."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[Fault, list[int]]] = []
@@ -118,7 +116,7 @@ class Faults:
         self._entries.clear()
 
     def pick(self, method: str, path: str, anonymous: bool) -> Fault | None:
-        """The first fault due for this request. Every fault that matches counts it as met."""
+        """Return the first fault due for this request. All matching faults count it."""
         picked = None
         for fault, counts in self._entries:
             if not fault.matches(method, path) or (anonymous and not fault.anonymous):
@@ -142,43 +140,36 @@ def _lost_after(exchange: Exchange) -> None:
     exchange.close()
 
 
-def _reset(exchange: Exchange, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _reset(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def _garbage(exchange: Exchange, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _garbage(exchange: Exchange) -> None:
     exchange.write(b"\x00\x15\xff\xfe this is not HTTP \x80\x81\r\n\r\n" * 4)
     exchange.close()
 
 
-def _html(exchange: Exchange, status: int = 404, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _html(exchange: Exchange, status: int = 404) -> None:
     page = NOT_FOUND_PAGE if status >= 400 else SIGN_ON_PAGE
     exchange.send(Response(status, content_type=HTML, raw=page))
 
 
-def _redirect(
-    exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL, after_write: bool = False
-) -> None:
-    exchange.perform_if(after_write)
+def _redirect(exchange: Exchange, status: int = 302, location: str = SIGN_ON_URL) -> None:
     exchange.send(Response(status, content_type=HTML, raw=b"", headers={"Location": location}))
 
 
-def _slow(exchange: Exchange, seconds: float = 60.0, after_write: bool = False) -> None:
-    answer = exchange.perform() if after_write else None
+def _slow(exchange: Exchange, seconds: float = 60.0) -> None:
     exchange.sleep(seconds)
-    exchange.send(answer or exchange.perform())
+    exchange.send(exchange.perform())
 
 
 def _drip(
     exchange: Exchange, interval: float = 0.1, headers: bool = False, forever: bool = False
 ) -> None:
-    answer = _with_body(exchange.perform())
-    body = answer.body()
-    head = answer.head(10**9 if forever else len(body))
-    exchange.answered(answer.status)
+    response = _with_body(exchange.perform())
+    body = response.body()
+    head = response.head(10**9 if forever else len(body))
+    exchange.record_status(response.status)
     if headers:
         exchange.drip(head, interval)
     else:
@@ -189,29 +180,25 @@ def _drip(
 
 
 def _truncated(exchange: Exchange, keep: int | None = None) -> None:
-    """Half of the body comes, or its first `keep` bytes."""
-    answer = _with_body(exchange.perform())
-    body = answer.body()
-    exchange.answered(answer.status)
-    exchange.write(answer.head(len(body) + 100))
+    """Send half of the body, or its first `keep` bytes."""
+    response = _with_body(exchange.perform())
+    body = response.body()
+    exchange.record_status(response.status)
+    exchange.write(response.head(len(body) + 100))
     exchange.write(body[: len(body) // 2 if keep is None else keep])
     exchange.close()
 
 
-def _endless(exchange: Exchange, status: int = 200, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
-    exchange.answered(status)
+def _endless(exchange: Exchange, status: int = 200) -> None:
+    exchange.record_status(status)
     exchange.write(Response(status, headers={"Transfer-Encoding": "chunked"}).head(None))
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     while True:
         exchange.write(chunk)
 
 
-def _gzip_bomb(
-    exchange: Exchange, status: int = 200, megabytes: int = 100, after_write: bool = False
-) -> None:
-    """An empty object behind a lot of white space."""
-    exchange.perform_if(after_write)
+def _gzip_bomb(exchange: Exchange, status: int = 200, megabytes: int = 100) -> None:
+    """Send a compressed body of whitespace and an empty object."""
     packer = zlib.compressobj(wbits=31)
     spaces = b" " * 2**20
     body = b"".join(packer.compress(spaces) for _round in range(megabytes))
@@ -229,64 +216,55 @@ def _status(
     retry_after: int | str | None = None,
     headers: dict[str, str] | None = None,
     body: str | None = None,
-    after_write: bool = False,
 ) -> None:
-    exchange.perform_if(after_write)
     is_public = not exchange.recorded.path.startswith("/api/atlas/")
-    answer = api_error(status, code, detail, parameters, is_public=is_public)
+    response = api_error(status, code, detail, parameters, is_public=is_public)
     if body is not None:
-        answer = Response(status, raw=body.encode())
+        response = Response(status, raw=body.encode())
     if retry_after is not None:
-        answer.headers["Retry-After"] = str(retry_after)
+        response.headers["Retry-After"] = str(retry_after)
     for name, value in (headers or {}).items():
         if name.lower() == "content-type":
-            answer.content_type = value
+            response.content_type = value
         else:
-            answer.headers[name] = value
-    exchange.send(exchange.wrap(answer))
+            response.headers[name] = value
+    exchange.send(exchange.wrap(response))
 
 
-def _json(
-    exchange: Exchange, body: Any = None, status: int = 200, after_write: bool = False
-) -> None:
-    exchange.perform_if(after_write)
+def _json(exchange: Exchange, body: Any = None, status: int = 200) -> None:
     exchange.send(Response(status, raw=json.dumps(body).encode()))
 
 
-def _echo(exchange: Exchange, status: int = 400, after_write: bool = False) -> None:
-    exchange.perform_if(after_write)
+def _echo(exchange: Exchange, status: int = 400) -> None:
     recorded = exchange.recorded
     lines = [f"{name}: {value}" for name, value in recorded.headers.items()]
     detail = "\n".join([*lines, "", recorded.body.decode("utf-8", "replace")])
     exchange.send(exchange.wrap(api_error(status, "UNEXPECTED_ERROR", detail, [])))
 
 
-def _null_error(
-    exchange: Exchange, status: int = 404, code: str | None = None, after_write: bool = False
-) -> None:
-    """An error of Atlas whose parameters are null, and whose code may be."""
-    exchange.perform_if(after_write)
-    answer = api_error(status, code, "Could not find the requested link.", [])
-    content = {**answer.content, "errorCode": code, "parameters": None}
-    answer.content = dict(sorted(content.items()))
-    exchange.send(exchange.wrap(answer))
+def _null_error(exchange: Exchange, status: int = 404, code: str | None = None) -> None:
+    """Send an error of Atlas with null parameters, and by default a null code."""
+    response = api_error(status, code, "Could not find the requested link.", [])
+    content = {**response.content, "errorCode": code, "parameters": None}
+    response.content = dict(sorted(content.items()))
+    exchange.send(exchange.wrap(response))
 
 
 def _spurious_401(exchange: Exchange) -> None:
-    """The challenge of a server that does not take a digest which is right, of a fresh nonce."""
+    """Challenge a request whose Digest is right and fresh."""
     exchange.send(exchange.challenge())
 
 
 def _closing(exchange: Exchange) -> None:
-    """An answer after which the connection is closed, and that says so."""
-    answer = exchange.perform()
+    """Send a response with `Connection: close`."""
+    response = exchange.perform()
     exchange.handler.close_connection = True
-    exchange.send(answer)
+    exchange.send(response)
 
 
-def _with_body(answer: Response) -> Response:
-    """A 204 has no body to drip or to cut: it becomes a 200 with an empty object."""
-    return answer if answer.body() else Response(200, {}, answer.headers, JSON)
+def _with_body(response: Response) -> Response:
+    """Replace a 204, which has no body, by a 200 with an empty object."""
+    return response if response.body() else Response(200, {}, response.headers, JSON)
 
 
 FAULTS: dict[str, Callable[..., None]] = {

@@ -1,21 +1,21 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rate limits: token buckets by endpoint and scope, each refilled in one lump a period."""
+"""Rate limits: token buckets by endpoint and scope, each refilled once per period."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from . import api
-from .answers import ApiError, Response
+from . import api, dispatch, service_accounts
+from .responses import ApiError, Response
 from .settings import Settings
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Requests that one organization, project or caller may make, and how many are refilled."""
+    """The requests that an organization, project or caller may make, and the refill."""
 
     name: str
     scope: str
@@ -26,17 +26,23 @@ class Limit:
 ROUNDING = 1e-6
 _KEYS = Limit("keys", "org_id", 500, 250)
 _PROJECT_KEYS = Limit("project keys", "group_id", 1200, 500)
+_ACCOUNTS = Limit("service accounts", "org_id", 500, 250)
+_PROJECT_ACCOUNTS = Limit("project service accounts", "group_id", 1200, 500)
 LIMITS = {
     "root": Limit("root", "caller", 300, 100),
     "orgs": Limit("organizations", "caller", 300, 100),
     "org": Limit("organization", "org_id", 500, 250),
     **dict.fromkeys(("keys", "key", "access_list", "entry"), _KEYS),
     **dict.fromkeys(("project_keys", "project_key"), _PROJECT_KEYS),
+    **{
+        rule.endpoint: _PROJECT_ACCOUNTS if "group_id" in rule.arguments else _ACCOUNTS
+        for rule in service_accounts.ENDPOINTS
+    },
 }
 
 
 class Bucket:
-    """Between two lumps its tokens only fall. The first lump comes a period after its first use."""
+    """A bucket whose first refill comes one period after its first use."""
 
     def __init__(self, limit: Limit, settings: Settings, now: float) -> None:
         self._limit = limit
@@ -55,9 +61,9 @@ class Bucket:
         return self._limit.refill if given is None else given
 
     def wait(self, now: float) -> int:
-        """Put in the lumps that are due; the seconds to the next where no token is left, else 0."""
+        """Add due refills, and return the seconds to the next one, or 0 if tokens are left."""
         period = self._settings.rate_period
-        # A client that waits as long as it was told gets the lump: sums of times are rounded.
+        # Rounding must not deny the refill to a client that waits exactly as long as advised.
         lumps = int((now - self._filled_at + ROUNDING) // period)
         self._filled_at += lumps * period
         self.tokens = min(self.capacity, self.tokens + lumps * self.refill)
@@ -65,42 +71,42 @@ class Bucket:
 
 
 class Limits:
-    """All buckets; the emulator calls it under its lock."""
+    """All buckets. The emulator calls it while holding its lock."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._buckets: dict[tuple[Limit, str], Bucket] = {}
 
-    def answer(self, call: api.Call) -> Response:
+    def response(self, call: api.Call) -> Response:
         """Answer a call, or refuse it where its bucket is empty."""
         bucket = self._find(call)
         if bucket is None:
-            return api.answer(call)
+            return dispatch.response(call)
         wait = bucket.wait(call.now)
         is_refused = bool(wait) and self._settings.rate_limit
-        answer = _refusal(call, bucket, wait) if is_refused else api.answer(call)
-        if not _is_counted(answer):
-            return answer
+        response = _refusal(call, bucket, wait) if is_refused else dispatch.response(call)
+        if not _is_counted(response):
+            return response
         bucket.tokens = max(0, bucket.tokens - 1)
         if call.is_atlas:
-            answer.headers["Ratelimit-Limit"] = str(bucket.capacity)
-            answer.headers["Ratelimit-Remaining"] = str(bucket.tokens)
-        return answer
+            response.headers["Ratelimit-Limit"] = str(bucket.capacity)
+            response.headers["Ratelimit-Remaining"] = str(bucket.tokens)
+        return response
 
     def _find(self, call: api.Call) -> Bucket | None:
-        endpoint, values = api.find_endpoint(call)
+        endpoint, values = dispatch.find_endpoint(call)
         limit = LIMITS.get(endpoint)
         if limit is None:
             return None
-        scope = values.get(limit.scope, call.caller.holder.name)
+        scope = values.get(limit.scope, call.caller.holder.login)
         return self._buckets.setdefault((limit, scope), Bucket(limit, self._settings, call.now))
 
 
-def _is_counted(answer: Response) -> bool:
-    """Whether a request takes a token, and its answer tells how many are left."""
-    if answer.status == 401:
+def _is_counted(response: Response) -> bool:
+    """Return whether a request costs a token, and its response shows the remaining ones."""
+    if response.status == 401:
         return False
-    content = answer.content if isinstance(answer.content, dict) else {}
+    content = response.content if isinstance(response.content, dict) else {}
     return content.get("errorCode") != "GROUP_NOT_FOUND"
 
 
@@ -112,5 +118,5 @@ def _refusal(call: api.Call, bucket: Bucket, wait: int) -> Response:
         )
     else:
         failure = ApiError("RATE_LIMITED", call.path, bucket.capacity, max(1, period // 60))
-    failure.answer.headers["Retry-After"] = str(wait)
-    return failure.answer
+    failure.response.headers["Retry-After"] = str(wait)
+    return failure.response

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server: sockets, TLS, latency, the record of requests. Loopback only."""
+"""The server, on loopback only: sockets, TLS, latency, the record of requests."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request
 
 from . import api
-from .answers import ApiError, Response, api_error
 from .auth import Authenticator, Caller
 from .faults import Fault, Faults
 from .limits import Limits
+from .responses import ApiError, Response, api_error
 from .settings import Settings
 from .state import Seed, State, load
 
@@ -46,30 +46,23 @@ TlsFiles = tuple[Union[str, Path], ...]
 
 @dataclass
 class Recorded:
-    """One request; `status` is the one sent, None where no answer was."""
+    """A recorded request; `status` is None if no response was sent."""
 
     method: str
     path: str
     query: dict[str, str]
-    headers: Headers  # looked up without regard to case
+    headers: Headers  # case-insensitive
     body: bytes
     status: int | None
     connection: int
-    caller: str | None  # public key or client id, once proved
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "headers": dict(self.headers),
-            "body": self.body.decode("utf-8", "replace"),
-        }
+    caller: str | None  # public key or client ID, if authenticated
 
 
 class Emulator:
     """The emulated service: `with Emulator(seed, latency=0.03) as emulator: emulator.url`.
 
     `tls` is a server-side ssl.SSLContext or the paths (certificate, key[, CA of the clients]).
-    `clock` and `sleep` can be replaced, so that tests need not wait; what is left over are
+    `clock` and `sleep` can be replaced, so that tests need not wait. All other arguments are
     Settings.
     """
 
@@ -79,14 +72,11 @@ class Emulator:
         latency: float = 0.0,
         tls: ssl.SSLContext | TlsFiles | None = None,
         *,
-        host: str = LOOPBACK,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         **settings: Any,
     ) -> None:
-        if host != LOOPBACK:
-            raise ValueError(f"the emulator listens on {LOOPBACK} only, not on {host!r}")
         self.settings = Settings(latency=latency, **settings)
         self.tls = _server_context(tls) if isinstance(tls, tuple) else tls
         self.clock = clock
@@ -94,13 +84,14 @@ class Emulator:
         self._seed = seed
         self._port = port
         self._stopping = threading.Event()
+        self.wall = time.time
         self.sleep = sleep or self._stopping.wait
         self._server: _Server | None = None
         self._connection_ids = itertools.count(1)
         self.reset()
 
     def reset(self, seed: Seed | Mapping[str, Any] | None = None) -> None:
-        """Start over with this seed (None: the first one); the server and settings stay."""
+        """Start over with this seed, or the first one. The server and settings stay."""
         state = load(self._seed if seed is None else seed)
         with self.lock:
             self.state: State = state
@@ -109,7 +100,7 @@ class Emulator:
             self.connections = 0
             self._faults = Faults()
             self._limits = Limits(self.settings)
-            self._auth = Authenticator(state, self.settings, self._now)
+            self._auth = Authenticator(state, self.settings, self._now, self._wall)
 
     @property
     def port(self) -> int:
@@ -129,10 +120,10 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop listening and cut all open connections."""
+        """Stop listening and close all connections."""
         if self._server is not None:
             self._stopping.set()
-            _cut(self._server.socket)  # wakes the accepting thread, which polls otherwise
+            _cut(self._server.socket)  # wakes the accepting thread at once
             self._server.shutdown()
             self._server.cut_connections()
             self._server = None
@@ -151,12 +142,16 @@ class Emulator:
         with self.lock:
             self._faults.clear()
 
+    def forget_challenges(self) -> None:
+        with self.lock:
+            self._auth.nonces.clear()
+
     def challenge(self, request: Request) -> Response:
         return self._auth.challenge(request)
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open: while there is none, nothing is on its way."""
+        """The number of open connections. If it is 0, no request is in progress."""
         return len(self._server.open) if self._server else 0
 
     @property
@@ -169,15 +164,15 @@ class Emulator:
             return next(self._connection_ids)
 
     def serve(self, handler: _Handler, request: Request, target: str) -> None:
-        """Answer one request on its connection."""
+        """Respond to a request on its connection."""
         path = target.partition("?")[0]
         is_first, handler.is_new = handler.is_new, False
         if path.startswith(CONTROL):
             if is_first:
                 with self.lock:
                     self.connections = max(0, self.connections - 1)
-            answer = self._control(request, path[len(CONTROL) :])
-            handler.write(answer, request.method)
+            response = self._control(request, path[len(CONTROL) :])
+            handler.write(response, request.method)
             return
         recorded = Recorded(
             method=request.method,
@@ -205,19 +200,25 @@ class Emulator:
             exchange.send(exchange.perform())
 
     def _prepare(self, exchange: Exchange, target: str) -> Fault | None:
-        """Find out who calls, what is to be done, and which fault comes in between."""
+        """Find the caller, the action and the fault of a request."""
         request, recorded = exchange.request, exchange.recorded
         is_anonymous = False
         if recorded.path in api.OAUTH_PATHS and request.method == "POST":
             client = self._auth.client(request)
-            recorded.caller = client.name if client else None
+            recorded.caller = client[0].login if client else None
             exchange.action = partial(self._auth.oauth, request, client)
         elif api.is_api(recorded.path):
             who = self._auth.identify(request, target)
             if isinstance(who, Caller):
-                recorded.caller = who.holder.name
+                recorded.caller = who.holder.login
                 exchange.call = api.Call(
-                    request, recorded.path, who, self.state, self.settings, self.clock()
+                    request,
+                    recorded.path,
+                    who,
+                    self.state,
+                    self.settings,
+                    self.clock(),
+                    self.wall(),
                 )
                 exchange.action = partial(self._answer, exchange.call)
             else:
@@ -229,14 +230,17 @@ class Emulator:
         return self._faults.pick(request.method, recorded.path, is_anonymous)
 
     def _now(self) -> float:
-        return self.clock()  # which may be another one by now
+        return self.clock()  # a test may have replaced it
+
+    def _wall(self) -> float:
+        return self.wall()
 
     def _answer(self, call: api.Call) -> Response:
         call.now = self._now()
-        return self._limits.answer(call)
+        return self._limits.response(call)
 
     def _control(self, request: Request, name: str) -> Response:
-        """For tools in other processes; neither recorded nor slowed down."""
+        """Serve tools in other processes, without a record or latency."""
         try:
             with self.lock:
                 return self._control_locked(request, name)
@@ -246,10 +250,6 @@ class Emulator:
     def _control_locked(self, request: Request, name: str) -> Response:
         what = f"{request.method} {name}"
         body = request.get_data()
-        if what == "GET requests":
-            return Response(200, [recorded.to_json() for recorded in self.requests])
-        if what == "GET state":
-            return Response(200, self.state.to_seed())
         if what == "GET stats":
             counts = {
                 "requests": len(self.requests),
@@ -260,20 +260,11 @@ class Emulator:
         if what == "POST reset":
             self.reset(json.loads(body) if body.strip() else None)
             return Response(200, {})
-        if what == "POST faults":
-            values = json.loads(body)
-            if not isinstance(values, list):
-                raise ValueError("faults: must be a list")
-            faults = [Fault.from_json(value) for value in values]
-            self.clear_faults()
-            for fault in faults:
-                self.add_fault(fault)
-            return Response(200, {})
         return api.not_found(request.path)
 
 
 class Exchange:
-    """One request and the means to answer it, or to fail to."""
+    """A request, and the means to respond or fail."""
 
     def __init__(
         self, emulator: Emulator, handler: _Handler, request: Request, recorded: Recorded
@@ -283,21 +274,27 @@ class Exchange:
         self.request = request
         self.recorded = recorded
         self.call: api.Call | None = None
+        self.performed: Response | None = None
         self.action: Callable[[], Response] = partial(api.not_found, recorded.path)
 
     def perform(self) -> Response:
-        """Do what is asked for; the answer is not sent yet."""
+        """Carry out the request once; the response is not sent yet."""
+        if self.performed is None:
+            self.performed = self._perform()
+        return self.performed
+
+    def _perform(self) -> Response:
         with self.emulator.lock:
             try:
-                answer = self.action()
+                response = self.action()
             except ApiError as failure:
-                answer = failure.answer
-            if answer.changed:
+                response = failure.response
+            if response.changed:
                 self.emulator.writes.append(self.recorded)
-        return self.wrap(answer)
+        return self.wrap(response)
 
     def challenge(self) -> Response:
-        """A 401 with a new nonce, whatever the request was signed with."""
+        """Return a 401 with a new nonce, whatever the credentials."""
         with self.emulator.lock:
             return self.emulator.challenge(self.request)
 
@@ -305,19 +302,19 @@ class Exchange:
         if wanted:
             self.perform()
 
-    def wrap(self, answer: Response) -> Response:
-        """In an envelope where one is due: never around a challenge or an OAuth answer."""
-        if self.call is None or answer.raw is not None:
-            return answer
+    def wrap(self, response: Response) -> Response:
+        """Add an envelope if one was requested, but never to a challenge or an OAuth response."""
+        if self.call is None or response.raw is not None:
+            return response
         is_wanted = self.emulator.settings.envelope_always or self.call.flag("envelope")
-        return answer.in_envelope() if is_wanted else answer
+        return response.in_envelope() if is_wanted else response
 
-    def answered(self, status: int) -> None:
+    def record_status(self, status: int) -> None:
         self.recorded.status = status
 
-    def send(self, answer: Response) -> None:
-        self.answered(answer.status)
-        self.handler.write(answer, self.request.method)
+    def send(self, response: Response) -> None:
+        self.record_status(response.status)
+        self.handler.write(response, self.request.method)
 
     def write(self, data: bytes) -> None:
         self.handler.connection.sendall(data)
@@ -330,14 +327,14 @@ class Exchange:
     def sleep(self, seconds: float) -> None:
         self.emulator.sleep(seconds)
         if self.emulator.is_stopping:
-            raise ConnectionAbortedError("the emulator stops")
+            raise ConnectionAbortedError("the emulator is stopping")
 
     def close(self) -> None:
         self.handler.close_connection = True
         _cut(self.handler.connection)
 
     def reset(self) -> None:
-        """Close with a TCP reset instead of an orderly end."""
+        """Close the connection with a TCP reset."""
         self.handler.close_connection = True
         connection = self.handler.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -345,16 +342,16 @@ class Exchange:
 
 
 class _Server(ThreadedWSGIServer):
-    """What werkzeug's make_server(threaded=True) makes, with an eye on its connections."""
+    """A threaded server of werkzeug that tracks its connections."""
 
     def __init__(self, emulator: Emulator, port: int) -> None:
         self.emulator = emulator
         self.open: set[socket.socket] = set()
         super().__init__(LOOPBACK, port, _no_application, _Handler)
-        self.ssl_context = emulator.tls  # only now: each connection's own thread shakes hands
+        self.ssl_context = emulator.tls  # each connection's thread does the handshake
 
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's would ask for the host's name
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's would resolve the host name
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def cut_connections(self) -> None:
@@ -366,7 +363,7 @@ class _Server(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    """One connection. Werkzeug's own run_wsgi would close it after each answer."""
+    """A connection. Werkzeug's own run_wsgi would close it after each response."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -383,7 +380,7 @@ class _Handler(WSGIRequestHandler):
         super().setup()
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client went away, or we did
+        with contextlib.suppress(OSError):  # either side closed the connection
             if isinstance(self.connection, ssl.SSLSocket):
                 self.connection.do_handshake()
             super().handle()
@@ -397,7 +394,7 @@ class _Handler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         request = Request(self.make_environ())
         try:
-            request.get_data()  # all of it, or the rest would be taken for the next request
+            request.get_data()  # otherwise the rest would be read as the next request
         except (ClientDisconnected, OSError):
             self.close_connection = True
             return
@@ -414,30 +411,30 @@ class _Handler(WSGIRequestHandler):
             self.close_connection = True
             self.write(api_error(500, None, "The emulator has a bug; see its standard error."))
 
-    def write(self, answer: Response, method: str = "GET") -> None:
-        body = answer.body()
-        head = answer.head(len(body), self.close_connection, Date=self.date_time_string())
-        has_body = method != "HEAD" and answer.status not in (
+    def write(self, response: Response, method: str = "GET") -> None:
+        body = response.body()
+        head = response.head(len(body), self.close_connection, Date=self.date_time_string())
+        has_body = method != "HEAD" and response.status not in (
             HTTPStatus.NO_CONTENT,
             HTTPStatus.NOT_MODIFIED,
         )
         self.connection.sendall(head + body if has_body else head)
 
     def log(self, *_: Any, **__: Any) -> None:
-        """Nothing: what was asked is recorded."""
+        """Log nothing: requests are recorded."""
 
 
 def _no_application(environ: object, start_response: object) -> list[bytes]:
-    raise NotImplementedError("the handler answers by itself")
+    raise NotImplementedError("the handler responds itself")
 
 
-def _same(answer: Response) -> Response:
-    return answer
+def _same(response: Response) -> Response:
+    return response
 
 
 def _cut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        # Not SSLSocket's: it would take the TLS layer away from under a thread that reads.
+        # Not SSLSocket's, which would remove the TLS layer while another thread reads.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A page in a real Chromium without a window, driven by its own protocol over a pair of pipes.
+"""A page in headless Chromium, driven by its DevTools protocol over a pair of pipes.
 
-This needs neither a driver nor a library: a message is JSON that ends in a zero byte.
+This needs neither a driver nor a library: a message is JSON followed by a zero byte.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ os.dup2(int(to_read), 3)
 os.dup2(int(to_write), 4)
 os.execv(command[0], command)
 """
-# For the start on a busy machine, and for any one answer.
-PATIENCE = 120
+# The deadline for starting on a busy machine, and for each response.
+TIMEOUT = 120
 
 
 def find() -> str | None:
-    """The path of a Chromium, if there is one."""
+    """Return the path of Chromium, if it is installed."""
     return next(filter(None, map(shutil.which, COMMANDS)), None)
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe whose numbers are out of the way of those that Chromium wants."""
+    """Return a pipe whose descriptors do not collide with those of Chromium."""
     ends = os.pipe()
     high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
     for end in ends:
@@ -60,7 +60,7 @@ def _pipe() -> tuple[int, int]:
 
 
 class Chromium:
-    """A process with a profile of its own and one page: `with Chromium(find()) as page: ...`."""
+    """A process with its own profile and one page: `with Chromium(find()) as page: ...`."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -100,7 +100,7 @@ class Chromium:
     def __exit__(self, *_error: object) -> None:
         os.close(self.to_write)
         try:
-            # That its pipe is closed ends it.
+            # It exits when its pipe is closed.
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
@@ -109,37 +109,37 @@ class Chromium:
         shutil.rmtree(self.profile, ignore_errors=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Ask for something and return the answer; events that come before it are kept."""
+        """Send a command and return its result; keep the events that arrive before it."""
         self.last_id += 1
         message: dict[str, Any] = {"id": self.last_id, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
         os.write(self.to_write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._read()
-            if "method" in answer:
-                self.events.append(answer)
-            elif answer.get("id") == self.last_id:
-                assert "error" not in answer, (method, answer["error"])
-                return dict(answer["result"])
+            response = self._read()
+            if "method" in response:
+                self.events.append(response)
+            elif response.get("id") == self.last_id:
+                assert "error" not in response, (method, response["error"])
+                return dict(response["result"])
 
     def _read(self) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while b"\0" not in self.buffer:
             ready = select.select([self.to_read], [], [], max(0.0, deadline - time.monotonic()))[0]
             data = os.read(self.to_read, 1 << 20) if ready else b""
-            assert data, "Chromium has ended, or says nothing"
+            assert data, "Chromium has exited or does not respond"
             self.buffer += data
         message, _zero, self.buffer = self.buffer.partition(b"\0")
         return dict(json.loads(message))
 
     def resize(self, width: int, height: int) -> None:
-        """Be as wide as a phone, or as a screen."""
+        """Emulate a phone or a desktop screen."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 2 if width < 600 else 1}
         self.call("Emulation.setDeviceMetricsOverride", mobile=width < 600, **metrics)
 
     def prefer(self, scheme: str) -> None:
-        """Prefer a light or a dark page."""
+        """Emulate a preference for light or dark pages."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", features=[feature])
 
@@ -149,19 +149,19 @@ class Chromium:
         self.wait_for("document.readyState === 'complete'")
 
     def wait_for(self, expression: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not self.evaluate(expression):
             assert time.monotonic() < deadline, expression
             time.sleep(0.05)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page, which its policy does not keep out."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
-        return answer["result"].get("value")
+        """Return the value of an expression, regardless of the page's content security policy."""
+        response = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in response, (expression, response["exceptionDetails"])
+        return response["result"].get("value")
 
     def click(self, selector: str, number: int = 0) -> None:
-        """Press the mouse where an element is."""
+        """Click an element."""
         x, y = self.evaluate(
             f"(() => {{ const e = document.querySelectorAll({json.dumps(selector)})[{number}];"
             " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
@@ -177,13 +177,13 @@ class Chromium:
             self.call("Input.dispatchKeyEvent", type=event, **key)
 
     def complaints(self) -> list[str]:
-        """What a console would show: errors, refusals of the page's policy, exceptions."""
+        """Return what the console shows: errors, policy violations, exceptions."""
         self.evaluate("0")
         names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
         return [json.dumps(event) for event in self.events if event["method"] in names]
 
     def requested(self) -> list[str]:
-        """The addresses that the page has asked for."""
+        """Return the URLs that the page has requested."""
         return [
             event["params"]["request"]["url"]
             for event in self.events
@@ -196,7 +196,7 @@ class Chromium:
         return data
 
     def print(self, path: Path) -> bytes:
-        answer = self.call("Page.printToPDF", preferCSSPageSize=True)
-        data = base64.b64decode(answer["data"])
+        response = self.call("Page.printToPDF", preferCSSPageSize=True)
+        data = base64.b64decode(response["data"])
         path.write_bytes(data)
         return data

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands between a module and the API: a certificate authority, a forward proxy, nobody."""
+"""A certificate authority, a forward proxy and a closed port for tests of connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PrivateKey = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
 
 class Authority:
-    """A certificate authority whose files are in a folder: NAME.pem, NAME.key, NAME.both.pem."""
+    """A certificate authority that writes NAME.pem, NAME.key and NAME.both.pem to a directory."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.folder = folder
@@ -55,8 +55,8 @@ class Authority:
     ) -> tuple[Path, Path]:
         """Write a certificate for a host and its key, and return where they are.
 
-        With fewer than 0 ``days`` it has ended that many days ago. Without a host it has no
-        subjectAltName. The key is an RSA one if ``rsa_bits`` says so.
+        A negative number of ``days`` means that it has expired. Without a host, it has no
+        subjectAltName. If ``rsa_bits`` is set, the key is an RSA key.
         """
         key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
         if rsa_bits:
@@ -77,7 +77,7 @@ class Authority:
         return files
 
     def hashed(self, folder: Path) -> Path | None:
-        """Fill a folder as `openssl rehash` does; None where there is no openssl to do it."""
+        """Fill a directory as `openssl rehash` does; return None if openssl is not installed."""
         openssl = shutil.which("openssl")
         if not openssl:
             return None
@@ -124,7 +124,7 @@ def _builder(
 
 
 def private_pem(key: PrivateKey, password: str = "", *, old: bool = False) -> bytes:
-    """A private key as PKCS #8, or in OpenSSL's own older form."""
+    """Return a private key as PKCS #8, or in OpenSSL's older format."""
     form = serialization.PrivateFormat
     return key.private_bytes(
         PEM,
@@ -136,9 +136,9 @@ def private_pem(key: PrivateKey, password: str = "", *, old: bool = False) -> by
 
 
 class ForwardProxy:
-    """A forward proxy that leads all hosts to one port of this machine, and keeps the heads.
+    """A forward proxy that connects all hosts to one local port and records request heads.
 
-    With ``refusal``, a status and its reason, it leads nowhere.
+    With ``refusal``, a status and its reason, it rejects every request.
     """
 
     def __init__(self, port: int = 0, refusal: str = "") -> None:
@@ -149,7 +149,7 @@ class ForwardProxy:
         proxy = self
 
         class Handler(socketserver.StreamRequestHandler):
-            # What follows a head, a body say, stays in the socket to be passed on.
+            # Leave the body in the socket, to be forwarded.
             rbufsize = 0
 
             def handle(self) -> None:
@@ -191,7 +191,7 @@ class ForwardProxy:
         if head.startswith(b"CONNECT "):
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
-            server.sendall(head)  # a server understands a whole URL too (RFC 9112, 3.2.2)
+            server.sendall(head)  # servers accept an absolute URL too (RFC 9112, 3.2.2)
         back = threading.Thread(target=_pump, args=(server, client), daemon=True)
         back.start()
         _pump(client, server)
@@ -207,7 +207,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextlib.contextmanager
 def dead_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody can take meanwhile."""
+    """Reserve a port on which no server listens."""
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         yield taken.getsockname()[1]

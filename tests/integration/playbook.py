@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible as real processes: playbooks whose cases are hosts, ad-hoc calls, ansible-runner."""
+"""Run Ansible as real processes: playbooks with cases as hosts, ad-hoc commands, ansible-runner."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ ROTATION = "keysmith.mongodb.org_api_key_rotation"
 ORGS_INFO = "keysmith.mongodb.org_info"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
-# Python processes begin with what is in there; modules are such processes too.
+# Its sitecustomize.py runs in every Python process, modules included.
 SITE = ROOT / "tests" / "site"
 COMPILED = ROOT / ".cache" / "compiled"
-# What a process must end in, on a machine that is busy with others too.
+# The deadline of a process, even on a busy machine.
 PATIENCE = 600
 
-# The options of the module and of its connection, for tasks that take them from a host's
-# variables; a case that leaves one out leaves it out of the task.
+# The options of the module and of its connection. A task takes them from the variables of its
+# host, and omits those that are not set there.
 CONNECTION = (
     "platform base_url org_id api_public_key api_private_key client_id client_secret access_token "
     "validate_certs ca_path client_cert client_key http_proxy timeout retries retry_max_wait "
@@ -48,7 +48,7 @@ KEY = "api_user_id public_key description allow_own_key wait wait_timeout".split
 
 
 def own_options(module: str) -> list[str]:
-    """The options of a module besides those of the connection."""
+    """Return the options of a module, except those of the connection."""
     spec = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").ARGUMENT_SPEC
     return [name for name in spec if name not in CONNECTION]
 
@@ -57,13 +57,13 @@ OPTIONS = {f"keysmith.mongodb.{module}": own_options(module) for module in MODUL
 
 
 def from_variables(names: Sequence[str], variable: str = "options") -> dict[str, str]:
-    """Options whose values are in a variable, ``options`` of each host mostly, where they are."""
+    """Return options whose values come from a variable of the host, by default ``options``."""
     return {name: f"{{{{ {variable}.{name} | default(omit) }}}}" for name in names}
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What the callback saw of one task on one host."""
+    """The result of one task on one host, as the callback saw it."""
 
     host: str
     task: str
@@ -88,19 +88,19 @@ class TaskResult:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The results of a loop, or the one result of a task without."""
+        """The results of a loop, or the one result of a task without a loop."""
         return list(self.values["results"]) if "results" in self.values else [self.values]
 
     @property
     def key(self) -> dict[str, Any] | None:
-        """The value of ``org_api_key``; a KeyError where the module returned none at all."""
+        """The value of ``org_api_key``; raises KeyError if the module did not return it."""
         value: dict[str, Any] | None = self.values["org_api_key"]
         return value
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended."""
+    """A process that has ended."""
 
     code: int
     stdout: str
@@ -112,14 +112,14 @@ class Finished:
         return self.stdout + self.stderr
 
     def result(self, task: str, host: str = "localhost") -> TaskResult:
-        """The one result of a task on a host."""
+        """Return the only result of a task on a host."""
         found = [r for r in self.results if (r.task, r.host) == (task, host)]
         assert len(found) == 1, f"{task} on {host}: {len(found)} results\n{self.output}"
         return found[0]
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all that it has started, at once, as the end of a machine does."""
+    """Kill a process and its descendants at the same time, as a power failure would."""
     pids = [process.pid]
     parents = [_stat(path) for path in Path("/proc").glob("[0-9]*")]
     for pid in pids:
@@ -131,9 +131,9 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    """Return the ids of a process and its parent, from what Linux tells of it."""
+    """Return the IDs of a process and its parent."""
     try:
-        # The name, in parentheses, may have blanks.
+        # The name, in parentheses, may contain spaces.
         parent = int((path / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
     except OSError:
         return 0, 0
@@ -141,9 +141,9 @@ def _stat(path: Path) -> tuple[int, int]:
 
 
 def _short(folder: Path) -> Path:
-    """A way to a folder for sockets in it: ansible-core 2.21 has one, in a folder of its own.
+    """Return a path that is short enough for the sockets that ansible-core 2.21 creates below it.
 
-    A socket's path has 107 characters at most, and pytest's folders have long names.
+    The path of a socket has at most 107 characters, and pytest's directories have long names.
     """
     if len(str(folder)) <= 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx"):
         return folder
@@ -154,7 +154,7 @@ def _short(folder: Path) -> Path:
 
 
 class AnsibleSandbox:
-    """A folder with a home, a temporary folder and settings of its own, for Ansible processes."""
+    """A directory with its own home, temporary directory and settings for Ansible processes."""
 
     def __init__(self, folder: Path, collections: Path) -> None:
         self.folder = folder
@@ -172,7 +172,7 @@ class AnsibleSandbox:
             "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
             "no_proxy": "*",
-            # Otherwise Ansible would look for them in the folder that tests are started from.
+            # Otherwise Ansible would look in the current directory.
             "ANSIBLE_CONFIG": str(config),
             "ANSIBLE_HOME": str(self.home / ".ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.tmp / "local"),
@@ -199,7 +199,7 @@ class AnsibleSandbox:
         environ: Mapping[str, str] | None = None,
         patience: float = PATIENCE,
     ) -> Finished:
-        """Run ansible-playbook to its end."""
+        """Run ansible-playbook and wait for it."""
         process = self.start(plays, *arguments, hosts=hosts, environ=environ)
         return self.finish(process, patience)
 
@@ -210,7 +210,7 @@ class AnsibleSandbox:
         hosts: Mapping[str, Mapping[str, Any]] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
-        """Start ansible-playbook. Each host has its variables and is this machine."""
+        """Start ansible-playbook. Each host has its own variables and is this machine."""
         playbook, inventory = self.write(plays, hosts)
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory)]
         return self.spawn([*command, *arguments, str(playbook)], environ)
@@ -220,8 +220,8 @@ class AnsibleSandbox:
         plays: Sequence[Mapping[str, Any]],
         hosts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[Path, Path]:
-        """Write playbook and inventory, and return where they are."""
-        # YAML is a superset of JSON, and needs no library to be written so.
+        """Write the playbook and the inventory, and return their paths."""
+        # JSON is valid YAML.
         playbook = self.folder / "playbook.yml"
         playbook.write_text(
             json.dumps([{"gather_facts": False, **p} for p in plays], indent=1), "utf-8"
@@ -236,13 +236,13 @@ class AnsibleSandbox:
         return playbook, inventory
 
     def python(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Finished:
-        """Run Python to its end, for a playbook that is there already."""
+        """Run Python and wait for it."""
         return self.finish(self.spawn([sys.executable, *arguments], environ))
 
     def ad_hoc(
         self, module: str, arguments: str, *more: str, environ: Mapping[str, str] | None = None
     ) -> Finished:
-        """Run `ansible localhost -m MODULE -a ARGUMENTS`; its results are in the output only."""
+        """Run `ansible localhost -m MODULE -a ARGUMENTS`, whose results are only in its output."""
         command = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", module]
         return self.finish(self.spawn([*command, "-a", arguments, *more], environ))
 
@@ -270,7 +270,7 @@ class AnsibleSandbox:
         return Finished(process.returncode, stdout, stderr, self.results())
 
     def results(self) -> tuple[TaskResult, ...]:
-        """What the callback has written so far."""
+        """Return what the callback has written so far."""
         if not self.lines.exists():
             return ()
         lines = map(json.loads, self.lines.read_text("utf-8").splitlines())

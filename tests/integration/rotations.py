@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rotations by the role rotate_org_api_key: cases, the plays that run them, and what must hold."""
+"""Rotations by the role rotate_org_api_key: cases, plays that run them, and checks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.integration.playbook import GROUP, AnsibleSandbox, Finished, TaskResu
 from tests.integration.secret_search import search
 
 ROLE = "keysmith.mongodb.rotate_org_api_key"
-# The numbers of the keys of an organization; successors that are there already come after OLD.
+# The numbers of the keys of an organization. Existing replacements come after OLD.
 OWNER, OLD, BEGUN = 1, 2, 3
 VAULT_PASSWORD = "canary-of-the-vault-0123456789"
 CONNECTION = (
     "platform base_url org_id api_public_key api_private_key client_id client_secret"
 ).split()
-# The role's variables, with their defaults as they stand in a template.
+# The role's variables, with their defaults in template form.
 OPTIONS = {
     "api_user_id": "''",
     "description": "''",
@@ -43,7 +43,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization of its own for each case, in the form of a seed."""
+    """The organization of a case, as a seed."""
 
     number: int
     product: str
@@ -53,7 +53,7 @@ class Organization:
 
     @property
     def prefix(self) -> str:
-        """What all its ids begin with."""
+        """Return the first characters of all its IDs."""
         return f"5f{self.number:06d}"
 
     def _id(self, end: str) -> str:
@@ -79,15 +79,15 @@ class Organization:
         return {"api_public_key": self.public_key(number), "api_private_key": private_key}
 
     def account(self) -> dict[str, str]:
-        # Its end is looked for too, and must not look like that of an id.
+        # Tests also search for its last characters, which must differ from those of IDs.
         secret = f"mdb_sa_sk_{self.number:033d}-canary"
         return {"client_id": f"mdb_sa_id_{self.org_id}", "client_secret": secret}
 
     def expected(self) -> dict[str, Any]:
-        """The key as it is to be before and after a rotation."""
+        """Return the key as it is before and after a rotation."""
         return {
             "description": self.description,
-            # Only an owner can rotate, so each of them may sign.
+            # Only an owner can rotate keys.
             "roles": ["ORG_OWNER", "ORG_READ_ONLY"],
             "projects": [
                 {"project_id": self.project_id, "roles": ["GROUP_READ_ONLY", "GROUP_OWNER"]},
@@ -126,13 +126,13 @@ class Organization:
 
 
 RUNS = ("First", "Second")
-# How a run may end.
-ROTATED = "rotated"  # one key is left, a new one, and it is as the old one was
-WAITING = "waiting"  # the old key and its verified replacement are left
-UNTOUCHED = "untouched"  # it failed, and nothing was written
-ROLLED_BACK = "rolled back"  # it failed, and the old key alone is left
-LEFT = "left"  # it failed, and the old key and a replacement are left
-ABSENT = "absent"  # there was nothing to be done
+# The possible ends of a run.
+ROTATED = "rotated"  # only a new key exists, with the attributes of the old key
+WAITING = "waiting"  # the old key and its verified replacement exist
+UNTOUCHED = "untouched"  # the run failed and wrote nothing
+ROLLED_BACK = "rolled back"  # the run failed, and only the old key exists
+LEFT = "left"  # the run failed, and the old key and a replacement exist
+ABSENT = "absent"  # the old key does not exist
 IMAGINED = "imagined"  # in check mode
 
 REFUSAL = {"status": 400, "code": "EMULATED"}
@@ -140,7 +140,7 @@ UNKNOWN = {"status": 401, "code": "UNEXPECTED_ERROR"}
 
 
 class By(Fault):
-    """A fault for some of the requests of one caller, or of new pairs where none is named."""
+    """A fault for some of the requests of a caller, or of new key pairs if none is set."""
 
     def __init__(self, step: Step, path: str, caller: str) -> None:
         super().__init__(step.name, step.method, path, times=None, **step.arguments)
@@ -163,7 +163,7 @@ class By(Fault):
 
 @dataclass(frozen=True)
 class Step:
-    """A request that fails, once; ``method`` and ``path`` are those of the organization."""
+    """A request of an organization that fails once."""
 
     method: str
     path: str
@@ -184,21 +184,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """``ends`` are those of its runs, ``words`` those of the message of the first."""
+    """A case. ``ends``: of its runs. ``message_parts``: of the first run."""
 
     name: str
     ends: tuple[str, ...] = (ROTATED,)
-    words: tuple[str, ...] = ()
-    # What every run is given, and what the first alone is.
+    message_parts: tuple[str, ...] = ()
+    # The variables of all runs, and those of the first run only.
     options: dict[str, Any] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    # The organization: what is another than usual.
+    # Special attributes of the organization.
     product: str = "atlas"
     has_old_key: bool = True
     old: dict[str, Any] = field(default_factory=dict)
     successors: tuple[str, ...] = ()
-    # The number of the key that signs, 0 for a service account.
+    # The number of the signing credential, 0 for a service account.
     credential_name: int = OWNER
 
     def __str__(self) -> str:
@@ -220,7 +220,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Ran:
-    """What came out, and the keys of each organization at the start and after each run."""
+    """The output, and the keys of each organization at the start and after each run."""
 
     process: Finished
     organizations: dict[str, Organization]
@@ -228,28 +228,28 @@ class Ran:
     writes: list[list[Recorded]]
     files: Path
     secrets: dict[str, str]
-    workshop: AnsibleSandbox
+    sandbox: AnsibleSandbox
 
     def results(self, case: Case, run: int) -> list[TaskResult]:
-        """The results of the role's tasks in one run."""
+        """Return the results of the role's tasks in one run."""
         mine = [result for result in self.process.results if result.host == case.host]
         begin = next(i for i, r in enumerate(mine) if r.task == f"{RUNS[run]} run")
         end = next(i for i, r in enumerate(mine) if r.task == f"{RUNS[run]} run ended")
         return mine[begin + 1 : end]
 
-    def told(self, case: Case, run: int) -> Mapping[str, Any]:
-        """``failed`` with its message, or the role's result."""
+    def outcome(self, case: Case, run: int) -> Mapping[str, Any]:
+        """Return ``failed`` with the message, or the role's result."""
         found = self.process.result(f"{RUNS[run]} run ended", case.host).values["msg"]
         return dict(found)
 
     def left(self, case: Case, run: int) -> list[dict[str, Any]]:
-        """The keys after a run except the owner's; before the first one with -1."""
+        """Return the keys after a run, or before the first run (-1), except the owner's."""
         organization = self.organizations[case.host]
         every = self.keys[run + 1][organization.org_id]
         return [key for key in every if key["id"] != organization.key_id(OWNER)]
 
     def written(self, case: Case, run: int) -> list[str]:
-        """Method and path of each change in the organization and its projects."""
+        """Return method and path of each change in the organization and its projects."""
         mine = self.organizations[case.host].prefix
         return [f"{w.method} {w.path}" for w in self.writes[run] if mine in w.path]
 
@@ -264,11 +264,11 @@ def rotate(
     *,
     before: Sequence[dict[str, Any]] = (),
 ) -> Iterator[Ran]:
-    """Run the role for all cases in one process, as often as each of them says.
+    """Run the role for all cases in one process, with the number of runs of each case.
 
     The plays that are to come ``before`` it are run in the same process.
     """
-    workshop = new_workshop(folder / "run", collections)
+    sandbox = new_sandbox(folder / "run", collections)
     files = folder / "files"
     files.mkdir()
     (files / "store.yml").write_text(STORE, "utf-8")
@@ -277,7 +277,7 @@ def rotate(
     seed = {"organizations": [organization.seed() for organization in organizations.values()]}
     with keep_private_keys() as secrets, Emulator(seed, token_requests_per_minute=None) as emulator:
         due = [(step, case.host) for case in cases for step in case.steps]
-        # The first fault that fits is taken, so those of one organization go first.
+        # The first fault that matches is used, so faults of one organization come first.
         for step, host in sorted(due, key=lambda item: item[0].path == "*/orgs"):
             emulator.add_fault(step.fault(organizations[host]))
         hosts: dict[str, dict[str, Any]] = {
@@ -291,7 +291,7 @@ def rotate(
             if not names:
                 break
             plays += [play(name, names), _snapshot(emulator.url, snapshots[number + 1])]
-        process = workshop.playbook(
+        process = sandbox.playbook(
             plays,
             verbosity,
             "--diff",
@@ -307,10 +307,10 @@ def rotate(
             for path in snapshots
             if path.exists()
         ]
-        yield Ran(process, organizations, keys, writes, files, secrets, workshop)
+        yield Ran(process, organizations, keys, writes, files, secrets, sandbox)
 
 
-# What a user might write: with a loop, and a condition on the pair.
+# Store tasks of a user, with a loop and a condition on the pair.
 STORE = """
 - name: Write the pair down
   ansible.builtin.copy:
@@ -325,7 +325,7 @@ STORE = """
 """
 
 
-# Another run that gets ahead of this one, before a store task fails.
+# Another run finishes the rotation before a store task fails.
 VERIFY = """
 - name: Verify the pair
   keysmith.mongodb.org_api_key_rotation:
@@ -341,7 +341,7 @@ VERIFY = """
 
 
 def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str, Any]:
-    """The variables of a host: its connection, and the role's, for each run."""
+    """Return the variables of a host for its connection and, for each run, for the role."""
     credentials = org.pair(case.credential_name) if case.credential_name else org.account()
     usual = {"api_user_id": org.key_id(OLD), "store_tasks": "store_file.yml"}
     places = {
@@ -353,7 +353,7 @@ def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str,
     def fill(value: Any) -> Any:
         for place, text in places.items():
             value = value.replace(place, text) if isinstance(value, str) else value
-        # A description may look like a template, and is none.
+        # A description may look like a template.
         return {"__ansible_unsafe": value} if isinstance(value, str) and "{{" in value else value
 
     runs = {}
@@ -372,7 +372,7 @@ def variables(case: Case, org: Organization, url: str, files: Path) -> dict[str,
 
 
 def _snapshot(url: str, path: Path) -> dict[str, Any]:
-    """Keep the emulator's state in a file, as results are searched for secrets."""
+    """Return a task that saves the emulator's state, since tests search results for secrets."""
     keep = {"url": f"{url}/_emulator/state", "dest": str(path)}
     tasks = [
         {"name": "Keep", "ansible.builtin.uri": keep, "no_log": True},
@@ -382,14 +382,14 @@ def _snapshot(url: str, path: Path) -> dict[str, Any]:
 
 
 def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
-    """Rotate the key of each host with what its ``runs`` have for this run; tell how that ended."""
+    """Return a play that rotates each host's key with its variables and shows the end."""
     options = {
         f"rotate_org_api_key_{option}": f"{{{{ runs['{name}'].{option} | default({default}) }}}}"
         for option, default in OPTIONS.items()
     }
     rotate = {
         "name": "Rotate",
-        # Must neither pass over a refusal nor end the old key if its replacement was not stored.
+        # The role must neither ignore a failure nor revoke the old key if the pair was not stored.
         "ignore_errors": True,
         "ansible.builtin.include_role": {
             "name": ROLE,
@@ -403,13 +403,13 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
             "is_broken": f"{{{{ runs['{name}'].is_broken | default('') }}}}",
         },
     }
-    # A loop tells in its items what has failed.
+    # A loop reports failures in its items.
     failure = (
         "{{ [ansible_failed_result | default({})] | map(attribute='msg', default='') | join }} "
         "{{ (ansible_failed_result | default({})).results | default([]) "
         "| map(attribute='msg', default='') | join(' ') }}"
     )
-    told = (
+    outcome = (
         "{{ rotate_org_api_key_result | combine({'failed': failure} if failure else {}) "
         "| combine({'created': true} "
         "if __rotate_org_api_key_begun or __rotate_org_api_key_input else {}) }}"
@@ -436,14 +436,14 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
                     },
                 ],
             },
-            {"name": f"{name} run ended", "ansible.builtin.debug": {"msg": told}},
+            {"name": f"{name} run ended", "ansible.builtin.debug": {"msg": outcome}},
         ],
     }
 
 
 @contextmanager
 def keep_private_keys() -> Iterator[dict[str, str]]:
-    """Keep each private key that an emulator makes up, by a number; keys may be gone at the end."""
+    """Record each private key that an emulator generates, since keys may be revoked later."""
     kept: dict[str, str] = {"the vault's password": VAULT_PASSWORD}
 
     def uuid4() -> uuid.UUID:
@@ -456,7 +456,7 @@ def keep_private_keys() -> Iterator[dict[str, str]]:
 
 
 _MODULE = '''#!/usr/bin/python
-"""A stand-in that takes what the real module takes, and writes it to a file."""
+"""Write the options of the real module to a file."""
 import json
 from ansible.module_utils.basic import AnsibleModule
 
@@ -498,10 +498,10 @@ _STAND_INS = {
 }
 
 
-def new_workshop(folder: Path, collections: Path) -> AnsibleSandbox:
-    """Make one with collections in which the modules of store tasks write down their options."""
-    workshop = AnsibleSandbox(folder, collections)
-    workshop.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
+def new_sandbox(folder: Path, collections: Path) -> AnsibleSandbox:
+    """Return a sandbox in which the modules of store tasks write their options to files."""
+    sandbox = AnsibleSandbox(folder, collections)
+    sandbox.environ["ANSIBLE_COLLECTIONS_PATH"] += f":{folder / 'stand-ins'}"
     for (namespace, name, group, module), source in _STAND_INS.items():
         place = folder / "stand-ins" / "ansible_collections" / namespace / name
         (place / "plugins" / "modules").mkdir(parents=True)
@@ -509,11 +509,11 @@ def new_workshop(folder: Path, collections: Path) -> AnsibleSandbox:
         (place / "plugins" / "modules" / f"{module}.py").write_text(source, "utf-8")
         runtime = f"requires_ansible: '>=2.16.0'\naction_groups:\n  {group}:\n    - {module}\n"
         (place / "meta" / "runtime.yml").write_text(runtime, "utf-8")
-    return workshop
+    return sandbox
 
 
 def essence(key: Mapping[str, Any]) -> dict[str, Any]:
-    """What a successor has of the key before it."""
+    """Return the attributes that a replacement gets from the old key."""
     return {
         "description": key["description"],
         "roles": sorted(key["roles"]),
@@ -523,12 +523,12 @@ def essence(key: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_end(ran: Ran, case: Case, run: int) -> None:
-    """A run ends as it should, and leaves what it should."""
-    told, end = ran.told(case, run), case.ends[run]
+    """Assert that a run ended as expected and left the expected keys."""
+    outcome, end = ran.outcome(case, run), case.ends[run]
     has_failed = end in {UNTOUCHED, ROLLED_BACK, LEFT}
-    assert ("failed" in told) is has_failed, told
-    # The new pair, the mark key and the vault's password are in no result any more.
-    assert "created" not in told
+    assert ("failed" in outcome) is has_failed, outcome
+    # No fact contains the new pair, the mark key or the vault password.
+    assert "created" not in outcome
     old_id = ran.organizations[case.host].key_id(OLD)
     before, after = ran.left(case, run - 1), ran.left(case, run)
     if end in {UNTOUCHED, ABSENT, IMAGINED}:
@@ -540,28 +540,28 @@ def check_end(ran: Ran, case: Case, run: int) -> None:
         (key,) = after
         assert essence(key) == essence(ran.organizations[case.host].expected())
         assert key["id"] != old_id
-        assert told["api_user_id"] == key["id"]
+        assert outcome["api_user_id"] == key["id"]
     else:
         assert len([key for key in after if " (successor of " in key["description"]]) <= 1
         assert 1 <= len(after) <= 2
     if end in {ROLLED_BACK, LEFT}:
-        assert told["state"] == ("failed" if end == LEFT else "rolled_back")
-        assert told["msg"] in told["failed"]
+        assert outcome["state"] == ("failed" if end == LEFT else "rolled_back")
+        assert outcome["msg"] in outcome["failed"]
     elif not has_failed and end != IMAGINED:
-        assert told["state"] == end
+        assert outcome["state"] == end
     changed = any(result.changed for result in ran.results(case, run))
     if not has_failed:
         assert changed is (bool(ran.written(case, run)) or end == IMAGINED)
     assert ran.written(case, run) or not changed or end == IMAGINED
 
 
-def check_words(ran: Ran, case: Case) -> None:
-    message = str(ran.told(case, 0).get("failed", ""))
-    assert not [word for word in case.words if word not in message], message
+def check_message(ran: Ran, case: Case) -> None:
+    message = str(ran.outcome(case, 0).get("failed", ""))
+    assert not [part for part in case.message_parts if part not in message], message
 
 
 def check_stored(ran: Ran, case: Case) -> None:
-    """The file has the pair of the one key that is left, and only its owner can read it."""
+    """Assert that the file has the pair of the new key, and only its owner can read it."""
     path = ran.files / f"{case.host}.json"
     (key,) = ran.left(case, len(case.ends) - 1)
     assert json.loads(path.read_text("utf-8")) == {
@@ -575,7 +575,7 @@ def check_stored(ran: Ran, case: Case) -> None:
 
 
 def check_secrets(ran: Ran) -> None:
-    """No private key is in what was printed at -vvv with --diff, and in no result."""
+    """Assert that no private key is in a result, or in the output at -vvv with --diff."""
     assert len(ran.secrets) > 10
     places = {"stdout": ran.process.stdout, "stderr": ran.process.stderr}
     for number, result in enumerate(ran.process.results):

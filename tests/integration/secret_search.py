@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looking for canary secrets in what comes out: in every form in which they may turn up."""
+"""Search output for canary secrets in every form in which they may appear."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-# A canary that is printed on purpose, so that a search which finds nothing can be believed.
+# A canary that is printed on purpose, to prove that the search works.
 PLANTED = "pl4nted/on&purpose+9876543210"
 PLANTED_FORMS = [PLANTED, quote(PLANTED, safe=""), base64.b64encode(PLANTED.encode()).decode()]
 
 
-# How a secret may be written as a whole, by itself or with what stands around it.
+# How a secret may be written, alone or within other text.
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "url": lambda text: quote(text, safe=""),
@@ -39,26 +39,26 @@ def _lower(text: str) -> str:
     return re.sub("%..", lambda found: found[0].lower(), text)
 
 
-# What stands for another character in a URL, in JSON and what Python quotes, and in HTML.
+# Escapes in URLs, JSON, Python literals and HTML.
 _ESCAPE = re.compile(r"%([0-9a-f]{2})|\\+(?:x|u00)([0-9a-f]{2})|&#?\w{2,8};", re.IGNORECASE)
-# A line end that is told in letters, and what is before a quote, or where a line goes on.
+# An escaped line break, an escaped quote, or a continued line.
 _BACKSLASH = re.compile(r"\\+[nrt]?")
 
 
 def forms(canary: str) -> set[str]:
-    """A canary as it turns up in one of a text's `copies`."""
+    """Return the forms of a canary that may be in one of a text's `copies`."""
     if ":" in canary:
-        # Of a pair one half is public: both of them together, as they are sent.
+        # Half of a pair is public: search for both halves together, as they are sent.
         return _in_base64(canary)
-    # Half a secret is a leak too: what is cut off at a limit, say.
+    # Half a secret is a leak too, for example if a length limit cuts it off.
     halves = {canary[:16], canary[-16:]}
     return {_packed(half) for half in halves}.union(*map(_in_base64, halves))
 
 
 def _in_base64(text: str) -> set[str]:
-    """What it looks like behind anything that is encoded with it, and before anything.
+    """Return the Base64 of a text, whatever precedes or follows it.
 
-    A character has six bits: those count of which all are the text's own.
+    A character encodes six bits. Only characters whose bits all belong to the text count.
     """
     found, data = set(), text.encode()
     for before in range(3):
@@ -68,9 +68,9 @@ def _in_base64(text: str) -> set[str]:
 
 
 def copies(text: str) -> set[str]:
-    """A text as it is, and without its escapes, all on one line.
+    """Return a text with and without its escapes, on one line.
 
-    Escapes may be escaped once more, and lines may end within them.
+    Escapes may be escaped again, and may contain line breaks.
     """
     found = {text, _packed(text)}
     for _round in range(2):
@@ -84,13 +84,13 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _packed(text: str) -> str:
-    """A text without white space, and with the one alphabet of base64 instead of the other."""
+    """Return a text without whitespace, in the standard alphabet of Base64."""
     packed = "".join(_BACKSLASH.sub("", text).split())
     return packed.replace("-", "+").replace("_", "/")
 
 
 def search(places: Mapping[str, str], canaries: Mapping[str, str]) -> list[str]:
-    """Which canary is in which place."""
+    """Return which canary is in which place."""
     wanted = {name: forms(canary) for name, canary in canaries.items()}
     hits = []
     for place, text in places.items():
@@ -107,16 +107,16 @@ def _around(text: str, form: str) -> str:
 
 
 def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every file below a folder, by name and content."""
+    """Yield the path and content of every file below a directory."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield str(path), path.read_bytes().decode("utf-8", "replace")
 
 
 def without_documented(text: str, shown: Mapping[str, str]) -> str:
-    """A text without the one thing that a creation shows: ``"private_key": "…"`` in its result.
+    """Remove the documented ``"private_key": "…"`` in the result of a creation.
 
-    Within the JSON of events the quotes have backslashes before them.
+    In the JSON of events, the quotes are escaped.
     """
     for secret in shown.values():
         text = re.sub(rf'(\\*"private_key\\*": ?\\*")({re.escape(secret)})\\*"', r"\1(shown)", text)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""org_api_key_access_list: every goal from every beginning, in check mode, for real and again."""
+"""org_api_key_access_list: every goal from every start, in check mode, for real and again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.modules.test_org_api_key_access_list import (
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("goal", GOALS)
 @pytest.mark.parametrize("beginning", STARTS)
-def test_check_mode_real_and_again(
+def test_each_goal_is_reached_once(
     emulator: Emulator, platform: str, goal: str, beginning: str
 ) -> None:
     options, expected = GOALS[goal]
@@ -58,7 +58,7 @@ def test_check_mode_real_and_again(
     assert checked.result["diff"] == real.result["diff"]
     assert set(real.result["diff"]["before"]["entries"]) == set(before)
     assert again.result["diff"]["before"] == again.result["diff"]["after"]
-    # One request for all additions, first, and one for each removal.
+    # All additions come first, in one request; then one request for each removal.
     assert posts == bool(after - set(before))
     assert deletions == len(set(before) - after)
     assert "POST" not in [write.method for write in emulator.writes[1:]]

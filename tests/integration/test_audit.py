@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook audit_org_api_keys: what it writes, and that a hostile description does nothing.
+"""The playbook audit_org_api_keys: its files, and descriptions that try to inject code.
 
 One run reads five organizations, two of which it cannot read as a whole. The page it writes is
 looked at in a real Chromium where there is one, and its pictures are kept in tests/output/audit.
@@ -42,7 +42,7 @@ CLIENT_SECRET = "mdb_sa_sk_canary-{:040d}"
 OWNER, MEMBER = ("ORG_OWNER",), ("ORG_MEMBER",)
 HERE, OFFICE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
-# Descriptions that would like to be more than that; PWNED becomes the path of a file.
+# Descriptions that try to inject code. PWNED becomes the path of a file.
 HOSTILE = [
     "<script>window.pwned = 1</script>",
     '"><img src=x onerror=window.pwned=1>',
@@ -164,7 +164,7 @@ def seed(pwned: str) -> dict[str, Any]:
     }
 
 
-# What is to be found in the keys of the first organization that are not merely hostile.
+# The findings in the keys of the first organization except the hostile ones.
 FOUND = {
     "signs": ["org_owner"],
     "open": ["no_access_list"],
@@ -185,7 +185,7 @@ COUNTS = {
 
 
 def hosts(url: str) -> dict[str, dict[str, Any]]:
-    """A host an organization; what else is said of them is not to be heeded."""
+    """Return the hosts, one per organization, with other variables that must not matter."""
 
     def credential_name(number: int) -> dict[str, str]:
         private = CANARY.format(100_000 * number)
@@ -206,7 +206,7 @@ def hosts(url: str) -> dict[str, dict[str, Any]]:
             "platform": "ops_manager",
             **credential_name(2),
         },
-        # Its id is found out.
+        # The playbook finds out the ID.
         "empty": {**machine, "platform": "cloud_manager", "org_id": "", **account},
         "closed": {
             **machine,
@@ -220,7 +220,7 @@ def hosts(url: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Audit:
-    """A run and what it has written."""
+    """A run and the files that it wrote."""
 
     run: Finished
     folder: Path
@@ -247,7 +247,7 @@ def play(
     hosts: Mapping[str, Mapping[str, Any]] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run the playbook by its full name; without hosts, on the localhost that nobody names."""
+    """Run the playbook by its full name; without hosts, on the implicit localhost."""
     command = [sys.executable, "-m", "ansible", "playbook", PLAYBOOK, "-e", json.dumps(variables)]
     if hosts:
         command += ["-i", str(workshop.write([], hosts)[1])]
@@ -271,7 +271,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterat
         yield Audit(run, folder, workshop, emulator, pwned)
 
 
-def test_run_fails_for_what_was_not_read_and_for_nothing_else(audit: Audit) -> None:
+def test_run_fails_only_for_organizations_that_were_not_read(audit: Audit) -> None:
     assert audit.run.code == 2, audit.run.output
     last = [r for r in audit.run.results if r.task == "Fail if anything could not be read"]
     assert {r.host: r.status for r in last} == {
@@ -304,13 +304,13 @@ def test_no_secret_is_anywhere(audit: Audit) -> None:
 
 
 @pytest.mark.each_core
-def test_template_in_a_description_stays_text(audit: Audit) -> None:
+def test_template_in_a_description_is_not_rendered(audit: Audit) -> None:
     assert not audit.pwned.exists()
     descriptions = {key["description"] for key in audit.keys}
     assert {text.replace("PWNED", str(audit.pwned)) for text in HOSTILE} <= descriptions
 
 
-def test_json_tells_each_organization(audit: Audit) -> None:
+def test_json_lists_each_organization(audit: Audit) -> None:
     document = json.loads(audit.read("json"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["audited_at"])
     assert document["audited_by"] == "auditor <b>"
@@ -341,21 +341,21 @@ def test_findings_are_exact(audit: Audit) -> None:
     assert Counter(name for key in audit.keys for name in key["findings"]) == COUNTS
 
 
-def test_access_list_that_was_not_read_is_not_called_empty(audit: Audit) -> None:
+def test_access_list_that_was_not_read_is_not_reported_as_empty(audit: Audit) -> None:
     partial = audit.organizations[2]
     assert "ACCESS_DENIED" in partial["access_lists_error"]
     assert all("access_list" not in key for key in partial["api_keys"])
     rows = [row for row in table(audit) if row["host"] == "partial"]
     assert [row["note"] for row in rows] == ["access list not read"] * 2
     assert audit.read("html").count(">not read<") == 2
-    assert audit.read("html").count("Not known of 2 keys") == 2
+    assert audit.read("html").count("Unknown for 2 keys") == 2
 
 
 def table(audit: Audit) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(audit.read("csv"), newline=""), strict=True))
 
 
-def test_csv_has_a_row_for_each_key_and_for_what_has_none(audit: Audit) -> None:
+def test_csv_has_a_row_for_each_key_and_each_organization_without_keys(audit: Audit) -> None:
     rows = table(audit)
     assert [row["api_user_id"] for row in rows if row["api_user_id"]] == [
         k["id"] for k in audit.keys
@@ -393,17 +393,17 @@ def test_csv_shows_descriptions_with_marked_formulas(audit: Audit) -> None:
 @pytest.mark.parametrize("separator", [*",;|\t :/.!&#~^_*()[]{}<>%$"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONE])
 def test_csv_has_no_formula_for_any_separator(audit: Audit, separator: str, quoting: int) -> None:
-    """Spreadsheets split at what their locale or their user says, and so with or without quotes."""
+    """Spreadsheets use a separator of the locale or the user, with or without quotes."""
     lines = io.StringIO(audit.read("csv"), newline="")
     for row in csv.reader(lines, delimiter=separator, quoting=quoting):  # type: ignore[arg-type]
         for value in row:
-            # Nothing is calculated of a sign without an operand.
+            # A sign without an operand is not a formula.
             begin = value.strip(' \r\n"')
             assert begin[:1] not in FORMULA or begin in {"", "-", "+"}, value
 
 
 class Page(HTMLParser):
-    """What is in a page: elements with their attributes, properly nested, and texts."""
+    """The elements of a page, which must be properly nested, with their attributes and texts."""
 
     EMPTY = ("meta", "link", "br")
 
@@ -435,7 +435,7 @@ class Page(HTMLParser):
         self.comments.append(data)
 
 
-def test_page_holds_nothing_but_what_the_template_makes(audit: Audit) -> None:
+def test_page_has_only_the_elements_of_the_template(audit: Audit) -> None:
     page = Page(audit.read("html"))
     counts = Counter(tag for tag, _attributes in page.elements)
     assert counts.keys() == set(
@@ -455,14 +455,14 @@ def test_page_holds_nothing_but_what_the_template_makes(audit: Audit) -> None:
 
 
 @pytest.mark.each_core
-def test_page_shows_every_description_as_it_is(audit: Audit) -> None:
+def test_page_shows_every_description_unchanged(audit: Audit) -> None:
     page = Page(audit.read("html"))
     assert page.descriptions == [visible(key["description"]) for key in audit.keys]
     text = html.unescape(audit.read("html"))
     assert all(char.isprintable() or char == "\n" for char in text)
 
 
-def test_page_leads_nowhere_else_and_every_link_somewhere(audit: Audit) -> None:
+def test_every_link_leads_to_an_element_of_the_page(audit: Audit) -> None:
     page = Page(audit.read("html"))
     ids = [attributes["id"] for _tag, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -480,7 +480,7 @@ def style_and_script(audit: Audit) -> list[tuple[str, ...]]:
     ]
 
 
-def test_policy_lets_in_the_style_and_the_script_by_their_hashes(audit: Audit) -> None:
+def test_policy_allows_the_style_and_the_script_by_hash(audit: Audit) -> None:
     page = Page(audit.read("html"))
     policy = next(a["content"] for _tag, a in page.elements if "http-equiv" in a)
     hashes = [
@@ -493,7 +493,7 @@ def test_policy_lets_in_the_style_and_the_script_by_their_hashes(audit: Audit) -
     )
 
 
-def test_page_tells_the_findings_and_what_was_not_read(audit: Audit) -> None:
+def test_page_shows_findings_and_what_was_not_read(audit: Audit) -> None:
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", "", audit.read("html"))))
     assert f"{len(audit.keys)} API keys in 4 organizations" in text
     assert "UTC by auditor <b>." in text
@@ -511,8 +511,8 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_told_apart(audit: Audit, number: int) -> None:
-    """As WCAG 2.2 asks of text, level AA."""
+def test_colours_have_enough_contrast(audit: Audit, number: int) -> None:
+    """Text meets WCAG 2.2, level AA."""
     found = re.findall(r"--([\w-]+): #(\w+);", style_and_script(audit)[0][0])
     names = list(dict.fromkeys(name for name, _colour in found))
     colours = dict(found[number * len(names) : (number + 1) * len(names)])
@@ -526,13 +526,13 @@ def test_colours_can_be_told_apart(audit: Audit, number: int) -> None:
 
 @pytest.fixture
 def alone(audit: Audit, tmp_path: Path) -> Any:
-    """A run for the one organization that the environment's credential belongs to."""
+    """Return a function that audits the organization of the environment's credential."""
     environ = {
         "MONGODB_ATLAS_PUBLIC_API_KEY": public_key(5, 0),
         "MONGODB_ATLAS_PRIVATE_API_KEY": CANARY.format(500_000),
         "MONGODB_ATLAS_BASE_URL": audit.emulator.url,
         "USER": "alice",
-        # Nobody here is called so: Ansible would make "~alice" a folder beside the playbook.
+        # No such user exists, so Ansible would use "~alice" as a directory beside the playbook.
         "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote"),
     }
 
@@ -543,7 +543,7 @@ def alone(audit: Audit, tmp_path: Path) -> Any:
     return run
 
 
-# An unanswered question of a survey is one that was not asked.
+# Unanswered questions of a survey count as unset.
 UNANSWERED = dict.fromkeys(("audit_org_api_keys_hosts", "org_id", "platform", "validate_certs"), "")
 
 
@@ -566,8 +566,8 @@ def test_one_organization_of_the_environment_is_audited(alone: Any, tmp_path: Pa
     (organization,) = document["organizations"]
     assert (organization["host"], organization["org_id"]) == ("localhost", org_id(5))
     assert organization["access_lists_error"] == ""
-    assert "Not known of 2 keys" in contents[0]["org_api_keys.html"]
-    # The clock is all that tells two runs apart.
+    assert "Unknown for 2 keys" in contents[0]["org_api_keys.html"]
+    # Two runs differ only in the time.
     for first, second in zip(contents[0].values(), contents[1].values(), strict=True):
         assert without_time(first) == without_time(second)
 
@@ -582,7 +582,7 @@ def test_check_mode_writes_nothing(alone: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
-def test_variables_that_cannot_be_meant_stop_the_run(alone: Any, audit: Audit) -> None:
+def test_invalid_variables_stop_the_run(alone: Any, audit: Audit) -> None:
     before = len(audit.emulator.requests)
     run = alone(
         audit_org_api_keys_hosts=7,
@@ -627,7 +627,7 @@ def test_run_that_would_audit_nothing_fails(
 
 @pytest.fixture(scope="module")
 def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
-    """Hosts that are one organization, or none, with settings that stop at the first error.
+    """Hosts with the same organization or none, and settings that stop at the first error.
 
     The report goes to the default directory, and HOME is not the home that passwd says.
     """
@@ -641,7 +641,7 @@ def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     shop = {name: hosts(url)["shop"][name] for name in ("api_public_key", "api_private_key")}
     shop["base_url"] = url
     inventory: dict[str, dict[str, Any]] = {
-        # The first of its organization, whatever its name.
+        # The first host of its organization.
         "z-shop": {**shop, "org_id": org_id(1)},
         "another spelling": {
             **shop,
@@ -649,7 +649,7 @@ def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
             "platform": "atlas",
             "base_url": f"{url.upper().replace('HTTP', 'http')}/api/atlas/v2/",
         },
-        # Not that of the environment, which is known only after a request.
+        # It is not the environment's organization, which is known only after a request.
         "empty org_id": {**shop, "org_id": ""},
         "null org_id": {**shop, "org_id": None},
         "partial": {},
@@ -686,7 +686,9 @@ def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
         assert mistaken.run.result("Fail if anything could not be read", host).failed
 
 
-def test_host_without_a_credential_is_the_organization_of_the_environment(mistaken: Audit) -> None:
+def test_host_without_a_credential_uses_the_organization_of_the_environment(
+    mistaken: Audit,
+) -> None:
     told = {o["host"]: o for o in mistaken.organizations}
     assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
     assert len(told["localhost"]["api_keys"]) == 2
@@ -703,7 +705,7 @@ def test_host_without_a_credential_is_the_organization_of_the_environment(mistak
         ("no list", ["audit_org_api_keys_access_lists must be true or false"]),
     ],
 )
-def test_host_with_a_bad_variable_is_not_audited_and_no_other(
+def test_host_with_an_invalid_variable_is_the_only_one_not_audited(
     mistaken: Audit, host: str, words: list[str]
 ) -> None:
     (organization,) = (o for o in mistaken.organizations if o["host"] == host)
@@ -752,7 +754,9 @@ def test_page_fits_in_chromium(audit: Audit, page: Chromium, width: int) -> None
 
 @in_chromium
 @pytest.mark.parametrize("width", [390, 1280])
-def test_page_is_light_and_dark_in_chromium(audit: Audit, page: Chromium, width: int) -> None:
+def test_page_has_a_light_and_a_dark_style_in_chromium(
+    audit: Audit, page: Chromium, width: int
+) -> None:
     seen = {}
     for scheme in ("light", "dark"):
         page.resize(width, 844 if width == 390 else 1600)
@@ -795,7 +799,7 @@ def test_columns_are_sorted_in_chromium(audit: Audit, page: Chromium, width: int
     page.click(buttons, 5)
     assert order() == [None] * 5 + ["ascending"]
     assert list(map(int, column(5))) == sorted(findings)
-    # By keyboard, and by number where there are numbers in a text.
+    # Sort with the keyboard; numbers in texts are compared as numbers.
     page.evaluate("document.querySelector('#org-5 thead button').focus()")
     page.press_enter()
     texts = page.evaluate(
@@ -822,7 +826,7 @@ def test_finding_leads_to_its_keys_in_chromium(page: Chromium) -> None:
 
 
 @in_chromium
-def test_page_is_whole_without_its_script_in_chromium(audit: Audit, page: Chromium) -> None:
+def test_page_is_complete_without_its_script_in_chromium(audit: Audit, page: Chromium) -> None:
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page.open(audit.folder / "org_api_keys.html")
@@ -835,7 +839,7 @@ def test_page_is_whole_without_its_script_in_chromium(audit: Audit, page: Chromi
 
 @in_chromium
 def test_policy_holds_in_chromium(page: Chromium) -> None:
-    """What got in all the same would neither run nor fetch."""
+    """An injected script could neither run nor send requests."""
     page.evaluate(
         "document.body.insertAdjacentHTML('beforeend', '<img src=\"http://127.0.0.1:9/x.png\">"
         '<a id="evil" style="color: red" onclick="window.pwned = 1">x</a>\');'
@@ -854,7 +858,7 @@ def test_page_prints_in_chromium(page: Chromium) -> None:
     try:
         features = [{"name": "prefers-color-scheme", "value": "dark"}]
         page.call("Emulation.setEmulatedMedia", media="print", features=features)
-        # What is left of a landscape A4 between the margins.
+        # The width of a landscape A4 page between the margins.
         page.resize(1017, 1400)
         assert (
             page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The playbooks of the job templates, run by ansible-runner as AWX runs them.
 
-The project is this checkout, whose collections/requirements.yaml is installed by the command of
-AWX's project sync. Credentials are in the environment, answers of the survey in extra variables,
-where each question that is not answered is an empty string. Nothing secret comes out.
+The project is this checkout, whose collections/requirements.yaml the sync command of AWX
+installs. Credentials are in the environment, survey answers in extra variables, with an
+empty string for each unanswered question. No output may contain a secret.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ATLAS, OPS = "atlas", "ops_manager"
 EXAMPLE = ROOT / "docs" / "examples" / "organizations.yml"
 LEAKED = "leakedky"
 RECAP = "Show the results"
-# What a job's environment has from a credential of AWX, the empty ones too.
+# The empty variables that a credential of AWX adds to the environment of a job.
 UNUSED = dict.fromkeys(
     (
         "KEYSMITH_MONGODB_CA_PATH MONGODB_ATLAS_PUBLIC_API_KEY MONGODB_ATLAS_PRIVATE_API_KEY "
@@ -54,7 +54,7 @@ UNUSED = dict.fromkeys(
     ).split(),
     "",
 )
-# Those of the example's organizations, by the names of the variables.
+# The secrets of the example's organizations, by the names of their variables.
 VAULTED = {
     "vault_finance_api_private_key": "ca11ab1e-0000-4000-8000-00000000f1a1",
     "vault_retail_client_secret": "mdb_sa_sk_canary-retail-0123456789abcdefghijklmnop",
@@ -65,7 +65,7 @@ CANARIES = {**PRIVATE_KEYS, **CLIENT_SECRETS, **VAULTED, "wrong": WRONG_PRIVATE_
 
 
 def survey(playbook: str, **answers: Any) -> dict[str, Any]:
-    """The variables of a job whose survey has these answers."""
+    """Return the variables of a job whose survey has these answers."""
     *_checks, play = yaml.safe_load((ROOT / "playbooks" / "awx_setup.yml").read_text("utf-8"))
     templates = play["vars"]["awx_setup_default_job_templates"]
     (template,) = (item for item in templates if item["playbook"] == f"{playbook}.yml")
@@ -76,14 +76,14 @@ def survey(playbook: str, **answers: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that ended."""
+    """A job that has ended."""
 
     run: Finished
     events: list[dict[str, Any]]
 
     @property
     def recap(self) -> list[str]:
-        """The lines of the message at the end."""
+        """The lines of the final message."""
         (found,) = (r for r in self.run.results if r.task == RECAP)
         return list(found.values["msg"])
 
@@ -93,7 +93,7 @@ class Job:
 
 
 class Awx:
-    """Runs jobs, and keeps all that comes out of them."""
+    """Runs jobs and keeps their output."""
 
     def __init__(self, folder: Path, collections: Path) -> None:
         self.folder = folder
@@ -103,15 +103,15 @@ class Awx:
         self._collections = collections
 
     def sync(self) -> None:
-        """Install what the project requires, as AWX does when it has fetched the project."""
-        workshop = AnsibleSandbox(self.folder / "sync", self.installed)
+        """Install the project's requirements, as AWX does after it fetches the project."""
+        sandbox = AnsibleSandbox(self.folder / "sync", self.installed)
         command = [sys.executable, "-m", "ansible", "galaxy", "collection", "install"]
         command += ["-r", str(ROOT / "collections" / "requirements.yaml")]
         process = subprocess.run(
             [*command, "--collections-path", str(self.installed)],
-            # AWX is in the folder of the project then.
+            # The working directory of AWX is then that of the project.
             cwd=ROOT,
-            env=workshop.environ,
+            env=sandbox.environ,
             capture_output=True,
             check=False,
             text=True,
@@ -129,17 +129,17 @@ class Awx:
         arguments: str = "",
         inventory: Mapping[str, Any] | Path | None = None,
     ) -> Job:
-        workshop = AnsibleSandbox(self.folder / name, self.installed)
-        private = workshop.folder / "job"
+        sandbox = AnsibleSandbox(self.folder / name, self.installed)
+        private = sandbox.folder / "job"
         (private / "env").mkdir(parents=True)
         (private / "inventory").mkdir()
         files_of_job = {
             "env/envvars": {"ANSIBLE_FORCE_COLOR": "False", **environ},
-            # AWX adds what it knows of the job.
+            # AWX adds facts about the job.
             "env/extravars": {"awx_job_id": 7, "awx_user_name": "anna", **variables},
         }
         if not isinstance(inventory, Path):
-            # What is told of localhost here must not matter.
+            # These variables of localhost must not matter.
             known = {"localhost": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"}}
             files_of_job["inventory/hosts.json"] = inventory or {"all": {"hosts": known}}
         for path, content in files_of_job.items():
@@ -148,12 +148,12 @@ class Awx:
         command += ["--project-dir", str(ROOT), "-p", f"playbooks/{playbook}.yml"]
         command += ["--inventory", str(inventory)] if isinstance(inventory, Path) else []
         command += [f"--cmdline={arguments}"] if arguments else []
-        run = workshop.finish(workshop.spawn(command))
+        run = sandbox.finish(sandbox.spawn(command))
         artifacts = private / "artifacts" / "7"
-        # The runner writes the whole environment into `command`; that file is its own.
+        # The runner itself writes the whole environment to `command`.
         found = {k: v for k, v in files(artifacts) if not k.endswith("/command")}
         found |= {f"{name}: stdout": run.stdout, f"{name}: stderr": run.stderr}
-        found |= {f"{name}: results": workshop.lines.read_text("utf-8")}
+        found |= {f"{name}: results": sandbox.lines.read_text("utf-8")}
         self.places |= found
         events = [json.loads(text) for path, text in found.items() if "/job_events/" in path]
         assert events
@@ -197,13 +197,13 @@ def test_project_sync_installs_the_collection_of_the_project(awx: Awx) -> None:
     manifest = json.loads((installed / "MANIFEST.json").read_text("utf-8"))
     assert manifest["collection_info"]["version"] == version
     assert (installed / "playbooks" / "revoke_leaked_key.yml").is_file()
-    # Only what is for the project itself.
+    # This directory is only for the project itself.
     assert not (installed / "collections").exists()
 
 
 @pytest.mark.each_core
 def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
-    """By its description, which is a text to every ansible-core, whatever it looks like."""
+    """A description that looks like a list stays text in every ansible-core."""
     emulator.state.organizations[org_id(OPS)].api_keys[key_id(OPS, 2)].description = "[1,2]"
     variables = survey("revoke_org_api_key", description="[1,2]")
     job = awx.job("one", "revoke_org_api_key", of_ops_manager(emulator.url), variables)
@@ -218,7 +218,7 @@ def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
 
 
 def test_many_keys_are_revoked(awx: Awx) -> None:
-    """Two texts, one with blanks and empty lines, one like a list; all else is not answered."""
+    """One answer has spaces and empty lines, one looks like a list; the rest is empty."""
     name = '["extra 1"]'
     match = 'extra *\n\n  twin \r\n["extra *'
     variables = survey("revoke_org_api_keys", description_match=match, keep=f"{name}\n")
@@ -234,15 +234,15 @@ def test_many_keys_are_revoked(awx: Awx) -> None:
         assert job.run.code == 0, job.run.output
         lost = {key_id(ATLAS, number) for number in (4, 5, 100, 102, 103)}
         assert before - set(keys) == lost
-    told = {
+    shown = {
         name: run.run.result("Report the result").values["msg"]
         for name, run in {"trial": trial, "many": job}.items()
     }
-    assert {key["id"] for key in told["many"]["revoked"]} == lost
-    assert {key["id"] for key in told["trial"]["would_be_revoked"]} == lost
+    assert {key["id"] for key in shown["many"]["revoked"]} == lost
+    assert {key["id"] for key in shown["trial"]["would_be_revoked"]} == lost
     assert "reserved name" not in job.run.output
-    assert told["many"]["would_be_revoked"] == told["trial"]["revoked"] == []
-    assert [key["description"] for key in told["many"]["kept"]] == [name]
+    assert shown["many"]["would_be_revoked"] == shown["trial"]["revoked"] == []
+    assert [key["description"] for key in shown["many"]["kept"]] == [name]
 
 
 @pytest.mark.each_core
@@ -264,8 +264,8 @@ def test_key_is_rotated(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
     }
     keys = emulator.state.organizations[org_id(OPS)].api_keys
     before = set(keys)
-    nobody = {"all": {"hosts": {}}}
-    job = awx.job("rotate", playbook, of_ops_manager(emulator.url), variables, inventory=nobody)
+    empty = {"all": {"hosts": {}}}
+    job = awx.job("rotate", playbook, of_ops_manager(emulator.url), variables, inventory=empty)
     assert job.run.code == 0, job.run.output
     assert before - set(keys) == {key_id(OPS, 2)}
     (new,) = set(keys) - before
@@ -284,7 +284,7 @@ def test_organization_is_audited(awx: Awx, emulator: Emulator, tmp_path: Path) -
 
 @dataclass(frozen=True)
 class World:
-    """The organizations of the example, more that cannot be asked, and what came of it."""
+    """The jobs that searched the example's organizations and others that cannot be checked."""
 
     jobs: dict[str, Job]
     revoked: list[str]
@@ -293,7 +293,7 @@ class World:
 
 
 def organization(host: str, variables: dict[str, Any], number: int) -> dict[str, Any]:
-    """What the emulator needs to be the organization of a host of the example."""
+    """Return the seed of the organization of a host in the example."""
     owner = {"roles": ["ORG_OWNER"]}
     found: dict[str, Any] = {
         "id": variables["org_id"],
@@ -308,20 +308,20 @@ def organization(host: str, variables: dict[str, Any], number: int) -> dict[str,
         account = {"client_id": variables["client_id"], "client_secret": secret, **owner}
         found["service_accounts"].append(account)
     else:
-        credential_name = {
+        owner = {
             "id": f"5f0d9a4e1c2b3a00112{number:03d}e1",
             "description": "signs",
             "public_key": variables["api_public_key"],
             "private_key": VAULTED[f"vault_{host}_api_private_key"],
             **owner,
         }
-        found["api_keys"].append(credential_name)
+        found["api_keys"].append(owner)
     return found
 
 
 @pytest.fixture(scope="module")
 def world(awx: Awx) -> World:
-    """The example inventory as it stands, but for the address of the servers."""
+    """Search the example inventory, unchanged except for the addresses of the servers."""
     groups = yaml.safe_load(EXAMPLE.read_text("utf-8"))["all"]["children"].values()
     hosts = {
         host: {**group["vars"], **variables}
@@ -333,7 +333,7 @@ def world(awx: Awx) -> World:
     leaked = {
         "id": "5f0d9a4e1c2b3a00112233aa",
         "public_key": LEAKED,
-        # It is told, and must not be read as a template.
+        # It is printed, and must not be evaluated as a template.
         "description": "nightly {{ 6 * 7 }} backup",
         "private_key": "00000000-1111-4111-8111-000000000000",
         "roles": ["ORG_MEMBER"],
@@ -349,7 +349,7 @@ def world(awx: Awx) -> World:
     (inventory / "group_vars" / "all.yml").write_text(json.dumps(VAULTED), "utf-8")
     jobs = {}
     with Emulator({"organizations": organizations}) as emulator:
-        # More specific than the variables of the example, so that these win.
+        # These override the variables of the example.
         for host in hosts:
             place = {"base_url": emulator.url, "ca_path": ""}
             (inventory / "host_vars" / f"{host}.yml").write_text(json.dumps(place), "utf-8")
@@ -363,7 +363,7 @@ def world(awx: Awx) -> World:
             },
             "half": {**more, "api_private_key": "{{ vault_that_nobody_has_set }}"},
             "unset": {**more, "org_id": "{{ that_nobody_has_set }}"},
-            # None of these is the organization of the environment, or asked a second time.
+            # None of these may fall back to the organization of the environment.
             "same": {**more, "base_url": f"{emulator.url}/api/atlas/v2/"},
             "empty": {**more, "org_id": ""},
             "null": {**more, "org_id": None},
@@ -389,7 +389,7 @@ def world(awx: Awx) -> World:
             jobs[name] = awx.job(
                 f"leaked-{name}",
                 "revoke_leaked_key",
-                # What one host cannot do must not become the result of another.
+                # The failure of one host must not affect another.
                 {**environ, "ANSIBLE_ANY_ERRORS_FATAL": "true"},
                 variables,
                 arguments=arguments,
@@ -406,15 +406,15 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
     line = job.line("datacenter")
     assert line.startswith("datacenter (5f0d9a4e1c2b3a0011223303): ")
     assert "revoked, and the API confirms that it is gone." in line
-    for words in (world.leaked_id, "nightly {{ 6 * 7 }} backup", "ORG_MEMBER", world.project):
-        assert words in job.line("datacenter")
+    for text in (world.leaked_id, "nightly {{ 6 * 7 }} backup", "ORG_MEMBER", world.project):
+        assert text in job.line("datacenter")
     for host in ("finance", "retail"):
         assert job.line(host).endswith(": not found.")
     assert [path.rpartition("/")[2] for path in world.revoked] == [world.leaked_id]
 
 
 @pytest.mark.parametrize(
-    ("host", "words"),
+    ("host", "messages"),
     [
         ("unreachable", "does not use TLS"),
         ("refused", "401"),
@@ -428,17 +428,17 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
         ("misspelled", "Use leaked_public_key instead"),
     ],
 )
-def test_organization_that_cannot_be_asked_is_not_one_without_the_key(
-    world: World, host: str, words: str
+def test_an_organization_that_cannot_be_checked_is_reported_as_such(
+    world: World, host: str, messages: str
 ) -> None:
     job = world.jobs["search"]
     assert job.run.code != 0
     line = job.line(host)
     assert "NOT CHECKED: " in line
-    assert words in line
+    assert messages in line
     result = job.run.result("Fail if the key may still work", host)
     assert result.failed
-    assert words in result.msg
+    assert messages in result.msg
 
 
 def test_search_for_a_key_that_is_gone_changes_nothing(world: World) -> None:
@@ -448,15 +448,15 @@ def test_search_for_a_key_that_is_gone_changes_nothing(world: World) -> None:
     assert not any(result.changed for result in job.run.results)
 
 
-def test_trial_tells_what_would_be_revoked(world: World) -> None:
+def test_check_mode_shows_what_would_be_revoked(world: World) -> None:
     job = world.jobs["trial"]
     assert job.run.code == 0, job.run.output
     assert "): would be revoked. Key " in job.line("datacenter")
 
 
-def test_leaked_key_that_signs_or_stays_is_told(awx: Awx) -> None:
-    """It signs and may not be revoked, it may, it cannot be revoked, it is not gone in time."""
-    credential_name = public_key(ATLAS, 1)
+def test_a_signing_credential_or_a_key_that_stays_is_reported(awx: Awx) -> None:
+    """The key signs and is protected, signs and is not, is refused, or is not gone in time."""
+    owner = public_key(ATLAS, 1)
     faulty = Fault("status", "DELETE", status=403, code="USER_UNAUTHORIZED")
     names = ("refused", "allowed", "stuck", "late")
     emulators = {name: Emulator(seed()) for name in names}
@@ -471,13 +471,13 @@ def test_leaked_key_that_signs_or_stays_is_told(awx: Awx) -> None:
         hosts["late"]["wait_timeout"] = 0.5
         hosts["never"] = {"org_id": ORG_IDS[OPS], "wait_timeout": "a minute"}
         emulators["stuck"].add_fault(faulty)
-        # The others' credential comes from the environment; no question of the survey is asked.
+        # The other hosts take their credential from the environment.
         environ = {**of_service_account(""), "ANSIBLE_FORKS": "4"}
         job = awx.job(
             "leaked-own",
             "revoke_leaked_key",
             environ,
-            {"leaked_public_key": credential_name},
+            {"leaked_public_key": owner},
             inventory={"all": {"hosts": hosts}},
         )
         left = {
@@ -492,20 +492,20 @@ def test_leaked_key_that_signs_or_stays_is_told(awx: Awx) -> None:
     assert "NOT CHECKED: wait_timeout must be a number" in job.line("never")
     assert left == {"refused": True, "allowed": False, "stuck": True, "late": False}
     assert "revoked with its own credentials" in job.line("allowed")
-    for name, words in {
+    for name, messages in {
         "refused": "set allow_own_key",
         "stuck": "USER_UNAUTHORIZED",
         "late": "accepted",
     }.items():
         assert "FOUND, BUT NOT CONFIRMED AS REVOKED: " in job.line(name)
-        assert words in job.line(name)
+        assert messages in job.line(name)
 
 
 GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": {"b": {}}}}}}
 
 
 @pytest.mark.parametrize(
-    ("variables", "place", "words"),
+    ("variables", "place", "messages"),
     [
         (
             {"leaked_public_key": PRIVATE_KEYS[ATLAS]},
@@ -535,21 +535,21 @@ GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": 
     ],
     ids=["a private key", "no inventory", "a limit that leaves nobody", "slips", "by inventory"],
 )
-def test_search_that_cannot_begin_fails(
-    awx: Awx, request: pytest.FixtureRequest, variables: Any, place: Any, words: str
+def test_a_search_without_a_valid_target_fails(
+    awx: Awx, request: pytest.FixtureRequest, variables: Any, place: Any, messages: str
 ) -> None:
     name = request.node.callspec.id
     job = awx.job(name, "revoke_leaked_key", {}, variables, **place)
     assert job.run.code != 0
-    assert words in job.run.stdout
+    assert messages in job.run.stdout
     assert not any(result.task == RECAP for result in job.run.results)
 
 
-def test_nothing_secret_comes_out(awx: Awx, world: World) -> None:
-    """In the order of a file the last test, so that all jobs are over."""
+def test_no_output_has_a_secret(awx: Awx, world: World) -> None:
+    """This is the last test, so that it sees the output of all jobs."""
     assert sum("/job_events/" in place for place in awx.places) > 100
     events = "".join(text for place, text in awx.places.items() if "/job_events/" in place)
-    # What may be told is there, so that the search was in the right place.
+    # Public text is found, so the search looked in the right place.
     assert client_id(ATLAS)[:10] in events or LEAKED in events
     hits = search(awx.places, awx.canaries)
     assert not hits, "\n".join(hits)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""awx_setup.yml with the real modules of awx.awx, against a stand-in for AWX; and what it makes.
+"""awx_setup.yml with the real modules of awx.awx, against a stand-in for AWX.
 
-What credentials of the new types become in a job is worked out by AWX's own code, where it can be
-had (awx_plugins.interfaces).
+AWX's own code (awx_plugins.interfaces), if it is installed, turns credentials of the new types
+into the environment of a job.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from tests.emulator import Emulator
-from tests.integration.awx_stand_in import PREFIX, AwxStandIn, check_answer, check_survey
+from tests.integration.awx_stand_in import AwxStandIn, check_survey
 from tests.integration.peers import Authority
 from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.support import (
@@ -51,7 +51,7 @@ PLAYBOOKS = {
 }
 OWN_REPOSITORY = "https://git.example.com/automation.git"
 KEY_PAIR, ACCOUNT = "MongoDB API key pair", "MongoDB service account"
-CHECK = "Check that the organization and the execution environment exist"
+CHECK = "Check the organization and the execution environment"
 SYNC = "Update the project from its repository"
 TEMPLATES = "Create the job templates"
 INCOMPLETE = "Fail if a credential type is not up to date"
@@ -62,26 +62,26 @@ DEFINED = {item["playbook"]: item for item in SPEC["vars"]["awx_setup_default_jo
 
 @dataclass
 class SetUp:
-    """A stand-in after some runs, and how each of them went."""
+    """A stand-in after some runs, with their results."""
 
     awx: AwxStandIn
     folder: Path
     collections: Path
     runs: dict[str, Finished]
-    # What was written in each run.
+    # The writes of each run.
     writes: dict[str, list[Any]]
 
     def run(self, name: str, *arguments: str, **variables: Any) -> Finished:
         begin = len(self.awx.writes)
-        workshop = AnsibleSandbox(self.folder / name, self.collections)
-        file = workshop.folder / "variables.json"
+        sandbox = AnsibleSandbox(self.folder / name, self.collections)
+        file = sandbox.folder / "variables.json"
         file.write_text(json.dumps(variables), "utf-8")
         command = [sys.executable, "-m", "ansible", "playbook", *arguments, "-e", f"@{file}"]
         command.append("keysmith.mongodb.awx_setup")
         paths = os.pathsep.join([str(self.collections), str(AWX_COLLECTION)])
         environ = {"CONTROLLER_HOST": self.awx.url, "CONTROLLER_OAUTH_TOKEN": TOKEN}
         environ["ANSIBLE_COLLECTIONS_PATH"] = paths
-        self.runs[name] = workshop.finish(workshop.spawn(command, environ))
+        self.runs[name] = sandbox.finish(sandbox.spawn(command, environ))
         self.writes[name] = self.awx.writes[begin:]
         return self.runs[name]
 
@@ -103,7 +103,7 @@ class SetUp:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Any]:
-    """Make stand-ins that have organizations and one execution environment."""
+    """Create stand-ins with two organizations and one execution environment."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there: make .cache/awx")
     made: list[AwxStandIn] = []
@@ -123,11 +123,11 @@ def empty(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterat
 
 @pytest.fixture(scope="module")
 def done(empty: Any) -> SetUp:
-    """Into an AWX that has nothing of it."""
+    """Set up an empty AWX."""
     done: SetUp = empty()
     done.run("check", "--check")
     done.run("first")
-    # Since then, the branch has moved.
+    # The branch has moved in the meantime.
     done.awx.revision = "2" * 40
     done.run("second", "--diff")
     return done
@@ -135,7 +135,7 @@ def done(empty: Any) -> SetUp:
 
 @pytest.fixture(scope="module")
 def upgraded(empty: Any) -> SetUp:
-    """Into an AWX that an older version has set up, with a type that a credential uses."""
+    """Upgrade an AWX that has a credential of a type with older inputs."""
     upgraded: SetUp = empty()
     awx = upgraded.awx
     upgraded.run("first", awx_setup_execution_environment="mongodb-ee")
@@ -153,7 +153,7 @@ def upgraded(empty: Any) -> SetUp:
 
 @pytest.fixture(scope="module")
 def limited(empty: Any) -> SetUp:
-    """With a repository of the user's own, by an administrator of the organization only."""
+    """Set up AWX with the user's own repository, as an administrator of the organization only."""
     limited: SetUp = empty()
     limited.awx.is_administrator = False
     template = {
@@ -163,14 +163,14 @@ def limited(empty: Any) -> SetUp:
         "survey": [{**DEFINED["revoke_org_api_key.yml"]["survey"][0], "required": True}],
     }
     variables = {"awx_setup_scm_url": OWN_REPOSITORY, "awx_setup_job_templates": [template]}
-    limited.awx.repository_answers = False
+    limited.awx.has_repository = False
     limited.run("unreachable", **variables)
-    limited.awx.repository_answers = True
+    limited.awx.has_repository = True
     limited.run("again", **variables)
     return limited
 
 
-def test_first_run_makes_everything(done: SetUp) -> None:
+def test_the_first_run_creates_everything(done: SetUp) -> None:
     assert done.runs["first"].code == 0, done.runs["first"].output
     names = {
         kind: [item["name"] for item in items.values()] for kind, items in done.awx.objects.items()
@@ -180,8 +180,10 @@ def test_first_run_makes_everything(done: SetUp) -> None:
     assert names["inventories"] == ["MongoDB organizations"]
     assert len(names["job_templates"]) == 5
     assert all(name.startswith("MongoDB API keys: ") for name in names["job_templates"])
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["version"]
+    assert done.project()["scm_branch"] == version
     assert "changed=4" in done.runs["first"].stdout
-    # Old names of options and the like.
+    # Deprecated options, for example.
     assert "WARN" not in done.runs["first"].output.upper()
 
 
@@ -193,7 +195,7 @@ def test_second_run_syncs_and_changes_nothing_else(done: SetUp) -> None:
     assert [r.task for r in done.runs["second"].results if r.changed] == [SYNC]
 
 
-def test_check_mode_writes_nothing_and_does_not_stumble(done: SetUp) -> None:
+def test_check_mode_writes_nothing_and_succeeds(done: SetUp) -> None:
     assert done.runs["check"].code == 0, done.runs["check"].output
     assert done.writes["check"] == []
     items = done.runs["check"].result(TEMPLATES).items
@@ -209,15 +211,7 @@ def test_check_mode_shows_the_job_templates_if_the_project_would_change(upgraded
     assert len(changed) == len(PLAYBOOKS)
 
 
-def test_project_is_of_the_release_of_this_collection(done: SetUp, limited: SetUp) -> None:
-    version = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["version"]
-    assert done.project()["scm_branch"] == version
-    # Another repository has no such tag.
-    assert limited.project()["scm_url"] == OWN_REPOSITORY
-    assert limited.project()["scm_branch"] == ""
-
-
-def test_inputs_of_a_type_in_use_are_kept_and_the_rest_is_done(upgraded: SetUp) -> None:
+def test_the_inputs_of_a_type_in_use_stay_and_the_rest_is_updated(upgraded: SetUp) -> None:
     for name in ("check", "second"):
         run = upgraded.runs[name]
         assert run.code != 0
@@ -225,7 +219,7 @@ def test_inputs_of_a_type_in_use_are_kept_and_the_rest_is_done(upgraded: SetUp) 
         assert f'Credential type "{KEY_PAIR}" was not changed' in msg
         assert "Set awx_setup_api_key_type to a new name" in msg
         assert ACCOUNT not in msg
-        # Nothing has failed before.
+        # No earlier task has failed.
         assert [result.task for result in run.results if result.failed] == [INCOMPLETE]
     assert len(upgraded.credential_type(KEY_PAIR)["inputs"]["fields"]) == 3
     (account,) = (kind for kind in SPEC["vars"]["awx_setup_credential_types"][1:])
@@ -249,20 +243,14 @@ def test_failed_sync_is_reported_and_recovers(limited: SetUp) -> None:
     failed = run.result("Fail if the project cannot be synced")
     assert OWN_REPOSITORY in failed.msg
     assert "default branch" in failed.msg
-    # The project itself is as it should be, so that only a sync is missing.
+    # The project itself is up to date, so only a sync is needed.
     projects = [write[1] for write in limited.writes["again"] if "/projects/" in write[1]]
     assert projects == [f"{limited.project()['url']}update/"]
     assert limited.project()["scm_revision"] == limited.awx.revision
 
 
-def test_job_templates_of_the_user_take_the_place_of_the_others(limited: SetUp) -> None:
-    (template,) = limited.awx.objects["job_templates"].values()
-    assert template["name"] == "MongoDB API keys: only"
-    assert [item["variable"] for item in limited.survey("revoke_org_api_key.yml")] == ["org_id"]
-
-
 @pytest.mark.parametrize(
-    ("variables", "task", "words"),
+    ("variables", "task", "messages"),
     [
         (
             {"awx_setup_organization": "Nonesuch", "awx_setup_execution_environment": "nothing"},
@@ -283,23 +271,23 @@ def test_job_templates_of_the_user_take_the_place_of_the_others(limited: SetUp) 
     ids=["organization and execution environment", "credential"],
 )
 def test_wrong_name_stops_before_anything_is_created(
-    empty: Any, variables: Mapping[str, Any], task: str, words: set[str]
+    empty: Any, variables: Mapping[str, Any], task: str, messages: set[str]
 ) -> None:
     wrong: SetUp = empty()
     wrong.awx.add("credentials", name="here", credential_type=1)
     run = wrong.run("wrong", **variables)
     assert run.code != 0
     assert wrong.writes["wrong"] == []
-    told = " ".join(str(item.get("msg")) for item in run.result(task).items)
-    assert not {text for text in words if text not in told}, told
+    shown = " ".join(str(item.get("msg")) for item in run.result(task).items)
+    assert not {text for text in messages if text not in shown}, shown
 
 
-def test_job_templates_let_choose_what_has_to_be_chosen(done: SetUp) -> None:
+def test_job_templates_prompt_for_what_users_choose(done: SetUp) -> None:
     templates = done.job_templates()
     assert templates.keys() == PLAYBOOKS
     for item in templates.values():
         assert item["survey_enabled"]
-        # The dry run, and the credential of the organization.
+        # Check mode, and the credential of the organization.
         assert item["ask_job_type_on_launch"]
         assert item["ask_credential_on_launch"]
         assert not item["allow_simultaneous"]
@@ -310,51 +298,32 @@ def test_job_templates_let_choose_what_has_to_be_chosen(done: SetUp) -> None:
 
 
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
-def test_survey_asks_for_what_the_playbook_takes(done: SetUp, playbook: str) -> None:
+def test_each_survey_asks_for_variables_of_its_playbook(done: SetUp, playbook: str) -> None:
     questions = done.survey(playbook)
     text = (ROOT / "playbooks" / playbook).read_text("utf-8")
     described = ROOT / "playbooks" / "vars" / playbook
     known = described.read_text("utf-8") if described.exists() else text
     known += (described.parent / "connection.yml").read_text("utf-8")
     for question in questions:
-        # That of a role is taken by the role.
+        # The role takes its own variables.
         if question["variable"].startswith("rotate_org_api_key_"):
             continue
         assert re.search(rf"\b{question['variable']}\b", known), question
-    # AWX shows playbooks with such a line only.
+    # AWX only lists playbooks with such a line.
     assert re.search(r"^\s*?-?\s*?(?:hosts|import_playbook):", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
 def test_survey_can_be_answered_through_the_api(playbook: str) -> None:
-    """There, AWX ignores the default of a question that is required, and refuses the launch."""
+    """The API ignores the default of a required question and rejects the launch."""
     questions = DEFINED[playbook]["survey"]
     check_survey({"name": "n", "description": "d", "spec": questions})
     for question in questions:
         assert question["variable"].isidentifier(), question
         assert not (question["required"] and "default" in question), question
-        if "default" in question:
-            assert not check_answer(question, {question["variable"]: question["default"]})
         if question["type"] in {"text", "textarea"}:
-            # An empty text is what an API client may send for a question without an answer.
+            # API clients may send an empty string for an unanswered question.
             assert question["required"] or question["min"] == 0 or question["default"], question
-
-
-REQUIRED_ANSWERS = {
-    "leaked_public_key": "zmmrboas",
-    "audit_org_api_keys_dest": "/srv/reports",
-}
-
-
-@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS))
-def test_launch_needs_only_the_answers_that_have_no_default(done: SetUp, playbook: str) -> None:
-    questions = done.survey(playbook)
-    answers = {q["variable"]: REQUIRED_ANSWERS[q["variable"]] for q in questions if q["required"]}
-    path = f"{PREFIX}job_templates/{done.job_templates()[playbook]['id']}/launch/"
-    status, job = done.awx.request("POST", path, {"extra_vars": answers})
-    assert status == 201, job
-    defaults = {q["variable"]: q["default"] for q in questions if "default" in q}
-    assert json.loads(job["extra_vars"]).items() >= {**defaults, **answers}.items()
 
 
 def test_surveys_ask_for_no_secret(done: SetUp) -> None:
@@ -364,14 +333,14 @@ def test_surveys_ask_for_no_secret(done: SetUp) -> None:
 
 @dataclass(frozen=True)
 class Injected:
-    """What AWX gives to a job: its environment, and what it shows of it to people."""
+    """The environment that AWX gives a job, and what it shows of it to users."""
 
     environ: dict[str, str]
     shown: dict[str, str]
 
 
 def inject(credential_type: dict[str, Any], inputs: dict[str, Any], folder: Path) -> Injected:
-    """Let AWX's own code work out what a credential becomes."""
+    """Inject a credential with AWX's own code."""
     injection = pytest.importorskip("awx_plugins.interfaces._temporary_private_inject_api")
     types = pytest.importorskip("awx_plugins.interfaces._temporary_private_api")
     (folder / "env").mkdir()
@@ -386,7 +355,7 @@ def inject(credential_type: dict[str, Any], inputs: dict[str, Any], folder: Path
         made, types.Credential(inputs), environ, shown, arguments, str(folder)
     )
     assert arguments == []
-    # In a container, the folder is at /runner.
+    # In a container, the directory is /runner.
     return Injected({k: v.replace("/runner", str(folder)) for k, v in environ.items()}, shown)
 
 
@@ -414,7 +383,7 @@ def test_key_pair_of_a_credential_signs(
     outcome = revoke(platform, injected.environ)
     assert outcome.changed, outcome.msg
     assert emulator.writes[0].caller == public_key(platform, 1)
-    # Nothing of it is for the other products.
+    # Nothing is set for the other platforms.
     other = "MCLI_" if platform == "atlas" else "MONGODB_ATLAS_"
     assert {v for name, v in injected.environ.items() if name.startswith(other)} == {""}
 
@@ -436,7 +405,7 @@ def test_service_account_of_a_credential_signs(
 
 @pytest.mark.parametrize("answer", ["given", "empty", "none"])
 def test_certificates_of_a_credential_are_trusted(done: SetUp, tmp_path: Path, answer: str) -> None:
-    """AWX writes the file in any case; an empty one must not be trusted instead of the system's."""
+    """AWX always writes the file; an empty one must not replace the system's certificates."""
     folder = tmp_path / "tls"
     folder.mkdir()
     authority = Authority(folder)
@@ -451,7 +420,7 @@ def test_certificates_of_a_credential_are_trusted(done: SetUp, tmp_path: Path, a
         else:
             assert environ["KEYSMITH_MONGODB_CA_PATH"] == ""
             assert revoke("ops_manager", environ).failed
-            # What stands for the system's bundle.
+            # This replaces the system's bundle.
             environ["SSL_CERT_FILE"] = str(authority.file)
         outcome = revoke("ops_manager", environ)
     assert outcome.changed, outcome.msg
@@ -475,23 +444,6 @@ def test_secrets_of_credentials_are_hidden_because_their_inputs_are_secret(
         seen |= {name for name, value in injected.environ.items() if value in secrets.values()}
         assert not set(injected.shown.values()) & set(secrets.values())
     assert seen == {"MONGODB_ATLAS_PRIVATE_API_KEY", "MONGODB_ATLAS_CLIENT_SECRET"}
-
-
-def test_names_of_variables_do_not_hide_their_values(tmp_path: Path) -> None:
-    kind = {
-        "name": "n",
-        "kind": "cloud",
-        "inputs": {
-            "fields": [
-                {"id": "shown", "label": "A", "type": "string"},
-                {"id": "hidden", "label": "B", "type": "string", "secret": True},
-            ]
-        },
-        "injectors": {"env": {"MY_SECRET_KEY": "{{ shown }}", "HARMLESS": "{{ hidden }}"}},
-    }
-    shown = inject(kind, {"shown": "one", "hidden": "two"}, tmp_path).shown
-    assert shown["MY_SECRET_KEY"] == "one"
-    assert shown["HARMLESS"] != "two"
 
 
 def test_runs_show_no_token(done: SetUp, upgraded: SetUp, limited: SetUp) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A checkout is good in any folder, and what is built from it holds what belongs there."""
+"""A checkout works in any directory, and its archive holds only what users run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from tests.integration.playbook import PATIENCE, AnsibleSandbox
 from tests.support import ROOT
 
-# What the archive has, all that it has, and nothing else.
+# Exactly these files are in the archive.
 ALLOWED = re.compile(
     r"CHANGELOG\.md|COPYING|README\.md|requirements\.txt|LICENSES/GPL-3\.0-or-later\.txt"
     r"|changelogs/changelog\.yaml"
-    r"|docs/[\w-]+\.(md|svg|yml)|docs/docsite/[\w-]+\.yml|docs/docsite/rst/\w+\.rst"
+    r"|docs/[\w-]+\.(md|png|svg|yml)|docs/docsite/[\w-]+\.yml|docs/docsite/rst/\w+\.rst"
     r"|docs/examples/[\w./-]+\.(md|yml)"
     r"|meta/(execution-environment|runtime)\.yml"
     r"|playbooks/((tasks|vars)/)?\w+\.yml|playbooks/demo_seed\.json|playbooks/templates/[\w.]+\.j2"
@@ -31,7 +31,7 @@ ALLOWED = re.compile(
 )
 # Written by ansible-galaxy itself.
 OF_GALAXY = {"FILES.json", "MANIFEST.json"}
-# What must not get in, wherever it lies.
+# These must not get in, whatever their directory.
 STRAY = (
     ".coverage",
     ".env",
@@ -73,16 +73,16 @@ AT_THE_TOP = (
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the files that git has or would take, in a folder of another name."""
+    """Copy the files that git tracks or would add to a directory with another name."""
     command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this is no git checkout, or there is no git")
+        pytest.skip("this is not a git checkout, or git is not installed")
     folder = tmp_path / "a checkout of mine"
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
-        # One that is deleted, and not yet so for git, is still listed.
+        # git still lists deleted files until they are staged.
         if source.is_file():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,9 +121,9 @@ def test_the_archive_has_what_users_run_and_nothing_else(
     for path in (*strays, *(checkout / name for name in AT_THE_TOP)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("stray", "utf-8")
-    workshop = AnsibleSandbox(tmp_path / "build", collections)
+    sandbox = AnsibleSandbox(tmp_path / "build", collections)
     command = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", str(checkout)]
-    run = workshop.finish(workshop.spawn([*command, "--output-path", str(tmp_path)]))
+    run = sandbox.finish(sandbox.spawn([*command, "--output-path", str(tmp_path)]))
     assert run.code == 0, run.output
     (archive,) = tmp_path.glob("keysmith-mongodb-*.tar.gz")
     with tarfile.open(archive) as tar:

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs tests/controller in a process of its own.
+"""Runs tests/controller in its own process.
 
-ansible-core 2.19 and newer run modules in another way in a process that has loaded code of the
+ansible-core 2.19 and newer run modules differently in a process that has loaded code of the
 controller, so these tests must not share one with the tests of modules.
 """
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may be meant, and is dangerous: each task warns of it once, in check mode too."""
+"""A task that does something dangerous, perhaps on purpose, warns once, in check mode too."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 
 def run(emulator: Emulator, module: str, **options: Any) -> Outcome:
     environ, check = options.pop("environ", {}), options.pop("check", False)
-    credential_name = {} if "client_id" in options else key_pair("atlas")
-    base = {"base_url": emulator.url, "org_id": ORG, **credential_name}
+    credential = {} if "client_id" in options else key_pair("atlas")
+    base = {"base_url": emulator.url, "org_id": ORG, **credential}
     return run_module(module, {**base, **options}, environ=environ, check=check)
 
 
 def warnings(outcome: Outcome) -> list[str]:
-    """The warnings; in ansible-core 2.19 and later some are more than text."""
+    """Return the warnings as text; since ansible-core 2.19 some are objects."""
     return [str(text) for text in outcome.result.get("warnings", [])]
 
 
@@ -45,32 +45,32 @@ def warnings(outcome: Outcome) -> list[str]:
         (
             {},
             {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"},
-            "the environment variable KEYSMITH_MONGODB_VALIDATE_CERTS is false",
+            "The environment variable KEYSMITH_MONGODB_VALIDATE_CERTS is false",
         ),
     ],
 )
-def test_verification_that_is_switched_off_is_warned_of(
+def test_disabled_verification_gives_a_warning(
     emulator: Emulator, options: dict[str, Any], environ: dict[str, str], what: str, check: bool
 ) -> None:
     outcome = run(emulator, "org_info", environ=environ, check=check, **options)
     assert not outcome.failed
     (warning,) = warnings(outcome)
-    assert f"Certificates are not verified, because {what}" in warning
+    assert f"Certificates are not verified: {what}" in warning
 
 
 @pytest.mark.parametrize(
     ("options", "environ"),
     [({"validate_certs": False}, {}), ({}, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "0"})],
 )
-def test_verification_is_not_switched_off_beside_a_ca_path_of_the_task(
+def test_verification_cannot_be_disabled_if_the_task_sets_ca_path(
     emulator: Emulator, options: dict[str, Any], environ: dict[str, str]
 ) -> None:
     outcome = run(emulator, "org_info", ca_path="/etc/ssl", environ=environ, **options)
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "ca_path is set, and " in outcome.msg
+    assert "so that ca_path would have no effect" in outcome.msg
     assert emulator.requests == []
-    # The task means its own option, whatever the environment has for others.
+    # A ca_path in the environment is ignored.
     beside = {"KEYSMITH_MONGODB_CA_PATH": "/etc/ssl", **environ}
     assert not run(emulator, "org_info", environ=beside, **options).failed
 
@@ -92,19 +92,21 @@ def test_verification_is_not_switched_off_beside_a_ca_path_of_the_task(
         ("org_api_keys", {"state": "absent", "api_user_ids": [VICTIM]}, []),
     ],
 )
-def test_what_is_sent_in_clear_is_warned_of(
+def test_secrets_sent_in_clear_give_a_warning(
     emulator: Emulator, module: str, options: dict[str, Any], expected: list[str], check: bool
 ) -> None:
     with ForwardProxy(emulator.port) as proxy:
         more = {**options, "base_url": "http://ops.example.com", "http_proxy": proxy.url}
         outcome = run(emulator, module, check=check, **more)
     assert not outcome.failed
-    told = [text for text in warnings(outcome) if "in clear, because base_url is http" in text]
-    assert len(told) == len(expected)
-    assert all(any(word in text for text in told) for word in expected)
-    # Not on this machine.
+    found = [text for text in warnings(outcome) if "because base_url is http" in text]
+    assert len(found) == len(expected)
+    assert all(any(message in text for text in found) for message in expected)
+    # There is no warning for loopback addresses.
     emulator.reset()
-    assert not any("in clear" in text for text in warnings(run(emulator, module, **options)))
+    assert not any(
+        "because base_url is http" in text for text in warnings(run(emulator, module, **options))
+    )
 
 
 # Access lists
@@ -128,21 +130,21 @@ HALVES = ["0.0.0.0/1", "128.0.0.0/1"]
         ({"entries": ["192.0.2.1"], "state": "absent"}, []),
     ],
 )
-def test_a_list_that_is_opened_is_warned_of(
+def test_opening_an_access_list_gives_a_warning(
     emulator: Emulator, options: dict[str, Any], expected: list[str], check: bool
 ) -> None:
     task = {"api_user_id": LISTED, **options}
     outcome = run(emulator, "org_api_key_access_list", check=check, **task)
     assert not outcome.failed
-    told = warnings(outcome)
-    assert len(told) == len(expected)
-    assert all(word in text and LISTED in text for word, text in zip(expected, told))
+    found = warnings(outcome)
+    assert len(found) == len(expected)
+    assert all(message in text and LISTED in text for message, text in zip(expected, found))
     if not check:
-        # As it is, it was before.
+        # The second run opens nothing.
         assert warnings(run(emulator, "org_api_key_access_list", **task)) == []
 
 
-def test_a_list_that_was_opened_is_warned_of_although_the_task_fails(emulator: Emulator) -> None:
+def test_an_opened_list_gives_a_warning_even_if_the_task_fails(emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", "DELETE", status=403, times=None))
     options = {"api_user_id": LISTED, "entries": ["0.0.0.0/0"], "purge": True}
     outcome = run(emulator, "org_api_key_access_list", **options)
@@ -164,18 +166,18 @@ def test_a_list_that_was_opened_is_warned_of_although_the_task_fails(emulator: E
         ({**NEW, "access_list": ["192.0.2.1"]}, []),
     ],
 )
-def test_the_list_of_one_key_that_is_opened_is_warned_of(
+def test_org_api_key_warns_of_a_list_that_it_opens(
     emulator: Emulator, options: dict[str, Any], expected: list[str], check: bool
 ) -> None:
     outcome = run(emulator, "org_api_key", check=check, **options)
     assert not outcome.failed, outcome.msg
-    told = warnings(outcome)
-    assert len(told) == len(expected)
-    assert all(word in text for word, text in zip(expected, told))
+    found = warnings(outcome)
+    assert len(found) == len(expected)
+    assert all(message in text for message, text in zip(expected, found))
 
 
 @CHECKS
-def test_each_list_of_many_that_is_opened_is_warned_of(emulator: Emulator, check: bool) -> None:
+def test_org_api_keys_warns_of_each_list_that_it_opens(emulator: Emulator, check: bool) -> None:
     api_keys = [
         {"description": "listed elsewhere", "access_list": []},
         {"description": "victim", "access_list": HALVES},
@@ -188,15 +190,15 @@ def test_each_list_of_many_that_is_opened_is_warned_of(emulator: Emulator, check
     ]
     outcome = run(emulator, "org_api_keys", api_keys=api_keys, check=check)
     assert not outcome.failed
-    told = "\n".join(warnings(outcome))
+    found = "\n".join(warnings(outcome))
     assert len(warnings(outcome)) == 4
-    for key, word in (
+    for key, message in (
         (LISTED, LIST_EMPTIES),
         (VICTIM, f"{LIST_OPENS} IPv4"),
         ("'new one'", LIST_EMPTIES),
         ("'new two'", f"{LIST_OPENS} IPv6"),
     ):
-        assert any(key in text and word in text for text in told.splitlines()), told
+        assert any(key in text and message in text for text in found.splitlines()), found
     if not check:
         assert warnings(run(emulator, "org_api_keys", api_keys=api_keys)) == []
 
@@ -229,7 +231,7 @@ def last_owner(outcome: Outcome) -> list[str]:
         ("org_api_keys", {"api_keys": [NEW], "purge": True}),
     ],
 )
-def test_the_loss_of_the_last_owner_is_warned_of(
+def test_the_loss_of_the_last_owner_gives_a_warning(
     emulator: Emulator, module: str, options: dict[str, Any], check: bool
 ) -> None:
     one_owner(emulator)
@@ -254,7 +256,7 @@ def test_the_loss_of_the_last_owner_is_warned_of(
         ("org_api_keys", {"api_keys": [{"description": "victim", "roles": ["ORG_MEMBER"]}]}),
     ],
 )
-def test_nothing_is_warned_of_while_an_owner_is_left(
+def test_there_is_no_warning_while_an_owner_is_left(
     emulator: Emulator, module: str, options: dict[str, Any]
 ) -> None:
     one_owner(emulator)
@@ -263,11 +265,11 @@ def test_nothing_is_warned_of_while_an_owner_is_left(
     assert last_owner(outcome) == []
 
 
-def test_a_key_pair_is_an_owner_itself(emulator: Emulator) -> None:
+def test_the_signing_key_pair_counts_as_an_owner(emulator: Emulator) -> None:
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent")
     assert outcome.changed
     assert last_owner(outcome) == []
-    # It costs no listing either.
+    # It costs no extra listing.
     assert not [r for r in emulator.requests if r.path.endswith("/apiKeys")]
 
 
@@ -278,7 +280,7 @@ def test_another_owner_key_costs_one_listing_and_no_warning(emulator: Emulator) 
     assert len([r for r in emulator.requests if r.path.endswith("/apiKeys")]) == 1
 
 
-def test_a_leaked_owner_is_revoked_although_the_keys_cannot_be_listed(emulator: Emulator) -> None:
+def test_an_owner_is_revoked_even_if_keys_cannot_be_listed(emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", "GET", "*/apiKeys", status=403, times=None))
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
     assert outcome.changed

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The EXAMPLES of every module, and the plays in README and guides, run as they stand.
+"""Run the EXAMPLES of every module and the plays in README and guides, unchanged.
 
-One ansible-playbook process runs them all. An example is a host, whose variables are those that the
-example uses, and has an organization of its own, with the keys that it speaks of.
+One ansible-playbook process runs all of them. Each example is a host with the variables that it
+uses, and has its own organization with the keys that it needs.
 """
 
 from __future__ import annotations
@@ -38,23 +38,32 @@ from tests.integration.playbook import (
 from tests.support import COLLECTION, CORE, MODULES
 
 PREFIX = "keysmith.mongodb."
-# What stands for a connection by itself: an example that has one of these gets none by defaults.
+# An example that sets one of these has its own credential and gets none from the defaults.
 CREDENTIALS = ("api_public_key", "client_id", "access_token")
 CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
-# Keywords of tasks whose text is an expression, without braces.
+# Task keywords whose values are expressions without braces.
 EXPRESSIONS = ("when", "failed_when", "changed_when", "deadline", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
-# Where the README names a server and a file of its own instead of a variable.
-ELSEWHERE = {"base_url": "ops_manager_url", "ca_path": "ops_manager_ca"}
-# An item of keep is an ID, a public key or, failing these, a description.
+# An item of keep is an ID or a public key if it has the form of one, and else a description.
 FORMS = {"api_user_id": re.compile("[0-9a-f]{24}"), "public_key": re.compile("[a-z]{8}")}
-# Questions of a survey that stay unanswered, by the name of the play.
+# Survey questions without an answer, by the name of the play.
 UNANSWERED = {"Revoke one API key": ("description", "wait")}
+# YAML in README and guides that is not run here: a pattern, and the reason.
+NOT_RUN = {
+    "^all:": "An inventory; test_console_lines.py uses it.",
+    "^collections:": "For ansible-galaxy, which needs Galaxy.",
+    "^# (Refused|Accepted)": "See test_guides.py.",
+    "^# Stops working when": "It shows what not to do.",
+    "^# (Deprecated|Recommended)": "Variables of the role; see test_rotation.py.",
+    "new_description:": "A task of a longer procedure.",
+    "import_playbook": "test_awx.py runs this playbook.",
+    "ansible.builtin.uri": "It needs the service that it sends the key pair to.",
+}
 
 
 @dataclass(frozen=True)
 class Example:
-    """A task and what follows it up to the next task of this collection; or a play."""
+    """A play, or a task of this collection with the tasks that follow it up to the next one."""
 
     source: str
     number: int
@@ -92,7 +101,7 @@ class Example:
 
 
 def ours(content: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
-    """The tasks of this collection, without those that come only after a failure."""
+    """Yield the tasks of this collection, except those that run only after a failure."""
     for task in tasks(content):
         for name in task:
             if name.startswith(PREFIX):
@@ -100,7 +109,7 @@ def ours(content: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, d
 
 
 def tasks(value: list[dict[str, Any]], parts: str = "tasks block always") -> Iterator[Any]:
-    """Every task of plays, blocks and lists of tasks."""
+    """Yield every task of plays, blocks and lists of tasks."""
     for item in value:
         nested = [name for name in ("tasks", "block", "rescue", "always") if name in item]
         for name in nested:
@@ -135,12 +144,12 @@ each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
 
 
 def letters(number: int) -> str:
-    """A number as the four letters that a public key may end in."""
+    """Return a number as four letters, for the end of a public key."""
     return "".join(chr(ord("a") + int(digit)) for digit in f"{number:04d}")
 
 
 def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
-    """The values of all variables that examples use."""
+    """Return the values of all variables that examples use."""
     number = example.number
     start = f"{0x5D00 + number:04x}{'0' * 18}"
     org_id, project_id = f"{start}01", f"{start}aa"
@@ -185,7 +194,7 @@ NATIVE.filters["dict2items"] = lambda value: [{"key": k, "value": v} for k, v in
 
 
 def render(value: Any, variables: Mapping[str, Any]) -> Any:
-    """The value of an option; None where it is that of an earlier task."""
+    """Return the value of an option, or None if it comes from an earlier task."""
     if isinstance(value, dict):
         return {name: render(item, variables) for name, item in value.items()}
     if isinstance(value, list):
@@ -200,7 +209,7 @@ def render(value: Any, variables: Mapping[str, Any]) -> Any:
 
 @dataclass
 class Need:
-    """What an example needs to be there, found out from its options."""
+    """The keys and projects that must exist before an example runs, derived from its options."""
 
     example: Example
     variables: dict[str, Any]
@@ -236,7 +245,7 @@ class Need:
             self.seed(names, [options["project_id"]] if is_assigned else [])
 
     def add_many(self, options: Mapping[str, Any]) -> None:
-        """Seed a key for each selector and each item of keep; declared keys need none."""
+        """Seed a key for each selector and each item of keep. Declared keys need none."""
         for item in options.get("keep") or []:
             kind = next((name for name, form in FORMS.items() if form.fullmatch(item)), None)
             self.seed({kind or "description": item.replace("*", "of berta")}, [])
@@ -302,7 +311,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Examples:
-    """The run, what each example needed, and the paths that were written to."""
+    """The run, the needs of each example, and the paths of write requests."""
 
     run: Finished
     needs: dict[str, Need]
@@ -323,19 +332,15 @@ def unsuccessful(results: list[TaskResult]) -> list[str]:
 
 
 def _play(example: Example) -> dict[str, Any]:
-    """The play, on the host of the example, with its own defaults over those of the test."""
-    (play,) = content = example.content
-    for _task, _module, args in ours(content):
-        for option, variable in ELSEWHERE.items():
-            if "{{" not in args.get(option, "{{"):
-                args[option] = f"{{{{ {variable} }}}}"
+    """Return the play for the host of the example. Its own defaults override those of the test."""
+    (play,) = example.content
     defaults = {**from_variables(CONNECTION, "connection_of_test"), **example.own_defaults}
     return {**play, "hosts": example.host, "module_defaults": {GROUP: defaults}}
 
 
 @contextmanager
 def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, Any]]]:
-    """An emulator with what all examples need, and a host for each."""
+    """Start an emulator with everything that the examples need, and make a host for each."""
     files.mkdir(parents=True)
     with Emulator(token_requests_per_minute=None) as emulator:
         needs = {e.host: Need(e, table(e, emulator.url, files)) for e in EXAMPLES}
@@ -375,7 +380,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
 
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> list[Finished]:
-    """The plays in check mode, for real and a second time."""
+    """Run the plays in check mode, for real and a second time."""
     folder = tmp_path_factory.mktemp("repeated")
     runs = []
     with _world(folder / "files") as (emulator, _needs, hosts):
@@ -388,7 +393,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> lis
 
 
 def strings(value: Any, keyword: str = "") -> Iterator[str]:
-    """Every template in a YAML value."""
+    """Yield every template in a YAML value."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from strings(item, name)
@@ -400,7 +405,7 @@ def strings(value: Any, keyword: str = "") -> Iterator[str]:
 
 
 def unknown_variables(content: list[dict[str, Any]], known: Mapping[str, Any]) -> set[str]:
-    """The variables of templates that no value is known of."""
+    """Return the variables in templates that have no known value."""
     used = set()
     for text in strings(content):
         tree = NATIVE.parse(text)
@@ -440,12 +445,20 @@ def test_every_module_has_examples() -> None:
     assert {example.source for example in TASKS} == set(MODULES)
 
 
-def test_playbook_ends_well(ran: Examples) -> None:
+def test_yaml_of_documents_is_run_or_listed() -> None:
+    plays = {example.text for example in PLAYS}
+    texts = [text for document in DOCUMENTS for text in yaml_blocks(document)]
+    left = [text for text in texts if text not in plays]
+    assert [text for text in left if not any(re.search(form, text) for form in NOT_RUN)] == []
+    assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
+
+
+def test_playbook_succeeds(ran: Examples) -> None:
     assert ran.run.code == 0, ran.run.output
 
 
 @each_example
-def test_example_ends_well(ran: Examples, example: Example) -> None:
+def test_example_succeeds(ran: Examples, example: Example) -> None:
     results = ran.results(example)
     assert not unsuccessful(results)
     every = list(tasks(example.content, "tasks block rescue always"))
@@ -457,7 +470,7 @@ def test_example_ends_well(ran: Examples, example: Example) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", PLAYS, ids=str)
-def test_play_ends_well_in_check_mode_and_a_second_time(
+def test_play_succeeds_in_check_mode_and_when_repeated(
     repeated: list[Finished], example: Example
 ) -> None:
     checked, real, again = (of_host(run, example.host) for run in repeated)
@@ -466,14 +479,14 @@ def test_play_ends_well_in_check_mode_and_a_second_time(
     first = {r.task: r.values.get("changed") for r in real}
     assert {r.task: r.values.get("changed") for r in checked} == first
     assert not [result.task for result in again if result.values.get("changed")]
-    # What ansible.builtin.debug prints, without failing, for a variable that cannot be resolved.
+    # ansible.builtin.debug prints this, and does not fail, if it cannot resolve a variable.
     texts = [str(result.values) for result in again]
     assert not [text for text in texts if "<< error" in text or "IS NOT DEFINED" in text]
 
 
 @each_example
 def test_example_does_something(ran: Examples, example: Example) -> None:
-    """A writer changes something with each item of its loop, a reader finds something."""
+    """A writer changes something with each item of its loop, and a reader finds something."""
     is_writer = False
     for task, module, _args in ours(example.content):
         (result,) = ran.results(example, task["name"])
@@ -490,7 +503,7 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
 
 
 def rescues() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The tasks of each example that handles a failure, with the example's name."""
+    """Yield the name and the tasks of each example that handles a failure."""
     for example in EXAMPLES:
         play = example.content[0]
         yield str(example), play["tasks"] if example.is_play else example.content
@@ -509,11 +522,11 @@ RESCUES = {
 
 
 def test_rescues_are_found() -> None:
-    assert {name.partition(".")[0] for name in RESCUES} >= {"README", "guide_errors"}
+    assert {name.partition(".")[0] for name in RESCUES} >= {"guide_errors", "guide_rotation"}
 
 
 def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Path) -> None:
-    """Such a failure comes from Ansible, so it has no error dictionary."""
+    """Such a failure comes from Ansible, so its result has no `error`."""
     undefined = "{{ undefined_of_test }}"
     names, hosts = {}, {}
     for number, (name, content) in enumerate(RESCUES.items()):
@@ -522,7 +535,7 @@ def test_rescues_work_for_an_undefined_variable(tmp_path: Path, collections: Pat
         variables = {**table(EXAMPLES[0], "", tmp_path), "org_id": undefined}
         hosts[file.stem] = {**variables, "file_of_test": str(file)}
         names[file.stem] = name
-    # One play, since ansible-playbook stops after a play whose hosts have all failed.
+    # One play, because ansible-playbook stops after a play in which all hosts failed.
     play = {
         "hosts": list(hosts),
         "strategy": "free",

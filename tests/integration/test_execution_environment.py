@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-builder reads out of the collection, and makes of the example in docs.
+"""What ansible-builder reads from the collection, and what it makes of the example in docs.
 
-To build the image needs a container engine and a registry, which are not here.
+Building the image would need a container engine and a registry.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_introspection_finds_what_the_modules_need(collections: Path) -> None:
     (text,) = found["python"]
     requirement = Requirement(text.partition("#")[0])
     assert requirement.name == "requests"
-    # No upper bound: what else is in the image may need a newer one.
+    # There is no upper bound: other contents of the image may need a newer version.
     assert {specifier.operator for specifier in requirement.specifier} == {">="}
     assert not found.get("system")
 

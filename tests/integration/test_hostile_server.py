@@ -247,6 +247,6 @@ def test_a_proxy_without_a_scheme_is_refused(shown: str) -> None:
         outcome = revoke(raw, http_proxy=shown, base_url="http://api.example")
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "http_proxy has the address of a proxy without a scheme" in outcome.msg
+    assert "http_proxy is not the address of an http or https proxy" in outcome.msg
     assert "passw0rd" not in outcome.output
     assert raw.asked == []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Masking hides secrets, and changes nothing that is written to the API."""
+"""Masking hides secrets and never changes what is written to the API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import Outcome, key_id, key_pair, org_id, project_id, run_mod
 ORG = org_id("atlas")
 VICTIM = key_id("atlas", 2)
 MASKS = ["********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]
-# A word that descriptions have too.
+# A word that is also in descriptions.
 SHORT, LONG = "backup", "production"
 
 
@@ -37,10 +37,10 @@ def description(emulator: Emulator) -> str:
 
 
 @pytest.mark.parametrize("password", [SHORT, LONG])
-def test_a_key_is_not_renamed_to_what_masking_has_made_of_its_description(
+def test_a_masked_description_is_not_written_back(
     tmp_path: Path, collections: Path, emulator: Emulator, password: str
 ) -> None:
-    """The playbook writes back what it has read, while a proxy's password is such a word."""
+    """The playbook writes back what it read, while the password of a proxy is such a word."""
     emulator.state.organizations[ORG].api_keys[VICTIM].description = f"nightly {password}"
     connection = {"base_url": emulator.url, "org_id": ORG, **key_pair("atlas")}
     old = "{{ found.org_api_keys[0].description }}"
@@ -98,7 +98,7 @@ ASSIGN = {"project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
         ("org_info", {"name": "{}"}),
     ],
 )
-def test_what_is_masked_identifies_nothing_and_is_not_written(
+def test_a_masked_value_is_rejected(
     emulator: Emulator, module: str, options: dict[str, Any], mask: str, check: bool
 ) -> None:
     outcome = run(emulator, module, check=check, **fill(options, mask))
@@ -117,12 +117,10 @@ def fill(value: Any, mask: str) -> Any:
 
 
 @pytest.mark.parametrize("mask", MASKS)
-def test_a_key_that_really_has_a_mask_in_its_description_is_revoked_by_id(
-    emulator: Emulator, mask: str
-) -> None:
+def test_a_key_whose_description_has_a_mask_is_revoked_by_id(emulator: Emulator, mask: str) -> None:
     key = emulator.state.organizations[ORG].api_keys[VICTIM]
     key.description = f"nightly {mask}"
-    # What is not set is not written either.
+    # An option that is not set is not written.
     assert run(emulator, "org_api_key", **BY_ID, roles=["ORG_READ_ONLY"]).changed
     assert key.description == f"nightly {mask}"
     outcome = run(emulator, "org_api_key", **BY_ID, state="absent")
@@ -130,7 +128,7 @@ def test_a_key_that_really_has_a_mask_in_its_description_is_revoked_by_id(
     assert VICTIM not in emulator.state.organizations[ORG].api_keys
 
 
-def test_a_short_password_is_not_in_what_its_proxy_says() -> None:
+def test_a_short_password_is_removed_from_the_response_of_its_proxy() -> None:
     with ForwardProxy(refusal=f"407 it says {SHORT} and backups and YmFja3Vw") as proxy:
         options = {"base_url": "http://api.invalid", "org_id": ORG, **key_pair("atlas")}
         environ = {"HTTP_PROXY": proxy.url.replace("//", f"//user:{SHORT}@")}
@@ -143,7 +141,7 @@ def test_a_short_password_is_not_in_what_its_proxy_says() -> None:
 
 @pytest.mark.parametrize("password", [SHORT, "secret1"])
 def test_a_short_password_in_base_url_is_not_shown(emulator: Emulator, password: str) -> None:
-    """Ansible shows the options of every task, and base_url is none that it hides."""
+    """Ansible shows the options of every task, and does not hide base_url."""
     url = emulator.url.replace("//", f"//user:{password}@")
     for options in ({}, {"description": 5}, {"state": "nonsense"}):
         outcome = run(
@@ -155,10 +153,10 @@ def test_a_short_password_in_base_url_is_not_shown(emulator: Emulator, password:
     assert emulator.requests == []
 
 
-def test_what_a_short_secret_of_the_task_masks_is_not_written_back(emulator: Emulator) -> None:
-    """Ansible masks the value of an option for secrets in the whole result, however short it is."""
-    credential_name = emulator.state.organizations[ORG].api_keys[key_id("atlas", 1)]
-    credential_name.private_key = "victim"
+def test_a_value_masked_by_a_short_secret_is_not_written_back(emulator: Emulator) -> None:
+    """Ansible masks secret options in the whole result, however short they are."""
+    owner = emulator.state.organizations[ORG].api_keys[key_id("atlas", 1)]
+    owner.private_key = "victim"
     task = {**BY_ID, "api_private_key": "victim"}
     (found,) = run(emulator, "org_api_key_info", **task).result["org_api_keys"]
     assert found["description"] in MASKS

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""org_api_key_info: long listings, and what is no listing."""
+"""org_api_key_info: long listings, and responses that are not listings."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def test_every_page_is_read(emulator: Emulator, platform: str) -> None:
 
 @pytest.mark.parametrize(("path", "after"), PLACES)
 @pytest.mark.parametrize(("name", "arguments"), WRONG)
-def test_what_is_no_listing_is_not_taken_for_an_empty_one(
+def test_an_invalid_listing_is_not_treated_as_empty(
     emulator: Emulator, path: str, after: int, name: str, arguments: dict[str, Any]
 ) -> None:
     emulator.add_fault(Fault(name, path=f"*{path}", after=after, **arguments))
     outcome = run(emulator, access_list=True)
     if path == "/accessList" and arguments.get("code") == "RESOURCE_NOT_FOUND":
-        # The old name of the path is for Ops Manager only.
+        # Only Ops Manager has the old name of the path.
         assert "whitelist" not in str([request.path for request in emulator.requests])
     assert outcome.failed
     assert outcome.code == arguments.get("code")
     assert "org_api_keys" not in outcome.result
 
 
-def test_a_listing_whose_pages_are_all_slow_is_given_up(
+def test_a_listing_of_slow_pages_has_a_deadline(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each page comes in time: an answer may take 60 s here, and the listing 600 s."""
+    """Each page arrives in time: a response may take 60 s here, and the listing 600 s."""
     monkeypatch.setattr(_client, "ITEMS_PER_PAGE", 1)
     emulator.reset(seed(extra_keys=93))
     clock = VirtualClock()

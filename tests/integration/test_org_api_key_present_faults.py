@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""org_api_key: lost answers to creations and changes."""
+"""org_api_key: lost responses to creations and changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.modules.test_org_api_key_present import FAULTS, ROLES, keys, nam
 
 @pytest.mark.parametrize("with_file", [False, True])
 @pytest.mark.parametrize("case", FAULTS)
-def test_a_lost_answer_to_a_creation_is_never_sent_again(
+def test_a_creation_with_a_lost_response_is_never_repeated(
     emulator: Emulator, tmp_path: Path, case: tuple[str, dict[str, Any], bool], with_file: bool
 ) -> None:
     fault, arguments, done = case
@@ -43,7 +43,7 @@ def test_a_lost_answer_to_a_creation_is_never_sent_again(
 
 
 @pytest.mark.parametrize(("fault", "arguments", "done"), FAULTS)
-def test_a_lost_answer_to_a_change_is_looked_up(
+def test_a_change_with_a_lost_response_is_looked_up(
     emulator: Emulator, fault: str, arguments: dict[str, Any], done: bool
 ) -> None:
     emulator.add_fault(Fault(fault, "PATCH", **arguments))

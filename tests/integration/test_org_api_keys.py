@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""keysmith.mongodb.org_api_keys: any selection, faults at eight at a time, and sudden death."""
+"""keysmith.mongodb.org_api_keys: random selections, faults in eight threads, and kills."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def extra(emulator: Emulator) -> list[str]:
     return [key.id for key in keys(emulator).values() if key.description.startswith("extra")]
 
 
-# Any organization, any selection
+# Random organizations and selections
 
 PROJECTS = [project_id(PLATFORM), project_id(PLATFORM)[:-1] + "b"]
 WORDS = ["a", "b", "ab", "a b", "laptop", "abcdefgh", "ä*", "[x]"]
@@ -68,7 +68,7 @@ PUBLIC_KEYS = [public_key(PLATFORM, number) for number in (1, *range(20, 31))]
 
 @st.composite
 def organizations(draw: st.DrawFn) -> dict[str, Any]:
-    """One organization of up to twelve keys, of which the first signs."""
+    """An organization with up to 12 keys. The first is the signing credential."""
     world = seed()
     world["organizations"] = [o for o in world["organizations"] if o["id"] == org_id(PLATFORM)]
     (organization,) = world["organizations"]
@@ -92,7 +92,7 @@ def organizations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def bracketed() -> dict[str, Any]:
-    """An organization with a key whose description is one of these, and one that it fits."""
+    """An organization with a description that is also a pattern, and one that it matches."""
     world = seed()
     (credential_name, *others) = world["organizations"][0]["api_keys"]
     keys_ = [{**key, "description": text} for key, text in zip(others, ("[x]", "x"))]
@@ -115,7 +115,7 @@ KEEP = st.lists(st.sampled_from(KEY_IDS) | st.sampled_from(PUBLIC_KEYS) | GLOBS,
 
 
 def is_selected(key: dict[str, Any], selectors: dict[str, Any]) -> bool:
-    """The same said once more, in the words of the documentation."""
+    """Implement the selection again, as the documentation describes it."""
     tests = {
         "api_user_ids": lambda wanted: key["id"] in wanted,
         "public_keys": lambda wanted: key["public_key"] in wanted,
@@ -129,12 +129,12 @@ def is_selected(key: dict[str, Any], selectors: dict[str, Any]) -> bool:
     return all(tests[name](value) for name, value in selectors.items())
 
 
-# The emulator is reset by each example itself. A description counts as it is too: one with brackets
-# does not fit itself as a pattern.
+# Each example resets the emulator. A description also counts as exact text: one with brackets does
+# not match itself as a pattern.
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=organizations(), selectors=SELECTORS, keep=KEEP, allow=st.booleans())
 @example(world=bracketed(), selectors={"description_match": ["*"]}, keep=["[x]"], allow=False)
-def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
+def test_all_selected_keys_except_kept_and_own_ones_are_revoked(
     emulator: Emulator,
     world: dict[str, Any],
     selectors: dict[str, Any],
@@ -154,7 +154,7 @@ def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
         and (allow or key["id"] != SIGNER)
     }
     before = set(keys(emulator))
-    # The guards have tests of their own; here what they would refuse is done.
+    # Other tests cover the guards, which are off here.
     guards = {"look_alikes": "ignore", "on_unselected": "report", "on_keep_missing": "warn"}
     options = {"state": "absent", "keep": keep, "allow_own_key": allow, **guards, **selectors}
     planned = run(emulator, check=True, diff=True, **options)
@@ -169,11 +169,11 @@ def test_exactly_the_selected_but_the_kept_and_the_own_are_revoked(
     assert outcome.changed is bool(doomed)
 
 
-# Refusals and faults, eight requests at a time
+# Rate limits and faults, with eight concurrent requests
 
 
 @pytest.mark.parametrize("retry_after", [None, 0, 2])
-def test_a_storm_of_refusals_is_outlived(emulator: Emulator, retry_after: int | None) -> None:
+def test_many_rate_limit_errors_are_retried(emulator: Emulator, retry_after: int | None) -> None:
     emulator.reset(seed(extra_keys=200))
     arguments = {} if retry_after is None else {"retry_after": retry_after}
     emulator.add_fault(Fault("status", every=3, times=None, status=429, **arguments))
@@ -184,7 +184,7 @@ def test_a_storm_of_refusals_is_outlived(emulator: Emulator, retry_after: int | 
     statuses = [request.status for request in emulator.requests]
     refused = statuses.count(429)
     assert refused >= 100
-    # A listing, 200 revocations, one more request for each that was refused, and one challenge.
+    # A listing, 200 revocations, a retry of each request that was rate limited, and one challenge.
     assert len(statuses) == 201 + refused + 1
 
 
@@ -200,9 +200,9 @@ def test_more_keys_than_the_limit_are_revoked_in_time(emulator: Emulator, platfo
     assert not outcome.failed, outcome.msg
     assert len(outcome.result["revoked"]) == 600
     refused = sum(request.status == 429 for request in emulator.requests)
-    # Once, for each request that was on its way.
+    # Once for each request in flight.
     assert 1 <= refused <= 8
-    # The limit is refilled a minute after its first use.
+    # The limit resets a minute after its first use.
     assert clock.time - 1000 >= 60
 
 
@@ -224,7 +224,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("times", [1, 5, None])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_some_of_many_revocations_is_mended_or_told(
+def test_faults_at_revocations_are_retried_or_reported(
     emulator: Emulator, fault: str, times: int | None
 ) -> None:
     emulator.reset(seed(extra_keys=24))
@@ -235,7 +235,7 @@ def test_a_fault_at_some_of_many_revocations_is_mended_or_told(
     assert "Internal error" not in first.msg
     gone = before - set(extra(emulator))
     told = {key["id"] for key in first.result["revoked"]}
-    # What is said to be revoked is; what was revoked and not said so is said to be unclear.
+    # Every key reported as revoked is revoked. A revoked key that is not reported is a failure.
     assert told <= gone
     failed = {key["id"]: key for key in first.result.get("failures", [])}
     assert told | failed.keys() == before
@@ -251,7 +251,7 @@ def test_a_fault_at_some_of_many_revocations_is_mended_or_told(
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("number", range(12))
-def test_a_fault_at_any_request_of_many_creations_loses_nothing(
+def test_a_fault_at_any_request_of_many_creations_loses_no_key(
     emulator: Emulator, tmp_path: Path, fault: str, number: int
 ) -> None:
     name = fault if fault.isidentifier() else "status"
@@ -272,7 +272,7 @@ def test_a_fault_at_any_request_of_many_creations_loses_nothing(
     pairs = {path.stem: json.loads(path.read_text("utf-8")) for path in tmp_path.iterdir()}
     for api_user_id, pair in pairs.items():
         assert made[api_user_id].private_key == pair["private_key"]
-    # A key whose pair nobody has is named, so that it can be revoked.
+    # A key whose pair is lost is listed, so that it can be revoked.
     orphans = made.keys() - pairs.keys()
     named = {id_ for f in first.result.get("failures", []) for id_ in f["error"]["parameters"]}
     assert orphans <= named
@@ -298,7 +298,7 @@ def play(url: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def test_a_playbook_says_what_an_organization_has(tmp_path: Path, collections: Path) -> None:
+def test_a_playbook_declares_the_keys_of_an_organization(tmp_path: Path, collections: Path) -> None:
     folder = tmp_path / "pairs"
     folder.mkdir()
     declared = {
@@ -339,11 +339,11 @@ def test_a_playbook_says_what_an_organization_has(tmp_path: Path, collections: P
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 @pytest.mark.parametrize("moment", [5, 60, 120])
-def test_a_run_that_is_killed_is_finished_by_the_next(
+def test_the_run_after_a_killed_one_finishes(
     tmp_path: Path, collections: Path, moment: int
 ) -> None:
     with Emulator(seed(extra_keys=200)) as emulator:
-        # Far from the end, on a slow machine too.
+        # This is far from the end even on a slow machine.
         emulator.settings.latency = 0.05
         plays = [play(emulator.url, **EXTRA)]
         shop = AnsibleSandbox(tmp_path / "killed", collections)
@@ -387,7 +387,7 @@ def wait_for(is_so: Any, process: subprocess.Popen[str], seconds: float = 120) -
 
 
 def settle(emulator: Emulator) -> None:
-    """Wait until the emulator has done what was on its way."""
+    """Wait until the emulator has handled all requests."""
     count = -1
     while count != len(emulator.requests):
         count = len(emulator.requests)
@@ -396,7 +396,7 @@ def settle(emulator: Emulator) -> None:
 
 MODULE_PROCESS = """
 import json, signal, sys
-# Whoever runs the tests in the background may have them ignore it.
+# A process that runs in the background may ignore this signal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 from tests.support import RealClock, run_module
@@ -410,7 +410,7 @@ print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).out
     ("SIGINT", "the task was stopped by SIGINT"),
     ("time_limit", "time_limit: 2 s"),
 ])  # fmt: skip
-def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
+def test_a_cancelled_run_finishes_requests_in_flight_and_lists_the_rest(
     collections: Path, ending: str, words: str
 ) -> None:
     with Emulator(seed(extra_keys=200)) as emulator:
@@ -438,7 +438,7 @@ def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
     assert words in result["msg"]
     assert "failures" in result
     assert result["failures"] == []
-    # Nothing that was on its way is lost: what is not revoked is pending, and the other way round.
+    # Each key is either revoked or pending.
     assert sorted(key["id"] for key in result["pending"]) == sorted(left)
     assert len(result["revoked"]) + len(left) == 200
     assert len(left) > 100
@@ -446,7 +446,7 @@ def test_a_run_that_is_stopped_ends_what_it_has_begun_and_tells_the_rest(
 
 @pytest.mark.slow
 def test_a_signal_after_the_work_does_not_lose_the_result(collections: Path) -> None:
-    """Giving back a token takes a request of its own, after all keys are made."""
+    """Revoking the token takes another request after all keys are created."""
     with Emulator(seed()) as emulator:
         emulator.add_fault(Fault("slow", "POST", "/api/oauth/revoke", seconds=2.0))
         base = {"base_url": emulator.url, "org_id": org_id(PLATFORM), **service_account(PLATFORM)}

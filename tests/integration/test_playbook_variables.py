@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What playbooks make of their variables, as inventories, surveys and people write them.
+"""How playbooks read variables from inventories, surveys and the command line.
 
 In one process each, `localhost` is a group with a host for each case, so that each has variables of
 its own. AWX writes answers as `!unsafe '...'` scalars.
@@ -32,7 +32,7 @@ REPORT = "Report the result"
 PASSWORD = "canary-of-the-vault"
 ROLE = "rotate_org_api_key"
 PLAYBOOKS = ("revoke_org_api_key", "revoke_org_api_keys", ROLE, "awx_setup")
-# Since 2.19, ansible-core reads a scalar that is `!unsafe` as it reads others.
+# Since 2.19, ansible-core parses `!unsafe` scalars like others.
 HAS_TYPED_ANSWERS = CORE >= (2, 19)
 NUMBERS = {
     text: number
@@ -45,10 +45,10 @@ NOT_TEXT = "must be text, but its value is the"
 
 @dataclass(frozen=True)
 class Case:
-    """``variables`` are in YAML; ``revoked`` are the descriptions of the keys that go."""
+    """``variables`` are in YAML; ``revoked`` are the descriptions of the revoked keys."""
 
     variables: str
-    # What the message of the failure says, or else that of the last task.
+    # Parts of the message of the failure or, if there is none, of the last task.
     words: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     # The task that fails.
@@ -56,7 +56,7 @@ class Case:
 
 
 def world() -> dict[str, Any]:
-    """The organizations, one of which has keys with the descriptions of ``NUMBERS``."""
+    """Return a seed with an organization whose keys have the descriptions of ``NUMBERS``."""
     made = seed(extra_keys=20)
     descriptions = {number: text for text, number in NUMBERS.items()}
     (organization,) = (o for o in made["organizations"] if o["id"] == org_id(OPS))
@@ -71,7 +71,7 @@ def encrypted(text: str) -> str:
 
 
 def vault(action: str, text: str, password: str) -> str:
-    """Encrypt or decrypt a text as the command ansible-vault does."""
+    """Encrypt or decrypt a text with ansible-vault."""
     with tempfile.TemporaryDirectory() as folder:
         file, secret = Path(folder, "text"), Path(folder, "password")
         file.write_text(text, encoding="utf-8")
@@ -94,7 +94,7 @@ def run(
     playbook: str,
     cases: dict[str, Case],
 ) -> Finished:
-    """Run a playbook for all cases; their connection is in variables too."""
+    """Run a playbook for all cases, with their connection in variables."""
     workshop = AnsibleSandbox(folder / "run", collections)
     password = folder / "password"
     password.write_text(PASSWORD, "utf-8")
@@ -131,7 +131,7 @@ def _text(result: TaskResult) -> str:
 
 
 def answer(text: str) -> str:
-    """What a survey makes of a text."""
+    """Return a text as a survey passes it."""
     return f"!unsafe {text!r}"
 
 
@@ -234,12 +234,12 @@ ROTATED = {
         "api_user_id: !unsafe ''\ndescription: !unsafe ''\ngrace_period: !unsafe ''\n"
         "allow_own_key: !unsafe ''\nstore_tasks: !unsafe ''",
         ("Set exactly one",),
-        fails="Refuse to guess the key",
+        fails="Check that exactly one key is identified",
     ),
     "null-answers": Case(
         "api_user_id: null\ndescription: null\ngrace_period: null\nallow_own_key: null",
         ("Set exactly one",),
-        fails="Refuse to guess the key",
+        fails="Check that exactly one key is identified",
     ),
     "number": Case("description: 0042", (NOT_TEXT, "number 34"), fails=READ),
     "misspelled": Case("grace: 60\ndescription: free", ("Use grace_period",), fails=READ),
@@ -262,7 +262,7 @@ ROTATED = {
 }
 
 
-def test_one_key_is_revoked_only_where_it_is_meant(tmp_path: Path, collections: Path) -> None:
+def test_only_the_selected_key_is_revoked(tmp_path: Path, collections: Path) -> None:
     with Emulator(world()) as emulator:
         before = left(emulator)
         done = run(tmp_path, collections, emulator.url, "revoke_org_api_key", ONE)
@@ -271,7 +271,7 @@ def test_one_key_is_revoked_only_where_it_is_meant(tmp_path: Path, collections: 
     assert gone == {text for case in ONE.values() for text in case.revoked}
 
 
-def test_many_keys_are_revoked_only_where_they_are_meant(tmp_path: Path, collections: Path) -> None:
+def test_only_the_selected_keys_are_revoked(tmp_path: Path, collections: Path) -> None:
     with Emulator(world()) as emulator:
         before = left(emulator)
         done = run(tmp_path, collections, emulator.url, "revoke_org_api_keys", MANY)
@@ -303,9 +303,7 @@ def test_rotation_reads_its_variables_and_an_encrypted_password(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_limit_that_leaves_out_localhost_is_no_success(
-    tmp_path: Path, collections: Path, playbook: str
-) -> None:
+def test_limit_without_localhost_fails(tmp_path: Path, collections: Path, playbook: str) -> None:
     if playbook == "awx_setup" and not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not there: make .cache/awx")
     paths = os.pathsep.join([str(collections), str(AWX_COLLECTION)])
@@ -324,8 +322,8 @@ def test_limit_that_leaves_out_localhost_is_no_success(
     )
 
 
-def test_limit_without_an_inventory_is_no_success(tmp_path: Path, collections: Path) -> None:
-    """No host is left then, on which a task could fail."""
+def test_limit_without_an_inventory_fails(tmp_path: Path, collections: Path) -> None:
+    """There is no host on which a task could fail."""
     workshop = AnsibleSandbox(tmp_path / "run", collections)
     command = ("-m", "ansible", "playbook", "keysmith.mongodb.revoke_org_api_key", "--limit")
     done = workshop.python(*command, "other")
@@ -335,7 +333,7 @@ def test_limit_without_an_inventory_is_no_success(tmp_path: Path, collections: P
 
 
 def test_empty_answers_of_a_survey_revoke_nothing(tmp_path: Path, collections: Path) -> None:
-    """As extra variables, which is what AWX makes of answers. One key is described by "None"."""
+    """AWX passes answers as extra variables. One key has the description "None"."""
     answers = tmp_path / "answers.yml"
     names = "api_user_id public_key description wait wait_timeout allow_own_key".split()
     answers.write_text("\n".join(f"{name}: !unsafe ''" for name in names), "utf-8")
@@ -354,8 +352,8 @@ def test_empty_answers_of_a_survey_revoke_nothing(tmp_path: Path, collections: P
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)
-def test_description_of_the_variables_fits_the_playbook(name: str) -> None:
-    """All that is described is used, and nothing else; misspellings lead to what there is."""
+def test_documented_variables_match_the_playbook(name: str) -> None:
+    """Each documented variable is used and vice versa, and misspellings lead to variables."""
     folder = ROOT / "playbooks"
     spec = yaml.safe_load((folder / "vars" / f"{name}.yml").read_text("utf-8"))
     shared = yaml.safe_load((folder / "vars" / "connection.yml").read_text("utf-8"))["options"]

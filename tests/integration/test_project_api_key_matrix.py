@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""project_api_key: every beginning, platform and credential, in check mode, for real and again."""
+"""project_api_key: every start, platform and credential, in check mode, for real and again."""
 
 from __future__ import annotations
 
@@ -24,66 +24,44 @@ from tests.unit.modules.test_project_api_key import (
 )
 
 
-@pytest.mark.parametrize(("platform", "credential_name"), signers())
+@pytest.mark.parametrize(("platform", "credential"), signers())
 @pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
-def test_a_key_gets_exactly_these_roles(
-    emulator: Emulator, platform: str, credential_name: Callable[[str], dict[str, str]], before: Any
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_key_gets_exactly_these_roles_or_leaves_the_project(
+    emulator: Emulator,
+    platform: str,
+    credential: Callable[[str], dict[str, str]],
+    before: Any,
+    state: str,
 ) -> None:
     untouched = start(emulator, platform, before)
-    options = {**credential_name(platform), "diff": True}
+    options = {**credential(platform), "diff": True, "state": state}
     checked = run(emulator, platform, **options, check=True)
     assert emulator.writes == []
     real = run(emulator, platform, **options)
     again = run(emulator, platform, **options)
-    is_change = before is None or sorted(before) != IN_ORDER
+    after = IN_ORDER if state == "present" else None
+    is_change = (None if before is None else sorted(before)) != after
     assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
     for outcome in (checked, real, again):
         assert not outcome.failed
-        assert outcome.result["project_api_key"] == assignment(platform)
-    assert checked.result["diff"] == real.result["diff"]
-    assert real.result["diff"] == {
-        "before": {} if before is None else {"roles": sorted(before)},
-        "after": {"roles": IN_ORDER},
-    }
-    assert again.result["diff"] == {"before": {"roles": IN_ORDER}, "after": {"roles": IN_ORDER}}
-    assert roles_of(emulator, platform) == IN_ORDER
+        assert outcome.result["project_api_key"] == (assignment(platform) if after else None)
+    ends = [{"roles": sorted(roles)} if roles else {} for roles in (before, after)]
+    assert checked.result["diff"] == real.result["diff"] == dict(zip(("before", "after"), ends))
+    assert again.result["diff"] == {"before": ends[1], "after": ends[1]}
+    assert roles_of(emulator, platform) == after
     assert rest(emulator, platform) == untouched
-    method = "POST" if platform == "atlas" and before is None else "PATCH"
+    method = "DELETE" if after is None else "PATCH"
+    if after and platform == "atlas" and before is None:
+        method = "POST"
     path = f"{API_PATHS[platform]}/groups/{project_id(platform)}/apiKeys/{key_id(platform, 3)}"
     assert [(write.method, write.path) for write in emulator.writes] == [(method, path)] * is_change
-
-
-@pytest.mark.parametrize(("platform", "credential_name"), signers())
-@pytest.mark.parametrize("before", STARTS.values(), ids=STARTS)
-def test_a_key_is_taken_out_of_the_project_and_stays(
-    emulator: Emulator, platform: str, credential_name: Callable[[str], dict[str, str]], before: Any
-) -> None:
-    untouched = start(emulator, platform, before)
-    options = {**credential_name(platform), "diff": True, "state": "absent"}
-    checked = run(emulator, platform, **options, check=True)
-    assert emulator.writes == []
-    real = run(emulator, platform, **options)
-    again = run(emulator, platform, **options)
-    is_change = before is not None
-    assert [checked.changed, real.changed, again.changed] == [is_change, is_change, False]
-    for outcome in (checked, real, again):
-        assert not outcome.failed
-        assert outcome.result["project_api_key"] is None
-    assert checked.result["diff"] == real.result["diff"]
-    assert real.result["diff"] == {
-        "before": {"roles": sorted(before)} if before else {},
-        "after": {},
-    }
-    assert again.result["diff"] == {"before": {}, "after": {}}
-    assert roles_of(emulator, platform) is None
-    assert rest(emulator, platform) == untouched
-    assert [write.method for write in emulator.writes] == ["DELETE"] * is_change
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("before", [None, ["GROUP_OWNER"]])
 @pytest.mark.parametrize("option", ["api_user_id", "id", "public_key", "description", "desc"])
-def test_a_key_is_named_in_each_way(
+def test_a_key_is_identified_in_each_way(
     emulator: Emulator, platform: str, before: list[str] | None, option: str
 ) -> None:
     start(emulator, platform, before)

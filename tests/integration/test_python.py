@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modules run by a Python that is too old, and with a requests that is broken."""
+"""Modules on a Python that is too old, and with a broken requests library."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run(python: str, module: str, *paths: Path) -> Any:
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("version", OLD)
-def test_an_old_python_is_told_what_is_needed(version: str, module: str) -> None:
+def test_an_old_python_gets_a_clear_error(version: str, module: str) -> None:
     python = OLD[version]
     if python is None:
-        pytest.skip(f"there is no Python {version} in ~/.pyenv")
+        pytest.skip(f"Python {version} is not in ~/.pyenv")
     done = run(str(python), module)
     assert done.returncode == 1
     assert done.stderr == ""
@@ -51,16 +51,16 @@ def test_the_python_is_checked_before_anything_else_is_imported(module: str) -> 
     lines = (ROOT / "plugins" / "modules" / f"{module}.py").read_text("utf-8").splitlines()
     ours = [line for line in lines if line.startswith("from ansible")]
     assert " import _python " in ours[0]
-    # Not known to Python 3.6.
+    # Python 3.6 does not know this import.
     assert "from __future__ import annotations" not in lines
 
 
 @pytest.mark.parametrize(
-    ("version", "is_refused"),
+    ("version", "is_rejected"),
     [((3, 8, 18), True), ((2, 7, 18), True), ((3, 9, 0), False), ((4, 0, 0), False)],
 )
-def test_only_an_old_python_is_refused(version: tuple[int, ...], is_refused: bool) -> None:
-    assert (_python.refusal(version, "/usr/bin/python3") is not None) is is_refused
+def test_only_an_old_python_is_rejected(version: tuple[int, ...], is_rejected: bool) -> None:
+    assert (_python.refusal(version, "/usr/bin/python3") is not None) is is_rejected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_only_an_old_python_is_refused(version: tuple[int, ...], is_refused: boo
         ("raise AttributeError('x has no y')", "AttributeError: x has no y"),
     ],
 )
-def test_the_reason_why_requests_cannot_be_imported_is_told(
+def test_the_reason_why_requests_cannot_be_imported_is_shown(
     tmp_path: Path, source: str, why: str
 ) -> None:
     (tmp_path / "requests").mkdir()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded responses of Atlas, each put through the client and through the modules.
+"""Recorded responses of Atlas, each put through the modules.
 
 The recordings are not part of this collection: KEYSMITH_RECORDINGS names a JSON file with a list
 of ``answers``, each with method, path, status, headers and body. Without it the tests are skipped.
@@ -18,22 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _argspec,
-    _errors,
-    _module,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _org_api_keys,
-    _orgs,
-)
 from tests.support import API_PATHS, Outcome, run_module
 
 VARIABLE = "KEYSMITH_RECORDINGS"
@@ -48,7 +36,7 @@ ORGS, ORG, KEYS, KEY, LIST, ENTRY, PROJECT_KEYS, PROJECT_KEY = PLACES = (
     "/groups/{id}/apiKeys",
     "/groups/{id}/apiKeys/{id}",
 )
-# Successes that the file has, and nothing else. Errors come from other endpoints too.
+# All the successes in the file. Errors come from other endpoints too.
 SUCCESSES = {
     ("GET", ORGS, 200),
     ("GET", ORG, 200),
@@ -73,7 +61,7 @@ ADDRESS = "203.0.113.9"
 
 @dataclass(frozen=True)
 class Recording:
-    """One response; ``kind`` is what it answers, with its status."""
+    """A recorded response, and the request it belongs to."""
 
     method: str
     path: str
@@ -95,7 +83,7 @@ class Recording:
 
     @property
     def bytes(self) -> bytes:
-        """The response as it was sent; addresses in bodies were replaced, so lengths differ."""
+        """The response as it was sent, with a new length, since addresses were replaced."""
         body = self.body.encode()
         lines = [f"HTTP/1.1 {self.status} Recorded"]
         for name, value in self.headers.items():
@@ -104,10 +92,10 @@ class Recording:
 
 
 def load(text: str) -> list[Recording]:
-    """Return the recordings in a file; fails if it has none, or one of an unknown kind."""
-    answers = json.loads(text)["answers"]
-    assert answers, "the file has no recorded responses"
-    found = [Recording(**answer) for answer in answers]
+    """Return the recordings in a file, and fail if it has none or one of an unknown kind."""
+    recorded = json.loads(text)["answers"]
+    assert recorded, "the file has no recorded responses"
+    found = [Recording(**item) for item in recorded]
     for one in found:
         assert one.path.startswith(PREFIX), one.path
         is_known = (one.method, one.place, one.status) in SUCCESSES
@@ -118,7 +106,7 @@ def load(text: str) -> list[Recording]:
 
 
 def recordings() -> list[Any]:
-    """Return what tests take as parameters: each recording, or one that is skipped."""
+    """Return the recordings as parameters of a test, or one that is skipped."""
     name = os.environ.get(VARIABLE)
     if not name:
         reason = f"the recorded responses of Atlas are not there ({VARIABLE})"
@@ -129,10 +117,10 @@ def recordings() -> list[Any]:
 
 
 class Replay:
-    """A server that answers one request with a recording, and all others as told.
+    """A server that sends a recording for one request, and given responses for all others.
 
-    ``before`` and ``after`` are what other requests get until the recording was sent, and then:
-    JSON, or None for a key that does not exist.
+    ``before`` and ``after`` are the responses to other requests until the recording is sent and
+    after that: JSON, or None for a key that does not exist.
     """
 
     def __init__(
@@ -162,9 +150,9 @@ class Replay:
             if not (self.only_first and self.sent):
                 self.sent += 1
                 return self.recording.bytes
-        answers = self.after if self.sent else self.before
-        assert (method, place) in answers, (method, target)
-        content = answers[method, place]
+        responses = self.after if self.sent else self.before
+        assert (method, place) in responses, (method, target)
+        content = responses[method, place]
         if method == "DELETE":
             gone = {KEY: None, ENTRY: page(), PROJECT_KEY: page()}[place]
             read = {KEY: KEY, ENTRY: LIST, PROJECT_KEY: PROJECT_KEYS}[place]
@@ -181,14 +169,14 @@ class Replay:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def answer(self) -> None:
+            def respond(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 authorization = self.headers.get("Authorization") or ""
                 data = replay.respond(self.command, self.path, body, authorization)
                 self.close_connection = b"\r\nConnection: close\r\n" in data
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  the library's names
+            do_GET = do_POST = do_PATCH = do_DELETE = respond  # noqa: N815  the library's names
 
             def log_message(self, *_arguments: Any) -> None:
                 pass
@@ -211,7 +199,7 @@ def response(status: int, body: str) -> bytes:
 
 
 def place_of(target: str) -> str:
-    """What a request asks for, as the recordings write it."""
+    """Return the endpoint of a request as the recordings write it."""
     path = target.partition("?")[0].removeprefix(PREFIX)
     path = re.sub("/[0-9a-f]{24}(?=/|$)", "/{id}", path)
     return re.sub("/accessList/.+", "/accessList/{entry}", path)
@@ -228,7 +216,7 @@ def org_of(key: Mapping[str, Any]) -> str:
 
 
 def key_json(roles: list[dict[str, str]] | None = None, **more: Any) -> dict[str, Any]:
-    """A key that was not recorded."""
+    """Return a key that was not recorded."""
     return {
         "desc": "made up",
         "id": KEY_ID,
@@ -241,7 +229,7 @@ def key_json(roles: list[dict[str, str]] | None = None, **more: Any) -> dict[str
 
 
 def result_of(key: Mapping[str, Any]) -> dict[str, Any]:
-    """The key as a module has to return it."""
+    """Return the key as a module must return it."""
     org, projects = org_of(key), dict[str, list[str]]()
     for role in key["roles"]:
         if "groupId" in role:
@@ -269,20 +257,6 @@ def run(replay: Replay, module: str, org_id: str | None = ORG_ID, **options: Any
     return run_module(module, given)
 
 
-@contextmanager
-def client(replay: Replay) -> Iterator[Any]:
-    params = {"base_url": replay.url, "access_token": "t", "org_id": ORG_ID}
-    defaults = {name: how.get("default") for name, how in _argspec.CONNECTION_OPTIONS.items()}
-    connection = _resolve.resolve({**defaults, **params}, {})
-    module = SimpleNamespace(add_no_log=print, warn=print)
-    with _module._client(connection, module) as api:  # type: ignore[arg-type]
-        yield api
-
-
-def to(path: str) -> Call:
-    return Call(path, "do it", required_role="", version="2023-01-01")
-
-
 # Successes, through the modules
 
 
@@ -291,13 +265,6 @@ def read_organizations(one: Recording) -> None:
         outcome = run(replay, "org_info", None)
     found = [{"id": org["id"], "name": org["name"]} for org in one.content["results"]]
     assert outcome.result["orgs"] == sorted(found, key=lambda org: org["name"])
-
-
-def read_organization(one: Recording) -> None:
-    """No module asks for one by its ID."""
-    with Replay(one).serve() as replay, client(replay) as api:
-        found = api.get(to(f"/orgs/{ORG_ID}"), _orgs.parse)
-    assert found == _orgs.Organization(one.content["id"], one.content["name"])
 
 
 def read_keys(one: Recording) -> None:
@@ -364,19 +331,6 @@ def create_key(one: Recording) -> None:
     assert outcome.changed
     assert outcome.result["org_api_key"] == result_of(key)
     assert outcome.result["private_key"] == key["privateKey"]
-
-
-def create_project_key(one: Recording) -> None:
-    """No module creates a key in a project."""
-    with Replay(one).serve() as replay, client(replay) as api:
-
-        def parse(data: Any) -> Any:
-            return _org_api_keys.parse_created(data, org_of(one.content))
-
-        created = api.post(to(f"/groups/{PROJECT_ID}/apiKeys"), {}, parse)
-    assert created.key.result() == result_of(one.content)
-    assert created.key.roles == ("ORG_MEMBER",)
-    assert created.private_key == one.content["privateKey"]
 
 
 def add_entries(one: Recording) -> None:
@@ -451,14 +405,12 @@ def unassign_key(one: Recording) -> None:
 
 CHECKS: dict[tuple[str, str], Callable[[Recording], None]] = {
     ("GET", ORGS): read_organizations,
-    ("GET", ORG): read_organization,
     ("GET", KEYS): read_keys,
     ("GET", KEY): read_key,
     ("GET", LIST): read_access_list,
     ("GET", PROJECT_KEYS): read_project_keys,
     ("POST", KEYS): create_key,
     ("POST", LIST): add_entries,
-    ("POST", PROJECT_KEYS): create_project_key,
     ("PATCH", KEY): change_key,
     ("PATCH", PROJECT_KEY): change_project_key,
     ("DELETE", KEY): revoke_key,
@@ -466,7 +418,7 @@ CHECKS: dict[tuple[str, str], Callable[[Recording], None]] = {
     ("DELETE", PROJECT_KEY): unassign_key,
 }
 
-# Errors, in the place of every request that a module sends with the same method
+# Errors, in place of every request that a module sends with the same method
 
 NAMED = {"api_user_id": KEY_ID}
 IN_PROJECT = {"project_id": PROJECT_ID, **NAMED}
@@ -497,8 +449,8 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 }
 
 
-def world(method: str) -> dict[tuple[str, str], Any]:
-    """What else the modules ask for: one key, which is in the project unless it gets there."""
+def other_responses(method: str) -> dict[tuple[str, str], Any]:
+    """Return the other responses: one key, which is in the project unless the task adds it."""
     roles = [{"orgId": ORG_ID, "roleName": "ORG_MEMBER"}]
     if method != "POST":
         roles.append({"groupId": PROJECT_ID, "roleName": "GROUP_READ_ONLY"})
@@ -512,7 +464,7 @@ def world(method: str) -> dict[tuple[str, str], Any]:
 
 
 def check_fields(one: Recording, fields: Mapping[str, Any]) -> None:
-    """All that the API said has to be in ``error``."""
+    """Check that ``error`` has everything that the API said."""
     content = one.content
     assert fields["status"] == one.status
     assert fields["method"] == one.method
@@ -524,7 +476,7 @@ def check_fields(one: Recording, fields: Mapping[str, Any]) -> None:
 
 def check_error(one: Recording) -> None:
     for place, module, options in CALLS[one.method]:
-        with Replay(one, place, before=world(one.method)).serve() as replay:
+        with Replay(one, place, before=other_responses(one.method)).serve() as replay:
             outcome = run(replay, module, None if module == "org_info" else ORG_ID, **options)
         assert replay.sent
         assert outcome.failed, (module, options)
@@ -537,12 +489,12 @@ def check_error(one: Recording) -> None:
 
 
 def check_challenge(one: Recording) -> None:
-    """A key pair signs what was challenged, and is refused if that does not help."""
+    """Check that a key pair answers the challenge, and that a second 401 is an error."""
     pair = {"api_public_key": "qrstuvwx", "api_private_key": "ca11ab1e-0000-4000-8000-0000000000a1"}
     (nonce,) = re.findall('nonce="([^"]+)"', one.headers["Www-Authenticate"])
     for place, module, options in CALLS[one.method]:
         org_id = None if module == "org_info" else ORG_ID
-        before = world(one.method)
+        before = other_responses(one.method)
         before |= {("GET", ORGS): page()}
         before |= {("DELETE", target): "" for target in (KEY, ENTRY, PROJECT_KEY)}
         with Replay(one, place, before=before, only_first=True).serve() as replay:
@@ -561,31 +513,12 @@ def check_challenge(one: Recording) -> None:
         assert replay.sent > 1
 
 
-def check_with_client(one: Recording) -> None:
-    """The client by itself returns what the API said, or raises it."""
-    path = one.place.replace("{id}", KEY_ID).replace("{entry}", ADDRESS)
-    with Replay(one).serve() as replay, client(replay) as api:
-        call = to(path)
-        calls: dict[str, Callable[[], Any]] = {
-            "GET": lambda: api.get(call, lambda data: data),
-            "POST": lambda: api.post(call, {}, lambda data: data),
-            "PATCH": lambda: api.patch(call, {}, lambda data: data),
-            "DELETE": lambda: api.delete(call),
-        }
-        if one.is_error:
-            with pytest.raises(_errors.ApiError) as caught:
-                calls[one.method]()
-            check_fields(one, caught.value.fields())
-        else:
-            assert calls[one.method]() == (None if one.method == "DELETE" else one.content)
-    assert replay.sent == 1
-
-
 @pytest.mark.parametrize("one", recordings())
 def test_a_recorded_response_comes_through(one: Recording) -> None:
-    check_with_client(one)
     if not one.is_error:
-        CHECKS[one.method, one.place](one)
+        # No module reads one organization, or creates a key in a project.
+        if (one.method, one.place) not in {("GET", ORG), ("POST", PROJECT_KEYS)}:
+            CHECKS[one.method, one.place](one)
         return
     check_error(one)
     if one.status == 401:
@@ -603,23 +536,3 @@ def test_the_recordings_have_every_kind() -> None:
     assert {one.status for one in found if one.is_error} == ERROR_STATUSES
     challenges = {one.body for one in found if one.status == 401}
     assert len(challenges) >= 3
-
-
-ANSWER = {"method": "GET", "path": f"{PREFIX}/orgs", "status": 200, "headers": {}, "body": ""}
-
-
-@pytest.mark.parametrize(
-    ("answers", "words"),
-    [
-        ([], "no recorded responses"),
-        ([{**ANSWER, "status": 204}], "unknown kind"),
-        ([{**ANSWER, "status": 418}], "unknown kind"),
-        ([{**ANSWER, "path": f"{PREFIX}/orgs/{{id}}/teams"}], "unknown kind"),
-        ([ANSWER, {**ANSWER, "method": "HEAD", "status": 404}], "unknown kind"),
-        ([{**ANSWER, "path": "/api/public/v1.0/orgs"}], "/api/public/v1.0/orgs"),
-    ],
-)
-def test_a_file_that_is_not_understood_is_refused(answers: list[Any], words: str) -> None:
-    with pytest.raises(AssertionError, match=words):
-        load(json.dumps({"answers": answers}))
-    assert {(method, place) for method, place, _status in SUCCESSES} == set(CHECKS)

@@ -43,9 +43,9 @@ from tests.integration.rotations import (
     Ran,
     Step,
     check_end,
+    check_message,
     check_secrets,
     check_stored,
-    check_words,
     rotate,
 )
 from tests.support import ROOT, fetch_token
@@ -61,7 +61,7 @@ SERVICE_ACCOUNT = 0
 
 WHOLE = [
     Case("atlas", (ROTATED, ABSENT)),
-    # Its replacement has the description then, so each run is another rotation.
+    # The replacement gets the description, so each run is a new rotation.
     Case(
         "by description", (ROTATED, ROTATED), options=BY_DESCRIPTION, old={"description": "[1,2]"}
     ),
@@ -69,7 +69,7 @@ WHOLE = [
 ]
 GRACE = [
     Case("grace", (WAITING, WAITING), options={"grace_period": "86400"}),
-    # Its second run comes later than that, and has no key pair.
+    # The second run is after the grace period and has no key pair.
     Case("short grace", (WAITING, ROTATED), options={"grace_period": 1}),
 ]
 FAILING = [
@@ -81,7 +81,7 @@ FAILING = [
         first=BREAKING,
         steps=NO_ROLL_BACK,
     ),
-    # What has the module's own message: it is free of secrets, and its task is under no_log.
+    # The task has no_log, and the module's own message contains no secrets.
     Case("not created", (ROLLED_BACK,), ("EMULATED",), steps=(Step("POST", KEYS),)),
     Case(
         "not verified",
@@ -89,11 +89,11 @@ FAILING = [
         ("could not be replaced", "did not accept the key pair", "was revoked", "Restore"),
         options={"verify_timeout": 2},
         steps=(
-            # Not those of phase begin, which would not hand it over.
+            # Requests of phase finish only: phase begin would not hand the key pair over.
             Step("GET", KEY, 1, 99, by_new_pair=True, arguments=UNKNOWN),
         ),
     ),
-    # The response is lost, and what the request has created cannot be found out.
+    # The response is lost, and the created key cannot be looked up.
     Case(
         "perhaps created",
         (LEFT,),
@@ -106,7 +106,10 @@ FAILING = [
     Case(
         "verified and not revoked",
         (LEFT, ROTATED),
-        ("Run the role again", "If the old key signs the requests, use the new key pair for that."),
+        (
+            "Run the role again",
+            "If the old key is the signing credential, authenticate with the new key pair.",
+        ),
         options={"allow_own_key": True},
         steps=NO_ROLL_BACK,
     ),
@@ -132,14 +135,14 @@ STORES = [
     Case(
         "awx with a service account",
         options={"store_tasks": "store_awx.yml"},
-        # It lets in other machines only.
+        # Its access list allows other machines only.
         old={"access_list": ["192.0.2.0/24", "2001:db8::1"]},
         credential_name=SERVICE_ACCOUNT,
     ),
 ]
 VAULT, HASHI, AWX = STORES
 OWN = [
-    Case("own key", (UNTOUCHED,), ("signs the requests", "allow_own_key"), credential_name=OLD),
+    Case("own key", (UNTOUCHED,), ("allow_own_key",), credential_name=OLD),
     Case(
         "own key allowed",
         options={"allow_own_key": "true"},
@@ -156,7 +159,7 @@ OWN = [
 ]
 CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
-    # The grace period is over, and the keyword of the second run's tasks is all that holds it back.
+    # The grace period has ended, and only check mode prevents the revocation.
     Case(
         "check of a due one",
         (WAITING, IMAGINED),
@@ -199,7 +202,7 @@ REFUSED = [
     Case("no store tasks", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("no key", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
     Case("long description", (UNTOUCHED,), ("148",), old={"description": "d" * 149}),
-    # A rotation of 1.2.x, or what somebody has written.
+    # A mark of 1.2.x, or of someone else.
     Case("foreign mark", (UNTOUCHED,), ("do not verify",), successors=("storing",)),
 ]
 CASES = [*WHOLE, *GRACE, *FAILING, *STORES, *OWN, *CHECK, *REFUSED]
@@ -216,7 +219,7 @@ def check(ran: Ran, cases: list[Case]) -> None:
     for case in cases:
         for run in range(len(case.ends)):
             check_end(ran, case, run)
-        check_words(ran, case)
+        check_message(ran, case)
 
 
 def test_whole_rotation(ran: Ran) -> None:
@@ -224,8 +227,8 @@ def test_whole_rotation(ran: Ran) -> None:
     for case in WHOLE:
         check_stored(ran, case)
     check_secrets(ran)
-    # Tasks that run a module, unlike the control flow of Ansible itself.
-    control = ("Validating", "Reset", "Claim", "Say", "Keep", "Report", "Forget", "Rotate")
+    # Tasks that run a module.
+    control = ("Validating", "Reset", "Claim", "Show", "Record", "Report", "Clear", "Rotate")
     done = [
         result.task.rpartition(" : ")[2]
         for result in ran.results(NAMED["atlas"], 0)
@@ -233,7 +236,7 @@ def test_whole_rotation(ran: Ran) -> None:
     ]
     calls = [task for task in done if not task.startswith(control)]
     assert len(calls) <= 8, calls
-    assert "Say how long this may take" in done
+    assert "Show how long this may take" in done
     (backup,) = ran.files.glob("by-description.json.*~")
     assert backup.stat().st_mode & 0o777 == 0o600
 
@@ -241,31 +244,31 @@ def test_whole_rotation(ran: Ran) -> None:
 def test_grace_period(ran: Ran) -> None:
     check(ran, GRACE)
     case = NAMED["grace"]
-    first, second = ran.told(case, 0), ran.told(case, 1)
+    first, second = ran.outcome(case, 0), ran.outcome(case, 1)
     assert first == second
     deadline = datetime.strptime(first["old_until"], "%Y-%m-%dT%H:%M:%SZ").replace(
         tzinfo=timezone.utc
     )
     left = deadline - datetime.now(timezone.utc)
     assert timedelta(hours=23) < left <= timedelta(hours=24)
-    # A run in the grace period changes nothing; one after it has no key pair to store.
+    # A run in the grace period changes nothing. A run after it has no key pair to store.
     assert ran.written(case, 1) == []
     assert not list(ran.files.glob("short-grace.json.*~"))
     done = {r.task for r in ran.results(NAMED["short grace"], 1) if r.status != "skipped"}
-    assert f"{ROLE} : End the old key if its time has come" in done
+    assert f"{ROLE} : Revoke the old key after the grace period" in done
     assert f"{ROLE} : Create the replacement" not in done
 
 
 def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, FAILING)
     for case in FAILING:
-        told = ran.told(case, 0)
-        assert "no store for" not in told["msg"]
-        # Only if the replacement may be in use, and the next run cannot know.
+        outcome = ran.outcome(case, 0)
+        assert "no store for" not in outcome["msg"]
+        # Only if the replacement may be in use, which the next run cannot find out.
         is_unknown = case.name == "broken store and roll back"
-        assert ("creates another replacement" in told["msg"]) is is_unknown
-        # What a program decides by.
-        kind = (told["error"] or {"type": ""})["type"]
+        assert ("creates another replacement" in outcome["msg"]) is is_unknown
+        # Programs use these results.
+        kind = (outcome["error"] or {"type": ""})["type"]
         kinds = {
             "not created": "api",
             "not verified": "timeout",
@@ -275,12 +278,12 @@ def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> 
         assert kind == kinds.get(case.name, "")
         exists = {key["id"] for key in ran.left(case, 0)}
         is_known = case.ends[0] == LEFT and kind != "orphan"
-        assert (told["api_user_id"] in exists) is is_known
+        assert (outcome["api_user_id"] in exists) is is_known
     _failure_of_another_host(tmp_path, collections)
 
 
 def _failure_of_another_host(folder: Path, collections: Path) -> None:
-    """With any_errors_fatal, it ends the play of a host that has done nothing wrong."""
+    """With any_errors_fatal, it stops the play on hosts without a failure."""
     names = ("one", "two")
     organizations = {n: Case(f"fatal {n}").organization(i) for i, n in enumerate(names)}
     tasks = folder / "store.yml"
@@ -306,7 +309,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
                 file=f"{folder}/{{{{ inventory_hostname }}}}.json",
             )
             rotate["vars"]["is_broken"] = is_broken
-            # Nothing of an earlier failure is told.
+            # No earlier failure is reported.
             earlier = {"name": "Earlier", "ansible.builtin.fail": {"msg": "earlier"}}
             rescued = {"block": [earlier], "rescue": [{"ansible.builtin.debug": {}}]}
             return {
@@ -324,32 +327,32 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
             AnsibleSandbox(folder / f"fatal{n}", collections).playbook([play(broken)], hosts=hosts)
             for n, broken in enumerate(("{{ break_store }}", ""))
         ]
-    told = {
-        (host, n): run.result(f"{ROLE} : Keep the result", host).values["ansible_facts"][
+    outcome = {
+        (host, n): run.result(f"{ROLE} : Record the result", host).values["ansible_facts"][
             "rotate_org_api_key_result"
         ]
         for host in names
         for n, run in enumerate(runs)
     }
-    states = {place: result["state"] for place, result in told.items()}
+    states = {place: result["state"] for place, result in outcome.items()}
     assert states == {
         ("one", 0): "rolled_back",
         ("two", 0): "rolled_back",
         ("one", 1): "rotated",
         ("two", 1): "failed",
     }
-    ended = "The play ended on this host because another host failed (any_errors_fatal)."
-    assert told["one", 0]["msg"].startswith(f"{ended} The new API key ")
-    assert told["one", 1]["msg"] == (
+    ended = "The play was stopped on this host because another host failed (any_errors_fatal)."
+    assert outcome["one", 0]["msg"].startswith(f"{ended} The new API key ")
+    assert outcome["one", 1]["msg"] == (
         f"{ended} The old API key is revoked, and its replacement has its description."
     )
-    assert 'store task "Break" failed' in told["two", 0]["msg"]
-    assert "Run the role again to finish the rotation." in told["two", 1]["msg"]
+    assert 'store task "Break" failed' in outcome["two", 0]["msg"]
+    assert "Run the role again to finish the rotation." in outcome["two", 1]["msg"]
 
 
 def test_stores(ran: Ran, tmp_path: Path) -> None:
     check(ran, STORES)
-    # In a process of its own: a process that has loaded Ansible's controller warns otherwise.
+    # In a separate process, because a process that has loaded Ansible's controller gives a warning.
     path, password = ran.files / f"{VAULT}.json", tmp_path / "password"
     password.write_text(VAULT_PASSWORD, "utf-8")
     command = [sys.executable, "-m", "ansible", "vault", "view", str(path)]
@@ -374,23 +377,23 @@ def test_stores(ran: Ran, tmp_path: Path) -> None:
     (key,) = ran.left(AWX, 0)
     given = json.loads((ran.files / "awx.json").read_text("utf-8"))
     pair = {"public_key": key["public_key"], "private_key": key["private_key"]}
-    # AWX takes these for all inputs there are.
+    # These replace all inputs in AWX.
     assert given["inputs"] == {"platform": "atlas", **pair}
     names = ("name", "credential_type", "organization", "update_secrets")
     assert [given[name] for name in names] == ["the key", "MongoDB key", "Default", True]
 
 
-def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
+def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, OWN)
-    words = ran.told(NAMED["own key with grace"], 1)["failed"]
-    assert "use the new key pair" in words
+    message = ran.outcome(NAMED["own key with grace"], 1)["failed"]
+    assert "authenticate with the new key pair" in message
     case = NAMED["own key allowed"]
     old_id = ran.organizations[case.host].key_id(OLD)
     deleted = next(w for w in ran.writes[0] if w.path.endswith(old_id))
     assert deleted.method == "DELETE"
     assert deleted.caller == ran.left(case, 0)[0]["public_key"]
 
-    # A play that reads its own key pair from the file in which the role stores it.
+    # The play reads its credentials from the file in which the role stores them.
     organization = Case("reading").organization(0)
     file = tmp_path / "pair.json"
     pair = organization.pair(OLD)
@@ -413,8 +416,8 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
         run = AnsibleSandbox(tmp_path / "run", collections).playbook([play, wait, play])
         left = emulator.state.organizations[organization.org_id].api_keys
     assert run.code == 0, run.output
-    told = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
-    states = [r.values["rotate_org_api_key_result"]["state"] for r in told]
+    outcome = [r for r in run.results if r.task == f"{ROLE} : Report the result"]
+    states = [r.values["rotate_org_api_key_result"]["state"] for r in outcome]
     assert states == ["waiting", "rotated"]
     assert organization.key_id(OLD) not in left
     assert len(left) == 2
@@ -423,15 +426,15 @@ def test_key_that_signs(ran: Ran, tmp_path: Path, collections: Path) -> None:
 def test_check_mode(ran: Ran) -> None:
     check(ran, CHECK)
     for case in CHECK:
-        told = ran.told(case, len(case.ends) - 1)
-        assert told["msg"].startswith("In check mode, nothing was changed; a real run would end")
-        assert told["state"] == "rotated"
+        outcome = ran.outcome(case, len(case.ends) - 1)
+        assert outcome["msg"].startswith("In check mode, nothing was changed; a real run would end")
+        assert outcome["state"] == "rotated"
     assert not (ran.files / "check.json").exists()
 
 
-def test_refusal_before_anything_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
+def test_failure_before_a_key_is_created(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, REFUSED)
-    # A collection that is not installed ends the whole play since ansible-core 2.19.
+    # Since ansible-core 2.19, a missing collection stops the whole play.
     organization = Case("no collection").organization(0)
     tasks = tmp_path / "unknown.yml"
     tasks.write_text("- keysmith.missing.module:\n", "utf-8")
@@ -452,7 +455,7 @@ def connection(organization: Organization, url: str) -> dict[str, str]:
 
 
 def include(**variables: Any) -> dict[str, Any]:
-    """A task that runs the role."""
+    """Return a task that runs the role."""
     options = {f"rotate_org_api_key_{name}": value for name, value in variables.items()}
     return {
         "name": "Rotate",
@@ -463,19 +466,19 @@ def include(**variables: Any) -> dict[str, Any]:
 
 HOSTS = ("one", "two", "three")
 OTHERS = ("other1", "other2")
-# How a play gets to its hosts, and which of HOSTS it rotates the key for: None for at most one.
+# The keywords of a play, and the host of HOSTS that rotates the key, None for any one or none.
 PLAYS: dict[str, tuple[dict[str, Any], set[str] | None]] = {
     "linear": ({}, set()),
-    # The first is done before it is known what the others want. They are refused all the same.
+    # The first host finishes before the others start, and the others still fail.
     "serial": ({"serial": 1}, {"one"}),
     "free": ({"strategy": "free"}, None),
-    # All hosts of the play get what is registered.
+    # All hosts of the play get registered results.
     "once": ({"run_once": True}, {"one"}),
 }
 
 
 def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
-    """HOSTS run the role for one key, by description or ID; OTHERS for keys of their own."""
+    """HOSTS run the role for one key, and each of OTHERS for its own key."""
     names = [*HOSTS, *OTHERS]
     every = {
         name: [Case(f"{name} {n}").organization(10 * m + n) for n in range(3)]
@@ -499,7 +502,7 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
                 description=f"{{{{ of.{name}.target }}}}",
                 file=f"{tmp_path}/{name}.{{{{ inventory_hostname }}}}.json",
             )
-            # A refusal must not keep the next play from running.
+            # The next play must run after a failure.
             task = {"block": [task], "rescue": [{"ansible.builtin.debug": {}}], **keywords}
             options = ("base_url", "org_id", "api_public_key", "api_private_key")
             play: dict[str, Any] = {
@@ -526,7 +529,7 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
             assert stored & set(HOSTS) == rotating, f"{name}\n{done.output}"
         assert stored - set(HOSTS) == (set() if name == "once" else set(OTHERS))
         for organization in every[name]:
-            # There is neither a key pair that died nor a key whose pair nobody has.
+            # No stored key pair was revoked, and the pair of each key was stored.
             assert len(keys[organization.org_id]) == 2
             (key,) = [k for k in keys[organization.org_id] if k.id != organization.key_id(OWNER)]
             assert key.description == organization.description
@@ -542,8 +545,8 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
     assert all("one, three, two" in r.msg for r in refused[:3])
 
 
-def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
-    """A run that was killed while it stored, and keys that look like replacements."""
+def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
+    """A run was killed while it stored the pair, and other keys look like replacements."""
     organization = Case("left", successors=("storing",)).organization(0)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         begin = {
@@ -565,7 +568,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
                     api_user_id=organization.key_id(OLD),
                     ignore_marks=True,
                     file=str(tmp_path / "pair.json"),
-                    # The deprecated variables still count.
+                    # The deprecated variables still work.
                     proof_retries=20,
                     proof_delay=3,
                 ),
@@ -576,11 +579,11 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
         )
         keys = emulator.state.organizations[organization.org_id].api_keys
     assert run.code == 0, run.output
-    told = run.result(f"{ROLE} : Report the result").values["rotate_org_api_key_result"]
-    reasons = {key["id"]: key["reason"] for key in told["left"]}
+    outcome = run.result(f"{ROLE} : Report the result").values["rotate_org_api_key_result"]
+    reasons = {key["id"]: key["reason"] for key in outcome["left"]}
     assert reasons.pop(organization.key_id(BEGUN)) == "unverified_mark"
     assert list(reasons.values()) == ["may_be_in_use"]
-    assert {*reasons, organization.key_id(BEGUN), told["api_user_id"]} < set(keys)
+    assert {*reasons, organization.key_id(BEGUN), outcome["api_user_id"]} < set(keys)
     said = " ".join(run.output.split())
     assert "up to 60 s (rotate_org_api_key_verify_timeout)" in said
     assert "The variable rotate_org_api_key_proof_delay is deprecated." in said
@@ -588,7 +591,7 @@ def test_what_others_have_left(tmp_path: Path, collections: Path) -> None:
 
 @pytest.mark.each_core
 def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
-    """Questions left unanswered are empty or null; a token signs, and is no key for marks."""
+    """Unanswered questions are empty or null. The token cannot make marks."""
     _play_of_the_readme(tmp_path / "readme", collections)
     organization = Case("playbook", old={"description": "[1,2]"}).organization(0)
     file = tmp_path / "pair.json"
@@ -624,12 +627,12 @@ def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> N
 
 
 def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
-    """The old key stays if the store tasks are skipped, or run on a host that has failed them."""
+    """The old key is kept if the store tasks are skipped or fail on another host."""
     organization = Case("not stored").organization(0)
     tasks = folder / "delegated.yml"
     store = {"ansible.builtin.command": "true", "delegate_to": "web1", "tags": "restart"}
     tasks.write_text(json.dumps([{"name": "Restart", **store}]), "utf-8")
-    # The playbook runs on this machine all the same, and web1 is another one.
+    # The playbook runs on this machine, whatever the inventory says about localhost.
     hosts = {
         "localhost": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"},
         "web1": {"ansible_connection": "keysmith.missing.connection"},
@@ -659,9 +662,9 @@ def _store_tasks_that_do_not_run(folder: Path, collections: Path) -> None:
     assert refused.code == 2, refused.output
     assert "Run the role without --skip-tags." in " ".join(refused.output.split())
     assert failed.code == 2, failed.output
-    told = failed.result(f"{ROLE} : Say what has failed and what exists now").msg
-    assert 'store task "Restart" failed' in told
-    assert "was revoked, and the old key works as before" in told
+    outcome = failed.result(f"{ROLE} : Report the failure and what exists now").msg
+    assert 'store task "Restart" failed' in outcome
+    assert "was revoked, and the old key works as before" in outcome
     assert len(created) == 1
     assert set(left) == {organization.key_id(OWNER), organization.key_id(OLD)}
 
@@ -673,9 +676,9 @@ def _playbook(
     environ: Mapping[str, str],
     *arguments: str,
 ) -> Finished:
-    workshop = AnsibleSandbox(folder, collections)
+    sandbox = AnsibleSandbox(folder, collections)
     command = ["-m", "ansible", "playbook", "-vvv", "keysmith.mongodb.rotate_org_api_key"]
-    return workshop.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
+    return sandbox.python(*command, *arguments, "-e", json.dumps(answers), environ=environ)
 
 
 def _play_of_the_readme(folder: Path, collections: Path) -> None:
@@ -691,9 +694,9 @@ def _play_of_the_readme(folder: Path, collections: Path) -> None:
         "api_user_id": organization.key_id(OLD),
         "credentials_file": str(folder / "pair.json"),
     }
-    workshop = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
-        run = workshop.python(
+        run = sandbox.python(
             *("-m", "ansible", "playbook", str(playbook), "-e", json.dumps(variables)),
             environ={"MONGODB_ATLAS_BASE_URL": emulator.url},
         )

@@ -1,131 +1,48 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets in what a server says back, cut off or in the wrong place; and the search for them.
+"""Secrets that a server returns, that are cut off, or that are in the wrong place.
 
-Whole runs of all that ships, with every failure there is, are in tests/trust/secrets.
+tests/trust/secrets runs everything that ships, with every kind of failure.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
 
 import pytest
 from ansible.module_utils import basic
 
 from tests.emulator import Emulator, Fault
 from tests.integration.playbook import MODULE, AnsibleSandbox
-from tests.integration.secret_search import PLANTED, SPELLINGS, files, search, without_documented
+from tests.integration.secret_search import SPELLINGS, files, search
 from tests.support import PRIVATE_KEYS, fetch_token, key_id, key_pair, org_id, run_module
 
 ATLAS = "atlas"
 CLIENT_SECRET = "mdb_sa_sk_canary+sign/of=the&mine?0123456789"
 
 
-@pytest.mark.parametrize("text", ['"msg": "{}"', '"private_key": "{}x"', '"private_keys": "{}"'])
-def test_private_key_anywhere_else_is_found(text: str) -> None:
-    secret = PRIVATE_KEYS[ATLAS]
-    assert secret in without_documented(text.format(secret), {"a": secret})
-    for documented in (f'{{"private_key": "{secret}"}}', f'{{\\"private_key\\": \\"{secret}\\"}}'):
-        assert secret not in without_documented(documented, {"a": secret})
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_search_finds_a_secret_or_half_of_it_in_each_spelling(spelling: str) -> None:
+    for text in (CLIENT_SECRET, CLIENT_SECRET[:16], CLIENT_SECRET[-16:]):
+        for around in ("{}", "user:{}@host", "cut: {}…"):
+            written = SPELLINGS[spelling](around.format(text))
+            for form in (written, json.dumps(written), quote_plus(written)):
+                assert search({"text": form}, {"the secret": CLIENT_SECRET}), form
+    harmless = f"{CLIENT_SECRET[:12]}…{CLIENT_SECRET[-12:]} {CLIENT_SECRET[::-1]}"
+    assert not search({"text": SPELLINGS[spelling](harmless)}, {"the secret": CLIENT_SECRET})
 
 
-def test_search_finds_what_is_left_in_files(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "file").write_text(f"a {quote_plus(CLIENT_SECRET)} b", "utf-8")
-    assert search(dict(files(tmp_path)), {"the secret": CLIENT_SECRET})
-
-
-def _wrapped(text: str) -> str:
-    return "\n  ".join(text[at : at + 7] for at in range(0, len(text), 7))
-
-
-# What a text goes through on its way out, besides how it may be written by itself.
-WAYS: dict[str, Callable[[str], str]] = {
-    **SPELLINGS,
-    "url twice": lambda text: quote(quote(text, safe=""), safe=""),
-    "form twice in lower case": lambda text: quote_plus(SPELLINGS["form in lower case"](text)),
-    "json": json.dumps,
-    "json in json": lambda text: json.dumps(json.dumps(text)),
-    "json for browsers": lambda text: json.dumps(text).replace("/", "\\/").replace("&", "\\u0026"),
-    "json without letters": lambda text: "".join(f"\\u{ord(letter):04X}" for letter in text),
-    "python": lambda text: repr(text.encode()),
-    "html": html.escape,
-    "lines": _wrapped,
-    "lines in json": lambda text: json.dumps(_wrapped(text)),
-    "lines in json in json": lambda text: json.dumps(json.dumps(_wrapped(text))),
-    "lines that go on": lambda text: _wrapped(text).replace("\n", "\\\n"),
-    "lines of a url": lambda text: _wrapped(quote(text, safe="")),
-    "lines of base64": lambda text: base64.encodebytes(text.encode()).decode(),
-    "lines of base64 in python": lambda text: repr(base64.encodebytes(text.encode())),
-    "base64 in a url": lambda text: quote_plus(base64.b64encode(text.encode())),
-}
-# Base64 takes three bytes at a time, so that these are of each length that counts.
-SECRETS = [PRIVATE_KEYS[ATLAS], CLIENT_SECRET, PLANTED, "eyJhbGciOi.c2VjcmV0/c2ln+" + "x_-" * 40]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_search_finds_a_secret_whatever_stands_around_it(way: str) -> None:
-    missed = [
-        (secret, before, after)
-        for secret in SECRETS
-        for before in ("", "u", "u:", "us:", "use:", "user:")
-        for after in ("", "x", "\n", ", y", ":80", "@host/?a=b&c")
-        if not search({"text": WAYS[way](before + secret + after)}, {"the secret": secret})
-    ]
-    assert not missed
-
-
-def test_secrets_are_of_each_length_that_base64_knows() -> None:
-    assert {len(secret) % 3 for secret in SECRETS} == {0, 1, 2}
-
-
-@pytest.mark.parametrize("part", [slice(16), slice(-16, None)], ids=["first", "last"])
-@pytest.mark.parametrize("way", WAYS)
-def test_search_finds_half_a_secret(way: str, part: slice) -> None:
-    for secret in SECRETS:
-        text = WAYS[way](f"cut: {secret[part]}…")
-        assert search({"text": text}, {"the secret": secret})
-
-
-@pytest.mark.parametrize("way", [way for way in WAYS if "base64" not in way])
-def test_search_finds_a_pair_whose_other_half_is_public(way: str) -> None:
-    pair = f"user:{CLIENT_SECRET}"
-    text = WAYS[way](f"Basic {base64.b64encode(pair.encode()).decode()}, it says")
-    assert search({"text": text}, {"the pair": pair})
-    assert not search({"text": WAYS[way]("user: and nothing else")}, {"the pair": pair})
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_search_finds_nothing_where_nothing_is(way: str) -> None:
-    canaries = {str(number): secret for number, secret in enumerate(SECRETS)}
-    harmless = [
-        # Too little of it, and what cannot be turned back.
-        *[f"{secret[:12]}…{secret[-12:]}" for secret in SECRETS],
-        *[hashlib.md5(secret.encode()).hexdigest() for secret in SECRETS],
-        *[secret[::-1] for secret in SECRETS],
-        *["0ther-k1nd-of-secret/9876543210", key_id(ATLAS, 1), "mdb_sa_sk_", "VALUE_SPECIFIED"],
-        Path(__file__).parent.joinpath("playbook.py").read_text("utf-8"),
-    ]
-    assert not search({str(n): WAYS[way](text) for n, text in enumerate(harmless)}, canaries)
-
-
-# How much of the secret stands before a limit that messages or fields are cut at.
+# How much of the secret precedes the limit at which messages or fields are truncated.
 @pytest.mark.parametrize("part", [12, 32])
 @pytest.mark.parametrize("limit", [60, 200, 400, 2000])
-def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
-    emulator: Emulator, limit: int, part: int
-) -> None:
-    """Half a secret is not masked by a search for the whole one."""
+def test_a_truncated_secret_is_not_shown(emulator: Emulator, limit: int, part: int) -> None:
+    """Masking the whole secret would not mask half of it."""
     secret = PRIVATE_KEYS[ATLAS]
     text = "x" * (limit - part) + secret + "y" * 3000
     location = f"https://sso.example.com/{text[len('https://sso.example.com/') :]}"
@@ -133,7 +50,7 @@ def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
         Fault("status", "GET", status=400, code=text, detail=text, parameters=[text])
     )
     emulator.add_fault(Fault("redirect", "GET", location=location))
-    for words in ("the API returned", "redirects"):
+    for status in (400, 302):
         options = {
             "state": "absent",
             "base_url": emulator.url,
@@ -142,12 +59,12 @@ def test_secret_that_is_cut_off_at_a_limit_of_length_stays_in(
             **key_pair(ATLAS),
         }
         outcome = run_module("org_api_key", options)
-        assert words in outcome.msg
+        assert outcome.result["error"]["status"] == status
         assert secret[:10] not in outcome.output
 
 
 CREATED_PRIVATE_KEY = "ca11ab1e-4e44-4e44-8e44-000000004e44"
-# With such `roles` it is no key; its end is cut off; or what has the private key is no success.
+# The roles are not valid, the end is cut off, or the response is not a success.
 BROKEN_CREATION = {
     "id": "5a00000000000000000000d1",
     "desc": "broken",
@@ -171,7 +88,7 @@ BROKEN_CREATION = {
     ],
     ids=["broken roles", "list", "202", "500 object", "500 text", "cut off", "truncated"],
 )
-def test_private_key_in_an_answer_that_is_no_success_stays_in(
+def test_a_private_key_in_an_invalid_response_is_not_shown(
     emulator: Emulator, tmp_path: Path, fault: Fault, with_file: bool
 ) -> None:
     fault.path = "*/apiKeys"
@@ -207,7 +124,7 @@ def test_private_key_in_an_answer_that_is_no_success_stays_in(
     ],
     ids=["swapped", "of the environment"],
 )
-def test_secret_in_an_option_that_is_none_stays_out_of_the_system_log(
+def test_a_secret_in_a_public_option_is_not_logged(
     emulator: Emulator, options: dict[str, str], environ: dict[str, str], has_journal: bool
 ) -> None:
     logged: list[str] = []
@@ -224,10 +141,10 @@ def test_secret_in_an_option_that_is_none_stays_out_of_the_system_log(
     assert not search({"log": "".join(logged), "output": outcome.output}, secret)
 
 
-def test_head_that_cannot_be_read_is_quoted_in_no_log(
+def test_an_invalid_head_is_not_logged(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server may echo a token there, too, and urllib3 tells what it got."""
+    """A server may echo a token there, and urllib3 logs what it received."""
     token = fetch_token(emulator.url, ATLAS)
     emulator.add_fault(Fault("status", "GET", headers={"X": f"1\r\nno header but {token}"}))
     options = {
@@ -246,10 +163,10 @@ def test_head_that_cannot_be_read_is_quoted_in_no_log(
     assert not search({"log": caplog.text, "output": outcome.output}, {"the token": token})
 
 
-def test_token_that_a_server_echoes_into_a_warning_stays_in(
+def test_a_token_that_a_server_echoes_into_a_warning_is_masked(
     emulator: Emulator, tmp_path: Path, collections: Path
 ) -> None:
-    """What a creation warns of quotes the listing that could not be read after it."""
+    """The warning of a creation quotes the response to the listing that follows it."""
     token = fetch_token(emulator.url, ATLAS)
     emulator.add_fault(Fault("echo", "GET", "*/apiKeys", after=1, times=None, status=400))
     options = {
@@ -260,13 +177,13 @@ def test_token_that_a_server_echoes_into_a_warning_stays_in(
         "roles": ["ORG_MEMBER"],
         "credentials_file": str(tmp_path / "pair.json"),
     }
-    workshop = AnsibleSandbox(tmp_path / "workshop", collections)
+    sandbox = AnsibleSandbox(tmp_path / "sandbox", collections)
     play = {"hosts": "localhost", "tasks": [{"name": "create", MODULE: options}]}
-    # At the highest verbosity, where Ansible shows whole results.
-    finished = workshop.playbook([play], "-vvvv")
+    # At this verbosity, Ansible shows whole results.
+    finished = sandbox.playbook([play], "-vvvv")
     result = finished.result("create")
     assert result.changed
     assert "Authorization: Bearer ********" in " ".join(finished.output.split())
     places = {"output": finished.output, "result": json.dumps(result.values)}
-    # The playbook itself has it.
-    assert not search({**places, **dict(files(workshop.tmp))}, {"the token": token})
+    # The playbook itself contains the token.
+    assert not search({**places, **dict(files(sandbox.tmp))}, {"the token": token})

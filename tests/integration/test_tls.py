@@ -389,7 +389,7 @@ def test_proxy_without_its_scheme_is_refused(emulator: Emulator, source: str) ->
         outcome = revoke(ELSEWHERE, {"http_proxy": address})
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "without a scheme" in outcome.msg
+    assert "not the address of an http or https proxy" in outcome.msg
     assert "pr0xy-canary" not in outcome.output
     assert not emulator.requests
 
@@ -397,7 +397,7 @@ def test_proxy_without_its_scheme_is_refused(emulator: Emulator, source: str) ->
 def test_host_that_no_proxy_exempts_needs_no_supported_proxy(emulator: Emulator) -> None:
     environ = {"ALL_PROXY": f"socks5://{LOOPBACK}:9"}
     outcome = revoke(emulator.url, environ)
-    assert "names a SOCKS proxy" in outcome.msg
+    assert "is a SOCKS proxy" in outcome.msg
     assert outcome.result["error"]["type"] == "options"
     outcome = revoke(emulator.url, {**environ, "NO_PROXY": LOOPBACK})
     assert outcome.changed, outcome.msg

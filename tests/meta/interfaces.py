@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What playbooks rely on: the options of each module, and the keys of its result.
 
-`python -m tests.meta.interfaces` writes them to interfaces.json. Do so after a release: until then,
-test_interfaces.py wants every difference named in the changelog.
+`python -m tests.meta.interfaces` writes them to interfaces.json, after a release. Until then,
+test_interfaces.py requires every difference in the changelog.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import yaml
 from tests.support import COLLECTION, MODULES
 
 FILE = Path(__file__).with_name("interfaces.json")
-# How an option behaves; left out where it is what Ansible takes by default.
+# The traits of an option, without Ansible's defaults.
 TRAITS = ("type", "elements", "default", "choices", "aliases", "required", "no_log")
 
 
 def options(spec: dict[str, dict[str, Any]], prefix: str = "") -> dict[str, Any]:
-    """Return the traits of each option, also of those in lists, as ``api_keys.roles``."""
+    """Return the traits of each option, including suboptions such as ``api_keys.roles``."""
     found: dict[str, Any] = {}
     for name, option in spec.items():
         traits = {trait: option[trait] for trait in TRAITS if option.get(trait) not in (None, [])}
@@ -47,7 +47,7 @@ def current() -> dict[str, Any]:
 
 
 def as_text(interfaces: dict[str, Any]) -> str:
-    """One line for each option and each key, so that a difference is one too."""
+    """Write one line per option and key, so that a difference is one line."""
     modules = []
     for module, parts in interfaces.items():
         lines = [

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module owes, and what holds for the collection as a whole."""
+"""Requirements for every module, and for the collection as a whole."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from tests.documents import DOCUMENTS, yaml_blocks
 from tests.support import ACTIONS, COLLECTION, MODULES, ROOT
 
@@ -27,7 +29,7 @@ UTILS = sorted(
 )
 FILTERS = sorted(path.stem for path in (PLUGINS / "filter").glob("*.py"))
 PREFIX = "keysmith.mongodb."
-# From the top down; a file imports only what stands to its right.
+# From the top down; a file imports only from files below it.
 LAYERS = (
     "_module",
     "_rotation._rotation_steps",
@@ -40,9 +42,8 @@ LAYERS = (
     "_bulk._workers",
     "_input",
     "_resources._key_present",
-    "_plan",
     "_resources._new_keys",
-    "_credentials_file",
+    "_resources._key_files",
     "_resources._project_api_keys",
     "_resources._key_access_lists",
     "_resources._orgs",
@@ -50,6 +51,8 @@ LAYERS = (
     "_resources._assignments",
     "_resources._access_lists",
     "_resources._resource",
+    "_secret_file",
+    "_plan",
     "_client._client",
     "_client._auth",
     "_client._responses",
@@ -58,9 +61,9 @@ LAYERS = (
     "_client._rate_limiter",
     "_client._cancellation",
     "_client._clock",
+    "_argspec",
     "_connection._resolve",
     "_connection._secrets",
-    "_argspec",
     "_connection._platform",
     "_connection._credential",
     "_connection._http_settings",
@@ -76,14 +79,18 @@ def documentation(module: str) -> dict[str, Any]:
     return dict(yaml.safe_load(source.DOCUMENTATION))
 
 
+def fragment_options(name: str) -> dict[str, Any]:
+    """Return the options of a doc fragment."""
+    module = f"{COLLECTION}.plugins.doc_fragments.{name.removeprefix(PREFIX)}"
+    fragment = importlib.import_module(module).ModuleDocFragment
+    return dict(yaml.safe_load(fragment.DOCUMENTATION)["options"])
+
+
 def options(module: str) -> set[str]:
-    """Every option a task may set: the module's own, the fragments', and all aliases."""
+    """Return every option a task may set: the module's own, those of fragments, and all aliases."""
     known: dict[str, Any] = dict(documentation(module)["options"])
     for name in documentation(module).get("extends_documentation_fragment", []):
-        fragment = importlib.import_module(
-            f"{COLLECTION}.plugins.doc_fragments.{name.removeprefix(PREFIX)}"
-        )
-        known |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
+        known |= fragment_options(name)
     return known.keys() | {
         alias for option in known.values() for alias in option.get("aliases", [])
     }
@@ -100,7 +107,7 @@ def tasks(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def imports(path: Path) -> set[str]:
-    """The files of module_utils that a file imports."""
+    """Return the files of module_utils that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
@@ -112,10 +119,6 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_there_are_modules() -> None:
-    assert MODULES
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_unit_and_integration_tests(module: str) -> None:
     assert (ROOT / "tests" / "unit" / "modules" / f"test_{module}.py").is_file()
@@ -123,12 +126,6 @@ def test_a_module_has_unit_and_integration_tests(module: str) -> None:
         path.read_text(encoding="utf-8") for path in (ROOT / "tests/integration").glob("*.py")
     ]
     assert any(f"{PREFIX}{module}" in text for text in integration)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_in_the_action_group(module: str) -> None:
-    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
-    assert module in runtime["action_groups"]["all"]
 
 
 def test_the_action_group_has_modules_only() -> None:
@@ -145,6 +142,27 @@ def test_a_module_documents_itself(module: str) -> None:
     )
     for name, option in text["options"].items():
         assert option["description"], name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_documents_its_specification(module: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+
+    def without(options: dict[str, Any], nested: str, *left_out: str) -> dict[str, Any]:
+        return {
+            name: {key: value for key, value in option.items() if key not in {nested, *left_out}}
+            | ({"options": without(option[nested], nested, *left_out)} if nested in option else {})
+            for name, option in options.items()
+        }
+
+    text = documentation(module)
+    documented = dict(text["options"])
+    for name in text["extends_documentation_fragment"]:
+        if not name.endswith((".attributes", ".connection")):
+            documented |= fragment_options(name)
+    assert without(documented, "suboptions", "description", "version_added") == without(
+        source.ARGUMENT_SPEC, "options", "no_log"
+    )
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -168,6 +186,21 @@ def test_every_return_value_has_a_sample(module: str) -> None:
             check(value.get("contains", {}))
 
     check(yaml.safe_load(source.RETURN))
+
+
+def test_the_fields_of_an_error_are_described_once() -> None:
+    for module in MODULES:
+        source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+        error = yaml.safe_load(source.RETURN)["error"]
+        fields = set(_errors.KeysmithError("").fields())
+        assert set(error["sample"]) == fields, module
+        if module == "org_api_key":
+            assert set(error["contains"]) == fields
+            types = re.findall(r"C\((\w+)\)", str(error["contains"]["type"]["description"]))
+            assert tuple(types) == _errors.ERROR_TYPES
+        else:
+            assert "contains" not in error, module
+            assert "RV(keysmith.mongodb.org_api_key#module:error)" in str(error["description"])
 
 
 @pytest.mark.parametrize("module", [*MODULES, *ACTIONS])
@@ -212,43 +245,27 @@ def check_tasks(found: list[dict[str, Any]]) -> None:
             assert (task[name] or {}).keys() <= options(name.removeprefix(PREFIX)), task
 
 
-def test_the_readme_lists_every_module() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE)
-    assert sorted(listed) == MODULES
-
-
-def test_the_readme_has_the_sections_of_certification_in_order() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
-        "Description",
-        "Requirements",
-        "Installation",
-        "Use cases",
-        "Testing",
-        "Contributing",
-        "Support",
-        "Release notes",
-        "Related information",
-        "License",
-    ]
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_are_absolute_and_lead_to_files(document: Path) -> None:
+    """Galaxy resolves no relative link. A picture may be relative if it is linked too."""
+    text = document.read_text(encoding="utf-8")
     pattern = r"`[^`<]+<([^>]+)>`__" if document.suffix == ".rst" else r"\]\(([^)]+)\)"
-    for link in re.findall(pattern, document.read_text(encoding="utf-8")):
+    anchors = {re.sub(r"\W+", "-", head.lower()) for head in re.findall("(?m)^#+ (.+)$", text)}
+    for link in re.findall(pattern, re.sub(r"!\[[^\]]*\]\([^)]+\)", "picture", text)):
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+            continue
         assert link.startswith("https://"), link
         _own, _slash, path = link.partition("/keysmith.mongodb/blob/main/")
         if path:
-            assert (ROOT / path).exists(), path
+            assert (ROOT / path.partition("#")[0]).exists(), path
 
 
 def test_the_layers_are_all_there() -> None:
     assert sorted(LAYERS) == UTILS
 
 
-def test_contributing_tells_of_every_layer() -> None:
+def test_contributing_lists_every_layer() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = "".join(re.findall(r"^\| (`_[\w/]+\.py`.*?) \|", text, re.MULTILINE))
     named = re.findall(r"`(_[\w/]+)\.py`", rows)
@@ -262,12 +279,19 @@ def test_imports_point_down(name: str) -> None:
     assert imports(path) <= set(below)
 
 
+@pytest.mark.xfail(reason="_connection and _argspec import each other", strict=False)
+def test_directories_do_not_import_each_other() -> None:
+    """Since imports point down, it is enough that the files of a directory are neighbors."""
+    nodes = [node for node, _files in groupby(LAYERS, lambda name: name.partition(".")[0])]
+    assert len(nodes) == len(set(nodes))
+
+
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
 def test_only_their_own_files_know_requests_and_ansible(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.stem != "_requests":
         assert not re.search(r"^\s*(import|from) (requests|urllib3)\b", text, re.MULTILINE)
-    # An action is a part of Ansible's own process.
+    # An action is part of Ansible's own process.
     if path.stem != "_module" and path.parent.name != "action":
         assert not re.search(r"^\s*(import|from) ansible\.", text, re.MULTILINE)
 
@@ -293,14 +317,14 @@ def test_the_emulator_imports_nothing_of_the_collection(path: Path) -> None:
     sorted([*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]),
     ids=lambda path: path.name,
 )
-def test_no_name_is_a_mere_underscore(path: Path) -> None:
-    """ansible-test refuses it, and takes minutes to say so."""
+def test_no_name_is_a_single_underscore(path: Path) -> None:
+    """ansible-test rejects it, but only after minutes."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_"]
     assert [node.lineno for node in stored if isinstance(node.ctx, ast.Store)] == []
 
 
-def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None:
+def test_the_changelog_has_the_version_or_a_fragment() -> None:
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
     changelog = (ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8")
     fragments = list((ROOT / "changelogs" / "fragments").glob("*.yml"))
@@ -309,7 +333,7 @@ def test_the_changelog_knows_the_version_or_has_something_to_say_of_it() -> None
 
 @pytest.mark.parametrize("folder", ["unit", "integration", "meta"])
 def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
-    """A process that has loaded it runs modules in another way; tests/controller has its own."""
+    """A process that has loaded it runs modules differently; tests/controller has its own."""
     for path in (ROOT / "tests" / folder).rglob("*.py"):
         if path.parent.name == "callbacks":
             continue
@@ -320,7 +344,7 @@ def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
             assert all(name.startswith("ansible.module_utils") for name in loaded), (path, loaded)
 
 
-def test_references_to_the_page_about_the_apis_lead_to_its_sections() -> None:
+def test_references_to_the_page_about_the_apis_are_valid() -> None:
     page = (ROOT / "docs" / "apis.md").read_text(encoding="utf-8")
     sections = set(re.findall(r"^## (.*)$", page, re.MULTILINE))
     files = [*PLUGINS.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]

@@ -66,7 +66,7 @@ TOPICS = (
     "contradicted",
 )
 
-# What the messages in the guide speak of.
+# The request in the messages that the guide quotes.
 REQUEST = _errors.Request(
     "DELETE",
     "https://cloud.mongodb.com",
@@ -81,7 +81,7 @@ OF_PROJECT = replace(REQUEST, required_role=_assignments.PROJECT_OWNER)
 
 
 def classes() -> dict[str, type[_errors.KeysmithError]]:
-    """The errors that users meet, all but the bases, by the last part of their labels."""
+    """Return the errors that users see, without base classes, by the last part of their labels."""
     every = [
         value
         for _name, value in inspect.getmembers(_errors, inspect.isclass)
@@ -92,7 +92,7 @@ def classes() -> dict[str, type[_errors.KeysmithError]]:
 
 
 def codes() -> set[str]:
-    """The API's codes about which the code has more to say than the API's own words."""
+    """Return the API's error codes to which the collection adds advice."""
     tree = ast.parse(inspect.getsource(_errors))
     values = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     found = {value for value in values if isinstance(value, str) and CODE.fullmatch(value)}
@@ -100,7 +100,7 @@ def codes() -> set[str]:
 
 
 def statuses() -> set[int]:
-    """The statuses about which the code has something to say."""
+    """Return the HTTP statuses to which the collection adds advice."""
     tree = ast.parse(inspect.getsource(_errors._advice_by_status))
     return {
         node.comparators[0].value  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def statuses() -> set[int]:
 
 
 def sections() -> dict[str, str]:
-    """The text of each section about errors, as it is read, by each of its labels."""
+    """Return the text of each section about errors, without markup, by each of its labels."""
     found: dict[str, str] = {}
     labels: list[str] = []
     for part in re.split(r"^(?=\.\. _)", ERRORS, flags=re.MULTILINE):
@@ -126,20 +126,16 @@ def sections() -> dict[str, str]:
     return found
 
 
-def test_every_error_has_a_section_and_no_section_is_left_over() -> None:
+def test_every_error_has_a_section_and_every_section_an_error() -> None:
     expected = {*classes(), *(code.lower() for code in codes())}
     expected |= {f"status_{status}" for status in statuses()}
-    expected |= {f"type_{name}" for name in _errors.ERROR_TYPES}
     assert sections().keys() == {*expected, *TOPICS}
 
 
-def test_every_type_of_error_has_one_section_and_one_row() -> None:
-    label = re.escape(f"{PREFIX}errors.type_")
-    headed = re.findall(rf"^\.\. _{label}(\w+):\n\n(\w+)\n~+\n", ERRORS, re.MULTILINE)
-    assert headed == [(name, name) for name in _errors.ERROR_TYPES]
-    row = rf"^   \* - :ref:`{label}(\w+)`\n     - .+\n     - .+\n"
-    rows = re.findall(row, ERRORS, re.MULTILINE)
-    assert rows == list(_errors.ERROR_TYPES)
+def test_every_type_of_error_has_one_row() -> None:
+    label = re.escape(f"{PREFIX}errors.")
+    row = rf"^   \* - :ref:`(\w+) <{label}\w+>`\n     - "
+    assert re.findall(row, ERRORS, re.MULTILINE) == list(_errors.ERROR_TYPES)
 
 
 def test_the_types_of_errors_are_those_of_the_classes() -> None:
@@ -150,11 +146,11 @@ def test_the_types_of_errors_are_those_of_the_classes() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_examples_compare_types_that_exist(document: Path) -> None:
-    """A rescue that waits for another word would never do anything, and nobody would notice."""
+    """A rescue that compares any other type never runs, and no test would notice."""
     comparison = r"type\b[^\n]*? (?:==|in) ('\w+'|\[[^\]]+\])"
     compared = " ".join(re.findall(comparison, document.read_text("utf-8")))
     assert {*re.findall(r"'(\w+)'", compared)} <= {*_errors.ERROR_TYPES}
-    if document.name in {"README.md", "guide_errors.rst"}:
+    if document.name == "guide_errors.rst":
         assert compared
 
 
@@ -164,7 +160,7 @@ def test_sections_are_found() -> None:
 
 
 def advice() -> Iterator[tuple[str, str]]:
-    """What the code says to check, by the label of the section that has to say it."""
+    """Yield the label of each section that must repeat advice, and the advice."""
     for code in sorted(codes() - _access_lists._CALLER_STAYS):
         parameters = [REQUEST.path] if code == "RESOURCE_NOT_FOUND" else ["192.0.2.7"]
         request = OF_PROJECT if code in _errors._PROJECT_MISSING else REQUEST
@@ -172,9 +168,9 @@ def advice() -> Iterator[tuple[str, str]]:
     for status in sorted(statuses()):
         yield f"status_{status}", _errors.api_advice(status, None, [], REQUEST)
     yield "value_not_text", _input._QUOTE_IT
-    source, host = "The environment variable ALL_PROXY", "cloud.mongodb.com"
+    environ = {"ALL_PROXY": "socks5://proxy:1080"}
     with pytest.raises(_errors.OptionError) as refused:
-        _resolve._check_proxy(source, "socks5://proxy:1080", host)
+        _resolve._proxy({"http_proxy": None}, environ, "https://cloud.mongodb.com")
     yield "option_error", refused.value.message()
     yield "look_alikes", _resource.LOOK_ALIKES
     yield "adoption", _org_api_keys.ADOPTION_ADVICE
@@ -188,11 +184,11 @@ def advice() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("label", "text"), list(advice()), ids=lambda value: value.partition(" ")[0]
 )
-def test_a_section_has_the_words_of_the_message(label: str, text: str) -> None:
+def test_a_section_quotes_the_advice(label: str, text: str) -> None:
     assert text in sections()[label]
 
 
-def test_a_message_of_the_api_ends_in_what_the_code_says_of_it() -> None:
+def test_a_message_of_the_api_ends_in_the_advice() -> None:
     messages = [" ".join(part.split()) for part in ERRORS.split("\n\n")]
     found = [re.search(r'the API returned (\d+) (\w+), "[^"]+"\. (.+)', text) for text in messages]
     told = [(int(m[1]), m[2], m[3]) for m in found if m]
@@ -208,18 +204,20 @@ def test_a_section_says_what_to_check_and_what_exists_afterwards(label: str) -> 
     assert "**Afterwards** " in text
 
 
-def test_every_label_that_is_led_to_is_there() -> None:
-    """Sphinx says so too, but only when the site is built."""
+def test_every_reference_has_a_label() -> None:
+    """Sphinx checks this too, but only when it builds the site."""
     texts = [path.read_text("utf-8") for path in GUIDES]
     defined = {label for text in texts for label in re.findall(r"^\.\. _(\S+):$", text, re.M)}
-    led_to = {label for text in texts for label in re.findall(r":ref:`([^`<>]+)`", text)}
-    assert led_to <= defined
+    referenced = {
+        label for text in texts for label in re.findall(r":ref:`(?:[^`<]+<)?([^`<>]+)>?`", text)
+    }
+    assert referenced <= defined
     assert all(label.startswith(PREFIX) for label in defined)
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make a module of a source, for run_module, under a name that no real one has."""
+    """Return a function that loads source code as a module that run_module can run."""
 
     def _load(source: str) -> ModuleType:
         name = f"{COLLECTION}.plugins.modules.of_a_guide"
@@ -260,7 +258,7 @@ def test_the_call_in_the_guide_works(emulator: Emulator, load: Any) -> None:
     def run(params: Any, api: Any, _check_mode: bool) -> dict[str, Any]:
         return {"changed": False, "org": module.read(api, params["org_id"]).result()}
 
-    module.main = lambda: _module.execute({}, _module.require_org_id, run)
+    module.main = lambda: _module.execute({}, lambda _params: None, run)
     options = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
     outcome = run_module("of_a_guide", options)
     assert outcome.result["org"] == {"id": org_id("atlas"), "name": "The atlas organization"}
@@ -268,11 +266,11 @@ def test_the_call_in_the_guide_works(emulator: Emulator, load: Any) -> None:
 
 def test_the_test_in_the_guide_passes(emulator: Emulator, load: Any) -> None:
     (source,) = blocks(RST / "guide_tests.rst", "python")
-    load(source).test_a_lost_answer_is_a_change(emulator)
+    load(source).test_a_lost_response_counts_as_a_change(emulator)
 
 
 PORTING = [text for number in (2, 3) for text in yaml_blocks(RST / f"guide_porting_{number}.rst")]
-# What the organization of the porting guide has, besides the keys of the seed.
+# Keys of the porting guide's organization, in addition to those of the seed.
 CI = {
     "id": f"5ac{21 * '0'}",
     "description": "CI",
@@ -288,7 +286,7 @@ LAPTOP = {
 
 
 def ported(task: dict[str, Any], variables: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The module of a task and its options, once for each item of its loop."""
+    """Yield the module of a task and its options, once for each item of its loop."""
     (name,) = (key for key in task if key.startswith("keysmith.mongodb."))
     environment = NativeEnvironment()
     for item in variables["team_keys"] if "loop" in task else [None]:

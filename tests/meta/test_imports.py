@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a module imports out of Ansible's archive: each file costs every task that imports it."""
+"""What modules import from Ansible's archive: each file costs every task that imports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.emulator import Emulator
 from tests.support import COLLECTION, MISSING_ID, ROOT, key_id, key_pair, org_id
 
 UTILS = f"{COLLECTION}.plugins.module_utils"
-# A process like that of Ansible's wrapper: the archive comes first on the path, and main() ends it.
+# Like Ansible's wrapper, this puts the archive first on the path, and ends with main().
 RUN = """
 import atexit, importlib, json, sys, zipimport
 options, name = json.loads(sys.argv[1]), sys.argv[2]
@@ -37,7 +37,7 @@ def tell():
 atexit.register(tell)
 importlib.import_module(name).main()
 """
-# What revoking a key that does not exist needs.
+# The files that revoking a missing key needs.
 REVOKING = {
     "_argspec",
     "_client",
@@ -70,7 +70,7 @@ REVOKING = {
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All files of the collection that modules import, packed as Ansible packs them."""
+    """Pack all files that modules may import, as Ansible packs them."""
     path = tmp_path_factory.mktemp("packed") / "payload.zip"
     folders = COLLECTION.split(".")
     with zipfile.ZipFile(path, "w") as file:
@@ -90,7 +90,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(archive: Path, module: str, options: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Run a module from an archive; return its result, and what was imported and compiled."""
+    """Run a module from an archive; return its result, imports and compiled files."""
     name = f"{COLLECTION}.plugins.modules.{module}"
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(options), name],
@@ -126,7 +126,7 @@ def test_a_module_imports_only_what_ansible_and_requests_import_too(
         keys = {"api_user_ids": [key_id("atlas", 2)], "max_revocations": 1}
     result, seen = run(archive, module, options_for(emulator, **keys, state="absent"))
     assert result["changed"] is True, result
-    # What the collection imports, and what AnsibleModule and requests import only when they run.
+    # The collection itself, and what AnsibleModule and requests import at run time.
     expected = {COLLECTION.partition(".")[0], "ansible", "requests", "urllib3"}
     assert [name for name in seen["imported"] if name.split(".")[0] not in expected] == []
 
@@ -135,7 +135,7 @@ def test_a_file_in_the_archive_is_compiled_once(archive: Path, emulator: Emulato
     options = options_for(emulator, api_user_id=MISSING_ID, state="absent")
     _result, seen = run(archive, "org_api_key", options)
     compiled = [Path(path).stem for path in seen["compiled"] if "/module_utils/" in path]
-    # Python's own importer has compiled the one that brings ours, and the directory, twice.
+    # Python's own importer has compiled _python, which brings ours, and the directory.
     others = [name for name in compiled if name not in {"_python", "__init__"}]
     directories = {name.partition(".")[0] for name in REVOKING if "." in name}
     files = REVOKING - {"_python", *directories}

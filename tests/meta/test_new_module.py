@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A new module registers by hand only in the places that CONTRIBUTING.md lists.
+"""A new module is registered by hand only in the places that CONTRIBUTING.md lists.
 
-One is added to a copy of the project: without the places tests fail, with them they pass.
+The tests add a module to a copy of the project: without the places other tests fail, with them they
+pass.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.tools.sanity import copy_project, project_files
 
 OLD, NEW = "org_info", "org_thing"
 VARIABLE = "name_of_thing"
-# A file of module_utils has one place more, which the tests of layers look after.
+# A file of module_utils has one more place, which the tests of layers check.
 OF_UTILS = "tests/meta/test_collection.py"
 EXAMPLE = f"""\
 - name: Use a variable that no other example has
@@ -31,7 +32,7 @@ EXAMPLE = f"""\
 
 @dataclass(frozen=True)
 class Place:
-    """Where the module registers, how, and the test that fails if it does not."""
+    """How a module is registered, and the test that fails if it is not."""
 
     register: Callable[[str], str]
     test: str
@@ -63,6 +64,7 @@ PLACES = {
 }
 TESTS = [
     "tests/meta/test_collection.py",
+    "tests/meta/test_readme.py",
     "tests/meta/test_tables.py",
     "tests/unit/modules/test_empty_strings.py",
     "tests/integration/test_flows.py",
@@ -71,7 +73,7 @@ TESTS = [
 
 
 def failures(folder: Path, registered: Iterable[str]) -> list[str]:
-    """Add the module to a copy of the project, and return the tests that fail there."""
+    """Add the module to a copy of the project, and return the tests that fail."""
     copy_project(project_files(), folder)
     own = (f"plugins/modules/{OLD}.py", f"tests/unit/modules/test_{OLD}.py")
     for path in own:

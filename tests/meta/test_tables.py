@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables that tests run through have every module, by a task of their own or by its sample."""
+"""Tables of tests have every module, with a specific task or with its sample."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TABLES: dict[str, Callable[[], Iterable[str]]] = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_of_tests_has_every_module(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Read as the tests of targets are imported; `make versions` says more.
+    # The tests of targets read it on import.
     monkeypatch.setenv("VERSIONS_TARGETS", os.environ.get("VERSIONS_TARGETS", "{}"))
     assert sorted(set(TABLES[name]())) == MODULES
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`awx_collection.py FOLDER`: gets the collection awx.awx for tests, out of PyPI's package ansible.
+"""`awx_collection.py DIRECTORY`: gets the collection awx.awx for tests from PyPI's package ansible.
 
-That package (54 MB) has it as its makers released it, and pip is there in any case. Where the
-package cannot be had this tells so and fails, and the tests that need it are skipped.
+That package (54 MB) has the released collection, and pip is always available. If the package
+is not available, this fails, and the tests that need the collection are skipped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
             if not names:
                 sys.exit("PyPI's ansible has no awx.awx any more; tests that need it are skipped.")
             archive.extractall(Path(temporary) / "unpacked", names)
-        # Only now, so that what is there is whole.
+        # Rename it only now, so that it is never incomplete.
         shutil.rmtree(folder, ignore_errors=True)
         (Path(temporary) / "unpacked").rename(folder)
 

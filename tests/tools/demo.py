@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: starts the emulator, runs playbooks/demo.yml against it, stops the emulator."""
+"""Run playbooks/demo.yml against the emulator, for `make demo`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 READY = "listening on "
 CLOSING = """
-To use it with your own organization on Atlas, copy a task from playbooks/demo.yml. Set org_id and
-the key to revoke, and remove base_url. Set the key pair to authenticate with in the environment
-variables MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY.
+To use the collection with your own Atlas organization, copy a task from playbooks/demo.yml. Set
+org_id and the key to revoke, and remove base_url. Set your key pair in the environment variables
+MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY.
 """
 
 
 def clean_environment() -> dict[str, str]:
-    """What a stranger's machine may have set must neither reach the demo nor be reached by it."""
-    strange = ("ANSIBLE_", "MONGODB_ATLAS_", "MCLI_", "KEYSMITH_MONGODB_", "PYTHONPATH")
+    """Return the environment without settings that would affect the demo."""
+    settings = ("ANSIBLE_", "MONGODB_ATLAS_", "MCLI_", "KEYSMITH_MONGODB_", "PYTHONPATH")
     colours = ("ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR")
-    env = {k: v for k, v in os.environ.items() if k in colours or not k.startswith(strange)}
+    env = {k: v for k, v in os.environ.items() if k in colours or not k.startswith(settings)}
     env["ANSIBLE_CONFIG"] = str(ROOT / "tests" / "tools" / "ansible.cfg")
-    # The emulator listens on this machine: no proxy leads there.
+    # The emulator runs on this machine, so no proxy must be used.
     env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
     return env
 
@@ -41,7 +41,7 @@ def stop(signum: int, frame: Any) -> NoReturn:
 
 @contextlib.contextmanager
 def emulator(env: dict[str, str]) -> Iterator[str]:
-    """Run the emulator for the time of the block, which gets its address."""
+    """Run the emulator during the block, and yield its address."""
     command = [sys.executable, "-m", "tests.emulator"]
     options = ["--port", "0", "--seed", "playbooks/demo_seed.json"]
     process = subprocess.Popen(
@@ -62,12 +62,12 @@ def emulator(env: dict[str, str]) -> Iterator[str]:
 
 
 def run(command: list[str], env: dict[str, str]) -> int:
-    """Run Ansible; whatever ends the demo ends its workers too."""
+    """Run Ansible, and stop its workers when the demo ends."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
         env=env,
-        # The same from a terminal, from CI and from a pipe.
+        # The demo does not depend on a terminal.
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -85,7 +85,7 @@ def main() -> int:
     playbook = [sys.executable, "-m", "ansible", "playbook", "playbooks/demo.yml"]
     try:
         with emulator(env) as url:
-            print(f"An emulator of both APIs is at {url}; nothing leaves this machine.", flush=True)
+            print(f"The emulator listens on {url}. All requests stay on this machine.", flush=True)
             code = run([*playbook, "-e", f"emulator_url={url}"], env)
     except KeyboardInterrupt:
         return 130

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# `make docs`: the pages of the installed collection, as antsibull-docs makes them for docs.ansible.com.
+# `make docs`: build the documentation of the installed collection, as for docs.ansible.com.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -12,21 +12,21 @@ log=.cache/docs.log
 PATH=$PWD/.venv/bin:$PATH
 ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
 ANSIBLE_CONFIG=$PWD/tests/tools/ansible.cfg
-# Error and warning lines are looked for in the log.
+# The log is searched for lines with errors and warnings.
 NO_COLOR=1
 export PATH ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG NO_COLOR
 
 rm -rf "$folder"
 mkdir -p "$folder"
-chmod go-w "$folder" # antsibull-docs refuses a folder that others can write to
+chmod go-w "$folder" # antsibull-docs rejects a directory that others can write to
 {
     antsibull-docs sphinx-init --use-current --squash-hierarchy --lenient --fail-on-error \
         --project keysmith.mongodb --title keysmith.mongodb --html-short-title keysmith.mongodb \
         --copyright "The keysmith.mongodb authors" --dest-dir "$folder" keysmith.mongodb
-    # What --extra-conf cannot say, since it knows text only.
+    # --extra-conf supports only text values.
     echo "html_static_path, html_css_files = ['../../tests/tools/docs.css'], ['docs.css']" >>"$folder/conf.py"
-    # Other projects' indexes, for links into them, are fetched from their sites: without those the
-    # pages are the same but for such links.
+    # Sphinx downloads the indexes of other projects for links to them. Without network access, only these links are
+    # missing.
     (cd "$folder" && ./build.sh)
 } >"$log" 2>&1 || {
     cat "$log"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For `make docs`: fails when a log has a warning other than those that come without a network."""
+"""For `make docs`: fail if a log has a warning other than those caused by a missing network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-# Ansible's own docs, which the pages lead to: they are unknown where their index cannot be fetched.
+# The pages link to Ansible's own docs, which are unknown if their index cannot be fetched.
 ANSIBLE_LABELS = (
     "action_plugins",
     "ansible_configuration_settings",
@@ -26,7 +26,7 @@ WARNING = re.compile(r"\b(WARNING|ERROR|SEVERE|CRITICAL):")
 
 
 def unexpected(log: str) -> list[str]:
-    """Return the lines of a log that warn of something in the pages."""
+    """Return the lines of a log that warn about the pages."""
     lines = [line.strip() for line in log.splitlines() if WARNING.search(line)]
     return [line for line in lines if not any(pattern.search(line) for pattern in EXPECTED)]
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plugin of pytest: tries each mutant in a copy of the process that has collected the tests.
+"""A pytest plugin that tries each mutant in a fork of the process that collected the tests.
 
-mutmut starts pytest anew for each, and half of the time is gone before the first test.
+mutmut itself starts pytest for each mutant, which takes half of the time.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 from tests import json_lines
 
-# Names a file with what to try: mutants with what they change, the file of mutmut's stats, and
-# where the results go.
+# Names a file with the mutants and their changes, the file of mutmut's stats, and the file for
+# the results.
 VARIABLE = "MUTANTS_TO_TRY"
-# One more than there are processors: some tests wait for a server.
+# One more than there are processors, because some tests wait for a server.
 WORKERS = (os.cpu_count() or 1) + 1
-# A mutant that takes so much longer than the tests take otherwise never ends.
+# A mutant whose tests take this much longer is considered endless.
 PATIENCE = 5
 LEAST_SECONDS = 10
 SURVIVED, KILLED, BROKEN = 0, 1, 2
 VERDICTS = {SURVIVED: "survived", KILLED: "killed", BROKEN: "not tried"}
-# In a mutant's folder: which file of tests has found it.
+# A file in a mutant's directory that names the test file which found it.
 FINDER = "finder"
-# How many mutants of a file each file of tests has found.
+# How many mutants of a file each test file has found.
 Finders = dict[str, Counter[str]]
 MOST_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Run:
-    """A process that tries a mutant, and the folder of its tests."""
+    """A process that tries a mutant, and the directory of its tests."""
 
     mutant: str
     diff: list[str]
@@ -80,10 +80,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 def in_order(
     items: list[pytest.Item], mutant: str, seconds: dict[str, float], finders: Finders
 ) -> list[pytest.Item]:
-    """Return tests file by file: the most promising first, and no more than MOST_SECONDS of them.
+    """Return tests file by file, the most promising first, up to MOST_SECONDS.
 
-    That is the file of the mutant's own, then those that have found the most of its neighbours for
-    the time they take. Who is not found by then is hardly ever.
+    The first is the mutant's own test file, followed by those that have found most of its
+    neighbors for their time. Other tests hardly ever find a mutant.
     """
     by_file: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -106,7 +106,7 @@ def file_of(mutant: str) -> str:
 
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
-    """Run tests up to the first that fails; return an exit code."""
+    """Run tests up to the first failure, and return an exit code."""
     try:
         session.config.pluginmanager.unregister(name="terminalreporter")
         # Two processes must not share a directory.
@@ -125,7 +125,7 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
 
 
 def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
-    """Wait for a process to end, and record what it has found."""
+    """Wait for a process to end, and record its verdict."""
     while True:
         for pid, run in list(running.items()):
             is_late = time.monotonic() > run.ends
@@ -139,7 +139,7 @@ def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
                     finders[file_of(run.mutant)][finder.read_text("utf-8")] += 1
                 shutil.rmtree(run.folder, ignore_errors=True)
                 code = os.waitstatus_to_exitcode(status)
-                # What a process dies of is the mutant, unless the trial itself is broken.
+                # The mutant has killed the process, unless the trial itself is broken.
                 verdict = "timeout" if is_late else VERDICTS.get(code, "killed")
                 json_lines.append(results, [run.mutant, run.diff, verdict])
                 return

@@ -1,17 +1,17 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make mutants`: small mistakes are put into plugins/module_utils, and tests have to find them.
+"""`make mutants`: put small mistakes into plugins/module_utils, which the tests must find.
 
-mutants.py [--again | --resume] [--out FILE] [NAME...]: --again tries only those that were not found
-the last time, or are new, and --resume those that an interrupted run has not come to; a NAME is
-that of a mutant, with * and ?. mutmut makes them, in .cache/mutants, and learns which tests reach
-which function; mutant_tests.py runs those. It fails if fewer than 95 % are found, or if one that is
-not found has no line in mutants.txt; it names those, and lines that are no longer needed. With a
-NAME they are only listed, and nothing fails for them.
+mutants.py [--again | --resume] [NAME...]: --again tries only those not found last time
+and new ones, --resume those that an interrupted run did not try. A NAME is the name of a mutant and
+may contain * and ?. mutmut creates the mutants in .cache/mutants and learns which tests reach which
+function; mutant_tests.py runs these tests. It fails if fewer than 95% are found, or if one that is
+not found has no line in mutants.txt. It prints these and the lines that are no longer needed. With
+a NAME, it only prints them.
 
-Mutants that change only the words of a message are left out and counted: tests agree on the
-messages that users meet most often, and hold the others to `error.type` and to what they name.
+Mutants that change only the text of a message are not tried: the tests check the most frequent
+messages, and of the others `error.type` and the names they contain.
 """
 
 from __future__ import annotations
@@ -34,31 +34,34 @@ from tests.tools.sanity import ROOT, copy_project, project_files
 
 CACHE = ROOT / ".cache" / "mutants"
 COLLECTION = Path("ansible_collections/keysmith/mongodb")
-# Those that may stay alive: a reason and a line for each, as Mutant.line has it.
+# Mutants that may survive: a reason and Mutant.line for each.
 ALLOWED = ROOT / "tests" / "tools" / "mutants.txt"
 REASONS = ("same", "default", "limit", "unmet", "edge", "unseen", "machine")
 UTILS = COLLECTION / "plugins" / "module_utils"
 GOAL = 95.0
-# Those that run in one process; what others start is a process without mutants.
+# Tests that run in one process; other processes have no mutants.
 TESTS = (
     "tests/unit",
     "tests/integration/test_faults.py",
     "tests/integration/test_hostile_server.py",
+    "tests/integration/test_rotation_attacked.py",
+    "tests/integration/test_rotation_interrupted.py",
+    "tests/integration/test_rotation_walks.py",
     "tests/integration/test_tls.py",
 )
-# No mutant: all tests pass with it, or what they say of the others is worth nothing.
+# Not a mutant: all tests must pass with it, or the other verdicts mean nothing.
 CONTROL = "no.mutant.x_at_all__mutmut_0"
-# mutmut tries these itself: there is no other way to have it make all, and learn.
+# mutmut tries these itself, because it must run to create all mutants and learn.
 FEW = "*._plan.*"
-# Verdicts: a mutant's name, what it changes, and what became of it.
+# Verdicts: a mutant's name, its change, and its status.
 RESULTS = CACHE / "results.jsonl"
 FOUND = ("killed", "timeout")
 LITERAL = re.compile(r"""(?P<quote>['"])(?P<text>.*?)(?P=quote)""")
-# Two words in a row.
+# Two consecutive words.
 PHRASE = re.compile(r"[A-Za-z]{2,} +[A-Za-z]{2,}")
 OPTIONS = ["-pimport_plugins", "-pno:xdist", "-knot playbook and not slow"]
-# pytest would make a package of the folders above the tests, in which the plugins are not found;
-# and mutmut has looked into them before they were filled.
+# pytest would create a package from the directories above the tests, without the plugins; and
+# mutmut has looked into them before they were filled.
 PLUGIN = """import importlib
 
 importlib.invalidate_caches()
@@ -68,7 +71,7 @@ importlib.import_module("ansible_collections.keysmith.mongodb.plugins")
 
 @dataclass(frozen=True)
 class Mutant:
-    """``diff`` is what differs, as lines that begin with - and +."""
+    """``diff`` is the change, as lines that begin with - and +."""
 
     name: str
     status: str
@@ -80,7 +83,7 @@ class Mutant:
 
     @property
     def line(self) -> str:
-        """Return file and function, and the words that differ, what was there first."""
+        """Return file and function, and the differing words before and after."""
         function = re.sub(r"^x(?:_|ǁ)|__mutmut_\d+$", "", self.name.split(".")[-1])
         was, now = (
             " ".join(line[1:] for line in self.diff if line[0] == sign).split() for sign in "-+"
@@ -95,7 +98,7 @@ class Mutant:
 
     @property
     def is_of_words(self) -> bool:
-        """Whether it does nothing but change the letters of a message."""
+        """Whether it only changes the letters of a message."""
         was, now = (
             [
                 text
@@ -118,14 +121,14 @@ def _letters(text: str) -> str:
 
 
 def prepare() -> None:
-    """Copy the project to where Ansible expects it; what has not changed is not mutated anew."""
+    """Copy the project to where Ansible expects it. Unchanged files are not mutated again."""
     CACHE.mkdir(parents=True, exist_ok=True)
     copy_project(project_files(), CACHE / COLLECTION)
     copied = [COLLECTION / path.name for path in sorted((CACHE / COLLECTION).iterdir())]
     copied += sorted(p.relative_to(CACHE) for p in (CACHE / COLLECTION / "plugins").iterdir())
     options = {
         "source_paths": [str(UTILS)],
-        # Not what is mutated: a copy would take its place.
+        # Not the mutated files, which a copy would replace.
         "also_copy": [str(p) for p in copied if p.name not in {"plugins", "module_utils", ".git"}],
         "pytest_add_cli_args_test_selection": [str(COLLECTION / test) for test in TESTS],
         "pytest_add_cli_args": OPTIONS,
@@ -138,7 +141,7 @@ def prepare() -> None:
             else [f"{name}=", *(f"  {v}" for v in values)]
         )
     (CACHE / "setup.cfg").write_text("\n".join(lines) + "\n", "utf-8")
-    # mutmut takes its own folder off Python's path.
+    # mutmut removes its own directory from Python's path.
     (CACHE / "plugin").mkdir(exist_ok=True)
     (CACHE / "plugin" / "import_plugins.py").write_text(PLUGIN, "utf-8")
 
@@ -150,7 +153,7 @@ def make() -> None:
 
 
 def try_out(mutants: list[Mutant]) -> None:
-    """Run the tests with each mutant, and record what they find."""
+    """Run the tests with each mutant, and record the verdicts."""
     to_try = {
         "control": CONTROL,
         "mutants": [(mutant.name, mutant.diff) for mutant in mutants],
@@ -167,7 +170,7 @@ def try_out(mutants: list[Mutant]) -> None:
         MUTANTS_TO_TRY=str(CACHE / "to-try.json"),
     )
     if verdicts().get((CONTROL, ())) != "survived":
-        sys.exit("The tests fail without any mutant: make test tells which")
+        sys.exit("The tests fail without any mutant: run make test")
 
 
 def run(command: list[str], place: Path, paths: list[Path], **more: str) -> None:
@@ -183,13 +186,13 @@ def run(command: list[str], place: Path, paths: list[Path], **more: str) -> None
 
 
 def verdicts() -> dict[tuple[str, tuple[str, ...]], str]:
-    """Return the last verdict on each mutant, by its name and what it changes."""
+    """Return the last verdict on each mutant, by name and change."""
     recorded = RESULTS.read_text("utf-8").splitlines() if RESULTS.exists() else []
     return {(name, tuple(diff)): verdict for name, diff, verdict in map(json.loads, recorded)}
 
 
 def read() -> list[Mutant]:
-    """Return what is known of every mutant."""
+    """Return all mutants with their last verdict."""
     known = verdicts()
     found = []
     for meta in sorted((CACHE / "mutants" / UTILS).rglob("*.py.meta")):
@@ -206,7 +209,7 @@ def read() -> list[Mutant]:
 
 
 def functions(source: str) -> dict[str, list[str]]:
-    """Return the lines of each of mutmut's functions, of the first what is behind the name."""
+    """Return the lines of each of mutmut's functions, without its name."""
     found: dict[str, list[str]] = {}
     body: list[str] = []
     depth = 0
@@ -216,7 +219,7 @@ def functions(source: str) -> dict[str, list[str]]:
             body, depth = [line[start.end() :]], len(start[1])
             found[start[2]] = body
         elif line.strip() and len(line) - len(line.lstrip()) <= depth and line.strip()[0] != ")":
-            # Something else begins.
+            # The function has ended.
             body, depth = [], 0
         else:
             body.append(line)
@@ -224,7 +227,7 @@ def functions(source: str) -> dict[str, list[str]]:
 
 
 def report(mutants: list[Mutant]) -> tuple[str, float]:
-    """Return the table by file, and the percentage that was found."""
+    """Return the table by file, and the percentage found."""
     lines = ["| file | mutants | found | % | not found |", "|---|---:|---:|---:|---:|"]
     files = sorted({mutant.file for mutant in mutants})
     percentage = 0.0
@@ -238,7 +241,7 @@ def report(mutants: list[Mutant]) -> tuple[str, float]:
 
 
 def parse_allowed(text: str) -> dict[str, str]:
-    """Return the reason for each mutant that may stay alive, by its line."""
+    """Return the reason for each mutant that may survive, by its line."""
     allowed = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -250,7 +253,7 @@ def parse_allowed(text: str) -> dict[str, str]:
 
 
 def compare(mutants: list[Mutant], allowed: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return the lines of those alive that may not be, and the allowed ones that none needs."""
+    """Return the lines of unexpected survivors, and the allowed lines without a survivor."""
     lines = dict.fromkeys(mutant.line for mutant in mutants if mutant.status not in FOUND)
     return (
         [line for line in lines if line not in allowed],
@@ -259,7 +262,7 @@ def compare(mutants: list[Mutant], allowed: Collection[str]) -> tuple[list[str],
 
 
 def survivors(mutants: list[Mutant]) -> str:
-    """Return those that were not found, with what they change."""
+    """Return the survivors with their changes."""
     lines = []
     for mutant in mutants:
         lines += [f"{mutant.name} ({mutant.status})", *(f"    {line}" for line in mutant.diff)]
@@ -280,13 +283,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--again", action="store_true", help="only those not found last time")
     parser.add_argument("--resume", action="store_true", help="only those not tried last time")
-    parser.add_argument("--report", action="store_true", help="try none, tell of the last time")
-    parser.add_argument("--out", type=Path, help="where else the table goes")
+    parser.add_argument("--report", action="store_true", help="only report the last run")
     given = parser.parse_args()
     if not given.report:
         prepare()
         make()
-        # Before they are read: otherwise all would count as tried.
+        # Before read(), or all would count as tried.
         if not (given.names or given.again or given.resume):
             RESULTS.unlink(missing_ok=True)
         tried = [mutant for mutant in read() if not mutant.is_of_words]
@@ -296,8 +298,6 @@ def main() -> int:
     table, percentage = report(mutants)
     others = [mutant for mutant in mutants if mutant.status not in FOUND]
     (CACHE / "survivors.txt").write_text(survivors(others), "utf-8")
-    if given.out:
-        given.out.write_text(table, "utf-8")
     print(table)
     print(f"{percentage:.1f} % found; the others are in {CACHE.relative_to(ROOT)}/survivors.txt")
     print(f"{len(every) - len(mutants)} that change only the words of a message were left out")

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make release`: looks whether all is ready for a release, and tells how to make it.
+"""`make release`: check that everything is ready for a release, and print how to make it.
 
-Without arguments it checks; with the path of the archive it tells the commands.
+Without arguments, it checks; with the path of the archive, it prints the commands.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def version_of(root: Path) -> str:
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Say what stands in the way of a release, each with what to do."""
+    """Yield the problems that prevent a release, each with advice."""
     version = version_of(root)
     if not VERSION.fullmatch(version):
-        yield f"galaxy.yml has the version {version!r}: it has to be three numbers, such as 1.2.0."
+        yield f"galaxy.yml has the version {version!r}: it must be three numbers, such as 1.2.0."
     yield from _version_problems(root, version)
     yield from _changelog_problems(root, version)
     yield from _git_problems(root, version)
@@ -64,7 +64,7 @@ def _changelog_problems(root: Path, version: str) -> Iterator[str]:
     newest = max(releases, key=_order)
     if newest != version:
         yield f"changelogs/changelog.yaml has {newest}, which is newer than {version}."
-    # It is Markdown, in which antsibull-changelog escapes nearly everything.
+    # antsibull-changelog escapes nearly everything in Markdown.
     changelog = (root / "CHANGELOG.md").read_text("utf-8").replace("\\", "")
     if f"## v{version}\n" not in changelog:
         yield f"CHANGELOG.md has no v{version}: run antsibull-changelog generate."
@@ -87,7 +87,7 @@ def _git_problems(root: Path, version: str) -> Iterator[str]:
 
 
 def commands(root: Path, archive: str) -> str:
-    """Return what to type next."""
+    """Return the next commands."""
     version = version_of(root)
     return f"""
 {version} is ready. Nothing was tagged or published; these commands do it:

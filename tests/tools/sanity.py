@@ -1,13 +1,13 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make sanity`: ansible-test sanity on every ansible-core that can be had, two at a time.
+"""`make sanity`: run ansible-test sanity on every available ansible-core, two at a time.
 
-The oldest and the newest compile and import modules on every Python, those between them on their
-own: what a module imports of ansible-core differs little, and these two bound it.
+The oldest and the newest compile and import modules on every Python, the others only on their own:
+what modules import from ansible-core differs little between versions.
 
-Each ansible-core has an environment, and a copy of the collection (with what is not committed yet)
-at a path that ansible-test accepts. All of it stays in .cache/sanity.
+Each ansible-core has an environment and a copy of the collection, including uncommitted changes,
+at a path that ansible-test accepts. Everything stays in .cache/sanity.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "sanity"
 
-# The Pythons an ansible-core is run with, the preferred one first.
+# The Pythons for each ansible-core, in order of preference.
 CORES = {
     "2.16": ("3.11", "3.12", "3.10"),
     "2.17": ("3.11", "3.12", "3.10"),
@@ -36,16 +36,16 @@ CORES = {
     "2.21": ("3.13", "3.12", "3.14"),
 }
 ENDS = ("2.16", "2.21")
-# Not among the default ones, since it comes from no package index.
+# Not a default, because it is not in a package index.
 DEVEL = "devel"
 DEVEL_PYTHONS = ("3.13", "3.14")
 DEVEL_SOURCE = "https://github.com/ansible/ansible/archive/devel.tar.gz"
-# The Pythons for which modules are compiled and imported: they are on ansible-test's PATH.
+# The Pythons on ansible-test's PATH, for which it compiles and imports modules.
 TARGETS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 WORKERS = min(2, os.cpu_count() or 1)
 
-# Stands in for the get-pip.py that ansible-test downloads into its user's home: it installs the
-# same pip from the package index, with the one that comes with Python; no other host is needed.
+# Replaces the get-pip.py that ansible-test downloads to the user's home. It installs the same pip
+# from the package index with the one that comes with Python, and needs no other host.
 GET_PIP = """\
 import ensurepip, pathlib, runpy, sys
 
@@ -92,7 +92,7 @@ def path_without_shims() -> list[Path]:
 
 
 def find_pythons() -> dict[str, Path]:
-    """Every Python that runs, by its version; a version manager's shims may lead nowhere."""
+    """Return every working Python by version; the shims of version managers may not work."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = path_without_shims() + sorted(pyenv.glob("versions/*/bin"))
     found: dict[str, Path] = {}
@@ -111,7 +111,7 @@ def has_venv(python: Path) -> bool:
 
 
 def project_files() -> list[Path]:
-    """What git has, and what it will have; without git, what is not hidden."""
+    """Return the files that git tracks or would add; without git, those that are not hidden."""
     command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, text=True).stdout
@@ -127,7 +127,7 @@ def project_files() -> list[Path]:
 
 
 def copy_project(paths: Iterable[Path], tree: Path) -> None:
-    """Replace the copy, but for tests/output, where ansible-test keeps an environment."""
+    """Replace the copy, except tests/output, where ansible-test keeps an environment."""
     kept = tree / "tests" / "output"
     aside = tree.parent / "output"
     shutil.rmtree(aside, ignore_errors=True)
@@ -140,13 +140,13 @@ def copy_project(paths: Iterable[Path], tree: Path) -> None:
     if aside.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(kept)
-    # Else ansible-test takes the checkout around it for its own, in which .cache is ignored.
+    # Otherwise ansible-test would use the surrounding checkout, which ignores .cache.
     if shutil.which("git"):
         subprocess.run(["git", "init", "--quiet", str(tree)], check=True, capture_output=True)
 
 
 def prepare(core: Core, paths: Iterable[Path]) -> str:
-    """Make the environment and the copy; tell which pip this ansible-test wants."""
+    """Create the environment and the copy, and return the version of pip for this ansible-test."""
     ready = core.environment / "ready"
     if not ready.exists():
         shutil.rmtree(core.environment, ignore_errors=True)
@@ -166,12 +166,12 @@ def prepare(core: Core, paths: Iterable[Path]) -> str:
 
 
 def make_home(pip: str) -> Path:
-    """A home for ansible-test's caches, so that the user's own is left alone."""
+    """Create a home for the caches of ansible-test, separate from the user's."""
     home = CACHE / f"home-pip-{pip}"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     (cache / f"get_pip_{pip.replace('.', '_')}.py").write_text(GET_PIP, encoding="utf-8")
-    # pip is to find its settings and its cache as ever.
+    # pip must find its settings and cache.
     for name in (".cache", ".config", ".netrc", ".pip"):
         if (Path.home() / name).exists() and not (home / name).is_symlink():
             (home / name).symlink_to(Path.home() / name)
@@ -186,7 +186,7 @@ def command_of(core: Core) -> list[str]:
 
 def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     started = time.monotonic()
-    # The folders themselves: ansible-test looks for pythonX.Y on the PATH, and must not meet shims.
+    # ansible-test looks for pythonX.Y on the PATH, and must not find shims.
     path = [str(core.environment / "bin"), *(str(p.parent) for p in pythons.values())]
     path += [str(folder) for folder in path_without_shims()]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
@@ -215,7 +215,7 @@ def report(result: Result) -> None:
 
 
 def report_problems(results: list[Result]) -> None:
-    """Each finding once, with the versions that have it: most have the same."""
+    """Print each finding once, with its versions."""
     findings: dict[str, list[str]] = {}
     for result in results:
         core = result.core
@@ -258,7 +258,7 @@ def main(wanted: list[str]) -> int:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(table[version]))})")
 
     paths = project_files()
-    # What wants the same pip shares environments, and so can't run at the same time.
+    # Versions with the same pip share environments, so they cannot run at the same time.
     groups: dict[str, list[Core]] = {}
     results: list[Result] = []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
@@ -280,7 +280,7 @@ def main(wanted: list[str]) -> int:
     failed = [result for result in results if result.problem]
     report_problems(failed)
     if skipped:
-        print(f"Skipped, for want of a Python: ansible-core {', '.join(skipped)}")
+        print(f"Skipped without a Python: ansible-core {', '.join(skipped)}")
     passed = len(results) - len(failed)
     print(f"sanity: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed or not results else 0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pytest as a process with a limit of time, after which it ends with all that it has started."""
+"""Run pytest with a time limit, after which it is killed with all its processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 @dataclass(frozen=True)
 class Ended:
-    """``summary`` is pytest's own, such as ``5 passed, 1 skipped``."""
+    """``summary`` is the one of pytest, such as ``5 passed, 1 skipped``."""
 
     code: int
     summary: str
@@ -32,7 +32,7 @@ class Ended:
 
 
 def run_tests(command: Sequence[str], log: Path, environ: Mapping[str, str], limit: float) -> Ended:
-    """Run pytest in the checkout; threads may do so side by side."""
+    """Run pytest in the checkout. Threads may do so in parallel."""
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -57,13 +57,13 @@ def run_tests(command: Sequence[str], log: Path, environ: Mapping[str, str], lim
 
 
 def exit_on_sigterm() -> None:
-    """Have SIGTERM end this process as an error does, so that it can end what it has started.
+    """Let SIGTERM raise SystemExit, so that this process can kill its children.
 
-    What pytest runs in has a group of its own, which `timeout` does not reach.
+    pytest has its own process group, which `timeout` does not reach.
     """
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        # make sends one more, which is not to come in between.
+        # Ignore the second signal, which make sends.
         signal.signal(number, signal.SIG_IGN)
         sys.exit(128 + number)
 
@@ -71,7 +71,7 @@ def exit_on_sigterm() -> None:
 
 
 def end_all() -> None:
-    """End what runs still: of an interrupted run nothing is to be left."""
+    """Kill all running tests."""
     for process in list(_running):
         _end(process)
 

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make versions`: the tests that start Ansible, with every ansible-core that can be had.
+"""`make versions`: run the tests that start Ansible with every available ansible-core.
 
-versions.py [CORE...]: by default all but the one that `make test` has, two at a time. Each has an
-environment, with the oldest or the newest requests, and each Python of TARGETS has three, in which
-modules run: with the oldest, with the newest, and without requests. They stay in .cache/versions.
+versions.py [CORE...]: by default all except the one of `make test`, two at a time. Each has an
+environment with the oldest or newest requests. Each Python of TARGETS has three environments for
+modules: with the oldest, with the newest, and without requests. They stay in .cache/versions.
 """
 
 from __future__ import annotations
@@ -31,20 +31,19 @@ CACHE = ROOT / ".cache" / "versions"
 REQUIREMENTS = [ROOT / name for name in ("requirements.txt", "tests/requirements-demo.txt")]
 REQUIREMENTS.append(ROOT / "tests/requirements.txt")
 
-# requirements.txt names the oldest requests; this urllib3 came with it in RHEL 9 and Debian 11.
+# RHEL 9 and Debian 11 have this urllib3 with the oldest requests in requirements.txt.
 OLDEST_URLLIB3 = "urllib3==1.26.5"
 WITH_OLDEST = ("2.16", "2.18")
-# The others have the newest. ENDS run more than the ones between them: the unit tests, and modules
-# on each Python of TARGETS.
-# The newest Python of a target, where an ansible-core does not take all of them.
+# The others have the newest. ENDS also run the unit tests, and modules on each Python of TARGETS.
+# The newest Python for modules of an ansible-core that does not support all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
-# A run takes a fifth of it. What has not ended then has failed, and is ended.
+# A run usually takes a fifth of this. After that, it has failed and is killed.
 LIMIT = 1200
 
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """A virtual environment, and what is installed in it."""
+    """A virtual environment and its packages."""
 
     name: str
     interpreter: Path
@@ -77,7 +76,7 @@ class Result:
 
 
 def oldest_requests() -> tuple[str, str]:
-    """Return the oldest requests that requirements.txt lets in, and its urllib3."""
+    """Return the oldest requests that requirements.txt allows, and its urllib3."""
     text = (ROOT / "requirements.txt").read_text("utf-8")
     return re.findall(r"^requests>=\S+", text, re.M)[0].replace(">=", "=="), OLDEST_URLLIB3
 
@@ -89,7 +88,7 @@ def make_core(version: str, python: str, interpreter: Path) -> Core:
 
 
 def make_targets(pythons: dict[str, Path]) -> dict[str, list[Environment]]:
-    """Return for each Python the environments in which modules are to run."""
+    """Return the environments for modules of each Python."""
     kinds = {"oldest": oldest_requests(), "newest": ("requests",), "none": ()}
     return {
         version: [
@@ -100,7 +99,7 @@ def make_targets(pythons: dict[str, Path]) -> dict[str, list[Environment]]:
 
 
 def prepare(environment: Environment) -> None:
-    """Make an environment, unless it is there and nothing that it is made of has changed."""
+    """Create an environment, unless it exists and its recipe has not changed."""
     folder = CACHE / environment.name
     made_of = [str(environment.interpreter), *environment.wanted]
     made_of += [path.read_text("utf-8") for path in REQUIREMENTS if "-r" in environment.wanted]
@@ -109,7 +108,7 @@ def prepare(environment: Environment) -> None:
     if environment.python.exists() and ready.exists() and ready.read_text("utf-8") == recipe:
         return
     shutil.rmtree(folder, ignore_errors=True)
-    # The pip of this Python installs for all the others: it is there, and newer than theirs.
+    # The pip of this Python installs for all others: it is newer than theirs.
     pip = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "-qq"]
     pip += ["--disable-pip-version-check", "--no-input", *environment.wanted]
     commands = [[str(environment.interpreter), "-m", "venv", "--without-pip", str(folder)]]
@@ -119,22 +118,22 @@ def prepare(environment: Environment) -> None:
 
 
 def pick_folders(version: str) -> list[str]:
-    """Return where the tests are of which those run that are marked ``each_core``."""
+    """Return the directories whose tests with the mark ``each_core`` run."""
     return ["tests/integration", *(["tests/versions", "tests/unit"] if version in ENDS else [])]
 
 
 def is_for_each_core(path: Path, fixtures: Collection[str], *, is_slow: bool) -> bool:
-    """Whether a test says something about an ansible-core: tests/conftest.py marks it so.
+    """Whether a test depends on the version of ansible-core, and so gets the mark ``each_core``.
 
-    Those of the integration tests do that start Ansible, which need the folder of collections. The
-    tables that modules are run through in pytest's own process do not depend on the version.
+    Integration tests that start Ansible do, and use the fixture ``collections``. Tables of modules
+    that run in pytest's own process do not.
     """
     is_integration = ROOT / "tests" / "integration" in path.parents
     return not is_slow and (not is_integration or "collections" in fixtures)
 
 
 def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[str, str]:
-    """Return the Pythons that an ansible-core runs modules with, by their environments."""
+    """Return the Pythons for modules of an ansible-core, by environment."""
     newest = TARGETS.index(NEWEST_TARGET.get(version, TARGETS[-1]))
     chosen = [e for python in TARGETS[: newest + 1] for e in targets.get(python, [])]
     return {e.name.removeprefix("target-"): str(e.python) for e in chosen}
@@ -146,7 +145,7 @@ def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command += ["-m", "each_core", *pick_folders(core.version)]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
-    # One line for each test that failed, with its name, however wide the terminal is.
+    # Print each failed test on one line, however narrow the terminal.
     environ["COLUMNS"] = "1000"
     return Result(core, run_tests(command, core.log, environ, LIMIT))
 
@@ -162,7 +161,7 @@ def report(result: Result) -> None:
 
 
 def gather(results: Iterable[Result], words: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the lines of the logs that begin so, each with the versions that have it."""
+    """Return the lines of the logs with this prefix, each with its versions."""
     found: dict[str, list[str]] = {}
     for result in results:
         for line in dict.fromkeys(result.core.log.read_text("utf-8").splitlines()):
@@ -172,7 +171,7 @@ def gather(results: Iterable[Result], words: tuple[str, ...]) -> dict[str, list[
 
 
 def report_all(results: list[Result]) -> None:
-    """What was skipped and what has failed, once, and the logs of those that have failed."""
+    """Print each skipped and failed test once, and the logs of failed versions."""
     lines = gather(results, ("SKIPPED ", "FAILED ", "ERROR "))
     for line, versions in lines.items():
         print(f"{line} [{' '.join(sorted(versions))}]")
@@ -184,7 +183,7 @@ def report_all(results: list[Result]) -> None:
 
 
 def prepare_all(environments: list[Environment]) -> dict[str, str]:
-    """Make environments, two at a time; return why some could not be made."""
+    """Create environments, two at a time, and return the errors of those that failed."""
     problems = {}
     CACHE.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
@@ -198,7 +197,7 @@ def prepare_all(environments: list[Environment]) -> dict[str, str]:
 
 
 def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core], list[str]]:
-    """Return the ansible-cores to be run, and those for which there is no Python."""
+    """Return the ansible-cores to run, and those without a Python."""
     cores, skipped = [], []
     for version in wanted:
         python = next((p for p in CORES[version] if p in pythons), None)
@@ -206,7 +205,7 @@ def find_cores(wanted: list[str], pythons: dict[str, Path]) -> tuple[list[Core],
             cores.append(make_core(version, python, pythons[python]))
         else:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(CORES[version]))})")
-    # What takes longest goes first.
+    # The slowest run first.
     cores.sort(key=lambda core: (core.version not in ENDS, core.version))
     return cores, skipped
 
@@ -256,7 +255,7 @@ def main(arguments: list[str]) -> int:
 
     report_all(results)
     if skipped:
-        print(f"Skipped, for want of a Python: ansible-core {', '.join(skipped)}")
+        print(f"Skipped without a Python: ansible-core {', '.join(skipped)}")
     failed = sum(1 for result in results if result.ended.code)
     print(f"versions: {len(results) - failed} passed, {failed} failed, {len(skipped)} skipped")
     return 1 if failed or problems or not results else 0

@@ -62,8 +62,9 @@ CASES = [
     Case(
         "a key to be changed does not exist",
         (
-            "Organization 5a0000000000000000000001 has no API key deadbeefdeadbeefdeadbeef, and "
-            "nothing was changed. A missing key is only created if description identifies it."
+            "No API key of organization 5a0000000000000000000001 has the ID "
+            "deadbeefdeadbeefdeadbeef. Nothing was changed. To create a key, identify it by "
+            "description."
         ),
         {"api_user_id": MISSING_ID, "roles": ["ORG_MEMBER"]},
     ),
@@ -75,8 +76,9 @@ CASES = [
     Case(
         "a key that gets an access list does not exist",
         (
-            "Organization 5a0000000000000000000001 has no API key 'nobody', and nothing was "
-            "changed. Only a key that exists has an access list. Create it with org_api_key."
+            "No API key of organization 5a0000000000000000000001 has the description 'nobody'. "
+            "Nothing was changed. Create the key with org_api_key first. In check mode, a key that "
+            "an earlier task would create does not exist."
         ),
         {"description": "nobody", "entries": ["192.0.2.7"]},
         ACCESS_LIST,
@@ -114,7 +116,7 @@ CASES = [
     ),
     Case(
         "no key is identified",
-        "No key is identified. Set exactly one of api_user_id, public_key and description.",
+        "one of the following is required: api_user_id, public_key, description",
         {"state": "absent"},
     ),
     Case(
@@ -156,9 +158,10 @@ CASES = [
     Case(
         "the key is the signing credential",
         (
-            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
-            "and nothing was changed. Use another credential of the organization, or set "
-            "allow_own_key to true if revoking it and losing this access is meant."
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that this task "
+            "authenticates with, and nothing was changed. Use another credential of the "
+            "organization, or set allow_own_key to true to allow revoking it and losing this "
+            "access."
         ),
         {"api_user_id": key_id("atlas", 1), "state": "absent"},
     ),
@@ -169,8 +172,8 @@ CASES = [
             "max_revocations is 2: 5ae000000000000000000002 (akeyaaac), 5ae000000000000000000003 "
             "(akeyaaad), 5ae000000000000000000004 (akeyaaae), 5ae000000000000000000005 "
             "(akeyaaaf), 5ae000000000000000000006 (akeyaaag), 5ae000000000000000000007 "
-            "(akeyaaah). Nothing was changed. Select fewer keys, or raise max_revocations if all "
-            "of them are meant; error.parameters has all IDs."
+            "(akeyaaah). Nothing was changed. Select fewer keys, or increase max_revocations if "
+            "you want to revoke all of them; error.parameters lists all IDs."
         ),
         {"api_keys": [], "purge": True, "max_revocations": 2},
         KEYS,
@@ -178,8 +181,8 @@ CASES = [
     Case(
         "purge without a list",
         (
-            "No keys are declared. Set api_keys; [] together with purge and max_revocations "
-            "means an organization without any."
+            "No keys are declared. Set api_keys. For an organization without keys, set it to [] "
+            "together with purge and max_revocations."
         ),
         {"purge": True},
         KEYS,
@@ -187,7 +190,7 @@ CASES = [
     Case(
         "an item of keep matches no key",
         (
-            "keep has 'signz', which matches no API key of organization "
+            "keep: 'signz' matches no API key of organization "
             "5a0000000000000000000001, and 6 API keys would be revoked: 5ae000000000000000000002 "
             "(akeyaaac) 'victim', 5ae000000000000000000003 (akeyaaad) 'ünïcode ☃ key', "
             "5ae000000000000000000004 (akeyaaae) 'twin', 5ae000000000000000000005 (akeyaaaf) "
@@ -199,13 +202,13 @@ CASES = [
         KEYS,
     ),
     Case(
-        "an item of keep matches a key but for case",
+        "an item of keep matches a key except for case",
         (
-            "keep has 'Victim', which matches these API keys of organization "
-            "5a0000000000000000000001 only as look-alikes: 5ae000000000000000000002 (akeyaaac) "
-            "'victim'. Nothing was changed. Look-alikes differ only in case, whitespace, "
-            "invisible characters or Unicode forms. Write the item exactly, or use the key's ID, "
-            "to keep them; or set look_alikes to ignore if they are different keys."
+            "keep: 'Victim' does not match these API keys of organization "
+            "5a0000000000000000000001 exactly, but they look like it: 5ae000000000000000000002 "
+            "(akeyaaac) 'victim'. Nothing was changed. Look-alikes differ only in case, "
+            "whitespace, invisible characters or Unicode forms. Correct the item or use the key's "
+            "ID to keep the key, or set look_alikes to ignore if they are different keys."
         ),
         {"state": "absent", "description_match": ["*"], "keep": ["Victim"]},
         KEYS,
@@ -213,9 +216,9 @@ CASES = [
     Case(
         "one of many keys fails",
         (
-            "Not all changes to the API keys of organization 5a0000000000000000000001 are done: 1 "
-            "made, 1 failed. The results failures and pending tell which, and what to check. Then "
-            "run the task again, to do the rest. The first failure: Could not revoke the API key "
+            "Only some changes were made in organization 5a0000000000000000000001: 1 done, 1 "
+            'failed. See "failures" and "pending" in the result. Run the task again to finish. '
+            "The first failure: Could not revoke the API key "
             "5ae000000000000000000006 (akeyaaag): the API returned 403 USER_UNAUTHORIZED, "
             '"Emulated failure". The API key akeyaaab does not have the required role '
             "(Organization Owner)."
@@ -228,10 +231,7 @@ CASES = [
     ),
     Case(
         "an access list entry is not one",
-        (
-            "entries has '10.0.0.1/8', whose address has bits beyond the length of its network. "
-            "Give the network it belongs to, 10.0.0.0/8, or the single address 10.0.0.1."
-        ),
+        ("entries has '10.0.0.1/8', which has host bits set. Use 10.0.0.0/8 or 10.0.0.1."),
         {**VICTIM, "entries": ["10.0.0.1/8"]},
         ACCESS_LIST,
     ),
@@ -437,8 +437,8 @@ CASES = [
         (
             "Could not create the API key 'new one': the connection to {host} broke before the "
             "response was complete. Check the network to the API. New API keys with this "
-            "description: {new}. Unless another run created it, this is what the task has left, "
-            "and its private key is lost: revoke it by its ID, and run the task again."
+            "description: {new}. Unless another run created it, this task did, and its private key "
+            "is lost: revoke it by its ID, then run the task again."
         ),
         NEW,
         KEY,
@@ -458,9 +458,10 @@ CASES = [
     Case(
         "a revoked key does not go",
         (
-            "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after its "
-            "revocation. Run the task again to see whether it is gone, or raise wait_timeout. "
-            "The API accepted the revocation. Whether the API key still works is not known."
+            "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after the "
+            "task revoked it. Run the task again to check whether it is gone, or increase "
+            "wait_timeout. The API accepted the request to revoke it. Whether the API key still "
+            "works is not known."
         ),
         {**REVOKE, "wait": True, "wait_timeout": 10},
         settings={"visibility_delay": 100},
@@ -487,7 +488,7 @@ CASES = [
         "the credentials file holds another pair",
         (
             "credentials_file {folder}/other.json holds something other than a key pair of this "
-            "module, and nothing was created. It may be the only copy of a key pair: move it "
+            "module, and nothing was created. It may be the only copy of a key pair. Move it "
             "away, or use another file."
         ),
         {**NEW, "credentials_file": "{folder}/other.json"},
@@ -505,9 +506,9 @@ CASES = [
     Case(
         "the key to rotate is the signing credential",
         (
-            "The API key 5ae000000000000000000001 (akeyaaab) is the one that signs the requests, "
-            "and nothing was changed. Use another credential of the organization, or set "
-            "allow_own_key to true if rotating it is meant."
+            "The API key 5ae000000000000000000001 (akeyaaab) is the one that this task "
+            "authenticates with, and nothing was changed. Use another credential of the "
+            "organization, or set allow_own_key to true to allow rotating it."
         ),
         {"api_user_id": key_id("atlas", 1), "phase": "begin"},
         ROTATION,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which order many changes are made, and what is known of each when one of its steps fails."""
+"""The order of many changes, and the state of a key after one of its steps fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _bulk,
     _changes,
@@ -34,6 +33,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _new_keys,
     _org_api_keys,
     _resource,
 )
@@ -75,19 +75,19 @@ def work(**more: Any) -> _bulk.Work:
 
 
 def wanted(existing: OrgApiKey | None, **parts: Any) -> Change:
-    """A change; what is not given is left as it is."""
+    """Declare a key; parts that are not set stay as they are."""
     fields: dict[str, Any] = {"roles": None, "access_list": None, "projects": None, **parts}
     description = existing.description if existing else "new one"
     return _changes.declaration(DesiredKey(description, **fields), existing, None)
 
 
 def own(change: Change) -> Change:
-    return Change(change.key, change.declared, change.found, change.plan, is_own=True)
+    return replace(change, is_own=True)
 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was asked of the API, all of which it does."""
+    """Return the calls to the API, which all succeed."""
     calls: list[Any] = []
 
     def revoke(_api: Any, _keys: Any, revoked: OrgApiKey) -> bool:
@@ -96,12 +96,12 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def update(_api: Any, _org_id: str, changed: OrgApiKey, fields: Any) -> OrgApiKey:
         calls.append(("roles", fields["roles"]))
-        # As an API answers that does not show the projects yet.
+        # The response does not show the projects yet.
         return OrgApiKey(changed.id, changed.description, None, tuple(fields["roles"]), ())
 
     def do(what: str) -> Any:
         def take(_api: Any, at: Any, *more: Any) -> bool:
-            calls.append((what, at.project.scope_id, *more))
+            calls.append((what, at.project_id, *more))
             return True
 
         return take
@@ -114,80 +114,75 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-def test_of_several_that_may_be_the_own_key_the_one_that_is_known_goes_last(
+def test_the_known_signing_credential_is_revoked_after_keys_that_may_be_it(
     done: list[Any],
 ) -> None:
     keys = [key(1), key(2, "ownownow"), key(3), key(4, "otherone")]
     changes = [*(own(_changes.revocation(k)) for k in keys[:3]), _changes.revocation(keys[3])]
-    outcomes, warnings = work().do(changes)
+    runs, warnings = work().apply(changes)
     assert [call[1] for call in done] == [keys[number].id for number in (3, 0, 2, 1)]
-    assert all(outcome and outcome.is_made for outcome in outcomes)
+    assert all(run.is_made for run in runs)
     assert warnings == []
 
 
-def test_what_is_changed_comes_before_what_is_revoked(done: list[Any]) -> None:
-    work().do([_changes.revocation(key(1)), wanted(key(2), roles=OWNER)])
+def test_updates_come_before_revocations(done: list[Any]) -> None:
+    work().apply([_changes.revocation(key(1)), wanted(key(2), roles=OWNER)])
     assert [call[0] for call in done] == ["roles", "revoke"]
 
 
-def test_a_project_that_is_as_declared_does_not_end_the_rest(done: list[Any]) -> None:
+def test_a_project_that_is_as_declared_is_skipped(done: list[Any]) -> None:
     first, second, third = PROJECTS
     existing = key(1, projects=((first, READ), (second, READ), (third, READ)))
     change = wanted(existing, projects=((first, READ), (third, WRITE)))
-    ([outcome], _warnings) = work().do([change])
+    ([run], _warnings) = work().apply([change])
     assert done == [("unassign", second), ("change", third, WRITE)]
-    assert outcome
-    assert outcome.key
-    assert outcome.key.projects == ((first, READ), (third, WRITE))
+    assert run.key
+    assert run.key.projects == ((first, READ), (third, WRITE))
 
 
-def test_an_access_list_that_is_as_declared_is_told_and_left_alone(done: list[Any]) -> None:
+def test_an_access_list_that_is_as_declared_is_reported_and_not_changed(done: list[Any]) -> None:
     existing, entries = key(1), _access_lists.normalize(["192.0.2.1"], "access_list")
     name = API_KEY_LISTS.name
     found = replace(_access_lists.of_new(API_KEY_LISTS, ORG, existing, name), now=entries)
     declared = DesiredKey(existing.description, OWNER, entries, None)
-    ([outcome], _warnings) = work().do([_changes.declaration(declared, existing, found)])
+    ([run], _warnings) = work().apply([_changes.declaration(declared, existing, found)])
     assert done == [("roles", list(OWNER))]
-    assert outcome
-    assert outcome.result()["access_list"] == ["192.0.2.1"]
+    assert run.result()["access_list"] == ["192.0.2.1"]
 
 
-def test_projects_that_were_set_are_not_lost_with_the_roles(done: list[Any]) -> None:
-    """The own key's roles go last; the answer to that may not show its projects yet."""
+def test_new_projects_are_kept_if_the_response_for_roles_lacks_them(done: list[Any]) -> None:
+    """The roles of the signing credential are set last."""
     existing = key(1, "ownownow", roles=OWNER)
     change = own(wanted(existing, roles=MEMBER, projects=((PROJECTS[0], READ),)))
-    ([outcome], _warnings) = work().do([change])
+    ([run], _warnings) = work().apply([change])
     assert [call[0] for call in done] == ["assign_all", "roles"]
-    assert outcome
-    assert outcome.key
-    assert outcome.key.projects == ((PROJECTS[0], READ),)
-    assert outcome.key.roles == MEMBER
+    assert run.key
+    assert run.key.projects == ((PROJECTS[0], READ),)
+    assert run.key.roles == MEMBER
 
 
 @pytest.mark.parametrize("is_left", [True, False])
-def test_a_pair_that_cannot_be_kept_may_leave_its_key(
+def test_a_key_whose_pair_cannot_be_stored_may_remain(
     done: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_left: bool
 ) -> None:
     created = CreatedKey(key(1, "newnewne"), "private")
 
     def fail(*_arguments: Any) -> None:
         error = OrphanError("The pair is not in its file")
-        left = {"changed": True, "org_api_key": created.key.result()}
-        error.results = left if is_left else {}
+        if is_left:
+            error.results, error.now = {"changed": True}, created.key
         raise error
 
-    monkeypatch.setattr(_org_api_keys, "create", lambda *_: created)
-    monkeypatch.setattr(_credentials_file, "store", fail)
+    monkeypatch.setattr(_new_keys, "create", fail)
     change = wanted(None, roles=MEMBER)
-    ([outcome], warnings) = work(credentials_dir=str(tmp_path)).do([change])
-    assert outcome
-    assert outcome.is_made is is_left
-    assert outcome.key == (created.key if is_left else None)
-    assert outcome.extra == {}
+    ([run], warnings) = work(credentials_dir=str(tmp_path)).apply([change])
+    assert run.is_made is is_left
+    assert run.key == (created.key if is_left else None)
+    assert not is_left or "private_key" not in run.result()
     assert warnings == (["duplicates"] if is_left else [])
 
 
-def test_what_was_not_to_be_changed_is_not_counted_as_made(
+def test_keys_that_need_no_change_are_not_counted(
     done: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: Any) -> bool:
@@ -200,8 +195,8 @@ def test_what_was_not_to_be_changed_is_not_counted_as_made(
         wanted(key(3, projects=((PROJECTS[0], READ),)), projects=()),
     ]
     operation = work()
-    outcomes, _warnings = operation.do(changes)
-    with pytest.raises(PartialError, match=r": 1 made, 1 failed$") as caught:
-        _bulk.reported(operation, changes, outcomes, {"kept": []})
+    runs, _warnings = operation.apply(changes)
+    with pytest.raises(PartialError, match=r": 1 done, 1 failed$") as caught:
+        _bulk.report(operation, runs, {"kept": []})
     assert caught.value.results["unchanged"] == [changes[0].planned()]
     assert caught.value.message().endswith("The first failure: no.")

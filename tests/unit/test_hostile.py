@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _credentials_file,
     _errors,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
@@ -24,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_files,
     _org_api_keys,
 )
 from tests.emulator import Emulator, Fault
@@ -31,13 +29,6 @@ from tests.support import key_pair, org_id, run_module
 
 REQUEST = _errors.Request("GET", "https://h", "/x", "read it")
 KEY = {"id": "a" * 24, "desc": "x", "publicKey": "abcdefgh", "roles": []}
-PAIR = {
-    "org_id": "b" * 24,
-    "api_user_id": "a" * 24,
-    "description": "x",
-    "public_key": "abcdefgh",
-    "private_key": "p",
-}
 
 
 def error(body: bytes) -> _errors.KeysmithError:
@@ -108,38 +99,10 @@ def test_a_valid_host_is_accepted(url: str) -> None:
     assert _resolve._split(url) is not None
 
 
-def test_a_key_pair_overwrites_only_the_inspected_file(tmp_path: Path) -> None:
-    path = str(tmp_path / "pair.json")
-    nothing = _credentials_file.CredentialsFile(path, None)
-    _credentials_file.write(nothing, PAIR)
-    seen = _credentials_file.inspect(path)
-    with pytest.raises(FileExistsError):
-        _credentials_file.write(nothing, {**PAIR, "private_key": "q"})
-    assert json.loads(Path(path).read_text("utf-8")) == PAIR
-    _credentials_file.write(seen, {**PAIR, "private_key": "q"})
-    assert json.loads(Path(path).read_text("utf-8"))["private_key"] == "q"
-    assert [found.name for found in tmp_path.iterdir()] == ["pair.json"]
-
-
-def test_a_file_system_without_links_is_supported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_arguments: Any, **_options: Any) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    path = str(tmp_path / "pair.json")
-    nothing = _credentials_file.CredentialsFile(path, None)
-    _credentials_file.write(nothing, PAIR)
-    with pytest.raises(FileExistsError):
-        _credentials_file.write(nothing, PAIR)
-    assert [found.name for found in tmp_path.iterdir()] == ["pair.json"]
-
-
 @pytest.mark.parametrize("path", ["{0}/new/", "{0}/new/.", "{0}/a\x00b"])
 def test_an_invalid_file_path_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(_errors.OptionError, match="nothing was created"):
-        _credentials_file.inspect(path.format(tmp_path))
+        _key_files.inspect(path.format(tmp_path))
 
 
 def run(emulator: Emulator, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options as a task has them: what YAML has changed, and what must not be empty."""
+"""Options before Ansible converts them: wrong types, masked text, and empty values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._input import (
     drop_empty,
     drop_refused,
-    drop_url_user,
     refuse,
 )
 
@@ -23,6 +22,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "credentials_file": {"type": "path"},
     "credentials_dir": {"type": "path"},
     "keep": {"type": "list", "elements": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "base_url": {"type": "str"},
     "org_id": {"type": "str"},
     "api_public_key": {"type": "str"},
     "api_private_key": {"type": "str", "no_log": True},
@@ -80,10 +81,12 @@ def message(params: dict[str, Any], *filters: str) -> str:
         ({"api_keys": [{"roles": [None]}]}, "item 1 of roles in item 1 of api_keys is null"),
     ],
 )
-def test_what_is_not_text_is_refused(params: dict[str, Any], start: str) -> None:
-    told = message(params)
-    assert told.startswith(start + ".")
-    assert SECRET not in told
+def test_refuses_value_that_is_not_text(params: dict[str, Any], start: str) -> None:
+    refused = message(params)
+    assert refused.startswith(start + ".")
+    assert SECRET not in refused
+    assert "`| string` at its source" in refused or "is null" in refused
+    assert "in quotes" in refused
 
 
 @pytest.mark.parametrize(
@@ -91,33 +94,58 @@ def test_what_is_not_text_is_refused(params: dict[str, Any], start: str) -> None
     [
         (5, "api_keys is a number, and must be a list of dictionaries"),
         ({"description": "key 1"}, "api_keys is a dictionary, and must be a list"),
-        # Ansible would parse these after the check.
         ('{"description": 34}', "api_keys is text, and must be a list of dictionaries"),
         (['{"description": 34}'], "item 1 of api_keys is text, and must be a dictionary"),
         ([{}, None], "item 2 of api_keys is null, and must be a dictionary"),
     ],
 )
-def test_only_a_list_of_dictionaries_is_one(value: Any, start: str) -> None:
-    told = message({"api_keys": value})
-    assert told.startswith(start)
-    assert "put it in quotes" not in told
+def test_refuses_value_that_is_not_a_list_of_dictionaries(value: Any, start: str) -> None:
+    refused = message({"api_keys": value})
+    assert refused.startswith(start)
+    assert "put it in quotes" not in refused
 
 
-def test_refused_values_are_removed_before_ansible_shows_them() -> None:
+@pytest.mark.parametrize(
+    ("value", "lists"),
+    [
+        ("build, prod", "Write ['build, prod'] if the comma is part of it, or ['build', 'prod']"),
+        ("a,b", "Write ['a,b'] if the comma is part of it, or ['a', 'b']"),
+    ],
+)
+def test_refuses_text_that_ansible_would_split(value: str, lists: str) -> None:
+    refused = message({"keep": value})
+    assert refused.startswith("keep must be a list, got text with a comma")
+    assert lists in refused
+    assert refuse({"keep": [value], "roles": value}, SPEC, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"keep": ["fine", "\udc00"], "description": "a\ud83dz"}, "description, keep"),
+        ({"api_keys": [{"\udc00": "x"}]}, "api_keys"),
+    ],
+)
+def test_refuses_lone_surrogates(params: dict[str, Any], names: str) -> None:
+    assert message(params).startswith(f"{names}: the value is not valid UTF-8 text")
+
+
+def test_drops_values_that_ansible_would_show() -> None:
     params = {
         "_ansible_diff": True,
         "description": {"private_key": SECRET},
         "keep": [SECRET],
         "api_keys": [{"description": 5}],
-        "api_private_key": "x",
+        "api_private_key": "x\udc00",
+        "base_url": "https://user:pass@host",
         "unknown": {"a": SECRET},
     }
     drop_refused(params, SPEC)
-    assert params == {"_ansible_diff": True, "api_private_key": "x"}
+    assert params == {"_ansible_diff": True, "api_private_key": "x?"}
 
 
 MASKS = ["********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]
-MASKED = ["{}", "nightly {}", "{} key", "a {} b", "*{}"]
+MASKED = ["{}", "a {} b", "*{}"]
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -136,17 +164,14 @@ MASKED = ["{}", "nightly {}", "{} key", "a {} b", "*{}"]
         ("api_private_key", "{}"),
     ],
 )
-def test_text_that_ansible_has_masked_is_refused(
-    name: str, place: Any, text: str, mask: str
-) -> None:
+def test_refuses_text_that_ansible_masked(name: str, place: Any, text: str, mask: str) -> None:
     value = json.loads(json.dumps(place).replace("{}", text.replace("{}", mask)))
-    told = message({name: value})
-    assert told.startswith(f"{name} contains ******** or VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-    assert "not the original text" in told
+    refused = message({name: value})
+    assert refused.startswith(f"{name} contains ******** or VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
 
 
 @pytest.mark.parametrize("text", ["*******", "laptop *", "* * * * * * * *", "NO_LOG"])
-def test_text_that_is_no_mask_is_accepted(text: str) -> None:
+def test_accepts_text_that_is_not_a_mask(text: str) -> None:
     params = {"description": text, "keep": [text], "api_keys": [{"description": text}]}
     assert refuse(params, SPEC, ()) is None
 
@@ -154,32 +179,19 @@ def test_text_that_is_no_mask_is_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://user:pass@host", "https://user:pa/ss@host", "user:pass@host", "http:u@host"]
 )
-def test_a_url_with_a_user_is_refused_and_not_shown(url: str) -> None:
-    params = {"base_url": url, "description": "key 1"}
-    assert message(params).startswith("base_url has a user or a password in it")
-    drop_url_user(params)
-    assert params == {"description": "key 1"}
-    drop_url_user(params)
-    other = {"base_url": "https://host"}
-    drop_url_user(other)
-    assert other
-
-
-@pytest.mark.parametrize("value", [34, True, ["a"], {"a": 1}])
-def test_the_advice_is_to_quote_and_to_convert_at_the_source(value: Any) -> None:
-    told = message({"description": value})
-    assert "put it in quotes" in told
-    assert "`| string` at its source, not here" in told
+def test_refuses_url_with_a_user(url: str) -> None:
+    assert message({"base_url": url}).startswith("base_url contains a user or a password")
+    assert refuse({"base_url": "https://host"}, SPEC, ()) is None
 
 
 @pytest.mark.parametrize("empty", ["", None])
 @pytest.mark.parametrize(
     "name", ["state", "keep", "credentials_file", "credentials_dir", "description", "desc"]
 )
-def test_an_empty_value_that_would_widen_the_task_is_refused(name: str, empty: Any) -> None:
-    told = message({name: empty}, "description")
-    assert told.startswith(f"{name} is empty")
-    assert "default(omit, true)" in told
+def test_refuses_empty_value_that_would_widen_the_task(name: str, empty: Any) -> None:
+    refused = message({name: empty}, "description")
+    assert refused.startswith(f"{name} is empty")
+    assert "default(omit, true)" in refused
 
 
 @pytest.mark.parametrize("empty", ["", None])
@@ -187,19 +199,19 @@ def test_an_empty_value_that_would_widen_the_task_is_refused(name: str, empty: A
     "credential",
     ["api_public_key", "api_private_key", "client_id", "client_secret", "access_token"],
 )
-def test_an_empty_organization_beside_a_credential_is_refused(credential: str, empty: Any) -> None:
+def test_refuses_empty_organization_next_to_a_credential(credential: str, empty: Any) -> None:
     assert refuse({"org_id": empty}, SPEC, ()) is None
     assert refuse({"org_id": empty, credential: empty}, SPEC, ()) is None
-    told = message({"org_id": empty, credential: SECRET})
-    assert SECRET not in told
-    assert told.startswith("org_id is empty")
-    assert "default(omit, true)" in told
+    refused = message({"org_id": empty, credential: SECRET})
+    assert SECRET not in refused
+    assert refused.startswith("org_id is empty")
+    assert "default(omit, true)" in refused
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_an_empty_access_list_of_a_declared_key_is_refused(empty: Any) -> None:
-    told = message({"api_keys": [{"access_list": []}, {"access_list": empty}]})
-    assert told.startswith("access_list in item 2 of api_keys is empty")
+def test_refuses_empty_access_list_of_a_declared_key(empty: Any) -> None:
+    refused = message({"api_keys": [{"access_list": []}, {"access_list": empty}]})
+    assert refused.startswith("access_list in item 2 of api_keys is empty")
 
 
 @pytest.mark.parametrize(
@@ -207,15 +219,30 @@ def test_an_empty_access_list_of_a_declared_key_is_refused(empty: Any) -> None:
     [
         {"description": "0042", "keep": [], "state": "present", "wait": True, "timeout": 5},
         {"description": "", "wait": None, "timeout": ""},
-        {"keep": "one text, which becomes a list"},
+        {"keep": "one text"},
+        {"roles": "ORG_OWNER,ORG_MEMBER"},
         {"unknown": 5},
     ],
 )
-def test_everything_else_is_left_to_the_module(params: dict[str, Any]) -> None:
+def test_leaves_other_values_to_the_module(params: dict[str, Any]) -> None:
     assert refuse(params, SPEC, ()) is None
 
 
-def test_empty_options_are_removed() -> None:
-    params = {"state": "", "wait": None, "keep": [], "api_keys": [{"description": "", "roles": []}]}
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"state": "", "wait": None, "keep": [], "_ansible_x": ""}, {"keep": []}),
+        ({"keep": [""]}, {"keep": [""]}),
+        ({"api_keys": ""}, {}),
+        (
+            {"api_keys": [{"description": "", "roles": [], "x": 1}, {}]},
+            {"api_keys": [{"roles": [], "x": 1}, {}]},
+        ),
+        # Ansible refuses values of other types.
+        ({"api_keys": ["", {"description": ""}]}, {"api_keys": ["", {}]}),
+        ({"api_keys": {"description": ""}}, {"api_keys": {"description": ""}}),
+    ],
+)
+def test_drops_empty_options(params: dict[str, Any], expected: dict[str, Any]) -> None:
     drop_empty(params, SPEC)
-    assert params == {"keep": [], "api_keys": [{"roles": []}]}
+    assert params == expected

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the access lists of new keys are called, and what it costs to find that out."""
+"""The path segment of the access lists of new keys, and the request that it may need."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def change(key: OrgApiKey | None, entries: Any, found: str = "") -> Change:
     [
         ([change(None, ENTRIES)], "ops_manager", KEYS, [KEYS[0]]),
         ([change(None, ENTRIES)], "cloud_manager", KEYS[1:], [KEYS[1]]),
-        # It has one name there.
+        # Atlas has one name.
         ([change(None, ENTRIES)], "atlas", KEYS, []),
-        # There is none to ask about; the guess fails where it is wrong.
+        # There is no key to send a request about. A wrong guess fails.
         ([change(None, ENTRIES)], "ops_manager", [], []),
-        # Nobody wants to know.
+        # No new key has an access list.
         ([change(None, frozenset())], "ops_manager", KEYS, []),
         ([change(None, None)], "ops_manager", KEYS, []),
         ([change(KEYS[0], None)], "ops_manager", KEYS, []),
         ([change(KEYS[0], ENTRIES)], "ops_manager", KEYS, []),
     ],
 )
-def test_the_name_is_asked_for_where_it_is_needed(
+def test_the_name_is_requested_if_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, changes: Any, platform: str, keys: Any, asked: Any
 ) -> None:
     seen: list[OrgApiKey] = []
@@ -74,7 +74,7 @@ def test_the_name_is_asked_for_where_it_is_needed(
     assert name == ("whitelist" if asked else "accessList")
 
 
-def test_the_name_is_known_where_a_list_was_read() -> None:
+def test_the_name_is_known_if_a_list_was_read() -> None:
     changes = [change(None, ENTRIES), change(KEYS[0], ENTRIES, "whitelist")]
     params = {"platform": "ops_manager", "org_id": ORG}
     assert _key_sets.access_list_name(params, None, KEYS, changes) == "whitelist"  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The marks of rotations: text that states something only if its HMAC says so."""
+"""The marks of rotations: text that counts only if its HMAC verifies."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def raw(description: str) -> RawMark:
 
 
 @given(marks)
-def test_what_is_written_is_read_and_verified(mark: Mark) -> None:
+def test_a_written_mark_is_read_and_verified(mark: Mark) -> None:
     text = describe(mark, KEY)
     assert len(text) <= len(mark.base) + _marks.LENGTH
     assert verify(raw(text), KEY, ORG, NEW) == mark
 
 
-def test_the_longest_mark_is_as_long_as_is_said() -> None:
+def test_no_mark_is_longer_than_stated() -> None:
     longest = max(len(describe(replace(MARK, phase=phase), KEY)) for phase in PHASES)
     assert longest - len(MARK.base) == _marks.LENGTH == 102
 
@@ -83,32 +83,32 @@ def test_every_field_is_authenticated(change: dict[str, Any]) -> None:
     assert verify(forged, KEY, other.org_id, other.new_id or OTHER) is None
 
 
-def test_a_mark_is_good_for_its_key_organization_and_carrier_only() -> None:
+def test_a_mark_verifies_for_its_key_organization_and_carrier_only() -> None:
     found = raw(describe(MARK, KEY))
     assert verify(found, KEY, ORG, NEW) == MARK
-    assert verify(found, key_of("another secret of somebody"), ORG, NEW) is None
+    assert verify(found, key_of("another secret of someone"), ORG, NEW) is None
     assert verify(found, KEY, OTHER, NEW) is None
     assert verify(found, KEY, ORG, OTHER) is None
 
 
-def test_the_mark_of_a_creation_is_good_for_any_carrier() -> None:
+def test_the_mark_of_a_creation_verifies_on_any_carrier() -> None:
     creating = replace(MARK, phase="creating", new_id=None)
     assert verify(raw(describe(creating, KEY)), KEY, ORG, OTHER) == creating
 
 
-def test_what_runs_into_the_next_field_is_another_mark() -> None:
+def test_fields_cannot_run_together() -> None:
     macs = {_marks._hmac(KEY, *parts) for parts in ((b"ab", b"c"), (b"a", b"bc"), (b"abc", b""))}
     assert len(macs) == 3
 
 
-def test_the_mac_and_the_token_have_the_promised_size() -> None:
+def test_the_size_of_the_mac_and_the_token() -> None:
     assert _marks.MAC_SIZE * 8 >= 128
     found = raw(describe(MARK, KEY))
     assert (len(found.tag), len(found.mac)) == (8, 16)
 
 
-@pytest.mark.parametrize("bit", range(0, 128, 7))
-def test_no_bit_of_the_mac_may_be_wrong(bit: int) -> None:
+@pytest.mark.parametrize("bit", [0, 63, 127])
+def test_each_bit_of_the_mac_counts(bit: int) -> None:
     found = raw(describe(MARK, KEY))
     mac = bytearray(found.mac)
     mac[bit // 8] ^= 1 << bit % 8
@@ -119,7 +119,7 @@ def test_no_bit_of_the_mac_may_be_wrong(bit: int) -> None:
     "rest",
     ["created", "storing", "old until 2020-01-01T00:00:00Z", "", "anything at all"],
 )
-def test_older_and_other_texts_look_like_marks_and_never_verify(rest: str) -> None:
+def test_texts_of_other_versions_look_like_marks_and_never_verify(rest: str) -> None:
     found = raw(f"nightly backup (successor of {OLD}: {rest})")
     assert (found.base, found.old_id, found.phase) == ("nightly backup", OLD, "")
     assert verify(found, KEY, ORG, NEW) is None
@@ -139,7 +139,7 @@ def test_older_and_other_texts_look_like_marks_and_never_verify(rest: str) -> No
         f"x (Successor of {OLD}: created)",
     ],
 )
-def test_other_texts_are_no_marks(text: str) -> None:
+def test_other_texts_are_not_marks(text: str) -> None:
     assert read(text) is None
 
 
@@ -159,7 +159,7 @@ SHAPED = st.builds(
 )
 
 
-def test_half_of_a_pair_is_a_text_like_any_other() -> None:
+def test_a_lone_surrogate_is_accepted() -> None:
     mark = replace(MARK, base="\ud800")
     assert verify(raw(describe(mark, KEY)), KEY, ORG, NEW) == mark
     assert tag_of(KEY, "\ud800")
@@ -172,7 +172,7 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["99999999T999999Z", "00000000T000000Z", "20261399T000000Z"])
-def test_times_that_do_not_exist_are_no_marks(moment: str) -> None:
+def test_marks_with_invalid_times_do_not_count(moment: str) -> None:
     text = describe(MARK, KEY)
     found = raw(text.replace("20251128T053523Z", moment))
     assert found.phase == ""
@@ -183,7 +183,7 @@ def test_the_key_of_marks_does_not_show_the_secret() -> None:
     assert secret.encode() not in key_of(secret)
     assert key_of(secret) != key_of(secret + " ")
     assert len(key_of(secret)) == 32
-    # The environment may hold bytes that are no text.
+    # The environment may hold bytes that are not valid text.
     assert key_of("\udcff")
 
 
@@ -193,11 +193,11 @@ def test_a_tag_depends_on_every_fact_and_on_the_key() -> None:
         tag_of(KEY, "ab"),
         tag_of(KEY, "b", "a"),
         tag_of(KEY, "a", "b", ""),
-        tag_of(key_of("another secret of somebody"), "a", "b"),
+        tag_of(key_of("another secret of someone"), "a", "b"),
     }
     assert len(tags) == 5
     assert tag_of(KEY, "a", "b") == tag_of(KEY, "a", "b")
 
 
-def test_times_are_shown_as_results_have_them() -> None:
+def test_times_in_results_are_in_utc() -> None:
     assert _marks.shown(MARK.time) == "2025-11-28T05:35:23Z"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a module is given: empty answers of surveys, and what is no text."""
+"""How a module handles invalid options, internal errors and secrets in warnings."""
 
 from __future__ import annotations
 
@@ -9,70 +9,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _input,
-    _module,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     internal_error,
 )
 from tests.emulator import Emulator
-from tests.support import key_pair, org_id, project_id, run_module
-
-SPEC = {
-    "name": {"type": "str"},
-    "plain": {"type": "list", "elements": "dict"},
-    "keys": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "name": {"type": "str"},
-            "inner": {"type": "list", "options": {"name": {"type": "str"}}},
-        },
-    },
-}
+from tests.support import key_id, key_pair, org_id, project_id, run_module
 
 
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({"name": "", "_ansible_x": ""}, {}),
-        ({"name": "x", "keys": ""}, {"name": "x"}),
-        ({"name": [""]}, {"name": [""]}),
-        # Within what a module describes, and nowhere else.
-        ({"plain": [{"name": ""}]}, {"plain": [{"name": ""}]}),
-        (
-            {"keys": [{"name": "", "other": 1}, {"name": "x"}]},
-            {"keys": [{"other": 1}, {"name": "x"}]},
-        ),
-        ({"keys": [{"inner": [{"name": ""}]}]}, {"keys": [{"inner": [{}]}]}),
-        # What is of another type is left to Ansible, which refuses it.
-        ({"keys": ["", {"name": ""}]}, {"keys": ["", {}]}),
-        ({"keys": {"name": ""}}, {"keys": {"name": ""}}),
-    ],
-)
-def test_empty_answers_are_not_given(params: dict[str, Any], expected: dict[str, Any]) -> None:
-    _input.drop_empty(params, SPEC)
-    assert params == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "mended"),
-    [
-        ("a\ud83dz", "a?z"),
-        ("ü😀", "ü😀"),
-        (["\udc00", 1, None], ["?", 1, None]),
-        ({"\udc00": {"a": ["\udc00"]}, "b": 2}, {"?": {"a": ["?"]}, "b": 2}),
-        (7, 7),
-    ],
-)
-def test_what_is_no_text_is_mended_wherever_it_is(value: Any, mended: Any) -> None:
-    assert _module._strip_surrogates(value) == mended
-    assert _module._is_broken(value) is (value != mended)
-
-
-def test_a_mistake_of_ours_is_told_with_the_place_where_it_was_made() -> None:
+def test_internal_error_has_its_location_and_no_values() -> None:
     def fail() -> None:
         raise RuntimeError("secret")
 
@@ -87,7 +32,7 @@ def test_a_mistake_of_ours_is_told_with_the_place_where_it_was_made() -> None:
     assert "secret" not in message
 
 
-def test_an_option_that_is_no_text_is_named_and_the_rest_is_as_it_was(emulator: Emulator) -> None:
+def test_names_options_that_are_not_valid_text(emulator: Emulator) -> None:
     options = {
         "base_url": emulator.url,
         **key_pair("atlas"),
@@ -97,34 +42,37 @@ def test_an_option_that_is_no_text_is_named_and_the_rest_is_as_it_was(emulator: 
     }
     outcome = run_module("org_api_key", options)
     assert outcome.failed
-    assert "description, public_key: what is given has characters that no text has" in outcome.msg
+    assert "description, public_key: the value is not valid UTF-8 text" in outcome.msg
     given = outcome.result.get("invocation", {}).get("module_args", {"description": "a?z"})
     assert given["description"] == "a?z"
     assert not emulator.requests
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"project_id": ""}, "missing required arguments: project_id"),
+        ({"api_user_id": ""}, "one of the following is required: api_user_id"),
+        ({"description": "x"}, "mutually exclusive: api_user_id"),
         ({"rolls": ["GROUP_OWNER"]}, "Unsupported parameters"),
         ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
         ({"envelope": "perhaps"}, "perhaps"),
         ({"retries": "many"}, "retries"),
     ],
 )
-def test_arguments_that_ansible_refuses_fail_as_other_wrong_options_do(
-    emulator: Emulator, options: dict[str, Any], words: str
+def test_arguments_that_ansible_refuses_have_an_error_type(
+    emulator: Emulator, options: dict[str, Any], message: str
 ) -> None:
     task = {"base_url": emulator.url, **key_pair("atlas"), "project_id": project_id("atlas")}
+    task |= {"api_user_id": key_id("atlas", 2), "roles": ["GROUP_OWNER"]}
     outcome = run_module("project_api_key", {**task, **options})
     assert outcome.failed
-    assert words in outcome.msg
+    assert message in outcome.msg
     assert outcome.result["error"] == OptionError("x").fields()
     assert emulator.requests == []
 
 
-def test_a_value_that_ansible_refuses_is_quoted_in_part_and_without_secrets(
+def test_value_that_ansible_refuses_is_truncated_and_without_secrets(
     emulator: Emulator,
 ) -> None:
     secret = key_pair("atlas")["api_private_key"]
@@ -135,14 +83,14 @@ def test_a_value_that_ansible_refuses_is_quoted_in_part_and_without_secrets(
     assert outcome.result["error"]["type"] == "options"
 
 
-def test_what_the_task_wrote_is_judged_before_ansible_does(emulator: Emulator) -> None:
+def test_judges_original_values_before_ansible_does(emulator: Emulator) -> None:
     task = {"base_url": emulator.url, **key_pair("atlas"), "description": 34, "state": "gone"}
     outcome = run_module("org_api_key", task)
     assert outcome.msg.startswith("description is a number (34), and must be text")
     assert outcome.result["error"]["type"] == "options"
 
 
-def test_the_organization_of_the_environment_is_the_one_that_is_acted_on(
+def test_uses_the_organization_of_the_environment(
     emulator: Emulator,
 ) -> None:
     options = {"base_url": emulator.url, **key_pair("atlas")}
@@ -153,7 +101,7 @@ def test_the_organization_of_the_environment_is_the_one_that_is_acted_on(
 
 
 @pytest.mark.parametrize("form", ["{}", "goes with {}, it says"])
-def test_a_warning_hides_the_secret_that_it_quotes(emulator: Emulator, form: str) -> None:
+def test_masks_secrets_in_warnings(emulator: Emulator, form: str) -> None:
     secret = key_pair("atlas")["api_private_key"]
     options = {
         "base_url": emulator.url,
@@ -164,5 +112,5 @@ def test_a_warning_hides_the_secret_that_it_quotes(emulator: Emulator, form: str
         "keep": [form.format(secret)],
     }
     outcome = run_module("org_api_keys", options)
-    assert "which matches no API key of organization" in outcome.output
+    assert "matches no API key of organization" in outcome.output
     assert secret not in outcome.output

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a change of an assignment comes to when the API refuses, or its answer is lost."""
+"""Assignments: refusals, lost responses and concurrent changes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PATH = f"/groups/{PROJECT}/apiKeys/{KEY.id}"
 
 
 def shown(roles: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """The project's listing: another key, and ours if it has roles; each is elsewhere too."""
+    """The project's listing: another key, and KEY if it has roles. Both are in another project."""
     keys = {"f" * 24: ("GROUP_OWNER",), **({} if roles is None else {KEY.id: roles})}
     return [
         {
@@ -98,7 +98,7 @@ def lost() -> KeysmithError:
 
 
 class FakeApi:
-    """A client whose writes end as told, and whose listing shows one thing after the other."""
+    """A client whose writes end as given, and whose listing shows one thing after the other."""
 
     def __init__(self, write: Any = None, *listings: Any, method: str = "POST") -> None:
         self.virtual = VirtualClock()
@@ -144,33 +144,33 @@ class FakeApi:
 
 
 @pytest.mark.parametrize("roles", [None, (), BELOW, WANTED])
-def test_the_listing_tells_the_roles_in_this_project(roles: tuple[str, ...] | None) -> None:
+def test_the_listing_has_the_roles_in_this_project(roles: tuple[str, ...] | None) -> None:
     api: Any = FakeApi(None, roles)
     listed = list_all(api, PROJECT_API_KEYS, PROJECT)
     assert AT.roles(listed) == roles
     assert "f" * 24 in listed
 
 
-@pytest.mark.parametrize("answer", [{}, shown(WANTED)[1]])
-def test_each_platform_assigns_with_its_own_method(answer: dict[str, Any]) -> None:
-    atlas: Any = FakeApi(answer)
+@pytest.mark.parametrize("response", [{}, shown(WANTED)[1]])
+def test_each_platform_assigns_with_its_own_method(response: dict[str, Any]) -> None:
+    atlas: Any = FakeApi(response)
     assert assign(atlas, AT, WANTED) is None
     assert atlas.calls == [("POST", PATH, [{"roles": list(WANTED)}])]
-    other: Any = FakeApi(answer, method="PATCH")
+    other: Any = FakeApi(response, method="PATCH")
     assert assign(other, AT, WANTED) is None
     assert other.calls == [("PATCH", PATH, {"roles": list(WANTED)})]
 
 
-@pytest.mark.parametrize("answer", [None, [], "x", {"results": []}, shown(WANTED)[0]])
-def test_an_answer_about_something_else_is_not_taken(answer: Any) -> None:
+@pytest.mark.parametrize("response", [None, [], "x", {"results": []}, shown(WANTED)[0]])
+def test_a_response_about_another_key_is_refused(response: Any) -> None:
     for do in (assign, change):
         with pytest.raises((AssertionError, UnreadableError)):
-            do(FakeApi(answer), AT, WANTED)  # type: ignore
+            do(FakeApi(response), AT, WANTED)  # type: ignore
 
 
 @pytest.mark.parametrize("met", [WANTED, BELOW, ()])
 @pytest.mark.parametrize("lag", [0, 3])
-def test_who_is_late_learns_what_the_faster_one_did(met: tuple[str, ...], lag: int) -> None:
+def test_an_existing_assignment_is_returned(met: tuple[str, ...], lag: int) -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), *[None] * lag, met)
     assert assign(api, AT, WANTED) == met
     assert len(api.writes) == 1
@@ -182,11 +182,11 @@ def test_who_is_late_learns_what_the_faster_one_did(met: tuple[str, ...], lag: i
     [
         (None, True, ["POST"]),
         (WANTED, False, ["POST"]),
-        # Somebody was faster, with other roles.
+        # Another run has assigned it with other roles.
         (BELOW, True, ["POST", "PATCH"]),
     ],
 )
-def test_all_roles_are_assigned_whoever_was_faster(
+def test_all_roles_are_assigned_after_a_concurrent_assignment(
     met: tuple[str, ...] | None, is_done: bool, methods: list[str]
 ) -> None:
     found = shown(WANTED)[1]
@@ -202,7 +202,7 @@ def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), None)
     with pytest.raises(ApiError) as caught:
         assign(api, AT, WANTED)
-    assert "run the task again later" in caught.value.message()
+    assert "Run the task again later" in caught.value.message()
     assert len(api.writes) == 1
     assert sum(api.virtual.sleeps) <= SETTLE_TIME
 
@@ -225,7 +225,9 @@ def changes() -> list[Any]:
 
 @pytest.mark.parametrize(("do", "wanted", "before"), changes())
 @pytest.mark.parametrize("lag", [0, 3])
-def test_a_lost_answer_is_looked_up(do: Any, wanted: Any, before: Any, lag: int) -> None:
+def test_after_a_lost_response_the_listing_decides(
+    do: Any, wanted: Any, before: Any, lag: int
+) -> None:
     api: Any = FakeApi(lost(), *[before] * lag, wanted)
     assert do(api) in {None, True}
     assert len(api.writes) == 1
@@ -233,7 +235,7 @@ def test_a_lost_answer_is_looked_up(do: Any, wanted: Any, before: Any, lag: int)
 
 
 @pytest.mark.parametrize(("do", "_wanted", "before"), changes())
-def test_a_lost_answer_that_changed_nothing_fails_and_tells(
+def test_a_lost_request_that_changed_nothing_fails_with_what_exists(
     do: Any, _wanted: Any, before: Any
 ) -> None:
     api: Any = FakeApi(lost(), before)
@@ -246,16 +248,14 @@ def test_a_lost_answer_that_changed_nothing_fails_and_tells(
 
 
 @pytest.mark.parametrize(("do", "_wanted", "before"), changes())
-def test_a_lost_answer_that_cannot_be_looked_up_fails_and_tells(
-    do: Any, _wanted: Any, before: Any
-) -> None:
+def test_a_lost_request_that_cannot_be_looked_up_fails(do: Any, _wanted: Any, before: Any) -> None:
     api: Any = FakeApi(lost(), before, refusal(503, None))
     with pytest.raises(LostAnswerError) as caught:
         do(api)
     assert caught.value.message().startswith(
-        "Could not do it: gone. Whether it was done all the same could not be found out: Could not"
+        "Could not do it: gone. Whether it was done anyway could not be checked: Could not"
     )
-    assert "Run the task again; that is safe." in caught.value.message()
+    assert "It is safe to run the task again." in caught.value.message()
     assert len(api.writes) == 1
 
 
@@ -282,7 +282,9 @@ def name(error: ApiError) -> str:
 
 @pytest.mark.parametrize(("do", "_wanted", "_before"), changes())
 @pytest.mark.parametrize("error", REFUSALS, ids=name)
-def test_a_refusal_is_raised_at_once(do: Any, _wanted: Any, _before: Any, error: ApiError) -> None:
+def test_a_refusal_is_raised_immediately(
+    do: Any, _wanted: Any, _before: Any, error: ApiError
+) -> None:
     api: Any = FakeApi(error)
     with pytest.raises(ApiError) as caught:
         do(api)
@@ -293,28 +295,28 @@ def test_a_refusal_is_raised_at_once(do: Any, _wanted: Any, _before: Any, error:
 @pytest.mark.parametrize("error", HINTS, ids=name)
 @pytest.mark.parametrize("outcome_unknown", [True, False])
 @pytest.mark.parametrize("lag", [0, 2])
-def test_that_a_key_is_out_of_the_project_is_proved_by_its_listing(
+def test_the_listing_proves_that_a_key_is_not_assigned(
     error: ApiError, outcome_unknown: bool, lag: int
 ) -> None:
     again = refusal(
         error.status or 0, error.code, *error.parameters, outcome_unknown=outcome_unknown
     )
     api: Any = FakeApi(again, *[BELOW] * lag, None)
-    # True where an earlier try of this very call may have done it.
+    # True if an earlier attempt of this very call may have done it.
     assert unassign(api, AT) is outcome_unknown
 
 
 @pytest.mark.parametrize("error", HINTS, ids=name)
-def test_a_hint_that_the_listing_denies_is_raised(error: ApiError) -> None:
+def test_a_hint_that_the_listing_contradicts_is_raised(error: ApiError) -> None:
     api: Any = FakeApi(error, WANTED)
     with pytest.raises(ApiError) as caught:
         unassign(api, AT)
     assert caught.value is error
-    assert "assigned with the roles GROUP_OWNER, GROUP_READ_ONLY now" in error.message()
+    assert "it still exists" in error.message()
 
 
 @pytest.mark.parametrize("error", HINTS[:3], ids=name)
-def test_a_change_of_a_key_that_was_taken_out_meanwhile_says_so(error: ApiError) -> None:
+def test_a_change_of_a_key_that_was_removed_in_the_meantime_says_so(error: ApiError) -> None:
     api: Any = FakeApi(error)
     with pytest.raises(ApiError) as caught:
         change(api, AT, WANTED)
@@ -324,7 +326,7 @@ def test_a_change_of_a_key_that_was_taken_out_meanwhile_says_so(error: ApiError)
 
 
 @pytest.mark.parametrize(("do", "_wanted", "_before"), changes()[:3])
-def test_a_key_that_the_project_does_not_know_yet_is_tried_again(
+def test_a_request_about_a_key_that_is_not_known_yet_is_retried(
     do: Any, _wanted: Any, _before: Any
 ) -> None:
     unknown = refusal(400, "API_KEY_NOT_FOUND", KEY.id)
@@ -336,11 +338,11 @@ def test_a_key_that_the_project_does_not_know_yet_is_tried_again(
 
 @pytest.mark.parametrize(("do", "_wanted", "_before"), changes()[:3])
 @pytest.mark.parametrize("late", [True, False])
-@pytest.mark.parametrize("answer", [shown(BELOW)[1], shown(())[1]], ids=["other", "none"])
-def test_an_answer_that_contradicts_the_roles_is_checked(
-    do: Any, _wanted: Any, _before: Any, late: bool, answer: dict[str, Any]
+@pytest.mark.parametrize("response", [shown(BELOW)[1], shown(())[1]], ids=["other", "none"])
+def test_a_response_that_contradicts_the_roles_is_checked(
+    do: Any, _wanted: Any, _before: Any, late: bool, response: dict[str, Any]
 ) -> None:
-    api: Any = FakeApi(answer, BELOW, WANTED if late else BELOW)
+    api: Any = FakeApi(response, BELOW, WANTED if late else BELOW)
     if late:
         assert do(api) is None
         assert len(api.writes) == 1
@@ -364,7 +366,7 @@ def test_a_removal_is_sent_again_if_the_project_shows_the_key_again() -> None:
     ("status", "parameters", "is_missing"),
     [(404, (PROJECT,), True), (404, (), True), (404, (OTHER_PROJECT,), False), (403, (), False)],
 )
-def test_a_project_is_missing_if_the_api_says_so_of_this_one(
+def test_a_code_about_this_project_proves_that_it_is_missing(
     status: int, parameters: Any, is_missing: bool
 ) -> None:
     error = refusal(status, "GROUP_NOT_FOUND", *parameters)
@@ -378,7 +380,7 @@ def test_a_project_is_missing_if_the_api_says_so_of_this_one(
         assert len(api.calls) == 1
 
 
-def test_the_role_that_is_named_is_the_least_that_the_platform_has() -> None:
+def test_the_required_role_depends_on_the_platform() -> None:
     api: Any = FakeApi({}, BELOW)
     api.endpoint.platform = OPS_MANAGER
     roles: list[str] = []

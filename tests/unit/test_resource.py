@@ -58,7 +58,7 @@ ROBOTS: _resource.Resource[Robot] = _resource.Resource(
     text=lambda robot: robot.name,
     missing=frozenset({"ROBOT_NOT_FOUND"}),
     hints=frozenset({"ROBOT_ASLEEP"}),
-    credential=_resource.Credential(
+    identity=_resource.SigningIdentity(
         name="serial number",
         of=lambda robot: robot.id,
         signing=lambda endpoint: endpoint.client_id,
@@ -69,18 +69,12 @@ ROBOT_LISTS: _access_lists.AccessLists[Robot] = _access_lists.AccessLists(
     resource=ROBOTS,
     result_name="robot_list",
     identity=lambda robot: {"robot_id": robot.id},
-    gone=frozenset({"ROBOT_ENTRY_NOT_FOUND"}),
+    missing=frozenset({"ROBOT_ENTRY_NOT_FOUND"}),
 )
 PROJECT_ROBOTS: _assignments.Assignments[Robot] = _assignments.Assignments(
-    listed=_resource.Resource(
-        noun="robot",
-        path="/groups/{}/robots",
-        scope="project",
-        version="2030-02-03",
-        parse=ROBOTS.parse,
-        text=ROBOTS.text,
-        missing=ROBOTS.missing,
-    ),
+    resource=ROBOTS,
+    path="/groups/{}/robots",
+    parse=lambda data: ROBOTS.parse(data, ORG),
     roles_in=lambda robot, _project_id: robot.roles,
     taken="ROBOT_ALREADY_IN_GROUP",
     result_name="project_robot",
@@ -160,10 +154,10 @@ def test_it_is_found_by_id_and_by_text() -> None:
     api: Any = FakeApi()
     assert _resource.find_by_id(api, IN_ORG, ID) == ROBOT
     assert _resource.find_by_id(api, IN_ORG, OTHER) is None
-    assert _resource.find_by_text(api, IN_ORG, "cleaner") == ROBOT
-    assert _resource.find_by_text(api, IN_ORG, "Cleaner", look_alikes="ignore") is None
+    assert _resource.pick_by_text(api.robots, IN_ORG, "cleaner") == ROBOT
+    assert _resource.pick_by_text(api.robots, IN_ORG, "Cleaner", look_alikes="ignore") is None
     with pytest.raises(AmbiguousError) as caught:
-        _resource.find_by_text(api, IN_ORG, "Cleaner ")
+        _resource.pick_by_text(api.robots, IN_ORG, "Cleaner ")
     message = caught.value.message()
     assert f"No robot of organization {ORG} has exactly the name 'Cleaner '" in message
     assert "Use the exact name or the robot's ID" in message
@@ -217,7 +211,7 @@ def test_the_signing_credential_is_guarded() -> None:
     assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed=True, loss="this") is True
     with pytest.raises(OwnKeyError) as caught:
         _resource.check_not_own(api, ROBOTS, ROBOT, allowed=False, loss="this")
-    assert "set allow_own_robot to true if this is meant" in caught.value.message()
+    assert "set allow_own_robot to true to allow this" in caught.value.message()
 
 
 def test_its_access_list_is_changed() -> None:
@@ -247,7 +241,7 @@ def test_it_is_assigned_to_a_project() -> None:
     assert "no robot is assigned" in _assignments.missing_project_warning(ROBOTS, PROJECT)
 
 
-def test_an_entry_that_is_gone_is_its_own_kind_of_error() -> None:
+def test_a_missing_entry_has_its_own_codes() -> None:
     api: Any = FakeApi(
         entries=["192.0.2.7"], errors={"DELETE": [refusal("ROBOT_ENTRY_NOT_FOUND", status=404)]}
     )
@@ -259,7 +253,7 @@ def test_an_entry_that_is_gone_is_its_own_kind_of_error() -> None:
     assert "key" not in api.warnings[0]
 
 
-def test_a_code_may_need_the_listing_beside_it() -> None:
+def test_a_code_may_need_the_listing_as_well() -> None:
     careful = dataclasses.replace(ROBOTS, is_proof=False).of(ORG)
     gone = refusal("ROBOT_NOT_FOUND", ID)
     assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a rotation stands and what comes next, by a list of keys alone."""
+"""The state and the next steps of a rotation, from a list of keys alone."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
-    CreateReplacement,
+    CREATE_REPLACEMENT,
+    RECORD_VERIFICATION,
+    RENAME,
+    REVOKE_LEFTOVER,
+    REVOKE_OLD,
+    REVOKE_REPLACEMENT,
+    VERIFY_PAIR,
     Pair,
-    RecordVerified,
-    Rename,
-    RevokeLeftover,
-    RevokeOld,
-    RevokeReplacement,
     State,
+    Step,
     Target,
-    VerifyPair,
 )
 
 ORG, PROJECT = "5a" + "0" * 22, "5a" + "0" * 20 + "aa"
@@ -65,7 +66,7 @@ OLD = key(**RIGHTS)
 
 
 def marked(phase: str, key_id: str = NEW_ID, **values: Any) -> OrgApiKey:
-    """A replacement of the old key."""
+    """Return a replacement of the old key."""
     facts = {
         "org_id": ORG,
         "old_id": OLD_ID,
@@ -104,15 +105,16 @@ def left(plan: _rotation.Plan) -> dict[str, str]:
 
 
 def test_a_rotation_from_begin_to_end() -> None:
-    assert begin(OLD).steps == (CreateReplacement(OLD),)
+    assert begin(OLD).steps == (Step(CREATE_REPLACEMENT, OLD),)
     new = marked("issued")
     plan = finish(OLD, new, pair=PAIR)
     assert plan.steps == (
-        VerifyPair(new),
-        RecordVerified(OLD, new, "backup", NOW),
-        RevokeOld(OLD),
-        Rename(new, "backup"),
+        Step(VERIFY_PAIR, new),
+        Step(RECORD_VERIFICATION, new),
+        Step(REVOKE_OLD, OLD),
+        Step(RENAME, new),
     )
+    assert (plan.base, plan.deadline) == ("backup", NOW)
     assert plan.state == "rotated"
 
 
@@ -129,33 +131,33 @@ def test_a_rotation_from_begin_to_end() -> None:
     ],
     ids=["nothing", "creating", "created", "issued", "waiting", "due", "without the old key"],
 )
-def test_what_begin_makes_of_each_state(keys: list[OrgApiKey], state: str, steps: int) -> None:
+def test_begin_in_each_state(keys: list[OrgApiKey], state: str, steps: int) -> None:
     plan = begin(*keys)
     assert (plan.state, len(plan.steps)) == (state, steps)
-    # Only what was never handed over is revoked.
-    assert isinstance(plan.steps[0], RevokeLeftover) if steps == 2 else True
+    # Only a key that was never handed over is revoked.
+    assert plan.includes(REVOKE_LEFTOVER) is (steps == 2)
 
 
 @pytest.mark.parametrize(
     ("keys", "pair", "grace", "expected"),
     [
-        ([OLD, marked("issued")], True, 60, (VerifyPair, RecordVerified)),
+        ([OLD, marked("issued")], True, 60, (VERIFY_PAIR, RECORD_VERIFICATION)),
         ([OLD, marked("verified", time=NOW + 60)], False, 0, ()),
-        ([OLD, marked("verified", time=NOW + 60)], True, 0, (VerifyPair,)),
-        ([OLD, marked("verified")], False, 60, (RevokeOld, Rename)),
-        ([marked("verified", time=NOW + 60)], False, 0, (Rename,)),
-        ([marked("issued")], True, 60, (VerifyPair, Rename)),
+        ([OLD, marked("verified", time=NOW + 60)], True, 0, (VERIFY_PAIR,)),
+        ([OLD, marked("verified")], False, 60, (REVOKE_OLD, RENAME)),
+        ([marked("verified", time=NOW + 60)], False, 0, (RENAME,)),
+        ([marked("issued")], True, 60, (VERIFY_PAIR, RENAME)),
         ([key(NEW_ID)], False, 0, ()),
     ],
 )
-def test_what_finish_makes_of_each_state(
-    keys: list[OrgApiKey], pair: bool, grace: int, expected: tuple[type, ...]
+def test_finish_in_each_state(
+    keys: list[OrgApiKey], pair: bool, grace: int, expected: tuple[str, ...]
 ) -> None:
     plan = finish(*keys, pair=PAIR if pair else None, grace_period=grace)
-    assert tuple(map(type, plan.steps)) == expected
+    assert tuple(action for action, _key in plan.steps) == expected
 
 
-def test_finish_needs_the_pair_of_what_is_not_verified() -> None:
+def test_finish_needs_the_pair_of_an_unverified_replacement() -> None:
     with pytest.raises(OptionError, match=NEW_ID):
         finish(OLD, marked("issued"))
     with pytest.raises(MissingError, match=OLD_ID):
@@ -181,13 +183,13 @@ def test_several_replacements() -> None:
         finish(OLD, marked("verified"), marked("verified", NEWER_ID))
 
 
-def test_a_verified_replacement_goes_before_one_that_was_handed_over() -> None:
+def test_a_verified_replacement_is_preferred() -> None:
     plan = finish(OLD, marked("issued", NEWER_ID), marked("verified"))
     assert plan.new is not None
     assert plan.new.id == NEW_ID
 
 
-# What is never handed over, whatever its mark says.
+# Keys that were never handed over.
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_a_verified_replacement_goes_before_one_that_was_handed_over() -> None:
         (marked("creating", projects=RIGHTS["projects"]), False),
         (marked("creating", roles=("ORG_READ_ONLY",)), False),
         (marked("created"), True),
-        # Assigned to projects, and killed before it got its role in the organization.
+        # The run was killed before it gave the key its role in the organization.
         (marked("created", projects=RIGHTS["projects"]), True),
         (marked("created", roles=("ORG_READ_ONLY",)), False),
         (marked("created", tag=b"another1"), False),
@@ -215,7 +217,7 @@ def test_only_a_key_that_lacks_the_last_rights_was_never_issued(
     assert _rotation.is_never_issued(state.ours[0], state) is expected
 
 
-def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
+def test_two_keys_with_one_mark_are_not_revoked() -> None:
     plan = begin(OLD, marked("creating"), marked("creating", NEWER_ID))
     assert left(plan) == {NEW_ID: "unclear_origin", NEWER_ID: "unclear_origin"}
 
@@ -226,7 +228,7 @@ def test_of_two_keys_with_one_mark_none_is_revoked() -> None:
     [
         (RIGHTS, True),
         ({"roles": ("ORG_MEMBER", "ORG_READ_ONLY")}, True),
-        # Those who administer the projects can take these from a key that is in use.
+        # Project owners can take these roles from a key in use.
         ({"projects": RIGHTS["projects"]}, False),
         ({}, False),
     ],
@@ -242,11 +244,11 @@ def test_only_roles_in_the_organization_show_that_a_key_was_not_handed_over(
 
 
 @pytest.mark.parametrize("phase", ["created", "issued", "verified"])
-def test_a_mark_whose_own_key_went_on_is_one_that_was_copied(phase: str) -> None:
+def test_a_copied_mark_is_recognized_by_a_later_mark(phase: str) -> None:
     copied = marked("creating", NEWER_ID)
     plan = begin(OLD, marked(phase), copied)
     assert left(plan)[NEWER_ID] == "unclear_origin"
-    # A replacement of another time has nothing to do with it.
+    # A replacement that was created at another time does not matter.
     early = marked(phase, key_id(9, NOW - 1))
     assert NEWER_ID not in left(begin(OLD, early, copied)) or phase == "verified"
 
@@ -272,7 +274,7 @@ def test_a_description_leads_to_the_key_by_the_mark() -> None:
     assert survey(renamed, forged, description="backup").old_id is None
 
 
-def test_a_description_may_mean_two_keys() -> None:
+def test_a_description_may_identify_two_keys() -> None:
     other = key(NEWER_ID)
     renamed = replace(OLD, description="renamed")
     for keys in (
@@ -286,7 +288,7 @@ def test_a_description_may_mean_two_keys() -> None:
             survey(*keys, description="backup")
 
 
-def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
+def test_leftovers_of_missing_keys_are_reported() -> None:
     stale = marked("issued", NEWER_ID, old_id=key_id(9))
     for target in ({"api_user_id": OLD_ID}, {"description": "backup"}):
         plan = begin(OLD, stale, **target)
@@ -294,7 +296,7 @@ def test_leftovers_of_keys_that_are_gone_are_reported() -> None:
         assert plan.state == "begun"
 
 
-def test_a_public_key_does_not_lead_to_a_key_that_is_gone() -> None:
+def test_a_public_key_does_not_lead_to_a_missing_key() -> None:
     new, other = marked("verified"), marked("issued", NEWER_ID, base="something else")
     state = survey(new, other, public_key="nosuchke")
     assert (state.old_id, {f.key.id for f in state.stale}) == (None, {NEW_ID, NEWER_ID})
@@ -305,9 +307,9 @@ def test_a_public_key_does_not_lead_to_a_key_that_is_gone() -> None:
         (NEW_ID, NEWER_ID), "old_key_missing"
     )
     plan = finish(new, other, public_key="nosuchke", successor_id=NEW_ID)
-    assert plan.steps == (Rename(new, "backup"),)
+    assert plan.steps == (Step(RENAME, new),)
     assert left(plan) == {NEWER_ID: "old_key_missing"}
-    # A key that is there leads to its own replacements only.
+    # An existing key leads to its own replacements only.
     assert survey(OLD, marked("verified", old_id=key_id(9)), public_key=OLD.public_key).stale
     assert not survey(OLD, other, public_key=OLD.public_key).stale
 
@@ -322,8 +324,8 @@ def test_a_replacement_is_not_replaced() -> None:
     assert begin(looks, api_user_id=NEW_ID, ignore_marks=True).state == "begun"
 
 
-def test_a_mark_on_the_old_key_itself_states_nothing() -> None:
-    """It was copied there, and verifies because the mark of a POST has no ID."""
+def test_a_mark_on_the_old_key_itself_does_not_count() -> None:
+    """It was copied there. The mark of a POST has no ID, so it verifies."""
     old = replace(OLD, description=marked("creating").description)
     state = survey(old)
     assert state.ours == ()
@@ -339,17 +341,17 @@ def test_roll_back() -> None:
     state = survey(OLD, issued)
     with pytest.raises(GuardError, match=OLD_ID):
         _rotation.plan_roll_back(state, None)
-    assert _rotation.plan_roll_back(state, NEW_ID).steps == (RevokeReplacement(issued),)
+    assert _rotation.plan_roll_back(state, NEW_ID).steps == (Step(REVOKE_REPLACEMENT, issued),)
     for successor_id in (None, NEW_ID):
         with pytest.raises(GuardError, match=NEW_ID):
             _rotation.plan_roll_back(survey(OLD, verified), successor_id)
     assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
     plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
     assert plan.state == "rolled_back"
-    assert isinstance(plan.steps[0], RevokeLeftover)
+    assert plan.includes(REVOKE_LEFTOVER)
 
 
-def test_an_explicit_id_must_at_least_look_like_a_replacement() -> None:
+def test_successor_id_must_identify_a_possible_replacement() -> None:
     other = key(NEWER_ID, "something else", **RIGHTS)
     of_another = key(NEWER_ID, f"x (successor of {key_id(9)}: created)", **RIGHTS)
     for stranger in (other, of_another):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many things at the same time: in order, all of them, and no more after a failure."""
+"""Map a function concurrently: each item once, in order, and none after a failure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._workers import each
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk._workers import map_concurrent
 
-PATIENCE = 20
+TIMEOUT = 20
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8, 16])
@@ -25,7 +25,9 @@ def test_every_item_is_done_once_and_results_keep_the_order(threads: int, count:
         time.sleep(0.0001 * (number % 3))
         return number * 2
 
-    assert each(do, range(count), threads=threads) == [number * 2 for number in range(count)]
+    assert map_concurrent(do, range(count), threads=threads) == [
+        number * 2 for number in range(count)
+    ]
     assert sorted(done) == list(range(count))
 
 
@@ -35,44 +37,44 @@ def test_no_more_threads_are_used_than_allowed(threads: int) -> None:
     names = set()
 
     def do(number: int) -> None:
-        # Nobody gets past it before all threads are here: so they are there, and work.
+        # No thread passes before all of them are here.
         if number < threads:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
         names.add(threading.get_ident())
 
-    each(do, range(40), threads=threads)
+    map_concurrent(do, range(40), threads=threads)
     assert len(names) == threads
     assert threading.get_ident() in names
 
 
-def test_what_has_begun_is_ended_and_nothing_more_begins() -> None:
-    begun: list[int] = []
-    ended: list[int] = []
+def test_calls_in_flight_finish_and_nothing_new_starts() -> None:
+    started: list[int] = []
+    finished: list[int] = []
 
     def do(number: int) -> str:
-        begun.append(number)
+        started.append(number)
         time.sleep(0.01)
-        ended.append(number)
+        finished.append(number)
         return "done"
 
-    results = each(do, range(50), threads=4, should_continue=lambda: len(begun) < 10)
-    assert sorted(ended) == sorted(begun)
-    assert 10 <= len(begun) <= 13
-    assert [index for index, result in enumerate(results) if result] == sorted(begun)
+    results = map_concurrent(do, range(50), threads=4, should_continue=lambda: len(started) < 10)
+    assert sorted(finished) == sorted(started)
+    assert 10 <= len(started) <= 13
+    assert [index for index, result in enumerate(results) if result] == sorted(started)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_an_exception_ends_it_and_is_raised_in_the_caller(threads: int) -> None:
-    begun: list[int] = []
+def test_an_exception_stops_all_threads_and_is_raised(threads: int) -> None:
+    started: list[int] = []
     before = threading.active_count()
 
     def do(number: int) -> None:
-        begun.append(number)
+        started.append(number)
         time.sleep(0.001)
         if number == 10:
             raise KeyError(number)
 
     with pytest.raises(KeyError, match="10"):
-        each(do, range(1000), threads=threads)
-    assert 11 <= len(begun) < 200
+        map_concurrent(do, range(1000), threads=threads)
+    assert 11 <= len(started) < 200
     assert threading.active_count() == before

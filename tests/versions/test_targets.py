@@ -1,11 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A key's whole life, with every module, on each Python that modules run on.
+"""A key's whole life, with every module, on each Python for modules.
 
-`make versions` says by VERSIONS_TARGETS which these are: with the oldest requests, with the newest,
-and without. One ansible-playbook process runs them all. A host is a Python, and has an organization
-of its own.
+`make versions` sets them in VERSIONS_TARGETS: with the oldest, with the newest, and without
+requests. One ansible-playbook process runs them all. A host is a Python with its own organization.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from tests.support import PRIVATE_KEYS
 TARGETS: dict[str, str] = json.loads(os.environ["VERSIONS_TARGETS"])
 WITH_REQUESTS = sorted(name for name in TARGETS if not name.endswith("-none"))
 WITHOUT = sorted(TARGETS.keys() - set(WITH_REQUESTS))
-# A description may look like something else, and be in any language.
+# Descriptions may look like another type, and be in any language.
 NAME = "[1, 'ünïcode ☃ key']"
 KEY = {"api_user_id": "{{ created.org_api_key.id }}"}
 ROLES = ["ORG_MEMBER", "ORG_READ_ONLY"]
@@ -64,10 +63,10 @@ UNCHANGED = {"read", "read organizations", "revoke again"}
 _OTHERS = others(name.rpartition(".")[2] for task in TASKS.values() for name in task)
 for _module, _sample in _OTHERS.items():
     _task = {f"keysmith.mongodb.{_module}": _sample.options(KEY, "{{ project }}")}
-    # Before the key is revoked.
+    # This precedes the revocation of the key.
     TASKS = {"create": TASKS["create"], _module: _task, **TASKS}
     UNCHANGED |= set() if _sample.writes else {_module}
-# What tells one key of another: made up by the emulator, or the host's own.
+# Values that differ between keys or hosts.
 _OWN = re.compile(r"\b(?:[0-9a-f]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})\b|/\S*/folder-[\w.-]+")
 
 
@@ -107,7 +106,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
         hosts = {}
         for host, organization in organizations.items():
             folders[host].mkdir()
-            (credential_name,) = organization["api_keys"]
+            (owner,) = organization["api_keys"]
             hosts[host] = {
                 "ansible_python_interpreter": TARGETS[host],
                 "folder": str(folders[host]),
@@ -115,8 +114,8 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
                 "connection_of_test": {
                     "base_url": emulator.url,
                     "org_id": organization["id"],
-                    "api_public_key": credential_name["public_key"],
-                    "api_private_key": credential_name["private_key"],
+                    "api_public_key": owner["public_key"],
+                    "api_private_key": owner["private_key"],
                 },
             }
         names = hosts[sorted(hosts)[0]]["connection_of_test"]
@@ -134,7 +133,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
 
 
 def plain(values: dict[str, Any]) -> Any:
-    """A result without what is another one for each key, and where it ran."""
+    """Return a result without the values that differ between keys and hosts."""
     kept = {k: v for k, v in values.items() if k not in {"invocation", "ansible_facts"}}
     return json.loads(_OWN.sub("…", json.dumps(kept, sort_keys=True)))
 
@@ -145,7 +144,7 @@ def test_there_are_pythons() -> None:
 
 
 @pytest.mark.parametrize("host", WITH_REQUESTS)
-def test_key_lives_and_dies(lives: Lives, host: str) -> None:
+def test_a_key_is_created_changed_and_revoked(lives: Lives, host: str) -> None:
     results = {name: lives.run.result(name, host) for name in TASKS}
     assert not {name: r.values for name, r in results.items() if r.failed}
     assert {name for name, r in results.items() if not r.changed} == UNCHANGED
@@ -170,7 +169,7 @@ def test_every_python_gives_the_same_result(lives: Lives, task: str) -> None:
 
 
 @pytest.mark.parametrize("host", WITHOUT)
-def test_missing_requests_is_told(lives: Lives, host: str) -> None:
+def test_missing_requests_is_reported(lives: Lives, host: str) -> None:
     (result,) = [r for r in lives.run.results if r.host == host]
     assert result.failed
     assert "requests" in result.msg

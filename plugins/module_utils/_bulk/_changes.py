@@ -2,18 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What each of many keys is and is to become. Pure: no I/O, no Ansible."""
+"""Compare existing keys with declared ones. Pure: no I/O, no Ansible."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _org_api_keys,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
+    AccessList,
+    Networks,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     OrgApiKey,
@@ -27,131 +30,145 @@ KINDS = ("revoked", "created", "updated", "unchanged")
 class DesiredKey:
     """What a task wants a key to be. None leaves that part as it is.
 
-    ``may_adopt``: the key may get more rights although its key pair is not at hand.
+    ``may_adopt``: the key may gain roles although the task does not have its key pair.
     """
 
     description: str
     roles: tuple[str, ...] | None
-    access_list: _access_lists.Networks | None
+    access_list: Networks | None
     projects: Projects | None
     may_adopt: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    """A key as it is and as it shall be.
+    """The change from a key as it is, ``key``, to what it is to be, ``target``.
 
-    ``key`` is None for one that does not exist, ``declared`` for one that shall not; ``found`` is
-    the access list of a key that exists, where ``declared`` has one. ``is_own``: it is the key
-    that signs the requests, or may be, and what is done to it may end that.
+    ``key`` is None if it is to be created, ``target`` if it is to be revoked. ``found`` is the
+    access list of an existing key if ``declared`` has one. ``is_own``: the key is or may be the
+    signing credential, and the change may end its access.
     """
 
     key: OrgApiKey | None
-    declared: DesiredKey | None
-    found: _access_lists.AccessList[OrgApiKey] | None
-    plan: _plan.Plan
+    target: OrgApiKey | None
+    declared: DesiredKey | None = None
+    found: AccessList[OrgApiKey] | None = None
     is_own: bool = False
 
     @property
+    def access_list(self) -> Networks | None:
+        """Return the access list of the existing key, if it was read."""
+        return self.found.now if self.found else None
+
+    @property
+    def new_access_list(self) -> Networks | None:
+        """Return the declared access list, if there is one."""
+        return self.declared.access_list if self.declared else None
+
+    @property
+    def is_change(self) -> bool:
+        return self.key != self.target or self.access_list != self.new_access_list
+
+    @property
     def kind(self) -> str:
-        """Return the result that the key belongs to when the change is made, one of KINDS."""
-        if not self.plan.is_change:
+        """Return the result that lists the key after the change, one of KINDS."""
+        if not self.is_change:
             return "unchanged"
-        if self.declared is None:
+        if self.target is None:
             return "revoked"
         return "created" if self.key is None else "updated"
 
     @property
     def description(self) -> str:
-        return str((self.plan.before or self.plan.after)["description"])
+        key = self.key or self.target
+        return key.description if key else ""
 
     @property
     def order(self) -> tuple[str, str]:
         return self.description, self.key.id if self.key else ""
 
-    def name(self) -> dict[str, Any]:
-        """Return what tells the key from others."""
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies the key in results."""
         return {**ids(self.key), "description": self.description}
 
+    def before(self) -> dict[str, Any]:
+        """Return the key as a diff shows it before the change."""
+        return show(self.key, self.access_list)
+
+    def after(self) -> dict[str, Any]:
+        """Return the key as a diff shows it after the change."""
+        return show(self.target, self.new_access_list)
+
     def planned(self) -> dict[str, Any]:
-        """Return the key as it will be, or, where it will not be any more, as it is."""
-        return {**ids(self.key), **(self.plan.after or self.plan.before)}
+        """Return the result for the key after the change, or before it if it is revoked."""
+        return {**ids(self.key), **(self.after() or self.before())}
 
     def gains(self) -> set[tuple[str, str]]:
-        """Return each role that the key would get, with the project ID, "" for none."""
-        return _rights(self.plan.after) - _rights(self.plan.before) if self.plan.before else set()
+        """Return the roles that an existing key gets, as pairs of a project ID or "" and a role."""
+        return _rights(self.target) - _rights(self.key) if self.key and self.target else set()
 
-    def leaves(self) -> set[str]:
-        """Return the projects that the key is to be removed from."""
-        before, after = self.plan.before, self.plan.after
-        if not before or not after:
+    def lost_projects(self) -> set[str]:
+        """Return the projects that an updated key is removed from."""
+        if not self.key or not self.target:
             return set()
-        old, new = ({p["project_id"] for p in plan["projects"]} for plan in (before, after))
-        return old - new
+        return dict(self.key.projects).keys() - dict(self.target.projects).keys()
 
     def has_losses(self) -> bool:
-        """Whether the key may get less far: it loses a role, or its access list changes."""
-        before, after = _rights(self.plan.before), _rights(self.plan.after)
-        lists = (plan.get("access_list") for plan in (self.plan.before, self.plan.after))
-        return bool(before - after) or next(lists) != next(lists)
+        """Whether the key loses a role, or its access list changes."""
+        has_fewer_rights = bool(_rights(self.key) - _rights(self.target))
+        return has_fewer_rights or self.access_list != self.new_access_list
 
 
 def ids(key: OrgApiKey | None) -> dict[str, Any]:
-    """Return the ids of a key as results have them, None for one that does not exist yet."""
+    """Return the IDs of a key for results; None if it does not exist yet."""
     return {"id": key.id if key else None, "public_key": key.public_key if key else None}
 
 
-def _rights(writable: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Return every role of a key, with the project where it has it."""
-    rights = {("", role) for role in writable["roles"]}
-    for project in writable["projects"]:
-        rights |= {(project["project_id"], role) for role in project["roles"]}
-    return rights
+def show(key: OrgApiKey | None, access_list: Networks | None) -> dict[str, Any]:
+    """Return a key as diffs show it; empty if there is no key."""
+    if key is None:
+        return {}
+    lists = {} if access_list is None else {"access_list": _access_lists.in_order(access_list)}
+    return {**key.writable(), **lists}
+
+
+def _rights(key: OrgApiKey | None) -> set[tuple[str, str]]:
+    if key is None:
+        return set()
+    of_projects = {(project, role) for project, roles in key.projects for role in roles}
+    return {("", role) for role in key.roles} | of_projects
 
 
 def revocation(key: OrgApiKey) -> Change:
-    return Change(key, None, None, _plan.absent(key.writable()))
+    return Change(key, None)
 
 
 def declaration(
-    declared: DesiredKey, key: OrgApiKey | None, found: _access_lists.AccessList[OrgApiKey] | None
+    declared: DesiredKey, key: OrgApiKey | None, found: AccessList[OrgApiKey] | None
 ) -> Change:
-    """Return what a declared key needs; ``found`` is given where the key and its list exist."""
-    desired: dict[str, Any] = {"description": declared.description}
-    if key is None or not _org_api_keys.has_roles(key, declared.roles):
-        desired["roles"] = list(declared.roles or ())
-    if key is None or declared.projects is not None:
-        desired["projects"] = _org_api_keys.show_projects(declared.projects or ())
-    current = key.writable() if key else None
-    if declared.access_list is not None:
-        desired["access_list"] = _access_lists.in_order(declared.access_list)
-    if current is not None and found:
-        current["access_list"] = _access_lists.in_order(found.now)
-    return Change(key, declared, found, _plan.present(current, desired))
-
-
-def keeping_projects(change: Change, project_ids: Collection[str]) -> Change:
-    """Return a change that leaves the key in these projects, which do not exist any more."""
-    before, after = change.plan.before, change.plan.after
-    stale = [p for p in before["projects"] if p["project_id"] in project_ids]
-    projects = sorted([*after["projects"], *stale], key=lambda project: project["project_id"])
-    return replace(change, plan=_plan.Plan(before, {**after, "projects": projects}))
+    """Return the change to a declared key. ``found``: the access list of an existing key."""
+    target = key or OrgApiKey("", declared.description, None, (), ())
+    if not _org_api_keys.has_roles(target, declared.roles):
+        target = replace(target, roles=declared.roles or ())
+    if declared.projects is not None:
+        target = replace(target, projects=declared.projects)
+    return Change(key, target, declared, found)
 
 
 def planned(changes: Iterable[Change]) -> dict[str, Any]:
-    """Return the results and the diff of changes that are all made, or would be."""
+    """Return the result of a task whose changes were all made, or would be."""
     changes = sorted(changes, key=lambda change: change.order)
     lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for change in changes:
         lists[change.kind].append(change.planned())
-    has_changes = any(change.plan.is_change for change in changes)
-    return {"changed": has_changes, **lists, "diff": diff(changes)}
+    pairs = [(change.before(), change.after()) for change in changes if change.is_change]
+    return {"changed": bool(pairs), **lists, "diff": diff(pairs)}
 
 
-def diff(changes: Iterable[Change]) -> dict[str, Any]:
-    """Return the diff of changes: writable fields of keys that change, in their order."""
-    plans = [change.plan for change in changes if change.plan.is_change]
+def diff(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    """Return the diff for pairs of a key before and after its change."""
+    pairs = list(pairs)
     return {
-        "before": {"api_keys": [plan.before for plan in plans if plan.before]},
-        "after": {"api_keys": [plan.after for plan in plans if plan.after]},
+        "before": {"api_keys": [before for before, _after in pairs if before]},
+        "after": {"api_keys": [after for _before, after in pairs if after]},
     }

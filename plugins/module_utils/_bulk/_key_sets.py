@@ -2,19 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what a task says of many keys, and a complete listing, to the change that each needs."""
+"""Turn the options of a task and the full list of keys into the change that each key needs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
-    _credentials_file,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import (
     _changes,
@@ -40,6 +39,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _key_files,
     _org_api_keys,
     _resource,
 )
@@ -68,42 +68,58 @@ SELECTORS = (
 )
 
 
+class Left(NamedTuple):
+    """A key that the task does not change, and the reason."""
+
+    key: OrgApiKey
+    reason: str
+
+    def result(self) -> dict[str, Any]:
+        return {
+            **_changes.ids(self.key),
+            "description": self.key.description,
+            "reason": self.reason,
+        }
+
+
 @dataclass(frozen=True)
 class PlannedChanges:
-    """The changes that a task comes to, and the rest of its result.
+    """The changes that a task makes, and the keys that it leaves.
 
     ``missing`` and ``unselected`` are None unless keys are selected.
     """
 
     changes: list[Change]
-    kept: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[Left] = field(default_factory=list)
     missing: list[str] | None = None
-    unselected: list[dict[str, Any]] | None = None
+    unselected: list[Left] | None = None
     warnings: list[str] = field(default_factory=list)
 
-    def more(self) -> dict[str, Any]:
+    def extra_results(self) -> dict[str, Any]:
         """Return the part of the result that is not about changes."""
-        selected = {"missing": self.missing, "unselected": self.unselected}
-        lists = {name: value for name, value in selected.items() if value is not None}
-        return {"kept": self.kept, **lists, "warnings": self.warnings}
+        results: dict[str, Any] = {"kept": [left.result() for left in self.kept]}
+        if self.missing is not None:
+            results["missing"] = self.missing
+        if self.unselected is not None:
+            results["unselected"] = [left.result() for left in self.unselected]
+        return {**results, "warnings": self.warnings}
 
-    def touched(self) -> list[OrgApiKey]:
-        """Return the existing keys that the changes would touch."""
-        return [change.key for change in self.changes if change.key and change.plan.is_change]
+    def existing(self, *kinds: str) -> list[OrgApiKey]:
+        """Return the existing keys with changes of these kinds."""
+        return [change.key for change in self.changes if change.key and change.kind in kinds]
 
 
 def check_selection(params: Mapping[str, Any]) -> None:
-    """Refuse selectors that no key can fit, and none at all. Raises OptionError."""
+    """Refuse invalid selectors, and a task without any. Raises OptionError."""
     if params["api_keys"] is not None or params["purge"]:
         raise OptionError(
-            "api_keys or purge is given with state absent",
-            hint=f"They go with state present. Keys to be revoked are selected by "
-            f"{', '.join(SELECTORS)}.",
+            "api_keys or purge is set with state absent",
+            hint=f"They need state present. To select keys to revoke, use {', '.join(SELECTORS)}.",
         )
     if all(params[name] is None for name in SELECTORS):
         raise OptionError(
             "No key is selected",
-            hint=f"Give at least one of {', '.join(SELECTORS)}. For all keys, set "
+            hint=f"Set at least one of {', '.join(SELECTORS)}. For all keys, set "
             'description_match to "*".',
         )
     for name in SELECTORS[:-1]:
@@ -118,18 +134,18 @@ def check_selection(params: Mapping[str, Any]) -> None:
 
 
 def check_declaration(params: Mapping[str, Any]) -> None:
-    """Refuse declared keys that cannot be. Raises OptionError."""
-    given = [name for name in SELECTORS if params[name] is not None]
-    if given:
+    """Refuse invalid declared keys. Raises OptionError."""
+    selectors = [name for name in SELECTORS if params[name] is not None]
+    if selectors:
         raise OptionError(
-            f"Given with state present: {', '.join(given)}",
-            hint="Such options select keys to be revoked: set state to absent, or leave them out.",
+            f"Set with state present: {', '.join(selectors)}",
+            hint="These options select keys to revoke: set state to absent, or remove them.",
         )
     if params["api_keys"] is None:
         raise OptionError(
             "No keys are declared",
-            hint="Set api_keys; [] together with purge and max_revocations means an organization "
-            "without any.",
+            hint="Set api_keys. For an organization without keys, set it to [] together with "
+            "purge and max_revocations.",
         )
     if (
         params["purge"]
@@ -139,124 +155,110 @@ def check_declaration(params: Mapping[str, Any]) -> None:
         raise OptionError(
             "api_keys is an empty list, so purge would revoke every API key of the organization "
             "that keep does not protect",
-            hint="Is a variable empty that should list keys? If the organization is to have no "
-            "other keys, set max_revocations to the number of keys that may be revoked.",
+            hint="Check whether a variable that should list keys is empty. To revoke these keys, "
+            "set max_revocations to the number of keys that may be revoked.",
         )
-    keys = declared(params)
-    is_strict = params["look_alikes"] == "refuse"
-    names = [(key.description, _identity(key.description, is_strict)) for key in keys]
-    counts = Counter(identity for _description, identity in names)
-    doubles = dict.fromkeys(description for description, name in names if counts[name] > 1)
-    if doubles:
+    normalize = normalize_description if params["look_alikes"] == "refuse" else str
+    descriptions = [key.description for key in declared(params)]
+    counts = Counter(map(normalize, descriptions))
+    duplicates = dict.fromkeys(text for text in descriptions if counts[normalize(text)] > 1)
+    if duplicates:
         raise OptionError(
             "api_keys has several keys with the same description, or with look-alikes: "
-            f"{', '.join(map(quoted, doubles))}",
+            f"{', '.join(map(quoted, duplicates))}",
             hint="Keys are identified by description, so each must be unique. "
             f"{_resource.LOOK_ALIKES}",
         )
 
 
-def _identity(description: str, is_strict: bool) -> str:
-    return normalize_description(description) if is_strict else description
-
-
 def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
     """Return the keys that a task declares. Raises OptionError."""
-    return [_declared(params["platform"], item) for item in params["api_keys"]]
+    keys = []
+    for item in params["api_keys"]:
+        try:
+            keys.append(_declared(params["platform"], item))
+        except OptionError as error:
+            shown = quoted(item["description"], _argspec.MAX_DESCRIPTION)
+            error.summary = f"In api_keys, {shown}: {error.summary}"
+            raise
+    return keys
 
 
 def _declared(platform: str, item: Mapping[str, Any]) -> DesiredKey:
-    description = item["description"]
     roles, entries, projects = item["roles"], item["access_list"], item["projects"]
-    with _error_context(description):
-        _argspec.check_description("description", description)
-        if roles is not None:
-            _argspec.check_roles(platform, roles)
-        for project in projects or ():
-            _argspec.check_id("project_id", project["project_id"])
-            _argspec.check_project_roles(project["roles"])
-        ids = [project["project_id"] for project in projects or ()]
-        if len(set(ids)) < len(ids):
-            raise OptionError("projects has a project twice", hint="Give all its roles at once.")
-        networks = None if entries is None else _access_lists.normalize(entries, "access_list")
-    pairs = [(p["project_id"], tuple(sorted(set(p["roles"])))) for p in projects or ()]
+    _argspec.check_description("description", item["description"])
+    if roles is not None:
+        _argspec.check_roles(platform, roles)
+    for project in projects or ():
+        _argspec.check_id("project_id", project["project_id"])
+        _argspec.check_project_roles(project["roles"])
+    pairs = {p["project_id"]: tuple(sorted(set(p["roles"]))) for p in projects or ()}
+    if len(pairs) < len(projects or ()):
+        raise OptionError("projects lists a project twice", hint="List all its roles together.")
     return DesiredKey(
-        description=description,
+        description=item["description"],
         roles=None if roles is None else tuple(sorted(set(roles))),
-        access_list=networks,
-        projects=None if projects is None else tuple(sorted(pairs)),
+        access_list=None if entries is None else _access_lists.normalize(entries, "access_list"),
+        projects=None if projects is None else tuple(sorted(pairs.items())),
         may_adopt=item["adopt"],
     )
 
 
-@contextmanager
-def _error_context(description: str) -> Iterator[None]:
-    """Have an error say which of many keys it is about."""
-    try:
-        yield
-    except OptionError as error:
-        error.summary = (
-            f"In api_keys, {quoted(description, _argspec.MAX_DESCRIPTION)}: {error.summary}"
-        )
-        raise
-
-
 def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) -> PlannedChanges:
-    """Return the revocation of all selected keys, except for those that are kept."""
+    """Plan to revoke all selected keys except those that are kept."""
     org_id, look_alikes = params["org_id"], params["look_alikes"]
+    platform = PLATFORMS[params["platform"]]
     selection = Selection.of({name: params[name] for name in SELECTORS})
     _selection.check_provable(selection, org_id, keys, look_alikes=look_alikes)
-    undescribed = [key for key in keys if selection.would_fit_described(key)]
-    to_revoke = [key for key in keys if selection.fits(key)]
-    found = _revocations(params, api, keys, to_revoke, undescribed)
+    found = _revocations(
+        params,
+        api,
+        keys,
+        to_revoke=[key for key in keys if selection.fits(key)],
+        undescribed=[key for key in keys if selection.would_fit_described(key)],
+    )
     unselected = [
-        {**_changes.revocation(key).name(), "reason": "not_selected"}
-        for key in sorted(keys, key=lambda key: (key.description, key.id))
+        Left(key, "not_selected")
+        for key in _in_order(keys)
         if selection.identifies(key)
         and not selection.fits(key)
         and not _selection.is_kept(key, params["keep"] or ())
     ]
-    # A task that names the signing credential's key must not seem to have revoked it.
-    own_ids = {key.id for key in keys if selection.identifies(key)}
-    own = [item for item in found.kept if item["reason"] == "own_key" and item["id"] in own_ids]
-    known = PLATFORMS[params["platform"]].org_roles
+    # A task that identifies the signing credential must not seem to have revoked it.
+    own = [
+        left for left in found.kept if left.reason == "own_key" and selection.identifies(left.key)
+    ]
     warnings = _selection.pattern_warnings(selection, org_id, keys, look_alikes=look_alikes)
     warnings += [
-        f"roles has {quoted(role)}, which {PLATFORMS[params['platform']].title} is not known to "
-        "have."
+        f"roles has {quoted(role)}, which is not a known role of {platform.title}."
         for role in params["roles"] or ()
-        if role not in known
+        if role not in platform.org_roles
     ]
     return replace(
         found,
-        kept=[item for item in found.kept if item not in own],
+        kept=[left for left in found.kept if left not in own],
         missing=selection.missing(keys),
         unselected=[*unselected, *own],
         warnings=[*found.warnings, *warnings],
     )
 
 
+def _in_order(keys: Iterable[OrgApiKey]) -> list[OrgApiKey]:
+    return sorted(keys, key=lambda key: (key.description, key.id))
+
+
 def _check_all_selected(params: Mapping[str, Any], wanted: PlannedChanges) -> None:
     """Refuse to go on if the task lists keys that it would not revoke. Raises GuardError."""
     if not wanted.unselected or params["on_unselected"] != "fail":
         return
-    reasons = {
-        "not_selected": "excluded by another selector",
-        "own_key": "the key that this task authenticates with",
-    }
-    listed = ", ".join(
-        f"{item['id']} ({item['public_key']}) {quoted(item['description'])}, "
-        f"{reasons[item['reason']]}"
-        for item in wanted.unselected[: _resource.SHOWN]
-    )
-    more = len(wanted.unselected) - _resource.SHOWN
+    listed = [left.key for left in wanted.unselected]
     raise GuardError(
-        f"The task lists {len(wanted.unselected)} API keys of organization {params['org_id']} that "
-        f"it would not revoke: {listed}{f' and {more} more' if more > 0 else ''}",
+        f"The task lists {len(listed)} API keys of organization {params['org_id']} that it would "
+        f"not revoke: {_resource.described(listed, API_KEYS)}",
         hint="Nothing was changed. A key must match every selector that is set, and the task's "
-        "own key needs allow_own_key. Correct the selectors, add the keys to keep, or set "
-        "on_unselected to report.",
-        parameters=[item["id"] for item in wanted.unselected],
+        "own key needs allow_own_key: the result unselected has the reasons. Correct the "
+        "selectors, add the keys to keep, or set on_unselected to report.",
+        parameters=[key.id for key in listed],
     )
 
 
@@ -267,23 +269,19 @@ def _revocations(
     to_revoke: Sequence[OrgApiKey],
     undescribed: Sequence[OrgApiKey],
 ) -> PlannedChanges:
-    """Return the revocation of keys, except for those that are kept.
+    """Plan to revoke keys except those that are kept.
 
     ``undescribed``: keys that would be revoked too if they had a description.
     """
     own, keep = api.endpoint.public_key, params["keep"] or ()
-    is_own_seen = any(key.public_key == own for key in keys)
     found = PlannedChanges([])
-    left_alone = []
-    for key in sorted([*to_revoke, *undescribed], key=lambda key: (key.description, key.id)):
-        change = _changes.revocation(key)
+    for key in _in_order([*to_revoke, *undescribed]):
         if _selection.is_kept(key, keep):
-            found.kept.append({**change.name(), "reason": "keep"})
+            found.kept.append(Left(key, "keep"))
         elif key in undescribed:
-            found.kept.append({**change.name(), "reason": "no_description"})
-            left_alone.append(key)
+            found.kept.append(Left(key, "no_description"))
         elif own and key.public_key == own and not params["allow_own_key"]:
-            found.kept.append({**change.name(), "reason": "own_key"})
+            found.kept.append(Left(key, "own_key"))
             if params["state"] == "absent":
                 found.warnings.append(
                     f"API key {key} was selected too, but it is the key that this task "
@@ -291,15 +289,10 @@ def _revocations(
                     "organization, or set allow_own_key to true."
                 )
         else:
-            is_own = _resource.check_not_own(
-                api,
-                API_KEYS,
-                key,
-                allowed=params["allow_own_key"],
-                loss="revoking it and losing this access",
-                is_own_seen=is_own_seen,
-            )
-            found.changes.append(replace(change, is_own=is_own))
+            loss = "revoking it and losing this access"
+            change = _changes.revocation(key)
+            found.changes.append(_with_own(params, api, keys, change, loss))
+    left_alone = [key for key, reason in found.kept if reason == "no_description"]
     found.warnings.extend(_selection.no_description_warnings(params["org_id"], left_alone))
     return found
 
@@ -307,24 +300,22 @@ def _revocations(
 def as_declared(
     params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], check_mode: bool
 ) -> PlannedChanges:
-    """Return what each declared key needs, and the revocation of all others where that is asked."""
+    """Plan the change to each declared key and, with ``purge``, the revocation of all others."""
     groups = _resource.by_normalized(keys, API_KEYS)
     pairs = [(key, _match(params, groups, key)) for key in declared(params)]
     _check_pairs(params, pairs)
     lists = _read_access_lists(params, api, pairs)
-    is_own_seen = any(key.public_key == api.endpoint.public_key for key in keys)
+    loss = "taking roles from it or changing its own access list"
     changes = []
     for key, existing in pairs:
         found = lists.get(existing.id) if existing else None
         change = _changes.declaration(key, existing, found)
-        changes.append(_with_own(params, api, change, is_own_seen))
+        is_harmless = existing is None or not change.has_losses()
+        changes.append(change if is_harmless else _with_own(params, api, keys, change, loss))
     missing: list[str] = []
     if check_mode:
         missing = _missing_projects(api, changes)
-        changes = [
-            _changes.keeping_projects(change, missing) if change.leaves() else change
-            for change in changes
-        ]
+        changes = [_without_removals(change, missing) for change in changes]
     known = [existing for _key, existing in pairs if existing]
     surplus = PlannedChanges([])
     if params["purge"]:
@@ -340,26 +331,36 @@ def as_declared(
     _check_not_replaced(params, changes, surplus.changes)
     warnings = [*surplus.warnings, *_adoption_warnings(params, changes)]
     warnings += [_assignments.missing_project_warning(API_KEYS, name) for name in missing]
-    folder = params["credentials_dir"]
-    if folder:
+    directory = params["credentials_dir"]
+    if directory:
         if any(change.kind == "created" for change in changes):
-            what = f"credentials_dir {truncate_path(folder)}"
-            _credentials_file.check_folder(what, folder, check_mode)
-        warnings += _credentials_file.folder_warnings(folder, known, params["org_id"])
+            what = f"credentials_dir {truncate_path(directory)}"
+            _secret_file.check_directory(what, directory, check_mode=check_mode)
+        warnings += _key_files.directory_warnings(directory, known, params["org_id"])
     return PlannedChanges([*changes, *surplus.changes], kept=surplus.kept, warnings=warnings)
 
 
-def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
-    """Return the projects that keys are to be removed from and that do not exist.
+def _without_removals(change: Change, project_ids: Sequence[str]) -> Change:
+    """Return a change that leaves its key in these projects, which no longer exist."""
+    target = change.target
+    for project_id in change.lost_projects() & {*project_ids}:
+        if change.key and target:
+            roles = dict(change.key.projects)[project_id]
+            target = _org_api_keys.with_project(target, project_id, roles)
+    return replace(change, target=target)
 
-    Only a request to such a project tells, so check mode has to ask what a run for real is told.
+
+def _missing_projects(api: Client, changes: Sequence[Change]) -> list[str]:
+    """Return the projects that keys would be removed from and that no longer exist.
+
+    Only a request to a project shows that it is missing, so check mode sends one too.
     """
     missing = []
-    for project_id in sorted(set[str]().union(*(change.leaves() for change in changes))):
+    for project_id in sorted(set[str]().union(*(change.lost_projects() for change in changes))):
         try:
             _assignments.list_all(api, PROJECT_API_KEYS, project_id)
         except ApiError as error:
-            # Whatever else is wrong is for the run for real to report.
+            # A real run reports all other errors.
             if _assignments.is_project_missing(error, project_id):
                 missing.append(project_id)
     return missing
@@ -389,8 +390,8 @@ def _check_not_replaced(
 ) -> None:
     """Refuse to create a key and revoke its look-alike in one task. Raises AmbiguousError.
 
-    It would take the rights from a key in use because of a slip in its description. So this holds
-    whatever ``look_alikes`` says.
+    A typing error in a description would otherwise revoke a key in use, so ``look_alikes`` does not
+    turn this off.
     """
     created = {
         normalize_description(change.description): change.description
@@ -410,32 +411,30 @@ def _check_not_replaced(
 
 
 def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> list[str]:
-    """Refuse to add rights to keys whose key pair this task's user does not hold.
+    """Refuse to add roles to keys whose key pair is not in ``credentials_dir``.
 
     Anyone who may create keys in a project can give one a declared description. Raises GuardError;
     without ``credentials_dir``, returns a warning for each key that becomes an owner.
     """
-    folder, org_id = params["credentials_dir"], params["org_id"]
+    directory, org_id = params["credentials_dir"], params["org_id"]
     adopting = [
         (change.key, change.gains())
         for change in changes
         if change.key and change.declared and not change.declared.may_adopt and change.gains()
     ]
-    if not folder:
+    if not directory:
         return [
             _org_api_keys.owner_warning(key, gains)
             for key, gains in adopting
             if _org_api_keys.is_owner(gains)
         ]
-    strange = [
-        key for key, _gains in adopting if not _credentials_file.holds_in(folder, key, org_id)
-    ]
-    if strange:
+    unknown = [key for key, _gains in adopting if not _key_files.is_in(directory, key, org_id)]
+    if unknown:
         raise GuardError(
-            f"credentials_dir {truncate_path(folder)} holds no key pair for these API keys, and their "
-            f"rights would be extended: {_resource.described(strange, API_KEYS)}",
+            f"credentials_dir {truncate_path(directory)} does not hold the key pairs of these API "
+            f"keys, and they would gain roles: {_resource.described(unknown, API_KEYS)}",
             hint=_org_api_keys.ADOPTION_ADVICE,
-            parameters=[key.id for key in strange],
+            parameters=[key.id for key in unknown],
         )
     return []
 
@@ -453,19 +452,16 @@ def _check_pairs(
     ]
     if kept:
         raise AmbiguousError(
-            f"api_keys declares what keep says is not to be touched: {_quoted(kept)}",
-            hint="Nothing was changed. Leave the key out of one of them.",
+            f"In both api_keys and keep: {', '.join(map(quoted, kept))}",
+            hint="Nothing was changed. Remove each key from one of them.",
         )
-    bare = [key.description for key, existing in pairs if existing is None and key.roles is None]
-    if bare:
+    missing_roles = [key.description for key, found in pairs if found is None and key.roles is None]
+    if missing_roles:
         raise OptionError(
-            f"New API keys need roles, and none exists yet with the description {_quoted(bare)}",
+            "These API keys do not exist, and new keys need roles: "
+            f"{', '.join(map(quoted, missing_roles))}",
             hint="Nothing was changed. Set roles for each of them in api_keys.",
         )
-
-
-def _quoted(descriptions: Sequence[str]) -> str:
-    return ", ".join(map(quoted, descriptions))
 
 
 def _read_access_lists(
@@ -473,9 +469,9 @@ def _read_access_lists(
     api: Client,
     pairs: Sequence[tuple[DesiredKey, OrgApiKey | None]],
 ) -> dict[str, _access_lists.AccessList[OrgApiKey]]:
-    """Return the access lists of the existing keys that one is declared for, by the key's id."""
+    """Return the access lists of existing keys with a declared access list, by key ID."""
     keys = [existing for key, existing in pairs if existing and key.access_list is not None]
-    lists = _workers.each(
+    lists = _workers.map_concurrent(
         lambda key: _access_lists.read(api, API_KEY_LISTS, params["org_id"], key),
         keys,
         threads=params["concurrency"],
@@ -490,16 +486,17 @@ def _read_access_lists(
     return found
 
 
-def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_seen: bool) -> Change:
-    if change.key is None or not change.has_losses():
-        return change
+def _with_own(
+    params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], change: Change, loss: str
+) -> Change:
+    """Return the change of an existing key with ``is_own``. Raises OwnKeyError unless allowed."""
     is_own = _resource.check_not_own(
         api,
         API_KEYS,
-        change.key,
+        cast("OrgApiKey", change.key),
         allowed=params["allow_own_key"],
-        loss="taking roles from it or changing its own access list",
-        is_own_seen=is_own_seen,
+        loss=loss,
+        is_own_seen=any(key.public_key == api.endpoint.public_key for key in keys),
     )
     return replace(change, is_own=is_own)
 
@@ -507,60 +504,48 @@ def _with_own(params: Mapping[str, Any], api: Client, change: Change, is_own_see
 def check_guards(
     params: Mapping[str, Any], keys: Sequence[OrgApiKey], wanted: PlannedChanges
 ) -> list[str]:
-    """Hold the changes against all guards of the task, and return their warnings.
+    """Check the guards of the task and return their warnings.
 
     Raises GuardError, and AmbiguousError if ``keep`` or the API is not clear.
     """
     org_id, keep = params["org_id"], params["keep"] or ()
     _check_all_selected(params, wanted)
     if params["look_alikes"] == "refuse":
-        _selection.check_kept_exactly(keep, org_id, keys, wanted.touched())
-    revoked = [change.key for change in wanted.changes if change.key and change.kind == "revoked"]
+        _selection.check_kept_exactly(keep, org_id, keys, wanted.existing("revoked", "updated"))
+    revoked = wanted.existing("revoked")
     warnings = _selection.check_keep(
         keep, org_id, keys, revoked, on_missing=params["on_keep_missing"]
     )
-    _check_limit(params, revoked)
+    if len(revoked) > params["max_revocations"]:
+        raise GuardError(
+            f"{len(revoked)} API keys of organization {org_id} would be revoked, and "
+            f"max_revocations is {params['max_revocations']}: {_resource.summarize(revoked)}",
+            hint="Nothing was changed. Select fewer keys, or increase max_revocations if you want "
+            "to revoke all of them; error.parameters lists all IDs.",
+            parameters=[key.id for key in revoked],
+        )
     return warnings
 
 
 def warn_of_dangers(
     params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey], wanted: PlannedChanges
 ) -> None:
-    """Warn of access lists that are opened, of the last owner, and of private keys in clear."""
-    changes = [change for change in wanted.changes if change.plan.is_change]
+    """Warn about opened access lists, the last owner, and private keys sent without TLS."""
+    changes = [change for change in wanted.changes if change.is_change]
     for change in changes:
-        if change.declared and change.declared.access_list is not None:
+        if change.new_access_list is not None:
             which = str(change.key or quoted(change.description))
-            before = change.found.now if change.found else None
-            after = change.declared.access_list
-            _access_lists.warn_of_opening(api, API_KEYS, which, before, after)
+            _access_lists.warn_of_opening(
+                api, API_KEYS, which, change.access_list, change.new_access_list
+            )
     if any(change.kind == "created" for change in changes):
         _org_api_keys.warn_of_new_private_key(api)
+    if any(change.target and "ORG_OWNER" in change.target.roles for change in changes):
+        return
+    changed = [change.key for change in changes if change.key]
     owner_ids = {key.id for key in keys if "ORG_OWNER" in key.roles}
-    if any(_is_owner(change.plan.after) for change in changes):
-        return
-    losers = {change.key.id for change in changes if change.key}
     _org_api_keys.warn_of_last_owner(
-        api, params["org_id"], [key for key in keys if key.id in losers], owner_ids - losers
-    )
-
-
-def _is_owner(writable: Mapping[str, Any]) -> bool:
-    return "ORG_OWNER" in writable.get("roles", ())
-
-
-def _check_limit(params: Mapping[str, Any], revoked: Sequence[OrgApiKey]) -> None:
-    """Refuse to revoke more keys than the task allows. Raises GuardError."""
-    if len(revoked) <= params["max_revocations"]:
-        return
-    raise GuardError(
-        f"{len(revoked)} API keys of organization {params['org_id']} would be revoked, and "
-        f"max_revocations is {params['max_revocations']}: {_resource.summarize(revoked)}",
-        hint=(
-            "Nothing was changed. Select fewer keys, or raise max_revocations if all of them are "
-            "meant; error.parameters has all IDs."
-        ),
-        parameters=[key.id for key in revoked],
+        api, params["org_id"], changed, owner_ids - {key.id for key in changed}
     )
 
 
@@ -570,10 +555,10 @@ def access_list_name(
     keys: Sequence[OrgApiKey],
     changes: Sequence[Change],
 ) -> str:
-    """Return what the API calls the access lists of new keys; old Ops Managers differ."""
+    """Return the path segment of the access lists of new keys; old Ops Managers differ."""
     for change in changes:
         if change.found:
             return change.found.name
-    if any(c.kind == "created" and c.plan.after.get("access_list") for c in changes):
+    if any(change.kind == "created" and change.new_access_list for change in changes):
         return _access_lists.name_for_new(api, API_KEY_LISTS, params["org_id"], keys)
     return API_KEY_LISTS.name

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which keys of the full list a task selects, and which it keeps. Pure: no I/O, no Ansible."""
+"""Select keys from the full list, and keep others. Pure: no I/O, no Ansible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import is_public_key
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    is_public_key,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
@@ -20,7 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
-    check_public_keys_told,
+    check_hidden_public_keys,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -30,7 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
 
 @dataclass(frozen=True)
 class Selection:
-    """Selectors; None is one that is not set. A key must match one value of each that is."""
+    """Selectors, None if unset. A key must match one value of each selector that is set."""
 
     api_user_ids: Collection[str] | None = None
     public_keys: Collection[str] | None = None
@@ -41,7 +43,7 @@ class Selection:
 
     @classmethod
     def of(cls, selectors: Mapping[str, Any]) -> Selection:
-        """Return the selection of a task; lists become what is quick to look up, in their order."""
+        """Return the selection of a task, with lists as dictionaries for quick lookups."""
         values: dict[str, Any] = {
             name: dict.fromkeys(value) if isinstance(value, list) else value
             for name, value in selectors.items()
@@ -67,12 +69,12 @@ class Selection:
         )
 
     def matches_pattern(self, key: OrgApiKey) -> bool:
-        """Whether a pattern matches; none does if the key has no description, not even ``*``."""
+        """Whether a pattern matches. Not even ``*`` matches a key without a description."""
         patterns = self.description_match or ()
         return bool(key.description) and any(fnmatchcase(key.description, p) for p in patterns)
 
     def would_fit_described(self, key: OrgApiKey) -> bool:
-        """Whether only the missing description keeps a pattern for any text from selecting it."""
+        """Whether a pattern such as ``*`` would select the key if it had a description."""
         patterns = self.description_match or ()
         if key.description or not any(fnmatchcase("", item) for item in patterns):
             return False
@@ -93,13 +95,11 @@ class Selection:
 def check_provable(
     selection: Selection, org_id: str, keys: Collection[OrgApiKey], *, look_alikes: str
 ) -> None:
-    """Refuse to report as missing what may exist in another form. Raises AmbiguousError.
+    """Refuse to report keys as missing that may exist. Raises AmbiguousError.
 
-    That is a public key, if the API hides some, and a description that only look-alikes have.
+    A public key may exist if the API hides some, and a description may have a look-alike.
     """
-    check_public_keys_told(
-        org_id, keys, selection.public_keys or (), "Name those that are meant with api_user_ids."
-    )
+    check_hidden_public_keys(org_id, keys, selection.public_keys or (), "Use api_user_ids instead.")
     if look_alikes != "refuse":
         return
     known = {key.description for key in keys}
@@ -111,9 +111,9 @@ def check_provable(
 def pattern_warnings(
     selection: Selection, org_id: str, keys: Collection[OrgApiKey], *, look_alikes: str
 ) -> list[str]:
-    """Return warnings about patterns that match nothing, and about look-alikes of their matches."""
+    """Return warnings about patterns that match no key, and about look-alikes of matches."""
     warnings = [
-        f"description_match has {quoted(item)}, which matches no API key of organization {org_id}."
+        f"description_match: {quoted(item)} matches no API key of organization {org_id}."
         for item in selection.description_match or ()
         if not any(key.description and fnmatchcase(key.description, item) for key in keys)
     ]
@@ -135,7 +135,7 @@ def pattern_warnings(
 
 
 def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]:
-    """Return a warning about keys that are left alone because they have no description."""
+    """Return a warning about keys that are not selected because they have no description."""
     if not keys:
         return []
     return [
@@ -145,12 +145,12 @@ def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]
 
 
 def is_kept(key: OrgApiKey, keep: Iterable[str]) -> bool:
-    """Whether an ID, a public key, a description or a pattern for it keeps a key untouched."""
+    """Whether an item is the key's ID, public key or description, or a pattern for it."""
     return any(_keeps(item, key) for item in keep)
 
 
 def keeps_description(keep: Iterable[str], description: str) -> bool:
-    """Whether every key with a description is kept."""
+    """Whether an item keeps every key with this description."""
     return any(item == description or fnmatchcase(description, item) for item in keep)
 
 
@@ -160,9 +160,9 @@ def check_kept_exactly(
     keys: Collection[OrgApiKey],
     touched: Sequence[OrgApiKey],
 ) -> None:
-    """Refuse to touch keys that ``keep`` matches only as look-alikes. Raises AmbiguousError.
+    """Refuse to change keys that ``keep`` matches only as look-alikes. Raises AmbiguousError.
 
-    An item that is exactly the ID, the public key or the description of a key means that key.
+    An item that is exactly the ID, public key or description of a key stands for that key only.
     """
     exact = {text for key in keys for text in (key.id, key.public_key, key.description)}
     for item in keep:
@@ -174,16 +174,16 @@ def check_kept_exactly(
             for key in touched
             if normalized in {key.id, normalize_description(key.public_key or "")}
             or _matches_normalized(key, [normalized])
-            # Whitespace that a pattern counts must not be folded.
+            # Normalizing would change the whitespace that a pattern counts.
             or fnmatchcase(key.description.casefold(), item.casefold())
         ]
         if similar:
             raise AmbiguousError(
-                f"keep has {quoted(item)}, which matches these API keys of organization {org_id} "
-                f"only as look-alikes: {_resource.described(similar, API_KEYS)}",
-                hint=f"Nothing was changed. {_resource.LOOK_ALIKES} Write the item exactly, or "
-                "use the key's ID, to keep them; or set look_alikes to ignore if they are "
-                "different keys.",
+                f"keep: {quoted(item)} does not match these API keys of organization {org_id} "
+                f"exactly, but they look like it: {_resource.described(similar, API_KEYS)}",
+                hint=f"Nothing was changed. {_resource.LOOK_ALIKES} Correct the item or use the "
+                "key's ID to keep the key, or set look_alikes to ignore if they are different "
+                "keys.",
             )
 
 
@@ -195,31 +195,28 @@ def check_keep(
     *,
     on_missing: str,
 ) -> list[str]:
-    """Refuse to revoke keys while an item of ``keep`` matches no key of the organization.
+    """Refuse to revoke keys if an item of ``keep`` matches no key of the organization.
 
-    Raises GuardError, or AmbiguousError if the API hides a public key that may be the one. Returns
-    a warning for each such item if nothing would be revoked, or ``on_missing`` is ``warn``.
+    Raises GuardError, or AmbiguousError if an item may be a public key that the API hides.
+    Returns a warning for each such item if no key would be revoked, or ``on_missing`` is ``warn``.
     """
     idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
-    check_public_keys_told(
+    check_hidden_public_keys(
         org_id,
         keys,
         [item for item in map(normalize_description, idle) if is_public_key(item)],
-        "keep has it: use the IDs of the keys that are to be kept.",
+        "Use the IDs of the keys in keep.",
     )
     if idle and revoked and on_missing == "fail":
         items = ", ".join(quoted(item) for item in idle)
         raise GuardError(
-            f"keep has {items}, which matches no API key of organization {org_id}, and "
-            f"{len(revoked)} API keys would be revoked: {_resource.described(revoked, API_KEYS)}",
+            f"keep: {items} matches no API key of organization {org_id}, and {len(revoked)} API "
+            f"keys would be revoked: {_resource.described(revoked, API_KEYS)}",
             hint="Nothing was changed. Correct or remove the item, or set on_keep_missing to warn "
             "if one list serves many organizations.",
             parameters=[key.id for key in revoked],
         )
-    return [
-        f"keep has {quoted(item)}, which matches no API key of organization {org_id}."
-        for item in idle
-    ]
+    return [f"keep: {quoted(item)} matches no API key of organization {org_id}." for item in idle]
 
 
 def _keeps(item: str, key: OrgApiKey) -> bool:

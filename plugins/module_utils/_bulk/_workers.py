@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Doing the same to many things, several at the same time."""
+"""Map a function over items in several threads."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def each(
+def map_concurrent(
     do: Callable[[T], R],
     items: Sequence[T],
     *,
     threads: int,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> list[R | None]:
-    """Return ``do(item)`` for each item, in their order; None for those that were never begun.
+    """Return ``do(item)`` for each item, in their order; None for items that were not started.
 
-    Items are begun in their order, as long as ``goes_on()``; what has begun is always ended. The
-    calling thread is one of the threads, so that its connection and its challenge serve on. After
-    an exception nothing more is begun, and the first one is raised.
+    Items are started in their order while ``should_continue()`` is true; calls in flight finish.
+    The calling thread does its share, so its connection and challenge are used. After an exception
+    no item is started, and the first exception is raised.
     """
     results: list[R | None] = [None] * len(items)
     numbers = iter(range(len(items)))
@@ -50,7 +50,7 @@ def each(
             helper.start()
             helpers.append(helper)
     except RuntimeError:
-        pass  # The machine gives no more threads: those that there are do all the work.
+        pass  # The system allows no more threads; the existing ones do all the work.
     work()
     for helper in helpers:
         helper.join()

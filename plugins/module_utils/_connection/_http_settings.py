@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How to reach a server, as one value."""
+"""How to reach a server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-# Each wait for bytes may take ``timeout``; the whole answer this many times as long.
+# One read may take ``timeout``; the whole response may take this many times as long.
 DEADLINE_FACTOR = 3
 
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """How to reach a server. Times are seconds; ``proxy`` may hold a password."""
+    """How to reach a server. Times are in seconds; ``proxy`` may contain a password."""
 
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
@@ -28,7 +28,7 @@ class HttpSettings:
 
 
 def is_sent_in_clear(base_url: str) -> bool:
-    """Whether what is sent to an address, and comes back, can be read on its way."""
+    """Return whether requests to an address leave this host unencrypted."""
     return base_url.startswith("http://") and not _is_loopback(urlsplit(base_url).hostname or "")
 
 

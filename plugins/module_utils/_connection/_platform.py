@@ -8,16 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
+    Credentials,
+    KeyPair,
+    ServiceAccount,
+)
+
+# For each kind of credential, the names of its parts; the preferred names come first.
+CredentialNames = tuple[tuple[type[Credentials], tuple[str, ...]], ...]
+CREDENTIAL_OPTIONS: CredentialNames = (
+    (KeyPair, ("api_public_key", "api_private_key")),
+    (ServiceAccount, ("client_id", "client_secret")),
+    (AccessToken, ("access_token",)),
+)
+
 
 @dataclass(frozen=True)
 class Platform:
-    """One of the products, as this collection sees it.
+    """A product.
 
-    ``env_key_pairs`` are the names of the environment variables (public, private) that the
-    product's own tools read, the preferred pair first. ``media_type`` has {} for the version of
-    the API that a call needs, if the product's API has versions. ``assign_method`` is the HTTP
-    method that assigns a key to a project, and ``assignment_role`` the least role that may change
-    and remove assignments.
+    ``env_credentials`` names the environment variables that the product's own tools read.
+    ``media_type`` has a {} for the API version that a call needs, if the API has versions.
+    ``assign_method`` is the HTTP method that assigns a key to a project, and ``assignment_role``
+    the lowest role that may change and remove assignments.
     """
 
     name: str
@@ -29,20 +43,18 @@ class Platform:
     org_roles: tuple[str, ...]
     assign_method: str
     assignment_role: str
-    env_key_pairs: tuple[tuple[str, str], ...]
-    env_service_account: tuple[str, str] | None
-    env_access_token: str | None
+    env_credentials: CredentialNames
     env_base_url: str
     env_org_id: str
 
 
-# What each product takes as the role of a key in an organization (docs/apis.md: Keys).
+# The organization roles of each product (docs/apis.md: Keys).
 _OPS_MANAGER_ROLES = ("ORG_OWNER", "ORG_MEMBER", "ORG_GROUP_CREATOR", "ORG_READ_ONLY")
 _CLOUD_MANAGER_ROLES = (*_OPS_MANAGER_ROLES, "ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY")
 _ATLAS_ROLES = (*_CLOUD_MANAGER_ROLES, "ORG_STREAM_PROCESSING_ADMIN")
 
 _PUBLIC_API_PATH = "/api/public/v1.0"
-_MCLI_KEY_PAIRS = (("MCLI_PUBLIC_API_KEY", "MCLI_PRIVATE_API_KEY"),)
+_MCLI_CREDENTIALS: CredentialNames = ((KeyPair, ("MCLI_PUBLIC_API_KEY", "MCLI_PRIVATE_API_KEY")),)
 
 ATLAS = Platform(
     name="atlas",
@@ -55,12 +67,12 @@ ATLAS = Platform(
     org_roles=_ATLAS_ROLES,
     assign_method="POST",
     assignment_role="Project Access Manager",
-    env_key_pairs=(
-        ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"),
-        ("MONGODB_ATLAS_PUBLIC_KEY", "MONGODB_ATLAS_PRIVATE_KEY"),
+    env_credentials=(
+        (KeyPair, ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")),
+        (KeyPair, ("MONGODB_ATLAS_PUBLIC_KEY", "MONGODB_ATLAS_PRIVATE_KEY")),
+        (ServiceAccount, ("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET")),
+        (AccessToken, ("MONGODB_ATLAS_ACCESS_TOKEN",)),
     ),
-    env_service_account=("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET"),
-    env_access_token="MONGODB_ATLAS_ACCESS_TOKEN",  # noqa: S106  a variable's name
     env_base_url="MONGODB_ATLAS_BASE_URL",
     env_org_id="MONGODB_ATLAS_ORG_ID",
 )
@@ -75,9 +87,7 @@ CLOUD_MANAGER = Platform(
     org_roles=_CLOUD_MANAGER_ROLES,
     assign_method="PATCH",
     assignment_role="Project Owner",
-    env_key_pairs=_MCLI_KEY_PAIRS,
-    env_service_account=None,
-    env_access_token=None,
+    env_credentials=_MCLI_CREDENTIALS,
     env_base_url="MCLI_OPS_MANAGER_URL",
     env_org_id="MCLI_ORG_ID",
 )

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the options of a task and its environment to one connection.
+"""Resolves the options of a task and its environment into one connection.
 
-The task comes first, then the environment, then the default.
+Options override environment variables, which override defaults.
 """
 
 from __future__ import annotations
@@ -14,34 +14,28 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import (
-    _CLIENT_ID,
-    CONNECTION_OPTIONS,
-    check_id,
-    check_seconds,
-    given,
-    is_public_key,
-    looks_secret,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
-    AccessToken,
     Credentials,
     KeyPair,
-    ServiceAccount,
+    is_client_id,
     is_header_safe,
+    is_public_key,
+    looks_secret,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
     is_sent_in_clear,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    CREDENTIAL_OPTIONS,
     PLATFORMS,
+    CredentialNames,
     Platform,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -54,16 +48,15 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     quoted,
 )
 
-# An underscore is in no name by the rules, and in many by custom.
+# Host names must not contain underscores, but many do.
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _MAX_HOST = 254
 _ENV_PLATFORM = "KEYSMITH_MONGODB_PLATFORM"
 _ENV_VALIDATE_CERTS = "KEYSMITH_MONGODB_VALIDATE_CERTS"
-_ENV_CA_PATH = "KEYSMITH_MONGODB_CA_PATH"
-_ENV_CLIENT_CERT = "KEYSMITH_MONGODB_CLIENT_CERT"
-_ENV_CLIENT_KEY = "KEYSMITH_MONGODB_CLIENT_KEY"
 # In the order of curl and requests.
-_ENV_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_ENV_CA_PATHS = ("KEYSMITH_MONGODB_CA_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_CLIENT_CERT_OPTIONS = ("client_cert", "client_key")
+_ENV_CLIENT_CERT = ("KEYSMITH_MONGODB_CLIENT_CERT", "KEYSMITH_MONGODB_CLIENT_KEY")
 _SYSTEM_CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
@@ -71,14 +64,27 @@ _SYSTEM_CA_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # macOS, BSD
 )
+# How messages describe a value in the wrong place.
+_KINDS = {
+    "api_user_id": "the ID of an API key",
+    "private_key": "a private key",
+    "client_id": "the client ID of a service account",
+    "client_secret": "the client secret of a service account",
+}
+_USE_KEY_PAIR = "For an API key, use api_public_key and api_private_key."
+_TRIM = "Remove spaces and line breaks around it, for example with the trim filter."
+_FORMATS = {
+    "public_key": "Remove spaces, line breaks and quotes around it.",
+    "private_key": _TRIM,
+    "client_id": f"It must be mdb_sa_id_ and 24 hexadecimal digits. {_USE_KEY_PAIR}",
+    "client_secret": _TRIM,
+    "token": "Remove the word Bearer, spaces and line breaks.",
+}
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Everything that is needed to reach an API. Secrets are in no ``repr``.
-
-    ``warnings``: what the user should know of it.
-    """
+    """Everything needed to reach an API. No secret is in its ``repr``."""
 
     platform: Platform
     base_url: str
@@ -90,73 +96,74 @@ class Connection:
 
 
 def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:
-    """Return the connection that a task and its environment name.
+    """Return the connection that a task and its environment describe.
 
-    Raises OptionError where they name none, two, or something that cannot work.
+    Raises OptionError if credentials or addresses are missing, ambiguous or unusable.
     """
-    params = {name: given(params.get(name)) for name in CONNECTION_OPTIONS}
-    platform = _platform(params, environ)
+    source, name = _setting("platform", params, environ, _ENV_PLATFORM)
+    if (name or "atlas") not in PLATFORMS:
+        raise OptionError(
+            f"{source} is {quoted(name, 80)}", hint=f"Set it to one of {', '.join(PLATFORMS)}."
+        )
+    platform = PLATFORMS[name or "atlas"]
     base_url = _base_url(params, environ, platform)
-    org_id = params["org_id"] or given(environ.get(platform.env_org_id))
-    if org_id is not None:
-        check_id("org_id" if params["org_id"] else platform.env_org_id, org_id)
     credentials = _credentials(params, environ, platform)
     http = _http_settings(params, environ, base_url)
     return Connection(
         platform=platform,
         base_url=base_url,
-        org_id=org_id,
+        org_id=params["org_id"] or environ.get(platform.env_org_id) or None,
         credentials=credentials,
         http=http,
         envelope=params["envelope"],
-        warnings=(
-            *_credential_warnings(credentials, base_url),
-            *_verification_warnings(params, http, base_url),
-        ),
+        warnings=tuple(_warnings(params, environ, credentials, http, base_url)),
     )
 
 
-def _credential_warnings(credentials: Credentials, base_url: str) -> Iterator[str]:
-    # A key pair signs, and its private key is not sent.
-    if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
-        yield f"{credentials} is sent in clear, because base_url is http and not https."
+def _setting(
+    option: str, params: Mapping[str, Any], environ: Mapping[str, str], *variables: str
+) -> tuple[str, Any]:
+    """Return what sets an option, in words, and its value; None if nothing sets it."""
+    if params[option] is not None:
+        return option, params[option]
+    for name in variables:
+        if environ.get(name):
+            return f"The environment variable {name}", environ[name]
+    return "", None
 
 
-def _verification_warnings(
-    params: Mapping[str, Any], http: HttpSettings, base_url: str
+def _warnings(
+    params: Mapping[str, Any],
+    environ: Mapping[str, str],
+    credentials: Credentials,
+    http: HttpSettings,
+    base_url: str,
 ) -> Iterator[str]:
+    # Digest does not send the private key.
+    if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
+        yield f"{credentials} is sent unencrypted, because base_url is http and not https."
     if http.verify is False:
         yield (
-            f"Certificates are not verified, because {_validation(params)} is false. Anyone "
+            f"Certificates are not verified: {_validation(params, environ)[0]} is false. Anyone "
             f"between this host and {urlsplit(base_url).hostname} can read and change everything "
             "that is sent. Use ca_path to trust your own certificate authority."
         )
 
 
-def _validation(params: Mapping[str, Any]) -> str:
-    """Return what decides whether certificates are verified."""
-    if params["validate_certs"] is None:
-        return f"the environment variable {_ENV_VALIDATE_CERTS}"
-    return "validate_certs"
-
-
-def _platform(params: Mapping[str, Any], environ: Mapping[str, str]) -> Platform:
-    name = params["platform"] or given(environ.get(_ENV_PLATFORM)) or "atlas"
-    if name not in PLATFORMS:
-        raise OptionError(
-            f"The environment variable {_ENV_PLATFORM} is {quoted(name, 80)}",
-            hint=f"It has to be one of {', '.join(PLATFORMS)}.",
-        )
-    return PLATFORMS[name]
+def _validation(params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, bool]:
+    """Return what decides whether certificates are verified, and the decision."""
+    source, value = _setting("validate_certs", params, environ, _ENV_VALIDATE_CERTS)
+    word = "" if value is None else str(value).strip().lower()
+    if word in {"", "1", "true", "yes", "on", "y", "t"}:
+        return source, True
+    if word in {"0", "false", "no", "off", "n", "f"}:
+        return source, False
+    raise OptionError(f"{source} is {quoted(word, 40)}", hint="Set it to true or false.")
 
 
 def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform) -> str:
-    source, url = "base_url", cast("str | None", params["base_url"])
-    if url is None and given(environ.get(platform.env_base_url)):
-        source = f"The environment variable {platform.env_base_url}"
-        url = environ[platform.env_base_url]
-    if url is None:
-        url = platform.default_base_url
+    source, url = _setting("base_url", params, environ, platform.env_base_url)
+    url = url or platform.default_base_url
     if url is None:
         raise OptionError(
             f"{platform.title} has no default address",
@@ -164,48 +171,47 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
         )
     url = url.strip()
     parts = _split(url)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts is None:
         raise OptionError(
-            f"{source} is no http or https address",
-            hint="It looks like https://opsmanager.example.com:8443.",
+            f"{source} is not a valid http or https URL",
+            hint="Example: https://opsmanager.example.com:8443.",
         )
     if parts.username is not None:
         raise OptionError(
-            f"{source} has a user or a password in it",
-            hint="Give credentials by their own options.",
+            f"{source} contains a user or a password",
+            hint="Set credentials with their own options.",
         )
     if "?" in url or "#" in url:
-        raise OptionError(f"{source} has a query or a fragment", hint="Leave them away.")
+        raise OptionError(f"{source} contains a query or a fragment", hint="Remove it.")
     path = parts.path.rstrip("/")
     for other in PLATFORMS.values():
-        if path.endswith(other.api_path):
-            if other.api_path != platform.api_path:
-                names = [p.name for p in PLATFORMS.values() if p.api_path == other.api_path]
-                raise OptionError(
-                    f"{source} ends in {other.api_path}, which is not the API of {platform.title}",
-                    hint=f"Leave the path away, or set platform to {' or '.join(names)}.",
-                )
-            path = path[: -len(other.api_path)].rstrip("/")
-            break
+        if other.api_path != platform.api_path and path.endswith(other.api_path):
+            names = [p.name for p in PLATFORMS.values() if p.api_path == other.api_path]
+            raise OptionError(
+                f"{source} ends in {other.api_path}, which is not the API of {platform.title}",
+                hint=f"Remove the path, or set platform to {' or '.join(names)}.",
+            )
+    if path.endswith(platform.api_path):
+        path = path[: -len(platform.api_path)].rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _split(url: str) -> Any:
-    """Return the parts of a URL, None where it cannot be one."""
-    # urllib3 and Python disagree on what a backslash ends, and so on which host is meant.
+    """Return the parts of an http or https URL, None if it is not valid."""
+    # urllib3 and Python disagree on which host a URL with a backslash has.
     if not is_header_safe(url) or "\\" in url:
         return None
     try:
         parts = urlsplit(url)
-        has_good_port = parts.port is None or parts.port > 0
-        is_host = not parts.hostname or _is_host(parts.hostname)
+        if parts.scheme in {"http", "https"} and parts.port != 0 and _is_host(parts.hostname or ""):
+            return parts
     except ValueError:
-        return None
-    return parts if has_good_port and is_host else None
+        pass
+    return None
 
 
 def _is_host(name: str) -> bool:
-    """Whether a name can be that of a host: urllib3 has errors of its own for others."""
+    """Return whether urllib3 accepts a host name."""
     if ":" not in name:
         return bool(_HOST.fullmatch(name)) and len(name) <= _MAX_HOST
     return bool(ipaddress.IPv6Address(name))
@@ -214,177 +220,107 @@ def _is_host(name: str) -> bool:
 def _credentials(
     params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform
 ) -> Credentials:
-    found = list(_task_credentials(params)) or list(_env_credentials(environ, platform))
+    found = _find_credentials(CREDENTIAL_OPTIONS, params, "option") or _find_credentials(
+        platform.env_credentials, environ, "environment variable"
+    )
     if not found:
-        variables = ", ".join(_credential_variables(platform))
+        preferred: dict[Any, str] = {}
+        for kind, names in platform.env_credentials:
+            preferred.setdefault(kind, " and ".join(names))
+        variables = ", ".join(preferred.values())
+        others = ", client_id and client_secret, or access_token"
         raise OptionError(
             "No credential is set",
             hint=(
                 "Set api_public_key and api_private_key"
-                + (", client_id and client_secret, or access_token" if _has_oauth(platform) else "")
+                + (others if platform.has_service_accounts else "")
                 + f", or the environment variables of {platform.title} ({variables}) where the "
                 "module runs."
             ),
         )
     if len(found) > 1:
         raise OptionError(
-            f"Two kinds of credentials are set: {', and '.join(dict(found))}",
-            hint="Set exactly one.",
+            f"Two kinds of credentials are set: {', and '.join(found)}", hint="Set exactly one."
         )
-    source, credentials = found[0]
-    _check_credentials(source, credentials, platform)
-    return credentials
-
-
-def _task_credentials(params: Mapping[str, Any]) -> Iterator[tuple[str, Credentials]]:
-    kinds: tuple[tuple[Callable[..., Credentials], tuple[str, str]], ...] = (
-        (KeyPair, ("api_public_key", "api_private_key")),
-        (ServiceAccount, ("client_id", "client_secret")),
-    )
-    for kind, names in kinds:
-        values = [params[name] for name in names]
-        if any(values):
-            _check_whole(names, values, "option")
-            yield f"{names[0]} with {names[1]}", kind(*values)
-    if params["access_token"]:
-        yield "access_token", AccessToken(params["access_token"])
-
-
-def _env_credentials(
-    environ: Mapping[str, str], platform: Platform
-) -> Iterator[tuple[str, Credentials]]:
-    for names in platform.env_key_pairs:
-        values = [environ.get(name) for name in names]
-        if any(values):
-            _check_whole(names, values, "environment variable")
-            yield f"{names[0]} with {names[1]}", KeyPair(*map(str, values))
-            break  # The other names are older ones of the same kind.
-    if platform.env_service_account:
-        names = platform.env_service_account
-        values = [environ.get(name) for name in names]
-        if any(values):
-            _check_whole(names, values, "environment variable")
-            yield f"{names[0]} with {names[1]}", ServiceAccount(*map(str, values))
-    token = platform.env_access_token
-    if token and environ.get(token):
-        yield token, AccessToken(environ[token])
-
-
-def _check_whole(names: tuple[str, str], values: list[Any], what: str) -> None:
-    for name, other, value in zip(names, reversed(names), values):
-        if not value:
-            raise OptionError(
-                f"The {what} {other} is set, and {name} is not",
-                hint=f"Set {name} too: both must come from the same source.",
-            )
-
-
-def _check_credentials(source: str, credentials: Credentials, platform: Platform) -> None:
-    _check_not_mistaken(source, credentials, platform)
-    if isinstance(credentials, KeyPair):
-        if is_id(credentials.public_key):
-            raise OptionError(
-                f"{source}: the public key looks like the ID of an API key",
-                hint="Set it to the public key, which has 8 characters.",
-            )
-        has_quotes = '"' in credentials.public_key and not is_public_key(credentials.public_key)
-        if not is_header_safe(credentials.public_key) or has_quotes:
-            raise OptionError(
-                f"{source}: the public key has characters that no public key has",
-                hint="Look for blanks, line ends and quotes around it.",
-            )
-        if not is_header_safe(credentials.private_key):
-            raise OptionError(
-                f"{source}: the private key has characters that no private key has",
-                hint="Look for blanks and line ends around it; the filter trim takes them away.",
-            )
-        return
-    if not _has_oauth(platform):
+    ((source, credentials),) = found.items()
+    if not isinstance(credentials, KeyPair) and not platform.has_service_accounts:
         raise OptionError(
             f"{platform.title} has no service accounts and no access tokens",
             hint="Use api_public_key and api_private_key, or set platform.",
         )
-    if isinstance(credentials, AccessToken):
-        if not is_header_safe(credentials.token):
-            raise OptionError(
-                f"{source}: the token has blanks, line ends or other characters that no token has",
-                hint="Give it without the word Bearer, and trim it.",
-            )
-    elif not _CLIENT_ID.fullmatch(credentials.client_id):
-        raise OptionError(
-            f"{source}: the client id is no id of a service account",
-            hint="It is mdb_sa_id_ and 24 hexadecimal digits. An API key is given by "
-            "api_public_key and api_private_key.",
-        )
-    elif not is_header_safe(credentials.client_secret):
-        raise OptionError(
-            f"{source}: the client secret has blanks, line ends or other characters that no "
-            "secret has",
-            hint="Trim it, with the filter trim for one.",
-        )
-
-
-def _check_not_mistaken(source: str, credentials: Credentials, platform: Platform) -> None:
-    """Refuse a part of one kind of credential in place of another, without showing it."""
-    if isinstance(credentials, KeyPair):
-        parts = {"public_key": credentials.public_key, "private_key": credentials.private_key}
-    elif isinstance(credentials, ServiceAccount):
-        parts = {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
-    else:
-        parts = {"token": credentials.token}
+    parts = vars(credentials)
     for part, value in parts.items():
-        kind = _kind_of_secret(value)
-        if kind in {"", part}:
+        _check_not_mistaken(source, part, value, parts, platform)
+    for part, value in parts.items():
+        _check_format(source, part, value)
+    return credentials
+
+
+def _find_credentials(
+    known: CredentialNames, values: Mapping[str, Any], what: str
+) -> dict[str, Credentials]:
+    """Return the credentials that are set, by their names; one of each kind."""
+    found: dict[str, Credentials] = {}
+    for kind, names in known:
+        parts = [values.get(name) for name in names]
+        if not any(parts) or any(isinstance(other, kind) for other in found.values()):
             continue
-        if kind in parts:
-            hint = "Are the two swapped?"
-        elif kind == "private_key":
-            hint = "An API key is given by api_public_key and api_private_key."
-        elif _has_oauth(platform):
-            hint = "Use client_id and client_secret."
-        else:
-            hint = f"{platform.title} has no service accounts: give the keys of an API key."
-        place = part.replace("client_id", "client ID").replace("_", " ")
-        raise OptionError(f"{source}: the {place} looks like {_KINDS[kind]}", hint=hint)
+        if not all(parts):
+            present, missing = names if parts[0] else names[::-1]
+            raise OptionError(
+                f"The {what} {present} is set, and {missing} is not",
+                hint=f"Set {missing} too: both must come from the same source.",
+            )
+        found[" with ".join(names)] = kind(*map(str, parts))
+    return found
 
 
-# What a part of a credential is called in messages.
-_KINDS = {
-    "private_key": "a private key",
-    "client_id": "the client ID of a service account",
-    "client_secret": "the client secret of a service account",
-}
+def _check_not_mistaken(
+    source: str, part: str, value: str, parts: Mapping[str, str], platform: Platform
+) -> None:
+    """Refuse a part of a credential in place of another, without showing it."""
+    kind = _kind_of(part, value.strip())
+    if kind in {"", part}:
+        return
+    if kind in parts:
+        hint = "Are the two swapped?"
+    elif kind == "api_user_id":
+        hint = "Use the public key, which has 8 characters."
+    elif kind == "private_key":
+        hint = _USE_KEY_PAIR
+    elif platform.has_service_accounts:
+        hint = "Use client_id and client_secret."
+    else:
+        hint = f"{platform.title} has no service accounts: use the key pair of an API key."
+    raise OptionError(f"{source}: the {_noun(part)} looks like {_KINDS[kind]}", hint=hint)
 
 
-def _kind_of_secret(value: str) -> str:
-    """Return which part of a credential a value can only be, one of _KINDS; "" if that is open."""
-    value = value.strip()
+def _kind_of(part: str, value: str) -> str:
+    """Return the only kind that a value can be, a key of _KINDS; "" if it can be several."""
     if value.startswith("mdb_sa_id_"):
         return "client_id"
     if value.startswith("mdb_sa_sk_"):
         return "client_secret"
+    if part == "public_key" and is_id(value):
+        return "api_user_id"
     return "private_key" if looks_secret(value) else ""
 
 
-def _has_oauth(platform: Platform) -> bool:
-    return platform.has_service_accounts
+def _check_format(source: str, part: str, value: str) -> None:
+    is_valid = is_client_id(value) if part == "client_id" else is_header_safe(value)
+    if part == "public_key" and '"' in value:
+        is_valid = is_public_key(value)
+    if not is_valid:
+        raise OptionError(f"{source}: the {_noun(part)} is not valid", hint=_FORMATS[part])
 
 
-def _credential_variables(platform: Platform) -> Iterator[str]:
-    yield " and ".join(platform.env_key_pairs[0])
-    if platform.env_service_account:
-        yield " and ".join(platform.env_service_account)
-    if platform.env_access_token:
-        yield platform.env_access_token
+def _noun(part: str) -> str:
+    return part.replace("_id", " ID").replace("_", " ")
 
 
 def _http_settings(
     params: Mapping[str, Any], environ: Mapping[str, str], base_url: str
 ) -> HttpSettings:
-    check_seconds("timeout", params["timeout"], zero=False)
-    check_seconds("retry_max_wait", params["retry_max_wait"], zero=True)
-    if params["retries"] < 0:
-        raise OptionError(f"retries is {params['retries']}; it has to be 0 or more")
     proxy, no_proxy = _proxy(params, environ, base_url)
     return HttpSettings(
         verify=_verify(params, environ),
@@ -400,91 +336,69 @@ def _http_settings(
 def _proxy(
     params: Mapping[str, Any], environ: Mapping[str, str], base_url: str
 ) -> tuple[str | None, str | None]:
-    """Return the proxy and the hosts that go without it; an option goes for every host."""
-    source, proxy, no_proxy = "http_proxy", params["http_proxy"], None
-    is_variable = proxy is None
-    if proxy is None:
-        for name in (f"{urlsplit(base_url).scheme}_proxy", "all_proxy"):
-            # In lower case first, as curl and requests have it.
-            source = next((n for n in (name, name.upper()) if environ.get(n)), "")
-            if source:
-                proxy = environ[source]
-                no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY")
-                source = f"The environment variable {source}"
-                break
+    """Return the proxy, and the hosts that bypass it; none bypass a proxy that the task sets."""
+    name = f"{urlsplit(base_url).scheme}_proxy"
+    # Lowercase first, like curl and requests.
+    variables = (name, name.upper(), "all_proxy", "ALL_PROXY")
+    source, proxy = _setting("http_proxy", params, environ, *variables)
     if proxy is None:
         return None, None
-    proxy = proxy.strip()
-    # What is not used is not judged: another program may have use for it.
-    if no_proxy is None or not requests.utils.should_bypass_proxies(base_url, no_proxy):
-        _check_proxy(source, proxy, urlsplit(base_url).hostname if is_variable else None)
+    proxy, no_proxy, exempt = proxy.strip(), None, ""
+    if source != "http_proxy":
+        no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY")
+        exempt = urlsplit(base_url).hostname or ""
+        if no_proxy is not None and requests.utils.should_bypass_proxies(base_url, no_proxy):
+            return proxy, no_proxy
+    if proxy.lower().startswith("socks"):
+        raise OptionError(
+            f"{source} is a SOCKS proxy, which is not supported"
+            + (f", and NO_PROXY does not exempt {exempt}" if exempt else ""),
+            hint="Set an http or https proxy"
+            + (f", or add {exempt} to NO_PROXY." if exempt else "."),
+        )
+    if _split(proxy) is None:
+        raise OptionError(
+            f"{source} is not the address of an http or https proxy",
+            hint="Example: http://proxy.example.com:3128.",
+        )
     return proxy, no_proxy
 
 
-def _check_proxy(source: str, proxy: str, host: str | None) -> None:
-    """Refuse what is no http or https proxy; ``host`` is the one that NO_PROXY could exempt."""
-    if "://" not in proxy:
-        raise OptionError(
-            f"{source} has the address of a proxy without a scheme",
-            hint="Write http:// or https:// in front of it, as in http://proxy.example.com:3128.",
-        )
-    if proxy.lower().startswith("socks"):
-        told, instead = "", ""
-        if host is not None:
-            told, instead = f", and NO_PROXY does not exempt {host}", f", or add {host} to NO_PROXY"
-        raise OptionError(
-            f"{source} names a SOCKS proxy, which is not supported{told}",
-            hint=f"Name an http or https proxy{instead}.",
-        )
-    parts = _split(proxy)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise OptionError(
-            f"{source} is no address of an http or https proxy",
-            hint="It looks like http://proxy.example.com:3128.",
-        )
-
-
 def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:
-    """Return what requests takes as ``verify``: False, True (its own bundle), or a path."""
-    validate = params["validate_certs"]
-    if validate is None:
-        validate = _env_bool(environ, _ENV_VALIDATE_CERTS, default=True)
-    if not validate:
+    """Return the ``verify`` argument for requests: False, True (its own bundle), or a path."""
+    switch, is_validating = _validation(params, environ)
+    if not is_validating:
         if params["ca_path"] is not None:
             raise OptionError(
-                f"ca_path is set, and {_validation(params)} is false, so that no certificate would "
-                "be verified",
+                f"{switch} is false, so that ca_path would have no effect",
                 hint="Remove one of them. With ca_path alone, certificates are verified.",
             )
         return False
-    source, path = "ca_path", cast("str | None", params["ca_path"])
-    for name in (_ENV_CA_PATH, *_ENV_CA_BUNDLES):
-        if path is None and environ.get(name):
-            source = f"The environment variable {name}"
-            path = os.path.expanduser(environ[name])
-    if path is None:
+    source, found = _setting("ca_path", params, environ, *_ENV_CA_PATHS)
+    if found is None:
         return _system_ca()
-    if os.path.isdir(path):
-        try:
-            has_hashed_names = _has_hashed_names(path)
-        except OSError as error:
-            raise OptionError(
-                f"{source} is the folder {path}, which cannot be read ({error.strerror})",
-                hint="Its certificates have to be readable for the user whom the module runs as.",
-            ) from None
-        if not has_hashed_names:
-            raise OptionError(
-                f"{source} is the folder {path}, and no certificate in it has a hashed name",
-                hint="Run `openssl rehash` on it, or name a file with all certificates.",
-            )
-    else:
+    path = os.path.expanduser(str(found))
+    if not os.path.isdir(path):
         _check_readable(source, path)
+        return path
+    try:
+        is_usable = _has_hashed_names(path)
+    except OSError as error:
+        raise OptionError(
+            f"{source} is the directory {path}, which cannot be read ({error.strerror})",
+            hint="The user that runs the module must be able to read the certificates in it.",
+        ) from None
+    if not is_usable:
+        raise OptionError(
+            f"{source} is the directory {path}, in which no certificate has a hashed name",
+            hint="Run `openssl rehash` on it, or use a file with all certificates.",
+        )
     return path
 
 
 def _system_ca() -> bool | str:
-    """Return the system's CA bundle, as Ansible's own modules use it, or True for requests'."""
-    defaults = ssl.get_default_verify_paths()  # knows SSL_CERT_FILE and SSL_CERT_DIR
+    """Return the system's CA bundle, which Ansible's own modules use, or True for requests'."""
+    defaults = ssl.get_default_verify_paths()  # reads SSL_CERT_FILE and SSL_CERT_DIR
     for path in (defaults.cafile, *_SYSTEM_CA_BUNDLES):
         if path and os.path.isfile(path):
             return path
@@ -494,70 +408,53 @@ def _system_ca() -> bool | str:
     return True
 
 
-def _has_hashed_names(folder: str) -> bool:
-    return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder))
+def _has_hashed_names(directory: str) -> bool:
+    return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(directory))
 
 
 def _client_certificate(
     params: Mapping[str, Any], environ: Mapping[str, str]
 ) -> str | tuple[str, str] | None:
-    """Return what requests takes as ``cert``: a file with both, or certificate and key."""
-    names = ("client_cert", "client_key")
-    cert, key = params["client_cert"], params["client_key"]
-    if cert is None and key is None:
-        cert, key = (
-            os.path.expanduser(environ[name]) if environ.get(name) else None
-            for name in (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
-        )
-        names = (_ENV_CLIENT_CERT, _ENV_CLIENT_KEY)
-    if cert is None:
-        if key is not None:
-            raise OptionError(f"{names[1]} is given without {names[0]}", hint="Give both.")
+    """Return the ``cert`` argument for requests: a file with both, or certificate and key."""
+    names, values = _CLIENT_CERT_OPTIONS, params
+    if params["client_cert"] is None and params["client_key"] is None:
+        names, values = _ENV_CLIENT_CERT, environ
+    cert, key = (os.path.expanduser(values.get(name) or "") for name in names)
+    if not cert:
+        if key:
+            raise OptionError(f"{names[1]} is set without {names[0]}", hint="Set both.")
         return None
     _check_readable(names[0], cert)
-    if key is not None:
+    if key:
         _check_readable(names[1], key)
     with open(key or cert, "rb") as file:
         pem = file.read(1024 * 1024)
-    # OpenSSL would ask for the password on a terminal that a task does not have.
+    # OpenSSL would wait for a password on a terminal that a task does not have.
     if b"BEGIN ENCRYPTED PRIVATE KEY" in pem or b"Proc-Type: 4,ENCRYPTED" in pem:
         raise OptionError(
             f"The private key in {key or cert} is encrypted, which is not supported",
-            hint="Give a key without a password, in a file that only its user can read.",
+            hint="Use a key without a password, in a file that only its user can read.",
         )
     if b"PRIVATE KEY-----" not in pem:
         raise OptionError(
             f"There is no private key in {key or cert}",
-            hint=f"Name the file that has it in {names[1]}." if key is None else "",
+            hint="" if key else f"Set {names[1]} to the file that has it.",
         )
     return (cert, key) if key else cert
 
 
 def _check_readable(source: str, path: str) -> None:
     try:
-        # A pipe would be waited for without end, and a device read without end.
-        why = "is no regular file"
+        # Reading a pipe or a device might never end.
+        why = "is not a regular file"
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb"):
                 return
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
     except ValueError:
-        why = "cannot be read (it has a NUL, which no path has)"
+        why = "cannot be read (it contains a NUL character)"
     raise OptionError(
         f"{source} is {truncate_path(path)}, which {why}",
-        hint="The file has to be on the machine where the module runs.",
-    )
-
-
-def _env_bool(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = environ.get(name, "").strip().lower()
-    if value in {"1", "true", "yes", "on", "y", "t"}:
-        return True
-    if value in {"0", "false", "no", "off", "n", "f"}:
-        return False
-    if value == "":
-        return default
-    raise OptionError(
-        f"The environment variable {name} is {quoted(value, 40)}", hint="Set it to true or false."
+        hint="The file must be on the machine where the module runs.",
     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""IP access lists: addresses to networks and back, read, add, remove."""
+"""Parse, read and change IP access lists."""
 
 from __future__ import annotations
 
@@ -28,19 +28,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     is_about_path,
     sanitize,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    SETTLE_TIME,
-    Backoff,
+    ORG_MEMBER,
+    ORG_OWNER,
     Obj,
     Objects,
     Resource,
-    contradicted,
-    delete_known,
-    find_by_id,
-    missing_if_proved,
-    poll,
-    retry_unknown,
-    says_missing,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
@@ -56,14 +50,14 @@ _ENTRY = "an entry of the access list"
 
 @dataclass(frozen=True)
 class Goal:
-    """What a task wants of a list: these entries in it, not in it, or (``purge``) nothing else."""
+    """What a task wants: these entries in the list, not in it, or (``purge``) only these."""
 
     entries: Networks
     is_present: bool = True
     purge: bool = False
 
     def of(self, current: Networks) -> Networks:
-        """Return what a list has to become."""
+        """Return what a list must become."""
         if not self.is_present:
             return current - self.entries
         return self.entries if self.purge else current | self.entries
@@ -74,50 +68,45 @@ class AccessLists(Generic[Obj]):
     """The access lists of a resource's objects.
 
     ``result_name``: what results call one. ``identity``: what identifies the owner in results.
-    ``gone``: the codes that say that an entry does not exist. ``name``: what the path calls one,
-    and ``old_name``, what Ops Manager called it before 5.0.
+    ``missing``: the codes that say that an entry does not exist. ``name``: the name in the path.
+    ``old_name``: the name in the path of Ops Manager before 5.0.
     """
 
     resource: Resource[Obj]
     result_name: str
     identity: Callable[[Obj], Mapping[str, Any]]
-    gone: frozenset[str]
+    missing: frozenset[str]
     name: str = "accessList"
     old_name: str | None = None
 
 
 @dataclass(frozen=True)
 class AccessList(Generic[Obj]):
-    """The access list of an object, as a task has found it and as it is now, so far as is known.
+    """The access list of an object, as the task has found it and as far as is known now.
 
-    Changes by others in between are in both. ``name`` is what the path calls it; ``spellings`` are
-    the API's own words for each entry, several if others have written one network in several ways.
+    Changes by others in the meantime are in both. ``texts``: the API's texts for each entry,
+    several if others have added one network in several ways.
     """
 
     lists: AccessLists[Obj]
     owners: Objects[Obj]
     owner: Obj
     name: str
-    spellings: Mapping[Network, Sequence[str]]
+    texts: Mapping[Network, Sequence[str]]
     before: Networks
     now: Networks
 
     def call(self, operation: str, role: str, *parts: str) -> Call:
-        """Return a call of the list's path, or of one below it. ``doing``: for example "read"."""
-        operation = f"{operation} the access list of the {self.shown}"
+        """Return a call of the list's path, or of a path below it, such as to "read" it."""
+        operation = f"{operation} the access list of the {self.owners.resource.noun} {self.owner}"
         return self.owners.call(operation, role, self.owner.id, self.name, *parts)
-
-    @property
-    def shown(self) -> str:
-        """Return the owner as messages name it."""
-        return f"{self.owners.resource.noun} {self.owner}"
 
     @property
     def is_changed(self) -> bool:
         return self.before != self.now
 
     def result(self) -> dict[str, Any]:
-        """Return the result of a task that has brought the list from ``before`` to ``now``."""
+        """Return the result of a task that has changed the list."""
         before, after = ({"entries": in_order(entries)} for entries in (self.before, self.now))
         return {
             "changed": self.is_changed,
@@ -127,67 +116,66 @@ class AccessList(Generic[Obj]):
 
 
 def normalize(entries: Iterable[str], option: str = "entries") -> Networks:
-    """Return the networks that a task names, each once. Raises OptionError."""
+    """Return the networks of a task's entries. Raises OptionError."""
     return frozenset(_normalize(entry, option) for entry in entries)
 
 
 def _normalize(entry: str, option: str) -> Network:
-    shown = quoted(entry, 80)
+    text = quoted(entry, 80)
     try:
         network = _network(entry)
     except ValueError:
         raise OptionError(
-            f"{option} has {shown}, which is no IP address and no CIDR block",
+            f"{option} has {text}, which is not an IP address or CIDR block",
             hint=(
-                "An entry is an IPv4 or IPv6 address, or a block of them, such as 192.0.2.7, "
-                "192.0.2.0/24 or 2001:db8::/32, without blanks."
+                "An entry is an IPv4 or IPv6 address or a block of addresses, such as 192.0.2.7, "
+                "192.0.2.0/24 or 2001:db8::/32, without spaces."
             ),
         ) from None
     address = entry.partition("/")[0]
     if ipaddress.ip_address(address) != network.network_address:
         raise OptionError(
-            f"{option} has {shown}, whose address has bits beyond the length of its network",
-            hint=f"Give the network it belongs to, {network}, or the single address {address}.",
+            f"{option} has {text}, which has host bits set",
+            hint=f"Use {network} or {address}.",
         )
     return network
 
 
 def _network(text: str) -> Network:
-    """Return the network that a text is, host bits aside. Raises ValueError."""
-    # A zone ("fe80::1%eth0") means something on the host itself only.
+    """Return the network of a text, which may have host bits set. Raises ValueError."""
+    # A zone ("fe80::1%eth0") has a meaning on its host only.
     return ipaddress.ip_network("" if "%" in text else text, strict=False)
 
 
-def show(network: Network) -> str:
-    """Return a network as results have it: a single address without its length."""
+def to_display(network: Network) -> str:
+    """Return a network as results have it, a single address without a prefix length."""
     is_address = network.prefixlen == network.max_prefixlen
     return str(network.network_address if is_address else network)
 
 
-def spell(network: Network) -> str:
+def to_api(network: Network) -> str:
     """Return a network as requests have it, without "::" (docs/apis.md: Access lists)."""
     if network.version == 4:
-        return show(network)
+        return to_display(network)
     groups = network.network_address.exploded.split(":")
     address = ":".join(f"{int(group, 16):x}" for group in groups)
     return address if network.prefixlen == 128 else f"{address}/{network.prefixlen}"
 
 
 def in_order(networks: Iterable[Network]) -> list[str]:
-    """Return networks as results have them, IPv4 first and in the order of their numbers."""
-    return [show(network) for network in sorted(networks, key=_place)]
+    """Return networks as results have them, in numerical order with IPv4 first."""
+    return [to_display(network) for network in sorted(networks, key=_sort_key)]
 
 
-def _place(network: Network) -> tuple[int, int, int]:
+def _sort_key(network: Network) -> tuple[int, int, int]:
     return network.version, int(network.network_address), network.prefixlen
 
 
 def parse_entry(data: Any) -> tuple[Network, str] | None:
-    """Return the network that an entry's JSON describes, and the API's own word for it.
+    """Return the network that an entry's JSON describes, and the text that a DELETE needs.
 
-    Shape: UserAccessListResponse: a block, a single address, or an address with its block beside
-    it. The word is what a DELETE names it by. Returns None if it is not an object, and raises
-    UnreadableError.
+    Schema: UserAccessListResponse: a block, an address, or an address and its block. Returns None
+    if the JSON is not an object. Raises UnreadableError.
     """
     if not isinstance(data, dict):
         return None
@@ -198,11 +186,11 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
         raise UnreadableError(_ENTRY, "ipAddress", address)
     name, value = ("cidrBlock", block) if block else ("ipAddress", address)
     try:
-        # What others have put there is not ours to refuse: host bits are.
+        # Others may have added an entry with host bits set.
         network = _network(value or "")
         is_address = network.prefixlen == network.max_prefixlen
         name, value = "ipAddress", address
-        # It becomes a part of a path: what is no address could lead elsewhere, to the key itself.
+        # It becomes a part of a path: anything but an address could lead to another object.
         if is_address and address and _network(address) != network:
             raise ValueError(address)
     except ValueError:
@@ -211,19 +199,13 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
 
 
 def beyond(networks: Networks, limits: Networks) -> Networks | None:
-    """Return which networks an access list allows beyond another one, None if there are none.
+    """Return the networks that a list allows and another one does not, None if there are none.
 
-    An empty list allows every address, so it goes beyond each that is not empty; the result is an
-    empty set then.
+    An empty list allows every address. If it goes beyond the other one, return an empty set.
     """
     if not limits:
         return None
-    by_version: dict[int, list[Any]] = {4: [], 6: []}
-    for limit in limits:
-        by_version[limit.version].append(limit)
-    blocks = {
-        version: [*ipaddress.collapse_addresses(entries)] for version, entries in by_version.items()
-    }
+    blocks = _collapse(limits)
     wider = frozenset(
         network
         for network in networks
@@ -232,18 +214,26 @@ def beyond(networks: Networks, limits: Networks) -> Networks | None:
     return wider if wider or not networks else None
 
 
+def _collapse(networks: Iterable[Network]) -> dict[int, list[Any]]:
+    """Return the largest blocks that a list covers, by version of IP."""
+    by_version: dict[int, list[Any]] = {4: [], 6: []}
+    for network in networks:
+        by_version[network.version].append(network)
+    return {number: [*ipaddress.collapse_addresses(some)] for number, some in by_version.items()}
+
+
 def warn_of_opening(
     api: Client, resource: Resource[Obj], which: str, before: Networks | None, after: Networks
 ) -> None:
-    """Warn if an access list becomes empty or comes to allow every address.
+    """Warn if an access list becomes empty or will allow every address.
 
-    ``which`` identifies the object; ``before`` is None for one that does not exist yet.
+    ``which``: identifies the object. ``before``: None for an object that does not exist yet.
     """
-    which, noun = f"{resource.noun} {which}", resource.noun
+    noun = resource.noun
     if not after and before != after:
         api.warnings.append(
-            f"The access list of {which} becomes empty. If the organization requires an API access "
-            f"list, the {noun} can then no longer be used. Otherwise it can be used from any "
+            f"The access list of {noun} {which} becomes empty. If the organization requires an API "
+            f"access list, the {noun} can no longer be used. Otherwise it can be used from any "
             f"address, unless the organization applies its UI access list to {noun}s, which the "
             "API does not show."
         )
@@ -251,27 +241,21 @@ def warn_of_opening(
     if opened:
         versions = " and ".join(f"IPv{version}" for version in sorted(opened))
         api.warnings.append(
-            f"The access list of {which} comes to allow every {versions} address, and no longer "
-            "limits where the key can be used from."
+            f"The access list of {noun} {which} will allow every {versions} address, so it no "
+            f"longer limits where the {noun} can be used from."
         )
 
 
 def _unlimited(networks: Iterable[Network]) -> set[int]:
-    """Return the versions of IP of which a list covers every address, also with several entries."""
-    by_version: dict[int, list[Any]] = {4: [], 6: []}
-    for network in networks:
-        by_version[network.version].append(network)
-    return {
-        version
-        for version, entries in by_version.items()
-        if any(block.prefixlen == 0 for block in ipaddress.collapse_addresses(entries))
-    }
+    """Return the versions of IP of which a list covers every address."""
+    blocks = _collapse(networks)
+    return {number for number, some in blocks.items() if any(b.prefixlen == 0 for b in some)}
 
 
 def read(api: Client, lists: AccessLists[Obj], org_id: str, owner: Obj) -> AccessList[Obj]:
-    """Return the access list of an object, under the name by which the API knows it.
+    """Return the access list of an object, by the name that the API knows.
 
-    Raises MissingError if the object turns out to be gone.
+    Raises MissingError if the API no longer finds the object.
     """
     try:
         return _read(api, of_new(lists, org_id, owner, lists.name))
@@ -282,57 +266,52 @@ def read(api: Client, lists: AccessLists[Obj], org_id: str, owner: Obj) -> Acces
         try:
             return _read(api, of_new(lists, org_id, owner, lists.old_name))
         except ApiError as other:
-            # Neither name is known: that the current one is not says more.
+            # If neither name is known, the error about the current one helps more.
             raise error if _is_unknown_path(other) else other from None
 
 
 def name_for_new(api: Client, lists: AccessLists[Obj], org_id: str, existing: Sequence[Obj]) -> str:
-    """Return what the API calls the access lists of new objects, as it does those of existing ones.
-
-    Ops Manager before 5.0 differs.
-    """
+    """Return the name of the access lists of new objects, which is that of existing ones."""
     if existing and lists.old_name and api.endpoint.platform != ATLAS:
         return read(api, lists, org_id, existing[0]).name
     return lists.name
 
 
 def of_new(lists: AccessLists[Obj], org_id: str, owner: Obj, name: str) -> AccessList[Obj]:
-    """Return the access list of an object that was just created, which has no entries yet."""
+    """Return the empty access list of a new object."""
     return AccessList(lists, lists.resource.of(org_id), owner, name, {}, frozenset(), frozenset())
 
 
 def change(api: Client, found: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
-    """Bring a list to its goal and return what has become of it: additions first, in one request.
+    """Bring a list to its goal, additions first and in one request, and return the list.
 
-    An error's ``results`` tell what exists now.
+    An error's ``results`` say what exists now.
     """
     access_list = _add(api, found, goal)
     for entry in in_order(access_list.now - goal.of(access_list.now)):
         try:
             api.cancellation.check()
         except CancelledError as error:
-            return _after_unclear(api, access_list, error, access_list.now)
+            raise _changed(access_list, error) from None
         access_list = _remove(api, access_list, ipaddress.ip_network(entry))
     return access_list
 
 
 def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
-    call = access_list.call("read", access_list.owners.resource.reader)
+    call = access_list.call("read", ORG_MEMBER)
     try:
         entries = api.pages(call, parse_entry, lambda entry: entry[1])
     except ApiError as error:
         raise _explained(error, access_list) from None
-    spellings: dict[Network, list[str]] = {}
-    for network, word in entries:
-        spellings.setdefault(network, []).append(word)
-    return replace(
-        access_list, spellings=spellings, before=frozenset(spellings), now=frozenset(spellings)
-    )
+    texts: dict[Network, list[str]] = {}
+    for network, text in entries:
+        texts.setdefault(network, []).append(text)
+    return replace(access_list, texts=texts, before=frozenset(texts), now=frozenset(texts))
 
 
 def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
-    """Add what is missing; where others were faster, read the list again and add the rest."""
-    backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
+    """Add what is missing. After a concurrent change, read the list again and add the rest."""
+    backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.SETTLE_TIME)
     while True:
         missing = goal.of(access_list.now) - access_list.now
         if not missing:
@@ -341,21 +320,18 @@ def _add(api: Client, access_list: AccessList[Obj], goal: Goal) -> AccessList[Ob
             _post(api, access_list, missing)
         except KeysmithError as error:
             if error.code not in _ALREADY_THERE or backoff.is_over:
-                return _after_unclear(api, access_list, error, access_list.now | missing)
-            # The list may show only later what the error names already.
-            named = {network for network in missing if _is_named(network, error.parameters)}
+                return _resolve_outcome(api, access_list, error, access_list.now | missing)
             try:
                 backoff.wait()
-                fresh = _read(api, access_list)
+                access_list = _read(api, access_list)
             except KeysmithError as failure:
-                return _after_unclear(api, access_list, failure, access_list.now)
-            access_list = replace(fresh, before=fresh.before | named, now=fresh.now | named)
+                raise _changed(access_list, failure) from None
         else:
             return replace(access_list, now=access_list.now | missing)
 
 
 def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | None:
-    """Accept a list with all that was added: a POST is answered with the list, or a page of it."""
+    """Accept the list with everything that was added, or a page of a longer list."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         return None
     entries = [parse_entry(item) for item in data["results"]]
@@ -364,106 +340,106 @@ def _parse_list(data: Any, resource: Resource[Obj], added: Networks) -> bool | N
         return True
     missing = added - {entry[0] for entry in entries if entry}
     if missing:
-        raise contradicted(resource, f"shows a list without {_shown(in_order(missing))}")
+        raise _resource.contradicted(resource, f"shows a list without {_to_text(missing)}")
     return True
 
 
 def _post(api: Client, access_list: AccessList[Obj], networks: Networks) -> None:
-    words = [spell(network) for network in sorted(networks, key=_place)]
-    body = [{"cidrBlock" if "/" in word else "ipAddress": word} for word in words]
+    texts = [to_api(network) for network in sorted(networks, key=_sort_key)]
+    body = [{"cidrBlock" if "/" in text else "ipAddress": text} for text in texts]
     resource = access_list.owners.resource
-    call = access_list.call(f"add {_shown(in_order(networks))} to", resource.manager)
+    call = access_list.call(f"add {_to_text(networks)} to", ORG_OWNER)
 
     def send() -> None:
         api.post(call, body, lambda data: _parse_list(data, resource, networks))
 
     try:
-        retry_unknown(api, resource, access_list.owner, send)
+        _resource.retry_unknown(api, resource, access_list.owner, send)
     except ApiError as error:
         raise _explained(error, access_list) from None
 
 
 def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> AccessList[Obj]:
-    """Remove an entry; one that others have removed before was not there for this task either."""
+    """Remove an entry. If others have removed it, it was not there before either."""
     left = access_list.now - {network}
-    was_there = False
-    for word in access_list.spellings[network]:
+    is_done = False
+    for text in access_list.texts[network]:
         try:
-            _delete(api, access_list, network, word)
+            _delete(api, access_list, text)
         except KeysmithError as error:
-            if error.code not in access_list.lists.gone or error.status not in {400, 404}:
+            if error.code not in access_list.lists.missing or error.status not in {400, 404}:
                 error = _explained(error, access_list)
-                return _after_unclear(api, access_list, error, left)
-            was_there |= error.outcome_unknown
+                return _resolve_outcome(api, access_list, error, left)
+            is_done |= error.outcome_unknown
         else:
-            was_there = True
-    before = access_list.before if was_there else access_list.before - {network}
+            is_done = True
+    before = access_list.before if is_done else access_list.before - {network}
     return replace(access_list, before=before, now=left)
 
 
-def _delete(api: Client, access_list: AccessList[Obj], network: Network, word: str) -> None:
-    """Delete an entry; that the owner of the list is missing counts only after a second look."""
+def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
+    """Delete an entry. Raises MissingError if a second read agrees that the owner is missing."""
     resource, owner = access_list.owners.resource, access_list.owner
-    refusals: list[KeysmithError] = []
-    call = access_list.call(f"remove {show(network)} from", resource.manager, quote(word, safe=""))
-
-    def says_owner_missing(error: KeysmithError) -> bool:
-        refusals.append(error)
-        return isinstance(error, ApiError) and says_missing(error, resource, owner.id)
+    call = access_list.call(f"remove {text} from", ORG_OWNER, quote(text, safe=""))
 
     def is_owner_shown() -> bool:
-        if find_by_id(api, access_list.owners, owner.id) is None:
-            refusal = refusals[-1]
-            refusal.state_after = (
-                f"Read again some seconds later, the {resource.noun} is still missing."
+        if _resource.find_by_id(api, access_list.owners, owner.id) is None:
+            error = _resource.missing_error(resource, owner, _explanation(resource))
+            error.state_after = (
+                f"A second read some seconds later shows that the {resource.noun} is still missing."
             )
-            raise refusal
+            raise error
         return True
 
-    delete_known(api, lambda: api.delete(call), says_owner_missing, is_owner_shown)
+    _resource.delete_known(
+        api,
+        lambda: api.delete(call),
+        lambda error: _resource.says_missing(error, resource, owner.id),
+        is_owner_shown,
+    )
 
 
-def _after_unclear(
+def _resolve_outcome(
     api: Client, access_list: AccessList[Obj], error: KeysmithError, expected: Networks
 ) -> AccessList[Obj]:
-    """Return the list where a request has done its work although it ended in an error.
+    """Return the list if a request has done its work although it ended in an error.
 
-    ``expected`` is what the list has become then. Otherwise raises the error, and it says what
-    exists now. Nothing is sent again: a list that lacks a change may only not show it yet.
+    ``expected``: what the list has then. Otherwise raises the error with what exists now. Nothing
+    is sent again: a list that lacks a change may not show it yet.
     """
-    in_question = access_list.now ^ expected
-    if error.outcome_unknown:
-        with api.cancellation.completing():
-            shown = _look(api, access_list, lambda now: in_question & now == in_question & expected)
-        if shown is None:
-            error.state_after = (
-                f"Before this request the access list had {_shown(in_order(access_list.now))}. "
-                f"Whether {_shown(in_order(in_question))} was changed is not known, since the list "
-                "cannot be read now. Run the task again to find out; that is safe."
-            )
-            error.results = access_list.result()
-            raise error
-        # Only what is in question: other changes of this task may not be shown yet.
-        access_list = replace(access_list, now=access_list.now - in_question | shown & in_question)
-        if access_list.now == expected:
-            return access_list
-    error.results = access_list.result()
+    if not error.outcome_unknown:
+        raise _changed(access_list, error)
+    affected = access_list.now ^ expected
+    try:
+        read_now = _resource.poll_after(
+            api,
+            lambda: _read(api, access_list).now,
+            lambda now: affected & now == affected & expected,
+        )
+    except KeysmithError:
+        error.state_after = (
+            f"Before this request the access list had {_to_text(access_list.now)}. Whether "
+            f"{_to_text(affected)} was changed is not known, because the list cannot be read now. "
+            "Run the task again to find out; that is safe."
+        )
+        error.results, error.now = access_list.result(), access_list
+        raise error from None
+    # Other changes of this task may not be shown yet.
+    access_list = replace(access_list, now=access_list.now - affected | read_now & affected)
+    if access_list.now == expected:
+        return access_list
+    raise _changed(access_list, error)
+
+
+def _changed(access_list: AccessList[Obj], error: KeysmithError) -> KeysmithError:
+    """Return an error with what exists now."""
+    error.results, error.now = access_list.result(), access_list
     if error.outcome_unknown or access_list.is_changed:
         error.state_after = (
             f"{'Read again, the' if error.outcome_unknown else 'The'} access list now has "
-            f"{_shown(in_order(access_list.now))}. Run the task again to do the rest; that is safe."
+            f"{_to_text(access_list.now)}. Run the task again to do the rest; that is safe."
         )
-    raise error
-
-
-def _look(
-    api: Client, access_list: AccessList[Obj], is_done: Callable[[Networks], bool]
-) -> Networks | None:
-    """Read a list until a change is seen or it is time to give up; None if it cannot be read."""
-    try:
-        return poll(api, lambda: _read(api, access_list).now, is_done)
-    except KeysmithError:
-        return None
+    return error
 
 
 def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:
@@ -471,12 +447,15 @@ def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithEr
     resource = access_list.owners.resource
     if error.code in _CALLER_STAYS:
         error.hint = (
-            f"The API keeps {resource.a_noun} from cutting itself off: this request comes from an "
-            "address that no other entry of the list covers. Have an entry in the list that covers "
-            "it, or remove this one with another credential or from another address."
+            f"The API does not let {resource.a_noun} remove its own access: this request comes "
+            "from an address that no other entry of the list covers. Add an entry that covers it, "
+            "or remove this one with another credential or from another address."
         )
-    hint = f"An access list is deleted with its {resource.noun}."
-    return missing_if_proved(error, resource, access_list.owner, hint)
+    return _resource.as_missing_error(error, resource, access_list.owner, _explanation(resource))
+
+
+def _explanation(resource: Resource[Obj]) -> str:
+    return f"An access list is deleted with its {resource.noun}."
 
 
 def _is_unknown_path(error: ApiError) -> bool:
@@ -487,10 +466,5 @@ def _is_unknown_path(error: ApiError) -> bool:
     )
 
 
-def _is_named(network: Network, parameters: Iterable[Any]) -> bool:
-    words = {str(network), show(network), spell(network)}
-    return any(str(item) in words for item in parameters)
-
-
-def _shown(entries: list[str]) -> str:
-    return sanitize(", ".join(entries)) or "no entries"
+def _to_text(networks: Iterable[Network]) -> str:
+    return sanitize(", ".join(in_order(networks))) or "no entries"

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Objects of an organization that are assigned to a project, with roles there.
+"""Assign objects of an organization to projects, with roles there.
 
-That an object is not assigned is proved by the project's complete listing, or by GROUP_NOT_FOUND
-about this project. The listing also decides, after an error that leaves open what has happened,
-what is the case.
+The project's complete listing proves that an object is not assigned, or GROUP_NOT_FOUND about this
+project does. After an error that leaves the outcome open, the listing decides too.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Union
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call, Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
@@ -23,8 +22,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Listing,
     Obj,
-    Objects,
     Resource,
 )
 
@@ -39,13 +38,15 @@ Roles = Union[tuple[str, ...], None]
 class Assignments(Generic[Obj]):
     """How objects of a kind are assigned to projects.
 
-    ``listed``: the objects as the listing of a project has them. ``roles_in``: the roles that such
-    an object has in a project. ``taken``: the code that says that the object is assigned already.
-    ``result_name`` and ``identity``: what results call an assignment, and what they have beside
-    the project and the roles.
+    ``path``: of a project's listing, with {} for its ID. ``parse``: takes the JSON of that listing.
+    ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
+    is assigned already. ``result_name``: what results call an assignment. ``identity``: what they
+    have besides the project and the roles.
     """
 
-    listed: Resource[Obj]
+    resource: Resource[Obj]
+    path: str
+    parse: Callable[[Any], Obj | None]
     roles_in: Callable[[Obj, str], tuple[str, ...]]
     taken: str
     result_name: str
@@ -53,7 +54,16 @@ class Assignments(Generic[Obj]):
 
     def of(self, project_id: str, found: Obj) -> Assignment[Obj]:
         """Return the assignment of an object to a project."""
-        return Assignment(self, self.listed.of(project_id), found)
+        return Assignment(self, project_id, found)
+
+    def listing(self, project_id: str) -> Listing[Obj]:
+        return Listing(
+            title=f"{self.resource.noun}s of project {project_id}",
+            path=self.path.format(project_id),
+            version=self.resource.version,
+            reader=PROJECT_READ_ONLY,
+            parse=self.parse,
+        )
 
 
 @dataclass(frozen=True)
@@ -61,111 +71,100 @@ class Assignment(Generic[Obj]):
     """The assignment of an object to a project, whether it exists or not."""
 
     kind: Assignments[Obj]
-    project: Objects[Obj]
+    project_id: str
     found: Obj
 
-    @property
-    def shown(self) -> str:
-        """Return the object as messages name it."""
-        return f"the {self.kind.listed.noun} {self.found}"
+    def __str__(self) -> str:
+        return f"the {self.kind.resource.noun} {self.found}"
+
+    def call(self, operation: str, role: str) -> Call:
+        return self.kind.listing(self.project_id).call(operation, role, self.found.id)
 
     def roles(self, listed: Mapping[str, Obj]) -> Roles:
         """Return the roles that a listing of the project shows."""
         found = listed.get(self.found.id)
-        return None if found is None else self.kind.roles_in(found, self.project.scope_id)
+        return None if found is None else self.kind.roles_in(found, self.project_id)
 
     def result(self, roles: Roles) -> dict[str, Any] | None:
         """Return the value of ``result_name``."""
         if roles is None:
             return None
         identity = self.kind.identity(self.found)
-        return {"project_id": self.project.scope_id, **identity, "roles": list(roles)}
+        return {"project_id": self.project_id, **identity, "roles": list(roles)}
 
 
 def list_all(api: Client, kind: Assignments[Obj], project_id: str) -> dict[str, Obj]:
     """Return every object that is assigned to the project, by ID."""
-    return {found.id: found for found in _resource.list_all(api, kind.listed.of(project_id))}
+    return {found.id: found for found in _resource.list_all(api, kind.listing(project_id))}
 
 
 def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
-    """Assign an object that the listing lacks.
+    """Assign an object that is not in the project's listing.
 
-    Return None, or, if the API says that it is assigned already, its roles now; those are not
+    Returns None, or the object's roles if the API says that it is assigned already. Those are not
     changed.
     """
-    operation = f"assign {at.shown} to {at.project.scope}"
+    operation = f"assign {at} to project {at.project_id}"
     if api.endpoint.platform.assign_method == "PATCH":
         _patch(api, at, roles, operation, PROJECT_OWNER)
         return None
-    call = at.project.call(operation, PROJECT_OWNER, at.found.id)
-    body, parse = [{"roles": list(roles)}], _parse_write(at, roles)
+    call, body = at.call(operation, PROJECT_OWNER), [{"roles": list(roles)}]
     try:
-        _write(api, at, roles, lambda: api.post(call, body, parse))
+        _write(api, at, roles, lambda: api.post(call, body, _parse_write(at, roles)))
     except ApiError as error:
         if error.code != at.kind.taken:
             raise
-        with api.cancellation.completing():
-            now = _resource.poll(api, lambda: _now(api, at), lambda now: now is not None)
+        now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now is not None)
         if now is None:
-            error.hint = "The project's listing does not show it yet: run the task again later."
+            error.hint = "The project's list does not show it yet. Run the task again later."
             raise
         return now
     return None
 
 
 def assign_all(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> bool:
-    """Assign an object with exactly these roles; return whether this call did anything.
+    """Assign an object with exactly these roles, and return whether this call did anything.
 
-    Another task may be faster, with the same roles or with others, which are changed then.
+    If another run has assigned it in the meantime, only other roles are changed.
     """
-    met = assign(api, at, roles)
-    if met == roles:
+    existing = assign(api, at, roles)
+    if existing == roles:
         return False
-    if met is not None:
+    if existing is not None:
         change(api, at, roles)
     return True
 
 
 def change(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> None:
     """Give an assigned object exactly these roles in the project."""
-    operation = f"change the roles of {at.shown} in {at.project.scope}"
+    operation = f"change the roles of {at} in project {at.project_id}"
     _patch(api, at, roles, operation, api.endpoint.platform.assignment_role)
 
 
 def unassign(api: Client, at: Assignment[Obj]) -> bool:
-    """Remove an object from the project; return whether this call did it.
+    """Remove an object from the project, and return whether this call did it.
 
-    If the response to an earlier attempt was lost, this call did it. Otherwise the object was not
-    assigned any more. That the project is missing is for the caller to judge: see
-    ``is_project_missing``.
+    If the response to an earlier attempt was lost, this call did it. If the project is missing, the
+    error is raised: see ``is_project_missing``.
     """
-    call = at.project.call(
-        f"remove {at.shown} from {at.project.scope}",
-        api.endpoint.platform.assignment_role,
-        at.found.id,
-    )
-    seen: Roles = None
-
-    def is_assigned() -> bool:
-        nonlocal seen
-        seen = _now(api, at)
-        return seen is not None
+    operation = f"remove {at} from project {at.project_id}"
+    call = at.call(operation, api.endpoint.platform.assignment_role)
 
     def says_unassigned(error: KeysmithError) -> bool:
-        return _may_mean_unassigned(error) and not is_project_missing(error, at.project.scope_id)
+        return _may_mean_unassigned(error) and not is_project_missing(error, at.project_id)
 
     try:
-        return _resource.delete_known(api, lambda: api.delete(call), says_unassigned, is_assigned)
+        return _resource.delete_known(
+            api, lambda: api.delete(call), says_unassigned, lambda: _now(api, at) is not None
+        )
     except KeysmithError as error:
-        if seen is not None:
-            error.state_after = _shown_as(at, seen)
         if not error.outcome_unknown or not _is_confirmed(api, at, None, error):
             raise
     return True
 
 
 def is_project_missing(error: KeysmithError, project_id: str) -> bool:
-    """Whether an error says that this project does not exist, so that nothing is assigned to it."""
+    """Whether an error says that this project does not exist."""
     return (
         isinstance(error, ApiError)
         and error.code == "GROUP_NOT_FOUND"
@@ -175,7 +174,7 @@ def is_project_missing(error: KeysmithError, project_id: str) -> bool:
 
 
 def missing_project_warning(resource: Resource[Obj], project_id: str) -> str:
-    """Say why an object counts as not assigned to a project that may be a slip of the task."""
+    """Return the warning that a project does not exist, which may be a mistake in the task."""
     return (
         f"Project {project_id} does not exist (GROUP_NOT_FOUND), so no {resource.noun} is assigned "
         "to it. Check project_id."
@@ -185,41 +184,40 @@ def missing_project_warning(resource: Resource[Obj], project_id: str) -> str:
 def _patch(
     api: Client, at: Assignment[Obj], roles: tuple[str, ...], operation: str, role: str
 ) -> None:
-    call = at.project.call(operation, role, at.found.id)
-    body, parse = {"roles": list(roles)}, _parse_write(at, roles)
-    _write(api, at, roles, lambda: api.patch(call, body, parse))
+    call, body = at.call(operation, role), {"roles": list(roles)}
+    _write(api, at, roles, lambda: api.patch(call, body, _parse_write(at, roles)))
 
 
 def _write(
     api: Client, at: Assignment[Obj], roles: tuple[str, ...], send: Callable[[], bool]
 ) -> None:
-    """Send until the API knows the object; after a lost response it may have the roles anyway."""
-    resource = at.kind.listed
+    """Send a request. After a lost response, the object may have the roles anyway."""
+    resource = at.kind.resource
     try:
         _resource.retry_unknown(api, resource, at.found, send)
     except KeysmithError as error:
         is_unknown = error.code in resource.missing or error.code == "RESOURCE_NOT_FOUND"
         if _may_mean_unassigned(error) and is_unknown:
             error.hint = (
-                f"The {resource.noun} was revoked or removed from the project in the meantime, or "
-                "a recent change is still propagating. Run the task again."
+                f"The {resource.noun} was {resource.verb}d or removed from the project in the "
+                "meantime, or a recent change is still propagating. Run the task again."
             )
         if not error.outcome_unknown or not _is_confirmed(api, at, roles, error):
             raise
 
 
 def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any], bool | None]:
-    """Accept no content (Atlas, POST), and the object with these roles (PATCH)."""
+    """Accept no content (POST to Atlas), or the object with these roles (PATCH)."""
 
     def parse_this(data: Any) -> bool | None:
         if data == {}:
             return True
-        changed = at.project.parse(data)
+        changed = at.kind.parse(data)
         if changed is None or changed.id != at.found.id:
             return None
-        now = at.kind.roles_in(changed, at.project.scope_id)
+        now = at.kind.roles_in(changed, at.project_id)
         if data.get("roles") is not None and set(now) != set(roles):
-            resource = at.kind.listed
+            resource = at.kind.resource
             what = f"shows the {resource.noun} as {_state(now or None)}, not with the roles"
             raise _resource.contradicted(resource, f"{what} {', '.join(roles)}")
         return True
@@ -228,30 +226,26 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
 
 
 def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> bool:
-    """Whether the listing shows what was asked for, after an error that leaves it open.
-
-    If not, the error says what it shows.
-    """
+    """Whether the listing shows the expected roles. If not, the error says what it shows."""
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(api, lambda: _now(api, at), lambda now: now == expected)
+        now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now == expected)
     except KeysmithError as failure:
         error.state_after = (
-            "Whether it was done all the same could not be found out: "
-            f"{failure.message()} Run the task again; that is safe."
+            f"Whether it was done anyway could not be checked: {failure.message()} It is safe to "
+            "run the task again."
         )
         return False
     if now == expected:
         return True
     error.state_after = _shown_as(at, now)
-    error.results = {at.kind.result_name: at.result(now)}
+    error.results, error.now = {at.kind.result_name: at.result(now)}, now
     return False
 
 
 def _shown_as(at: Assignment[Obj], now: Roles) -> str:
     return (
-        f"The listing of {at.project.scope} shows the {at.kind.listed.noun} {at.found.id} as "
-        f"{_state(now)} now. Run the task again; that is safe."
+        f"The list of project {at.project_id} shows the {at.kind.resource.noun} {at.found.id} as "
+        f"{_state(now)} now. It is safe to run the task again."
     )
 
 
@@ -260,13 +254,13 @@ def _state(roles: Roles) -> str:
 
 
 def _now(api: Client, at: Assignment[Obj]) -> Roles:
-    return at.roles(list_all(api, at.kind, at.project.scope_id))
+    return at.roles(list_all(api, at.kind, at.project_id))
 
 
 def _may_mean_unassigned(error: KeysmithError) -> bool:
     """Whether an error may say that the object is not in the project.
 
-    Which code does is not documented, so the list decides for each (docs/apis.md: Absence).
+    The code is not documented, so the listing decides for any (docs/apis.md: Absence).
     """
     return (
         isinstance(error, ApiError)

@@ -18,7 +18,7 @@ API_KEY_LISTS: AccessLists[OrgApiKey] = AccessLists(
     resource=API_KEYS,
     result_name="org_api_key_access_list",
     identity=lambda key: {"api_user_id": key.id, "public_key": key.public_key},
-    gone=frozenset(
+    missing=frozenset(
         {
             "API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND",
             "API_KEY_ACCESS_LIST_NOT_FOUND",

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _argspec,
-    _credentials_file,
     _plan,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -23,11 +22,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     truncate_path,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_files,
     _new_keys,
     _org_api_keys,
     _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
+    AccessList,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
     API_KEY_LISTS,
@@ -36,21 +40,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 
-def check(params: Mapping[str, Any]) -> None:
-    """Refuse what no key can have. Raises OptionError."""
-    for name in ("description", "new_description"):
-        if params[name] is not None:
-            _argspec.check_description(name, params[name])
-    if params["roles"] is not None:
-        _argspec.check_roles(params["platform"], params["roles"])
-    wanted_entries(params)
-
-
 def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
-    """Return the entries that the access list is to have; None leaves it alone."""
+    """Return the desired entries of the access list, None to leave it alone."""
     entries = params["access_list"]
     return None if entries is None else _access_lists.normalize(entries, "access_list")
 
@@ -58,16 +53,12 @@ def wanted_entries(params: Mapping[str, Any]) -> _access_lists.Networks | None:
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     file = None
     if params["credentials_file"]:
-        file = _credentials_file.inspect(params["credentials_file"])
+        file = _key_files.inspect(params["credentials_file"])
     if not params["description"]:
         key = _org_api_keys.find(api, params["org_id"], params)
         if key is None:
-            identity = params["api_user_id"] or params["public_key"]
-            raise MissingError(
-                f"Organization {params['org_id']} has no API key {identity}, and nothing was "
-                "changed",
-                hint="A missing key is only created if description identifies it.",
-            )
+            hint = "To create a key, identify it by description."
+            raise _org_api_keys.not_found(params["org_id"], params, hint)
         return change(params, api, key, file, check_mode)
     keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
     key = pick(params, keys)
@@ -77,9 +68,9 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
 
 
 def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
-    """Return the key with the description, or, where it is renamed already, with the new one."""
+    """Return the key with the description, or with the new one if it has been renamed already."""
     org_id, old, new = params["org_id"], params["description"], params["new_description"]
-    # The two may look alike: a key that has one exactly is not one that the other may mean.
+    # The two may look alike. A key that has one exactly is not a look-alike of the other.
     is_renaming = new is not None and new != old
     others = [key for key in keys if not is_renaming or key.description != new]
     look_alikes = params["look_alikes"]
@@ -97,8 +88,7 @@ def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
         raise MissingError(
             f"No API key of organization {org_id} has the description {quoted(old)} or "
             f"{quoted(new)}",
-            hint="A key is renamed where it is, and not created. Leave new_description out to "
-            "create one.",
+            hint="new_description renames an existing key. To create a key, leave it unset.",
         )
     return key or renamed
 
@@ -107,7 +97,7 @@ def change(
     params: Mapping[str, Any],
     api: Client,
     key: OrgApiKey,
-    file: _credentials_file.CredentialsFile | None,
+    file: SecretFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
     roles, entries = params["roles"], wanted_entries(params)
@@ -123,13 +113,8 @@ def change(
             "access_list": None if entries is None else _access_lists.in_order(entries),
         },
     )
-    warnings = _credentials_file.warnings(file, key, params["org_id"])
-    result = {
-        "changed": plan.is_change,
-        "org_api_key": {**key.result(), **plan.after},
-        "diff": plan.diff(),
-        "warnings": warnings,
-    }
+    warnings = _key_files.warnings(file, key, params["org_id"])
+    result = {**changed_key(key, plan), "warnings": warnings}
     if not plan.is_change:
         return result
     gains = set(plan.after["roles"]) - set(current["roles"])
@@ -149,69 +134,66 @@ def change(
     return {**apply(params["org_id"], api, key, found, plan), "warnings": warnings}
 
 
-def writable(key: OrgApiKey, found: _access_lists.AccessList[OrgApiKey] | None) -> dict[str, Any]:
+def writable(key: OrgApiKey, found: AccessList[OrgApiKey] | None) -> dict[str, Any]:
     """Return what this module sets of a key, for plans and diffs."""
     values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
     return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
 
 
 def apply(
-    org_id: str,
-    api: Client,
-    key: OrgApiKey,
-    found: _access_lists.AccessList[OrgApiKey] | None,
-    plan: _plan.Plan,
+    org_id: str, api: Client, key: OrgApiKey, found: AccessList[OrgApiKey] | None, plan: Plan
 ) -> dict[str, Any]:
     """Make a change, and return the result: what exists then, not what was sent.
 
     The access list comes first, so that no role is gained before the key is limited to it. If
     something fails after a change, the error's results say what exists.
     """
-    before, after = dict(plan.before), dict(plan.before)
+
+    def result() -> dict[str, Any]:
+        before = dict(plan.before)
+        if found:
+            # With what others have changed in the meantime.
+            before["access_list"] = _access_lists.in_order(found.before)
+        return changed_key(key, Plan(before, writable(key, found)))
+
     changes = plan.changes()
     entries = changes.pop("access_list", None)
     try:
         if found and entries is not None:
             goal = _access_lists.Goal(_access_lists.normalize(entries), purge=True)
-            changed = _access_lists.change(api, found, goal)
-            # Without what others have added or removed in the meantime.
-            before["access_list"] = _access_lists.in_order(changed.before)
-            after["access_list"] = _access_lists.in_order(changed.now)
+            found = _access_lists.change(api, found, goal)
         if changes:
             key = _org_api_keys.update(api, org_id, key, changes)
     except KeysmithError as error:
-        if "org_api_key_access_list" in error.results:
-            after["access_list"] = error.results["org_api_key_access_list"]["entries"]
-            before["access_list"] = error.results["diff"]["before"]["entries"]
-        if "org_api_key" in error.results:
-            key = _org_api_keys.from_result(error.results["org_api_key"])
-        result = changed_key(key, before, after)
-        error.results = result if result["changed"] else {}
+        if isinstance(error.now, AccessList):
+            found = error.now
+        elif isinstance(error.now, OrgApiKey):
+            key = error.now
+        error.results = result() if result()["changed"] else {}
         raise
-    return changed_key(key, before, after)
+    return result()
 
 
-def changed_key(key: OrgApiKey, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a change that has come to this key."""
-    plan = _plan.Plan(before, {**after, **writable(key, None)})
+def changed_key(key: OrgApiKey, plan: Plan) -> dict[str, Any]:
     shown = {**key.result(), **plan.after}
     return {"changed": plan.is_change, "org_api_key": shown, "diff": plan.diff()}
 
 
 def adoption_warnings(
-    key: OrgApiKey, gains: set[str], file: _credentials_file.CredentialsFile | None, org_id: str
+    key: OrgApiKey, gains: set[str], file: SecretFile | None, org_id: str
 ) -> list[str]:
-    """Refuse to add roles to a key known by its description only, if its pair is not at hand.
+    """Refuse to add roles to a key identified by description if the file has no key pair of it.
 
     Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
     """
     if file is None:
         roles = {("", role) for role in gains}
         return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
-    if not file.holds(key, org_id):
+    if not _key_files.holds(file, key, org_id):
         raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key {key} "
-            f"{quoted(key.description)}, which would gain the roles {', '.join(sorted(gains))}",
+            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key "
+            f"{key} {quoted(key.description)}, which would gain the roles "
+            f"{', '.join(sorted(gains))}",
             hint=_org_api_keys.ADOPTION_ADVICE,
             parameters=[key.id],
         )
@@ -222,7 +204,7 @@ def create(
     params: Mapping[str, Any],
     api: Client,
     keys: list[OrgApiKey],
-    file: _credentials_file.CredentialsFile | None,
+    file: SecretFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, description, roles = params["org_id"], params["description"], params["roles"]
@@ -233,27 +215,23 @@ def create(
         )
     known_ids = {key.id for key in keys}
     if file:
-        _credentials_file.check_free(file, org_id, description, known_ids)
-        _credentials_file.check_writable(file.path, check_mode=check_mode)
+        _secret_file.check_free(file, known_ids, org_id=org_id, description=description)
+        _secret_file.check_writable(file.path, check_mode=check_mode)
     _org_api_keys.warn_of_new_private_key(api)
     if entries is not None:
         _access_lists.warn_of_opening(api, API_KEYS, quoted(description), None, entries)
     listed = None if entries is None else _access_lists.in_order(entries)
     roles = sorted(set(roles))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
-    planned = {"id": None, "public_key": None, **plan.after, "projects": []}
-    result: dict[str, Any] = {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     if check_mode:
-        return result
+        planned = {"id": None, "public_key": None, **plan.after, "projects": []}
+        return {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     list_name = API_KEY_LISTS.name
     if entries:
         list_name = _access_lists.name_for_new(api, API_KEY_LISTS, org_id, keys)
     wanted = _new_keys.Wanted(description, roles, entries, list_name)
     new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
-    result = changed_key(new.key, {}, {} if listed is None else {"access_list": listed})
-    if new.private_key is not None:
-        result["private_key"] = new.private_key
-    result["warnings"] = _resource.duplicate_warnings(
-        api, API_KEYS.of(org_id), [new.key], known_ids
-    )
-    return result
+    warnings = _resource.duplicate_warnings(api, API_KEYS.of(org_id), [new.key], known_ids)
+    plan = _plan.present(None, {**writable(new.key, None), "access_list": listed})
+    private_key = {} if new.private_key is None else {"private_key": new.private_key}
+    return {**changed_key(new.key, plan), **private_key, "warnings": warnings}

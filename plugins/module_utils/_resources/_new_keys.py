@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _credentials_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._credentials_file import (
-    CredentialsFile,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _key_files,
     _org_api_keys,
     _resource,
 )
@@ -30,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 
 # What a key has until its access list is there: the least that a key can have.
 _FIRST_ROLES = ("ORG_MEMBER",)
@@ -58,27 +57,35 @@ def create(
     org_id: str,
     wanted: Wanted,
     known_ids: Collection[str],
-    file_of: Callable[[OrgApiKey], CredentialsFile | None],
+    file_of: Callable[[OrgApiKey], SecretFile | None],
 ) -> NewKey:
-    """Create a key that can be used from nowhere else, at any time, than its access list says.
+    """Create a key, write its file, and set its access list and then its roles.
 
-    It gets its roles after its list. If anything fails, the key is revoked, and the error says so,
-    or what is left. ``known_ids``: those of a complete listing before.
+    This order never lets the key be used from an address that is not on its list. If anything
+    fails, the key is revoked, and the error says so, or says what is left. ``known_ids``: the IDs
+    of a complete listing before.
     """
     is_listed = bool(wanted.access_list)
     roles = _FIRST_ROLES if is_listed else wanted.roles
     created = _org_api_keys.create(api, org_id, wanted.description, roles, known_ids)
     key, file = created.key, file_of(created.key)
-    if file:
-        api.add_no_log(created.private_key)
-        _credentials_file.store(api, org_id, created, file)
-    if is_listed:
-        try:
-            with api.cancellation.completing():
+    written = None
+    try:
+        with api.cancellation.completing():
+            if file:
+                api.add_no_log(created.private_key)
+                content = _key_files.content(org_id, created)
+                written = _secret_file.write(file, content, f"the new API key {key}")
+            if is_listed:
                 key = _complete(api, org_id, key, wanted)
-        except Exception as failure:
-            error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
-            raise _undone(api, org_id, created.key, file, error) from None
+    except Exception as failure:
+        # Any exception: a key whose private key is lost must not be left without being reported.
+        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
+        loss = f"{written.path} has its key pair." if written else ""
+        undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.key, error, loss)
+        if written and not undone.results:
+            undone.state_after += f" {_secret_file.discard(written)}"
+        raise undone from None
     return NewKey(key, None if file else created.private_key)
 
 
@@ -89,13 +96,3 @@ def _complete(api: Client, org_id: str, key: OrgApiKey, wanted: Wanted) -> OrgAp
     if set(wanted.roles) == set(_FIRST_ROLES):
         return key
     return _org_api_keys.update(api, org_id, key, {"roles": sorted(wanted.roles)})
-
-
-def _undone(
-    api: Client, org_id: str, key: OrgApiKey, file: CredentialsFile | None, error: KeysmithError
-) -> KeysmithError:
-    loss = f"{file.path} has its key pair." if file else ""
-    undone = _resource.undo_creation(api, API_KEYS.of(org_id), key, error, loss)
-    if file and not undone.results:
-        undone.state_after += f" {_credentials_file.discard(file, key, org_id)}"
-    return undone

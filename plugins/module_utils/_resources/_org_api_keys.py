@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The API keys of an organization: what they are, JSON to values, create, change, warn."""
+"""API keys of an organization: parse, find, create and change them; warnings about them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,26 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     CancelledError,
     KeysmithError,
+    MissingError,
     UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    Credential,
+    ORG_OWNER,
     Resource,
+    SigningIdentity,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     is_id,
     quoted,
 )
 
-# The APIs have 8 letters there. It stands in messages, so it must be short and visible at least.
+# Messages show it, so it must be short and printable. (The APIs create 8 letters.)
 _PUBLIC_KEY = re.compile(r"[!-~]{0,64}")
+CREATE_FIRST = (
+    "Create the key with org_api_key first. In check mode, a key that an earlier task would create "
+    "does not exist."
+)
 ADOPTION_ADVICE = (
     "Nothing was changed. Anyone who may create keys in a project can give a key this description. "
     "Check that the key is yours; then restore its file, use the key's ID, or set adopt to true."
@@ -44,7 +50,7 @@ ADOPTION_ADVICE = (
 _OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
-# Pairs of a project's id and the roles there, sorted.
+# Pairs of a project's ID and the roles there, sorted.
 Projects = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -52,8 +58,8 @@ Projects = tuple[tuple[str, tuple[str, ...]], ...]
 class OrgApiKey:
     """A programmatic API key.
 
-    A key may have no description and no roles; the text and the tuple are empty then. Nobody can
-    mean such a key by a description or a pattern.
+    The description and the roles may be empty. No description and no pattern selects a key without
+    a description.
     """
 
     id: str
@@ -70,7 +76,9 @@ class OrgApiKey:
         return {
             "description": self.description,
             "roles": list(self.roles),
-            "projects": show_projects(self.projects),
+            "projects": [
+                {"project_id": name, "roles": list(roles)} for name, roles in self.projects
+            ],
         }
 
     def result(self) -> dict[str, Any]:
@@ -78,25 +86,8 @@ class OrgApiKey:
         return {"id": self.id, "public_key": self.public_key, **self.writable()}
 
 
-def from_result(result: Mapping[str, Any]) -> OrgApiKey:
-    """Return the key that a result shows."""
-    projects = ((p["project_id"], tuple(p["roles"])) for p in result["projects"])
-    return OrgApiKey(
-        id=result["id"],
-        description=result["description"],
-        public_key=result["public_key"],
-        roles=tuple(result["roles"]),
-        projects=tuple(projects),
-    )
-
-
-def show_projects(projects: Projects) -> list[dict[str, Any]]:
-    """Return projects as results have them."""
-    return [{"project_id": project_id, "roles": list(roles)} for project_id, roles in projects]
-
-
 def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None) -> OrgApiKey:
-    """Return the key with these roles in a project; None stands for not assigned to it."""
+    """Return the key with these roles in a project; with None, not assigned to it."""
     projects = {**dict(key.projects), project_id: roles}
     kept = ((name, roles) for name, roles in sorted(projects.items()) if roles is not None)
     return replace(key, projects=tuple(kept))
@@ -104,7 +95,7 @@ def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None)
 
 @dataclass(frozen=True)
 class CreatedKey:
-    """A key at the one moment at which its private key can be seen."""
+    """A new key with its private key, which only the response to its creation has."""
 
     key: OrgApiKey
     private_key: str = field(repr=False)
@@ -113,10 +104,9 @@ class CreatedKey:
 def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
     """Return the key that the API's JSON describes, None if it is not an object with content.
 
-    Shape: ApiKeyUserDetails. Neither ``desc`` nor ``roles`` is required. A role names an
-    organization, a project, or neither; only those of the organization ``org_id`` (None: of any)
-    count as roles of the key there. The private key, masked or not, is never taken over. Raises
-    UnreadableError.
+    Schema: ApiKeyUserDetails; ``desc`` and ``roles`` may be missing. A role belongs to an
+    organization, a project, or neither. Only roles in the organization ``org_id`` count as roles of
+    the key; None stands for any. Raises UnreadableError.
     """
     if not isinstance(data, dict) or not data:
         return None
@@ -126,7 +116,8 @@ def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
     owner = f"API key {key_id}"
     if not isinstance(description, (str, type(None))):
         raise UnreadableError(owner, "desc", description)
-    if not (public_key is None or _is_public_key(public_key)):
+    is_text = isinstance(public_key, str) and _PUBLIC_KEY.fullmatch(public_key)
+    if not (public_key is None or is_text):
         raise UnreadableError(owner, "publicKey", public_key)
     org_roles, projects = _parse_roles(owner, data.get("roles"), org_id)
     return OrgApiKey(
@@ -164,61 +155,70 @@ def _parse_roles(
 
 
 def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey | None:
-    """Return the key with this public key, None where a complete listing lacks it.
-
-    Raises AmbiguousError where the listing has keys whose public key it does not tell.
-    """
-    keys = _resource.list_all(api, API_KEYS.of(org_id))
-    which = f"public key {public_key}"
+    """Return the key with this public key, None if the complete listing proves that none has it."""
+    objects = API_KEYS.of(org_id)
+    keys = _resource.list_all(api, objects)
     same = [key for key in keys if key.public_key == public_key]
-    found = _resource.only(API_KEYS.of(org_id), which, same)
+    found = _resource.expect_one(objects, f"public key {public_key}", same)
     if not found:
-        check_public_keys_told(org_id, keys, [public_key], "Name the key with api_user_id.")
+        check_hidden_public_keys(org_id, keys, [public_key], "Use api_user_id instead.")
     return found
 
 
-def check_public_keys_told(
-    org_id: str, keys: Collection[OrgApiKey], public_keys: Collection[str], instead: str
+def check_hidden_public_keys(
+    org_id: str, keys: Collection[OrgApiKey], public_keys: Collection[str], advice: str
 ) -> None:
-    """Refuse to take public keys for missing where the API hides some; raises AmbiguousError.
+    """Refuse public keys that no key has if the API hides those of some keys.
 
-    ``instead`` tells what to do about it.
+    Raises AmbiguousError. ``advice``: what to do about it.
     """
-    told = {key.public_key for key in keys}
-    lost = [name for name in public_keys if name not in told]
-    if lost and None in told:
+    known = {key.public_key for key in keys}
+    unknown = [name for name in public_keys if name not in known]
+    if unknown and None in known:
         hidden = _resource.names(key for key in keys if key.public_key is None)
         raise AmbiguousError(
-            f"No API key of organization {org_id} is known to have the public key "
-            f"{', '.join(lost)}, but the API does not tell the public key of {hidden}",
-            hint=f"Nothing was changed. {instead}",
+            f"Whether an API key of organization {org_id} has the public key {', '.join(unknown)} "
+            f"is not known, because the API did not return the public key of {hidden}",
+            hint=f"Nothing was changed. {advice}",
         )
 
 
 def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
-    """Return the key that a task names, None where it is proved missing."""
+    """Return the key that a task identifies, None if it is proved to be missing."""
+    objects = API_KEYS.of(org_id)
     if params["api_user_id"]:
-        return _resource.find_by_id(api, API_KEYS.of(org_id), params["api_user_id"])
+        return _resource.find_by_id(api, objects, params["api_user_id"])
     if params["public_key"]:
         return find_by_public_key(api, org_id, params["public_key"])
-    return _resource.find_by_text(
-        api, API_KEYS.of(org_id), params["description"], look_alikes=params["look_alikes"]
+    keys = _resource.list_all(api, objects)
+    return _resource.pick_by_text(
+        keys, objects, params["description"], look_alikes=params["look_alikes"]
+    )
+
+
+def not_found(org_id: str, params: Mapping[str, Any], hint: str) -> MissingError:
+    """Return the error about the key that a task identifies, which does not exist."""
+    description = params["description"]
+    which = f"description {quoted(description)}" if description else f"ID {params['api_user_id']}"
+    if params["public_key"]:
+        which = f"public key {params['public_key']}"
+    return MissingError(
+        f"No API key of organization {org_id} has the {which}", hint=f"Nothing was changed. {hint}"
     )
 
 
 def create(
     api: Client, org_id: str, description: str, roles: Collection[str], known_ids: Collection[str]
 ) -> CreatedKey:
-    """Create a key. ``known_ids``: those of a complete listing before.
+    """Create a key. ``known_ids``: the IDs of a complete listing before.
 
-    The answer is the only place where the private key ever is. When it is lost, the request is
-    not sent again: keys of this description that were not there before are looked for, and
-    OrphanError names them. A key that is not as asked for is revoked, since it may have rights
-    that nobody wanted.
+    If the response, the only place of the private key, is lost, the request is not sent again, and
+    OrphanError lists the new keys with this description. A key that contradicts the request is
+    revoked, since it may have rights that the task did not ask for.
     """
+    objects = API_KEYS.of(org_id)
     body = {"desc": description, "roles": sorted(roles)}
     wanted = {"description": description, "roles": roles}
-    operation = f"create the API key {quoted(description)}"
 
     def parse_new(data: Any) -> tuple[CreatedKey, str] | None:
         created = parse_created(data, org_id)
@@ -230,58 +230,38 @@ def create(
         return replace(created, key=key), contradiction
 
     try:
-        created, contradiction = api.post(
-            API_KEYS.of(org_id).call(operation, API_KEYS.manager), body, parse_new
-        )
+        call = objects.call(f"create the API key {quoted(description)}", ORG_OWNER)
+        created, contradiction = api.post(call, body, parse_new)
     except KeysmithError as error:
         if not error.outcome_unknown:
             raise
-        cause = error
-    else:
-        if not contradiction:
-            return created
-        return _check_created(api, org_id, created, wanted, contradiction)
-    raise _resource.lost_creation(api, API_KEYS.of(org_id), description, known_ids, cause)
+        raise _resource.lost_creation(api, objects, description, known_ids, error) from None
+    if not contradiction:
+        return created
 
-
-def _check_created(
-    api: Client,
-    org_id: str,
-    created: CreatedKey,
-    wanted: Mapping[str, Any],
-    contradiction: str,
-) -> CreatedKey:
-    """Return a created key if the API shows it as wanted after all; otherwise revoke it."""
-    key = created.key
-
-    def is_done(now: OrgApiKey | None) -> bool:
+    def is_as_wanted(now: OrgApiKey | None) -> bool:
         return now is not None and not now.projects and _is_as_wanted(now, wanted)
 
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(
-                api, lambda: _resource.find_by_id(api, API_KEYS.of(org_id), key.id), is_done
-            )
+        now = _resource.poll_after(
+            api, lambda: _resource.find_by_id(api, objects, created.key.id), is_as_wanted
+        )
     except KeysmithError:
         now = None
-    if now and is_done(now):
+    if now and is_as_wanted(now):
         return replace(created, key=now)
-    error = UnexpectedResponseError(
-        f"The API created the API key {key} as {contradiction}, but the task asked for "
+    contradicted = UnexpectedResponseError(
+        f"The API created the API key {created.key} as {contradiction}, but the task asked for "
         f"{_asked(wanted)}",
         hint=_resource.contradiction_advice(API_KEYS),
     )
-    raise _resource.undo_creation(api, API_KEYS.of(org_id), key, error)
-
-
-def _is_public_key(value: Any) -> bool:
-    return isinstance(value, str) and bool(_PUBLIC_KEY.fullmatch(value))
+    raise _resource.undo_creation(api, objects, created.key, contradicted)
 
 
 def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
-    """Return the created key that the API's JSON describes, with its private key in clear.
+    """Return the created key that the API's JSON describes, None without a private key.
 
-    Otherwise as ``parse``.
+    See ``parse``.
     """
     key = parse(data, org_id)
     private_key = data.get("privateKey") if key else None
@@ -293,8 +273,7 @@ def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
     """Set the description or the roles of a key, and return it as it is then.
 
-    If the response is lost or contradicts the request, the key is read again, since it may be as it
-    should be. An error's ``results`` say what exists then.
+    See ``_resource.change``. An error's ``results`` say what exists then.
     """
     body = {_JSON_NAMES[name]: value for name, value in changes.items()}
 
@@ -302,7 +281,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         changed = parse(data, org_id)
         if changed is None or changed.id != key.id:
             return None
-        # What the response leaves out and the task did not ask for is as it was.
+        # A field that the response leaves out and the task did not set is unchanged.
         asked = {"description": key.description, "roles": key.roles, **changes}
         filled, _unasked = _compare(data, changed, asked)
         _same, contradiction = _compare(data, changed, changes)
@@ -312,7 +291,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         return filled
 
     def send() -> OrgApiKey:
-        call = API_KEYS.of(org_id).call(f"change the API key {key}", API_KEYS.manager, key.id)
+        call = API_KEYS.of(org_id).call(f"change the API key {key}", ORG_OWNER, key.id)
         return api.patch(call, body, parse_this)
 
     wanted = {"description": key.description, **changes}
@@ -326,13 +305,14 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
         "changed": (now.description, now.roles) != (key.description, key.roles),
         "org_api_key": now.result(),
     }
+    error.now = now
     raise error
 
 
 def _compare(data: Any, shown: OrgApiKey, wanted: Mapping[str, Any]) -> tuple[OrgApiKey, str]:
-    """Return the key in a response with what the response leaves out, and how it contradicts.
+    """Return the key in a response, completed by what was asked for, and how it contradicts that.
 
-    The comparison is the one that decides whether a key has to be changed at all.
+    This is the comparison that decides whether a key must be changed.
     """
     given: dict[str, Any] = {}
     if data.get("desc") is None and "description" in wanted:
@@ -373,22 +353,22 @@ def warn_of_new_private_key(api: Client) -> None:
 def warn_of_last_owner(
     api: Client, org_id: str, before: Iterable[OrgApiKey], owner_ids: Collection[str]
 ) -> None:
-    """Warn if no API key would be left that owns the organization, and none authenticates.
+    """Warn if no API key would have ORG_OWNER any more, unless a key pair is the credential.
 
-    ``owner_ids``: the keys that would still have ORG_OWNER. A key pair that authenticates is such
-    a key itself, unless the task says that it may lose its access.
+    ``owner_ids``: the keys that would still have ORG_OWNER. A signing key pair that may change keys
+    is one of them, unless the task allows it to lose its access.
     """
     last = [key for key in before if "ORG_OWNER" in key.roles]
     if api.endpoint.public_key is None and last and not owner_ids:
         api.warnings.append(
             f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
-            f"is {_resource.described(last, API_KEYS)}. Then only users and service accounts own "
-            "the organization."
+            f"one is {_resource.described(last, API_KEYS)}. Then only users and service accounts "
+            "own the organization."
         )
 
 
 def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
-    """Warn if a key that is to lose ORG_OWNER is the last one; lists the keys to find out."""
+    """Warn if a key that will lose ORG_OWNER is the last one, which the listing shows."""
     if api.endpoint.public_key is not None or "ORG_OWNER" not in key.roles:
         return
     try:
@@ -412,7 +392,7 @@ def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
 
 
 def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
-    """Say that a key selected by description becomes an owner of an organization or a project."""
+    """Return the warning that a key identified by description becomes an owner."""
     gained = ", ".join(
         f"{role} in project {project_id}" if project_id else role
         for project_id, role in sorted(gains)
@@ -428,7 +408,7 @@ def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
     """Whether a key has these roles in its organization; None stands for any.
 
-    An ORG_MEMBER beside them is one that the API has added by itself, and no difference.
+    The API adds ORG_MEMBER on its own, so that one more role is not a difference.
     """
     return roles is None or set(roles) <= set(key.roles) <= {*roles, "ORG_MEMBER"}
 
@@ -439,11 +419,12 @@ API_KEYS: Resource[OrgApiKey] = Resource(
     version="2023-01-01",
     parse=parse,
     text=lambda key: key.description,
+    verb="revoke",
     text_name="description",
     id_option="api_user_id",
     missing=frozenset({API_KEY_NOT_FOUND}),
     hints=frozenset({"INVALID_KEY_ID"}),
-    credential=Credential(
+    identity=SigningIdentity(
         name="public key",
         of=lambda key: key.public_key,
         signing=lambda endpoint: endpoint.public_key,

@@ -14,7 +14,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
     UnreadableError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import Resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    ORG_MEMBER,
+    Listing,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
 
 
@@ -32,7 +35,7 @@ class Organization:
 def parse(data: Any) -> Organization | None:
     """Return the organization that the API's JSON describes, None if it is not an object.
 
-    Shape: AtlasOrganization; ``isDeleted`` is not always there. Raises UnreadableError.
+    Schema: AtlasOrganization; ``isDeleted`` may be missing. Raises UnreadableError.
     """
     if not isinstance(data, dict):
         return None
@@ -44,27 +47,20 @@ def parse(data: Any) -> Organization | None:
     return Organization(org_id, name, is_deleted is True)
 
 
-ORGANIZATIONS: Resource[Organization] = Resource(
-    noun="organization",
-    path="/orgs",
-    version="2023-01-01",
-    parse=lambda data, _scope_id: parse(data),
-    text=lambda org: org.name,
-    id_option="org_id",
-    missing=frozenset({"ORG_NOT_FOUND"}),
+ORGANIZATIONS: Listing[Organization] = Listing(
+    title="organizations", path="/orgs", version="2023-01-01", reader=ORG_MEMBER, parse=parse
 )
 
 
 def list_all(api: Client) -> list[Organization]:
-    """Return every organization that the credential can see, deleted ones left out.
+    """Return every organization that the credential can see, except deleted ones.
 
     The API's own ``?name=`` is not used: it does not say which names it considers equal.
     """
-    found = _resource.list_all(api, ORGANIZATIONS.of(""))
-    return [org for org in found if not org.is_deleted]
+    return [org for org in _resource.list_all(api, ORGANIZATIONS) if not org.is_deleted]
 
 
 def select(orgs: list[Organization], *, name: str | None, org_id: str | None) -> list[Organization]:
-    """Return those with this name and this id, None standing for any, by name and then by id."""
+    """Return the organizations with this name and this ID, sorted. None matches any."""
     found = [org for org in orgs if name in {None, org.name} and org_id in {None, org.id}]
     return sorted(found, key=lambda org: (org.name, org.id))

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The marks by which a rotation keeps its state in descriptions. Pure: no I/O, no Ansible.
+"""Write and verify the marks that keep a rotation's state in descriptions. Pure: no I/O.
 
-Anyone who may rename a key can write text that looks like a mark, or copy one. So a mark carries an
-HMAC over everything that it states and over the key that carries it: text without one is reported,
+Anyone who may rename a key can write text that looks like a mark, or copy a mark. So a mark has an
+HMAC of everything that it states and of the ID of its key. Text without a valid HMAC is reported,
 and never acted on.
 """
 
@@ -21,21 +21,21 @@ import time
 from dataclasses import dataclass
 
 VERSION = 1
-# In the order in which a replacement goes through them.
-CREATING = "creating"  # in the POST that creates it, when its ID is not known yet
-CREATED = "created"  # nobody but the run that created it has its key pair
-ISSUED = "issued"  # the key pair was handed over, and may be in use
-VERIFIED = "verified"  # the key pair was verified; the mark's time is the end of the old key
+# In the order of a rotation.
+CREATING = "creating"  # in the POST that creates the key, when its ID is not known yet
+CREATED = "created"  # only the run that created the key has its key pair
+ISSUED = "issued"  # the key pair was handed over and may be in use
+VERIFIED = "verified"  # the key pair was verified; the time is the end of the grace period
 PHASES = (CREATING, CREATED, ISSUED, VERIFIED)
 
-# What HMACs are computed for, so that none of them is ever good for anything else.
+# The purposes of HMACs, so that an HMAC for one purpose is not valid for another.
 _KEY_PURPOSE = b"keysmith.mongodb rotation, key of marks"
 _MARK_PURPOSE = b"keysmith.mongodb rotation, mark"
 _TAG_PURPOSE = b"keysmith.mongodb rotation, old key"
 TAG_SIZE = 8
 MAC_SIZE = 16
 _TIME = "%Y%m%dT%H%M%SZ"
-# Every mark that this collection has ever written, and whatever looks like one.
+# Matches the marks of all versions, and other text that looks like a mark.
 _LOOKS_LIKE = re.compile(
     r"(?P<base>.*) \(successor of (?P<old>[0-9a-f]{24}): (?P<rest>[^()]*)\)", re.DOTALL
 )
@@ -49,11 +49,11 @@ LENGTH = len(f" (successor of {24 * '0'}: {VERIFIED} 20260101T000000Z {VERSION}.
 
 @dataclass(frozen=True)
 class Mark:
-    """What a replacement's description states about its rotation.
+    """The state of a rotation in the description of a replacement.
 
-    ``new_id`` is the ID of the key that carries the mark, None while it is being created. ``tag``
-    stands for what the old key was like (see ``tag_of``), and is random for ``CREATING``. ``base``
-    is the description that the replacement gets in the end.
+    ``new_id`` is the ID of the key with the mark, None while it is being created. ``tag`` describes
+    the old key (see ``tag_of``), and is random for ``CREATING``. ``base`` is the description that
+    the replacement finally gets.
     """
 
     phase: str
@@ -67,7 +67,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class RawMark:
-    """Text that looks like a mark; ``phase`` is "" if it is not one of this version."""
+    """Text that looks like a mark. ``phase`` is "" unless it has the form of this version."""
 
     base: str
     old_id: str
@@ -78,26 +78,26 @@ class RawMark:
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key of marks for a secret, from which nobody can compute the secret."""
+    """Derive the key of marks from a secret. The secret cannot be computed from it."""
     return hmac.new(
         secret.encode("utf-8", "surrogateescape"), _KEY_PURPOSE, hashlib.sha256
     ).digest()
 
 
 def tag_of(key: bytes, *facts: str) -> bytes:
-    """Return a short tag of what a key is like, to notice later that it was changed."""
+    """Return a short tag of facts about a key, to detect later changes."""
     return _hmac(key, _TAG_PURPOSE, *map(_bytes, facts))[:TAG_SIZE]
 
 
 def describe(mark: Mark, key: bytes) -> str:
-    """Return the description of a key that carries this mark."""
+    """Return the description of a key with this mark."""
     token = base64.urlsafe_b64encode(mark.tag + _mac(mark, key)).decode()
     moment = time.strftime(_TIME, time.gmtime(mark.time))
     return f"{mark.base} (successor of {mark.old_id}: {mark.phase} {moment} {VERSION}.{token})"
 
 
 def read(description: str) -> RawMark | None:
-    """Return what looks like a mark at the end of a description. Never raises."""
+    """Parse the text at the end of a description that looks like a mark. Never raises."""
     found = _LOOKS_LIKE.fullmatch(description)
     if not found:
         return None
@@ -115,7 +115,7 @@ def read(description: str) -> RawMark | None:
 
 
 def verify(raw: RawMark, key: bytes, org_id: str, carrier_id: str) -> Mark | None:
-    """Return the mark if it was made with this key, for this organization and for its carrier."""
+    """Return the mark if its HMAC is valid for this key, organization and ID of the carrier."""
     if not raw.phase:
         return None
     new_id = None if raw.phase == CREATING else carrier_id
@@ -124,7 +124,7 @@ def verify(raw: RawMark, key: bytes, org_id: str, carrier_id: str) -> Mark | Non
 
 
 def shown(moment: int) -> str:
-    """Return a time as results and messages have it."""
+    """Format a time for results and messages."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
@@ -135,11 +135,11 @@ def _mac(mark: Mark, key: bytes) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    # JSON may bring half of a UTF-16 pair, and no text may make reading fail.
+    # JSON may contain lone surrogates, which must not make reading fail.
     return text.encode("utf-8", "surrogatepass")
 
 
 def _hmac(key: bytes, *parts: bytes) -> bytes:
-    """Return the HMAC of parts, each behind its length, so that they cannot run together."""
+    """Return the HMAC of parts, each after its length, so that they cannot run together."""
     data = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
     return hmac.new(key, data, hashlib.sha256).digest()

@@ -2,23 +2,22 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a rotation stands, and what comes next. Pure: no I/O, no Ansible.
+"""Find the state of a rotation and plan its next steps. Pure: no I/O, no Ansible.
 
-Marks that verify, IDs and rights decide; text by itself decides nothing. A mark can be put back by
-anyone who may rename its key, so a phase never allows more than the key's rights confirm:
+Plans depend on marks that verify, IDs and rights, never on text alone. Anyone who may rename a key
+can restore an earlier mark of it, so a phase never allows more than the key's rights confirm:
 
-- A replacement gets its last rights together with the mark ``issued``. One that still lacks them
-  was never handed over, whatever its mark says, and only such a one is revoked automatically.
-  Rights in projects can be taken away by those who administer the projects, so that they are
-  missing counts only for a while.
-- ``verified`` is written once, so a time that was put back is the time that was set.
+- A replacement gets its last rights together with the mark ``issued``. A key that lacks them was
+  never handed over, whatever its mark says, and only such a key is revoked automatically. Project
+  owners can take rights in their projects from a key, so only roles in the organization count.
+- ``verified`` is written once, so restoring it cannot change the end of the grace period.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Union
+from typing import Any, NamedTuple
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._argspec import MAX_DESCRIPTION
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -48,18 +47,27 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks 
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
-# The role that every key may have, and that the APIs add by themselves.
+# The role that the APIs add to keys.
 MEMBER = "ORG_MEMBER"
-# How many seconds after a POST's mark the key that it created can have got its ID.
+# The longest time in seconds from the mark of a POST to the creation of its key.
 CREATION_TIME = 600
-# A mark of a POST is dated back by this, since the API's clock may be behind this machine's.
+# The mark of a POST is dated back by this, because the API's clock may be slow.
 CLOCK_TOLERANCE = 60
 LONGEST_BASE = MAX_DESCRIPTION - _marks.LENGTH
+
+# The actions of a rotation, as results name them.
+REVOKE_LEFTOVER = "revoke_leftover"
+CREATE_REPLACEMENT = "create_replacement"
+VERIFY_PAIR = "verify_key_pair"
+RECORD_VERIFICATION = "record_verification"
+REVOKE_OLD = "revoke_old_key"
+RENAME = "rename_replacement"
+REVOKE_REPLACEMENT = "revoke_replacement"
 
 
 @dataclass(frozen=True)
 class Marked:
-    """A key whose description looks like that of a replacement; ``mark`` is None if not ours."""
+    """A key that looks like a replacement. ``mark`` is None unless it verifies."""
 
     key: OrgApiKey
     raw: RawMark
@@ -68,13 +76,13 @@ class Marked:
 
     @property
     def phase(self) -> str:
-        """Return the phase that its mark proves, "" for none."""
+        """Return the phase of a mark that verifies, "" without one."""
         return self.mark.phase if self.mark else ""
 
 
 @dataclass(frozen=True)
 class Target:
-    """How a task identifies the old key: by exactly one of these."""
+    """How a task identifies the old key: by one of the first three."""
 
     api_user_id: str | None = None
     public_key: str | None = None
@@ -91,14 +99,14 @@ class Target:
 
 @dataclass(frozen=True)
 class State:
-    """Where a rotation stands.
+    """The state of a rotation.
 
-    ``old_id`` is None if nothing tells the ID of the old key, ``old`` if there is no such key.
-    ``ours`` are replacements whose marks verify and state this old key; ``unverified`` are keys
-    that look like its replacements. ``stale`` are replacements, by verified marks, of other keys
-    with this description that are gone. ``old_marked`` is the old key if it looks like a
-    replacement itself. ``entries`` is the old key's access list, and ``new_entries`` that of the
-    replacement, None if it was not read. ``now`` is the time of the list of keys.
+    ``old_id`` is None if the ID of the old key is unknown, ``old`` if the key does not exist.
+    ``ours`` are replacements of this old key whose marks verify. ``unverified`` look like its
+    replacements. ``stale`` are replacements, by verified marks, of other keys with this description
+    that no longer exist. ``old_marked`` is the old key if it looks like a replacement itself.
+    ``entries`` is the old key's access list if it was read. ``now`` is the time of the list of
+    keys.
     """
 
     org_id: str
@@ -112,7 +120,6 @@ class State:
     stale: tuple[Marked, ...] = ()
     old_marked: Marked | None = None
     entries: _access_lists.Networks | None = None
-    new_entries: _access_lists.Networks | None = None
 
     def of_phase(self, *phases: str) -> list[Marked]:
         return [found for found in self.ours if found.phase in phases]
@@ -121,138 +128,81 @@ class State:
         return next((key for key in self.keys if key.id == key_id), None)
 
 
-@dataclass(frozen=True)
-class RevokeLeftover:
-    """Revoke a replacement that was never handed over."""
+class Step(NamedTuple):
+    """An action and its key; for CREATE_REPLACEMENT, the old key."""
 
-    found: Marked
-
-
-@dataclass(frozen=True)
-class CreateReplacement:
-    """Create the replacement, give it all that the old key has, and hand it over."""
-
-    old: OrgApiKey
-
-
-@dataclass(frozen=True)
-class VerifyPair:
-    """Sign a request with the new key pair."""
-
-    new: OrgApiKey
-
-
-@dataclass(frozen=True)
-class RecordVerified:
-    """Write down that the new key pair was verified, and until when the old key is kept."""
-
-    old: OrgApiKey
-    new: OrgApiKey
-    base: str
-    deadline: int
-
-
-@dataclass(frozen=True)
-class RevokeOld:
-    """Revoke the old key."""
-
-    old: OrgApiKey
-
-
-@dataclass(frozen=True)
-class Rename:
-    """Give the replacement the description of the old key."""
-
-    new: OrgApiKey
-    base: str
-
-
-@dataclass(frozen=True)
-class RevokeReplacement:
-    """Revoke a replacement because the task asks for it."""
-
-    new: OrgApiKey
-
-
-Step = Union[
-    RevokeLeftover,
-    CreateReplacement,
-    VerifyPair,
-    RecordVerified,
-    RevokeOld,
-    Rename,
-    RevokeReplacement,
-]
+    action: str
+    key: OrgApiKey
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps to take, and how the rotation stands after them.
+    """The steps to take, and the state of the rotation after them.
 
-    ``new`` is the replacement so far as it exists, ``until`` the end of the old key if that is set.
-    ``left`` are keys that stay although they look like replacements, with the reason.
+    ``new`` is the replacement if it exists, and ``base`` the description that it finally gets.
+    ``deadline`` is the end of the grace period if it is set. ``left`` are other keys that look like
+    replacements, with the reason why they are kept.
     """
 
     steps: tuple[Step, ...]
     state: str
+    left: tuple[tuple[OrgApiKey, str], ...]
     new: OrgApiKey | None = None
     deadline: int | None = None
-    left: tuple[tuple[OrgApiKey, str], ...] = ()
-    warnings: tuple[str, ...] = ()
+    base: str = ""
+
+    def includes(self, *actions: str) -> bool:
+        return any(step.action in actions for step in self.steps)
 
     def actions(self) -> list[dict[str, Any]]:
-        """Return the steps as results have them."""
-        return [_action(step) for step in self.steps]
+        """Return the steps for results."""
+        return [
+            {"action": action, "api_user_id": None if action == CREATE_REPLACEMENT else key.id}
+            for action, key in self.steps
+        ]
 
-
-def _action(step: Step) -> dict[str, Any]:
-    if isinstance(step, RevokeLeftover):
-        return {"action": "revoke_leftover", "api_user_id": step.found.key.id}
-    if isinstance(step, CreateReplacement):
-        return {"action": "create_replacement", "api_user_id": None}
-    if isinstance(step, VerifyPair):
-        return {"action": "verify_key_pair", "api_user_id": step.new.id}
-    if isinstance(step, RecordVerified):
-        return {"action": "record_verification", "api_user_id": step.new.id}
-    if isinstance(step, RevokeOld):
-        return {"action": "revoke_old_key", "api_user_id": step.old.id}
-    if isinstance(step, Rename):
-        return {"action": "rename_replacement", "api_user_id": step.new.id}
-    return {"action": "revoke_replacement", "api_user_id": step.new.id}
+    def warnings(self) -> list[str]:
+        return [
+            f"API key {key} {quoted(key.description)} was not revoked, because {_REASONS[reason]}. "
+            "If it is not needed, revoke it by its ID."
+            for key, reason in self.left
+        ]
 
 
 def survey(
     keys: Sequence[OrgApiKey], org_id: str, target: Target, mark_keys: Sequence[bytes], now: int
 ) -> State:
-    """Find the old key and everything that looks like its replacement.
+    """Find the old key and all keys that look like its replacements.
 
-    ``mark_keys`` are those that may have made marks of this rotation. Raises AmbiguousError if the
-    target does not tell which key is meant.
+    ``mark_keys``: the keys that may have made marks of this rotation. Raises AmbiguousError if
+    several keys may be the old key.
     """
     marked = [found for key in keys if (found := _marked(key, org_id, mark_keys))]
     old_id, old = _identify(keys, org_id, target, marked)
+    existing_ids = {key.id for key in keys}
     base = target.description if old is None else old.description
-    state = State(org_id, target, tuple(keys), old_id, old, now)
+    # The public key of a missing key leads to no ID, so each replacement may be the right one.
+    is_any_base = old is None and target.public_key is not None
 
     def concerns(found: Marked) -> bool:
-        return found.raw.old_id == old_id or (
-            target.description is not None and found.raw.base == target.description
-        )
+        is_named = target.description is not None and found.raw.base == target.description
+        return found.raw.old_id == old_id or is_named
 
-    others = {key.id for key in keys}
-
-    def may_be_meant(found: Marked) -> bool:
-        # A public key does not lead to a key that is gone, so every replacement may be meant.
-        return found.raw.base == base or (old is None and target.public_key is not None)
-
-    return replace(
-        state,
+    return State(
+        org_id,
+        target,
+        tuple(keys),
+        old_id,
+        old,
+        now,
         ours=tuple(f for f in marked if f.mark and f.mark.old_id == old_id),
         unverified=tuple(f for f in marked if not f.mark and concerns(f) and f.key.id != old_id),
         stale=tuple(
             f
             for f in marked
-            if f.mark and f.raw.old_id != old_id and f.raw.old_id not in others and may_be_meant(f)
+            if f.mark
+            and f.mark.old_id not in {old_id, *existing_ids}
+            and (is_any_base or f.mark.base == base)
         ),
         old_marked=next((f for f in marked if f.key.id == old_id), None),
     )
@@ -264,7 +214,7 @@ def _marked(key: OrgApiKey, org_id: str, mark_keys: Sequence[bytes]) -> Marked |
         return None
     for mark_key in mark_keys:
         mark = _marks.verify(raw, mark_key, org_id, key.id)
-        # A key cannot replace itself, whatever was copied to it.
+        # A mark that was copied to the old key itself does not count.
         if mark and mark.old_id != key.id:
             return Marked(key, raw, mark, mark_key)
     return Marked(key, raw)
@@ -273,62 +223,58 @@ def _marked(key: OrgApiKey, org_id: str, mark_keys: Sequence[bytes]) -> Marked |
 def _identify(
     keys: Sequence[OrgApiKey], org_id: str, target: Target, marked: Sequence[Marked]
 ) -> tuple[str | None, OrgApiKey | None]:
-    """Return the ID of the old key, if anything tells it, and the key, if it exists."""
+    """Return the ID of the old key, if it is known, and the key, if it exists."""
     if target.api_user_id is not None:
-        found = [key for key in keys if key.id == target.api_user_id]
-        return target.api_user_id, found[0] if found else None
+        return target.api_user_id, next((k for k in keys if k.id == target.api_user_id), None)
     if target.public_key is not None:
-        found = [key for key in keys if key.public_key == target.public_key]
+        found = next((key for key in keys if key.public_key == target.public_key), None)
         if not found:
-            _org_api_keys.check_public_keys_told(
+            _org_api_keys.check_hidden_public_keys(
                 org_id, keys, [target.public_key], "Identify the old key with api_user_id."
             )
-        return (found[0].id, found[0]) if found else (None, None)
+        return (found.id, found) if found else (None, None)
     return _identify_by_description(keys, org_id, target, marked)
 
 
 def _identify_by_description(
     keys: Sequence[OrgApiKey], org_id: str, target: Target, marked: Sequence[Marked]
 ) -> tuple[str | None, OrgApiKey | None]:
-    """Return the old key by the marks that verify, and without any by its description.
+    """Return the old key by the marks that verify, or by its description if there are none.
 
-    The old key may have been renamed, and another key may have got its description.
+    The old key may have been renamed, and another key may have been given its description.
     """
     description = str(target.description)
-    old_ids = {f.mark.old_id for f in marked if f.mark and f.mark.base == description}
+    replacements = [(f.key, f.mark) for f in marked if f.mark and f.mark.base == description]
+    old_ids = {mark.old_id for _key, mark in replacements}
     if not old_ids:
         key = _resource.pick_by_text(
             keys, API_KEYS.of(org_id), description, look_alikes=target.look_alikes
         )
         return (key.id, key) if key else (None, None)
     exact = [key for key in keys if key.description == description]
-    existing = [key for key in keys if key.id in old_ids]
+    existing = {key.id: key for key in keys if key.id in old_ids}
     if len(exact) > 1:
         raise _ambiguous(org_id, target, exact)
     if exact:
-        # Replacements of keys that are gone do not say that this key is not meant, unless they
-        # wait for this description.
+        # A replacement of another key is ambiguous if that key exists, or if the replacement is
+        # verified and so gets this description next.
         waiting = [
-            f.key
-            for f in marked
-            if f.mark
-            and f.mark.base == description
-            and f.mark.old_id != exact[0].id
-            and (f.phase == VERIFIED or f.mark.old_id in {key.id for key in existing})
+            key
+            for key, mark in replacements
+            if mark.old_id != exact[0].id and (mark.phase == VERIFIED or mark.old_id in existing)
         ]
         if waiting:
             raise _ambiguous(org_id, target, [*exact, *waiting])
         return exact[0].id, exact[0]
     if len(old_ids) > 1:
-        candidates = [f.key for f in marked if f.mark and f.mark.base == description]
-        raise _ambiguous(org_id, target, candidates)
+        raise _ambiguous(org_id, target, [key for key, _mark in replacements])
     (old_id,) = old_ids
-    return old_id, existing[0] if existing else None
+    return old_id, existing.get(old_id)
 
 
 def _ambiguous(org_id: str, target: Target, keys: Sequence[OrgApiKey]) -> AmbiguousError:
     return AmbiguousError(
-        f"Several API keys of organization {org_id} could be meant by the {target}: "
+        f"The {target} does not identify one API key of organization {org_id}: "
         f"{_resource.described(keys, API_KEYS)}",
         hint="Nothing was changed. Identify the old key with api_user_id.",
         parameters=sorted(key.id for key in keys),
@@ -336,33 +282,33 @@ def _ambiguous(org_id: str, target: Target, keys: Sequence[OrgApiKey]) -> Ambigu
 
 
 def rights(key: OrgApiKey) -> frozenset[tuple[str, str]]:
-    """Return what a key may do: pairs of a project's ID ("" for none) and a role.
+    """Return the roles of a key as pairs of a project ID or "" and a role.
 
-    ORG_MEMBER is left out, since the APIs add it by themselves.
+    ORG_MEMBER does not count, because the APIs add it.
     """
     of_projects = {(project, role) for project, roles in key.projects for role in roles}
     return frozenset({("", role) for role in key.roles if role != MEMBER} | of_projects)
 
 
 def tag(key: bytes, old: OrgApiKey, entries: _access_lists.Networks) -> bytes:
-    """Return the tag that stands for what the old key is like."""
+    """Return a tag of the old key's description, rights and access list."""
     facts = (f"{project} {role}" for project, role in sorted(rights(old)))
     lists = _access_lists.in_order(entries)
     return _marks.tag_of(key, old.description, *facts, "addresses", *lists)
 
 
 def created_at(key_id: str) -> int:
-    """Return when a key was created: its ID begins with the seconds since 1970."""
+    """Return when a key was created: an ID starts with the seconds since 1970."""
     return int(key_id[:8], 16)
 
 
 def is_never_issued(found: Marked, state: State) -> bool:
-    """Whether it is certain that nobody can have the replacement's key pair.
+    """Whether the replacement's key pair was certainly never handed over.
 
-    The mark alone does not say so, since it may be put back later. A replacement that was handed
-    over has the rights of the old key. Only an owner of the organization can take roles in the
-    organization away from it. Those who administer its projects can take all others, so nothing is
-    certain if the old key has no others.
+    The mark alone is not enough, because it may have been restored. A replacement that was handed
+    over has the rights of the old key. Only an owner of the organization can take organization
+    roles from it. Project owners can take all other rights, so nothing is certain if the old key
+    has no organization role.
     """
     if found.mark is None or state.old is None or found.phase not in {CREATING, CREATED}:
         return False
@@ -374,7 +320,7 @@ def is_never_issued(found: Marked, state: State) -> bool:
             found.mark.tag == tag(found.made_with, state.old, state.entries)
         )
         return is_unchanged and not _has_org_role(has)
-    # The mark was made for one key, which may have a later mark by now.
+    # The mark belongs to one key, which may have a later mark now.
     is_only_one = not any(
         other.mark == found.mark or (other.phase != CREATING and _is_in_time(found.mark, other))
         for other in state.ours
@@ -384,85 +330,82 @@ def is_never_issued(found: Marked, state: State) -> bool:
 
 
 def _has_org_role(these: frozenset[tuple[str, str]]) -> bool:
-    """Whether there is a role in the organization besides ORG_MEMBER among rights."""
+    """Whether rights include a role in the organization."""
     return any(not project for project, _role in these)
 
 
 def _is_in_time(mark: Mark, found: Marked) -> bool:
-    """Whether a key was created when a POST with this mark was sent."""
+    """Whether a key was created by a POST with this mark, according to the time."""
     return 0 <= created_at(found.key.id) - mark.time <= CREATION_TIME
 
 
 def plan_begin(state: State, *, ignore_marks: bool) -> Plan:
-    """Plan what creates a replacement; raises if anything speaks against it."""
+    """Plan the steps of phase begin. Raises KeysmithError if a replacement cannot be created."""
     if not ignore_marks:
         own = (state.old_marked,) if state.old_marked and not state.old_marked.mark else ()
         check_marks(
             replace(state, unverified=(*state.unverified, *own)),
-            "Nothing was changed. Set ignore_marks to true to start all the same; these keys are "
-            "not revoked then.",
+            "Nothing was changed. To start the rotation and keep these keys, set ignore_marks to "
+            "true.",
         )
     verified = _verified(state)
-    left = [*((f.key, "unverified_mark") for f in state.unverified), *_stale(state)]
     if verified and verified.mark:
         deadline = verified.mark.time
         name = "due" if state.old is None or deadline <= state.now else "waiting"
-        left += [(f.key, _why_kept(f)) for f in state.ours if f.key != verified.key]
-        return Plan((), name, verified.key, deadline, tuple(left), _warnings(left))
+        return Plan((), name, _left(state, verified.key), verified.key, deadline)
     if state.old is None:
         raise _no_old_key(state)
-    _check_name(state, state.old)
-    _check_unmarked(state)
-    _check_room(state.old)
-    leftovers = [f for f in state.ours if is_never_issued(f, state)]
-    left += [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
-    steps: list[Step] = [*map(RevokeLeftover, leftovers), CreateReplacement(state.old)]
-    return Plan(tuple(steps), "begun", None, None, tuple(left), _warnings(left))
+    _check_old(state, state.old)
+    leftovers = _leftovers(state)
+    steps = (*leftovers, Step(CREATE_REPLACEMENT, state.old))
+    return Plan(steps, "begun", _left(state, *(step.key for step in leftovers)))
+
+
+def _leftovers(state: State) -> tuple[Step, ...]:
+    """Return the steps that revoke replacements that were never handed over."""
+    return tuple(Step(REVOKE_LEFTOVER, f.key) for f in state.ours if is_never_issued(f, state))
 
 
 def plan_roll_back(state: State, successor_id: str | None) -> Plan:
-    """Plan what revokes a replacement and keeps the old key."""
+    """Plan the steps of phase roll_back, which keeps the old key."""
     if successor_id is None:
-        check_marks(
-            state, "Nothing was changed. Set successor_id to the replacement that is to be revoked."
-        )
-        verified = _verified(state)
-        if verified:
-            raise _too_late(verified.key)
-        issued = state.of_phase(ISSUED)
-        if issued:
-            raise GuardError(
-                f"The key pair of {_listed(issued)} was handed over, and may be in use",
-                hint="Nothing was changed. Set successor_id to the replacement that is to be "
-                "revoked.",
-                parameters=[found.key.id for found in issued],
-            )
-        leftovers = [f for f in state.ours if is_never_issued(f, state)]
-        left = [(f.key, _why_kept(f)) for f in state.ours if f not in leftovers]
-        left += _stale(state)
-        steps = tuple(map(RevokeLeftover, leftovers))
-        name = "rolled_back" if steps else "none"
-        return Plan(steps, name, None, None, tuple(left), _warnings(left))
+        return _plan_clean_up(state)
     new = state.find(successor_id)
-    left = [(f.key, _why_kept(f)) for f in (*state.ours, *state.unverified) if f.key != new]
-    left += _stale(state)
     if new is None:
-        return Plan((), "none", None, None, tuple(left), _warnings(left))
+        return Plan((), "none", _left(state))
     if state.old is None:
         raise GuardError(
             f"The old API key does not exist, so API key {new} may be the only one left",
             hint="Nothing was changed. If it is not needed, revoke it with org_api_key.",
             parameters=[new.id],
         )
-    found = _explicit(state, new)
-    if found.phase == VERIFIED:
+    if _explicit(state, new).phase == VERIFIED:
         raise _too_late(new)
-    return Plan((RevokeReplacement(new),), "rolled_back", new, None, tuple(left), _warnings(left))
+    return Plan((Step(REVOKE_REPLACEMENT, new),), "rolled_back", _left(state, new), new)
+
+
+def _plan_clean_up(state: State) -> Plan:
+    hint = "Nothing was changed. To revoke one of them, set successor_id to its ID."
+    check_marks(state, hint)
+    verified = _verified(state)
+    if verified:
+        raise _too_late(verified.key)
+    issued = state.of_phase(ISSUED)
+    if issued:
+        raise GuardError(
+            f"These key pairs were handed over and may be in use: {_listed(issued)}",
+            hint=hint,
+            parameters=[found.key.id for found in issued],
+        )
+    steps = _leftovers(state)
+    return Plan(
+        steps, "rolled_back" if steps else "none", _left(state, *(step.key for step in steps))
+    )
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What a task says of the new key pair: the ID and the public key are known from a file."""
+    """The new key pair of a task. A file also holds the ID and the public key."""
 
     private_key: str = field(repr=False)
     api_user_id: str | None = None
@@ -470,7 +413,7 @@ class Pair:
 
 
 def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked | None:
-    """Return the replacement that a rotation is to be finished with, None if there is none."""
+    """Return the replacement for phase finish, None if there is none."""
     if successor_id is not None:
         new = state.find(successor_id)
         if new is None:
@@ -495,9 +438,9 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
         issued = [found for found in others if found.key.id == pair.api_user_id]
         if others and not issued:
             raise OptionError(
-                f"credentials_file holds the key pair of API key {pair.api_user_id}, which is not "
-                f"that of a replacement that was handed over: {_listed(others)}",
-                hint="Nothing was changed. Use the file that phase begin has written.",
+                f"credentials_file holds the key pair of API key {pair.api_user_id}, but these "
+                f"replacements were handed over: {_listed(others)}",
+                hint="Nothing was changed. Use the file that phase begin wrote.",
             )
     if len(issued) > 1:
         raise AmbiguousError(
@@ -507,7 +450,7 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
         )
     if issued:
         return issued[0]
-    # By its ID, a key that is still there is one that was not rotated.
+    # An existing key that is identified by its ID or public key was not rotated.
     if state.old and state.target.description is None:
         rest = f", only {_listed(state.ours)}" if state.ours else ""
         raise MissingError(
@@ -520,83 +463,64 @@ def choose(state: State, successor_id: str | None, pair: Pair | None) -> Marked 
     return None
 
 
-def plan_finish(
-    state: State,
-    found: Marked | None,
-    *,
-    has_pair: bool,
-    grace_period: int,
-) -> Plan:
-    """Plan what ends the old key. ``state`` has the access lists that were read."""
-    others = [f for f in (*state.ours, *state.unverified) if found is None or f.key != found.key]
-    left = [*((f.key, _why_kept(f)) for f in others), *_stale(state, found)]
+def plan_finish(state: State, found: Marked | None, *, has_pair: bool, grace_period: int) -> Plan:
+    """Plan the steps of phase finish. ``check_same`` must pass before the old key is revoked."""
+    left = _left(state, found.key if found else None)
     if found is None:
-        return Plan((), "none", None, None, tuple(left), _warnings(left))
+        return Plan((), "none", left)
     new, old = found.key, state.old
     base = found.mark.base if found.mark else (old.description if old else found.raw.base)
-    steps: list[Step] = [VerifyPair(new)] if has_pair else []
+    steps = [Step(VERIFY_PAIR, new)] if has_pair else []
     deadline = found.mark.time if found.mark and found.phase == VERIFIED else None
-    if deadline is None:
-        if not has_pair:
-            raise OptionError(
-                f"The key pair of API key {new} is not verified yet, and the task does not have it",
-                hint="Nothing was changed. Set new_private_key, or credentials_file to the file "
-                "that phase begin has written.",
-            )
-        if old:
-            deadline = state.now + grace_period
-            steps.append(RecordVerified(old, new, base, deadline))
-    if old and deadline is not None and deadline > state.now:
-        if found.phase != VERIFIED:
-            _check_same(state, found)
-        return Plan(tuple(steps), "waiting", new, deadline, tuple(left), _warnings(left))
-    if old:
-        _check_same(state, found)
-        steps.append(RevokeOld(old))
-    steps.append(Rename(new, base))
-    return Plan(tuple(steps), "rotated", new, deadline, tuple(left), _warnings(left))
+    if deadline is None and not has_pair:
+        raise OptionError(
+            f"The key pair of API key {new} is not verified yet, and the task does not have it",
+            hint="Nothing was changed. Set new_private_key, or credentials_file to the file "
+            "that phase begin wrote.",
+        )
+    if deadline is None and old:
+        deadline = state.now + grace_period
+        steps.append(Step(RECORD_VERIFICATION, new))
+    is_waiting = bool(old and deadline is not None and deadline > state.now)
+    if not is_waiting:
+        steps += [Step(REVOKE_OLD, old)] if old else []
+        steps.append(Step(RENAME, new))
+    name = "waiting" if is_waiting else "rotated"
+    return Plan(tuple(steps), name, left, new, deadline, base)
 
 
 def check_marks(state: State, hint: str) -> None:
-    """Refuse to go on if something looks like a mark and is not ours. Raises GuardError."""
+    """Refuse to continue if a mark does not verify. Raises GuardError."""
     if state.unverified:
         raise GuardError(
-            f"Descriptions look like those of replacements of the API key with {state.target}, but "
-            f"their marks do not verify: {_listed(state.unverified)}",
-            hint="They were made with another mark_key, by another credential or by a version "
-            "before 3.0.0, or someone else has written them. If the old key is the key that signed "
-            f"the requests, use the new key pair. {hint}",
+            f"These API keys look like replacements of the API key with {state.target}, but their "
+            f"marks do not verify: {_listed(state.unverified)}",
+            hint="The marks were made with another mark_key, by another credential or by a version "
+            "before 3.0.0, or someone else has written them. If the task authenticated with the "
+            f"old key, use the new key pair. {hint}",
             parameters=[found.key.id for found in state.unverified],
         )
 
 
-def _check_name(state: State, old: OrgApiKey) -> None:
-    """Refuse a key that a mark has led to, and that has another description by now."""
-    wanted = state.target.description
+def _check_old(state: State, old: OrgApiKey) -> None:
+    """Refuse an old key that cannot be replaced. Raises GuardError."""
+    wanted, marked = state.target.description, state.old_marked
+    excess = len(old.description) - LONGEST_BASE
     if wanted is not None and old.description != wanted:
         raise GuardError(
-            f"API key {old} was to be replaced as {quoted(wanted)}, and its description is "
-            f"{quoted(old.description)} now",
-            hint="Nothing was changed. Check whether it is still the key that is meant, and "
-            "identify it with api_user_id.",
+            f"API key {old} was to be replaced as {quoted(wanted)}, but its description is now "
+            f"{quoted(old.description)}",
+            hint="Nothing was changed. If it is still the right key, identify it with api_user_id.",
             parameters=[old.id],
         )
-
-
-def _check_unmarked(state: State) -> None:
-    found = state.old_marked
-    if found and found.mark:
+    if marked and marked.mark:
         raise GuardError(
-            f"API key {found.key} is itself the replacement of API key {found.mark.old_id} in a "
+            f"API key {old} is itself the replacement of API key {marked.mark.old_id} in a "
             "rotation that is not finished",
             hint="Nothing was changed. Finish that rotation first, or give the key another "
             "description with new_description of org_api_key.",
-            parameters=[found.key.id],
+            parameters=[old.id],
         )
-
-
-def _check_room(old: OrgApiKey) -> None:
-    excess = len(old.description) - LONGEST_BASE
     if excess > 0:
         raise GuardError(
             f"The description of API key {old} has {len(old.description)} characters, which is "
@@ -606,48 +530,52 @@ def _check_room(old: OrgApiKey) -> None:
         )
     if not old.description:
         raise GuardError(
-            f"API key {old} has no description, which its replacement would get",
+            f"API key {old} has no description, so its replacement would not get one either",
             hint="Nothing was changed. Give it one with new_description of org_api_key.",
             parameters=[old.id],
         )
 
 
-def _check_same(state: State, found: Marked) -> None:
-    """Refuse to end an old key that was changed, or whose replacement has other rights."""
-    old, new = state.old, found.key
-    if old is None or state.entries is None:
+def check_same(
+    state: State, found: Marked, new_entries: _access_lists.Networks | None = None
+) -> None:
+    """Refuse to revoke an old key that was changed, or whose replacement has other rights.
+
+    ``new_entries``: the access list of the replacement if its key pair is not verified yet. Raises
+    GuardError.
+    """
+    old, new, entries = state.old, found.key, state.entries or frozenset()
+    if old is None:
         return
     if rights(old) != rights(new):
         raise GuardError(
             f"The replacement {new} does not have the rights of the old API key {old}: "
             f"{_difference(rights(old), rights(new))}",
-            hint="The old key was not touched. Find out who has changed which of them. Make the "
-            "rights equal, or revoke the old key with org_api_key, and run the task again.",
+            hint="The old key was not changed. Find out who changed one of them. Make the rights "
+            "equal, or revoke the old key with org_api_key, and run the task again.",
             parameters=[old.id, new.id],
         )
-    wider = _access_lists.beyond(state.new_entries or frozenset(), state.entries)
-    if state.new_entries is not None and wider is not None:
+    wider = None if new_entries is None else _access_lists.beyond(new_entries, entries)
+    if wider is not None:
         raise GuardError(
-            f"The replacement {new} can be used from addresses from which the old API key {old} "
-            f"cannot: {', '.join(_access_lists.in_order(wider)) or 'its access list is empty'}",
-            hint="The old key was not touched. Find out who has changed which access list. Make "
-            "them equal with org_api_key_access_list, and run the task again.",
+            f"The replacement {new} can be used from addresses that the old API key {old} does not "
+            f"allow: {', '.join(_access_lists.in_order(wider)) or 'its access list is empty'}",
+            hint="The old key was not changed. Find out who changed the access list. Make both "
+            "lists equal with org_api_key_access_list, and run the task again.",
             parameters=[old.id, new.id],
         )
     # The mark of a POST has no tag.
-    if (
-        found.phase in {"", CREATING}
-        or not found.mark
-        or found.mark.tag == tag(found.made_with, old, state.entries)
-    ):
+    if found.phase == CREATING or not found.mark:
         return
-    what = "its roles, projects or access list are not what they were"
+    if found.mark.tag == tag(found.made_with, old, entries):
+        return
+    change = "its roles, projects or access list are different"
     if old.description != found.raw.base:
-        what = f"its description is {quoted(old.description)} now"
+        change = f"its description is now {quoted(old.description)}"
     raise GuardError(
-        f"The old API key {old} was changed after its rotation began: {what}",
-        hint="It was not touched. Check whether it is still the key that is meant. Then undo the "
-        "change, or revoke the key yourself with org_api_key, and run the task again.",
+        f"The old API key {old} was changed after its rotation began: {change}",
+        hint="The old key was not changed by this task. Check that it is still the right key. Then "
+        "undo the change, or revoke the key with org_api_key, and run the task again.",
         parameters=[old.id, new.id],
     )
 
@@ -662,7 +590,7 @@ def _difference(old: frozenset[tuple[str, str]], new: frozenset[tuple[str, str]]
 
 
 def _explicit(state: State, new: OrgApiKey) -> Marked:
-    """Return a replacement that the task identifies by ID; its text must at least state so."""
+    """Return a replacement that the task identifies by ID. Its description must look like one."""
     if state.old_id == new.id:
         raise OptionError("successor_id and the task's old key are the same API key")
     raw = _marks.read(new.description)
@@ -673,8 +601,8 @@ def _explicit(state: State, new: OrgApiKey) -> Marked:
         or (state.old_id is None and wanted not in {None, raw.base})
     ):
         raise GuardError(
-            f"API key {new} {quoted(new.description)} does not claim to be a replacement of the "
-            f"API key with {state.target}",
+            f"API key {new} {quoted(new.description)} does not look like a replacement of the API "
+            f"key with {state.target}",
             hint="Nothing was changed. Check successor_id.",
             parameters=[new.id],
         )
@@ -687,7 +615,7 @@ def _verified(state: State) -> Marked | None:
     if len(verified) > 1:
         raise AmbiguousError(
             f"Several replacements of API key {state.old_id} are verified: {_listed(verified)}",
-            hint="Nothing was changed. Find out whose key pair is in use, revoke the others by "
+            hint="Nothing was changed. Find out which key pair is in use, revoke the other keys by "
             "ID, and run the task again.",
             parameters=[found.key.id for found in verified],
         )
@@ -709,7 +637,8 @@ def _no_old_key(state: State) -> KeysmithError:
     error = MissingError(
         f"Organization {state.org_id} has no API key with the {state.target}, and no replacement "
         "of it",
-        hint="Nothing was changed. It was rotated already, or the task identifies it wrongly.",
+        hint="Nothing was changed. It was rotated before, or the task does not identify it "
+        "correctly.",
         parameters=[found.key.id for found in state.stale],
     )
     if state.stale:
@@ -730,33 +659,27 @@ def _lost_old_key(state: State) -> GuardError:
     )
 
 
-def _why_kept(found: Marked) -> str:
+def _left(state: State, *handled: OrgApiKey | None) -> tuple[tuple[OrgApiKey, str], ...]:
+    """Return the keys that look like replacements and that a plan does not handle."""
+    others = [f for f in (*state.unverified, *state.stale, *state.ours) if f.key not in handled]
+    return tuple((found.key, _reason(state, found)) for found in others)
+
+
+def _reason(state: State, found: Marked) -> str:
     if not found.mark:
         return "unverified_mark"
-    if found.phase == CREATING:
-        return "unclear_origin"
-    return "may_be_in_use"
-
-
-def _stale(state: State, chosen: Marked | None = None) -> list[tuple[OrgApiKey, str]]:
-    return [(found.key, "old_key_missing") for found in state.stale if found != chosen]
+    if found in state.stale:
+        return "old_key_missing"
+    return "unclear_origin" if found.phase == CREATING else "may_be_in_use"
 
 
 _REASONS: Mapping[str, str] = {
     "unverified_mark": "its mark was not made with this mark_key",
-    "unclear_origin": "it is not certain that an interrupted run has created it",
+    "unclear_origin": "it is not certain that an interrupted run created it",
     "may_be_in_use": "its key pair may be in use",
-    "old_key_missing": "the key that it was to replace does not exist, and phase finish was not "
-    "run for that key to the end",
+    "old_key_missing": "the key that it was to replace does not exist, and phase finish did not "
+    "complete for that key",
 }
-
-
-def _warnings(left: Sequence[tuple[OrgApiKey, str]]) -> tuple[str, ...]:
-    return tuple(
-        f"API key {key} {quoted(key.description)} is left, because {_REASONS[reason]}. If nobody "
-        "needs it, revoke it by its ID."
-        for key, reason in left
-    )
 
 
 def _listed(found: Sequence[Marked]) -> str:

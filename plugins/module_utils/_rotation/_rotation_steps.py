@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The three phases of a rotation: read where it stands, plan, and take the steps of the plan.
+"""Run a phase of a rotation: read its state, plan the steps and take them.
 
-Every request may be the last one before the process is killed, so each step leaves a state that
-``_rotation`` recognizes.
+The process can be killed after each request, so each step leaves a state that ``_rotation``
+recognizes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
-    _credentials_file,
     _errors,
+    _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
@@ -41,18 +41,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     LIST_REQUIRED,
     UNSPECIFIC_401,
     ApiError,
-    CredentialsFileError,
     GuardError,
     KeysmithError,
     OptionError,
     OrphanError,
     OwnKeyError,
     WaitTimeoutError,
-    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _assignments,
+    _key_files,
     _org_api_keys,
     _resource,
 )
@@ -67,28 +66,23 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
     PROJECT_API_KEYS,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Objects,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _marks,
     _rotation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks import Mark
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotation import (
-    CreateReplacement,
-    Marked,
     Pair,
     Plan,
-    RecordVerified,
-    Rename,
-    RevokeLeftover,
-    RevokeOld,
-    RevokeReplacement,
     State,
     Target,
-    VerifyPair,
 )
 
 MIN_MARK_KEY = 16
-# Refusals that only requests with a valid signature get: the API has looked up the key's rights.
+# The API returns these codes only after it has accepted the signature of a request.
 _ROLE_REFUSALS = frozenset(
     {
         "ACCESS_FORBIDDEN",
@@ -99,29 +93,18 @@ _ROLE_REFUSALS = frozenset(
         "USER_UNAUTHORIZED",
     }
 )
+_REVOCATIONS = {_rotation.REVOKE_LEFTOVER, _rotation.REVOKE_OLD, _rotation.REVOKE_REPLACEMENT}
 _OLD_WORKS = "The old key was not changed."
 
 
 def wall_clock() -> int:
-    """Return the seconds since 1970. Marks are read by other machines."""
+    """Return the seconds since 1970, since other machines read the marks."""
     return int(time.time())
 
 
 @dataclass
-class _Verification:
-    """How the API accepted the new key pair, and after how many seconds."""
-
-    waited: float
-    # Why the key may not do what was asked, although its signature was accepted.
-    refusal: str | None = None
-
-    def result(self) -> dict[str, Any]:
-        return {"waited": round(self.waited, 1), "refusal": self.refusal}
-
-
-@dataclass
 class _Task:
-    """What a task is to do, and what has become of it so far."""
+    """A task, and its result so far."""
 
     params: Mapping[str, Any]
     api: Client
@@ -129,13 +112,19 @@ class _Task:
     environ: Mapping[str, str]
     check_mode: bool
     pair: Pair | None = None
+    # The key of new marks.
+    mark_key: bytes = field(default=b"", repr=False)
     is_changed: bool = False
-    verification: _Verification | None = None
+    verification: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
     def org_id(self) -> str:
         return str(self.params["org_id"])
+
+    @property
+    def keys(self) -> Objects[OrgApiKey]:
+        return API_KEYS.of(self.org_id)
 
 
 def run(
@@ -161,33 +150,31 @@ def run(
 
 @dataclass(frozen=True)
 class _Secret:
-    """What marks are made with. ``public_key``: if it is the private key of a pair."""
+    """The secret that marks are made with. ``public_key``: of a private key."""
 
     text: str = field(repr=False)
     public_key: str | None = None
 
     def may_be_of(self, state: State) -> bool:
-        """Whether it is the secret of the old key, as far as the API tells."""
-        if self.public_key is None:
-            return False
+        """Whether it may be the private key of the old key."""
         if state.old:
             return state.old.public_key in {self.public_key, None}
-        # The old key is gone, so a pair whose key is there is another one.
+        # The old key does not exist, so an existing key is another one.
         return self.public_key not in {key.public_key for key in state.keys}
 
 
 def _secret(task: _Task) -> _Secret:
-    """Return ``mark_key``, or the secret that it defaults to. Raises OptionError.
+    """Return ``mark_key``, or the secret of the credential that it defaults to. Raises OptionError.
 
-    An access token is not one, because it changes. The secret may be in the environment beside it.
+    An access token changes, so the environment must have a key pair or a service account too.
     """
     params, environ, connection = task.params, task.environ, task.connection
     if params["mark_key"]:
         return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
     if isinstance(credentials, AccessToken):
-        token = connection.platform.env_access_token
-        without = {name: value for name, value in environ.items() if name != token}
+        tokens = [n for kind, n in connection.platform.env_credentials if kind is AccessToken]
+        without = {name: value for name, value in environ.items() if (name,) not in tokens}
         try:
             credentials = _resolve.resolve({**params, "access_token": None}, without).credentials
         except OptionError:
@@ -197,49 +184,51 @@ def _secret(task: _Task) -> _Secret:
     if isinstance(credentials, KeyPair):
         return _Secret(credentials.private_key, credentials.public_key)
     raise OptionError(
-        "An access token signs the requests, and there is no secret for the rotation's marks",
-        hint="Set mark_key. Or set the environment variables of the key pair or the service "
-        "account where the module runs, of only one of them.",
+        "The task authenticates with an access token, so the rotation has no secret for its marks",
+        hint="Set mark_key. Or set the environment variables of a key pair or of a service account "
+        "on the host where the module runs.",
     )
 
 
-def _survey(task: _Task) -> tuple[State, bytes]:
-    """Return where the rotation stands, and the key that makes new marks."""
+def _survey(task: _Task) -> State:
+    """Return the state of the rotation, and set the key of new marks."""
     params = task.params
     target = Target(
         params["api_user_id"], params["public_key"], params["description"], params["look_alikes"]
     )
     secret = _secret(task)
-    key = _marks.key_of(secret.text)
-    keys = _resource.list_all(task.api, API_KEYS.of(task.org_id))
+    key = task.mark_key = _marks.key_of(secret.text)
+    keys = _resource.list_all(task.api, task.keys)
     now = wall_clock()
     state = _rotation.survey(keys, task.org_id, target, (key,), now)
     if not task.pair or secret.public_key is None:
-        return state, key
-    # The rotation of the secret's own key goes on to the secret of the new pair. In no other one
-    # may who has that pair, such as the application that uses it, make a mark.
+        return state
+    # If the old key's own secret makes the marks, the new pair must be able to verify and make them
+    # too. In other rotations it must not: an application has that pair.
     new_key = _marks.key_of(task.pair.private_key)
     both = _rotation.survey(keys, task.org_id, target, (key, new_key), now)
-    return (both, new_key) if secret.may_be_of(both) else (state, key)
+    if not secret.may_be_of(both):
+        return state
+    task.mark_key = new_key
+    return both
 
 
-def _with_entries(task: _Task, state: State) -> tuple[State, str]:
-    """Add the old key's access list; also return what the path of such lists is called."""
+def _read_entries(task: _Task, state: State) -> tuple[State, str]:
+    """Add the old key's access list; also return the path segment of access lists."""
     if state.old is None:
         return state, API_KEY_LISTS.name
     found = _access_lists.read(task.api, API_KEY_LISTS, task.org_id, state.old)
     return replace(state, entries=found.now), found.name
 
 
-def _with_new_entries(task: _Task, state: State, new: OrgApiKey) -> State:
-    """Add the replacement's access list; what phase begin has added may be shown late."""
+def _read_new_entries(task: _Task, state: State, new: OrgApiKey) -> _access_lists.Networks:
+    """Return the replacement's access list. The API may show the new entries late."""
     limits = state.entries or frozenset()
-    entries = _resource.poll(
+    return _resource.poll(
         task.api,
         lambda: _access_lists.read(task.api, API_KEY_LISTS, task.org_id, new).now,
         lambda now: _access_lists.beyond(now, limits) is None,
     )
-    return replace(state, new_entries=entries)
 
 
 def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any]:
@@ -259,296 +248,262 @@ def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any
             }
             for key, reason in plan.left
         ],
-        "verification": task.verification.result() if task.verification else None,
-        "diff": _diff(state, plan, plan.new),
-        "warnings": [*plan.warnings, *task.warnings],
+        "verification": task.verification,
+        "diff": _diff(state, plan),
+        "warnings": [*plan.warnings(), *task.warnings],
         **more,
     }
 
 
-def _diff(state: State, plan: Plan, new: OrgApiKey | None) -> dict[str, Any]:
+def _diff(state: State, plan: Plan) -> dict[str, Any]:
     """Return the keys that the plan creates, changes or revokes, before and after it."""
     before: list[dict[str, Any]] = []
     after: list[dict[str, Any]] = []
-    written: dict[str, Any] | None = None
-    for step in plan.steps:
-        if isinstance(step, RevokeLeftover):
-            before.append(step.found.key.writable())
-        elif isinstance(step, RevokeOld):
-            before.append(step.old.writable())
-        elif isinstance(step, RevokeReplacement):
-            before.append(step.new.writable())
-        elif isinstance(step, CreateReplacement):
-            after.append((new or _imagined(step.old)).writable())
-        elif isinstance(step, (RecordVerified, Rename)):
-            was = state.find(step.new.id) or step.new
-            written = was.writable()
-            description = step.base if isinstance(step, Rename) else (new or was).description
-            after = [{**written, "description": description}]
-    if written is not None:
-        before.append(written)
+    written: OrgApiKey | None = None
+    for action, key in plan.steps:
+        if action in _REVOCATIONS:
+            before.append(key.writable())
+        elif action in {_rotation.RECORD_VERIFICATION, _rotation.RENAME}:
+            written = key
+    created = plan.new or state.old
+    if plan.includes(_rotation.CREATE_REPLACEMENT) and created:
+        after.append(created.writable())
+    if written and plan.new:
+        before.append(written.writable())
+        description = plan.base if plan.includes(_rotation.RENAME) else plan.new.description
+        after.append({**written.writable(), "description": description})
     return {"before": {"api_keys": before}, "after": {"api_keys": after}}
-
-
-def _imagined(old: OrgApiKey) -> OrgApiKey:
-    return replace(old, id="", public_key=None)
 
 
 def _begin(task: _Task) -> dict[str, Any]:
     params = task.params
     file = None
     if params["credentials_file"]:
-        file = _credentials_file.inspect(params["credentials_file"])
-    state, mark_key = _survey(task)
+        file = _key_files.inspect(params["credentials_file"])
+    state = _survey(task)
     if state.old:
         _check_own(task, state.old)
     list_name = API_KEY_LISTS.name
     if not state.of_phase(_marks.VERIFIED):
-        state, list_name = _with_entries(task, state)
+        state, list_name = _read_entries(task, state)
     plan = _rotation.plan_begin(state, ignore_marks=params["ignore_marks"])
     if not plan.steps or state.old is None:
         return _result(task, state, plan)
     if file:
         existing_ids = {key.id for key in state.keys}
-        _credentials_file.check_free(file, task.org_id, state.old.description, existing_ids)
-        _credentials_file.check_writable(file.path, check_mode=task.check_mode)
+        _secret_file.check_free(
+            file, existing_ids, org_id=task.org_id, description=state.old.description
+        )
+        _secret_file.check_writable(file.path, check_mode=task.check_mode)
     if task.check_mode:
         task.is_changed = True
-        planned = {**_imagined(state.old).result(), "id": None}
+        planned = {**state.old.result(), "id": None, "public_key": None}
         return {**_result(task, state, plan), "org_api_key": planned}
     _org_api_keys.warn_of_new_private_key(task.api)
-    for step in plan.steps:
-        if isinstance(step, RevokeLeftover):
-            _revoke_leftover(task, step.found)
-    creation = _Creation(task, state, state.old, mark_key, list_name)
+    for action, key in plan.steps:
+        if action == _rotation.REVOKE_LEFTOVER:
+            _revoke_leftover(task, key)
+    creation = _Creation(task, state, state.old, list_name)
     created = creation.run(file)
     task.is_changed = True
-    pair = {
-        "org_id": task.org_id,
-        "api_user_id": created.key.id,
-        "description": state.old.description,
-        "public_key": created.key.public_key,
-        "private_key": created.private_key,
-    }
-    more: dict[str, Any] = {} if file else {"key_pair": pair}
+    more = {} if file else {"key_pair": creation.key_pair(created)}
     return _result(task, state, replace(plan, new=created.key), **more)
 
 
 def _check_own(task: _Task, old: OrgApiKey) -> bool:
-    """Return whether the old key is the one that signs; raises OwnKeyError unless allowed."""
+    """Return whether the old key is the signing credential. Raises OwnKeyError unless allowed."""
     is_own = _resource.check_not_own(
         task.api, API_KEYS, old, allowed=task.params["allow_own_key"], loss="rotating it"
     )
     if old.public_key is None and _secret(task).public_key is not None:
         raise OptionError(
-            f"The API does not return the public key of API key {old.id}, so marks may be made "
-            "with its private key",
-            hint="Nothing was changed. Set mark_key, so that the marks do not depend on that.",
+            f"The API does not return the public key of API key {old.id}, so the rotation's marks "
+            "may depend on its private key",
+            hint="Nothing was changed. Set mark_key.",
         )
     return is_own
 
 
-def _revoke_leftover(task: _Task, found: Marked) -> None:
-    """Revoke what a run has left, unless it is not as it was a moment ago."""
-    now = _resource.find_by_id(task.api, API_KEYS.of(task.org_id), found.key.id)
+def _revoke_leftover(task: _Task, key: OrgApiKey) -> None:
+    """Revoke a replacement that was never handed over, unless another run is changing it."""
+    now = _resource.find_by_id(task.api, task.keys, key.id)
     if now is None:
         return
-    if now != found.key:
+    if now != key:
         raise GuardError(
-            f"API key {now} was to be rolled back, and it is being changed: another run may rotate "
-            "the same key",
+            f"API key {now} was to be rolled back, but it was just changed: another run may be "
+            "rotating the same key",
             hint=f"{_OLD_WORKS} Make sure that no other run is active, and run the task again.",
             parameters=[now.id],
         )
-    _revoke(task, found.key)
+    _revoke(task, key)
 
 
 def _revoke(task: _Task, key: OrgApiKey, api: Client | None = None) -> None:
     """Revoke a key and wait until the API confirms that it is gone."""
     api = api or task.api
-    if _resource.delete(api, API_KEYS.of(task.org_id), key):
+    if _resource.delete(api, task.keys, key):
         task.is_changed = True
-    _resource.await_absence(api, API_KEYS.of(task.org_id), key, task.params["wait_timeout"])
+    _resource.await_absence(api, task.keys, key, task.params["wait_timeout"])
 
 
+@dataclass
 class _Creation:
-    """A replacement on its way. Nobody has its key pair before ``run`` returns."""
+    """The creation of a replacement. Its key pair is not handed over before ``run`` returns."""
 
-    def __init__(
-        self, task: _Task, state: State, old: OrgApiKey, mark_key: bytes, list_name: str
-    ) -> None:
-        self._task = task
-        self._api = task.api
-        self._state = state
-        self._old = old
-        self._entries = state.entries or frozenset()
-        self._key = mark_key
-        self._list_name = list_name
+    task: _Task
+    state: State
+    old: OrgApiKey
+    list_name: str
 
-    def run(self, file: _credentials_file.CredentialsFile | None) -> CreatedKey:
+    @property
+    def entries(self) -> _access_lists.Networks:
+        return self.state.entries or frozenset()
+
+    def run(self, file: _secret_file.SecretFile | None) -> CreatedKey:
         created = self._create()
         if file:
-            self._api.add_no_log(created.private_key)
+            self.task.api.add_no_log(created.private_key)
         key = created.key
         try:
             created = replace(created, key=self._complete(created))
             if file:
                 self._store(created, file)
         except Exception as error:
-            # Also after a mistake of ours, nobody has the key pair.
-            self._api.add_no_log(created.private_key)
+            # The key pair was not handed over, not even after a bug in this collection.
+            self.task.api.add_no_log(created.private_key)
             failure = error if isinstance(error, KeysmithError) else _errors.internal_error(error)
-            _undo(self._task, key, failure)
+            _undo(self.task, key, failure)
             raise failure from None
         return created
 
+    def key_pair(self, created: CreatedKey) -> dict[str, str]:
+        """Return the new key pair as results and files contain it, without the mark."""
+        key = replace(created.key, description=self.old.description)
+        return _key_files.content(self.task.org_id, replace(created, key=key))
+
     def _create(self) -> CreatedKey:
+        task, old = self.task, self.old
         moment = wall_clock() - _rotation.CLOCK_TOLERANCE
         nonce = secrets.token_bytes(_marks.TAG_SIZE)
-        mark = Mark(
-            _marks.CREATING,
-            self._task.org_id,
-            self._old.id,
-            None,
-            moment,
-            nonce,
-            self._old.description,
-        )
-        known_ids = {key.id for key in self._state.keys}
-        description = _marks.describe(mark, self._key)
+        mark = Mark(_marks.CREATING, task.org_id, old.id, None, moment, nonce, old.description)
+        known_ids = {key.id for key in self.state.keys}
+        description = _marks.describe(mark, self.task.mark_key)
         try:
             return _org_api_keys.create(
-                self._api, self._task.org_id, description, [_rotation.MEMBER], known_ids
+                task.api, task.org_id, description, [_rotation.MEMBER], known_ids
             )
         except OrphanError as error:
-            self._undo_orphan(description, known_ids, error)
+            self._undo_orphan(description, error)
             raise
 
-    def _undo_orphan(self, description: str, known_ids: set[str], error: OrphanError) -> None:
-        """Revoke what a POST has created whose response was lost, if it is certain what that is."""
+    def _undo_orphan(self, description: str, error: OrphanError) -> None:
+        """Revoke the key of a POST whose response was lost, if the mark identifies it."""
         if len(error.parameters) != 1:
             return
         try:
-            with self._api.cancellation.completing():
-                keys = _resource.list_all(self._api, API_KEYS.of(self._task.org_id))
+            with self.task.api.cancellation.completing():
+                key = _resource.find_by_id(self.task.api, self.task.keys, error.parameters[0])
         except KeysmithError:
             return
-        found = [k for k in keys if k.description == description and k.id not in known_ids]
-        if len(found) == 1 and not _rotation.rights(found[0]):
-            _undo(self._task, found[0], error)
+        if key and key.description == description and not _rotation.rights(key):
+            _undo(self.task, key, error)
 
     def _complete(self, created: CreatedKey) -> OrgApiKey:
-        """Give a new key the access list, then the rights; verify that it signs in between."""
-        task, api, old = self._task, self._api, self._old
+        """Give a new key its access list, verify its key pair, and then give it its rights."""
+        task, api, old = self.task, self.task.api, self.old
         key = self._describe(created.key, _marks.CREATED)
-        if self._entries:
-            new_list = _access_lists.of_new(API_KEY_LISTS, task.org_id, key, self._list_name)
-            _access_lists.change(api, new_list, _access_lists.Goal(self._entries, purge=True))
+        if self.entries:
+            new_list = _access_lists.of_new(API_KEY_LISTS, task.org_id, key, self.list_name)
+            _access_lists.change(api, new_list, _access_lists.Goal(self.entries, purge=True))
         pair = KeyPair(str(key.public_key), created.private_key)
-        task.verification = _verify(task, key, pair, self._entries)
+        task.verification = _verify(task, key, pair, self.entries)
         for project_id, roles in old.projects:
             _assignments.assign_all(api, PROJECT_API_KEYS.of(project_id, key), roles)
         self._check_unchanged()
-        # Only now, and in one request with its last roles: see _rotation.
+        # The mark and the last roles are written in one request: see _rotation.
         wanted = set(old.roles)
         changes = {"roles": sorted(wanted)} if wanted and wanted != set(key.roles) else {}
         key = self._describe(key, _marks.ISSUED, **changes)
         return self._await_shown(key)
 
     def _describe(self, key: OrgApiKey, phase: str, **changes: Any) -> OrgApiKey:
-        mark = Mark(
-            phase,
-            self._task.org_id,
-            self._old.id,
-            key.id,
-            wall_clock(),
-            _rotation.tag(self._key, self._old, self._entries),
-            self._old.description,
-        )
-        description = _marks.describe(mark, self._key)
-        return _org_api_keys.update(
-            self._api, self._task.org_id, key, {"description": description, **changes}
-        )
+        moment, base = wall_clock(), self.old.description
+        return _write_mark(self.task, self.state, key, phase, moment=moment, base=base, **changes)
 
     def _check_unchanged(self) -> None:
-        """Refuse to copy rights that were taken from the old key in the meantime."""
-        now = _resource.find_by_id(self._api, API_KEYS.of(self._task.org_id), self._old.id)
+        """Refuse to copy rights that the old key no longer has."""
+        now = _resource.find_by_id(self.task.api, self.task.keys, self.old.id)
         if (
             now is None
-            or now.description != self._old.description
-            or _rotation.rights(now) != _rotation.rights(self._old)
+            or now.description != self.old.description
+            or _rotation.rights(now) != _rotation.rights(self.old)
         ):
             raise GuardError(
-                f"The old API key {self._old} was {'changed' if now else 'revoked'} while its "
+                f"The old API key {self.old} was {'changed' if now else 'revoked'} while its "
                 "replacement was being created",
-                hint="Run the task again if the key is still to be rotated.",
-                parameters=[self._old.id],
+                hint="To rotate the key as it is now, run the task again.",
+                parameters=[self.old.id],
             )
 
     def _await_shown(self, key: OrgApiKey) -> OrgApiKey:
-        """Return the key as the API lists it, complete, so that the next task finds it so."""
-        api = self._api
-        wanted = _rotation.rights(self._old)
-        backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.ORPHAN_PATIENCE)
+        """Return the key when the list of keys shows it with all its rights."""
+        api = self.task.api
+        wanted = _rotation.rights(self.old)
+        backoff = _resource.Backoff(api, deadline=api.clock.now() + _resource.SETTLE_TIME)
         while True:
-            listed = {k.id: k for k in _resource.list_all(api, API_KEYS.of(self._task.org_id))}
+            listed = {k.id: k for k in _resource.list_all(api, self.task.keys)}
             found = listed.get(key.id)
             more = _rotation.rights(found) - wanted if found else None
             if found and more:
-                shown_rights = ", ".join(f"{role} {project}".strip() for project, role in more)
+                extra_rights = ", ".join(f"{role} {project}".strip() for project, role in more)
                 raise GuardError(
-                    f"The new API key {key} has rights that the old key {self._old} does not have: "
-                    f"{shown_rights}",
-                    hint="Find out who has added them.",
+                    f"The new API key {key} has rights that the old key {self.old} does not have: "
+                    f"{extra_rights}",
+                    hint="Find out who added them.",
                     parameters=[key.id],
                 )
             if found and found.description == key.description and _rotation.rights(found) == wanted:
                 return found
             if backoff.is_over:
-                if found is None and not _resource.find_by_id(
-                    api, API_KEYS.of(self._task.org_id), key.id
-                ):
+                if found is None and not _resource.find_by_id(api, self.task.keys, key.id):
                     raise GuardError(
                         f"The new API key {key} was revoked while it was being created",
                         hint="Make sure that no other run rotates the same key, and run the task "
                         "again.",
                         parameters=[key.id],
                     )
-                self._task.warnings.append(
+                self.task.warnings.append(
                     f"The API does not list API key {key} with all its rights yet. Wait before you "
                     "run phase finish."
                 )
-                return replace(key, projects=self._old.projects)
+                return replace(key, projects=self.old.projects)
             backoff.wait()
 
-    def _store(self, created: CreatedKey, file: _credentials_file.CredentialsFile) -> None:
-        key = created.key
-        why = "another process has written to it in the meantime"
-        try:
-            _credentials_file.write(
-                file,
-                {
-                    "org_id": self._task.org_id,
-                    "api_user_id": key.id,
-                    "description": self._old.description,
-                    "public_key": str(key.public_key),
-                    "private_key": created.private_key,
-                },
-            )
-            return
-        except FileExistsError:
-            pass
-        except OSError as failure:
-            why = str(failure.strerror)
-        raise CredentialsFileError(
-            f"The key pair of the new API key {key} could not be written to {truncate_path(file.path)}: "
-            f"{why}",
-            hint="Check the directory and its disk, and run the task again.",
-        )
+    def _store(self, created: CreatedKey, file: _secret_file.SecretFile) -> None:
+        _secret_file.write(file, self.key_pair(created), f"the new API key {created.key}")
+
+
+def _write_mark(
+    task: _Task,
+    state: State,
+    key: OrgApiKey,
+    phase: str,
+    *,
+    moment: int,
+    base: str,
+    **changes: Any,
+) -> OrgApiKey:
+    """Write a mark to the description of a replacement, together with other changes."""
+    old = cast("OrgApiKey", state.old)
+    tag = _rotation.tag(task.mark_key, old, state.entries or frozenset())
+    mark = Mark(phase, task.org_id, old.id, key.id, moment, tag, base)
+    description = _marks.describe(mark, task.mark_key)
+    return _org_api_keys.update(task.api, task.org_id, key, {"description": description, **changes})
 
 
 def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
-    """Revoke a replacement whose key pair nobody has, and have the error say what exists."""
+    """Revoke a replacement that was not handed over, and add to the error what exists now."""
     was_changed = task.is_changed
     try:
         with task.api.cancellation.completing():
@@ -569,103 +524,81 @@ def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
 def _finish(task: _Task) -> dict[str, Any]:
     params = task.params
     task.pair = _pair(task)
-    state, mark_key = _survey(task)
+    state = _survey(task)
     found = _rotation.choose(state, params["successor_id"], task.pair)
-    is_own = False
+    pair, is_own = None, False
     if found:
-        _check_pair(found.key, task.pair)
-        if state.old:
-            is_own = _check_own(task, state.old)
-
-    def plan() -> Plan:
-        return _rotation.plan_finish(
-            state,
-            found,
-            has_pair=task.pair is not None,
-            grace_period=params["grace_period"],
-        )
-
-    planned = plan()
-    if any(isinstance(step, (RecordVerified, RevokeOld)) for step in planned.steps):
-        # What the old key is like now decides.
-        state, _name = _with_entries(task, state)
-        if found and found.phase != _marks.VERIFIED:
-            state = _with_new_entries(task, state, found.key)
-        planned = plan()
-    if is_own and not task.pair and any(isinstance(s, RevokeOld) for s in planned.steps):
+        pair = _key_pair(found.key, task.pair)
+        is_own = bool(state.old) and _check_own(task, cast("OrgApiKey", state.old))
+    plan = _rotation.plan_finish(
+        state, found, has_pair=pair is not None, grace_period=params["grace_period"]
+    )
+    if found is None:
+        return _result(task, state, plan)
+    if plan.includes(_rotation.RECORD_VERIFICATION, _rotation.REVOKE_OLD):
+        state, _name = _read_entries(task, state)
+        new_entries = None
+        if found.phase != _marks.VERIFIED:
+            new_entries = _read_new_entries(task, state, found.key)
+        _rotation.check_same(state, found, new_entries)
+    if is_own and not pair and plan.includes(_rotation.REVOKE_OLD):
         raise OwnKeyError(
-            f"The old API key {state.old} signs the requests, and cannot revoke itself and then "
-            f"rename its replacement {planned.new}",
+            f"The task authenticates with the old API key {state.old}, so it cannot revoke the key "
+            f"and then rename the replacement {found.key}",
             hint="Nothing was changed. Use the new key pair for the task, or set new_private_key "
             "or credentials_file.",
         )
-    return _apply_finish(task, state, planned, mark_key, is_own)
-
-
-def _apply_finish(
-    task: _Task, state: State, plan: Plan, mark_key: bytes, is_own: bool
-) -> dict[str, Any]:
-    new = plan.new
-    if new is None:
-        return _result(task, state, plan)
-    pair = _key_pair(new, task.pair)
-    for step in plan.steps:
-        if isinstance(step, VerifyPair) and pair:
-            task.verification = _verify(task, new, pair, None)
-        elif task.check_mode:
-            task.is_changed = True
-        elif isinstance(step, RecordVerified):
-            new = _record(task, state, step, mark_key)
-    if task.check_mode:
-        renamed = [step for step in plan.steps if isinstance(step, Rename)]
-        new = replace(new, description=renamed[0].base) if renamed else new
-    else:
-        with _signer(task, pair if is_own else None) as api:
-            new = _end(task, plan, new, api)
+    new = _take_steps(task, state, plan, pair, is_own=is_own)
     return _result(task, state, replace(plan, new=new))
 
 
-def _end(task: _Task, plan: Plan, new: OrgApiKey, api: Client) -> OrgApiKey:
-    """Revoke the old key and rename its replacement, in this order.
+def _take_steps(
+    task: _Task, state: State, plan: Plan, pair: KeyPair | None, *, is_own: bool
+) -> OrgApiKey:
+    """Take the steps of phase finish, and return the replacement.
 
-    In the other, nothing would tell that the old key is still to be revoked.
+    The old key is revoked before its replacement is renamed. Otherwise, no mark would show that it
+    is still to be revoked.
     """
-    for step in plan.steps:
-        try:
-            if isinstance(step, RevokeOld):
-                _revoke(task, step.old, api)
-            elif isinstance(step, Rename):
-                changes = {"description": step.base}
-                new = _org_api_keys.update(api, task.org_id, new, changes)
-                task.is_changed = True
-        except KeysmithError as error:
-            if task.is_changed:
-                error.state_after = (
-                    f"{error.state_after} The replacement {new} is verified; run phase finish again "
-                    "to do the rest."
-                ).strip()
-            raise
-    return new
-
-
-def _record(task: _Task, state: State, step: RecordVerified, mark_key: bytes) -> OrgApiKey:
-    old = step.old
-    tag = _rotation.tag(mark_key, old, state.entries or frozenset())
-    mark = Mark(_marks.VERIFIED, task.org_id, old.id, step.new.id, step.deadline, tag, step.base)
-    changes = {"description": _marks.describe(mark, mark_key)}
-    new = _org_api_keys.update(task.api, task.org_id, step.new, changes)
-    task.is_changed = True
+    new = cast("OrgApiKey", plan.new)
+    if pair:
+        task.verification = _verify(task, new, pair, None)
+    if task.check_mode:
+        task.is_changed = any(action != _rotation.VERIFY_PAIR for action, _key in plan.steps)
+        return replace(new, description=plan.base) if plan.includes(_rotation.RENAME) else new
+    signer: AbstractContextManager[Client] = nullcontext(task.api)
+    if pair and is_own:
+        signer = closing(client_of(task.api, task.connection, pair))
+    with signer as api:
+        for action, key in plan.steps:
+            try:
+                if action == _rotation.RECORD_VERIFICATION:
+                    moment, base = plan.deadline or 0, plan.base
+                    new = _write_mark(task, state, new, _marks.VERIFIED, moment=moment, base=base)
+                    task.is_changed = True
+                elif action == _rotation.REVOKE_OLD:
+                    _revoke(task, key, api)
+                elif action == _rotation.RENAME:
+                    new = _org_api_keys.update(api, task.org_id, new, {"description": plan.base})
+                    task.is_changed = True
+            except KeysmithError as error:
+                if task.is_changed:
+                    error.state_after = (
+                        f"{error.state_after} The replacement {new} is verified; run phase finish "
+                        "again to do the rest."
+                    ).strip()
+                raise
     return new
 
 
 def _pair(task: _Task) -> Pair | None:
-    """Return the new key pair that the task has. Raises OptionError."""
+    """Return the new key pair of the task, None if it has none. Raises CredentialsFileError."""
     params = task.params
     if params["new_private_key"]:
         return Pair(params["new_private_key"])
     if not params["credentials_file"]:
         return None
-    owner = _credentials_file.inspect(params["credentials_file"]).owner
+    owner = _key_files.inspect(params["credentials_file"]).content
     if owner is None or owner["org_id"] not in {"", task.org_id}:
         return None
     task.api.add_no_log(owner["private_key"])
@@ -673,8 +606,15 @@ def _pair(task: _Task) -> Pair | None:
 
 
 def _key_pair(new: OrgApiKey, pair: Pair | None) -> KeyPair | None:
+    """Return the key pair to verify, None if the task has none. Raises OptionError."""
     if pair is None:
         return None
+    if pair.api_user_id not in {None, new.id}:
+        raise OptionError(
+            f"credentials_file holds the key pair of API key {pair.api_user_id}, but the "
+            f"replacement is API key {new}",
+            hint="Nothing was changed. Use the file that phase begin wrote.",
+        )
     public_key = new.public_key or pair.public_key
     if public_key is None:
         raise OptionError(
@@ -684,50 +624,26 @@ def _key_pair(new: OrgApiKey, pair: Pair | None) -> KeyPair | None:
     return KeyPair(public_key, pair.private_key)
 
 
-def _check_pair(new: OrgApiKey, pair: Pair | None) -> None:
-    if pair and pair.api_user_id not in {None, new.id}:
-        raise OptionError(
-            f"credentials_file holds the key pair of API key {pair.api_user_id}, and the "
-            f"replacement is API key {new}",
-            hint="Nothing was changed. Use the file that phase begin has written.",
-        )
-
-
 def _roll_back(task: _Task) -> dict[str, Any]:
     successor_id = task.params["successor_id"]
-    state, _key = _survey(task)
+    state = _survey(task)
     if successor_id is None and state.of_phase(_marks.CREATED):
-        state, _name = _with_entries(task, state)
+        state, _name = _read_entries(task, state)
     plan = _rotation.plan_roll_back(state, successor_id)
-    for step in plan.steps:
-        if isinstance(step, RevokeReplacement):
-            _resource.check_not_own(
-                task.api, API_KEYS, step.new, allowed=False, loss="rolling it back"
-            )
+    for action, key in plan.steps:
+        if action == _rotation.REVOKE_REPLACEMENT:
+            _resource.check_not_own(task.api, API_KEYS, key, allowed=False, loss="rolling it back")
         if task.check_mode:
             task.is_changed = True
-        elif isinstance(step, RevokeLeftover):
-            _revoke_leftover(task, step.found)
-        elif isinstance(step, RevokeReplacement):
-            _revoke(task, step.new)
+        elif action == _rotation.REVOKE_LEFTOVER:
+            _revoke_leftover(task, key)
+        else:
+            _revoke(task, key)
     return _result(task, state, plan)
 
 
-@contextmanager
-def _signer(task: _Task, pair: KeyPair | None) -> Iterator[Client]:
-    """Yield a client that signs with a key pair, or the task's own client."""
-    if pair is None:
-        yield task.api
-        return
-    client = client_of(task.api, task.connection, pair)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
-    """Return a client like another one that signs with a key pair of the same organization."""
+    """Return a client that authenticates with another key pair of the organization."""
     http = Http(connection.http, api.clock, connection.base_url)
     http.cancellation = api.cancellation
     auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.add_no_log)
@@ -737,75 +653,72 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
 
 def _verify(
     task: _Task, key: OrgApiKey, pair: KeyPair, entries: _access_lists.Networks | None
-) -> _Verification:
-    """Return when the API accepts requests that a new key pair signs.
+) -> dict[str, Any]:
+    """Wait until the API accepts a new key pair, and return the result ``verification``.
 
-    APIs know a new key with a delay, and reject it until then. A refusal that follows from the
-    key's own role or access list confirms the signature as well: a key for another machine cannot
-    be used from this one. ``entries`` is the key's access list, which is read if None. Raises
-    WaitTimeoutError after ``verify_timeout`` seconds.
+    The API rejects a new key for a short time. An error that follows from the key's own role or
+    access list confirms the key pair as well, because a key for another machine cannot be used from
+    this one. ``entries`` is the key's access list, which is read if None. Raises WaitTimeoutError
+    after ``verify_timeout`` seconds.
     """
     api = task.api
-    clock, began = api.clock, api.clock.now()
-    deadline = began + task.params["verify_timeout"]
+    clock, started = api.clock, api.clock.now()
+    deadline = started + task.params["verify_timeout"]
     backoff = _resource.Backoff(api, deadline=deadline)
-    other = client_of(api, task.connection, pair)
-    try:
+
+    def verified(refusal: str | None = None) -> dict[str, Any]:
+        return {"waited": round(clock.now() - started, 1), "refusal": refusal}
+
+    with closing(client_of(api, task.connection, pair)) as other:
         while True:
             last: KeysmithError | None = None
             try:
-                if _resource.find_by_id(other, API_KEYS.of(task.org_id), key.id, deadline):
-                    return _Verification(clock.now() - began)
+                if _resource.find_by_id(other, task.keys, key.id, deadline):
+                    return verified()
             except ApiError as error:
                 if entries is None and error.code in IP_NOT_LISTED:
                     entries = _access_lists.read(api, API_KEY_LISTS, task.org_id, key).now
                 if _is_own_refusal(error, entries or frozenset()):
-                    return _Verification(clock.now() - began, error.code)
+                    return verified(error.code)
                 if not _may_pass(error):
                     raise
                 last = error
             if not backoff.wait():
-                raise _not_accepted(key, clock.now() - began, last)
-    finally:
-        other.close()
+                raise _not_accepted(key, clock.now() - started, last)
 
 
 def _is_own_refusal(error: ApiError, entries: _access_lists.Networks) -> bool:
-    """Whether an error says that the signature is right, and the key may not do this from here."""
+    """Whether an error confirms the key pair, and follows from the key's role or access list."""
     if error.code in _ROLE_REFUSALS:
         return True
     if error.code not in IP_NOT_LISTED or not entries:
         return False
-    addresses = [_address(item) for item in error.parameters]
-    known = [address for address in addresses if address is not None]
-    # An address that is on the list is let in soon.
-    return not any(address in network for address in known for network in entries)
+    # An address on the list will be accepted soon.
+    return not any(_is_in(address, entries) for address in error.parameters)
 
 
-def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_in(address: Any, entries: _access_lists.Networks) -> bool:
     try:
-        return ipaddress.ip_address(value)
+        return any(ipaddress.ip_address(address) in network for network in entries)
     except ValueError:
-        return None
+        return False
 
 
 def _may_pass(error: ApiError) -> bool:
-    """Whether an error may be one that new keys meet for a while."""
-    if error.status == 401 and error.code in UNSPECIFIC_401:
-        return True
-    # A new list may not be known everywhere yet.
-    return error.code in IP_NOT_LISTED | LIST_REQUIRED
+    """Whether the API may return this error for a new key for a short time."""
+    is_unknown_key = error.status == 401 and error.code in UNSPECIFIC_401
+    return is_unknown_key or error.code in IP_NOT_LISTED | LIST_REQUIRED
 
 
 def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> WaitTimeoutError:
     error = WaitTimeoutError(
         f"The API did not accept the key pair of API key {key} within {waited:.0f} s",
-        hint="Raise verify_timeout if new keys take longer here.",
+        hint="If new keys take longer in your environment, increase verify_timeout.",
     )
     if last is None:
         return error
-    answer = " ".join(str(part) for part in (last.status, last.code) if part)
-    error.summary += f"; its last response was {answer}"
+    response = " ".join(str(part) for part in (last.status, last.code) if part)
+    error.summary += f"; its last response was {response}"
     error.hint = f"{last.hint} {error.hint}".strip()
     error.status, error.code, error.reason = last.status, last.code, last.reason
     error.detail, error.parameters = last.detail, list(last.parameters)
@@ -814,7 +727,6 @@ def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse options that do not fit a phase or each other. Raises OptionError."""
-    _argspec.check_key_name(params)
     if params["successor_id"]:
         _argspec.check_id("successor_id", params["successor_id"])
         if params["phase"] == "begin":
@@ -822,22 +734,15 @@ def check(params: Mapping[str, Any]) -> None:
                 "successor_id is set with phase begin, which creates a new key",
                 hint="Remove it, or set phase to finish or roll_back.",
             )
-        if params["successor_id"] == params["api_user_id"]:
-            raise OptionError(
-                "successor_id and api_user_id are the same",
-                hint="api_user_id is the old key, and successor_id its replacement.",
-            )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
-    for name in ("verify_timeout", "wait_timeout"):
-        _argspec.check_seconds(name, params[name], zero=False)
     _check_grace_period(params["grace_period"])
     _check_secrets(params)
 
 
 def _check_grace_period(seconds: int) -> None:
     longest = 366 * 24 * 3600
-    # Ansible takes yes and no for the numbers 1 and 0.
+    # Ansible accepts yes and no as the numbers 1 and 0.
     if isinstance(seconds, bool) or not 0 <= seconds <= longest:
         raise OptionError(
             f"grace_period is {seconds}; it must be a number of seconds from 0 to {longest}"
@@ -849,14 +754,14 @@ def _check_secrets(params: Mapping[str, Any]) -> None:
     if mark_key is not None and len(mark_key.strip()) < MIN_MARK_KEY:
         raise OptionError(
             f"mark_key has fewer than {MIN_MARK_KEY} characters",
-            hint="Everyone who may list the keys can test guesses of it. Use a random value, such "
-            "as that of `openssl rand -base64 24`.",
+            hint="Anyone who may list the keys can guess short values. Use a random value, for "
+            "example from `openssl rand -base64 24`.",
         )
     if private_key is None:
         return
     if params["phase"] != "finish":
         raise OptionError(
-            "new_private_key is set, and only phase finish uses it", hint="Remove it."
+            "new_private_key is set, but only phase finish uses it", hint="Remove it."
         )
     if params["credentials_file"]:
         raise OptionError(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes how long each task took, loops and all, to the file that BENCHMARK_DURATIONS names."""
+"""Writes the duration of each task, including loops, to the file in BENCHMARK_DURATIONS."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "result_lines"
 
     def _write(self, status: str, result: Any) -> None:
-        # ansible-core 2.19 has public names for these, and will take the old ones away.
+        # ansible-core 2.19 has public names for these and will remove the old ones.
         host = getattr(result, "host", None) or result._host
         task = getattr(result, "task", None) or result._task
         values = getattr(result, "result", None) or result._result

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a module again and again, and have it killed before each line of a file, one after the other.
+"""Run a module repeatedly and kill it before each executed line of a file in turn.
 
-killed_at_lines.py COLLECTIONS MODULE FILE OPTIONS: of the options, as JSON, ``{point}`` becomes the
-number of the line among those that are run. Prints how many there were.
+killed_at_lines.py COLLECTIONS MODULE FILE OPTIONS: in the options, which are JSON, ``{point}`` is
+replaced by the number of the line. Prints the number of lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support import run_module
 
 
 def run(module: str, file: str, options: dict[str, Any], point: int) -> None:
-    """Run a module, and die before the line with this number."""
+    """Run a module and kill this process before the line with this number."""
     left = point
 
     def trace(frame: Any, event: str, _argument: Any) -> Any:
@@ -43,7 +43,7 @@ def run(module: str, file: str, options: dict[str, Any], point: int) -> None:
 
 def main() -> None:
     module, file, options = sys.argv[2:]
-    # What is imported once is not imported again by each child.
+    # Import everything before the first fork.
     run_module(module, {"org_id": "none"})
     for point in itertools.count():
         child = os.fork()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killing processes at a request or at a moment: a module, or ansible-playbook and all of its."""
+"""Kill a module, or ansible-playbook and its descendants, at a request or at a point in time."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.emulator import Emulator, Fault
 from tests.integration.playbook import PATIENCE, AnsibleSandbox, kill
 from tests.support import ROOT
 
-# What becomes of the request at which it is killed: it is never carried out; only after the death;
-# before it, and never answered; answered, and the kill comes a moment later. Or, last, no request
-# decides, but the time since the start.
+# The request at which a process is killed is never carried out; carried out after the kill; carried
+# out before it without a response; or answered shortly before the kill. The last mode kills at a
+# point in time.
 MODES = LOST, LATE, DONE, ANSWERED, MOMENT = ("lost", "late", "done", "answered", "moment")
 
 
 @dataclass(frozen=True)
 class Point:
-    """When to kill: at which of the requests that fit, or, for MOMENT, after how many seconds.
+    """The matching request, or for MOMENT the delay, at which to kill.
 
-    ``delay`` is what lies between the request's answer, or the start, and the kill.
+    ``delay`` is the time from the response, or from the start, to the kill.
     """
 
     mode: str
@@ -51,48 +51,48 @@ print(run_module(sys.argv[2], json.loads(sys.argv[3]), clock=RealClock()).output
 
 
 class _Held(Fault):
-    """Tells that a request has come, and holds it until the one who sent it is dead."""
+    """Announces a request and holds it until its sender is dead."""
 
     def __init__(self, point: Point) -> None:
         super().__init__("slow", point.method, point.path, after=point.number)
         self.mode = point.mode
-        self.has_come, self.is_over = threading.Event(), threading.Event()
+        self.has_arrived, self.is_over = threading.Event(), threading.Event()
 
     def play(self, exchange: Any) -> None:
         if self.mode == ANSWERED:
             exchange.send(exchange.perform())
-            self.has_come.set()
+            self.has_arrived.set()
             return
         exchange.perform_if(self.mode == DONE)
-        self.has_come.set()
+        self.has_arrived.set()
         self.is_over.wait(PATIENCE)
         exchange.perform_if(self.mode == LATE)
         exchange.close()
 
 
 def run_until_killed(
-    workshop: AnsibleSandbox, plays: list[dict[str, Any]], emulator: Emulator, point: Point
+    sandbox: AnsibleSandbox, plays: list[dict[str, Any]], emulator: Emulator, point: Point
 ) -> int:
-    """Start a playbook and kill it; return how many writes were done by then.
+    """Start a playbook and kill it; return the number of writes until then.
 
-    When it returns, nothing of the playbook runs, and nothing is on its way.
+    When it returns, no process of the playbook is running and no request is in progress.
     """
     held = _Held(point)
     if point.mode != MOMENT:
         emulator.add_fault(held)
-    process = workshop.start(plays)
+    process = sandbox.start(plays)
     try:
         if point.mode == MOMENT:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(point.delay)
         else:
             deadline = time.monotonic() + PATIENCE
-            while not held.has_come.wait(0.05):
-                assert process.poll() is None, workshop.finish(process).output
+            while not held.has_arrived.wait(0.05):
+                assert process.poll() is None, sandbox.finish(process).output
                 assert time.monotonic() < deadline, f"{point} was not reached"
             time.sleep(point.delay)
     finally:
-        kill_all(process, workshop)
+        kill_all(process, sandbox)
         writes = len(emulator.writes)
         held.is_over.set()
         emulator.clear_faults()
@@ -103,7 +103,7 @@ def run_until_killed(
 def module_until_killed(
     collections: Path, module: str, options: Mapping[str, Any], emulator: Emulator, point: Point
 ) -> None:
-    """Start a module in a process without Ansible around it, and kill it at a request."""
+    """Start a module without Ansible, and kill it at a request."""
     held = _Held(point)
     emulator.add_fault(held)
     process = subprocess.Popen(
@@ -116,7 +116,7 @@ def module_until_killed(
     )
     try:
         deadline = time.monotonic() + PATIENCE
-        while not held.has_come.wait(0.02):
+        while not held.has_arrived.wait(0.02):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, f"{point} was not reached"
     finally:
@@ -127,10 +127,10 @@ def module_until_killed(
     settle(emulator)
 
 
-def kill_all(process: subprocess.Popen[str], workshop: AnsibleSandbox) -> None:
-    """Kill a process and all that it has started, also what it starts meanwhile."""
+def kill_all(process: subprocess.Popen[str], sandbox: AnsibleSandbox) -> None:
+    """Kill a process and its descendants, including those it starts in the meantime."""
     kill(process)
-    mark = f"RESULT_LINES={workshop.lines}".encode()
+    mark = f"RESULT_LINES={sandbox.lines}".encode()
     while survivors := [path for path in Path("/proc").glob("[0-9]*") if mark in _environ(path)]:
         for path in survivors:
             with suppress(ProcessLookupError):
@@ -146,10 +146,10 @@ def _environ(path: Path) -> list[bytes]:
 
 
 def settle(emulator: Emulator, patience: float = 60) -> None:
-    """Wait until the emulator has done what it was asked for by those who are dead."""
+    """Wait until the emulator has completed the requests of dead processes."""
     deadline = time.monotonic() + patience
     quiet = 0
     while quiet < 3:
         quiet = quiet + 1 if emulator.open_connections == 0 else 0
-        assert time.monotonic() < deadline, "connections of the dead stay open"
+        assert time.monotonic() < deadline, "connections of dead processes stay open"
         time.sleep(0.01)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A playbook in which every module writes, what it starts from, and what it declares."""
+"""A playbook in which every module writes, its initial state, and the state that it declares."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CREATE, DECLARE = "Create one", "Declare many"
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the playbook acts, and what signs its requests."""
+    """The platform of the playbook, and the kind of its credential."""
 
     platform: str
     has_account: bool = False
@@ -84,7 +84,7 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Key:
-    """What a key is, but for its id and pair."""
+    """A key without its ID and key pair."""
 
     roles: tuple[str, ...]
     projects: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -97,7 +97,7 @@ class Key:
 
 
 def started(kind: Kind) -> dict[str, Key]:
-    """Return the keys that there are before, by their descriptions."""
+    """Return the initial keys by description."""
     member = Key(("ORG_MEMBER",))
     in_both = ((kind.project, ("GROUP_READ_ONLY",)), (kind.other_project, ("GROUP_OWNER",)))
     return {
@@ -115,7 +115,7 @@ def started(kind: Kind) -> dict[str, Key]:
 
 
 def declared(kind: Kind) -> dict[str, Key]:
-    """Return the keys that the playbook says there shall be."""
+    """Return the keys that the playbook declares."""
     keys = started(kind)
     for description in [LEAVER, *BULK, *SURPLUS]:
         del keys[description]
@@ -133,7 +133,7 @@ def declared(kind: Kind) -> dict[str, Key]:
 
 
 def start(kind: Kind) -> dict[str, Any]:
-    """Return the seed of an emulator with what there is before."""
+    """Return the seed of an emulator with the initial keys."""
     organizations = {item["id"]: item for item in seed()["organizations"]}
     organization = organizations[ORG_IDS[kind.platform]]
     organization["projects"].append({"id": kind.other_project, "name": "depot"})
@@ -156,7 +156,7 @@ def start(kind: Kind) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Files:
-    """Where the pairs of created keys go."""
+    """The files for the key pairs of created keys."""
 
     single: Path
     folder: Path
@@ -171,17 +171,17 @@ class Files:
         return self.single if key.description == SINGLE else self.folder / f"{key.id}.json"
 
     def all(self) -> list[Path]:
-        """Return all that lies where the pairs are, whatever it is."""
+        """Return everything in the directories of the files."""
         return sorted([*self.single.parent.iterdir(), *self.folder.iterdir()])
 
 
 def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
-    """Return the tasks; their order is of no importance."""
+    """Return the tasks, whose order does not matter."""
     goal = declared(kind)
     keys = [
         {
             "description": description,
-            # A run that was killed may have left a key without its file.
+            # A killed run may have left a key without its file.
             "adopt": True,
             "roles": list(goal[description].roles),
             "access_list": list(goal[description].access_list),
@@ -192,10 +192,10 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
         for description in [*MADE, OLD]
     ]
     bulk = {"state": "absent", "description_match": ["bulk *"], "concurrency": 4}
-    # A service account has no key of its own that would be left.
+    # A service account has no key that would be kept.
     others = [SIGNS, SINGLE, "bulk *", GUARDED, JOINING, PARTING, CHANGING, LEAVER, BYSTANDER]
     whole = {"api_keys": keys, "purge": True, "keep": others, "concurrency": 4}
-    # Other tasks revoke some of these before, after or at the same time.
+    # Other tasks may revoke some of these before, after or at the same time.
     whole["on_keep_missing"] = "warn"
     return [
         {
@@ -241,7 +241,7 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
 
 
 def play(kind: Kind, url: str, files: Files, chance: random.Random) -> dict[str, Any]:
-    """Return the playbook's one play, its tasks in an order by chance."""
+    """Return the only play of the playbook, with its tasks in random order."""
     shuffled = tasks(kind, files)
     chance.shuffle(shuffled)
     return {
@@ -256,10 +256,10 @@ def keys_in(emulator: Emulator, kind: Kind) -> list[ApiKey]:
 
 
 def check_state(emulator: Emulator, kind: Kind) -> None:
-    """Assert that what there is now is what is declared, and nothing else."""
+    """Assert that exactly the declared keys exist."""
     found = sorted((key.description, Key.of(key)) for key in keys_in(emulator, kind))
     assert found == sorted(declared(kind).items())
-    # Those that were there before are the same keys, and not others of their names.
+    # Initial keys must be the same keys, not others with the same description.
     before = {item["description"]: item for item in start(kind)["organizations"][0]["api_keys"]}
     for key in keys_in(emulator, kind):
         was = before.get(key.description)
@@ -269,9 +269,9 @@ def check_state(emulator: Emulator, kind: Kind) -> None:
 def check_files(
     emulator: Emulator, kind: Kind, files: Files, results: Iterable[TaskResult]
 ) -> list[ApiKey]:
-    """Return the created keys whose pair is lost, of which the results have to warn.
+    """Return the created keys whose key pair is lost, and assert that the results warn of them.
 
-    Asserts that the other pairs are in their files, whole, and that nothing else is beside them.
+    Also assert that the other key pairs are complete in their files, and that nothing else is.
     """
     warnings = {r.task: " ".join(r.values.get("warnings", [])) for r in results}
     lost, expected = [], []
@@ -280,8 +280,8 @@ def check_files(
             continue
         path = files.path_of(key)
         warning = warnings[CREATE if key.description == SINGLE else DECLARE]
-        is_told = key.id in warning and "cannot be read again" in warning
-        assert is_told is not path.exists(), (key, warning)
+        has_warning = key.id in warning and "cannot be read again" in warning
+        assert has_warning is not path.exists(), (key, warning)
         if not path.exists():
             lost.append(key)
             continue

@@ -1,12 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A playbook in which every module writes is killed a hundred times, and run again each time.
+"""A playbook in which every module writes is killed a hundred times and run again each time.
 
-TRUST_BATCHES sets how many batches of twenty there are; CI, which has less time, runs two.
+TRUST_BATCHES sets the number of batches of twenty kills; CI, which has less time, runs two.
 
-The points are drawn by chance from a seed, which is shown when a test fails. TRUST_SEED sets
-another.
+The points are random. If a test fails, it shows the seed; TRUST_SEED sets another one.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from tests.integration.playbook import AnsibleSandbox, Finished
 from tests.trust.death.kills import (
     ANSWERED,
     DONE,
-    LATE,
-    LOST,
     MODES,
     MOMENT,
     Point,
@@ -44,9 +41,7 @@ from tests.trust.death.mixed import (
     play,
     start,
 )
-from tests.trust.figures import count
 
-SECTION = "death"
 SEED = os.environ.get("TRUST_SEED", "1")
 BATCHES = int(os.environ.get("TRUST_BATCHES", "5"))
 LATENCY = 0.003
@@ -56,7 +51,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ki
 
 @dataclass(frozen=True)
 class Whole:
-    """A run that nothing interrupts: its requests, its writes, and the seconds to the last one."""
+    """An uninterrupted run: its requests, its writes, and the seconds to the last write."""
 
     requests: int
     writes: int
@@ -67,20 +62,20 @@ _wholes: dict[Kind, Whole] = {}
 
 
 def whole(kind: Kind, folder: Path, collections: Path) -> Whole:
-    """Measure a run of this kind, once a process."""
+    """Measure a run of this kind, once per process."""
     if kind in _wholes:
         return _wholes[kind]
     files = Files.below(folder / "whole")
-    workshop = AnsibleSandbox(folder / "whole" / "shop", collections)
+    sandbox = AnsibleSandbox(folder / "whole" / "shop", collections)
     with Emulator(start(kind), LATENCY) as emulator:
         begun = last = time.monotonic()
         done = 0
-        process = workshop.start([play(kind, emulator.url, files, random.Random(SEED))])
+        process = sandbox.start([play(kind, emulator.url, files, random.Random(SEED))])
         while process.poll() is None:
             if len(emulator.writes) != done:
                 done, last = len(emulator.writes), time.monotonic()
             time.sleep(0.005)
-        run = workshop.finish(process)
+        run = sandbox.finish(process)
         assert run.code == 0, run.output
         check_state(emulator, kind)
         assert check_files(emulator, kind, files, run.results) == []
@@ -90,11 +85,11 @@ def whole(kind: Kind, folder: Path, collections: Path) -> Whole:
 
 
 def draw(mode: str, usual: Whole, chance: random.Random) -> Point:
-    """Draw a point of a mode. The first and last requests are left to MOMENT: they write little."""
+    """Draw a random point. The first and last requests write little, so only MOMENT tries them."""
     if mode == MOMENT:
         return Point(mode, delay=chance.uniform(0, usual.seconds))
     if mode == DONE and chance.random() < 0.5:
-        # The one place where something is lost for ever: a private key that nobody has seen.
+        # Only here is something lost permanently: a private key that nobody has seen.
         return Point(mode, chance.randrange(4), "POST", "*/orgs/*/apiKeys")
     delay = chance.uniform(0, 0.05) if mode == ANSWERED else 0.0
     return Point(mode, chance.randrange(6, usual.requests - 6), delay=delay)
@@ -102,35 +97,34 @@ def draw(mode: str, usual: Whole, chance: random.Random) -> Point:
 
 @dataclass(frozen=True)
 class Death:
-    """One run that is killed, and the one after it."""
+    """A run that is killed, and the runs after it."""
 
     kind: Kind
     usual: Whole
     folder: Path
     collections: Path
 
-    def shop(self, name: str) -> AnsibleSandbox:
+    def sandbox(self, name: str) -> AnsibleSandbox:
         return AnsibleSandbox(self.folder / name, self.collections)
 
     def die_and_finish(self, mode: str, chance: random.Random, with_check: bool) -> int:
-        """Return how many writes were done when the run was killed."""
+        """Return the number of writes until the kill."""
         files = Files.below(self.folder)
         with Emulator(start(self.kind), LATENCY) as emulator:
             plays = [play(self.kind, emulator.url, files, chance)]
             point = draw(mode, self.usual, chance)
             sys.stdout.write(f"{self.kind}: killed at {point}, seed {SEED}\n")
-            writes = run_until_killed(self.shop("killed"), plays, emulator, point)
+            writes = run_until_killed(self.sandbox("killed"), plays, emulator, point)
             done = len(emulator.writes)
-            again = self.shop("again").playbook(plays)
+            again = self.sandbox("again").playbook(plays)
             self._check(emulator, again, files)
             lost = check_files(emulator, self.kind, files, again.results)
-            # Nothing is made twice, and nothing is done for nothing.
+            # No write is repeated.
             assert len(emulator.writes) - done <= self.usual.writes
             for key in lost:
-                assert done > 0, f"{key} was created by nobody"
+                assert done > 0, f"no run created {key}"
             if with_check:
                 self._check_third(emulator, plays, files, lost)
-        count(SECTION, "keys whose pair died with a run, each told by the next", len(lost))
         return writes
 
     def _check(self, emulator: Emulator, run: Finished, files: Files) -> None:
@@ -149,13 +143,12 @@ class Death:
         self, emulator: Emulator, plays: list[dict[str, Any]], files: Files, lost: list[Any]
     ) -> None:
         writes = len(emulator.writes)
-        third = self.shop("third").playbook(plays, "--check", "--diff")
+        third = self.sandbox("third").playbook(plays, "--check", "--diff")
         self._check(emulator, third, files)
         assert not [result for result in third.results if result.changed]
         assert len(emulator.writes) == writes
-        # What is lost stays told, until somebody revokes the key.
+        # The warning stays until the key is revoked.
         assert check_files(emulator, self.kind, files, third.results) == lost
-        count(SECTION, "runs in check mode after that, which found nothing left to do")
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -168,20 +161,7 @@ def test_a_killed_run_is_finished_by_the_next(
     in_the_middle = 0
     for number, mode in enumerate(chance.sample(MODES, len(MODES))):
         death = Death(kind, usual, tmp_path / str(number), collections)
-        # A third run tells what is lost and finds nothing to do: a few are enough.
+        # A third run warns of what is lost and changes nothing; a few are enough.
         writes = death.die_and_finish(mode, chance, with_check=number == 0 and batch < 2)
         in_the_middle += 0 < writes < usual.writes
-        count(SECTION, f"runs killed: {WORDS[mode]}")
-    count(
-        SECTION, "of the killed runs, those between their first and their last write", in_the_middle
-    )
-    assert in_the_middle > len(MODES) / 2, "most deaths came too early or too late to try anything"
-
-
-WORDS = {
-    LOST: "before the server took up the request",
-    LATE: "before the server did what was asked, which it did later",
-    DONE: "when it was done, before the answer",
-    ANSWERED: "up to 50 ms after an answer",
-    MOMENT: "at any moment",
-}
+    assert in_the_middle > len(MODES) / 2, "most kills came too early or too late"

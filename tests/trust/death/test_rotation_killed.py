@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each phase of a rotation is killed as a process, and the next run goes on.
+"""Each phase of a rotation is killed, and the next run resumes it.
 
-That every request is such a point is tested in one process, with the unit tests of the module.
+The unit tests of the module interrupt every request in one process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from tests.emulator import Emulator
 from tests.emulator.state import ApiKey
 from tests.support import key_id, key_pair, org_id, run_module
 from tests.trust.death.kills import DONE, LATE, Point, module_until_killed
-from tests.trust.figures import count
 
-SECTION = "death"
 MODULE = "org_api_key_rotation"
 PLATFORM = "atlas"
 OLD = key_id(PLATFORM, 2)
@@ -32,7 +30,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ki
 
 @dataclass
 class World:
-    """The rotation of a key whose pair goes to a file."""
+    """The rotation of a key whose key pair goes to a file."""
 
     emulator: Emulator
     file: Path
@@ -57,7 +55,7 @@ class World:
         return outcome.result
 
     def check_end(self, *left: str) -> None:
-        """The file has the pair of the one key that is like the old one."""
+        """Assert that the file has the key pair of the only key that is like the old one."""
         assert OLD not in self.keys
         (new,) = (key for key in self.new_keys() if key.id not in left)
         assert new.description == "victim"
@@ -77,17 +75,16 @@ def world(emulator: Emulator, tmp_path: Path) -> World:
 
 def died(world: World, collections: Path, point: Point, phase: str, **more: Any) -> None:
     module_until_killed(collections, MODULE, world.options(phase, **more), world.emulator, point)
-    count(SECTION, "phases of a rotation killed at a request, and gone on with")
 
 
 @pytest.mark.parametrize(
     ("point", "mark", "is_left"),
     [
-        # Created, and nobody has seen the response.
+        # The key was created, but no response arrived.
         (Point(DONE, 0, "POST", KEYS), "creating", False),
-        # Done only after the death, as the first step that gives it a right.
+        # The first step that gives the key a role is carried out only after the kill.
         (Point(LATE, 0, "POST", "*/groups/*/apiKeys/*"), "created", False),
-        # The last write: whether the pair was handed over cannot be told.
+        # The last write: the next run cannot know whether the key pair was delivered.
         (Point(DONE, 1, "PATCH", KEY), "issued", True),
     ],
     ids=["creating", "created", "issued"],
@@ -116,7 +113,7 @@ def test_begin_is_killed(
 def test_finish_is_killed(world: World, collections: Path, point: Point) -> None:
     world.run("begin")
     died(world, collections, point, "finish")
-    # The mark says that the pair was verified, so this run does not need it.
+    # The mark says that the key pair was verified, so this run does not need it.
     finished = world.run("finish", has_file=False)
     assert finished["state"] in {"rotated", "none"}
     assert finished["verification"] is None

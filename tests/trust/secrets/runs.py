@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs of ansible-playbook and ansible-runner that are listened to wherever something comes out.
+"""Run ansible-playbook and ansible-runner, and collect all output, logs and files.
 
-Secrets reach the tasks by variables and by the environment of the process. On an ad-hoc command
-line, and in the keyword `environment` of a task at -vvv, Ansible itself shows them.
+Tasks get secrets from variables and from the environment of the process. Ansible itself shows
+those on an ad-hoc command line, and, at -vvv, in the keyword `environment` of a task.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from tests.integration.secret_search import PLANTED, PLANTED_FORMS, files, searc
 from tests.support import key_pair
 from tests.trust.secrets.world import ATLAS, ByCaller, Case, World, created_keys
 
-# See sitecustomize.py in there.
-# A section of the trust tests has 480 s in all.
-PATIENCE = 450
+# It has a sitecustomize.py.
+# A section of the trust tests has a total of 480 s.
+TIMEOUT = 450
 SPY = Path(__file__).resolve().parent / "python"
-# What every run is told on purpose, before anything else.
+# Every run first prints this on purpose.
 PLANT = {
     "hosts": "localhost",
     "gather_facts": False,
@@ -47,27 +47,27 @@ PLANT = {
 
 @dataclass(frozen=True)
 class Listened:
-    """A run, and every place in which nothing secret may be."""
+    """A run, and every place that must not contain a secret."""
 
     run: Finished
     places: dict[str, str]
 
     def heard(self, kind: str) -> str:
-        """What came in stderr of modules and others, in the syslog or in the journal."""
+        """Return what processes wrote to stderr, syslog or the journal."""
         return "".join(text for place, text in self.places.items() if f"/spy/{kind}." in place)
 
 
 def switched_on(folder: Path, *, journal: bool = False) -> dict[str, str]:
-    """The environment in which everything is told, and noted down in ``spy`` of a run's folder.
+    """Return an environment with all logging on, recorded in ``spy`` of a run's directory.
 
-    Not ANSIBLE_KEEP_REMOTE_FILES: what it keeps is Ansible's own copy of a task's arguments.
+    It lacks ANSIBLE_KEEP_REMOTE_FILES, which keeps Ansible's own copy of a task's arguments.
     """
     spy = folder / "spy"
     spy.mkdir(parents=True)
     return {
-        # Since ansible-core 2.21 it is left out otherwise.
+        # ansible-core 2.21 omits the invocation by default.
         "ANSIBLE_INJECT_INVOCATION": "1",
-        # Tracebacks have secrets in them easily; ansible-core shows them since 2.19 when asked to.
+        # Tracebacks may contain secrets; ansible-core 2.19 and later show them on request.
         "ANSIBLE_DISPLAY_TRACEBACK": "always",
         "PYTHONPATH": f"{SPY}{os.pathsep}{SITE}",
         "PYTHONWARNINGS": "always",
@@ -78,7 +78,7 @@ def switched_on(folder: Path, *, journal: bool = False) -> dict[str, str]:
 
 
 def secret_variables(world: World) -> dict[str, str]:
-    """What comes to tasks by the environment of the process."""
+    """Return the secrets in the environment of the process."""
     pair = key_pair(ATLAS)
     return {
         "MONGODB_ATLAS_PUBLIC_API_KEY": pair["api_public_key"],
@@ -88,57 +88,57 @@ def secret_variables(world: World) -> dict[str, str]:
 
 
 def run_playbook(
-    workshop: AnsibleSandbox,
+    sandbox: AnsibleSandbox,
     arguments: Sequence[str],
     environ: Mapping[str, str],
-    patience: float = PATIENCE,
+    patience: float = TIMEOUT,
 ) -> Listened:
-    """Run `ansible-playbook ARGUMENTS`, the playbook first, as loudly as it can."""
-    command = [sys.executable, "-m", "ansible", "playbook", _plant(workshop), *arguments]
+    """Run `ansible-playbook ARGUMENTS` at the highest verbosity."""
+    command = [sys.executable, "-m", "ansible", "playbook", _plant(sandbox), *arguments]
     command += ["-vvvv", "--diff", "--forks=4"]
-    run = workshop.finish(workshop.spawn(command, environ), patience)
-    return Listened(run, places(workshop, run))
+    run = sandbox.finish(sandbox.spawn(command, environ), patience)
+    return Listened(run, places(sandbox, run))
 
 
 def run_runner(
-    workshop: AnsibleSandbox,
+    sandbox: AnsibleSandbox,
     playbook: str,
     inventory: Path,
     environ: Mapping[str, str],
     *,
     arguments: str = "",
-    patience: float = PATIENCE,
+    patience: float = TIMEOUT,
 ) -> Listened:
-    """Run ansible-runner, which AWX uses: its events, artifacts and own output count too."""
-    job = workshop.folder.parent / f"job-{workshop.folder.name}"
+    """Run ansible-runner, which AWX uses, and collect its events, artifacts and output too."""
+    job = sandbox.folder.parent / f"job-{sandbox.folder.name}"
     (job / "env").mkdir(parents=True)
-    # Temporary files are part of what is searched.
+    # Without pipelining, there are temporary files to search.
     (job / "env" / "envvars").write_text(
         json.dumps({**environ, "ANSIBLE_PIPELINING": "0"}), "utf-8"
     )
     command = [sys.executable, "-m", "ansible_runner", "run", str(job), "--ident", "job", "-j"]
-    # All options are in `cmdline`, since its last word has to come right before the playbook.
+    # All options are in `cmdline`, because its last argument must precede the playbook.
     options = f"--diff -i {shlex.quote(str(inventory))} -vvvv --forks=4 {arguments}"
-    command += ["-p", playbook, "--cmdline", f"{options} {shlex.quote(_plant(workshop))}"]
-    # The runner itself is none of ours; what it starts has all of this by `envvars`.
-    run = workshop.finish(workshop.spawn(command), patience)
-    # The runner writes the whole environment into `command`; that file is its own.
+    command += ["-p", playbook, "--cmdline", f"{options} {shlex.quote(_plant(sandbox))}"]
+    # The runner itself needs no logging; its processes get the environment from `envvars`.
+    run = sandbox.finish(sandbox.spawn(command), patience)
+    # The runner itself writes the whole environment to `command`.
     artifacts = {
         name: text for name, text in files(job / "artifacts") if not name.endswith("/command")
     }
     assert any("/job_events/" in name for name in artifacts), run.output
-    return Listened(run, {**places(workshop, run), **artifacts})
+    return Listened(run, {**places(sandbox, run), **artifacts})
 
 
-def _plant(workshop: AnsibleSandbox) -> str:
-    """Write the playbook that goes before the others."""
-    path = workshop.folder / "plant.yml"
+def _plant(sandbox: AnsibleSandbox) -> str:
+    """Write the playbook that prints the planted text."""
+    path = sandbox.folder / "plant.yml"
     path.write_text(json.dumps([PLANT]), "utf-8")
     return str(path)
 
 
 def check_planted(listened: Listened) -> None:
-    """Check that what was told on purpose is found wherever results come out, in each form."""
+    """Check that the planted text is found wherever results appear, in each form."""
     for is_one in (
         lambda place: place == "stdout",
         lambda place: place == "the callback's lines",
@@ -146,26 +146,26 @@ def check_planted(listened: Listened) -> None:
         lambda place: place.endswith("/job/stdout"),
     ):
         texts = {place: text for place, text in listened.places.items() if is_one(place)}
-        # Of the runner's there are none in a run without it.
+        # A run without the runner has no events.
         missing = [f for f in PLANTED_FORMS if not any(f in text for text in texts.values())]
         assert not (texts and missing), missing
         assert not texts or search(texts, {"what was planted": PLANTED})
 
 
-def places(workshop: AnsibleSandbox, run: Finished, listened: Path | None = None) -> dict[str, str]:
-    """Where a run's words come out; ``listened`` is what `switched_on` was given."""
+def places(sandbox: AnsibleSandbox, run: Finished, listened: Path | None = None) -> dict[str, str]:
+    """Return output, logs and files of a run; ``listened`` is the directory of `switched_on`."""
     return {
         "stdout": run.stdout,
         "stderr": run.stderr,
-        "the callback's lines": workshop.lines.read_text("utf-8"),
-        **dict(files(workshop.home)),
-        **dict(files(workshop.tmp)),
-        **dict(files((listened or workshop.folder) / "spy")),
+        "the callback's lines": sandbox.lines.read_text("utf-8"),
+        **dict(files(sandbox.home)),
+        **dict(files(sandbox.tmp)),
+        **dict(files((listened or sandbox.folder) / "spy")),
     }
 
 
 def plays(cases: Mapping[str, Case]) -> list[dict[str, Any]]:
-    """A play for each module, and one for what has no_log, whose result is not shown either."""
+    """Return a play for each module, and one for tasks with no_log."""
     found = []
     for module, no_log in dict.fromkeys(case.play for case in cases.values()):
         options = dict.fromkeys([*CONNECTION, *OPTIONS[module], *(KEY if module == MODULE else [])])
@@ -190,11 +190,11 @@ def plays(cases: Mapping[str, Case]) -> list[dict[str, Any]]:
 
 
 def prepare(world: World, cases: Mapping[str, Case]) -> dict[str, dict[str, Any]]:
-    """Set the cases' faults, and return their hosts."""
+    """Add the faults of the cases, and return their hosts."""
     for case in cases.values():
         for fault in case.faults:
             world.emulator.add_fault(fault)
-    # It fits every path, and the first fault that fits is taken.
+    # It matches every path, so it must come last.
     world.emulator.add_fault(ByCaller(world.faults))
     return {name: {"options": case.options} for name, case in cases.items()}
 
@@ -204,18 +204,18 @@ def act(run: Finished, name: str) -> TaskResult:
 
 
 def description(case: Case) -> Any:
-    """What the key of a case is called."""
+    """Return the description of a case's key."""
     (key,) = case.options.get("api_keys") or [case.options]
     return key.get("description")
 
 
 def shown_keys(world: World, cases: Mapping[str, Case]) -> dict[str, str]:
-    """The private keys that results show: no file took them, and no_log was not set."""
+    """Return the private keys in results: those without a file or no_log."""
     created = created_keys(world)
     return {
         name: created[str(description(case))]
         for name, case in cases.items()
-        if not case.words
+        if not case.messages
         and description(case) in created
         and not case.no_log
         and not {"credentials_file", "credentials_dir"} & case.options.keys()

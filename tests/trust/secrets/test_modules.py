@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every module, in every kind of trouble: canary secrets are nowhere in what comes out.
+"""Every module, with every kind of failure: no output contains a canary secret.
 
-One run of ansible-runner and one of ansible-playbook, each at -vvvv with diffs, with the logging of
-all libraries switched on, and with a journal or syslog listened to; see sitecustomize.py.
+One run of ansible-runner and one of ansible-playbook, each at -vvvv with diffs, all logging on, and
+the journal or syslog recorded; see sitecustomize.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from tests.integration.playbook import AnsibleSandbox
 from tests.integration.secret_search import search, without_documented
 from tests.support import MODULES, client_id, public_key
-from tests.trust.figures import count
 from tests.trust.secrets.cases import life, revocations
 from tests.trust.secrets.matrix import HOMES, SPECIAL_HOMES, matrix
 from tests.trust.secrets.runs import (
@@ -50,14 +49,6 @@ SECRETS_OF_A_TASK = {
     "new_private_key",
 }
 SHOWING = {"change-create", "change-create-account", "change-create-many", "make-meets-nothing"}
-# Besides the matrix: what events might tell more of than stdout does.
-OF_RUNNER = (
-    "revoke revoke-service-account wrong-private-key wrong-client-secret role-too-low dead-proxy "
-    "password-in-base-url secret-of-the-environment-in-a-name change-create "
-    "change-create-account change-create-no-log change-create-file create-lost create-echo "
-    "change-create-many change-create-many-files create-many-echo change-rotate rotate-lost "
-    "rotate-echo rotate-nothing"
-).split()
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class Searched:
     listened: Listened
     cases: dict[str, Case]
     canaries: dict[str, str]
-    # Private keys that results show, and all that were made.
+    # The private keys in results, and those of all created keys.
     shown: dict[str, str]
     created: dict[str, str]
 
@@ -73,7 +64,7 @@ class Searched:
 def test_playbook_run_shows_no_secret(tmp_path: Path, collections: Path) -> None:
     searched = _run(tmp_path, collections, with_runner=False)
     _check(searched)
-    # Modules log what they were told to do, and what is no secret stays readable.
+    # Modules log their options, and public ones stay readable.
     syslog = searched.listened.heard("syslog")
     assert syslog.count("Invoked with ") == _logging(searched)
     assert f"api_public_key={public_key(ATLAS, 6)}" in syslog
@@ -98,25 +89,23 @@ def _put_together(*parts: dict[str, Case]) -> dict[str, Case]:
 
 
 def _run(folder: Path, collections: Path, *, with_runner: bool) -> Searched:
-    workshop = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections)
     with open_world(folder / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         others, table = {**revocations(world), **life(world)}, matrix(world)
-        if with_runner:
-            others = {name: others[name] for name in OF_RUNNER}
-        else:
+        if not with_runner:
             table = {name: case for name, case in table.items() if name.startswith("ends-in-")}
         cases = _put_together(others, table)
-        playbook, inventory = workshop.write(plays(cases), prepare(world, cases))
+        playbook, inventory = sandbox.write(plays(cases), prepare(world, cases))
         environ = {
-            **switched_on(workshop.folder, journal=with_runner),
+            **switched_on(sandbox.folder, journal=with_runner),
             **secret_variables(world),
         }
         if with_runner:
-            # Without tracebacks, unlike the other run: whatever shows one then does so unasked.
+            # This run must not show tracebacks.
             del environ["ANSIBLE_DISPLAY_TRACEBACK"]
-            listened = run_runner(workshop, str(playbook), inventory, environ)
+            listened = run_runner(sandbox, str(playbook), inventory, environ)
         else:
-            listened = run_playbook(workshop, [str(playbook), "-i", str(inventory)], environ)
+            listened = run_playbook(sandbox, [str(playbook), "-i", str(inventory)], environ)
         assert listened.run.code == 0, listened.run.output
         every = canaries(world)
         shown, created = shown_keys(world, cases), created_keys(world)
@@ -133,18 +122,14 @@ def _check(searched: Searched) -> None:
     }
     hits = search(places, searched.canaries)
     assert not hits, f"{len(hits)} hits\n" + "\n".join(hits[:60])
-    count("secrets", "tasks run at -vvvv, each in its own good or bad luck", len(searched.cases))
-    count("secrets", "canaries looked for, each in more than a dozen forms", len(searched.canaries))
-    count("secrets", "outputs, events, logs and files searched", len(places))
-    count("secrets", "megabytes searched", sum(map(len, places.values())) // 1_000_000)
 
 
 def _without_documented(place: str, text: str, shown: Mapping[str, str]) -> str:
-    """Leave out what a creation shows, where its own host's results are told and nowhere else."""
+    """Remove the documented private key from the results of its own host, and only there."""
     if place == "the callback's lines":
         parts = text.splitlines()
     elif place == "stdout" or place.endswith("/job/stdout"):
-        # One result: a line that names its host, and those that are indented below it.
+        # A result is a line with its host, and the indented lines below.
         parts = re.split(r"(?m)^(?=\S)", text)
     elif "/job_events/" in place:
         parts = [text]
@@ -160,18 +145,20 @@ def _without_documented(place: str, text: str, shown: Mapping[str, str]) -> str:
 
 
 def _check_ends(searched: Searched) -> None:
-    """Tasks end as they should: otherwise the search would have been through something else."""
+    """Check that tasks end as expected: otherwise the search would prove little."""
     wrong = []
     for name, case in searched.cases.items():
         result = act(searched.listened.run, name)
-        # A creation whose answer is lost has made a key all the same.
+        # A creation whose response is lost still creates a key.
         is_changed = case.is_changed or (
-            case.error is None and (name.startswith(("revoke", "change-")) or case.words == LOST)
+            case.error is None and (name.startswith(("revoke", "change-")) or case.messages == LOST)
         )
-        expected = (bool(case.words), is_changed)
+        expected = (bool(case.messages), is_changed)
         if (result.failed, result.changed) != expected:
             wrong.append(f"{name}: {result.status}, changed={result.changed}: {result.msg}")
-        wrong += [f"{name}: no {w!r} in {result.msg!r}" for w in case.words if w not in result.msg]
+        wrong += [
+            f"{name}: no {w!r} in {result.msg!r}" for w in case.messages if w not in result.msg
+        ]
         is_mistake = case.error is _errors.InternalError
         if "Traceback" in result.msg or ("Internal error" in result.msg) is not is_mistake:
             wrong.append(f"{name}: {result.msg}")
@@ -179,13 +166,13 @@ def _check_ends(searched: Searched) -> None:
 
 
 def _check_that_the_search_would_find(searched: Searched) -> None:
-    """In each place where words come out there are words; and what is shown on purpose."""
+    """Check that each place has output, including what is shown on purpose."""
     listened = searched.listened
     check_planted(listened)
-    # The verbosity and the logging are there too.
+    # Verbosity and logging work.
     assert any("ESTABLISH LOCAL CONNECTION" in text for text in listened.places.values())
     logged = listened.heard("stderr")
-    assert logged.count("DEBUG:urllib3.connectionpool:Starting new HTTP connection") > 40
+    assert logged.count("DEBUG:urllib3.connectionpool:Starting new HTTP connection") > 30
     assert "DEBUG:urllib3.connectionpool:http://127.0.0.1:" in logged
     assert set(searched.shown) == SHOWING & set(searched.cases)
     for name, secret in searched.shown.items():
@@ -193,13 +180,13 @@ def _check_that_the_search_would_find(searched: Searched) -> None:
         (key,) = values.get("created") or [values]
         assert key["private_key"] == secret
         assert search(listened.places, {name: secret})
-    # What was created in vain counts too.
+    # Keys of failed creations count too.
     assert {"create with no_log", "create with a file", "create lost"} <= set(searched.created)
     assert len([name for name in searched.canaries if name.startswith("token ")]) > 10
 
 
 def _check_masks(searched: Searched) -> None:
-    """Secret options are masked where Ansible shows an invocation; what is public is not."""
+    """Check that invocations mask secret options, but not public ones."""
     seen = set()
     for name, case in searched.cases.items():
         values = act(searched.listened.run, name).values
@@ -218,14 +205,14 @@ def _check_masks(searched: Searched) -> None:
 
 
 def _check_no_unasked_traceback(searched: Searched) -> None:
-    """Before ansible-core 2.19, failing from within an `except` shows one at -vvv."""
-    failed = [name for name, case in searched.cases.items() if case.words]
+    """Before ansible-core 2.19, fail_json within an `except` shows a traceback at -vvv."""
+    failed = [name for name, case in searched.cases.items() if case.messages]
     results = [act(searched.listened.run, name) for name in failed]
     assert not [r.host for r in results if " File " in str(r.values.get("exception", ""))]
 
 
 def _logging(searched: Searched) -> int:
-    """How many tasks log what they were told: not those with no_log, and none that is refused."""
+    """Return how many tasks log their options: not those with no_log or invalid options."""
     results = [act(searched.listened.run, n) for n, c in searched.cases.items() if not c.no_log]
     return sum("unable to convert" not in result.msg for result in results)
 
@@ -241,5 +228,5 @@ def test_no_module_and_no_error_is_left_out(tmp_path: Path) -> None:
         if isinstance(item, type) and issubclass(item, KeysmithError)
     }
     errors = {case.error for case in cases.values()} - {None}
-    # A signal stops a task in the same way as its time limit; tests of kills send some.
+    # A signal cancels a task in the same way as its time limit does.
     assert errors == family - {KeysmithError, TransportError, CancelledError}

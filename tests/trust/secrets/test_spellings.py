@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server and a proxy that say back a credential, spelled in every way, wherever they can.
+"""A server and a proxy that return a credential in every spelling, wherever possible.
 
-Base64 of a longer text with the secret within is left out: what stands around it is the server's
-own, so that nobody can know how it looks.
+Base64 of a longer text with the secret is not tested, because only the server knows the text around
+it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from tests.emulator import Fault
 from tests.integration.peers import ForwardProxy
 from tests.integration.secret_search import SPELLINGS, search
 from tests.support import run_module
-from tests.trust.figures import count
 from tests.trust.secrets.matrix import KINDS, TASKS, base, credentials, secret_of
 from tests.trust.secrets.world import (
     PROXY_PASSWORD,
@@ -31,12 +30,12 @@ from tests.trust.secrets.world import (
     open_world,
 )
 
-# An account has a hundred tokens at most, and here no revocation of one succeeds.
+# An account has at most a hundred tokens, and no revocation succeeds here.
 HOMES = {task: Home(number) for number, task in enumerate(TASKS)}
 
 
-class Telling(Fault):
-    """A text in everything that is free text in an answer."""
+class Echo(Fault):
+    """Sends a text wherever a response has free text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__("status", times=None)
@@ -46,7 +45,7 @@ class Telling(Fault):
         said = f"it says {self._text}"
         error = {"errorCode": self._text, "detail": said, "reason": said, "error": self._status}
         body = json.dumps({**error, "parameters": [self._text, said, {said: said}]})
-        # Nobody puts a question mark into a path as it is: the rest would be no part of it.
+        # An unescaped question mark would end the path.
         path = "" if "?" in self._text else self._text
         head = [
             f"HTTP/1.1 {self._status} {said}",
@@ -54,7 +53,7 @@ class Telling(Fault):
             f"Location: https://sso.example.com/{path}?token={self._text}",
             f"Content-Length: {len(body)}",
         ]
-        exchange.answered(self._status)
+        exchange.record_status(self._status)
         exchange.write("\r\n".join([*head, "", body]).encode())
 
 
@@ -68,21 +67,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize(("status", "word"), [(400, "it says"), (302, "sso.example.com")])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", TASKS)
-def test_a_credential_that_a_server_says_stays_in(
+def test_a_credential_in_a_response_is_not_shown(
     world: World, task: str, kind: str, status: int, word: str
 ) -> None:
     home = HOMES[task]
     options = base(world, home) | TASKS[task][1](home) | credentials(world, home, kind)
     outputs = {}
     for name, spell in SPELLINGS.items():
-        told = Telling(status, spell(secret_of(options)))
-        world.faults |= dict.fromkeys(home.callers, told)
+        response = Echo(status, spell(secret_of(options)))
+        world.faults |= dict.fromkeys(home.callers, response)
         outputs[name] = _run(task, options, word)
     _check(outputs, world)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_password_that_a_proxy_says_stays_in(world: World, task: str) -> None:
+def test_a_password_in_the_response_of_a_proxy_is_not_shown(world: World, task: str) -> None:
     home = HOMES[task]
     options = base(world, home) | TASKS[task][1](home) | home.pair()
     options["base_url"] = world.emulator.url.replace("http:", "https:")
@@ -100,7 +99,7 @@ def test_a_password_that_a_proxy_says_stays_in(world: World, task: str) -> None:
 def _run(task: str, options: dict[str, Any], word: str) -> str:
     outcome = run_module(TASKS[task][0].rpartition(".")[2], options)
     assert outcome.failed
-    # Otherwise the search would have been through something else.
+    # Otherwise the search would prove little.
     assert word in outcome.msg
     return outcome.output
 
@@ -108,4 +107,3 @@ def _run(task: str, options: dict[str, Any], word: str) -> str:
 def _check(outputs: dict[str, str], world: World) -> None:
     hits = search(outputs, canaries(world))
     assert not hits, "\n".join(hits)
-    count("secrets", "errors that said a secret, each in its own spelling", len(outputs))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tasks meet whose output is searched: emulators, proxies, and canaries for secrets."""
+"""The emulators, proxies and canary secrets for tasks whose output is searched."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
 
-import requests
-
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
@@ -23,6 +21,7 @@ from tests.integration.rotations import keep_private_keys
 from tests.support import (
     PRIVATE_KEYS,
     client_id,
+    fetch_token,
     key_id,
     key_pair,
     org_id,
@@ -31,7 +30,7 @@ from tests.support import (
 
 ATLAS, CLOUD, OPS = "atlas", "cloud_manager", "ops_manager"
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-# Each kind with characters that look different in a URL, where it may have them.
+# If possible, they have characters that are escaped in URLs.
 CLIENT_SECRET = "mdb_sa_sk_canary+sign/of=the&mine?0123456789"
 PROXY_PASSWORD = "pr0xy/c&nary+0123456789"
 URL_PASSWORD = "b4se-url-c&nary-0123456789"
@@ -56,29 +55,29 @@ CANARIES = {
 
 @dataclass(frozen=True)
 class Case:
-    """A task: its options, the faults for its key, and words that its message has to have.
+    """A task: its options, the faults for its key, and texts in its message.
 
-    Without words it has to succeed.
+    Without such texts, it must succeed.
     """
 
     options: dict[str, Any]
-    words: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     module: str = MODULE
     no_log: bool = False
-    # The class of its error, where that is what the case is there for.
+    # The class of its error, if the case is for this class.
     error: type[KeysmithError] | None = None
     is_changed: bool = False
 
     @property
     def play(self) -> tuple[str, bool]:
-        """What the cases of one play have in common."""
+        """What the cases of a play have in common."""
         return self.module, self.no_log
 
 
 @dataclass(frozen=True)
 class Home:
-    """An organization of a case's own. All its ids begin alike; 1 signs, 3 and 4 are twins."""
+    """The organization of a case. Key 1 signs; keys 3 and 4 are duplicates."""
 
     number: int
     is_broken: bool = False
@@ -94,7 +93,7 @@ class Home:
         return self.id(f"e{number}")
 
     def public_key(self, number: int) -> str:
-        """See sitecustomize.py for what breaks requests."""
+        """See sitecustomize.py for the prefix that makes requests fail."""
         letters = "".join(chr(ord("a") + int(digit)) for digit in f"{self.number:03d}{number}")
         return ("brok" if self.is_broken else "home") + letters
 
@@ -129,7 +128,7 @@ class Home:
 
 
 class ByCaller(Fault):
-    """For each caller a fault of its own, which skips its first ``after`` requests."""
+    """Has a fault for each caller, which skips its first ``after`` requests."""
 
     def __init__(self, faults: Mapping[str, Fault]) -> None:
         super().__init__("echo", path="/api/atlas/*", times=None)
@@ -149,7 +148,7 @@ class ByCaller(Fault):
 
 @dataclass
 class World:
-    """What the tasks meet: two emulators (one whose token endpoint echoes) and two proxies."""
+    """Two emulators, one with a token endpoint that echoes, and two proxies."""
 
     emulator: Emulator
     echoing: Emulator
@@ -157,16 +156,16 @@ class World:
     dead_proxy: str
     dead_server: str
     token: str
-    # The private keys that were made up, also those of keys that are gone again.
+    # All private keys that were created, including those of deleted keys.
     made: Mapping[str, str]
-    # Where created pairs are kept, which are not searched.
+    # The directory for created key pairs, which is not searched.
     files: Path
-    # By caller, see there.
+    # By caller, for ByCaller.
     faults: dict[str, Fault] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(100, 1000)))
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """A task's options: the key pair comes from the environment."""
+        """Return the options of a revocation; the key pair comes from the environment."""
         number = next(self.numbers)
         return {
             "base_url": self.emulator.url,
@@ -177,31 +176,31 @@ class World:
             **more,
         }
 
-    def other(self, module: str, platform: str = ATLAS, *words: str, **more: Any) -> Case:
-        """A case that needs more options than a revocation."""
+    def other(self, module: str, platform: str = ATLAS, *messages: str, **more: Any) -> Case:
+        """Return a case other than a revocation."""
         options: dict[str, Any] = {"base_url": self.emulator.url, "retries": 0}
         options |= {"platform": platform, "org_id": org_id(platform)}
         if platform != ATLAS:
             options |= key_pair(platform)
-        return Case({**options, **more}, words, module=module)
+        return Case({**options, **more}, messages, module=module)
 
-    def creation(self, platform: str, name: str, *words: str, **more: Any) -> Case:
-        """A case that creates, or is to create, a key of this description."""
+    def creation(self, platform: str, name: str, *messages: str, **more: Any) -> Case:
+        """Return a case that creates a key with this description, or should."""
         new = {"description": name, "roles": ["ORG_MEMBER"], "state": "present"}
-        return self.other(MODULE, platform, *words, **new, **more)
+        return self.other(MODULE, platform, *messages, **new, **more)
 
-    def many(self, platform: str, name: str, *words: str, **more: Any) -> Case:
-        """A case that creates, or is to create, a key of this description as one of many."""
+    def many(self, platform: str, name: str, *messages: str, **more: Any) -> Case:
+        """Return a case that creates a key with this description as one of many, or should."""
         api_keys = [{"description": name, "roles": ["ORG_MEMBER"]}]
-        return self.other(KEYS, platform, *words, api_keys=api_keys, **more)
+        return self.other(KEYS, platform, *messages, api_keys=api_keys, **more)
 
     def file(self, name: str) -> dict[str, str]:
         return {"credentials_file": str(self.files / name)}
 
-    def faulty(self, fault: Fault, *words: str, **more: Any) -> Case:
+    def faulty(self, fault: Fault, *messages: str, **more: Any) -> Case:
         options = self.options(**more)
         fault.path = f"*/apiKeys/{options['api_user_id']}"
-        return Case(options, words, (fault,))
+        return Case(options, messages, (fault,))
 
 
 ACCOUNT = {"client_id": client_id(ATLAS), "client_secret": CLIENT_SECRET}
@@ -211,14 +210,8 @@ CREATED = "create "
 
 
 def _add_faults_of_life(emulator: Emulator) -> None:
-    unlucky = key_id(ATLAS, 2)
-    for fault in (
-        Fault("lost_after", "POST", f"*/orgs/{org_id(OPS)}/apiKeys", times=None),
-        Fault("echo", "POST", f"*/orgs/{org_id(CLOUD)}/apiKeys", times=None),
-        Fault("echo", "GET", f"*/apiKeys/{unlucky}", times=None),
-        Fault("echo", "PATCH", f"*/groups/*/apiKeys/{unlucky}", times=None),
-    ):
-        emulator.add_fault(fault)
+    for name, platform in (("lost_after", OPS), ("echo", CLOUD)):
+        emulator.add_fault(Fault(name, "POST", f"*/orgs/{org_id(platform)}/apiKeys", times=None))
 
 
 def _seed(homes: Sequence[Home]) -> dict[str, Any]:
@@ -249,7 +242,7 @@ def open_world(files: Path, homes: Sequence[Home] = ()) -> Iterator[World]:
         dead_port() as port,
     ):
         echoing.add_fault(Fault("echo", "POST", "/api/oauth/token", times=None))
-        # Revoking the token fails, and nobody is to hear of it.
+        # Revoking the token fails, without a message.
         emulator.add_fault(Fault("echo", "POST", "/api/oauth/revoke", times=None))
         _add_faults_of_life(emulator)
         yield World(
@@ -258,26 +251,14 @@ def open_world(files: Path, homes: Sequence[Home] = ()) -> Iterator[World]:
             refusing_proxy=refusing.url.replace("//", user),
             dead_proxy=f"http:{user}{LOOPBACK}:{port}",
             dead_server=f"http://{LOOPBACK}:{port}",
-            token=fetch_token(emulator, ACCOUNT["client_id"]),
+            token=fetch_token(emulator.url, **ACCOUNT),
             made=made,
             files=files,
         )
 
 
-def fetch_token(emulator: Emulator, account: str) -> str:
-    """A ready token that the emulator knows."""
-    answer = requests.post(
-        f"{emulator.url}/api/oauth/token",
-        auth=(account, CLIENT_SECRET),
-        data={"grant_type": "client_credentials"},
-        timeout=10,
-    )
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
-
-
 def canaries(world: World) -> dict[str, str]:
-    """All secrets, those among them that tasks fetched for themselves."""
+    """Return all secrets, including the tokens that tasks fetched."""
     tokens = set(world.emulator.state.tokens) | {world.token}
     for recorded in [*world.emulator.requests, *world.echoing.requests]:
         scheme, _blank, value = recorded.headers.get("Authorization", "").partition(" ")
@@ -292,7 +273,7 @@ def canaries(world: World) -> dict[str, str]:
 
 
 def created_keys(world: World) -> dict[str, str]:
-    """The private keys of what tasks have created, by description."""
+    """Return the private keys of created keys by description."""
     organizations = world.emulator.state.organizations.values()
     return {
         key.description: key.private_key

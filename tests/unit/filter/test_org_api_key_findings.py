@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an audit finds in keys, and what it does not claim."""
+"""The findings of an audit in keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = {"project_id": "5e2211c17a3e5a48f5497de3", "roles": ["GROUP_READ_ONLY"
 
 
 def key(description: str = "a key", **changes: Any) -> dict[str, Any]:
-    """A key in which there is nothing to find."""
+    """Return a key without findings."""
     return {
         "id": "32b6e34b3d91647abb20e7b8",
         "public_key": "zmmrboas",
@@ -44,7 +44,7 @@ def names(*keys: dict[str, Any]) -> list[list[str]]:
         ({"roles": []}, []),
         ({"access_list": []}, ["no_access_list"]),
         ({"projects": []}, ["no_project"]),
-        # A role of that name in a project is none in the organization.
+        # The role is in a project, not in the organization.
         ({"projects": [{**PROJECT, "roles": ["ORG_OWNER"]}]}, []),
         (
             {"roles": ["ORG_OWNER"], "access_list": [], "projects": []},
@@ -67,7 +67,7 @@ def test_finding_is_named(changes: dict[str, Any], expected: list[str]) -> None:
         ["::/1", "8000::/2", "c000::/2"],
     ],
 )
-def test_every_address_is_let_in(access_list: list[str]) -> None:
+def test_access_list_that_allows_every_address(access_list: list[str]) -> None:
     assert names(key(access_list=access_list)) == [["any_address"]]
 
 
@@ -75,20 +75,20 @@ def test_every_address_is_let_in(access_list: list[str]) -> None:
     "access_list",
     [["0.0.0.0"], ["::"], ["0.0.0.0/1"], ["128.0.0.0/1", "::/1"], ["10.0.0.0/8", "2001:db8::/32"]],
 )
-def test_not_every_address_is_let_in(access_list: list[str]) -> None:
+def test_access_list_that_does_not_allow_every_address(access_list: list[str]) -> None:
     assert names(key(access_list=access_list)) == [[]]
 
 
 @pytest.mark.parametrize("unread", [{}, {"access_list": None}])
-def test_nothing_is_said_of_an_access_list_that_was_not_read(unread: dict[str, Any]) -> None:
-    """As the info module returns keys when it is not asked for access lists."""
+def test_access_list_that_was_not_read_has_no_findings(unread: dict[str, Any]) -> None:
+    """The info module returns access lists only on request."""
     plain = key(projects=[], **unread)
     if not unread:
         del plain["access_list"]
     assert names(plain) == [["no_project"]]
 
 
-def test_same_description_is_told_of_each() -> None:
+def test_same_description_is_found_for_each_key() -> None:
     assert names(key(""), key("")) == [[], []]
     assert names(key("twin"), key("other"), key("twin"), key("Twin"), key("twin ")) == [
         ["same_description"],
@@ -99,7 +99,7 @@ def test_same_description_is_told_of_each() -> None:
     ]
 
 
-def test_keys_stay_as_they_are_and_in_their_order() -> None:
+def test_keys_are_returned_unchanged_and_in_order() -> None:
     keys = [key("b"), key("a", access_list=[])]
     before = deepcopy(keys)
     found = findings(keys)
@@ -107,17 +107,17 @@ def test_keys_stay_as_they_are_and_in_their_order() -> None:
     assert [{k: v for k, v in item.items() if k != "findings"} for item in found] == before
 
 
-def test_no_keys_are_no_findings() -> None:
+def test_empty_list_has_no_findings() -> None:
     assert findings([]) == []
 
 
 @pytest.mark.parametrize("wrong", ["text", {"org_api_keys": []}, None, 7])
-def test_what_is_no_list_is_refused(wrong: Any) -> None:
+def test_other_types_are_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="takes a list of keys"):
         findings(wrong)
 
 
-def test_entry_that_is_no_address_is_not_passed_over() -> None:
+def test_invalid_entry_is_an_error() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         findings([key(access_list=["nonsense"])])
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No text does anything to what it is put into."""
+"""Invisible characters are shown by their numbers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from ansible_collections.keysmith.mongodb.plugins.filter.visible import FilterMo
         ("tag \U000e0041", "tag ⟨U+E0041⟩"),
     ],
 )
-def test_what_cannot_be_seen_is_shown(text: str, shown: str) -> None:
+def test_invisible_characters_are_shown(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
 @given(st.text(st.characters(codec=None)))
-def test_result_is_printable_and_stays(text: str) -> None:
+def test_result_is_printable_and_stable(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
     assert visible(shown) == shown

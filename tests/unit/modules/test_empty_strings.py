@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Empty values, such as unanswered questions of a survey: not set, or refused."""
+"""Empty values, such as unanswered survey questions, count as not set or are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support import (
     run_module,
 )
 
-# What an empty option would do more than its task asks for.
+# Options that would widen a task if an empty value counted as not set.
 WIDENING = {"state", "keep", "credentials_file", "credentials_dir", "grace_period"}
 FILTERS = {
     "org_api_key_info": (
@@ -38,21 +38,21 @@ FILTERS = {
 
 
 def options(module: str) -> set[str]:
-    """All options of a module, its own and those of the connection."""
+    """Return all options of a module, including those of the connection."""
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
     connection = importlib.import_module(f"{COLLECTION}.plugins.module_utils._argspec")
     return connection.CONNECTION_OPTIONS.keys() | source.ARGUMENT_SPEC.keys()
 
 
 def refusing(module: str) -> set[str]:
-    """The options that refuse an empty value, next to a credential that the task sets."""
-    # That of org_api_key_info is a boolean.
+    """Return the options that refuse an empty value if the task sets a credential."""
+    # In org_api_key_info, it is a boolean.
     lists = {"access_list"} if module == "org_api_key" else set()
     return (WIDENING & options(module)) | lists | {"org_id", *filters(module)}
 
 
 def filters(module: str) -> Iterable[str]:
-    """The filters listed above; those of a newer module are what it says itself."""
+    """Return the filters listed above, or those that a new module passes to execute."""
     if module in FILTERS:
         return FILTERS[module]
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
@@ -61,7 +61,7 @@ def filters(module: str) -> Iterable[str]:
     return execute.call_args.kwargs.get("filters", ())
 
 
-def least(emulator: Emulator, module: str) -> dict[str, Any]:
+def minimal_task(emulator: Emulator, module: str) -> dict[str, Any]:
     connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
     sample = SAMPLES[module].options({"api_user_id": key_id("atlas", 3)}, project_id("atlas"))
     return {**connection, **sample}
@@ -70,11 +70,11 @@ def least(emulator: Emulator, module: str) -> dict[str, Any]:
 @pytest.mark.parametrize("empty", ["", None])
 @pytest.mark.parametrize("module", MODULES)
 def test_an_empty_value_counts_as_not_set(emulator: Emulator, module: str, empty: Any) -> None:
-    task = least(emulator, module)
+    task = minimal_task(emulator, module)
     names = options(module) - refusing(module)
     expected = run_module(module, task, check=True).result
     result = run_module(module, {**dict.fromkeys(names, empty), **task}, check=True).result
-    # Left out since ansible-core 2.21.
+    # ansible-core 2.21 and newer omit it.
     for returned in (expected, result):
         returned.pop("invocation", None)
     assert result == expected
@@ -88,7 +88,7 @@ def test_an_empty_value_counts_as_not_set(emulator: Emulator, module: str, empty
 def test_an_empty_value_never_widens_a_task(
     emulator: Emulator, module: str, name: str, empty: Any
 ) -> None:
-    outcome = run_module(module, {**least(emulator, module), name: empty})
+    outcome = run_module(module, {**minimal_task(emulator, module), name: empty})
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
     assert outcome.msg.startswith(f"{name} is empty")

@@ -19,6 +19,7 @@ from tests.support import (
     org_id,
     project_id,
     public_key,
+    run_as_owner,
     run_module,
     seed,
 )
@@ -43,11 +44,8 @@ def reset(emulator: Emulator, **values: Any) -> None:
     emulator.reset(data)
 
 
-def run(
-    emulator: Emulator, module: str, platform: str = ATLAS, *, check: bool = False, **options: Any
-) -> Outcome:
-    base = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
-    return run_module(module, {**base, **key_pair(platform), **options}, check=check)
+def run(emulator: Emulator, module: str, platform: str = ATLAS, **options: Any) -> Outcome:
+    return run_as_owner(module, emulator, platform, options)
 
 
 def remaining(emulator: Emulator, platform: str = ATLAS) -> list[str]:
@@ -91,7 +89,7 @@ def test_it_is_revoked_by_its_id_and_by_its_public_key(
     assert BARE not in remaining(sparse)
 
 
-def test_it_does_not_stand_in_the_way_of_other_keys(sparse: Emulator) -> None:
+def test_it_does_not_affect_other_keys(sparse: Emulator) -> None:
     victim = {"description": "victim", "state": "absent"}
     assert run(sparse, "org_api_key", **victim).changed
     assert run(sparse, "org_api_key", description="new", roles=["ORG_MEMBER"]).changed
@@ -137,22 +135,7 @@ def test_no_pattern_and_no_purge_selects_it(
         assert key_id(ATLAS, 2) not in remaining(sparse)
 
 
-@pytest.mark.parametrize(
-    "selector", [{"api_user_ids": [BARE]}, {"public_keys": [public_key(ATLAS, 6)]}]
-)
-def test_it_is_selected_by_its_id_and_by_its_public_key(
-    sparse: Emulator, selector: dict[str, Any]
-) -> None:
-    # A pattern beside it excludes the key, and that is not passed over.
-    refused = run(sparse, "org_api_keys", state="absent", description_match=["*"], **selector)
-    assert refused.result["error"]["type"] == "guard"
-    assert [item["reason"] for item in refused.result["unselected"]] == ["not_selected"]
-    outcome = run(sparse, "org_api_keys", state="absent", **selector)
-    assert [key["id"] for key in outcome.result["revoked"]] == [BARE]
-    assert warnings(outcome) == "[]"
-
-
-def test_a_selection_that_excludes_it_anyway_does_not_speak_of_it(sparse: Emulator) -> None:
+def test_a_selection_that_excludes_it_does_not_mention_it(sparse: Emulator) -> None:
     for how in (
         {"description_match": ["vic*"]},
         {"description_match": ["*"], "roles": ["ORG_READ_ONLY"]},
@@ -161,20 +144,6 @@ def test_a_selection_that_excludes_it_anyway_does_not_speak_of_it(sparse: Emulat
         outcome = run(sparse, "org_api_keys", state="absent", check=True, **how)
         assert not outcome.failed
         assert outcome.result["kept"] == []
-        assert BARE not in warnings(outcome)
-
-
-@pytest.mark.parametrize("keep", [["*"], [BARE], [public_key(ATLAS, 6)]])
-def test_keep_keeps_it_like_any_other_key(sparse: Emulator, keep: list[str]) -> None:
-    how = {"state": "absent", "api_user_ids": [BARE], "keep": keep}
-    outcome = run(sparse, "org_api_keys", **how)
-    assert not outcome.failed
-    assert [item["reason"] for item in outcome.result["kept"]] == ["keep"]
-    declared = [{"description": "new", "roles": ["ORG_MEMBER"]}]
-    if keep != ["*"]:
-        how = {"api_keys": declared, "purge": True, "keep": keep}
-        outcome = run(sparse, "org_api_keys", check=True, **how)
-        assert (BARE, "keep") in {(item["id"], item["reason"]) for item in outcome.result["kept"]}
         assert BARE not in warnings(outcome)
 
 
@@ -187,7 +156,7 @@ def test_no_pattern_lists_it_and_a_warning_says_so(sparse: Emulator) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_roles_of_elsewhere_do_not_count(emulator: Emulator, platform: str) -> None:
+def test_roles_in_other_organizations_do_not_count(emulator: Emulator, platform: str) -> None:
     reset(emulator, foreign_roles=FOREIGN)
     how = {"api_user_id": key_id(platform, 6)}
     found = run(emulator, "org_api_key_info", platform, **how).result["org_api_keys"]
@@ -211,7 +180,7 @@ SECRET = "ca11ab1e-0000-4000-8000-0000000000ff"
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "text"),
     [
         (WRONG, f"API key {BARE}: roles[0].roleName is a number"),
         ({**WRONG, "desc": 5}, f"API key {BARE}: desc is a number"),
@@ -219,7 +188,7 @@ SECRET = "ca11ab1e-0000-4000-8000-0000000000ff"
         ({**WRONG, "id": SECRET}, "an API key without a readable ID: id is a string"),
     ],
 )
-def test_what_cannot_be_read_is_named(emulator: Emulator, key: Any, told: str) -> None:
+def test_an_unreadable_key_is_reported(emulator: Emulator, key: Any, text: str) -> None:
     calls = {
         "org_api_key_info": {},
         "org_api_key": {"description": "victim", "state": "absent"},
@@ -232,12 +201,12 @@ def test_what_cannot_be_read_is_named(emulator: Emulator, key: Any, told: str) -
         state = {"state": "absent"} if module == "project_api_key" else {}
         outcome = run(emulator, module, **options, **state)
         assert outcome.result["error"]["type"] == "unexpected_response"
-        assert told in outcome.msg
+        assert text in outcome.msg
         assert SECRET not in outcome.output
         assert emulator.writes == []
 
 
-def test_what_cannot_be_read_of_other_things_is_named(emulator: Emulator) -> None:
+def test_other_unreadable_objects_are_reported(emulator: Emulator) -> None:
     wrong = {"id": "5a" * 12, "name": None}
     emulator.add_fault(Fault("json", "GET", times=None, body=listing(wrong)))
     options = {"base_url": emulator.url, **key_pair(ATLAS)}
@@ -256,7 +225,7 @@ def test_what_cannot_be_read_of_other_things_is_named(emulator: Emulator) -> Non
         assert "an entry of the access list: cidrBlock is a number" in outcome.msg
 
 
-def test_a_new_key_that_cannot_be_read_is_not_forgotten(emulator: Emulator) -> None:
+def test_an_unreadable_new_key_is_reported(emulator: Emulator) -> None:
     body = {**WRONG, "privateKey": SECRET}
     emulator.add_fault(Fault("json", "POST", body=body, after_write=True))
     outcome = run(emulator, "org_api_key", description="new", roles=["ORG_MEMBER"])

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a curious administrator switches on, for every Python process that has this on PYTHONPATH.
+"""Debug settings that an administrator may use, for every Python process with this on PYTHONPATH.
 
-Modules run by Ansible are such processes, and nothing of theirs is touched. All logging goes to
-stderr, and stderr, which Ansible throws away where a module succeeds, to the folder $SPY_FOLDER.
-So does what goes to syslog, or to the journal where $SPY_JOURNAL is set.
+This includes modules, whose code is not changed. All logging goes to stderr. Ansible discards the
+stderr of successful modules, so it also goes to the directory $SPY_FOLDER, with everything sent to
+syslog, or to the journal if $SPY_JOURNAL is set.
 
-The one thing left off is `http.client.HTTPConnection.debuglevel`: it prints the head of a request
-as it is sent, Authorization and all, to stdout. That is what it is for, and no module can help it.
+`http.client.HTTPConnection.debuglevel` stays off: its purpose is to print the head of requests,
+including Authorization, to stdout, and no module can prevent that.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 
 import compiled
 
-# A request signed by a public key that begins so meets a mistake that nobody has foreseen.
+# The Digest of a public key with this prefix fails unexpectedly.
 BROKEN = "brok"
-# A file whose name has this meets a full disk.
+# A file with this in its name meets a full disk.
 FULL = "full-disk"
 
 
@@ -59,7 +59,7 @@ def _listen_to_syslog() -> None:
 
 
 def _be_a_journal() -> None:
-    """Stand in for the python-systemd of a machine that systemd has booted."""
+    """Imitate python-systemd on a machine with systemd."""
     package: Any = types.ModuleType("systemd")
     package.journal, package.daemon = types.SimpleNamespace(), types.SimpleNamespace()
     package.journal.send = lambda **fields: _note("journal", f"{fields}\n")
@@ -69,7 +69,7 @@ def _be_a_journal() -> None:
 
 
 def _break() -> None:
-    """Fail like a library with a mistake in it, which tells all it knows when it fails."""
+    """Fail like a library with a bug whose errors contain everything it knows."""
     md5 = hashlib.md5
 
     def breaking(data: bytes = b"", **options: Any) -> Any:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers that are wrong in one thing or in all of them, and what they prove all the same."""
+"""Responses that are partly or completely wrong, and what they prove nevertheless."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ERRORS = st.fixed_dictionaries(
         "parameters": st.lists(st.just(KEY_ID) | SCALARS, max_size=3) | JSON,
     },
 )
-# Latin-1 without line ends: each is one line of a head.
+# Latin-1 without line breaks: each is one header line.
 LINES = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60)
 HEADERS = st.builds(
     lambda name, value: f"{name}: {value}",
@@ -98,7 +98,7 @@ HEADERS = st.builds(
 
 @dataclass(frozen=True)
 class Sent:
-    """An answer: its bytes and, where it is a whole one, what it says."""
+    """A response: its bytes and, if it is complete, its status and body."""
 
     asked: Asked
     wire: bytes
@@ -106,7 +106,7 @@ class Sent:
     body: bytes = b""
 
     def meaning(self) -> tuple[int, Any]:
-        """Status and JSON as an envelope means them; None for what is no JSON."""
+        """Return status and JSON, also from an envelope; None for invalid JSON."""
         status = self.status or 0
         try:
             data = json.loads(self.body.decode("utf-8-sig"))
@@ -124,13 +124,13 @@ class Sent:
 
     @property
     def is_missing(self) -> bool:
-        """Whether the API says that the key does not exist, and speaks of no other one."""
+        """Whether the API says that the key does not exist, and refers to no other key."""
         status, data = self.meaning()
         if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
             return False
-        told = data.get("parameters")
-        told = [item for item in told if _is_word(item)] if isinstance(told, list) else []
-        return status in {400, 404} and (not told or KEY_ID in told)
+        named = data.get("parameters")
+        named = [item for item in named if _is_word(item)] if isinstance(named, list) else []
+        return status in {400, 404} and (not named or KEY_ID in named)
 
     @property
     def is_deletion(self) -> bool:
@@ -150,7 +150,7 @@ def _is_word(value: Any) -> bool:
 
 
 def complete_listings(log: Iterable[Sent], path: str) -> Iterator[list[Any]]:
-    """What listings of a path had that were whole: as many objects as the API counts."""
+    """Yield the objects of complete listings of a path: as many as the API counts."""
     items: list[Any] = []
     for sent in log:
         if sent.asked.method != "GET" or not sent.asked.path.endswith(path):
@@ -174,14 +174,14 @@ def _whole(asked: Asked, status: int, body: bytes, *headers: str) -> Sent:
     return Sent(asked, http(f"{status} Whatever", body, *headers), status, body)
 
 
-# Stands for a field that is not there.
+# The value of a missing field.
 LEFT_OUT: Any = object()
-# Of each type that JSON has, what is right nowhere.
+# A value of each JSON type that is never right.
 WRONG: tuple[Any, ...] = (LEFT_OUT, None, -1, ESCAPES, [[]], {"": None})
 
 
 def replace_field(which: int, value: Any) -> Mutation:
-    """The right answer with one field, anywhere in it, of another value or left out."""
+    """Replace or remove one field, anywhere in the right response."""
 
     def mutate(asked: Asked, status: int, data: Any) -> Sent:
         data = copy.deepcopy(data)
@@ -202,7 +202,7 @@ def replaced_fields() -> st.SearchStrategy[Mutation]:
 
 
 def places(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Where JSON holds something: the container, and the name or number in it."""
+    """Yield each container in JSON and each name or index in it."""
     if not isinstance(data, (dict, list)):
         return
     for name in list(data) if isinstance(data, dict) else range(len(data)):
@@ -211,8 +211,8 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @st.composite
-def other_answers(draw: st.DrawFn) -> Mutation:
-    """Any status with any JSON, an error of the API, or bytes; in an envelope or not."""
+def other_responses(draw: st.DrawFn) -> Mutation:
+    """Draw any status with any JSON, API error or bytes, with or without an envelope."""
     status = draw(STATUSES)
     data = draw(ERRORS | JSON)
     if draw(st.booleans()):
@@ -233,8 +233,8 @@ def other_answers(draw: st.DrawFn) -> Mutation:
 
 
 @st.composite
-def missing_answers(draw: st.DrawFn) -> Mutation:
-    """Nearly the proof that a key is missing, and sometimes the proof itself."""
+def missing_responses(draw: st.DrawFn) -> Mutation:
+    """Draw responses that nearly prove that a key is missing, and some that do."""
     status = draw(st.sampled_from([400, 404, 200, 401, 500, 502]))
     change = draw(st.fixed_dictionaries({}, optional={"errorCode": CODES, "parameters": JSON}))
     is_enveloped = draw(st.booleans())
@@ -249,7 +249,7 @@ def missing_answers(draw: st.DrawFn) -> Mutation:
 
 @st.composite
 def listings(draw: st.DrawFn) -> Mutation:
-    """A listing that lies of its length, has links without end, or tells the same twice."""
+    """Draw listings with a wrong count, endless links or repeated objects."""
     total = draw(st.integers(-1, 4) | NUMBERS)
     links = draw(st.sampled_from([[], [{"rel": "next"}], [{"rel": 1}], [None], {}]))
     repeat = draw(st.integers(0, 3))
@@ -263,11 +263,11 @@ def listings(draw: st.DrawFn) -> Mutation:
 
 
 @st.composite
-def raw_answers(draw: st.DrawFn) -> Mutation:
-    """The right answer with other headers, cut off, or bytes that are no HTTP at all.
+def raw_responses(draw: st.DrawFn) -> Mutation:
+    """Draw the right response with other headers or cut off, or bytes that are not HTTP.
 
-    They prove nothing, but that an answer without content is one: what headers do to a body is
-    for HTTP to say.
+    They prove nothing, except that an empty response is empty: HTTP defines what headers do to
+    a body.
     """
     headers = draw(st.lists(HEADERS, max_size=3))
     cut = draw(st.none() | st.integers(0, 400))
@@ -285,15 +285,15 @@ def raw_answers(draw: st.DrawFn) -> Mutation:
 MUTATIONS = st.one_of(
     replaced_fields(),
     replaced_fields(),
-    other_answers(),
-    missing_answers(),
+    other_responses(),
+    missing_responses(),
     listings(),
     listings(),
-    raw_answers(),
+    raw_responses(),
 )
 
 
-def right_answer(asked: Asked, status: int, data: Any) -> Sent:
+def right_response(asked: Asked, status: int, data: Any) -> Sent:
     body = b"" if data is None else json.dumps(data).encode()
     wire = http(f"{status} OK", b"") if data is None else as_json(status, data)
     return Sent(asked, wire, status, body)

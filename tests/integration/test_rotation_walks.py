@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rotations under attack, by chance: runs that are killed anywhere, and someone who may do a lot.
+"""Random walks of rotations under attack, with runs that are killed anywhere.
 
-The attacker administers every project, knows every description that there ever was, and renames
-any key, moves keys between projects and creates some. The lists of keys are all that runs see.
+The attacker administers every project and knows every description that there ever was. They rename
+keys, move them between projects and create new ones. Runs see only the list of keys.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ ENTRIES = frozenset({ipaddress.ip_network("192.0.2.0/24")})
 PROJECTS = tuple("5a" + "0" * 21 + end for end in ("aaa", "bbb"))
 DAY = 86400
 WALKS, STEPS = 60, 40
-# A role of the organization, which only its owners give and take; or projects only, of which those
-# who administer them can take a key out.
+# A key with a role in the organization, which only organization owners can take from it, or one
+# with roles in projects only, which project owners can take.
 KINDS = [("ORG_MEMBER", "ORG_READ_ONLY"), ("ORG_MEMBER",)]
 
 
 class KilledError(Exception):
-    """A run ends without a word."""
+    """A run is killed."""
 
 
 @dataclass
 class World:
-    """The keys, and what really is the case, which no run can read."""
+    """The keys, and the facts that no run can read."""
 
     chance: random.Random
     roles: tuple[str, ...]
@@ -61,9 +61,9 @@ class World:
     # Every description that there ever was.
     texts: list[str] = field(default_factory=list)
     strangers: set[str] = field(default_factory=set)
-    # What the old key was called when a replacement was created.
+    # The description of the old key when a replacement was created.
     names: dict[str, str] = field(default_factory=dict)
-    # Whose pair somebody has; whose pair was verified, and until when the old key is kept.
+    # Keys whose pair was handed over; keys whose pair was verified, with the end of the old key.
     issued: set[str] = field(default_factory=set)
     verified: dict[str, int] = field(default_factory=dict)
     rotations: int = 0
@@ -84,13 +84,13 @@ class World:
         return key
 
     def start(self) -> None:
-        """Begin with a key to be rotated, and a stranger's that has the same rights."""
+        """Create the key to be rotated, and a stranger's key with the same rights."""
         projects = ((PROJECTS[0], ("GROUP_OWNER",)),)
         self.old_id = self.create("victim", roles=self.roles, projects=projects).id
         self.other_id = self.create("other", roles=self.roles, projects=projects).id
         self.strangers.add(self.other_id)
 
-    def may_die(self) -> None:
+    def maybe_die(self) -> None:
         if self.chance.random() < 0.12:
             raise KilledError
 
@@ -100,7 +100,7 @@ class World:
         by_name = may_be_by_name and self.chance.random() < 0.3
         target = Target(description="victim") if by_name else Target(api_user_id=self.old_id)
         found = _rotation.survey([*self.keys.values()], ORG, target, [SECRET], self.now)
-        return replace(found, entries=ENTRIES, new_entries=ENTRIES)
+        return replace(found, entries=ENTRIES)
 
     def mark(self, key: OrgApiKey, phase: str, old: OrgApiKey, **values: Any) -> OrgApiKey:
         tag = _rotation.tag(SECRET, old, ENTRIES)
@@ -109,45 +109,45 @@ class World:
         return self.set(replace(key, description=_marks.describe(mark, SECRET)))
 
     def begin(self) -> None:
-        # By a description, whoever renames keys decides which one a rotation is about.
+        # With a description, an attacker who renames keys chooses the key that is rotated.
         state = self.survey(may_be_by_name=False)
         ignoring = self.chance.random() < 0.5
         plan = _rotation.plan_begin(state, ignore_marks=ignoring)
-        for step in plan.steps:
-            self.may_die()
-            if isinstance(step, _rotation.RevokeLeftover):
-                self.revoke_leftover(step.found.key)
-            elif isinstance(step, _rotation.CreateReplacement):
-                self.replace(step.old)
+        for action, key in plan.steps:
+            self.maybe_die()
+            if action == _rotation.REVOKE_LEFTOVER:
+                self.revoke_leftover(key)
+            else:
+                self.replace(key)
 
     def revoke_leftover(self, key: OrgApiKey) -> None:
         assert key.id != self.other_id
         assert key.id not in self.issued
         if key.id in self.strangers:
-            # A copied mark of a POST is good for one that was created in the same minutes.
+            # A copied mark of a POST verifies on a key that was created in the same minutes.
             self.lost += 1
             assert not _rotation.rights(key)
             assert ": creating " in key.description
-        # Without a role in the organization, nothing is certain.
+        # Without a role in the organization, no key is certainly a leftover.
         assert len(self.roles) > 1
         assert self.old_id in self.keys
         del self.keys[key.id]
         self.revoked += 1
 
     def replace(self, old: OrgApiKey) -> None:
-        """As the module does it, step by step."""
+        """Create a replacement in the steps of the module."""
         nonce = self.chance.randbytes(8)
         mark = Mark("creating", ORG, old.id, None, self.now - 60, nonce, old.description)
         key = self.create(_marks.describe(mark, SECRET))
         self.names[key.id] = old.description
-        self.may_die()
+        self.maybe_die()
         key = self.mark(key, "created", old)
-        self.may_die()
+        self.maybe_die()
         key = self.set(replace(key, projects=old.projects))
-        self.may_die()
+        self.maybe_die()
         key = self.mark(replace(key, roles=old.roles), "issued", old)
         self.issued.add(key.id)
-        self.may_die()
+        self.maybe_die()
 
     def finish(self) -> None:
         state = self.survey()
@@ -157,21 +157,25 @@ class World:
         found = _rotation.choose(state, None, pair)
         grace = self.chance.choice([0, DAY])
         plan = _rotation.plan_finish(state, found, has_pair=bool(pair), grace_period=grace)
-        for step in plan.steps:
-            self.may_die()
-            if isinstance(step, _rotation.VerifyPair):
-                if pair is None or pair.api_user_id != step.new.id:
+        if found and plan.includes(_rotation.RECORD_VERIFICATION, _rotation.REVOKE_OLD):
+            _rotation.check_same(state, found, ENTRIES)
+        for action, key in plan.steps:
+            self.maybe_die()
+            if action == _rotation.VERIFY_PAIR:
+                if pair is None or pair.api_user_id != key.id:
                     return
-            elif isinstance(step, _rotation.RecordVerified):
-                assert step.new.id in self.issued
-                self.mark(self.keys[step.new.id], "verified", step.old, time=step.deadline)
-                self.verified[step.new.id] = step.deadline
-            elif isinstance(step, _rotation.RevokeOld):
-                self.revoke_old(step.old, plan)
-            elif isinstance(step, _rotation.Rename):
-                assert step.new.id in self.issued
-                assert step.base == self.names[step.new.id]
-                self.set(replace(self.keys[step.new.id], description=step.base))
+            elif action == _rotation.RECORD_VERIFICATION:
+                assert key.id in self.issued
+                assert state.old
+                assert plan.deadline
+                self.mark(self.keys[key.id], "verified", state.old, time=plan.deadline)
+                self.verified[key.id] = plan.deadline
+            elif action == _rotation.REVOKE_OLD:
+                self.revoke_old(key, plan)
+            else:
+                assert key.id in self.issued
+                assert plan.base == self.names[key.id]
+                self.set(replace(self.keys[key.id], description=plan.base))
                 self.rotations += 1
 
     def revoke_old(self, old: OrgApiKey, plan: _rotation.Plan) -> None:
@@ -184,12 +188,12 @@ class World:
         del self.keys[old.id]
 
     def roll_back(self) -> None:
-        for step in _rotation.plan_roll_back(self.survey(), None).steps:
-            self.may_die()
-            assert isinstance(step, _rotation.RevokeLeftover)
-            self.revoke_leftover(step.found.key)
+        for action, key in _rotation.plan_roll_back(self.survey(), None).steps:
+            self.maybe_die()
+            assert action == _rotation.REVOKE_LEFTOVER
+            self.revoke_leftover(key)
 
-    # The attacker, and time.
+    # The attacker and the clock.
 
     def attack(self) -> None:
         key = self.chance.choice([*self.keys.values()])
@@ -204,14 +208,14 @@ class World:
         elif kind == 3:
             self.strangers.add(self.create(self.text()).id)
         else:
-            # Undo everything: all looks as if nothing had happened.
+            # Undo all changes to the old key.
             old = self.keys.get(self.old_id)
             if old:
                 projects = ((PROJECTS[0], ("GROUP_OWNER",)),)
                 self.set(replace(old, description="victim", projects=projects))
 
     def text(self) -> str:
-        """A description: one that there was, an old kind of mark, or one of another secret."""
+        """Return an earlier description, an old kind of mark, or a mark of another secret."""
         old_id = self.old_id
         return self.chance.choice(
             [
@@ -227,7 +231,7 @@ class World:
     def step(self) -> None:
         runs = (self.begin, self.finish, self.roll_back)
         act = self.chance.choice([*runs, self.finish, self.attack, self.attack, self.wait])
-        # A run that refuses to go on, or ends without a word, has done what it has done.
+        # A run that fails or is killed has taken some of its steps.
         with suppress(KeysmithError, KilledError):
             act()
 
@@ -243,16 +247,16 @@ def walks(number: int, roles: tuple[str, ...]) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("roles", KINDS, ids=["with a role", "projects only"])
-def test_no_attack_ends_a_key_that_is_in_use(roles: tuple[str, ...]) -> None:
+def test_no_attack_revokes_a_key_in_use(roles: tuple[str, ...]) -> None:
     rotations = revoked = 0
     for world in walks(WALKS, roles):
         for _step in range(STEPS):
             world.step()
-            # Somebody has a key that had what the old one has, or has it.
+            # The old key or a verified replacement exists.
             assert world.other_id in world.keys
             assert world.old_id in world.keys or world.verified.keys() & world.keys.keys()
         rotations += world.rotations
         revoked += world.revoked - world.lost
-    # Enough of them got somewhere.
+    # Enough walks were successful.
     assert rotations > WALKS / 10
     assert revoked > WALKS / 10 if len(roles) > 1 else revoked == 0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers before they are bytes, and the errors of both APIs by their codes."""
+"""Responses before they are bytes, and the errors of both APIs by code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 JSON = "application/json"
 
-# errorCode: HTTP status and text; each %s is filled with one of the parameters, in order.
+# errorCode: the HTTP status and the text, in which each %s is replaced by a parameter, in order.
 ERRORS: dict[str, tuple[int, str]] = {
     "ADDRESS_ALREADY_IN_ACCESS_LIST": (409, "Address %s is already on the access list."),
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": (
@@ -44,14 +44,13 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_ATTRIBUTE": (400, "Invalid attribute %s specified."),
     "INVALID_ENUM_VALUE": (400, "An invalid enumeration value %s was specified."),
     "INVALID_GROUP_ID": (404, "An invalid group ID %s was specified."),
-    "INVALID_IP_ADDRESS_OR_CIDR_NOTATION": (400, "%s is no IP address and no CIDR block."),
+    "INVALID_IP_ADDRESS_OR_CIDR_NOTATION": (400, "%s is not an IP address or CIDR block."),
     "INVALID_JSON": (400, "Received JSON is malformed."),
     "INVALID_JSON_ATTRIBUTE": (400, "Received JSON for the %s attribute is malformed."),
     "INVALID_KEY_ID": (404, "An invalid API key ID %s was specified."),
     "INVALID_ORG_ID": (404, "An invalid organization ID %s was specified."),
     "INVALID_QUERY_PARAMETER": (400, "Invalid query parameter %s specified."),
-    # Only the text of this one is known.
-    "INVALID_ROLE": (400, "Invalid role %s specified."),
+    "INVALID_ROLE_ASSIGNMENT": (400, "Invalid role assignment: %s."),
     "INVALID_ROLE_FOR_GROUP": (400, "Role %s is invalid for groups."),
     "INVALID_ROLE_FOR_ORG": (400, "Role %s is invalid for organizations."),
     "INVALID_VERSION_DATE": (406, "Invalid accept header or version date."),
@@ -60,9 +59,16 @@ ERRORS: dict[str, tuple[int, str]] = {
         "IP address %s is not allowed to access this resource.",
     ),
     "MAX_API_KEYS_PER_ORG_EXCEEDED": (400, "The organization has its maximum of %s API keys."),
+    "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED": (
+        400,
+        "Maximum number of Service Accounts per org (%s) in %s exceeded when trying to add a new "
+        "Service Account.",
+    ),
     "METHOD_NOT_ALLOWED": (405, "Method %s is not allowed for this resource."),
     "MISSING_API_KEY_ROLES": (400, "An API key must have at least one role."),
     "MISSING_ATTRIBUTE": (400, "The required attribute %s was not specified."),
+    # Only words of the text of this one are known.
+    "MUTUALLY_EXCLUSIVE": (400, "%s and %s are mutually exclusive."),
     "NOT_ATLAS_GROUP": (404, "Group %s is not an Atlas group."),
     "NOT_ATLAS_ORG": (404, "Organization %s is not an Atlas organization."),
     "NOT_IN_GROUP": (
@@ -89,17 +95,19 @@ ERRORS: dict[str, tuple[int, str]] = {
         "The capacity is %s requests, refilled by %s every %s seconds.",
     ),
     "RESOURCE_NOT_FOUND": (404, "Cannot find resource %s."),
+    # The codes of a missing account and of invalid fields are not known; these are made up.
+    "SERVICE_ACCOUNT_NOT_FOUND": (404, "No service account with ID %s exists."),
     "UNEXPECTED_ERROR": (500, "Unexpected error."),
     "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),
+    "VALIDATION_ERROR": (400, "Invalid value of %s."),
     "USER_UNAUTHORIZED": (401, "Current user is not authorized to perform this action."),
 }
-# The same where the Public API says it otherwise.
+# Errors for which the public API has another status or text.
 PUBLIC_ERRORS = {
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": (400, ERRORS["API_KEY_ACCESS_LIST_ACCESS_DENIED"][1]),
     "API_KEY_NOT_FOUND": (400, "No API Key with ID %s exists."),
 }
-# Codes that were, and sometimes are, sent under an older name; "access list" changes in their
-# texts too.
+# Codes that had, and sometimes still have, an older name. "access list" changes in their texts too.
 OLD_CODES = {
     "ADDRESS_ALREADY_IN_ACCESS_LIST": "ADDRESS_ALREADY_IN_WHITELIST",
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": "API_KEY_WHITELIST_ACCESS_DENIED",
@@ -113,14 +121,14 @@ OLD_CODES = {
 
 @dataclass
 class Response:
-    """A status with a JSON value (None: no body), or with `raw` bytes instead."""
+    """A status with a JSON value (None for no body), or with `raw` bytes."""
 
     status: int
     content: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = JSON
     raw: bytes | None = None
-    changed: bool = False  # the state, by a write
+    changed: bool = False  # whether a write changed the state
 
     def body(self) -> bytes:
         if self.raw is not None:
@@ -131,7 +139,7 @@ class Response:
         )
 
     def head(self, length: int | None, close: bool = False, **extra: str) -> bytes:
-        """Status line and headers; `length` None leaves Content-Length out (204 has none)."""
+        """Return the status line and headers. Without a length, there is no Content-Length."""
         headers = {**self.headers, **extra}
         if self.content_type:
             headers = {"Content-Type": self.content_type, **headers}
@@ -144,7 +152,7 @@ class Response:
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
     def in_envelope(self) -> Response:
-        """The same with its status in the body: beside the results of a list, else around."""
+        """Return the response with its status in the body, as the APIs do with `envelope=true`."""
         content = {} if self.content is None else self.content
         if isinstance(content, dict) and "results" in content:
             content = {"status": self.status, **content}
@@ -154,7 +162,7 @@ class Response:
 
 
 class ApiError(Exception):
-    """Ends the handling of a request with an error of the API."""
+    """An error of the API that ends the handling of a request."""
 
     def __init__(
         self, code: str, *parameters: object, is_public: bool = False, is_old: bool = False
@@ -164,7 +172,7 @@ class ApiError(Exception):
             code, text = OLD_CODES[code], text.replace("access list", "whitelist")
         super().__init__(code)
         detail = text % parameters if "%s" in text else text
-        self.answer = api_error(status, code, detail, list(parameters), is_public=is_public)
+        self.response = api_error(status, code, detail, list(parameters), is_public=is_public)
 
 
 def reason(status: int) -> str:
@@ -182,7 +190,7 @@ def api_error(
     *,
     is_public: bool = False,
 ) -> Response:
-    """An error of an API; Atlas repeats the code in a header."""
+    """Return an error of an API. Atlas repeats the code in a header."""
     content: dict[str, Any] = {"detail": detail, "error": status}
     if code:
         content["errorCode"] = code

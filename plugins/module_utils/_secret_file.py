@@ -1,0 +1,230 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keep a newly created secret, which the API shows only once, in a file with mode 0600.
+
+The file may be the only copy of a secret. It is replaced only if it still has the content that was
+inspected before, and the caller has found that content to be worthless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CredentialsFileError,
+    OptionError,
+    truncate_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_id
+
+_MAX_SIZE = 64 * 1024
+_USE_A_FILE = "Use the path of a file in an existing directory."
+
+
+@dataclass(frozen=True)
+class SecretFormat:
+    """A JSON object of strings.
+
+    ``label``: what messages call the secret, such as "key pair". ``noun``: what it belongs to.
+    ``id_field``: the one of ``fields`` that has the ID of what it belongs to.
+    """
+
+    label: str
+    noun: str
+    id_field: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """A file as it was found. ``content``: None if there is no file or an empty one."""
+
+    path: str
+    format: SecretFormat
+    content: Mapping[str, str] | None = None
+
+    @property
+    def state(self) -> str:
+        """Return what is there, as messages say it after the path."""
+        if self.content is None:
+            return "does not exist"
+        owner_id = self.content[self.format.id_field]
+        return f"holds the {self.format.label} of another {self.format.noun}, {owner_id}"
+
+
+def inspect(path: str, secret: SecretFormat) -> SecretFile:
+    """Read a file without changing anything.
+
+    Raises OptionError if something is there that this collection has not written, such as a link,
+    a directory or another format.
+    """
+    only_copy = f"It may be the only copy of a {secret.label}."
+    try:
+        status = os.lstat(_resolve(path))
+    except FileNotFoundError:
+        if os.path.basename(path) in {"", os.curdir, os.pardir}:
+            raise _refusal(path, "is a directory that does not exist", _USE_A_FILE) from None
+        return SecretFile(path, secret)
+    except OSError as error:
+        hint = "Check the permissions of its directory, on the machine where the module runs."
+        raise _refusal(path, f"cannot be accessed ({error.strerror})", hint) from None
+    except ValueError:
+        raise _refusal(path, "contains a NUL character", _USE_A_FILE) from None
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "not a regular file")
+        raise _refusal(path, f"is {kind}", _USE_A_FILE)
+    if status.st_size == 0:
+        return SecretFile(path, secret)
+    try:
+        with open(_resolve(path), encoding="utf-8") as file:
+            content = json.loads(file.read(_MAX_SIZE))
+    except OSError as error:
+        hint = f"{only_copy} Check its permissions, or use another file."
+        raise _refusal(path, f"cannot be read ({error.strerror})", hint) from None
+    except (ValueError, RecursionError):
+        content = None
+    is_secret = isinstance(content, dict) and all(
+        isinstance(content.get(name), str) for name in secret.fields
+    )
+    if not is_secret or not is_id(content[secret.id_field]):
+        why = f"holds something other than a {secret.label} of this module"
+        raise _refusal(path, why, f"{only_copy} Move it away, or use another file.")
+    return SecretFile(path, secret, content)
+
+
+def check_free(file: SecretFile, existing_ids: Collection[str], **same: str) -> None:
+    """Refuse to replace a secret that may still be of use. Raises OptionError.
+
+    It is worthless if its fields are the ``same``, and what it belongs to no longer exists.
+    ``existing_ids``: the IDs of a complete listing.
+    """
+    if file.content is None:
+        return
+    is_same = all(file.content[name] == value for name, value in same.items())
+    if not is_same or file.content[file.format.id_field] in existing_ids:
+        hint = "It may be the only copy of it. Move the file away, or use another one."
+        raise _refusal(file.path, file.state, hint)
+
+
+def check_writable(path: str, *, check_mode: bool) -> None:
+    """Check that a file can be created, as ``check_directory`` does. Raises OptionError."""
+    directory = os.path.dirname(os.path.abspath(path))
+    what = f"credentials_file {truncate_path(path)} is in {truncate_path(directory)}, which"
+    check_directory(what, os.path.dirname(_resolve(path)), check_mode=check_mode)
+
+
+def check_directory(what: str, directory: str, *, check_mode: bool) -> None:
+    """Check that files can be created in a directory. Raises OptionError.
+
+    Only check mode relies on the permissions; otherwise a file is created and deleted. ``what``
+    begins the sentence of the error.
+    """
+    hint = "Check its permissions, on the machine where the module runs."
+    try:
+        is_directory = stat.S_ISDIR(os.stat(directory).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        is_directory = False
+    except OSError as error:
+        why = f"cannot be accessed ({error.strerror})"
+        raise OptionError(f"{what} {why}, and nothing was created", hint=hint) from None
+    why = ""
+    if not is_directory:
+        why = "is not a directory"
+        hint = "Use an existing directory on the machine where the module runs."
+    elif check_mode:
+        why = "" if os.access(directory, os.W_OK | os.X_OK) else "cannot be written to"
+    else:
+        try:
+            tempfile.TemporaryFile(dir=directory).close()
+        except OSError as error:
+            why = f"cannot be written to ({error.strerror})"
+    if why:
+        raise OptionError(f"{what} {why}, and nothing was created", hint=hint)
+
+
+def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFile:
+    """Write a secret as JSON in place of what was found, and return the file.
+
+    ``owner``: what messages call what the secret belongs to. Raises CredentialsFileError, also if
+    the file has changed in the meantime.
+    """
+    data = f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()
+    failed = (
+        f"The {file.format.label} of {owner} could not be written to {truncate_path(file.path)}"
+    )
+    try:
+        _make_room(file)
+        _create(_resolve(file.path), data)
+    except FileExistsError:
+        raise CredentialsFileError(
+            f"{failed}: another process has written to it in the meantime, and it was not "
+            "overwritten",
+            hint="Run the task again.",
+        ) from None
+    except OSError as error:
+        raise CredentialsFileError(
+            f"{failed} ({error.strerror})", hint="Check the directory and its disk."
+        ) from None
+    return replace(file, content=content)
+
+
+def discard(written: SecretFile) -> str:
+    """Delete the file of a secret that no longer works, and return what became of the file.
+
+    A file that has changed in the meantime is left alone.
+    """
+    path, label = written.path, written.format.label
+    try:
+        if inspect(path, written.format) != written:
+            return f"{path} no longer has its {label}, and was not changed."
+        os.unlink(_resolve(path))
+    except (OptionError, OSError):
+        return f"{path} could not be deleted. The {label} in it no longer works."
+    return f"{path}, which had its {label}, was deleted."
+
+
+def _make_room(file: SecretFile) -> None:
+    """Delete the file that was inspected. Raises FileExistsError if it has other content now."""
+    try:
+        is_same = inspect(file.path, file.format) in (file, replace(file, content=None))
+    except OptionError:
+        is_same = False
+    if not is_same:
+        raise FileExistsError(file.path)
+    with suppress(FileNotFoundError):
+        os.unlink(_resolve(file.path))
+
+
+def _create(path: str, data: bytes) -> None:
+    """Create a file, unless one exists. The secret is in no other file, even if this is killed."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def _resolve(path: str) -> str:
+    """Return a path whose directory has no links and no dots: it is the same to every call."""
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name)
+
+
+def _refusal(path: str, why: str, hint: str) -> OptionError:
+    return OptionError(
+        f"credentials_file {truncate_path(path)} {why}, and nothing was created", hint=hint
+    )

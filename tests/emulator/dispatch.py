@@ -1,0 +1,99 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the path of an authenticated request to the function that handles it."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from urllib.parse import unquote
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Submount
+
+from . import api, service_accounts
+from .api import ATLAS, ATLAS_JSON, PUBLIC, Call
+from .auth import is_listed
+from .responses import ApiError, Response
+from .state import ID
+
+HANDLERS = {**api.HANDLERS, **service_accounts.HANDLERS}
+ROUTES = Map(
+    [
+        Submount(prefix, [rule.empty() for rule in (*api.ENDPOINTS, *service_accounts.ENDPOINTS)])
+        for prefix in (ATLAS, PUBLIC)
+    ],
+    strict_slashes=False,
+    merge_slashes=False,
+)
+# The oldest versions of the Atlas Administration API that have an endpoint.
+OLDEST = "2023-01-01"
+VERSIONS = {rule.endpoint: service_accounts.VERSION for rule in service_accounts.ENDPOINTS}
+INVALID_IDS = {
+    "org_id": "INVALID_ORG_ID",
+    "group_id": "INVALID_GROUP_ID",
+    "key_id": "INVALID_KEY_ID",
+}
+
+
+def response(call: Call) -> Response:
+    """Return the response to an authenticated call."""
+    version = VERSIONS.get(find_endpoint(call)[0], OLDEST)
+    try:
+        result = _dispatch(call)
+        if call.is_atlas:
+            result.content_type = ATLAS_JSON.replace(OLDEST, version)
+    except ApiError as failure:
+        result = failure.response
+    return result
+
+
+def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
+    """Return the endpoint that a call is for ("" if there is none), and the IDs in its path."""
+    try:
+        name, values = ROUTES.bind("").match(call.path, call.request.method)
+    except HTTPException:
+        return "", {}
+    return name, dict(values)
+
+
+def _dispatch(call: Call) -> Response:
+    method = call.request.method
+    endpoint, values = find_endpoint(call)
+    if not endpoint:
+        raise call.fail("RESOURCE_NOT_FOUND", call.path)
+    if "list_name" in values and values["list_name"] not in api.list_names(call):
+        raise call.fail("RESOURCE_NOT_FOUND", call.path)
+    if call.is_atlas and not _accepts(call, VERSIONS.get(endpoint, OLDEST)):
+        raise call.fail("INVALID_VERSION_DATE")
+    entries = call.caller.holder.access_list
+    if entries and not is_listed(call.address, entries):
+        raise call.fail("IP_ADDRESS_NOT_ON_ACCESS_LIST", call.address)
+    if endpoint == "root" and method == "GET":
+        return api.root(call)
+    ids = {name: unquote(value) for name, value in values.items()}
+    handler = HANDLERS.get((method, endpoint))
+    if handler is None:
+        raise call.fail("METHOD_NOT_ALLOWED", method)
+    _check_ids(call, ids)
+    return handler(call, **ids)
+
+
+def _accepts(call: Call, oldest: str) -> bool:
+    """Whether a call accepts a version that has the endpoint. Later dates are mapped to it."""
+    accepted = call.request.headers.get("Accept", "")
+    for found in re.findall(r"application/vnd\.atlas\.(\d{4}-\d\d-\d\d)\+json", accepted):
+        try:
+            return date.fromisoformat(found) >= date.fromisoformat(oldest)
+        except ValueError:
+            continue
+    return False
+
+
+def _check_ids(call: Call, ids: dict[str, str]) -> None:
+    for name, code in INVALID_IDS.items():
+        if name in ids and not ID.fullmatch(ids[name]):
+            if call.is_atlas:
+                raise call.fail("PATH_PARAM_PARSE_ERROR", call.path)
+            raise call.fail(code, ids[name])
