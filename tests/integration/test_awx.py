@@ -416,7 +416,7 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
 @pytest.mark.parametrize(
     ("host", "messages"),
     [
-        ("unreachable", "does not speak TLS"),
+        ("unreachable", "does not use TLS"),
         ("refused", "401"),
         ("half", "api_private_key uses a variable that is not defined: vault_that_nobody_has_set"),
         ("unset", "org_id uses a variable that is not defined: that_nobody_has_set"),

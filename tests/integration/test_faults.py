@@ -126,7 +126,7 @@ TABLE = [
     status(404, "NOT_ATLAS_ORG", "platform"),
     status(404, "EXPECTED_NON_ATLAS_ORG", "platform"),
     status(400, "PATH_PARAM_PARSE_ERROR"),
-    status(401, "USER_UNAUTHORIZED", "too low"),
+    status(401, "USER_UNAUTHORIZED", "required role"),
     status(401, "USER_CANNOT_ACCESS_ORG", "Check org_id"),
     status(401, "NOT_ORG_ADMIN", "Check org_id"),
     status(401, None, "expired or revoked"),

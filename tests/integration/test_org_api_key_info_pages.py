@@ -51,7 +51,7 @@ def test_a_listing_of_slow_pages_has_a_deadline(
     emulator.settings.latency = 40.0
     outcome = run(emulator, timeout=60, clock=clock)
     assert outcome.failed
-    assert "the listing was not complete within 600 s" in outcome.msg
+    assert "the list was not complete within 600 s" in outcome.msg
     assert "raise timeout" in outcome.msg
     assert outcome.result["error"]["reason"] == "timeout"
     assert sum(request.status == 200 for request in emulator.requests) == 12

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digest: the standard's own examples, what a server may say, and when to sign anew."""
+"""Digest with the standard's examples, and tokens: signing, challenges and replacement."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ RECORDED = (
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ],
 )
-def test_digest_is_that_of_the_standard(algorithm: str, response: str) -> None:
+def test_digest_matches_the_standard(algorithm: str, response: str) -> None:
     challenge = Challenge(REALM, NONCE, algorithm, "auth", OPAQUE)
     header = digest_header(
         KeyPair("Mufasa", "Circle of Life"),
@@ -79,14 +79,14 @@ def test_digest_is_that_of_the_standard(algorithm: str, response: str) -> None:
     assert f"algorithm={algorithm}," in header
 
 
-def test_what_is_quoted_in_a_header_is_escaped() -> None:
+def test_quoted_values_are_escaped() -> None:
     challenge = Challenge('a "b"', "n", opaque="c\\d")
     header = digest_header(KeyPair("u", "p"), challenge, "GET", "/", count=1, cnonce="x")
     assert header.startswith('Digest username="u", realm="a \\"b\\"", nonce="n", uri="/", ')
     assert 'opaque="c\\\\d"' in header
 
 
-def test_digest_without_qop_is_that_of_the_older_standard() -> None:
+def test_digest_without_qop_matches_the_older_standard() -> None:
     # RFC 2617's example data, hashed as RFC 2069 has it.
     challenge = Challenge("testrealm@host.com", "dcd98b7102dd2f0e8b11d0f600bfb0c093")
     header = digest_header(
@@ -109,7 +109,7 @@ def test_digest_without_qop_is_that_of_the_older_standard() -> None:
             RECORDED,
             [Challenge("MMS Public API", "pBvkOwxqk7a3QAKmp0aNLfXhqNEaV+1d", "MD5", "auth")],
         ),
-        # The misprint of Ops Manager's documentation.
+        # A misprint in Ops Manager's documentation.
         ('Digest realm="r", nonce="n", op="auth"', [Challenge("r", "n")]),
         ('digest nonce=n,realm="a \\"b\\", c"', [Challenge('a "b", c', "n")]),
         ('Digest realm="r", nonce="n", stale=TRUE', [Challenge("r", "n", is_stale=True)]),
@@ -135,7 +135,7 @@ def test_challenges_are_found(header: str, expected: list[Challenge]) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_challenge_header_is_survived(header: str) -> None:
+def test_any_challenge_header_can_be_parsed(header: str) -> None:
     for challenge in find_challenges("Digest " + header):
         assert challenge.nonce.isprintable()
 
@@ -153,7 +153,7 @@ def sign(auth: BearerAuth | DigestAuth) -> str:
     return str(prepared.headers.get("Authorization", ""))
 
 
-def test_a_nonce_is_counted_up_while_it_is_taken() -> None:
+def test_a_nonce_is_reused_with_a_counter() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     assert sign(auth) == ""
     assert auth.handle_challenge(refused())
@@ -173,7 +173,7 @@ def test_one_challenge_serves_all_threads() -> None:
     assert "nc=00000002" in signed[1]
 
 
-def test_what_the_server_asks_for_instead_is_not_told_without_end() -> None:
+def test_a_long_algorithm_is_truncated() -> None:
     header = f'Digest realm="r", nonce="n", algorithm="{"x" * 20} {"y" * 20}"'
     with pytest.raises(UnexpectedResponseError, match=rf"algorithm {'X' * 20} …\)$"):
         DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(refused(header))
@@ -182,25 +182,18 @@ def test_what_the_server_asks_for_instead_is_not_told_without_end() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"), [("!~", True), ("", False), (" ", False), ("a\x7f", False), ("é", False)]
 )
-def test_a_header_takes_visible_ascii(value: str, expected: bool) -> None:
+def test_only_visible_ascii_is_header_safe(value: str, expected: bool) -> None:
     assert is_header_safe(value) is expected
 
 
-def test_a_token_is_asked_of_the_platform() -> None:
-    account = ServiceAccount("id", "secret")
-    auth = choose_auth(account, None, "", "MongoDB Atlas", print)  # type: ignore[arg-type]
-    assert isinstance(auth, ServiceAccountAuth)
-    assert auth._platform == "MongoDB Atlas"
-
-
-def test_a_refused_fresh_nonce_means_a_wrong_key_pair() -> None:
+def test_a_rejected_new_nonce_means_a_wrong_key_pair() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     auth.handle_challenge(refused())
     sign(auth)
     assert not auth.handle_challenge(refused())
 
 
-def test_a_stale_nonce_is_renewed_once_it_is_called_so() -> None:
+def test_a_stale_nonce_is_replaced() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     auth.handle_challenge(refused())
     sign(auth)
@@ -208,7 +201,7 @@ def test_a_stale_nonce_is_renewed_once_it_is_called_so() -> None:
     assert "nc=00000001" in sign(auth)
 
 
-def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> None:
+def test_a_reused_nonce_is_replaced_unless_the_401_has_another_reason() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     auth.handle_challenge(refused())
     sign(auth)
@@ -223,21 +216,21 @@ def test_a_reused_nonce_is_renewed_unless_the_refusal_tells_another_reason() -> 
 @pytest.mark.parametrize(
     "header", ["", 'Basic realm="x"', 'Digest realm="r", nonce="n", algorithm=SHA-512-256']
 )
-def test_a_server_that_asks_for_no_usable_digest_is_not_the_api(header: str) -> None:
+def test_a_401_without_a_supported_digest_is_unexpected(header: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(refused(header))
     assert "without a supported Digest" in caught.value.message()
     assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
 
 
-def test_a_token_signs_and_cannot_be_renewed() -> None:
+def test_an_access_token_cannot_be_replaced() -> None:
     auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
     assert sign(auth) == "Bearer t0ken"
     assert not auth.handle_challenge(refused())
 
 
 class TokenServer:
-    """In place of Http: the answers, and what was asked."""
+    """A stand-in for Http with scripted responses, which records the requests."""
 
     clock = SimpleNamespace(now=lambda: 100.0)
 
@@ -276,7 +269,7 @@ def token_request(endpoint: str, operation: str) -> Request:
     )
 
 
-def test_a_token_is_fetched_hidden_and_given_back() -> None:
+def test_a_token_is_fetched_masked_and_revoked() -> None:
     concealed: list[str] = []
     server = TokenServer({"access_token": "t0ken"}, {})
     auth = account_auth(server, concealed)
@@ -380,7 +373,7 @@ def test_threads_share_the_new_token() -> None:
 
 
 @pytest.mark.parametrize("payload", [*({"access_token": t} for t in ("a\nb", "", 5, None)), {}, []])
-def test_what_is_no_token_signs_nothing(payload: Any) -> None:
+def test_an_invalid_token_is_an_error(payload: Any) -> None:
     concealed: list[str] = []
     server = TokenServer(payload)
     auth = account_auth(server, concealed)
@@ -391,7 +384,7 @@ def test_what_is_no_token_signs_nothing(payload: Any) -> None:
     assert (concealed, len(server.asked)) == ([], 1)
 
 
-def test_a_token_that_nobody_got_is_told() -> None:
+def test_a_lost_token_is_reported() -> None:
     failure = LostAnswerError("lost", request=token_request("token", "get it"))
     failure.outcome_unknown = True
     with pytest.raises(LostAnswerError) as caught:
@@ -402,7 +395,7 @@ def test_a_token_that_nobody_got_is_told() -> None:
     )
 
 
-def test_a_token_that_cannot_be_revoked_is_left_to_end() -> None:
+def test_a_failed_token_revocation_is_ignored() -> None:
     server = TokenServer({"access_token": "t0ken"}, RuntimeError("x"))
     auth = account_auth(server, [])
     auth.acquire()
@@ -429,14 +422,14 @@ def trusted() -> DigestAuth:
 
 
 @pytest.mark.parametrize("code", [None, "UNEXPECTED_ERROR", "NO_CURRENT_USER"])
-def test_a_refusal_without_a_reason_counts_once_the_pair_was_accepted(code: str | None) -> None:
+def test_an_unexplained_401_counts_after_a_success(code: str | None) -> None:
     auth = trusted()
     assert [auth.unexplained_refusals(refused(code=code)) for _answer in range(3)] == [1, 2, 3]
     auth.unexplained_refusals(ACCEPTED)
     assert auth.unexplained_refusals(refused(code=code)) == 1
 
 
-def test_refusals_without_a_reason_count_in_all_threads() -> None:
+def test_unexplained_401s_count_across_threads() -> None:
     auth = trusted()
     counts = []
     for _thread in range(3):
@@ -448,7 +441,7 @@ def test_refusals_without_a_reason_count_in_all_threads() -> None:
     assert counts == [1, 2, 3]
 
 
-def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
+def test_a_401_before_any_success_is_not_unexplained() -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     auth.handle_challenge(refused())
     assert auth.unexplained_refusals(refused()) == 0
@@ -467,7 +460,7 @@ def test_a_pair_that_was_never_accepted_is_what_is_wrong() -> None:
         (500, "UNEXPECTED_ERROR", False),
     ],
 )
-def test_a_refusal_with_a_reason_shows_that_the_pair_was_accepted(
+def test_an_error_with_a_reason_shows_that_the_key_pair_was_accepted(
     status: int, code: str | None, is_accepted: bool
 ) -> None:
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
@@ -475,33 +468,26 @@ def test_a_refusal_with_a_reason_shows_that_the_pair_was_accepted(
     assert auth.unexplained_refusals(refused()) == int(is_accepted)
 
 
-def test_a_refusal_after_the_own_key_may_be_gone_is_final() -> None:
+def test_a_401_after_revoking_the_signing_credential_is_final() -> None:
     auth = trusted()
     auth.distrust()
     assert auth.unexplained_refusals(refused()) == 0
 
 
-def test_the_challenge_of_an_unexplained_refusal_is_taken_up() -> None:
+def test_the_challenge_of_an_unexplained_401_is_used() -> None:
     auth = trusted()
     auth.unexplained_refusals(refused(RECORDED.replace("pBvk", "next")))
     assert 'nonce="next' in sign(auth)
-    # A refusal without one leaves what there was.
+    # A 401 without a challenge keeps the previous one.
     auth.unexplained_refusals(refused(""))
     assert 'nonce="next' in sign(auth)
-
-
-def test_other_credentials_are_refused_for_a_reason() -> None:
-    auth = choose_auth(AccessToken("t0ken"), None, "", "", print)  # type: ignore[arg-type]
-    auth.unexplained_refusals(ACCEPTED)
-    auth.distrust()
-    assert auth.unexplained_refusals(refused()) == 0
 
 
 @pytest.mark.parametrize(
     ("payload", "is_named"),
     [({"error": 401, "reason": "Unauthorized"}, True), ({"message": "x"}, False), (None, False)],
 )
-def test_a_gateway_that_removes_the_challenge_is_named(payload: Any, is_named: bool) -> None:
+def test_a_missing_challenge_header_is_reported(payload: Any, is_named: bool) -> None:
     answer = replace(refused(""), payload=payload, is_json=payload is not None)
     with pytest.raises(UnexpectedResponseError) as caught:
         DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(answer)

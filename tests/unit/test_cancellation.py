@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that is told to stop ends its waits at once."""
+"""A cancelled task ends its waits immediately."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.support import VirtualClock
 def armed(
     stop: Cancellation, time_limit: float | None = None, *, is_default: bool = True
 ) -> Iterator[None]:
-    """A module keeps its handlers to the end of its process, which this test is not."""
+    """Install the signal handlers, and restore the previous ones afterwards."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     if is_default:
-        # Whoever runs the tests in the background may have them ignore SIGINT.
+        # A shell that runs the tests in the background may ignore SIGINT.
         for number in handlers:
             signal.signal(number, signal.SIG_DFL)
     try:
@@ -48,7 +48,7 @@ def stop_of(virtual: VirtualClock, sleep: Callable[[float], None] | None = None)
     return Cancellation(Clock(virtual.now, sleep or virtual.sleep, virtual.random))
 
 
-def test_a_pause_that_nothing_ends_is_one_sleep() -> None:
+def test_an_undisturbed_pause_is_one_sleep() -> None:
     virtual = VirtualClock()
     stop_of(virtual).pause(7.25)
     assert virtual.sleeps == [7.25]
@@ -75,12 +75,12 @@ def test_a_signal_ends_a_pause(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signals) -> None:
+def test_completing_allows_limited_waits_after_a_signal(number: signal.Signals) -> None:
     virtual = VirtualClock()
     stop = stop_of(virtual)
     with armed(stop):
         os.kill(os.getpid(), number)
-        # The time counts from the first signal, however many follow.
+        # The time counts from the first signal.
         os.kill(os.getpid(), signal.SIGTERM)
         with stop.completing():
             with stop.completing():
@@ -95,7 +95,7 @@ def test_what_has_begun_may_wait_for_a_while_after_a_signal(number: signal.Signa
     assert sum(virtual.sleeps) == pytest.approx(COMPLETION_TIME, abs=0.2)
 
 
-def test_what_another_thread_completes_lets_this_one_begin_nothing() -> None:
+def test_completing_applies_to_its_thread_only() -> None:
     stop = stop_of(VirtualClock())
     stop.set_limit(0)
     with stop.completing():
@@ -135,7 +135,7 @@ def test_the_time_limit_ends_a_pause() -> None:
     assert stop.reason
 
 
-def test_signals_do_what_they_always_do_before() -> None:
+def test_signal_handlers_are_installed_on_request_only() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     stop = stop_of(VirtualClock())
     stop.pause(1)
@@ -155,7 +155,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_another_thread_can_be_given_a_time_limit_too() -> None:
+def test_a_time_limit_works_in_another_thread() -> None:
     reasons = []
 
     def run() -> None:

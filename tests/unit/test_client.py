@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client over a scripted transport: success, pages, and what is no complete listing."""
+"""The client over a scripted transport: success, pages, and incomplete lists."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.support import VirtualClock
 
 
 class FakeHttp:
-    """Answers by a function of the query, and keeps what it was asked."""
+    """Responds with a function of the query, and records the requests."""
 
     listing_time = 420.0
 
@@ -100,7 +100,7 @@ def pages(respond: Callable[[dict[str, str]], tuple[int, Any]]) -> list[Any]:
 
 
 def listing(count: int, *, cap: int = ITEMS_PER_PAGE, total: int = -1, links: bool = True) -> Any:
-    """A server with this many objects, which gives at most ``cap`` a page."""
+    """A server with ``count`` objects and at most ``cap`` per page."""
 
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         assert query["itemsPerPage"] == "500"
@@ -120,7 +120,7 @@ def test_every_page_is_read(count: int, links: bool) -> None:
     assert len(pages(listing(count, links=links))) == count
 
 
-def test_a_server_that_gives_fewer_a_page_is_read_to_the_end() -> None:
+def test_smaller_pages_are_read_to_the_end() -> None:
     assert len(pages(listing(250, cap=100))) == 250
     assert len(pages(listing(250, cap=100, links=False))) == 250
 
@@ -131,7 +131,7 @@ def test_one_page_is_one_request() -> None:
     assert len(api._http.asked) == 1
 
 
-def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None:
+def test_a_low_count_does_not_cause_an_extra_request() -> None:
     api = client(listing(7, total=5, links=False))
     api.pages(to("list"), lambda item: item["id"], str)
     assert len(api._http.asked) == 1
@@ -153,7 +153,7 @@ def test_a_count_that_is_too_low_is_no_reason_to_ask_for_an_empty_page() -> None
         lambda query: (200, {"results": [{"id": "1"}], "totalCount": 9}),  # the same page for ever
     ],
 )
-def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
+def test_an_incomplete_list_is_an_error(respond: Any) -> None:
     api = client(respond)
     with pytest.raises(UnexpectedResponseError, match="never fit together"):
         api.pages(to("list"), lambda item: item["id"], str)
@@ -163,13 +163,13 @@ def test_a_listing_that_is_not_complete_is_no_listing(respond: Any) -> None:
 @pytest.mark.parametrize(
     ("respond", "count"),
     [
-        # It says that there is more.
+        # It has a next link.
         (listing(150, cap=100, total=100), 150),
-        # A page is full, which may be by chance.
+        # A page is full, perhaps by chance.
         (listing(700, total=400, links=False), 700),
     ],
 )
-def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> None:
+def test_a_low_count_does_not_end_the_list(respond: Any, count: int) -> None:
     assert len(pages(respond)) == count
 
 
@@ -181,7 +181,7 @@ def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> No
         (listing(500, total=501), 500, 4),
         (listing(501, total=1000), 501, 6),
         (listing(150, cap=100, total=249, links=False), 150, 6),
-        # A full page is not the last one, whatever the count says.
+        # A full page is never the last one, despite the count.
         (listing(501, total=500, links=False), 501, 4),
         (listing(500), 500, 4),
     ],
@@ -189,7 +189,7 @@ def test_a_count_that_is_too_low_ends_no_listing(respond: Any, count: int) -> No
 def test_the_count_is_an_estimate(respond: Any, count: int, asked: int) -> None:
     api = client(respond)
     assert len(listed(api)) == count
-    # What takes more than one request has to come out the same twice, and nothing is waited for.
+    # Two readings of several pages must be equal. There is no pause between them.
     assert len(api._http.asked) == asked
     assert api._http.virtual.sleeps == []
 
@@ -203,7 +203,7 @@ def test_the_count_may_differ_from_page_to_page(totals: list[int]) -> None:
     assert totals == []
 
 
-def test_the_order_of_a_listing_may_differ_from_time_to_time() -> None:
+def test_the_order_of_a_list_may_change() -> None:
     ids = [str(number) for number in range(600)]
     asked = []
 
@@ -219,7 +219,7 @@ def test_the_order_of_a_listing_may_differ_from_time_to_time() -> None:
     assert asked == ["1", "2"] * 2
 
 
-def test_what_cannot_be_read_is_named() -> None:
+def test_an_unreadable_field_is_identified() -> None:
     def parse(item: Any) -> Any:
         raise UnreadableError("API key 5a", "desc", item["desc"])
 
@@ -236,18 +236,18 @@ def test_what_cannot_be_read_is_named() -> None:
         assert caught.value.message().startswith(
             "Could not list: the response (200) cannot be read: API key 5a: desc is a number."
         )
-        # A write may have been done nevertheless.
+        # A write may still have been done.
         assert caught.value.outcome_unknown is (number > 1)
 
 
-def test_what_is_no_page_is_told_with_what_was_asked() -> None:
+def test_an_invalid_page_is_reported_with_the_operation() -> None:
     with pytest.raises(UnexpectedResponseError, match="not the expected list") as caught:
         pages(lambda _query: (200, {"results": 1}))
     assert caught.value.message().startswith("Could not list: ")
 
 
 @pytest.mark.parametrize("size", [1, MAX_BODY // 2])
-def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
+def test_an_endless_list_fails_without_a_second_reading(size: int) -> None:
     def respond(query: dict[str, str]) -> tuple[int, Any]:
         items = [{"id": query["pageNum"] + "x" * size}]
         return 200, {"results": items, "totalCount": 9999, "links": [{"rel": "next"}]}
@@ -255,11 +255,11 @@ def test_a_listing_that_never_ends_is_given_up_at_once(size: int) -> None:
     api = client(respond)
     with pytest.raises(UnexpectedResponseError, match="did not end after"):
         api.pages(to("list"), lambda item: item["id"], str)
-    # Neither without a count, nor with more than a machine may be able to keep.
+    # The number of pages is limited, and so is their total size.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
 
 
-def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice() -> None:
+def test_two_readings_of_several_pages_must_be_equal() -> None:
     # A key of page 1 is replaced by a new one after page 1 was read: the count stays, and the
     # last key slips from page 2 to page 1.
     ids = [str(number) for number in range(600)]
@@ -278,22 +278,11 @@ def test_a_listing_of_several_pages_counts_only_when_it_comes_out_the_same_twice
     found = api.pages(to("list"), lambda item: item["id"], str)
     assert sorted(found) == sorted(ids)
     assert asked == ["1", "2"] * 3
-    # Its pages fit: there is nothing to wait for.
+    # The pages fit together, so there is no pause.
     assert api._http.virtual.sleeps == []
 
 
-def test_an_object_that_is_added_on_the_way_is_found() -> None:
-    asked = []
-
-    def respond(query: dict[str, str]) -> tuple[int, Any]:
-        asked.append(query["pageNum"])
-        return listing(501 if len(asked) < 3 else 502)(query)
-
-    assert len(pages(respond)) == 502
-    assert asked == ["1", "2"] * 3
-
-
-def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
+def test_a_list_whose_count_changes_is_read_again() -> None:
     # While page 2 is read, an object of page 1 is gone, and one of page 2 has moved to page 1.
     ids = [str(number) for number in range(501)]
     asked = []
@@ -306,13 +295,13 @@ def test_a_listing_whose_count_changes_on_the_way_is_read_again() -> None:
         page = [{"id": key_id} for key_id in ids[start : start + 500]]
         return 200, {"results": page, "totalCount": len(ids)}
 
-    # The first time, the one that has moved is not found, and the count is off by one only.
+    # The first reading misses the moved object, and the count is off by only one.
     assert sorted(pages(respond)) == sorted(ids)
     assert asked == ["1", "2"] * 3
 
 
 def timed(respond: Any, seconds: float) -> Any:
-    """A client each of whose answers takes so long."""
+    """A client whose responses take ``seconds`` each."""
     api = client(respond)
 
     def slowly(query: dict[str, str]) -> tuple[int, Any]:
@@ -336,7 +325,7 @@ def listed(api: Any, **how: Any) -> list[Any]:
         (listing(0, total=5), 210, 2),  # one page that does not fit, and its second reading
     ],
 )
-def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, asked: int) -> None:
+def test_a_list_must_be_complete_in_time(respond: Any, seconds: float, asked: int) -> None:
     api = timed(respond, seconds)
     with pytest.raises(DeadlineError) as caught:
         listed(api)
@@ -356,14 +345,12 @@ def test_a_listing_has_to_be_complete_in_time(respond: Any, seconds: float, aske
         (999, 139),
     ],
 )
-def test_a_listing_that_comes_in_time_is_read_to_its_end(count: int, seconds: float) -> None:
+def test_a_list_within_the_time_is_read_to_the_end(count: int, seconds: float) -> None:
     assert len(listed(timed(listing(count), seconds))) == count
 
 
 @pytest.mark.parametrize(("count", "limit", "asked"), [(1500, 15, 2), (1000, 15, 2), (1000, 25, 3)])
-def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
-    count: int, limit: float, asked: int
-) -> None:
+def test_cancellation_stops_a_list_between_pages(count: int, limit: float, asked: int) -> None:
     api = timed(listing(count), 10)
     api.cancellation.set_limit(limit)
     with pytest.raises(CancelledError) as caught:
@@ -375,19 +362,19 @@ def test_a_listing_ends_between_two_pages_where_the_task_is_to_end(
     )
 
 
-def test_a_listing_that_finds_out_what_exists_is_read_to_its_end() -> None:
+def test_completing_reads_a_list_to_the_end() -> None:
     api = timed(listing(1500), 10)
     api.cancellation.set_limit(15)
     with api.cancellation.completing():
         assert len(listed(api)) == 1500
-    # Of one page no further one is begun.
+    # A list of one page is complete before the limit is checked again.
     one = timed(listing(7), 10)
     one.cancellation.set_limit(5)
     assert len(listed(one)) == 7
 
 
 @pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
-def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
+def test_no_request_starts_after_cancellation(method: str) -> None:
     api = timed(lambda _query: (200, {}), 10)
     values: list[Any] = {"get": [parse], "delete": []}.get(method, [{}, parse])
     send = functools.partial(getattr(api, method), to("try"), *values)
@@ -396,7 +383,7 @@ def test_no_request_begins_once_the_task_is_to_stop(method: str) -> None:
     with pytest.raises(CancelledError) as caught:
         send()
     assert len(api._http.asked) == 1
-    # Only of a task that has sent no change it is known that nothing was changed.
+    # Nothing was changed if the task has not sent a write.
     is_known = caught.value.state_after == "Nothing was changed."
     assert is_known == (method == "get")
     with api.cancellation.completing():
@@ -408,15 +395,7 @@ def parse(data: Any) -> bool:
     return isinstance(data, dict)
 
 
-@pytest.mark.parametrize("item", [{"id": "1"}, {"id": "1", "desc": 5}])
-def test_an_item_of_another_shape_is_unexpected(item: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedResponseError, match="is JSON, not the expected object"):
-        client(lambda _query: (200, {"results": [item], "totalCount": 1})).pages(
-            to("list"), lambda _item: None, str
-        )
-
-
-def test_what_is_read_has_to_be_of_its_shape() -> None:
+def test_unexpected_json_is_an_error() -> None:
     with pytest.raises(
         UnexpectedResponseError, match=r"the response \(200\) is JSON, not the expected object"
     ):
@@ -464,7 +443,7 @@ def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
         lambda api, call: api.delete(call),
     ],
 )
-def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> None:
+def test_an_error_names_the_operation_and_the_required_role(call: Any) -> None:
     api = client(lambda _query: (403, {"error": 403, "errorCode": "X"}))
     with pytest.raises(ApiError) as caught:
         call(api, to("do it", "Organization Owner"))
@@ -473,12 +452,12 @@ def test_an_error_names_what_was_being_done_and_the_role_for_it(call: Any) -> No
     assert "has the required role (Organization Owner)" in message
 
 
-def test_a_post_may_be_answered_empty() -> None:
+def test_a_post_may_return_an_empty_body() -> None:
     api = client(lambda _query: (204, b""))
     assert api.post(to("do it"), {}, lambda data: data == {}) is True
 
 
-def test_an_answer_of_another_shape_to_a_post_is_no_success() -> None:
+def test_unexpected_json_after_a_post_leaves_the_outcome_unknown() -> None:
     api = client(lambda _query: (200, b"<html>"))
     with pytest.raises(UnexpectedResponseError) as caught:
         api.post(to("x"), {}, lambda data: data if isinstance(data, dict) else None)

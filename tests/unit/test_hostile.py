@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests in tests/trust/hostile have found, one by one and quickly."""
+"""Quick tests of the faults that tests/trust/hostile has found."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def error(body: bytes) -> _errors.KeysmithError:
     )
 
 
-def test_a_number_of_hundreds_of_digits_is_no_internal_error() -> None:
+def test_a_huge_number_is_not_an_internal_error() -> None:
     body = b'{"errorCode": "X", "parameters": [' + b"9" * 400 + b"]}"
     assert isinstance(error(body), _errors.UnexpectedResponseError)
 
 
-def test_parameters_are_not_told_without_end() -> None:
+def test_the_number_of_parameters_is_limited() -> None:
     body = json.dumps({"errorCode": "X", "parameters": ["x"] * 5000}).encode()
     assert len(error(body).parameters) == 1000
 
 
-def test_a_path_without_end_is_not_told_whole() -> None:
+def test_a_long_path_is_truncated() -> None:
     longest = "/" + "x" * (_errors._MAX_PATH - 1)
     assert _errors.truncate_path(longest) == longest
     more = _errors.truncate_path(longest + "x")
     assert more == f"/{'x' * 39} … ({_errors._MAX_PATH + 1} characters)"
 
 
-def test_a_message_is_one_line_whatever_is_put_in() -> None:
+def test_a_message_is_always_one_line() -> None:
     assert _errors.OptionError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
 
 
@@ -75,7 +75,7 @@ def test_a_public_key_is_short_and_visible(value: Any) -> None:
         None,
     ],
 )
-def test_an_entry_that_would_lead_elsewhere_is_not_read(entry: Any) -> None:
+def test_an_entry_with_another_address_is_unreadable(entry: Any) -> None:
     if entry is None:
         assert _access_lists.parse_entry(entry) is None
         return
@@ -90,17 +90,17 @@ def test_an_entry_that_would_lead_elsewhere_is_not_read(entry: Any) -> None:
         *("http://[::g]", "http://a_b-:1:2"),
     ],
 )
-def test_what_is_no_host_is_no_address(url: str) -> None:
+def test_an_invalid_host_is_refused(url: str) -> None:
     assert _resolve._split(url) is None
 
 
 @pytest.mark.parametrize("url", ["http://a_b.c-d.:80", "http://[::1]:80", "http://[fe80::1%25e]"])
-def test_what_is_a_host_is_an_address(url: str) -> None:
+def test_a_valid_host_is_accepted(url: str) -> None:
     assert _resolve._split(url) is not None
 
 
 @pytest.mark.parametrize("path", ["{0}/new/", "{0}/new/.", "{0}/a\x00b"])
-def test_a_path_that_can_be_no_file_is_refused(tmp_path: Path, path: str) -> None:
+def test_an_invalid_file_path_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(_errors.OptionError, match="nothing was created"):
         _key_files.inspect(path.format(tmp_path))
 
@@ -110,13 +110,13 @@ def run(emulator: Emulator, **options: Any) -> Any:
     return run_module("org_api_key", {**common, **options}, diff=True)
 
 
-def test_halves_of_pairs_in_options_are_refused_by_name(emulator: Emulator) -> None:
+def test_lone_surrogates_in_options_are_refused(emulator: Emulator) -> None:
     outcome = run(emulator, description="a\ud800b", api_private_key="private\udcffkey")
     assert outcome.msg.startswith("api_private_key, description: ")
     assert emulator.requests == []
 
 
-def test_a_token_of_a_letter_hides_nothing(emulator: Emulator) -> None:
+def test_a_one_letter_token_masks_nothing(emulator: Emulator) -> None:
     emulator.add_fault(Fault("json", "POST", "/api/oauth/token", body={"access_token": "e"}))
     account = {"client_id": "mdb_sa_id_" + "a" * 24, "client_secret": "mdb_sa_sk_x"}
     options = {"base_url": emulator.url, **account}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which requests are sent again, after how long, and what is known after the last try."""
+"""Which requests are retried, after how long, and what is known after the last attempt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ URL = "https://host.example:8443"
 GET, DELETE, POST = (Request(method, URL, "/path", "do it") for method in ("GET", "DELETE", "POST"))
 
 
-def answer(status: int, **headers: str) -> Response:
+def response(status: int, **headers: str) -> Response:
     return Response(
         status, "", {name.replace("_", "-"): text for name, text in headers.items()}, b""
     )
@@ -79,7 +79,7 @@ def final() -> TransportError:
 
 
 class ScriptedHttp(Http):
-    """Http over a list of outcomes instead of a network. Nobody sleeps with a lock in his hand."""
+    """Http with scripted outcomes instead of a network. No thread sleeps while holding a lock."""
 
     def __init__(self, outcomes: Iterable[Any], **settings: Any) -> None:
         self.virtual = VirtualClock()
@@ -108,27 +108,32 @@ class ScriptedHttp(Http):
 @pytest.mark.parametrize(
     ("request_", "outcomes", "status", "outcome_unknown"),
     [
-        (GET, [answer(200)], 200, False),
-        (GET, [lost(), answer(200)], 200, False),
-        (GET, [answer(429), answer(502), answer(503), answer(504), answer(200)], 200, False),
-        (GET, [answer(500), answer(500), answer(200)], 200, False),
-        (GET, [answer(500), answer(500), answer(500), answer(200)], 500, False),
-        (GET, [answer(404)], 404, False),
-        (GET, [answer(501)], 501, False),
-        (DELETE, [lost(), answer(400)], 400, True),
-        (DELETE, [answer(502), answer(400)], 400, True),
-        (DELETE, [answer(500), answer(204)], 204, True),
-        # Refused before anything was done: what follows is the whole truth.
-        (DELETE, [answer(429), answer(400)], 400, False),
-        (DELETE, [never_sent(), answer(400)], 400, False),
-        # A POST is sent again only where nothing can have been created.
-        (POST, [answer(429), answer(200)], 200, False),
-        (POST, [never_sent(), answer(200)], 200, False),
-        (POST, [answer(503), answer(200)], 503, False),
-        (POST, [answer(500), answer(200)], 500, False),
+        (GET, [response(200)], 200, False),
+        (GET, [lost(), response(200)], 200, False),
+        (
+            GET,
+            [response(429), response(502), response(503), response(504), response(200)],
+            200,
+            False,
+        ),
+        (GET, [response(500), response(500), response(200)], 200, False),
+        (GET, [response(500), response(500), response(500), response(200)], 500, False),
+        (GET, [response(404)], 404, False),
+        (GET, [response(501)], 501, False),
+        (DELETE, [lost(), response(400)], 400, True),
+        (DELETE, [response(502), response(400)], 400, True),
+        (DELETE, [response(500), response(204)], 204, True),
+        # Throttled or never sent: the outcome is known.
+        (DELETE, [response(429), response(400)], 400, False),
+        (DELETE, [never_sent(), response(400)], 400, False),
+        # A POST is only retried if nothing can have been created.
+        (POST, [response(429), response(200)], 200, False),
+        (POST, [never_sent(), response(200)], 200, False),
+        (POST, [response(503), response(200)], 503, False),
+        (POST, [response(500), response(200)], 500, False),
     ],
 )
-def test_a_request_is_sent_again_where_that_is_safe(
+def test_a_request_is_retried_if_that_is_safe(
     request_: Request, outcomes: list[Any], status: int, outcome_unknown: bool
 ) -> None:
     http_ = ScriptedHttp(outcomes)
@@ -140,17 +145,17 @@ def test_a_request_is_sent_again_where_that_is_safe(
 @pytest.mark.parametrize(
     ("request_", "outcomes", "attempts", "outcome_unknown"),
     [
-        (POST, [lost(), answer(200)], 1, True),
+        (POST, [lost(), response(200)], 1, True),
         (POST, [never_sent()] * 6, 6, False),
-        (POST, [never_sent(), lost(), answer(200)], 2, True),
-        (DELETE, [final(), answer(204)], 1, True),
+        (POST, [never_sent(), lost(), response(200)], 2, True),
+        (DELETE, [final(), response(204)], 1, True),
         (DELETE, [lost()] * 6, 6, True),
         (DELETE, [lost(), *[never_sent()] * 5], 6, True),
         (DELETE, [never_sent()] * 6, 6, False),
         (GET, [lost()] * 6, 6, False),
     ],
 )
-def test_a_lost_answer_tells_whether_something_may_have_happened(
+def test_a_lost_response_sets_outcome_unknown(
     request_: Request, outcomes: list[Any], attempts: int, outcome_unknown: bool
 ) -> None:
     for outcome in outcomes:
@@ -162,8 +167,8 @@ def test_a_lost_answer_tells_whether_something_may_have_happened(
     assert ("may have been carried out" in caught.value.message()) == outcome_unknown
 
 
-def test_waits_double_and_have_jitter() -> None:
-    http_ = ScriptedHttp([answer(503)] * 9, retries=8, retry_max_wait=1000)
+def test_backoff_doubles_with_jitter() -> None:
+    http_ = ScriptedHttp([response(503)] * 9, retries=8, retry_max_wait=1000)
     http_.call(GET)
     expected = [0.5, 1, 2, 4, 8, 16, 20, 20]
     assert http_.virtual.sleeps == [seconds * 1.125 for seconds in expected]
@@ -179,56 +184,56 @@ def test_waits_double_and_have_jitter() -> None:
         ("²", 0.5625),
     ],
 )
-def test_retry_after_is_honoured_with_a_floor(value: str, wait: float) -> None:
-    http_ = ScriptedHttp([answer(429, Retry_After=value), answer(200)])
+def test_retry_after_is_respected_with_a_minimum(value: str, wait: float) -> None:
+    http_ = ScriptedHttp([response(429, Retry_After=value), response(200)])
     http_.call(GET)
     assert http_.virtual.sleeps == [wait]
 
 
 def test_retry_after_may_be_a_date() -> None:
     date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=30), usegmt=True)
-    http_ = ScriptedHttp([answer(429, Retry_After=date), answer(200)])
+    http_ = ScriptedHttp([response(429, Retry_After=date), response(200)])
     http_.call(GET)
     assert 25 < http_.virtual.sleeps[0] < 40
 
 
 @pytest.mark.parametrize("days", [-10_000, 10_000])
 @pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000"])
-def test_retry_after_is_a_date_by_the_servers_clock(days: int, zone: str) -> None:
-    """Where the answer tells the time: this machine's calendar may be wrong."""
+def test_a_retry_after_date_uses_the_servers_clock(days: int, zone: str) -> None:
+    """The response's Date wins, because this machine's clock may be wrong."""
     now = datetime.now(timezone.utc) + timedelta(days=days)
-    # In another zone the same moment; -0000 is one that nobody knows.
+    # The same time in another zone; -0000 means an unknown zone.
     there = (now + timedelta(seconds=8)).astimezone(timezone(timedelta(hours=-5)))
     deadline = format_datetime(now + timedelta(seconds=8), usegmt=True).replace("GMT", zone)
     deadline = format_datetime(there) if zone == "+0000" else deadline
-    refusal = answer(429, Retry_After=deadline, Date=format_datetime(now, usegmt=True))
-    http_ = ScriptedHttp([refusal, answer(200)])
+    refusal = response(429, Retry_After=deadline, Date=format_datetime(now, usegmt=True))
+    http_ = ScriptedHttp([refusal, response(200)])
     http_.call(GET)
     assert http_.virtual.sleeps == [9.0]
 
 
-def test_a_date_that_is_over_asks_for_no_wait() -> None:
+def test_a_retry_after_date_in_the_past_is_ignored() -> None:
     date = format_datetime(datetime.now(timezone.utc) - timedelta(seconds=30), usegmt=True)
-    http_ = ScriptedHttp([answer(429, Retry_After=date), answer(200)])
+    http_ = ScriptedHttp([response(429, Retry_After=date), response(200)])
     http_.call(GET)
     assert http_.virtual.sleeps == [0.5625]
 
 
-def test_waiting_has_a_budget_for_the_whole_task() -> None:
-    http_ = ScriptedHttp([answer(429, Retry_After="50")] * 9, retry_max_wait=120)
+def test_retry_max_wait_limits_the_whole_task() -> None:
+    http_ = ScriptedHttp([response(429, Retry_After="50")] * 9, retry_max_wait=120)
     assert http_.call(GET).attempts == 3
     assert http_.virtual.sleeps == [56.25, 56.25]
     assert http_.call(GET).attempts == 1
 
 
-def test_a_wait_beyond_the_budget_is_not_begun() -> None:
-    http_ = ScriptedHttp([answer(429, Retry_After="3600")])
+def test_a_wait_beyond_retry_max_wait_does_not_start() -> None:
+    http_ = ScriptedHttp([response(429, Retry_After="3600")])
     assert http_.call(GET).status == 429
     assert http_.virtual.sleeps == []
 
 
-def test_a_listing_has_time_for_slow_answers_and_for_waiting() -> None:
-    http_ = ScriptedHttp([answer(429, Retry_After="50"), answer(200)], timeout=7)
+def test_waits_do_not_count_as_busy_time() -> None:
+    http_ = ScriptedHttp([response(429, Retry_After="50"), response(200)], timeout=7)
     assert http_.listing_time == 70
     began = http_.busy_time
     http_.call(GET)
@@ -236,39 +241,41 @@ def test_a_listing_has_time_for_slow_answers_and_for_waiting() -> None:
     assert http_.busy_time == began
 
 
-def test_no_retries_means_none() -> None:
-    assert ScriptedHttp([answer(503)], retries=0).call(GET).attempts == 1
-    assert ScriptedHttp([answer(503)], retry_max_wait=0).call(GET).attempts == 1
-    assert ScriptedHttp([answer(429)], retries=0).call(GET).attempts == 1
+def test_retries_can_be_disabled() -> None:
+    assert ScriptedHttp([response(503)], retries=0).call(GET).attempts == 1
+    assert ScriptedHttp([response(503)], retry_max_wait=0).call(GET).attempts == 1
+    assert ScriptedHttp([response(429)], retries=0).call(GET).attempts == 1
 
 
-def test_until_ends_retries_and_shortens_the_timeout() -> None:
-    http_ = ScriptedHttp([answer(503)] * 9, timeout=30)
+def test_a_deadline_ends_retries_and_shortens_the_timeout() -> None:
+    http_ = ScriptedHttp([response(503)] * 9, timeout=30)
     assert http_.call(GET, deadline=http_.virtual.time + 4).attempts == 4
     assert http_.timeouts[0] == 4
     assert sum(http_.virtual.sleeps) <= 4
 
 
-def test_a_refusal_is_not_counted_while_others_get_through() -> None:
-    refused = [answer(429), answer(429), answer(204)] * 20
+def test_a_429_does_not_count_while_other_requests_are_accepted() -> None:
+    refused = [response(429), response(429), response(204)] * 20
     http_ = ScriptedHttp(refused, retries=2, retry_max_wait=1000)
     assert [http_.call(DELETE).status for _request in range(20)] == [204] * 20
 
 
-def test_a_rate_limit_is_waited_for_as_long_as_it_takes_to_be_refilled() -> None:
-    http_ = ScriptedHttp([answer(429)] * 8 + [answer(204)], retries=1)
+def test_retries_does_not_limit_waiting_for_a_rate_limit() -> None:
+    http_ = ScriptedHttp([response(429)] * 8 + [response(204)], retries=1)
     assert http_.call(DELETE).status == 204
     assert sum(http_.virtual.sleeps) > 60
 
 
-def test_only_a_wait_without_progress_has_a_budget() -> None:
+def test_progress_renews_the_budget_for_waits() -> None:
     # Nine refills of a bucket, each a minute after the last.
-    lump = [answer(429, Retry_After="48"), *[answer(204)] * 2]
+    lump = [response(429, Retry_After="48"), *[response(204)] * 2]
     http_ = ScriptedHttp(lump * 9, retry_max_wait=61)
     assert [http_.call(DELETE).status for _request in range(18)] == [204] * 18
     assert sum(http_.virtual.sleeps) == 9 * 54
-    # A refusal of another kind is no progress.
-    http_ = ScriptedHttp([answer(429, Retry_After="48"), answer(401), answer(429, Retry_After="9")])
+    # A 401 does not count as progress.
+    http_ = ScriptedHttp(
+        [response(429, Retry_After="48"), response(401), response(429, Retry_After="9")]
+    )
     http_._settings = replace(http_._settings, retry_max_wait=60)
     assert [http_.call(DELETE).status for _request in range(2)] == [401, 429]
 
@@ -284,24 +291,26 @@ def test_only_a_wait_without_progress_has_a_budget() -> None:
         (None, "/api/oauth/token", 0.5625),
     ],
 )
-def test_the_window_of_the_token_endpoint_is_waited_for(
+def test_a_throttled_token_request_waits_for_the_window(
     parameters: Any, path: str, wait: float
 ) -> None:
-    refused = replace(answer(429), payload={"errorCode": "RATE_LIMITED", "parameters": parameters})
-    http_ = ScriptedHttp([refused, answer(200)])
+    refused = replace(
+        response(429), payload={"errorCode": "RATE_LIMITED", "parameters": parameters}
+    )
+    http_ = ScriptedHttp([refused, response(200)])
     assert http_.call(Request("POST", URL, path, "get a token")).status == 200
     assert http_.virtual.sleeps == [wait]
 
 
-def test_a_window_beyond_retry_max_wait_is_not_waited_for() -> None:
+def test_a_window_beyond_retry_max_wait_fails_immediately() -> None:
     payload = {"errorCode": "RATE_LIMITED", "parameters": ["/api/oauth/token", 50, 1]}
-    http_ = ScriptedHttp([replace(answer(429), payload=payload)], retry_max_wait=59)
+    http_ = ScriptedHttp([replace(response(429), payload=payload)], retry_max_wait=59)
     assert http_.call(Request("POST", URL, "/api/oauth/token", "get a token")).status == 429
     assert http_.virtual.sleeps == []
 
 
-def test_what_others_wait_for_already_costs_nothing_more() -> None:
-    http_ = ScriptedHttp([answer(429, Retry_After="100")] * 2, retry_max_wait=120)
+def test_waiting_together_counts_once() -> None:
+    http_ = ScriptedHttp([response(429, Retry_After="100")] * 2, retry_max_wait=120)
     http_._book(100)
     assert http_.call(DELETE).attempts == 2
     http_ = ScriptedHttp([])
@@ -310,8 +319,8 @@ def test_what_others_wait_for_already_costs_nothing_more() -> None:
     assert http_._waited == 101
 
 
-def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
-    http_ = ScriptedHttp([answer(502), answer(204)], retries=5)
+def test_cancellation_ends_a_wait() -> None:
+    http_ = ScriptedHttp([response(502), response(204)], retries=5)
     http_.cancellation.set_limit(0.2)
     with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
@@ -324,8 +333,8 @@ def test_a_task_that_is_told_to_stop_waits_no_longer() -> None:
     )
 
 
-def test_a_stop_tells_what_was_before_it() -> None:
-    http_ = ScriptedHttp([lost(), answer(204)])
+def test_a_cancellation_reports_the_last_failure() -> None:
+    http_ = ScriptedHttp([lost(), response(204)])
     http_.cancellation.set_limit(0.2)
     with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
@@ -333,8 +342,8 @@ def test_a_stop_tells_what_was_before_it() -> None:
     assert caught.value.reason == "connection broken"
 
 
-def test_a_stop_while_others_are_waited_for_knows_what_was_before() -> None:
-    http_ = ScriptedHttp([answer(502)])
+def test_a_cancellation_in_a_shared_wait_keeps_outcome_unknown() -> None:
+    http_ = ScriptedHttp([response(502)])
     send = http_._send_once
 
     def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Response:
@@ -351,33 +360,18 @@ def test_a_stop_while_others_are_waited_for_knows_what_was_before() -> None:
     assert caught.value.request is DELETE
 
 
-def test_two_tries_are_told_as_two() -> None:
-    with pytest.raises(TransportError) as caught:
-        ScriptedHttp([lost(), lost()], retries=1).call(GET)
-    assert "lost (2 attempts, 1 s of waiting)." in caught.value.message()
-
-
-def test_what_was_refused_was_not_done_when_the_task_is_told_to_stop() -> None:
-    http_ = ScriptedHttp([answer(429), answer(204)])
+def test_a_cancelled_wait_after_a_429_has_a_known_outcome() -> None:
+    http_ = ScriptedHttp([response(429), response(204)])
     http_.cancellation.set_limit(0.2)
     with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
     assert not caught.value.outcome_unknown
 
 
-def test_requests_are_not_paced_when_the_limit_is_nearly_used_up() -> None:
-    low = {"RateLimit_Limit": "500", "RateLimit_Remaining": "1"}
-    http_ = ScriptedHttp([answer(204, **low), answer(204, **low), answer(204, **low)])
-    request = Request("DELETE", URL, "/api/atlas/v2/orgs/5a/apiKeys/5b", "revoke it")
-    for _request in range(3):
-        http_.call(request)
-    assert http_.virtual.sleeps == []
-
-
-def test_an_unexpected_answer_is_not_tried_again() -> None:
+def test_an_unexpected_response_is_not_retried() -> None:
     error = UnexpectedResponseError("too long")
     with pytest.raises(UnexpectedResponseError) as caught:
-        ScriptedHttp([error, answer(204)]).call(DELETE)
+        ScriptedHttp([error, response(204)]).call(DELETE)
     assert caught.value.request is DELETE
     assert caught.value.outcome_unknown
 
@@ -386,8 +380,8 @@ def test_an_unexpected_answer_is_not_tried_again() -> None:
 @pytest.mark.parametrize(
     "status", [200, 204, 302, 400, 401, 403, 404, 405, 409, 429, *range(500, 512)]
 )
-def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) -> None:
-    outcome = answer(status)
+def test_a_write_that_may_have_happened_is_never_retried(method: str, status: int) -> None:
+    outcome = response(status)
     if may_retry(method, outcome) and method in {"POST", "PATCH"}:
         assert not may_have_happened(method, outcome)
     if may_retry(method, outcome):
@@ -397,8 +391,8 @@ def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) 
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [
-        *((answer(status), False) for status in (200, 204, 302, 400, 401, 404, 429, 499)),
-        *((answer(status), True) for status in (100, 199, 408, 500, 599)),
+        *((response(status), False) for status in (200, 204, 302, 400, 401, 404, 429, 499)),
+        *((response(status), True) for status in (100, 199, 408, 500, 599)),
         (never_sent(), False),
         (lost(), True),
         (UnexpectedResponseError("x", status=401), False),
@@ -406,18 +400,18 @@ def test_the_rules_never_repeat_what_may_have_created(method: str, status: int) 
         (UnexpectedResponseError("x"), True),
     ],
 )
-def test_what_may_have_been_done_is_known(outcome: Any, expected: bool) -> None:
+def test_may_have_happened(outcome: Any, expected: bool) -> None:
     assert may_have_happened("DELETE", outcome) is expected
     assert not may_have_happened("GET", outcome)
 
 
 def long(limit: int) -> str:
-    """Two words, of which only the first is shown, with a limit one higher both."""
+    """Two words of which only the first fits; one more character would fit both."""
     return f"{'x' * (limit // 2)} {'x' * (limit // 2)}"
 
 
 def wrapped(cause: BaseException) -> Exception:
-    """What requests raises around something that urllib3 raised."""
+    """The exception of requests that wraps one of urllib3."""
     return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
 
 
@@ -434,7 +428,7 @@ def aborted(cause: BaseException) -> Exception:
 
 
 def named(name: str) -> Exception:
-    """An error that is known by its name: not every urllib3 has all of them."""
+    """An error identified by its name, because not every urllib3 has it."""
     return wrapped(type(name, (urllib3.exceptions.HTTPError,), {})("x"))
 
 
@@ -445,7 +439,7 @@ def certificate(number: int, why: str = "in other words") -> Exception:
 
 
 def old_certificate(why: str) -> Exception:
-    """What urllib3 1.26 raises, which compares host names itself."""
+    """The exception of urllib3 1.26, which compares host names itself."""
     error = ssl.SSLCertVerificationError(why)
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
@@ -457,7 +451,7 @@ def tls(reason: str) -> Exception:
 
 
 def refused_tunnel(text: str) -> OSError:
-    """What http.client raises where it sends a CONNECT, whatever its words are."""
+    """The exception of http.client for a refused CONNECT, with any text."""
 
     def _tunnel() -> None:
         raise OSError(text)
@@ -525,7 +519,7 @@ def proxy(cause: Exception) -> Exception:
         ),
         *((certificate(n), TlsError, False, "base_url.*subjectAltName") for n in (62, 64)),
         (certificate(23), TlsError, False, "words. Check the server's certificate"),
-        # The number decides, whatever the words are.
+        # The number decides, not the text.
         (certificate(20, "hostname mismatch, expired"), TlsError, False, "ca_path to the file"),
         (certificate(20, long(200)), TlsError, False, " x{100} …"),
         (
@@ -554,7 +548,7 @@ def proxy(cause: Exception) -> Exception:
         (ValueError("chunk size"), LostAnswerError, True, "broke"),
     ],
 )
-def test_what_breaks_is_told_in_words(
+def test_every_failure_has_a_message(
     error: Exception, kind: type[TransportError], transient: bool, words: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -602,7 +596,7 @@ def test_what_breaks_is_told_in_words(
         ),
     ],
 )
-def test_what_is_wrong_with_a_client_certificate_is_told(
+def test_client_certificate_problems_have_advice(
     error: Exception, cert: str | None, words: str
 ) -> None:
     with pytest.raises(TransportError) as caught:
@@ -611,7 +605,7 @@ def test_what_is_wrong_with_a_client_certificate_is_told(
 
 
 @pytest.mark.parametrize("cert", [None, "c.pem"])
-def test_without_tls_no_certificate_is_suspected(cert: str | None) -> None:
+def test_plain_http_gets_no_certificate_advice(cert: str | None) -> None:
     http_ = ScriptedHttp([aborted(OSError())], retries=0, cert=cert)
     with pytest.raises(LostAnswerError) as caught:
         http_.call(Request("GET", "http://host.example", "/path", "do it"))
@@ -619,7 +613,7 @@ def test_without_tls_no_certificate_is_suspected(cert: str | None) -> None:
 
 
 class Renewing(Auth):
-    """An auth that signs every request anew as often as it is asked to."""
+    """An auth object that handles a number of challenges."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -630,26 +624,19 @@ class Renewing(Auth):
 
 
 @pytest.mark.parametrize(("renewals", "sent"), [(0, 1), (1, 2), (2, 3), (9, 3)])
-def test_a_challenge_is_answered_and_once_more_one_that_calls_ours_stale(
-    renewals: int, sent: int
-) -> None:
-    http_ = ScriptedHttp([answer(401)] * 9)
+def test_a_challenge_and_a_stale_nonce_are_handled(renewals: int, sent: int) -> None:
+    http_ = ScriptedHttp([response(401)] * 9)
     auth = Renewing(renewals)
     last = http_.send(GET, auth, parse_response=lambda a: a, headers={})
     assert (last.status, last.attempts) == (401, 1)
     assert len(http_.timeouts) == sent
 
 
-def test_no_challenge_is_seen_in_a_success() -> None:
-    http_ = ScriptedHttp([answer(200), answer(200)])
+def test_a_success_is_not_a_challenge() -> None:
+    http_ = ScriptedHttp([response(200), response(200)])
     auth = Renewing(1)
     http_.send(GET, auth, parse_response=lambda a: a, headers={})
     assert (auth.times, len(http_.timeouts)) == (1, 1)
-
-
-def test_without_credentials_no_challenge_is_answered() -> None:
-    http_ = ScriptedHttp([answer(401), answer(200)])
-    assert http_.call(GET).status == 401
 
 
 @pytest.mark.parametrize(
@@ -660,15 +647,13 @@ def test_without_credentials_no_challenge_is_answered() -> None:
             False,
             "user and password",
         ),
-        # So tinyproxy says that the password is wrong.
+        # The response of tinyproxy to a wrong password.
         ("Tunnel connection failed: 401 Unauthorized", False, "user and password"),
         ("Tunnel connection failed: 403 Forbidden", False, "403 Forbidden"),
         ("Tunnel connection failed: 503 Service Unavailable", True, "503"),
     ],
 )
-def test_a_proxy_that_refuses_is_named_without_its_password(
-    text: str, transient: bool, words: str
-) -> None:
+def test_a_proxy_refusal_hides_the_password(text: str, transient: bool, words: str) -> None:
     error = proxy(refused_tunnel(text))
     http_ = ScriptedHttp([error], retries=0, proxy="http://user:hidden@proxy:3128")
     with pytest.raises(ProxyError) as caught:
@@ -687,17 +672,17 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
         ("http://h", 407, "", "text/html", True),
         ("http://h", 401, 'Basic realm="Tinyproxy"', "text/html", True),
         ("http://h", 401, 'Basic realm="x"', "", True),
-        # The API's own, or that of a server in front of it.
+        # From the API, or from a server in front of it.
         ("http://h", 401, 'Basic realm="x"', "application/json", False),
         ("http://h", 401, 'Digest realm="x", nonce="y"', "text/html", False),
         ("http://h", 401, "", "text/html", False),
         ("http://h", 403, 'Basic realm="x"', "text/html", False),
-        # Nobody in between can read or answer what is in a tunnel.
+        # No proxy can respond to a request inside a tunnel.
         ("https://h", 407, "", "text/html", False),
         ("https://h", 401, 'Basic realm="x"', "text/html", False),
     ],
 )
-def test_an_answer_of_the_proxy_itself_is_told_from_one_behind_it(
+def test_a_response_of_the_proxy_is_recognized(
     url: str, status: int, challenge: str, media_type: str, expected: bool
 ) -> None:
     response = requests.Response()
@@ -716,7 +701,7 @@ def test_an_answer_of_the_proxy_itself_is_told_from_one_behind_it(
         ("501 Never", False),
     ],
 )
-def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_again: bool) -> None:
+def test_a_request_refused_by_a_proxy_was_not_sent(refusal: str, is_tried_again: bool) -> None:
     failure = _transport_errors.proxy_refusal(
         "the request", refusal, DELETE, HttpSettings(proxy="http://p")
     )
@@ -736,9 +721,7 @@ def test_what_a_proxy_refuses_has_not_been_carried_out(refusal: str, is_tried_ag
         (refused_tunnel("No"), False, "refused to connect: No"),
     ],
 )
-def test_a_proxy_that_lets_nothing_through_is_named(
-    cause: Exception, is_tried_again: bool, words: str
-) -> None:
+def test_proxy_failures_name_the_proxy(cause: Exception, is_tried_again: bool, words: str) -> None:
     http_ = ScriptedHttp([proxy(cause)], retries=0, proxy="http://user:hidden@proxy:3128")
     with pytest.raises(ProxyError) as caught:
         http_.call(DELETE)
@@ -747,7 +730,7 @@ def test_a_proxy_that_lets_nothing_through_is_named(
     assert caught.value.transient == is_tried_again
 
 
-def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
+def test_a_proxy_connect_timeout_names_the_proxy() -> None:
     timeout = requests.exceptions.ConnectTimeout()
     settings = HttpSettings(proxy="http://user:hidden@proxy:3128")
     via, past = (
@@ -757,14 +740,7 @@ def test_a_proxy_that_does_not_answer_in_time_is_named() -> None:
     assert past.summary == "no connection to host.example:8443 within 30 s"
 
 
-def test_an_address_without_end_is_not_told_whole() -> None:
-    request = Request("GET", f"https://{long(196)}", "/", "do it")
-    error = requests.exceptions.InvalidURL("x")
-    told = _transport_errors.transport_error(error, request, HttpSettings(), False).summary
-    assert told == f"https://{'x' * 98} … is not a valid address"
-
-
-def test_causes_are_found_on_every_way_and_in_circles() -> None:
+def test_all_causes_are_found_even_in_cycles() -> None:
     first, reason, cause, context = (OSError(str(number)) for number in range(4))
     argument = OSError("argument", first)
     error = urllib3.exceptions.MaxRetryError(None, "/", reason)  # type: ignore[arg-type]
@@ -779,29 +755,13 @@ def test_causes_are_found_on_every_way_and_in_circles() -> None:
     assert len(found) == 6
 
 
-def test_a_broken_head_is_not_logged_and_other_warnings_are() -> None:
+def test_only_warnings_that_quote_headers_are_filtered() -> None:
     quoting, other = (
         logging.makeLogRecord({"msg": text})
         for text in ("Failed to parse headers (url=%s): %s", "Connection pool is full")
     )
     assert not _http._quotes_no_headers(quoting)
     assert _http._quotes_no_headers(other)
-
-
-def test_what_breaks_behind_a_proxy_is_not_called_unsent() -> None:
-    # urllib3 calls it an error of the proxy.
-    reset = proxy(ConnectionResetError(104, "x"))
-    http_ = ScriptedHttp([reset], retries=0, proxy="http://proxy:3128")
-    with pytest.raises(LostAnswerError) as caught:
-        http_.call(DELETE)
-    assert caught.value.outcome_unknown
-
-
-@pytest.mark.parametrize("number", [ssl.SSLZeroReturnError(6, "x"), ssl.SSLEOFError(8, "x")])
-def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSLError) -> None:
-    with pytest.raises(LostAnswerError) as caught:
-        ScriptedHttp([requests.exceptions.SSLError(number)], retries=0).call(DELETE)
-    assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -816,7 +776,7 @@ def test_a_tls_connection_that_ends_may_have_carried_the_request(number: ssl.SSL
         ("https://h/" + "x" * 100, "https://h/…"),
     ],
 )
-def test_a_place_has_no_secrets_and_no_controls(url: str, expected: str) -> None:
+def test_redact_url(url: str, expected: str) -> None:
     assert redact_url(url) == expected
 
 
@@ -824,11 +784,6 @@ def test_no_proxy_is_respected() -> None:
     settings = HttpSettings(proxy="http://proxy:1", no_proxy="host.example")
     assert Http(settings, Clock(), URL)._proxies == {}
     assert Http(HttpSettings(proxy="http://proxy:1", no_proxy="other"), Clock(), URL)._proxies
-
-
-def test_the_session_takes_nothing_from_the_environment() -> None:
-    http_ = Http(HttpSettings(), Clock(), URL)
-    assert http_._session.trust_env is False
 
 
 def test_the_version_is_that_of_the_collection() -> None:
@@ -841,13 +796,13 @@ def test_the_version_is_that_of_the_collection() -> None:
 
 
 class Refusing(Auth):
-    """An auth object that counts every 401, and answers no challenge."""
+    """An auth object that counts every 401 and handles no challenge."""
 
     def __init__(self) -> None:
         self.refusals = 0
 
-    def unexplained_refusals(self, answer_: Response) -> int:
-        self.refusals = self.refusals + 1 if answer_.status == 401 else 0
+    def unexplained_refusals(self, response_: Response) -> int:
+        self.refusals = self.refusals + 1 if response_.status == 401 else 0
         return self.refusals
 
 
@@ -856,8 +811,8 @@ def call_signed(http_: ScriptedHttp, request: Request) -> Response:
 
 
 @pytest.mark.parametrize("request_", [GET, DELETE, POST])
-def test_an_unexplained_refusal_is_sent_again_with_longer_pauses(request_: Request) -> None:
-    http_ = ScriptedHttp([answer(401)] * 4 + [answer(200)])
+def test_an_unexplained_401_is_retried_with_backoff(request_: Request) -> None:
+    http_ = ScriptedHttp([response(401)] * 4 + [response(200)])
     found = call_signed(http_, request_)
     assert (found.status, found.attempts, found.outcome_unknown, found.was_accepted) == (
         200,
@@ -868,8 +823,8 @@ def test_an_unexplained_refusal_is_sent_again_with_longer_pauses(request_: Reque
     assert http_.virtual.sleeps == [0.5625, 1.125, 2.25, 4.5]
 
 
-def test_unexplained_refusals_come_to_an_end() -> None:
-    http_ = ScriptedHttp([answer(401)] * 9)
+def test_unexplained_401s_are_retried_a_limited_number_of_times() -> None:
+    http_ = ScriptedHttp([response(401)] * 9)
     found = call_signed(http_, POST)
     assert (found.status, found.attempts, found.outcome_unknown, found.was_accepted) == (
         401,
@@ -877,29 +832,29 @@ def test_unexplained_refusals_come_to_an_end() -> None:
         False,
         True,
     )
-    assert call_signed(ScriptedHttp([answer(401)], retries=0), GET).attempts == 1
-    assert call_signed(ScriptedHttp([answer(401)], retry_max_wait=0), GET).attempts == 1
+    assert call_signed(ScriptedHttp([response(401)], retries=0), GET).attempts == 1
+    assert call_signed(ScriptedHttp([response(401)], retry_max_wait=0), GET).attempts == 1
 
 
-def test_an_unexplained_refusal_is_told_apart_from_a_wrong_credential() -> None:
-    http_ = ScriptedHttp([answer(401)])
+def test_an_unexplained_401_has_its_own_advice() -> None:
+    http_ = ScriptedHttp([response(401)])
     http_._settings = replace(http_._settings, retries=0)
     request = replace(GET, credential_name="the API key abcdefgh")
     message = as_error(call_signed(http_, request), request).message()
     assert "The API key abcdefgh was accepted before in this task." in message
     for word in ("%2F", "nocanon", "AllowEncodedSlashes", "concurrency"):
         assert word in message
-    assert "accepted before" not in as_error(answer(401), request).message()
+    assert "accepted before" not in as_error(response(401), request).message()
 
 
-def test_requests_that_are_refused_together_are_each_sent_again() -> None:
-    auth, outcomes = Refusing(), [answer(401), answer(200)]
-    # Eight threads: this request is refused after seven others.
+def test_concurrent_unexplained_401s_are_all_retried() -> None:
+    auth, outcomes = Refusing(), [response(401), response(200)]
+    # Eight threads: this request gets its 401 after seven others.
     auth.refusals = 7
     http_ = ScriptedHttp(outcomes)
     found = http_.send(GET, auth, parse_response=lambda a: a, headers={})
     assert (found.status, found.attempts) == (200, 2)
     assert http_.virtual.sleeps == [0.5625]
     auth.refusals = 20
-    found = ScriptedHttp([answer(401)]).send(GET, auth, parse_response=lambda a: a, headers={})
+    found = ScriptedHttp([response(401)]).send(GET, auth, parse_response=lambda a: a, headers={})
     assert (found.status, found.attempts) == (401, 1)

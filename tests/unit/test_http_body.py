@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a body is read: whole, in time, not without end, and decoded with the same limit."""
+"""Reading a body: completely, in time, and within a limit, compressed or not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
     found.status_code = status
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     found.headers.update(named)
-    # As an older urllib3, it does not miss what is lacking.
+    # Like old urllib3 versions, it does not check Content-Length.
     packed = {name: value for name, value in named.items() if name == "Content-Encoding"}
     found.raw = urllib3.HTTPResponse(io.BytesIO(body), headers=packed, preload_content=False)
     return found
@@ -55,11 +55,11 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
         (response(b"hello"), b"hello"),
         (response(b"hello", Content_Length="5"), b"hello"),
         (response(b"hello", Content_Length=" 3 "), b"hello"),
-        # No number, or none that anybody can have meant.
+        # Not a plausible number.
         (response(b"hello", Content_Length="-7"), b"hello"),
         (response(b"hello", Content_Length="²"), b"hello"),
         (response(b"hello", Content_Length="9" * 20), b"hello"),
-        # Lengths that say nothing of this body.
+        # Lengths that do not apply to this body.
         (response(b"", 204, Content_Length="7"), b""),
         (response(b"", 304, Content_Length="7"), b""),
         (response(b"hello", Content_Length="7", Transfer_Encoding="gzip, Chunked"), b"hello"),
@@ -72,7 +72,7 @@ def response(body: bytes, status: int = 200, **headers: str) -> requests.Respons
         (response(PACKED, Content_Encoding="GZIP"), b"hello"),
         (response(PACKED * 3, Content_Encoding="gzip", Content_Length="75"), b"hello" * 3),
         (response(gzip.compress(b"") * 999 + PACKED, Content_Encoding="gzip"), b"hello"),
-        # As other clients do, urllib3 ignores what follows the last member.
+        # Like other clients, urllib3 ignores data after the last member.
         (response(PACKED + b"x", Content_Encoding="gzip"), b"hello"),
         (response(zlib.compress(b"hello"), Content_Encoding="deflate"), b"hello"),
         (response(zlib.compress(b"hello")[2:-4], Content_Encoding="deflate"), b"hello"),
@@ -93,7 +93,7 @@ def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     ],
     ids=["one member", "many members", "deflate"],
 )
-def test_a_bomb_takes_no_more_memory_than_the_limit(body: bytes, encoding: str) -> None:
+def test_a_decompression_bomb_uses_limited_memory(body: bytes, encoding: str) -> None:
     answer = response(body, Content_Encoding=encoding)
     tracemalloc.start()
     try:
@@ -143,7 +143,7 @@ BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damag
     ],
     ids=range(11),
 )
-def test_a_body_that_cannot_be_read_is_told(
+def test_an_unreadable_body_is_an_error(
     answer: requests.Response, kind: type[KeysmithError], words: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -177,7 +177,7 @@ class Pair:
         self.theirs.close()
 
 
-def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_may_take_three_times_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     with Pair(2.0, monkeypatch) as pair:
         assert pair.reader.readable()
         for now, wait in ((100.0, 2.0), (104.0, 2.0), (105.5, 0.5)):
@@ -192,7 +192,7 @@ def test_an_answer_has_three_times_the_limit_of_a_wait(monkeypatch: pytest.Monke
             pair.read()
 
 
-def test_without_a_limit_of_a_wait_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_without_a_timeout_has_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     with Pair(None, monkeypatch) as pair:
         pair.now = 100_000.0
         pair.theirs.sendall(b"hello")

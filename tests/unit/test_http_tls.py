@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to check where TLS fails, with servers and certificates that are real."""
+"""Advice for TLS failures, with real servers and certificates."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ TOO_OLD = (
     "The server and this host have no TLS version or cipher in common; one of them is too old. The "
     "server must offer TLS 1.2 or newer."
 )
-# Records of TLS 1.0: a server hello that chooses this version, and an alert that refuses all that
-# the client offers.
+# Records of TLS 1.0: a server hello that chooses this version, and an alert that refuses all
+# versions of the client.
 HELLO = b"\x02\x00\x00\x26\x03\x01" + bytes(32) + b"\x00\x00\x2f\x00"
 OLD_SERVERS = {
     "chooses": b"\x16\x03\x01" + len(HELLO).to_bytes(2, "big") + HELLO,
@@ -85,7 +85,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @contextlib.contextmanager
 def serving(play: Play) -> Iterator[int]:
-    """Play with one connection."""
+    """Accept one connection and play with it."""
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def serve() -> None:
@@ -114,7 +114,7 @@ def fail(play: Play, ca_file: Path, cert: tuple[str, str] | None = None) -> TlsE
 
 def showing(certificate: Path) -> Play:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # So that this end accepts a weak certificate.
+    # Let the server load a weak certificate.
     context.set_ciphers("DEFAULT@SECLEVEL=0")
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
 
@@ -124,11 +124,9 @@ def showing(certificate: Path) -> Play:
     return play
 
 
-# urllib3 1.26 has words of its own for a host name.
+# urllib3 1.26 has its own text for a host name.
 @pytest.mark.parametrize("name", ADVICE)
-def test_the_advice_is_about_what_is_wrong_with_the_certificate(
-    authority: Authority, name: str
-) -> None:
+def test_certificate_advice_fits_the_problem(authority: Authority, name: str) -> None:
     if name == "weak" and sys.version_info < (3, 10):
         pytest.skip("older Pythons leave the security level to the system")
     error = fail(showing(authority.folder / f"{name}.pem"), authority.file)
@@ -136,10 +134,10 @@ def test_the_advice_is_about_what_is_wrong_with_the_certificate(
     assert error.never_sent
 
 
-def test_a_host_name_that_urllib3_compares_itself_gets_the_same_advice(
+def test_a_host_name_error_of_urllib3_has_the_same_advice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """urllib3 1.26 has an error of its own for that, which has neither number nor reason."""
+    """The error of urllib3 1.26 has neither number nor reason."""
     kind = type("CertificateError", (ValueError,), {})
     monkeypatch.setattr(_transport_errors, "_host_name_errors", lambda: (kind,))
     error = requests.exceptions.SSLError(urllib3.exceptions.SSLError(kind("in other words")))
@@ -149,15 +147,13 @@ def test_a_host_name_that_urllib3_compares_itself_gets_the_same_advice(
     assert failure.never_sent
 
 
-# Where urllib3 1.26 and the system let TLS 1.0 in, the server fails for what else it lacks.
+# If urllib3 1.26 and the system allow TLS 1.0, the handshake fails later.
 @pytest.mark.parametrize("name", OLD_SERVERS)
-def test_a_server_that_is_too_old_is_not_taken_for_a_wrong_port(
-    authority: Authority, name: str
-) -> None:
+def test_an_old_server_is_not_reported_as_a_wrong_port(authority: Authority, name: str) -> None:
     def play(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(OLD_SERVERS[name])
-        # Until the client has gone.
+        # Wait until the client has closed the connection.
         connection.recv(65536)
         connection.recv(65536)
 

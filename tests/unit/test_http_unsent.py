@@ -170,7 +170,7 @@ def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPa
     assert "No route to host" in error.message()
 
 
-# urllib3 1.26 has words of its own for a host name.
+# urllib3 1.26 has its own text for a host name.
 @pytest.mark.parametrize("name", ["server", "wrong-host"])
 def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name: str) -> None:
     verify = str(authority.file) if name == "wrong-host" else True
@@ -183,11 +183,11 @@ def test_a_proxy_whose_certificate_is_not_accepted_is_proof(authority: Authority
     with Server(tls(authority, lambda _connection: None)) as server:
         error = fail("https://host.invalid", proxy=f"https://{LOOPBACK}:{server.port}")
     if isinstance(error, LostAnswerError):
-        # Early versions of urllib3 1.26 speak no TLS to a proxy, and so cannot prove anything.
+        # Early versions of urllib3 1.26 do not use TLS with a proxy, so they prove nothing.
         assert urllib3.__version__.startswith("1.26.")
         assert not error.never_sent
         return
-    # urllib3 1.26 does not say that it is the proxy's.
+    # urllib3 1.26 does not say that it is the certificate of the proxy.
     assert isinstance(error, (ProxyError, TlsError))
     assert error.never_sent
 
@@ -205,14 +205,14 @@ def test_a_refused_connect_is_proof(status: bytes) -> None:
     assert error.attempts == (3 if b"503" in status else 1)
 
 
-def test_tls_files_and_addresses_are_judged_before_anything_is_sent(tmp_path: Path) -> None:
+def test_bad_tls_files_and_addresses_are_proof(tmp_path: Path) -> None:
     error = fail("https://127.0.0.1:1", verify=str(tmp_path / "none.pem"))
     assert (type(error), error.never_sent) == (TlsError, True)
     error = fail(f"http://{'x' * 64}.invalid")
     assert (type(error), error.never_sent) == (ConnectError, True)
 
 
-def test_what_breaks_in_the_handshake_is_no_proof(authority: Authority) -> None:
+def test_a_broken_handshake_is_no_proof(authority: Authority) -> None:
     with Server(lambda connection: connection.close()) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}")
     assert (error.never_sent, error.attempts) == (False, 1)
@@ -221,7 +221,7 @@ def test_what_breaks_in_the_handshake_is_no_proof(authority: Authority) -> None:
     assert (type(error), error.never_sent, error.attempts) == (TlsError, False, 1)
 
 
-def test_a_connect_that_breaks_is_no_proof() -> None:
+def test_a_broken_connect_is_no_proof() -> None:
     def break_off(connection: socket.socket) -> None:
         server.read(connection)
 
@@ -273,7 +273,7 @@ def raised_by_requests(url: str, proxies: dict[str, str], verify: Any = True) ->
 
 
 class UnknownError(Exception):
-    """What no version of a library raises yet."""
+    """An exception that no version of a library raises."""
 
 
 EMPTY = (
@@ -302,7 +302,7 @@ EMPTY = (
 def test_an_exception_that_wraps_nothing_is_no_proof(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the client relies on within requests and urllib3 is switched off."""
+    """Disable everything that the client relies on in requests and urllib3."""
     send = requests.adapters.HTTPAdapter.send
 
     def send_and_hide(*arguments: Any, **more: Any) -> Any:
@@ -333,13 +333,13 @@ def test_a_refusal_reported_by_an_open_connection_is_no_proof() -> None:
     assert not proves_unsent(both)
 
 
-def test_what_was_being_handled_meanwhile_is_no_proof() -> None:
+def test_the_context_of_an_exception_is_no_proof() -> None:
     error = requests.exceptions.ConnectionError()
     error.__context__ = socket.gaierror(socket.EAI_AGAIN, "of another request")
     assert not proves_unsent(error)
 
 
-def test_exceptions_that_wrap_each_other_in_circles_are_no_proof() -> None:
+def test_a_cycle_of_exceptions_is_no_proof() -> None:
     error = OSError()
     error.__cause__ = other = OSError()
     other.__cause__ = error
@@ -377,7 +377,7 @@ def test_no_response_in_time_is_no_proof() -> None:
 
 
 class Idle:
-    """A client, and a server that answers each request and keeps its connections open."""
+    """A client, and a server that responds to each request and keeps its connections open."""
 
     def __init__(self) -> None:
         self.time = VirtualClock()
@@ -432,9 +432,7 @@ def idle() -> Iterator[Idle]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_request_that_is_not_sent_twice_has_a_fresh_connection_after_a_pause(
-    idle: Idle, method: str
-) -> None:
+def test_a_write_after_a_pause_uses_a_new_connection(idle: Idle, method: str) -> None:
     assert [idle.call("GET"), idle.call(method), idle.call(method)] == [1, 1, 1]
     idle.time.sleep(MAX_IDLE / 2)
     assert idle.call(method) == 1
@@ -443,18 +441,18 @@ def test_a_request_that_is_not_sent_twice_has_a_fresh_connection_after_a_pause(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_a_request_that_may_be_sent_twice_uses_an_idle_connection(idle: Idle, method: str) -> None:
+def test_a_retriable_request_reuses_an_idle_connection(idle: Idle, method: str) -> None:
     idle.call("GET")
     idle.time.sleep(3600)
     assert idle.call(method) == 1
 
 
-def test_every_pause_of_the_client_is_long_enough_for_a_fresh_connection() -> None:
+def test_every_pause_is_longer_than_max_idle() -> None:
     assert MAX_IDLE < _http.INITIAL_BACKOFF
 
 
-def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) -> None:
-    """Two threads at the same time; then one goes on, and its connection is the one used last."""
+def test_an_idle_connection_of_another_thread_is_not_used(idle: Idle) -> None:
+    """Two threads send at the same time; then one continues, with the connection used last."""
     meeting = threading.Barrier(2)
     lines = idle._http._connections
 
@@ -474,14 +472,14 @@ def test_a_connection_of_another_thread_that_was_idle_is_not_used(idle: Idle) ->
     first = idle.call("GET")
     idle.time.sleep(MAX_IDLE * 1.5)
     assert idle.call("GET") == first
-    # The one used last is fit for a POST, the other is not: two at the same time show it.
+    # A POST can use the connection used last, but not the other one.
     with lines.take("GET"):
         before = len(idle.open)
         assert idle.call("POST") == before + 1 != first
     assert idle.call("POST") == first
 
 
-def test_each_thread_has_a_connection_that_is_kept(idle: Idle) -> None:
+def test_each_thread_keeps_its_connection(idle: Idle) -> None:
     lines = idle._http._connections
     with lines.take("GET"), lines.take("GET"):
         assert lines._idle == []

@@ -19,7 +19,7 @@ def limiter(clock: VirtualClock) -> RateLimiter:
     return RateLimiter(clock.now)
 
 
-def test_a_refusal_holds_back_every_request() -> None:
+def test_a_429_pauses_every_request() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     limits.pause(limits.acquire()[1], 7)
@@ -36,7 +36,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert limits.acquire()[0] == 9
 
 
-def test_requests_that_are_refused_together_are_one_refusal() -> None:
+def test_concurrent_429s_count_as_one() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     generations = [limits.acquire()[1] for _request in range(8)]
@@ -46,15 +46,15 @@ def test_requests_that_are_refused_together_are_one_refusal() -> None:
     clock.sleep(1)
     again = limits.acquire()[1]
     assert limits.throttle_count(again) == 2
-    # One that was sent before the pause, and comes back only now.
+    # A request sent before the pause, whose response arrives now.
     assert limits.throttle_count(generations[0]) == 1
-    # Each pause has a ticket of its own.
+    # Each pause starts a new generation.
     limits.pause(again, 1)
     clock.sleep(1)
     assert len({generations[0], again, limits.acquire()[1]}) == 3
 
 
-def test_refusals_count_in_a_row_while_no_request_is_accepted() -> None:
+def test_an_accepted_request_resets_the_count() -> None:
     clock = VirtualClock()
     limits = limiter(clock)
     limits.pause(limits.acquire()[1], 1)
@@ -65,8 +65,8 @@ def test_refusals_count_in_a_row_while_no_request_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 8, 16])
-def test_a_bucket_that_is_refilled_in_lumps_serves_all_requests(threads: int) -> None:
-    """A bucket of 500 that is refilled a minute after its first use, and 1,600 requests."""
+def test_a_bucket_refilled_all_at_once_serves_all_requests(threads: int) -> None:
+    """A bucket of 500 tokens, refilled a minute after its first use, and 1,600 requests."""
     clock = VirtualClock()
     limits = limiter(clock)
     started, tokens, refill_at, left = clock.time, 500, 0.0, 1600
@@ -93,5 +93,5 @@ def test_a_bucket_that_is_refilled_in_lumps_serves_all_requests(threads: int) ->
         tokens -= tokens > 0
         heapq.heappush(queue, (clock.time + 0.03, number))
     assert left == 0
-    # Three refills, each found at most one longest pause late.
+    # Three refills, each noticed at most one maximum pause late.
     assert 180 <= clock.time - started <= 3 * 80 + 48 / threads

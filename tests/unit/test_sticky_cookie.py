@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two servers behind a balancer with a sticky cookie: each knows only its own nonces."""
+"""Two servers behind a load balancer with a sticky cookie; each knows only its own nonces."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Balancer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.turns = itertools.count()
         self.nodes = [0, 1]
-        # Whether each response sets another cookie, and an old one is worth nothing.
+        # Whether each response sets a new cookie and invalidates the old one.
         self.is_renewing = False
         self.renewals = 0
         self.attributes = "Path=/; HttpOnly"
@@ -98,19 +98,19 @@ def call(http: Http, auth: DigestAuth, url: str, path: str = "/path") -> Respons
     )
 
 
-def test_a_challenge_is_answered_at_the_node_that_made_it(balancer: Balancer) -> None:
+def test_a_challenge_is_handled_by_the_node_that_sent_it(balancer: Balancer) -> None:
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     statuses = [call(http, auth, balancer.url).status for _request in range(5)]
     assert statuses == [200] * 5
-    # One challenge for all requests, and the cookie with each after it.
+    # One challenge for all requests, and the cookie with each request after it.
     assert len(balancer.seen) == 6
     assert {node for _cookie, _signed, node in balancer.seen} == {0}
     assert [bool(cookie) for cookie, _signed, _node in balancer.seen] == [False] + [True] * 5
     http.close()
 
 
-def test_all_threads_stay_at_one_node(balancer: Balancer) -> None:
+def test_all_threads_use_one_node(balancer: Balancer) -> None:
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
     assert call(http, auth, balancer.url).status == 200
@@ -122,7 +122,7 @@ def test_all_threads_stay_at_one_node(balancer: Balancer) -> None:
 
 
 class Together(DigestAuth):
-    """Waits with each answer to a challenge until all threads have one."""
+    """Waits at each challenge until all threads have one."""
 
     def __init__(self, pair: KeyPair) -> None:
         super().__init__(pair)
@@ -134,7 +134,7 @@ class Together(DigestAuth):
         return is_renewed
 
 
-def test_each_thread_answers_its_challenge_where_it_came_from(balancer: Balancer) -> None:
+def test_each_thread_keeps_the_node_of_its_challenge(balancer: Balancer) -> None:
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = Together(KeyPair("abcdefgh", "x"))
     assert call(http, auth, balancer.url).status == 200
@@ -155,7 +155,7 @@ def test_each_thread_answers_its_challenge_where_it_came_from(balancer: Balancer
     for thread in threads:
         thread.join()
     assert statuses == [200] * 6
-    # A thread that begins later belongs to one of them.
+    # A thread that starts later uses one of them.
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(call, http, auth, balancer.url).result().status == 200
     assert len(balancer.seen) == 2 + 2 + 6 + 1
@@ -163,7 +163,7 @@ def test_each_thread_answers_its_challenge_where_it_came_from(balancer: Balancer
     http.close()
 
 
-def test_a_cookie_that_the_balancer_renews_is_kept_up_to_date(balancer: Balancer) -> None:
+def test_a_renewed_cookie_is_used(balancer: Balancer) -> None:
     balancer.is_renewing = True
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
@@ -172,7 +172,7 @@ def test_a_cookie_that_the_balancer_renews_is_kept_up_to_date(balancer: Balancer
     http.close()
 
 
-def test_a_request_without_digest_keeps_the_cookie_too(balancer: Balancer) -> None:
+def test_a_request_without_digest_keeps_the_cookie(balancer: Balancer) -> None:
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     request = Request("GET", balancer.url, "/api/oauth/token", "get a token")
     for _request in range(3):
@@ -181,7 +181,7 @@ def test_a_request_without_digest_keeps_the_cookie_too(balancer: Balancer) -> No
     http.close()
 
 
-def test_no_log_has_the_cookie(balancer: Balancer, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_cookie_is_not_logged(balancer: Balancer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = DigestAuth(KeyPair("abcdefgh", "x"))
@@ -193,7 +193,7 @@ def test_no_log_has_the_cookie(balancer: Balancer, caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize("attributes", ["Path=/elsewhere", "Domain=other.example", "Secure"])
-def test_a_cookie_for_elsewhere_is_not_sent(balancer: Balancer, attributes: str) -> None:
+def test_a_cookie_for_another_host_or_path_is_not_sent(balancer: Balancer, attributes: str) -> None:
     balancer.attributes = attributes
     http = Http(HttpSettings(retries=0), Clock(), balancer.url)
     auth = DigestAuth(KeyPair("abcdefgh", "x"))

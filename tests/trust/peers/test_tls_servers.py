@@ -49,7 +49,7 @@ NGINX = {
     "authority by file": Case("nginx", "good", CA),
     "authority by folder": Case("nginx", "good", FOLDER),
     "unknown authority": Case("nginx", "good", {}, ("ca_path",)),
-    "expired": Case("nginx", "expired", CA, ("expired", "has to be renewed")),
+    "expired": Case("nginx", "expired", CA, ("expired", "certificate renewed")),
     "wrong host": Case("nginx", "wrong-host", CA, ("Check base_url",)),
     "TLS 1.2 only": Case("nginx", "only-1.2", CA),
     "TLS 1.3 only": Case("nginx", "only-1.3", CA),

@@ -156,7 +156,7 @@ TROUBLES = (
     Trouble(
         "no-tls",
         TlsError,
-        ("does not speak TLS",),
+        ("does not use TLS",),
         options=lambda world, _options: {"base_url": world.emulator.url.replace("http:", "https:")},
     ),
     Trouble(

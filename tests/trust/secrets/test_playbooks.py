@@ -148,7 +148,7 @@ def test_role_shows_no_secret(tmp_path: Path, collections: Path) -> None:
                     "api_private_key"
                 ]
             secrets[f"the account of {name}"] = organization.account()["client_secret"]
-    _check(Listened(ran.process, places(ran.workshop, ran.process, tmp_path / "listened")), secrets)
+    _check(Listened(ran.process, places(ran.sandbox, ran.process, tmp_path / "listened")), secrets)
 
 
 @pytest.mark.parametrize("is_echoed", [False, True], ids=["well", "echo"])
