@@ -409,7 +409,7 @@ def test_a_canceled_second_read_is_reported() -> None:
     api.cancellation.set_limit(1)
     with pytest.raises(TimeLimitError) as stopped:
         _resource.delete(api, IN_ORG, key())
-    assert stopped.value.message().startswith("Could not do it: time_limit, 1 s")
+    assert stopped.value.message().startswith("Could not do it: the time limit was reached")
     assert "Whether that is final was not checked" in stopped.value.message()
 
 
