@@ -386,7 +386,7 @@ def test_stores(ran: Ran, tmp_path: Path) -> None:
 def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None:
     check(ran, OWN)
     message = ran.outcome(NAMED["own key with grace"], 1)["failed"]
-    assert "authenticate with the new key pair" in message
+    assert "use the new key pair" in message
     case = NAMED["own key allowed"]
     old_id = ran.organizations[case.host].key_id(OLD)
     deleted = next(w for w in ran.writes[0] if w.path.endswith(old_id))
