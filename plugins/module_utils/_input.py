@@ -32,7 +32,7 @@ _QUOTE_IT = (
     "where the original text is already lost."
 )
 _ONE_TEXT = (
-    "One text is expected here: if each item is meant, use a loop. If this is the text itself, put "
+    "One text is expected here: for several texts, use a loop. If this is the text itself, put "
     "it in quotes; in a template, use `| string` at its source, not here."
 )
 # Options that must not be empty, and what would happen without them.

@@ -128,7 +128,7 @@ options:
       - It also fails if the API does not return the public key of the key, because the key could
         then be the signing credential.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
-        credentials. The task then lists the keys once more and warns if the last one with
+        credentials. The task then lists the keys again and warns if the last one with
         C(ORG_OWNER) loses that role.
     type: bool
     default: false

@@ -63,7 +63,7 @@ class Flow:
     name: str
     module: str
     options: Callable[[str], dict[str, Any]]
-    # If the response to a creation is lost, nobody has the private key: after the key is
+    # If the response to a creation is lost, the private key is lost: after the key is
     # revoked, as the error advises, a second run creates another.
     creates: str = ""
     writes: bool = True

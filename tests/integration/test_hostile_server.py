@@ -110,7 +110,7 @@ CUT_SHORT = {
     "a time-out of a gateway": http("408 Request Timeout", b"<html>"),
     "a page of a gateway": http("404 Not Found", b"<html>"),
     "a redirect that cannot be read": http("302 Found", b"", "Location: http://["),
-    "a redirect that is no text": http("302 Found", b"", "Location: http://\xff\xfe/"),
+    "a redirect that is not text": http("302 Found", b"", "Location: http://\xff\xfe/"),
     "deep JSON": http("200 OK", DEEP),
     "a page behind an empty one": http(
         "200 OK", gzip.compress(b"") + gzip.compress(b"<html>"), "Content-Encoding: gzip"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How playbooks read variables from inventories, surveys and the command line.
 
-In one process each, `localhost` is a group with a host for each case, so that each has variables of
-its own. AWX writes answers as `!unsafe '...'` scalars.
+In one process each, `localhost` is a group with a host for each case, so that each has its own
+variables. AWX writes answers as `!unsafe '...'` scalars.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def test_a_mark_restored_after_the_rotation_revokes_no_key(world: World, number:
 
 
 def test_the_end_of_the_grace_period_is_written_once(world: World) -> None:
-    """So nobody can restore an earlier time."""
+    """So an earlier time cannot be restored."""
     secret, _found, _new = history(world)
     for grace in (0, 3 * DAY):
         world.finish(new_private_key=secret, grace_period=grace)

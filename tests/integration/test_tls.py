@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS with an authority of its own, client certificates, proxies, netrc.
+"""TLS with its own certificate authority, client certificates, proxies, netrc.
 
 Most tests run the module in this process; three tasks are real ones.
 """
@@ -37,7 +37,7 @@ from tests.support import (
 
 PLATFORM = "atlas"
 VICTIM = key_id(PLATFORM, 2)
-# A name that no name service knows: only a proxy can lead there.
+# A name that DNS cannot resolve: only a proxy can connect to it.
 ELSEWHERE = "http://opsmanager.invalid:8080"
 
 

@@ -521,7 +521,9 @@ def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> Non
     assert f"access list now has {', '.join(shown)}." in caught.value.message()
 
 
-@pytest.mark.parametrize("failure", [api_error(503, None), CancelledError("time_limit is over")])
+@pytest.mark.parametrize(
+    "failure", [api_error(503, None), CancelledError("the time limit was reached")]
+)
 def test_lost_additions_and_an_unreadable_list_are_reported(failure: Any) -> None:
     api = FakeApi(C, script=[lost()], shown=[[C], failure])
     with pytest.raises(LostAnswerError) as caught:

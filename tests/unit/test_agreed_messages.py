@@ -58,7 +58,7 @@ class Case:
 
 
 CASES = [
-    # Which key is meant
+    # How a key is identified
     Case(
         "a key to be changed does not exist",
         (
@@ -320,7 +320,7 @@ CASES = [
         "org_info",
     ),
     Case(
-        "a sign-on page",
+        "a login page",
         (
             "Could not read the API key 5ae000000000000000000002: the response (200 OK) is an "
             "HTML page, not the expected object. Check that base_url (http://{host}) is the "

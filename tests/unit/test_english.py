@@ -29,7 +29,7 @@ def test_finds_a_phrase(text: str, phrase: str) -> None:
     [
         "If there\n    is no key, it is no longer listed.",
         "From an address of its own network.",
-        "Leave a blank line.",
+        "This option is meant for tests.",
         "Answer the question.",
     ],
 )

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What proves that a request was not sent, over real sockets; and a fresh connection after pauses.
 
-Everything that is no proof counts as sent, whatever requests and urllib3 raise, and with whatever
-they raise it.
+Every exception of requests and urllib3 that does not prove it counts as sent.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def test_it_is_found_by_id_and_by_text() -> None:
 def test_absence_is_proved_by_its_own_codes() -> None:
     api: Any = FakeApi([], {"GET": [refusal("ROBOT_ASLEEP")]})
     assert _resource.find_by_id(api, IN_ORG, ID) is None
-    # The hint alone was no proof.
+    # The hint alone was not a proof.
     assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"
     api = FakeApi([], {"GET": [refusal("API_KEY_NOT_FOUND", ID)]})
     with pytest.raises(ApiError):

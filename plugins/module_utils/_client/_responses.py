@@ -27,7 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     unexplained_401_advice,
 )
 
-# Gateways and proxies return these with a text of their own.
+# Gateways and proxies return these with their own text.
 _STATUSES_OF_GATEWAYS = frozenset({401, 407, 429, 500, 502, 503, 504})
 # Web servers return these if a client certificate is missing or not accepted.
 _STATUSES_OF_CLIENT_CERTIFICATES = frozenset({400, 403})

@@ -107,7 +107,7 @@ def proves_unsent(error: BaseException) -> bool:
 
     The type of a wrapping exception proves nothing: urllib3 raises its ProxyError and SSLError also
     after a request has arrived. An unknown exception, for example from another version of a
-    library, is no proof either.
+    library, does not prove it either.
     """
     return _is_before_connecting(error) or _proves_unsent(error, is_connecting=False)
 

@@ -200,7 +200,7 @@ def poll(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
 
 
 def poll_after(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
-    """Poll to find out what a request has led to, even if the task was told to stop."""
+    """Poll to find out what a request has led to, even if the task must stop."""
     with api.cancellation.completing():
         return poll(api, read, is_done)
 

@@ -355,7 +355,7 @@ def test_all_pages_of_a_listing_are_read(emulator: Emulator) -> None:
     emulator.reset(seed(extra_keys=899))
     assert run(emulator, description="extra 898").changed
     listed = [request for request in emulator.requests if request.status == 200]
-    # Two pages, and both once more: others may change keys between two pages.
+    # Two pages, each read twice: other users may change keys between two pages.
     assert len(listed) == 4
 
 
