@@ -42,7 +42,7 @@ PREFIX = "keysmith.mongodb."
 CREDENTIALS = ("api_public_key", "client_id", "access_token")
 CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
 # Task keywords whose values are expressions without braces.
-EXPRESSIONS = ("when", "failed_when", "changed_when", "deadline", "that")
+EXPRESSIONS = ("when", "failed_when", "changed_when", "until", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
 # An item of keep is an ID or a public key if it has the form of one, and else a description.
 FORMS = {"api_user_id": re.compile("[0-9a-f]{24}"), "public_key": re.compile("[a-z]{8}")}
