@@ -24,7 +24,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.emulator",
         description="Emulates the MongoDB Atlas Admin API v2 and the Public API v1.0 of Ops "
         "Manager and Cloud Manager on 127.0.0.1. Prints one line when it is ready.",
-        epilog="For other processes: GET /_emulator/stats, and POST /_emulator/reset with a seed.",
+        epilog="For other processes: GET /_emulator/state, GET /_emulator/stats, and POST "
+        "/_emulator/reset with a seed.",
     )
     parser.add_argument("--port", type=int, default=0, help="default: a free port")
     parser.add_argument("--seed", type=Path, metavar="FILE", help="the initial state, as JSON")

@@ -250,6 +250,8 @@ class Emulator:
     def _control_locked(self, request: Request, name: str) -> Response:
         what = f"{request.method} {name}"
         body = request.get_data()
+        if what == "GET state":
+            return Response(200, self.state.to_seed())
         if what == "GET stats":
             counts = {
                 "requests": len(self.requests),

@@ -495,5 +495,7 @@ def test_the_command_serves_and_is_controlled() -> None:
         assert requests.get(f"{url}/api/atlas/v2", timeout=10).status_code == 401
         stats = requests.get(f"{control}/stats", timeout=10).json()
         assert stats == {"requests": 1, "connections": 1, "writes": 0}
+        state = requests.get(f"{control}/state", timeout=10).json()
+        assert [item["product"] for item in state["organizations"]] == list(PLATFORMS)
         process.terminate()
         assert process.wait(10) == 0
