@@ -25,7 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 MIN_MASKED = 8
 # Removing shorter secrets from what servers say would remove parts of other words.
 _MIN_WITHHELD = 4
-# Options for text that people choose freely: messages must show which key they are about.
+# Options for free text. A UUID in them is not masked: messages must show which key they are about.
 _DESCRIPTIONS = frozenset(
     {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
 )
