@@ -18,7 +18,7 @@ VICTIM, LISTED = key_id("atlas", 2), key_id("atlas", 7)
 OWNERS = (key_id("atlas", 1), LISTED)
 ACCOUNT = service_account("atlas")
 CHECKS = pytest.mark.parametrize("check", [False, True])
-LIST_EMPTIES, LIST_OPENS = "becomes empty", "comes to allow every"
+LIST_EMPTIES, LIST_OPENS = "becomes empty", "will allow every"
 NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 
 

@@ -113,7 +113,14 @@ def test_a_private_key_in_an_invalid_response_is_not_shown(
 @pytest.mark.parametrize(
     ("options", "environ"),
     [
-        ({"api_public_key": PRIVATE_KEYS[ATLAS], "api_private_key": "akeyaaab"}, {}),
+        (
+            {
+                "api_user_id": key_id(ATLAS, 2),
+                "api_public_key": PRIVATE_KEYS[ATLAS],
+                "api_private_key": "akeyaaab",
+            },
+            {},
+        ),
         (
             {"description": f"goes with {PRIVATE_KEYS[ATLAS]}, it says"},
             {

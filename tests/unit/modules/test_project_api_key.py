@@ -70,9 +70,12 @@ def start(
 
 
 def rest(emulator: Emulator, platform: str, number: int = 3) -> dict[str, Any]:
-    """Everything but the assignment of one key to the project."""
+    """Return everything except the assignment of one key to the project, and times of use."""
     state = emulator.state.to_seed()
     for organization in state["organizations"]:
+        for account in organization["service_accounts"]:
+            for secret in account["secrets"]:
+                del secret["last_used_at"]
         for key in organization["api_keys"]:
             if key["id"] == key_id(platform, number):
                 key["projects"] = [
