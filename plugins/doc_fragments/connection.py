@@ -138,8 +138,8 @@ options:
       - The maximum number of retries per request, 0 or more.
       - If repeating the request is safe, it is retried when the connection breaks or the server
         returns 502, 503 or 504. After a 500, it is retried at most twice.
-      - A rate limit (429) pauses all requests of the task. O(retry_max_wait) limits the pause, not
-        this option, but V(0) disables these retries too.
+      - A rate limit (429) pauses all requests of the task. O(retry_max_wait), not this option,
+        limits the pause. However, V(0) disables these retries too.
       - The API sometimes returns a 401 without a reason after it has accepted the same key pair.
         Such a request is retried up to four times, unless this is V(0).
     type: int

@@ -158,8 +158,8 @@ seealso:
     description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). A revocation in check
-    mode needs Organization Member (C(ORG_MEMBER)) only.
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, a
+    revocation needs only Organization Member (C(ORG_MEMBER)).
   - The platforms differ in their roles, see O(roles). Ops Manager before version 5.0 calls access
     lists whitelists. The module uses C(/whitelist) if the path C(/accessList) does not exist.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read
