@@ -43,7 +43,7 @@ options:
   api_public_key:
     description:
       - The public key of the API key to authenticate with. Requests are signed with HTTP Digest.
-      - Set exactly one kind of credential, in the task or in the environment. The kinds are
+      - Set exactly one kind of credential, either in the task or in the environment. The kinds are
         O(api_public_key) with O(api_private_key), O(client_id) with O(client_secret), and
         O(access_token).
       - Options set in the task override all environment variables, even those for another kind of
@@ -138,8 +138,8 @@ options:
       - The maximum number of retries per request, 0 or more.
       - If repeating the request is safe, it is retried when the connection breaks or the server
         returns 502, 503 or 504. After a 500, it is retried at most twice.
-      - A rate limit (429) pauses all requests of the task. O(retry_max_wait) limits the pause, not
-        this option, but V(0) disables these retries too.
+      - A rate limit (429) pauses all requests of the task. O(retry_max_wait), not this option,
+        limits the pause. However, V(0) disables these retries too.
       - The API sometimes returns a 401 without a reason after it has accepted the same key pair.
         Such a request is retried up to four times, unless this is V(0).
     type: int
@@ -173,7 +173,7 @@ notes:
   - The signing credential is the API key, service account or access token that a task authenticates
     with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
     Cloud Manager only.
-  - An empty string or null counts as unset, such as an unanswered question of an AWX survey.
+  - An empty string or null, such as an unanswered question of an AWX survey, counts as unset.
   - If an empty value would make the task do more than it asks for, the option rejects it. This
     applies to C(state), C(keep), C(credentials_file), C(credentials_dir), filters, selectors, and
     one half of a credential. It also applies to O(org_id) if the task sets a credential.

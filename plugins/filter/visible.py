@@ -42,7 +42,7 @@ from typing import Any
 
 
 def visible(text: str) -> str:
-    """Replace each unprintable character with its number."""
+    """Replace each non-printable character with its code point."""
     return "".join(char if char.isprintable() else f"⟨U+{ord(char):04X}⟩" for char in str(text))
 
 

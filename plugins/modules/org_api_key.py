@@ -84,8 +84,8 @@ options:
         requires access lists.
       - If this option is unset, the list is neither read nor changed.
       - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then its
-        roles. If the list or the roles fail, the key is revoked and O(credentials_file) deleted.
-        The error says so, or which key is left.
+        roles. If setting the list or the roles fails, the key is revoked and
+        O(credentials_file) is deleted. The error says so, or says which key is left.
       - An existing key gets its access list before its roles and its description.
       - To add or remove single entries, use M(keysmith.mongodb.org_api_key_access_list).
       - Ignored with O(state=absent).
@@ -158,10 +158,10 @@ seealso:
     description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). A revocation in check
-    mode needs Organization Member (C(ORG_MEMBER)) only.
-  - The platforms differ in their roles, see O(roles). Before version 5.0, Ops Manager calls access
-    lists whitelists. The module uses that path if C(/accessList) does not exist.
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, a
+    revocation needs only Organization Member (C(ORG_MEMBER)).
+  - The platforms differ in their roles, see O(roles). Ops Manager before version 5.0 calls access
+    lists whitelists. The module uses C(/whitelist) if the path C(/accessList) does not exist.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read
     or created, the change is retried for up to 10 seconds. If it does not find a key to revoke, the
     module checks again after 3 seconds.

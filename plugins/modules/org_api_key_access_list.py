@@ -13,8 +13,8 @@ description:
     the whole list. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
   - The API accepts requests of a key only from addresses on its access list. An empty list allows
     every address. If the organization requires access lists, an empty list allows none.
-  - Missing entries are added before any are removed, in one request, so that the key is never cut
-    off in between.
+  - Missing entries are added before any are removed, in one request, so that the key never loses
+    access in between.
   - Do not confuse this list with the IP access list of an Atlas project, which allows clients to
     connect to its clusters.
 extends_documentation_fragment:
@@ -94,10 +94,10 @@ seealso:
     description: The API of O(platform=ops_manager).
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)), also to read the list
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)), even to read the list
     of another key.
-  - Before version 5.0, Ops Manager calls access lists whitelists. The module uses that path if
-    C(/accessList) does not exist.
+  - Ops Manager before version 5.0 calls access lists whitelists. The module uses C(/whitelist) if
+    the path C(/accessList) does not exist.
   - The module warns if the list becomes empty, or if its entries together allow every IPv4 or IPv6
     address. The organization may also apply its UI access list to API keys, which the module cannot
     see.
@@ -146,8 +146,8 @@ org_api_key_access_list:
   description:
     - The access list after the task, or as it would be in check mode.
     - V(none) if the key does not exist, with O(state=absent).
-    - If a change fails, the list as far as it is known. Some of the changes may have been made, see
-      C(changed) and the message.
+    - If a change fails, this is the list as far as it is known. Some of the changes may have been
+      made. See C(changed) and the message.
   returned: success, and when a change fails
   type: dict
   sample:

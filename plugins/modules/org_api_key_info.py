@@ -94,8 +94,8 @@ seealso:
 notes:
   - The signing credential needs the role Organization Member (C(ORG_MEMBER)). To read the access
     list of another key, it needs Organization Owner (C(ORG_OWNER)).
-  - The platforms return the same fields. Before version 5.0, Ops Manager calls access lists
-    whitelists. The module uses that path if C(/accessList) does not exist.
+  - The platforms return the same fields. Ops Manager before version 5.0 calls access lists
+    whitelists. The module uses C(/whitelist) if the path C(/accessList) does not exist.
 """
 
 EXAMPLES = r"""

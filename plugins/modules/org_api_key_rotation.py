@@ -221,7 +221,7 @@ state:
     - V(begun) means that the replacement exists and its key pair must be stored.
     - V(waiting) means that the new key pair is verified and the grace period has not ended.
     - V(due) means that O(phase=finish) is next, because the grace period has ended or the old key
-      is gone. Only O(phase=begin) returns it.
+      is gone. Only O(phase=begin) returns this state.
     - V(rotated) means that the old key is revoked and the replacement has its description.
     - V(rolled_back) means that the replacement was revoked.
     - V(none) means that there was nothing to finish or to roll back.
@@ -281,9 +281,10 @@ actions:
 left:
   description:
     - Other keys that look like replacements, which the task has not changed.
-    - The C(reason) is V(unverified_mark), V(may_be_in_use), or one of the following.
-    - V(unclear_origin) is a C(creating) mark that may come from another run or user.
-    - V(old_key_missing) is an unfinished rotation of a key that no longer exists.
+    - Each has a C(reason), V(unverified_mark), V(may_be_in_use), or one of the following.
+    - V(unclear_origin) means that the key has a C(creating) mark that may come from another run or
+      user.
+    - V(old_key_missing) means an unfinished rotation of a key that no longer exists.
   returned: success
   type: list
   elements: dict

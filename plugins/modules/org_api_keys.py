@@ -127,8 +127,8 @@ options:
             entries.
           - If this option is unset, the list is neither read nor changed.
           - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then
-            its roles. If the list or the roles fail, the key is revoked and its file deleted. The
-            error says so, or which key is left.
+            its roles. If setting the list or the roles fails, the key is revoked and its
+            file is deleted. The error says so, or says which key is left.
           - An existing key gets its access list before its roles.
         type: list
         elements: str
@@ -163,7 +163,7 @@ options:
         O(keep), the signing credential and keys without a description are never revoked this way.
       - The task warns about a key without a description, and RV(kept) lists it.
       - A declared key is never created in place of its look-alike, whatever O(look_alikes) says.
-      - Keys are revoked even if a declared key could not be created, to free space in a full
+      - Keys are revoked even if a declared key could not be created, to make room in a full
         organization. If a key replaces another, set O(fail_fast) or use the role
         C(keysmith.mongodb.rotate_org_api_key).
       - If O(api_keys) is empty, the task itself must set O(max_revocations). Otherwise an empty
@@ -238,8 +238,8 @@ options:
         far.
       - A response can take up to three times O(timeout). If the response to a change is lost, the
         module still checks whether the change was made, which takes further requests.
-      - Prefer this to a task's C(timeout) or C(async), which return no results. The first lets the
-        module continue unseen; the second kills it.
+      - Prefer this to a task's C(timeout) or C(async), which return no results. With C(timeout),
+        the module continues unnoticed; C(async) kills it.
       - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) stop the task in the same way.
     type: float
 seealso:
@@ -254,8 +254,8 @@ seealso:
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). To change
     O(api_keys[].projects), it also needs a role in each project, see
-    M(keysmith.mongodb.project_api_key). A revocation in check mode needs Organization Member
-    (C(ORG_MEMBER)) only.
+    M(keysmith.mongodb.project_api_key). In check mode, a revocation needs only Organization
+    Member (C(ORG_MEMBER)).
   - The platforms differ in their roles, see O(keysmith.mongodb.org_api_key#module:roles) and
     M(keysmith.mongodb.project_api_key).
   - The task warns, in check mode too, if an access list becomes empty or allows every address, as

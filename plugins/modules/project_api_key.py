@@ -16,7 +16,7 @@ description:
   - A key is reported as not assigned only if the full list of the project's keys does not contain
     it.
   - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys.
-    The task warns with its ID, because O(project_id) could be wrong.
+    The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection

@@ -13,8 +13,8 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Reads the variables that a file describes, checks them, and returns those that are set. The
     playbooks and the role of this collection use it.
-  - A variable that is null or an empty string counts as unset, such as an unanswered question of an
-    AWX survey. Use C(default(omit)) to pass a variable to a module.
+  - A variable that is null or an empty string, such as an unanswered question of an AWX survey,
+    counts as unset. Use C(default(omit)) to pass a variable to a module.
   - A text variable must have text as its value. A number, boolean, date, list or dictionary is
     rejected, because it is not what the user wrote. For example, YAML reads V(0042) as the number
     34.
@@ -36,7 +36,7 @@ options:
     description:
       - The names of secret variables for which the file does not set C(no_log).
       - Before ansible-core 2.19, Ansible cannot validate an encrypted variable of a role if its
-        description sets C(no_log).
+        specification sets C(no_log).
     type: list
     elements: str
     default: []
@@ -59,7 +59,7 @@ attributes:
     description: Changes nothing, so there is no diff.
     support: none
 notes:
-  - It sends no requests, so it needs no credential.
+  - The module sends no requests, so it needs no credential.
 """
 
 EXAMPLES = r"""
