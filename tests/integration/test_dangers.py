@@ -68,7 +68,7 @@ def test_verification_cannot_be_disabled_if_the_task_sets_ca_path(
     outcome = run(emulator, "org_info", ca_path="/etc/ssl", environ=environ, **options)
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "so that ca_path would have no effect" in outcome.msg
+    assert "so ca_path would have no effect" in outcome.msg
     assert emulator.requests == []
     # A ca_path in the environment is ignored.
     beside = {"KEYSMITH_MONGODB_CA_PATH": "/etc/ssl", **environ}

@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
-    LostAnswerError,
+    LostResponseError,
     MissingError,
     OptionError,
     Request,
@@ -274,8 +274,8 @@ def api_error(
     return error
 
 
-def lost() -> LostAnswerError:
-    error = LostAnswerError("lost", request=Request("POST", "https://h", "/p", "do it"))
+def lost() -> LostResponseError:
+    error = LostResponseError("lost", request=Request("POST", "https://h", "/p", "do it"))
     error.outcome_unknown = True
     return error
 
@@ -408,7 +408,7 @@ def test_an_entry_with_two_texts_is_a_change_unless_others_have_removed_both(
 
 def test_an_entry_is_still_there_if_one_of_its_texts_cannot_be_removed() -> None:
     api = FakeApi(*SPELLINGS[0], script=[None, lost()])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([B]), is_present=False))
     assert caught.value.results["org_api_key_access_list"]["entries"] == [B]
     assert api.entries == [B]
@@ -513,7 +513,7 @@ def test_after_a_lost_response_additions_are_read_and_not_sent_again() -> None:
 @pytest.mark.parametrize("shown", [[C], [A, C]])
 def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> None:
     api = FakeApi(C, script=[(shown, lost())])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([A, B])))
     assert [call for call in api.calls if call.startswith("POST")] == [f"POST {A} {B}"]
     assert caught.value.results["org_api_key_access_list"]["entries"] == shown
@@ -524,7 +524,7 @@ def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> Non
 @pytest.mark.parametrize("failure", [api_error(503, None), CancelledError("time_limit is over")])
 def test_lost_additions_and_an_unreadable_list_are_reported(failure: Any) -> None:
     api = FakeApi(C, script=[lost()], shown=[[C], failure])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([A])))
     message = caught.value.message()
     assert message == (
@@ -540,7 +540,7 @@ def test_a_lost_removal_is_read() -> None:
     api = FakeApi(A, B, C, script=[None, ("done", lost())])
     assert entries(work(api, goal).now) == [C]
     api = FakeApi(A, B, C, script=[None, lost()])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, goal)
     assert caught.value.results["changed"] is True
     assert caught.value.results["org_api_key_access_list"]["entries"] == [B, C]

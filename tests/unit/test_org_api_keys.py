@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
-    LostAnswerError,
+    LostResponseError,
     MissingError,
     OrphanError,
     OwnKeyError,
@@ -529,8 +529,8 @@ CHANGES = {"description": "new", "roles": ("ORG_READ_ONLY",)}
 CHANGED = replace(key(description="new"), roles=("ORG_READ_ONLY",))
 
 
-def lost() -> LostAnswerError:
-    error = LostAnswerError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
+def lost() -> LostResponseError:
+    error = LostResponseError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
     error.outcome_unknown = True
     return error
 
@@ -570,7 +570,7 @@ def test_a_lost_change_that_was_made_is_a_success(changes: dict[str, Any], now: 
 def test_a_lost_change_that_was_not_made_reports_what_exists(
     changes: dict[str, Any], now: Any, text: str
 ) -> None:
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         update(FakeApi(now, write=lost()), ORG, key(), changes)  # type: ignore[arg-type]
     assert caught.value.message().startswith("Could not change it: lost.")
     assert text in caught.value.message()

@@ -156,7 +156,7 @@ def test_the_signing_credential_is_kept_if_another_change_failed(crowd: Emulator
     assert outcome.failed
     assert ids(outcome.result["failures"]) == [EXTRA[3]]
     assert ids(outcome.result["pending"]) == [key_id("atlas", 1)]
-    assert "1 not started (the signing credential waits until all else is done)" in outcome.msg
+    assert "1 not started (the signing credential comes last)" in outcome.msg
     assert keys(crowd).keys() == {key_id("atlas", 1), EXTRA[3]}
     again = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
     assert not again.failed
