@@ -123,7 +123,7 @@ class Emulator:
         """Stop listening and close all connections."""
         if self._server is not None:
             self._stopping.set()
-            _cut(self._server.socket)  # wakes the accepting thread at once
+            _cut(self._server.socket)  # wakes the accepting thread immediately
             self._server.shutdown()
             self._server.cut_connections()
             self._server = None

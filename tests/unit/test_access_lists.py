@@ -518,7 +518,7 @@ def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> Non
     assert [call for call in api.calls if call.startswith("POST")] == [f"POST {A} {B}"]
     assert caught.value.results["org_api_key_access_list"]["entries"] == shown
     assert caught.value.results["changed"] is (A in shown)
-    assert f"access list now has {', '.join(shown)}." in caught.value.message()
+    assert f"read again and now has {', '.join(shown)}." in caught.value.message()
 
 
 @pytest.mark.parametrize("failure", [api_error(503, None), CancelledError("time_limit is over")])
@@ -603,7 +603,7 @@ def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None
     with pytest.raises(UnexpectedResponseError, match=f"a list without {A}") as caught:
         work(api, Goal(normalize([A])))
     assert caught.value.results["changed"] is False
-    assert "the access list now has no entries" in caught.value.message()
+    assert "read again and now has no entries" in caught.value.message()
     assert caught.value.type == "unexpected_response"
 
 

@@ -311,11 +311,11 @@ def test_a_window_beyond_retry_max_wait_fails_immediately() -> None:
 
 def test_waiting_together_counts_once() -> None:
     http_ = ScriptedHttp([response(429, Retry_After="100")] * 2, retry_max_wait=120)
-    http_._book(100)
+    http_._count_wait(100)
     assert http_.call(DELETE).attempts == 2
     http_ = ScriptedHttp([])
     for wait in (100, 50, 101):
-        http_._book(wait)
+        http_._count_wait(wait)
     assert http_._waited == 101
 
 
@@ -760,8 +760,8 @@ def test_only_warnings_that_quote_headers_are_filtered() -> None:
         logging.makeLogRecord({"msg": text})
         for text in ("Failed to parse headers (url=%s): %s", "Connection pool is full")
     )
-    assert not _http._quotes_no_headers(quoting)
-    assert _http._quotes_no_headers(other)
+    assert not _http._has_no_headers(quoting)
+    assert _http._has_no_headers(other)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_time_limit_stops_the_task_with_its_results(crowd: Emulator) -> None:
     assert failure["id"] == EXTRA[0]
     assert "time_limit" in failure["msg"]
     assert len(outcome.result["pending"]) == 19
-    assert "19 not started (time_limit" in outcome.msg
+    assert "19 not started (the time limit" in outcome.msg
 
 
 def test_a_change_that_was_only_rate_limited_is_pending(crowd: Emulator) -> None:
@@ -726,7 +726,7 @@ def test_a_time_limit_during_the_look_up_after_a_lost_response(emulator: Emulato
     assert outcome.failed
     (failure,) = outcome.result["failures"]
     assert failure["error"]["method"] == "POST"
-    assert "the access list now has no entries" in failure["msg"]
+    assert "read again and now has no entries" in failure["msg"]
 
 
 def test_no_entry_is_removed_after_the_time_limit(emulator: Emulator) -> None:
