@@ -285,4 +285,4 @@ def test_an_owner_is_revoked_even_if_keys_cannot_be_listed(emulator: Emulator) -
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
     assert outcome.changed
     (warning,) = last_owner(outcome)
-    assert "could not be checked" in warning
+    assert "Could not check whether" in warning
