@@ -66,7 +66,7 @@ def project_id(platform: str) -> str:
 
 
 def key_id(platform: str, number: int) -> str:
-    """Return the ID of a key: 1 signs, 2 and 3 may be revoked, 4 and 5 share a description."""
+    """Return the ID of a key: 1 authenticates, 2 and 3 are victims, 4 and 5 are duplicates."""
     return f"{ORG_IDS[platform][:2]}e{number:021d}"
 
 

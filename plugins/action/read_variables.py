@@ -58,7 +58,7 @@ _QUOTES = (
     "Put it in quotes where you set it; if a template computes it, add `| string` at its source."
 )
 _SURVEY = (
-    "If the value is the answer to a question of an AWX survey: ansible-core 2.19 and newer turn "
+    "If the value comes from an AWX survey: ansible-core 2.19 and newer turn "
     "answers such as yes or 0755 into other values before a playbook sees them. Use an ID instead, "
     "or set the variable in quotes in the job template's extra variables."
 )
@@ -147,7 +147,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if value is None:
             value = option.get("default")
             if value is None and option.get("required"):
-                raise _UnusableError("is required, and is not set")
+                raise _UnusableError("is required but not set")
             return value
         choices = option.get("choices") or []
         for item in (value if isinstance(value, list) else [value]) if choices else []:
@@ -291,7 +291,7 @@ def _scalar(value: Any, kind: str) -> Any:
         if isinstance(value, str):
             return value
         if isinstance(value, (list, dict)):
-            raise _wrong("must be one text", value)
+            raise _wrong("must be a single string", value)
         raise _wrong("must be text", value, _QUOTES, _SURVEY)
     if kind == "bool":
         with suppress(TypeError):
@@ -315,7 +315,7 @@ def _scalar(value: Any, kind: str) -> Any:
 def _wrong(what: str, value: Any, *advice: str) -> _UnusableError:
     """Return an error that shows the value, unless it may contain a secret.
 
-    The result of another task may contain one, and half a secret would not be masked.
+    The result of another task may contain one, and a truncated secret would not be masked.
     """
     noun = next((noun for types, noun in _NOUNS if isinstance(value, types)), "value")
     hidden = shown = f", but its value is a {noun}."

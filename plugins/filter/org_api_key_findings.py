@@ -104,7 +104,7 @@ def _of(key: Mapping[str, Any], is_duplicate: bool) -> Iterator[str]:
 
 
 def allows_all(access_list: Sequence[str]) -> bool:
-    """Whether the entries together allow every IPv4 or every IPv6 address."""
+    """Return whether the entries together allow every IPv4 or every IPv6 address."""
     networks = [ipaddress.ip_network(entry, strict=False) for entry in access_list]
     v4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
     v6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]

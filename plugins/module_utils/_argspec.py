@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options that modules share, with their checks. The doc fragments mirror them.
+"""Define and check the options that modules share. The doc fragments mirror them.
 
 No connection option that the environment may set has a default here: the default would be
 indistinguishable from a value that the task sets.
@@ -103,7 +103,7 @@ def check_public_key(value: str, name: str = "public_key") -> None:
         return
     hint = "A public key has 8 visible ASCII characters."
     if looks_secret(value):
-        hint = "It looks like a private key, which is a secret and identifies no key."
+        hint = "It looks like a private key, which is a secret and cannot identify a key."
     elif is_client_id(value.strip()):
         hint = "It looks like the client ID of a service account, which is not an API key."
     elif is_id(value.strip().lower()):
@@ -120,10 +120,11 @@ def check_description(name: str, value: str) -> None:
 
 
 def check_items(name: str, items: Iterable[str | None]) -> None:
-    """Refuse an empty item in a list, which an empty variable causes. Raises OptionError."""
+    """Refuse an empty item in a list, usually caused by an empty variable. Raises OptionError."""
     if any(item is None or not item.strip() for item in items):
         raise OptionError(
-            f"{name} has an empty item", hint="Is a variable empty that should have a value?"
+            f"{name} has an empty item",
+            hint="Check whether a variable that should have a value is empty.",
         )
 
 
@@ -131,7 +132,7 @@ def check_roles(platform: str, roles: list[str]) -> None:
     """Refuse roles that a key cannot have in an organization. Raises OptionError."""
     if not roles:
         raise OptionError(
-            "roles is an empty list, but a key has at least one role",
+            "roles is an empty list, but a key must have at least one role",
             hint="Leave roles out to keep the roles as they are.",
         )
     check_items("roles", roles)
@@ -150,7 +151,7 @@ def check_project_roles(roles: list[str]) -> None:
     """Refuse roles that a key cannot have in a project. Raises OptionError."""
     if not roles:
         raise OptionError(
-            "roles is an empty list, but a key in a project has at least one role",
+            "roles is an empty list, but a key in a project must have at least one role",
             hint="To remove the key from the project, use project_api_key with state absent.",
         )
     _check_prefix(

@@ -45,7 +45,7 @@ E = TypeVar("E", bound="KeysmithError")
 
 
 def withhold(secrets: Iterable[str]) -> None:
-    """Remove secrets from all text of servers and proxies that is quoted from now on.
+    """Remove secrets from all server and proxy text that is quoted from now on.
 
     Ansible does not mask these secrets in results: they are so short that they would match parts of
     ordinary words.
@@ -84,7 +84,7 @@ def truncate_path(path: str) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """Describe a request, as far as errors may show it.
+    """The parts of a request that errors may show.
 
     ``path`` starts at the host's root and has no query. ``operation`` completes "Could not …".
     ``required_role`` is the role that the caller needs, ``credential_name`` describes the signing
@@ -138,7 +138,7 @@ class KeysmithError(Exception):
         self.waited = waited
         # This or an earlier attempt of the same request may have been carried out.
         self.outcome_unknown = outcome_unknown
-        # What exists now, in words and as results, if the error leaves something behind.
+        # What exists now, as text and as results, if the error leaves something behind.
         self.state_after = state_after
         self.results: dict[str, Any] = {}
         # The object that ``results`` show, if there is one.
@@ -193,7 +193,7 @@ class OptionError(KeysmithError):
 class TransportError(KeysmithError):
     """There is no complete response. Base of the errors that ``_http`` raises.
 
-    ``never_sent``: it is proved that the request did not reach the API. ``transient``: a retry may
+    ``never_sent``: the request certainly did not reach the API. ``transient``: a retry may
     succeed.
     """
 
@@ -223,7 +223,7 @@ class DeadlineError(TransportError):
     type = "timeout"
 
 
-class LostAnswerError(TransportError):
+class LostResponseError(TransportError):
     """The connection broke before the response was complete, or the response is not HTTP."""
 
 
@@ -236,7 +236,7 @@ class RedirectError(TransportError):
 
 
 class UnexpectedResponseError(KeysmithError):
-    """A response that the API would not return: HTML, other JSON, far too long."""
+    """A response that the API would not return, such as HTML or unexpected JSON."""
 
     type = "unexpected_response"
 
@@ -252,7 +252,7 @@ class ApiError(KeysmithError):
 
 
 class AmbiguousError(KeysmithError):
-    """Several keys match where the task needs one."""
+    """Several keys match, but the task needs exactly one."""
 
     type = "ambiguous"
 
@@ -346,10 +346,10 @@ LIST_REQUIRED = frozenset(
     }
 )
 _PROJECT_MISSING = frozenset({"GROUP_NOT_FOUND", "INVALID_GROUP_ID", "NOT_IN_GROUP"})
-# Codes of a 401 that say no more than the status (docs/apis.md: Authentication).
+# Codes of a 401 that add nothing to the status (docs/apis.md: Authentication).
 UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
 
-# What to check, by the code of the API. ``_fill`` explains the fields.
+# Advice by error code of the API. ``_fill`` replaces the placeholders.
 _ADVICE_BY_CODE: dict[frozenset[str], str] = {
     frozenset(
         {
@@ -405,18 +405,18 @@ _ADVICE_BY_CODE: dict[frozenset[str], str] = {
         "The organization has reached its maximum number of API keys: revoke unused ones."
     ),
     frozenset({"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}): (
-        "The organization's plan does not include this."
+        "The organization's plan does not include this feature."
     ),
     frozenset({"ACCOUNT_SUSPENDED"}): "The account is suspended. Settle its billing first.",
 }
-_WRONG_PLACE = (
+_WRONG_ADDRESS = (
     "There is no {platform} API at {url}. Check base_url and platform. This does not prove "
     "that anything is missing."
 )
 
 
 def is_about_path(parameters: Sequence[Any]) -> bool:
-    """Whether RESOURCE_NOT_FOUND refers to the URL, not to an object (its parameter)."""
+    """Return whether RESOURCE_NOT_FOUND refers to the URL, not to an object (its parameter)."""
     return not parameters or any(str(item).startswith("/") for item in parameters)
 
 
@@ -425,7 +425,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
     if code == API_KEY_NOT_FOUND:
         return _unproved_absence(status, parameters, request)
     if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
-        advice = _WRONG_PLACE
+        advice = _WRONG_ADDRESS
     else:
         found = (text for codes, text in _ADVICE_BY_CODE.items() if code in codes)
         advice = next(found, None) or _advice_by_status(status, code)
@@ -433,7 +433,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
 
 
 def _fill(advice: str, request: Request, parameters: Sequence[Any] = ()) -> str:
-    """Fill in the fields of an advice from the request and the API's error."""
+    """Replace the placeholders in advice with values of the request and the API's error."""
     name, role = request.credential_name, request.required_role
     addresses = (sanitize(item, 60) for item in parameters if isinstance(item, str))
     return advice.format(
@@ -448,7 +448,7 @@ def _fill(advice: str, request: Request, parameters: Sequence[Any] = ()) -> str:
 
 
 def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) -> str:
-    """Say why this API_KEY_NOT_FOUND does not prove that the key does not exist."""
+    """Explain why this API_KEY_NOT_FOUND does not prove that the key does not exist."""
     _before, _name, key_path = request.path.partition("/apiKeys/")
     key_id = key_path.partition("/")[0]
     if parameters and key_id not in map(str, parameters):
@@ -489,14 +489,16 @@ def _advice_by_status(status: int, code: str | None) -> str:
     if status == 404:
         # The API's own codes are in capitals. Web frameworks return JSON of a similar shape.
         if code and not code.isupper():
-            return _WRONG_PLACE
+            return _WRONG_ADDRESS
         return (
             "Something in the path does not exist at {base_url}, or {credential} has no access to "
             "it: check org_id, project_id and the other IDs. This does not prove that anything is "
             "missing."
         )
     if status == 405:
-        return "The API accepts no changes now, for example during an upgrade. Try again later."
+        return (
+            "The API does not accept changes now, for example during an upgrade. Try again later."
+        )
     if status == 406:
         return (
             "The server does not support the API version that this collection uses. Check that "
@@ -508,9 +510,9 @@ def _advice_by_status(status: int, code: str | None) -> str:
         return "The API has withdrawn this version: update the collection keysmith.mongodb."
     if status == 429:
         return (
-            "The rate limit was exceeded. It is refilled about once a minute: run fewer tasks at "
+            "The rate limit was exceeded. It resets about once a minute: run fewer tasks at "
             "the same time, try again later, or raise retry_max_wait."
         )
     if status >= 500:
         return "The API has an internal problem. Try again later."
-    return "Compare the options of the task with the message of the API."
+    return "Compare the task's options with the API's message."

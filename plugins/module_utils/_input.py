@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges the options of a task before Ansible converts them. No I/O, no Ansible.
+"""Check the options of a task before Ansible converts them. No I/O, no Ansible.
 
-Ansible converts any value of a text option to text: ``0042`` becomes "34", and a list its printed
-form. That text may identify another key, so such values are refused here.
+Ansible converts any value of a text option to text: ``0042`` becomes "34", and a list becomes
+its printed form. That text may identify another key, so such values are refused here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUOTE_IT = (
     "where the original text is already lost."
 )
 _ONE_TEXT = (
-    "One text is expected here: for several texts, use a loop. If this is the text itself, put "
+    "A single string is expected here: to use each item, write a loop. If this is the text, put "
     "it in quotes; in a template, use `| string` at its source, not here."
 )
 # Options that must not be empty, and what would happen without them.
@@ -44,9 +44,9 @@ _WIDENING = {
     "grace_period": "the old key would be revoked immediately",
 }
 _OPEN = "the key could be used from any address"
-# Ansible's replacement for a secret within a text, and for a text that is a secret.
+# Ansible's replacements for a secret within a string, and for a string that is a secret.
 _MASKS = ("********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-# Lists of text that may contain commas, at which Ansible would split a text.
+# Lists whose items may contain commas. Ansible would split a string at them.
 _LISTS_WITH_COMMAS = frozenset({"descriptions", "description_match", "keep"})
 
 
@@ -70,8 +70,8 @@ def refuse(params: Mapping[str, Any], spec: Spec, filters: Collection[str]) -> O
 def drop_refused(params: dict[str, Any], spec: Spec) -> None:
     """Remove values that Ansible must not print or log with a failed task.
 
-    These are values of the wrong type, in which Ansible would mask no secret, and a URL with a
-    password. Other text is kept, without lone surrogates, with which Ansible cannot log it.
+    These are values of the wrong type, in which Ansible would not mask secrets, and a URL with
+    a password. Other text is kept, but without lone surrogates, which Ansible cannot log.
     """
     texts = {
         name for name, _canonical, option in _options(params, spec) if option.get("type") in _TEXTS
@@ -119,14 +119,14 @@ def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
         if kind != "list":
             continue
         if not isinstance(value, list):
-            raise _not_text(f"{name}{place}", value, is_secret, what="a list of texts")
+            raise _not_text(f"{name}{place}", value, is_secret, what="a list of strings")
         for number, item in enumerate(value, 1):
             where = f"item {number} of {name}{place}"
             if item is None:
                 raise OptionError(
                     f"{where} is null",
-                    hint="Is a variable empty that should have a value? Text such as null or ~ "
-                    "must be put in quotes.",
+                    hint="Check whether a variable that should have a value is empty. Text such as "
+                    "null or ~ must be put in quotes.",
                 )
             if not isinstance(item, str):
                 raise _not_text(where, item, is_secret)
@@ -195,7 +195,7 @@ def _check_surrogates(params: Mapping[str, Any]) -> None:
     if invalid:
         raise OptionError(
             f"{', '.join(invalid)}: the value is not valid UTF-8 text",
-            hint="Is it binary data, or in another encoding than UTF-8?",
+            hint="Is it binary data, or in an encoding other than UTF-8?",
         )
 
 
@@ -227,10 +227,10 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def _check_url(params: Mapping[str, Any]) -> None:
-    # Anywhere in the URL, because a password may contain characters that end the host.
+    # Search the whole URL, because a password may contain characters that end the host.
     if "@" in str(params.get("base_url")):
         raise OptionError(
-            "base_url contains a user or a password",
+            "base_url contains a username or password",
             hint="Set credentials with their own options.",
         )
 
@@ -259,7 +259,7 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
 
 def _empty(where: str, consequence: str) -> OptionError:
     return OptionError(
-        f"{where} is empty, and {consequence} if it counted as not set",
+        f"{where} is empty. If it counted as unset, {consequence}",
         hint="Set a value. If a variable may be empty and that is what you want, use "
         "`default(omit, true)`.",
     )

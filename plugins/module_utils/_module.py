@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a module: from its options to a client, from errors to fail_json.
+"""Run a module: read its options, build a client, and report its result or error.
 
 No other file uses AnsibleModule.
 """
@@ -94,7 +94,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         super().__init__(argument_spec=spec, supports_check_mode=True, **rules)
 
     def _load_params(self) -> None:
-        """Read the task's options, and judge them before Ansible converts them."""
+        """Read the task's options, and check them before Ansible converts them."""
         super()._load_params()
         self.refusal = _input.refuse(self.params, self.argument_spec, self.filters)
         if self.refusal:
@@ -125,12 +125,12 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         super().warn(printable(remove_values(warning, self.no_log_values)), **kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
-        """Fail with an ``error``, also if Ansible's own validation fails."""
+        """Fail with an ``error`` field, even if Ansible's own validation fails."""
         self.mask_secrets()
         if "error" not in kwargs:
             # Ansible quotes values of any length. Mask secrets before truncating the message.
             msg = sanitize(remove_values(msg, self.no_log_values), 2000)
-            error = OptionError("Ansible refuses the arguments")
+            error = OptionError("Ansible rejected the arguments")
             if self.refusal:
                 error, msg = self.refusal, self.refusal.message()
             kwargs["error"] = error.fields()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare the current with the desired state. Pure: no I/O, no Ansible."""
+"""Compare the current state with the desired state. Pure: no I/O, no Ansible."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Refuses Pythons that are too old, and speeds up imports from Ansible's archive.
+"""Refuse Python versions that are too old, and speed up imports from Ansible's archive.
 
 Every module imports this file first. Python 3.6 must be able to compile this file and the modules,
 or the user would get a syntax error instead of the message.

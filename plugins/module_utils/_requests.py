@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Imports requests and urllib3. No other file imports them.
+"""Import requests and urllib3. No other file imports them.
 
 If the import fails, both are ``None`` and ``WHY_NOT`` has the reason. No class may derive from
 theirs at import time, because ansible-test imports every file on Pythons without them.

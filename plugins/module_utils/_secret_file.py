@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep a newly created secret, which the API shows only once, in a file with mode 0600.
+"""Store a new secret, which the API returns only once, in a file with mode 0600.
 
-The file may be the only copy of a secret. It is replaced only if it still has the content that was
-inspected before, and the caller has found that content to be worthless.
+The file may be the only copy of a secret. It is replaced only if its content has not
+changed since it was inspected, and the caller has found that it is no longer needed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _USE_A_FILE = "Use the path of a file in an existing directory."
 class SecretFormat:
     """A JSON object of strings.
 
-    ``label``: what messages call the secret, such as "key pair". ``noun``: what it belongs to.
-    ``id_field``: the one of ``fields`` that has the ID of what it belongs to.
+    ``label``: the term for the secret in messages, such as "key pair". ``noun``: the term for its
+    owner. ``id_field``: the field that holds the owner's ID.
     """
 
     label: str
@@ -53,7 +53,7 @@ class SecretFile:
 
     @property
     def state(self) -> str:
-        """Return what is there, as messages say it after the path."""
+        """Describe the file in words that follow its path in a message."""
         if self.content is None:
             return "does not exist"
         owner_id = self.content[self.format.id_field]
@@ -63,7 +63,7 @@ class SecretFile:
 def inspect(path: str, secret: SecretFormat) -> SecretFile:
     """Read a file without changing anything.
 
-    Raises OptionError if something is there that this collection has not written, such as a link,
+    Raises OptionError if something is there that this collection did not write, such as a link,
     a directory or another format.
     """
     only_copy = f"It may be the only copy of a {secret.label}."
@@ -102,10 +102,10 @@ def inspect(path: str, secret: SecretFormat) -> SecretFile:
 
 
 def check_free(file: SecretFile, existing_ids: Collection[str], **same: str) -> None:
-    """Refuse to replace a secret that may still be of use. Raises OptionError.
+    """Refuse to replace a secret that may still be needed. Raises OptionError.
 
-    It is worthless if its fields are the ``same``, and what it belongs to no longer exists.
-    ``existing_ids``: the IDs of a complete listing.
+    It is no longer needed if its fields match ``same`` and its owner no longer exists.
+    ``existing_ids``: the IDs in the full list.
     """
     if file.content is None:
         return
@@ -125,8 +125,8 @@ def check_writable(path: str, *, check_mode: bool) -> None:
 def check_directory(what: str, directory: str, *, check_mode: bool) -> None:
     """Check that files can be created in a directory. Raises OptionError.
 
-    Only check mode relies on the permissions; otherwise a file is created and deleted. ``what``
-    begins the sentence of the error.
+    Check mode only looks at the permissions; otherwise, a file is created and deleted. ``what``
+    starts the error message.
     """
     hint = "Check its permissions, on the machine where the module runs."
     try:
@@ -154,7 +154,7 @@ def check_directory(what: str, directory: str, *, check_mode: bool) -> None:
 def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFile:
     """Write a secret as JSON in place of what was found, and return the file.
 
-    ``owner``: what messages call what the secret belongs to. Raises CredentialsFileError, also if
+    ``owner``: the term for the secret's owner in messages. Raises CredentialsFileError, also if
     the file has changed in the meantime.
     """
     data = f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()
@@ -166,8 +166,7 @@ def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFil
         _create(_resolve(file.path), data)
     except FileExistsError:
         raise CredentialsFileError(
-            f"{failed}: another process has written to it in the meantime, and it was not "
-            "overwritten",
+            f"{failed}: another process wrote to it in the meantime, so it was not overwritten",
             hint="Run the task again.",
         ) from None
     except OSError as error:
@@ -205,7 +204,7 @@ def _make_room(file: SecretFile) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Create a file, unless one exists. The secret is in no other file, even if this is killed."""
+    """Create a file, unless one exists. The secret is never in another file, even after a kill."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -219,7 +218,7 @@ def _create(path: str, data: bytes) -> None:
 
 
 def _resolve(path: str) -> str:
-    """Return a path whose directory has no links and no dots: it is the same to every call."""
+    """Resolve the directory of a path, so that all system calls use the same directory."""
     directory, name = os.path.split(path)
     return os.path.join(os.path.realpath(directory), name)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compares and quotes text, and recognizes IDs."""
+"""Compare and quote text, and recognize IDs."""
 
 from __future__ import annotations
 

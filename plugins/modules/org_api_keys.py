@@ -552,15 +552,15 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         wanted = _key_sets.selected(params, api, keys)
     else:
         wanted = _key_sets.as_declared(params, api, keys, check_mode)
-    more = wanted.extra_results()
+    extra_results = wanted.extra_results()
     try:
-        more["warnings"] += _key_sets.check_guards(params, keys, wanted)
+        extra_results["warnings"] += _key_sets.check_guards(params, keys, wanted)
     except GuardError as error:
-        error.results = more
+        error.results = extra_results
         raise
     _key_sets.warn_of_dangers(params, api, keys, wanted)
     if check_mode or not any(change.is_change for change in wanted.changes):
-        return {**_changes.planned(wanted.changes), **more}
+        return {**_changes.planned(wanted.changes), **extra_results}
     work = _bulk.Work(
         api=api,
         org_id=org_id,
@@ -571,8 +571,8 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         fail_fast=params["fail_fast"],
     )
     runs, warnings = work.apply(wanted.changes)
-    more["warnings"] += warnings
-    return _bulk.report(work, runs, more)
+    extra_results["warnings"] += warnings
+    return _bulk.report(work, runs, extra_results)
 
 
 def main() -> None:

@@ -254,11 +254,11 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
         if roles is None:
             return result if _assignments.unassign(api, at) else unassigned()
         if before is None:
-            met = _assignments.assign(api, at, roles)
-            if met is None:
+            existing = _assignments.assign(api, at, roles)
+            if existing is None:
                 return result
             # Another task assigned the key first: continue from its roles.
-            result = planned(params, api, at, met)
+            result = planned(params, api, at, existing)
         if result["changed"]:
             _assignments.change(api, at, roles)
         return result

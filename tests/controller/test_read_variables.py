@@ -116,7 +116,7 @@ def test_refuses_value_that_is_not_text(tmp_path: Path, written: str, message: s
 def test_does_not_show_value_that_may_contain_a_secret(tmp_path: Path, written: str) -> None:
     more = "\ncreated: {private_key: 55c3bbb6}"
     msg = refused(read(tmp_path, TEXT, f"description: {written}{more}"))
-    assert msg.startswith("description must be one text, but its value is a ")
+    assert msg.startswith("description must be a single string, but its value is a ")
     assert "55c3bbb6" not in msg
 
 
@@ -172,7 +172,7 @@ def test_uses_default_if_not_set(tmp_path: Path) -> None:
 def test_names_missing_required_variable(tmp_path: Path) -> None:
     for variables in ("", "description: ''", "description: null"):
         msg = refused(read(tmp_path, {"description": {"required": True}}, variables))
-        assert msg == "description is required, and is not set."
+        assert msg == "description is required but not set."
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_accepts_lists_and_text_with_one_item_per_line(
     [
         ("[a, 1.10]", "keep (item 2) must be text, but its value is the number 1.1"),
         ("[no]", "keep (item 1) must be text, but its value is the boolean false"),
-        ("[[a]]", "keep (item 1) must be one text"),
+        ("[[a]]", "keep (item 1) must be a single string"),
         ('[""]', "keep has an empty item, number 1"),
         ("[a, null]", "keep has an empty item, number 2"),
         ("7", "keep must be a list, or text with one item per line"),

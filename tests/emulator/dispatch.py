@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the path of an authenticated request to the function that handles it."""
+"""Map the path of an authenticated request to the function that handles it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _dispatch(call: Call) -> Response:
 
 
 def _accepts(call: Call, oldest: str) -> bool:
-    """Whether a call accepts a version that has the endpoint. Later dates are mapped to it."""
+    """Return whether a call accepts a version that has the endpoint; later dates map to it."""
     accepted = call.request.headers.get("Accept", "")
     for found in re.findall(r"application/vnd\.atlas\.(\d{4}-\d\d-\d\d)\+json", accepted):
         try:

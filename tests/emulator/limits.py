@@ -78,7 +78,7 @@ class Limits:
         self._buckets: dict[tuple[Limit, str], Bucket] = {}
 
     def response(self, call: api.Call) -> Response:
-        """Answer a call, or refuse it where its bucket is empty."""
+        """Respond to a call, or reject it if its bucket is empty."""
         bucket = self._find(call)
         if bucket is None:
             return dispatch.response(call)

@@ -108,7 +108,7 @@ def _created(call: Call, organization: Organization, account: ServiceAccount) ->
 def _find(
     call: Call, organization: Organization, client_id: str, *, is_changed: bool = False
 ) -> ServiceAccount:
-    """The account in the path: as it is for a write, as reads see it so far for a read."""
+    """Return the account in the path: its real state for a write, its visible state for a read."""
     accounts = organization.service_accounts
     if not call.is_write:
         accounts = organization.visible_accounts(call.now)
@@ -121,7 +121,7 @@ def _find(
 
 
 def _missing(call: Call, client_id: str) -> ApiError:
-    """The code of a missing account is not known, and its status may differ."""
+    """Return the error for a missing account, whose undocumented code is a setting."""
     code = call.settings.missing_account
     failure = call.fail(code.removesuffix("_400"), client_id)
     if code.endswith("_400"):
@@ -167,7 +167,7 @@ def _show(
 def _account_body(
     call: Call, organization: Organization, *, is_new: bool = False, is_project: bool = False
 ) -> dict[str, Any]:
-    """The checked body that creates or updates an account; without ``withoutInitialSecret``."""
+    """Return the valid body of an account request, without ``withoutInitialSecret``."""
     body = _object_body(call)
     known = ["name", "description", "roles"]
     if is_new:
@@ -345,7 +345,7 @@ def get_project_account(call: Call, group_id: str, client_id: str) -> Response:
 
 
 def create_project_account(call: Call, group_id: str) -> Response:
-    """A new account of the organization, which is a member there, and of the project."""
+    """Create an account in the project; it becomes a member of the organization."""
     organization = api.enter_project(call, group_id)
     body = _account_body(call, organization, is_new=True, is_project=True)
     account = _create(call, organization, body)
@@ -376,7 +376,7 @@ def update_project_account(call: Call, group_id: str, client_id: str) -> Respons
 
 
 def remove_project_account(call: Call, group_id: str, client_id: str) -> Response:
-    """The account and its secrets stay in the organization."""
+    """Remove the account from the project, but not from the organization."""
     organization = api.enter_project(call, group_id)
     account = _find_assigned(call, organization, client_id, group_id)
     left = {name: roles for name, roles in account.projects.items() if name != group_id}

@@ -160,7 +160,7 @@ class State:
         return None
 
     def forget_tokens(self, client_id: str, secret_id: str | None = None) -> None:
-        """Tokens end with the account, and with the secret that they were requested with."""
+        """Revoke the tokens of an account, or those requested with a secret, when it is deleted."""
         for value, token in list(self.tokens.items()):
             if token.client_id == client_id and secret_id in (None, token.secret_id):
                 del self.tokens[value]
@@ -226,7 +226,7 @@ def _load_account(values: dict[str, Any]) -> ServiceAccount:
 
 
 def _load_projects(values: dict[str, Any]) -> dict[str, list[str]]:
-    """Take the projects of a key or an account out of its seed."""
+    """Remove the projects of a key or an account from its seed."""
     return {item["project_id"]: item["roles"] for item in values.pop("projects", [])}
 
 

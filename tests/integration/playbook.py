@@ -88,7 +88,7 @@ class TaskResult:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The results of a loop, or the one result of a task without a loop."""
+        """Return the results of a loop, or the single result of a task without a loop."""
         return list(self.values["results"]) if "results" in self.values else [self.values]
 
     @property
@@ -100,7 +100,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that has ended."""
+    """A finished process."""
 
     code: int
     stdout: str

@@ -68,7 +68,7 @@ def test_verification_cannot_be_disabled_if_the_task_sets_ca_path(
     outcome = run(emulator, "org_info", ca_path="/etc/ssl", environ=environ, **options)
     assert outcome.failed
     assert outcome.result["error"]["type"] == "options"
-    assert "so that ca_path would have no effect" in outcome.msg
+    assert "so ca_path would have no effect" in outcome.msg
     assert emulator.requests == []
     # A ca_path in the environment is ignored.
     beside = {"KEYSMITH_MONGODB_CA_PATH": "/etc/ssl", **environ}
@@ -285,4 +285,4 @@ def test_an_owner_is_revoked_even_if_keys_cannot_be_listed(emulator: Emulator) -
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
     assert outcome.changed
     (warning,) = last_owner(outcome)
-    assert "could not be checked" in warning
+    assert "Could not check whether" in warning

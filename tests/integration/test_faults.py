@@ -21,7 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     DeadlineError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     RedirectError,
     UnexpectedResponseError,
 )
@@ -75,7 +75,7 @@ def shape(body: Any, message: str = "") -> Row:
     return Row("json", {"body": body}, UnexpectedResponseError, message=message)
 
 
-LOST = {"error": LostAnswerError, "retried": True}
+LOST = {"error": LostResponseError, "retried": True}
 SLOW = {"error": DeadlineError, "retried": True, "message": "in time"}
 TABLE = [
     Row("lost_before", **LOST),

@@ -147,7 +147,7 @@ ONE = {
     "decimal": Case("description: 1.10", (NOT_TEXT, "number 1.1"), fails=READ),
     "boolean": Case("description: no", (NOT_TEXT, "boolean false"), fails=READ),
     "date": Case("description: 2024-01-01", (NOT_TEXT, "date 2024-01-01"), fails=READ),
-    "list": Case("description: [key 1, key 2]", ("must be one text", "key 2"), fails=READ),
+    "list": Case("description: [key 1, key 2]", ("must be a single string", "key 2"), fails=READ),
     "number-by-template": Case(
         "description: '{{ n }}'\nn: 0042", (NOT_TEXT, "number 34"), fails=READ
     ),

@@ -246,7 +246,7 @@ def check_tasks(found: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_are_absolute_and_lead_to_files(document: Path) -> None:
-    """Galaxy resolves no relative link. A picture may be relative if it is linked too."""
+    """Galaxy does not resolve relative links. A picture may be relative if it is linked too."""
     text = document.read_text(encoding="utf-8")
     pattern = r"`[^`<]+<([^>]+)>`__" if document.suffix == ".rst" else r"\]\(([^)]+)\)"
     anchors = {re.sub(r"\W+", "-", head.lower()) for head in re.findall("(?m)^#+ (.+)$", text)}

@@ -47,7 +47,7 @@ def test_the_sections_are_in_order() -> None:
 
 
 def test_the_readme_lists_every_module() -> None:
-    """And every other thing of the collection that a user can run."""
+    """The table also lists everything else that a user can run."""
     expected = {(name, "module") for name in (*MODULES, *ACTIONS)}
     for kind, pattern in {
         "filter": "plugins/filter/*.py",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`awx_collection.py DIRECTORY`: gets the collection awx.awx for tests from PyPI's package ansible.
+"""`awx_collection.py DIRECTORY`: get the collection awx.awx for tests from PyPI's package ansible.
 
 That package (54 MB) has the released collection, and pip is always available. If the package
 is not available, this fails, and the tests that need the collection are skipped.
@@ -31,7 +31,7 @@ def main() -> None:
         with zipfile.ZipFile(wheel) as archive:
             names = [name for name in archive.namelist() if name.startswith(INSIDE)]
             if not names:
-                sys.exit("PyPI's ansible has no awx.awx any more; tests that need it are skipped.")
+                sys.exit("PyPI's ansible no longer has awx.awx; tests that need it are skipped.")
             archive.extractall(Path(temporary) / "unpacked", names)
         # Rename it only now, so that it is never incomplete.
         shutil.rmtree(folder, ignore_errors=True)

@@ -98,7 +98,7 @@ class Mutant:
 
     @property
     def is_of_words(self) -> bool:
-        """Whether it only changes the letters of a message."""
+        """Return whether it only changes the letters of a message."""
         was, now = (
             [
                 text
@@ -270,7 +270,7 @@ def survivors(mutants: list[Mutant]) -> str:
 
 
 def fits(mutant: Mutant, names: list[str], *, again: bool = False, resume: bool = False) -> bool:
-    """Whether a mutant is to be tried."""
+    """Return whether to try a mutant."""
     if names and not any(fnmatch.fnmatchcase(mutant.name, name) for name in names):
         return False
     if resume:

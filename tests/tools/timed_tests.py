@@ -24,7 +24,7 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 @dataclass(frozen=True)
 class Ended:
-    """``summary`` is the one of pytest, such as ``5 passed, 1 skipped``."""
+    """``summary`` is pytest's summary, such as ``5 passed, 1 skipped``."""
 
     code: int
     summary: str

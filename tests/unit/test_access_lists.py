@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
-    LostAnswerError,
+    LostResponseError,
     MissingError,
     OptionError,
     Request,
@@ -274,8 +274,8 @@ def api_error(
     return error
 
 
-def lost() -> LostAnswerError:
-    error = LostAnswerError("lost", request=Request("POST", "https://h", "/p", "do it"))
+def lost() -> LostResponseError:
+    error = LostResponseError("lost", request=Request("POST", "https://h", "/p", "do it"))
     error.outcome_unknown = True
     return error
 
@@ -408,7 +408,7 @@ def test_an_entry_with_two_texts_is_a_change_unless_others_have_removed_both(
 
 def test_an_entry_is_still_there_if_one_of_its_texts_cannot_be_removed() -> None:
     api = FakeApi(*SPELLINGS[0], script=[None, lost()])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([B]), is_present=False))
     assert caught.value.results["org_api_key_access_list"]["entries"] == [B]
     assert api.entries == [B]
@@ -513,12 +513,12 @@ def test_after_a_lost_response_additions_are_read_and_not_sent_again() -> None:
 @pytest.mark.parametrize("shown", [[C], [A, C]])
 def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> None:
     api = FakeApi(C, script=[(shown, lost())])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([A, B])))
     assert [call for call in api.calls if call.startswith("POST")] == [f"POST {A} {B}"]
     assert caught.value.results["org_api_key_access_list"]["entries"] == shown
     assert caught.value.results["changed"] is (A in shown)
-    assert f"access list now has {', '.join(shown)}." in caught.value.message()
+    assert f"read again and now has {', '.join(shown)}." in caught.value.message()
 
 
 @pytest.mark.parametrize(
@@ -526,7 +526,7 @@ def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> Non
 )
 def test_lost_additions_and_an_unreadable_list_are_reported(failure: Any) -> None:
     api = FakeApi(C, script=[lost()], shown=[[C], failure])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([A])))
     message = caught.value.message()
     assert message == (
@@ -542,7 +542,7 @@ def test_a_lost_removal_is_read() -> None:
     api = FakeApi(A, B, C, script=[None, ("done", lost())])
     assert entries(work(api, goal).now) == [C]
     api = FakeApi(A, B, C, script=[None, lost()])
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         work(api, goal)
     assert caught.value.results["changed"] is True
     assert caught.value.results["org_api_key_access_list"]["entries"] == [B, C]
@@ -605,7 +605,7 @@ def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None
     with pytest.raises(UnexpectedResponseError, match=f"a list without {A}") as caught:
         work(api, Goal(normalize([A])))
     assert caught.value.results["changed"] is False
-    assert "the access list now has no entries" in caught.value.message()
+    assert "read again and now has no entries" in caught.value.message()
     assert caught.value.type == "unexpected_response"
 
 

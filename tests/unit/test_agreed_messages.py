@@ -141,15 +141,15 @@ CASES = [
         "a public key is a private one",
         (
             "public_key is not a valid public key. It looks like a private key, which is a "
-            "secret and identifies no key."
+            "secret and cannot identify a key."
         ),
         {"public_key": "00000002-1111-4111-8111-000000000000", "state": "absent"},
     ),
     Case(
         "an empty value would widen the task",
         (
-            "credentials_file is empty, and the private key would become part of the result if "
-            "it counted as not set. Set a value. If a variable may be empty and that is what you "
+            "credentials_file is empty. If it counted as unset, the private key would become part "
+            "of the result. Set a value. If a variable may be empty and that is what you "
             "want, use `default(omit, true)`."
         ),
         {**NEW, "credentials_file": ""},
@@ -364,8 +364,8 @@ CASES = [
         "https to a server without TLS",
         (
             "Could not read the API key 5ae000000000000000000002: TLS with {host} failed: wrong "
-            "version number. The server does not use TLS on this port: check base_url, http or "
-            "https."
+            "version number. The server does not use TLS on this port: check the port and the "
+            "scheme in base_url."
         ),
         {**REVOKE, "base_url": "https://{host}"},
     ),
@@ -413,7 +413,7 @@ CASES = [
         (
             "Could not read the API key 5ae000000000000000000002: the API returned 429 "
             'RATE_LIMITED, "Emulated failure", and asks to wait 3600 s. The rate limit was '
-            "exceeded. It is refilled about once a minute: run fewer tasks at the same time, try "
+            "exceeded. It resets about once a minute: run fewer tasks at the same time, try "
             "again later, or raise retry_max_wait."
         ),
         REVOKE,

@@ -37,7 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     Request,
     TimeLimitError,
     UnexpectedResponseError,
@@ -330,7 +330,7 @@ def test_only_an_unspecific_401_means_that_the_token_expired(response: Response)
 
 
 def test_the_401_is_reported_if_there_is_no_new_token() -> None:
-    failure = LostAnswerError("lost", request=token_request("token", "get it"))
+    failure = LostResponseError("lost", request=token_request("token", "get it"))
     auth = account_auth(TokenServer(*tokens("one"), failure, *tokens("two")), [])
     auth.acquire()
     assert not auth.replace_token(auth.acquire(), refused())
@@ -385,9 +385,9 @@ def test_an_invalid_token_is_an_error(payload: Any) -> None:
 
 
 def test_a_lost_token_is_reported() -> None:
-    failure = LostAnswerError("lost", request=token_request("token", "get it"))
+    failure = LostResponseError("lost", request=token_request("token", "get it"))
     failure.outcome_unknown = True
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         account_auth(TokenServer(failure), []).acquire()
     assert caught.value.message() == (
         "Could not get it: lost. A token may have been issued; it expires within an hour. Nothing "

@@ -155,7 +155,7 @@ def test_a_low_count_does_not_cause_an_extra_request() -> None:
 )
 def test_an_incomplete_list_is_an_error(respond: Any) -> None:
     api = client(respond)
-    with pytest.raises(UnexpectedResponseError, match="never fit together"):
+    with pytest.raises(UnexpectedResponseError, match="never consistent"):
         api.pages(to("list"), lambda item: item["id"], str)
     assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_ATTEMPTS - 1)
 

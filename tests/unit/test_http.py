@@ -45,7 +45,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CancelledError,
     ConnectError,
     DeadlineError,
-    LostAnswerError,
+    LostResponseError,
     ProxyError,
     Request,
     TlsError,
@@ -65,7 +65,7 @@ def response(status: int, **headers: str) -> Response:
 
 
 def lost() -> TransportError:
-    return LostAnswerError("lost", request=DELETE, reason="connection broken")
+    return LostResponseError("lost", request=DELETE, reason="connection broken")
 
 
 def never_sent() -> TransportError:
@@ -311,11 +311,11 @@ def test_a_window_beyond_retry_max_wait_fails_immediately() -> None:
 
 def test_waiting_together_counts_once() -> None:
     http_ = ScriptedHttp([response(429, Retry_After="100")] * 2, retry_max_wait=120)
-    http_._book(100)
+    http_._count_wait(100)
     assert http_.call(DELETE).attempts == 2
     http_ = ScriptedHttp([])
     for wait in (100, 50, 101):
-        http_._book(wait)
+        http_._count_wait(wait)
     assert http_._waited == 101
 
 
@@ -497,19 +497,19 @@ def proxy(cause: Exception) -> Exception:
         (socket.timeout("x"), DeadlineError, True, "in time"),
         (
             aborted(http.client.RemoteDisconnected("x")),
-            LostAnswerError,
+            LostResponseError,
             True,
             "broke before the response",
         ),
         (
             aborted(ConnectionResetError(104, "x")),
-            LostAnswerError,
+            LostResponseError,
             True,
             "broke before the response",
         ),
-        (aborted(http.client.BadStatusLine("x")), LostAnswerError, True, "is not HTTP"),
-        (http.client.IncompleteRead(b""), LostAnswerError, True, "broke before the response"),
-        (requests.exceptions.SSLError(ssl.SSLEOFError(8, "EOF")), LostAnswerError, True, "broke"),
+        (aborted(http.client.BadStatusLine("x")), LostResponseError, True, "is not HTTP"),
+        (http.client.IncompleteRead(b""), LostResponseError, True, "broke before the response"),
+        (requests.exceptions.SSLError(ssl.SSLEOFError(8, "EOF")), LostResponseError, True, "broke"),
         (certificate(18), TlsError, False, "self-signed.*ca_path"),
         *((certificate(n), TlsError, False, "ca_path to the file") for n in (2, 19, 20, 21, 27)),
         *((certificate(n), TlsError, False, "renewed") for n in (9, 10)),
@@ -544,8 +544,8 @@ def proxy(cause: Exception) -> Exception:
         (named("NameResolutionError"), ConnectError, True, "no connection to host.example:8443"),
         (named("ReadTimeoutError"), DeadlineError, True, "in time"),
         (requests.exceptions.InvalidURL("x"), ConnectError, False, "is not a valid address"),
-        (requests.exceptions.InvalidHeader("x"), LostAnswerError, True, "broke"),
-        (ValueError("chunk size"), LostAnswerError, True, "broke"),
+        (requests.exceptions.InvalidHeader("x"), LostResponseError, True, "broke"),
+        (ValueError("chunk size"), LostResponseError, True, "broke"),
     ],
 )
 def test_every_failure_has_a_message(
@@ -607,7 +607,7 @@ def test_client_certificate_problems_have_advice(
 @pytest.mark.parametrize("cert", [None, "c.pem"])
 def test_plain_http_gets_no_certificate_advice(cert: str | None) -> None:
     http_ = ScriptedHttp([aborted(OSError())], retries=0, cert=cert)
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         http_.call(Request("GET", "http://host.example", "/path", "do it"))
     assert caught.value.message().endswith("Check the network to the API.")
 
@@ -760,8 +760,8 @@ def test_only_warnings_that_quote_headers_are_filtered() -> None:
         logging.makeLogRecord({"msg": text})
         for text in ("Failed to parse headers (url=%s): %s", "Connection pool is full")
     )
-    assert not _http._quotes_no_headers(quoting)
-    assert _http._quotes_no_headers(other)
+    assert not _http._has_no_headers(quoting)
+    assert _http._has_no_headers(other)
 
 
 @pytest.mark.parametrize(

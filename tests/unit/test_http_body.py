@@ -21,7 +21,7 @@ import urllib3
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     Request,
     UnexpectedResponseError,
 )
@@ -114,12 +114,12 @@ BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damag
     [
         (response(b"x" * (MIB + 1)), UnexpectedResponseError, TOO_LONG),
         (response(BOMB, Content_Encoding="gzip"), UnexpectedResponseError, TOO_LONG),
-        (response(b"hello", Content_Length="6"), LostAnswerError, BROKEN),
-        (response(b"", 500, Content_Length="1"), LostAnswerError, BROKEN),
-        (response(b"hello", Content_Length="9" * 19), LostAnswerError, BROKEN),
+        (response(b"hello", Content_Length="6"), LostResponseError, BROKEN),
+        (response(b"", 500, Content_Length="1"), LostResponseError, BROKEN),
+        (response(b"hello", Content_Length="9" * 19), LostResponseError, BROKEN),
         (
             response(PACKED[:-1], Content_Encoding="gzip", Content_Length="25"),
-            LostAnswerError,
+            LostResponseError,
             BROKEN,
         ),
         (
@@ -127,8 +127,8 @@ BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damag
             UnexpectedResponseError,
             TOO_LONG,
         ),
-        (response(b"hello", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
-        (response(PACKED[:-4] + b"abcd", Content_Encoding="gzip"), LostAnswerError, DAMAGED),
+        (response(b"hello", Content_Encoding="gzip"), LostResponseError, DAMAGED),
+        (response(PACKED[:-4] + b"abcd", Content_Encoding="gzip"), LostResponseError, DAMAGED),
         (
             response(b"hello", 201, Content_Encoding="BR, gzip"),
             UnexpectedResponseError,

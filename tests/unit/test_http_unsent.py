@@ -41,7 +41,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     DeadlineError,
-    LostAnswerError,
+    LostResponseError,
     ProxyError,
     Request,
     TlsError,
@@ -181,7 +181,7 @@ def test_a_certificate_that_is_not_accepted_is_proof(authority: Authority, name:
 def test_a_proxy_whose_certificate_is_not_accepted_is_proof(authority: Authority) -> None:
     with Server(tls(authority, lambda _connection: None)) as server:
         error = fail("https://host.invalid", proxy=f"https://{LOOPBACK}:{server.port}")
-    if isinstance(error, LostAnswerError):
+    if isinstance(error, LostResponseError):
         # Early versions of urllib3 1.26 do not use TLS with a proxy, so they prove nothing.
         assert urllib3.__version__.startswith("1.26.")
         assert not error.never_sent
@@ -240,7 +240,7 @@ def test_a_proxy_error_after_the_request_has_arrived_is_no_proof() -> None:
     assert isinstance(seen, requests.exceptions.ProxyError)
     with Server(*[lose] * 3) as server:
         error = fail("http://host.invalid", proxy=f"http://{LOOPBACK}:{server.port}")
-    assert (type(error), error.never_sent, error.attempts) == (LostAnswerError, False, 1)
+    assert (type(error), error.never_sent, error.attempts) == (LostResponseError, False, 1)
     assert [head.split(b" ")[0] for head in server.heads] == [b"POST"]
 
 

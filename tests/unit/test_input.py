@@ -63,7 +63,7 @@ def message(params: dict[str, Any], *filters: str) -> str:
         ({"description": [{"private_key": "x"}]}, "description is a list, and must be text"),
         ({"description": [SECRET]}, "description is a list, and must be text"),
         ({"credentials_file": 42}, "credentials_file is a number (42), and must be text"),
-        ({"keep": 1.1}, "keep is a number (1.1), and must be a list of texts"),
+        ({"keep": 1.1}, "keep is a number (1.1), and must be a list of strings"),
         ({"keep": ["a", 1.1]}, "item 2 of keep is a number (1.1), and must be text"),
         ({"keep": [None]}, "item 1 of keep is null"),
         ({"keep": [{"private_key": "x"}]}, "item 1 of keep is a dictionary, and must be text"),
@@ -180,7 +180,7 @@ def test_accepts_text_that_is_not_a_mask(text: str) -> None:
     "url", ["https://user:pass@host", "https://user:pa/ss@host", "user:pass@host", "http:u@host"]
 )
 def test_refuses_url_with_a_user(url: str) -> None:
-    assert message({"base_url": url}).startswith("base_url contains a user or a password")
+    assert message({"base_url": url}).startswith("base_url contains a username or password")
     assert refuse({"base_url": "https://host"}, SPEC, ()) is None
 
 

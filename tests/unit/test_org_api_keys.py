@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
-    LostAnswerError,
+    LostResponseError,
     MissingError,
     OrphanError,
     OwnKeyError,
@@ -386,7 +386,7 @@ def test_a_revocation_says_whether_it_did_it(
         # Reads that never agree prove nothing.
         ([key(), missing(), key(), missing(), key()], "it still exists"),
         # The second read fails.
-        ([api_error(403, "X")], "Whether that is final was not checked"),
+        ([api_error(403, "X")], "did not check whether that is final"),
         # It shows the key, and the second DELETE is refused.
         ([key(), api_error(403, "X")], ""),
     ],
@@ -409,8 +409,10 @@ def test_a_canceled_second_read_is_reported() -> None:
     api.cancellation.set_limit(1)
     with pytest.raises(TimeLimitError) as stopped:
         _resource.delete(api, IN_ORG, key())
-    assert stopped.value.message().startswith("Could not do it: the time limit was reached")
-    assert "Whether that is final was not checked" in stopped.value.message()
+    assert stopped.value.message().startswith(
+        "Could not do it: the time limit was reached (time_limit: 1 s)"
+    )
+    assert "did not check whether that is final" in stopped.value.message()
 
 
 @pytest.mark.parametrize("results", [[key(), key(), missing()], [missing(), key(), missing()]])
@@ -529,8 +531,8 @@ CHANGES = {"description": "new", "roles": ("ORG_READ_ONLY",)}
 CHANGED = replace(key(description="new"), roles=("ORG_READ_ONLY",))
 
 
-def lost() -> LostAnswerError:
-    error = LostAnswerError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
+def lost() -> LostResponseError:
+    error = LostResponseError("lost", request=Request("PATCH", "https://h", "/p", "change it"))
     error.outcome_unknown = True
     return error
 
@@ -570,7 +572,7 @@ def test_a_lost_change_that_was_made_is_a_success(changes: dict[str, Any], now: 
 def test_a_lost_change_that_was_not_made_reports_what_exists(
     changes: dict[str, Any], now: Any, text: str
 ) -> None:
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         update(FakeApi(now, write=lost()), ORG, key(), changes)  # type: ignore[arg-type]
     assert caught.value.message().startswith("Could not change it: lost.")
     assert text in caught.value.message()

@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     Request,
     UnexpectedResponseError,
 )
@@ -92,7 +92,7 @@ def refusal(
 
 
 def lost() -> KeysmithError:
-    error = LostAnswerError("gone", request=Request("POST", "https://h", "/p", "do it"))
+    error = LostResponseError("gone", request=Request("POST", "https://h", "/p", "do it"))
     error.outcome_unknown = True
     return error
 
@@ -239,7 +239,7 @@ def test_a_lost_request_that_changed_nothing_fails_with_what_exists(
     do: Any, _wanted: Any, before: Any
 ) -> None:
     api: Any = FakeApi(lost(), before)
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         do(api)
     state = "not assigned to it" if before is None else "assigned with the roles GROUP_READ_ONLY"
     assert f"shows the API key {KEY.id} as {state} now" in caught.value.message()
@@ -250,7 +250,7 @@ def test_a_lost_request_that_changed_nothing_fails_with_what_exists(
 @pytest.mark.parametrize(("do", "_wanted", "before"), changes())
 def test_a_lost_request_that_cannot_be_looked_up_fails(do: Any, _wanted: Any, before: Any) -> None:
     api: Any = FakeApi(lost(), before, refusal(503, None))
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(LostResponseError) as caught:
         do(api)
     assert caught.value.message().startswith(
         "Could not do it: gone. Whether it was done anyway could not be checked: Could not"

@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     OrphanError,
     OwnKeyError,
     Request,
@@ -90,7 +90,7 @@ def refusal(code: str, *parameters: Any, status: int = 404) -> ApiError:
 
 
 def lost() -> KeysmithError:
-    error = LostAnswerError("gone", request=Request("POST", "https://h", "/p", "do it"))
+    error = LostResponseError("gone", request=Request("POST", "https://h", "/p", "do it"))
     error.outcome_unknown = True
     return error
 

@@ -243,7 +243,7 @@ OF_API: list[tuple[str | None, list[Any]]] = [
         (410, "VERSION_GONE", [], "update the collection"),
         (429, "RATE_LIMITED_TOKEN_BUCKET", [], "rate limit was exceeded"),
         (500, "UNEXPECTED_ERROR", [], "internal problem"),
-        (400, "SOMETHING_NEW", [], "Compare the options"),
+        (400, "SOMETHING_NEW", [], "Compare the task's options"),
     ],
 )
 def test_an_error_says_what_to_check(

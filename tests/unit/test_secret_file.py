@@ -118,7 +118,7 @@ def test_only_what_was_inspected_is_replaced(
         write(found, new, "it")
         assert json.loads(path.read_text(encoding="utf-8")) == new
         return
-    with pytest.raises(CredentialsFileError, match="another process has written to it"):
+    with pytest.raises(CredentialsFileError, match="another process wrote to it"):
         write(found, new, "it")
     assert json.loads(path.read_text(encoding="utf-8")) == now
 

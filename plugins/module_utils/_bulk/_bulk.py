@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the changes to many keys, several at a time, and report the outcome of each."""
+"""Change many keys concurrently, and report the outcome of each change."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ class Work:
 
 
 class ChangeRun:
-    """A change being made, with the key as it is now.
+    """A change in progress, with the current state of its key.
 
-    ``is_made``: at least a part was made, so a change can be both made and failed.
+    ``is_made``: at least part of the change was made, so a failed change can be made too.
     """
 
     def __init__(self, work: Work, change: Change) -> None:
@@ -254,7 +254,7 @@ class ChangeRun:
         self.is_made = self.is_made or is_made
 
     def _take_over(self, error: KeysmithError) -> None:
-        """Update what is known of the key from an error that says what exists now."""
+        """Update the known state of the key from an error that describes it."""
         now = error.now
         if isinstance(now, _access_lists.AccessList):
             self.access_list = now.now
@@ -300,7 +300,7 @@ def _partial(
 ) -> PartialError:
     parts = [f"{done} done", f"{len(errors)} failed"]
     if pending:
-        why = work.why_stopped(errors) or "the signing credential waits until all else is done"
+        why = work.why_stopped(errors) or "the signing credential comes last"
         parts.append(f"{pending} not started ({why})")
     error = PartialError(
         f"Only some changes were made in organization {work.org_id}: {', '.join(parts)}",

@@ -28,7 +28,7 @@ KINDS = ("revoked", "created", "updated", "unchanged")
 
 @dataclass(frozen=True)
 class DesiredKey:
-    """What a task wants a key to be. None leaves that part as it is.
+    """The desired state of a key. None leaves that attribute unchanged.
 
     ``may_adopt``: the key may gain roles although the task does not have its key pair.
     """
@@ -42,9 +42,9 @@ class DesiredKey:
 
 @dataclass(frozen=True)
 class Change:
-    """The change from a key as it is, ``key``, to what it is to be, ``target``.
+    """The change of a key from its current state, ``key``, to ``target``.
 
-    ``key`` is None if it is to be created, ``target`` if it is to be revoked. ``found`` is the
+    ``key`` is None if it will be created, ``target`` if it will be revoked. ``found`` is the
     access list of an existing key if ``declared`` has one. ``is_own``: the key is or may be the
     signing credential, and the change may end its access.
     """
@@ -114,7 +114,7 @@ class Change:
         return dict(self.key.projects).keys() - dict(self.target.projects).keys()
 
     def has_losses(self) -> bool:
-        """Whether the key loses a role, or its access list changes."""
+        """Return whether the key loses a role, or its access list changes."""
         has_fewer_rights = bool(_rights(self.key) - _rights(self.target))
         return has_fewer_rights or self.access_list != self.new_access_list
 
@@ -156,7 +156,7 @@ def declaration(
 
 
 def planned(changes: Iterable[Change]) -> dict[str, Any]:
-    """Return the result of a task whose changes were all made, or would be."""
+    """Return the result of a task if all changes are made, or planned in check mode."""
     changes = sorted(changes, key=lambda change: change.order)
     lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for change in changes:

@@ -68,7 +68,7 @@ SELECTORS = (
 )
 
 
-class Left(NamedTuple):
+class SkippedKey(NamedTuple):
     """A key that the task does not change, and the reason."""
 
     key: OrgApiKey
@@ -84,15 +84,15 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedChanges:
-    """The changes that a task makes, and the keys that it leaves.
+    """The changes that a task makes, and the keys that it leaves unchanged.
 
     ``missing`` and ``unselected`` are None unless keys are selected.
     """
 
     changes: list[Change]
-    kept: list[Left] = field(default_factory=list)
+    kept: list[SkippedKey] = field(default_factory=list)
     missing: list[str] | None = None
-    unselected: list[Left] | None = None
+    unselected: list[SkippedKey] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def extra_results(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def selected(params: Mapping[str, Any], api: Client, keys: Sequence[OrgApiKey]) 
         undescribed=[key for key in keys if selection.would_fit_described(key)],
     )
     unselected = [
-        Left(key, "not_selected")
+        SkippedKey(key, "not_selected")
         for key in _in_order(keys)
         if selection.identifies(key)
         and not selection.fits(key)
@@ -277,11 +277,11 @@ def _revocations(
     found = PlannedChanges([])
     for key in _in_order([*to_revoke, *undescribed]):
         if _selection.is_kept(key, keep):
-            found.kept.append(Left(key, "keep"))
+            found.kept.append(SkippedKey(key, "keep"))
         elif key in undescribed:
-            found.kept.append(Left(key, "no_description"))
+            found.kept.append(SkippedKey(key, "no_description"))
         elif own and key.public_key == own and not params["allow_own_key"]:
-            found.kept.append(Left(key, "own_key"))
+            found.kept.append(SkippedKey(key, "own_key"))
             if params["state"] == "absent":
                 found.warnings.append(
                     f"API key {key} was selected too, but it is the key that this task "
@@ -442,7 +442,7 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
 def _check_pairs(
     params: Mapping[str, Any], pairs: Sequence[tuple[DesiredKey, OrgApiKey | None]]
 ) -> None:
-    """Refuse declared keys that are to be kept, and new ones without roles."""
+    """Refuse declared keys that ``keep`` protects, and new keys without roles."""
     keep = params["keep"] or ()
     kept = [
         key.description
@@ -506,7 +506,7 @@ def check_guards(
 ) -> list[str]:
     """Check the guards of the task and return their warnings.
 
-    Raises GuardError, and AmbiguousError if ``keep`` or the API is not clear.
+    Raises GuardError, or AmbiguousError if it is unclear which keys ``keep`` protects.
     """
     org_id, keep = params["org_id"], params["keep"] or ()
     _check_all_selected(params, wanted)
@@ -555,7 +555,7 @@ def access_list_name(
     keys: Sequence[OrgApiKey],
     changes: Sequence[Change],
 ) -> str:
-    """Return the path segment of the access lists of new keys; old Ops Managers differ."""
+    """Return the path segment of the access lists of new keys, which differs on old Ops Manager."""
     for change in changes:
         if change.found:
             return change.found.name

@@ -61,7 +61,7 @@ class Selection:
         )
 
     def identifies(self, key: OrgApiKey) -> bool:
-        """Whether a key is listed by its ID, its public key or its exact description."""
+        """Return whether a key is listed by its ID, its public key or its exact description."""
         return (
             key.id in (self.api_user_ids or ())
             or key.public_key in (self.public_keys or ())
@@ -69,12 +69,12 @@ class Selection:
         )
 
     def matches_pattern(self, key: OrgApiKey) -> bool:
-        """Whether a pattern matches. Not even ``*`` matches a key without a description."""
+        """Return whether a pattern matches. Not even ``*`` matches a key without a description."""
         patterns = self.description_match or ()
         return bool(key.description) and any(fnmatchcase(key.description, p) for p in patterns)
 
     def would_fit_described(self, key: OrgApiKey) -> bool:
-        """Whether a pattern such as ``*`` would select the key if it had a description."""
+        """Return whether a pattern such as ``*`` would select the key if it had a description."""
         patterns = self.description_match or ()
         if key.description or not any(fnmatchcase("", item) for item in patterns):
             return False
@@ -95,7 +95,7 @@ class Selection:
 def check_provable(
     selection: Selection, org_id: str, keys: Collection[OrgApiKey], *, look_alikes: str
 ) -> None:
-    """Refuse to report keys as missing that may exist. Raises AmbiguousError.
+    """Refuse to report a key as missing if it may exist. Raises AmbiguousError.
 
     A public key may exist if the API hides some, and a description may have a look-alike.
     """
@@ -145,12 +145,12 @@ def no_description_warnings(org_id: str, keys: Sequence[OrgApiKey]) -> list[str]
 
 
 def is_kept(key: OrgApiKey, keep: Iterable[str]) -> bool:
-    """Whether an item is the key's ID, public key or description, or a pattern for it."""
+    """Return whether an item is the key's ID, public key or description, or a pattern for it."""
     return any(_keeps(item, key) for item in keep)
 
 
 def keeps_description(keep: Iterable[str], description: str) -> bool:
-    """Whether an item keeps every key with this description."""
+    """Return whether an item keeps every key with this description."""
     return any(item == description or fnmatchcase(description, item) for item in keep)
 
 
@@ -162,7 +162,7 @@ def check_kept_exactly(
 ) -> None:
     """Refuse to change keys that ``keep`` matches only as look-alikes. Raises AmbiguousError.
 
-    An item that is exactly the ID, public key or description of a key stands for that key only.
+    An item that is exactly the ID, public key or description of a key refers only to that key.
     """
     exact = {text for key in keys for text in (key.id, key.public_key, key.description)}
     for item in keep:
@@ -200,15 +200,15 @@ def check_keep(
     Raises GuardError, or AmbiguousError if an item may be a public key that the API hides.
     Returns a warning for each such item if no key would be revoked, or ``on_missing`` is ``warn``.
     """
-    idle = [item for item in keep if not any(_keeps(item, key) for key in keys)]
+    unmatched = [item for item in keep if not any(_keeps(item, key) for key in keys)]
     check_hidden_public_keys(
         org_id,
         keys,
-        [item for item in map(normalize_description, idle) if is_public_key(item)],
+        [item for item in map(normalize_description, unmatched) if is_public_key(item)],
         "Use the IDs of the keys in keep.",
     )
-    if idle and revoked and on_missing == "fail":
-        items = ", ".join(quoted(item) for item in idle)
+    if unmatched and revoked and on_missing == "fail":
+        items = ", ".join(quoted(item) for item in unmatched)
         raise GuardError(
             f"keep: {items} matches no API key of organization {org_id}, and {len(revoked)} API "
             f"keys would be revoked: {_resource.described(revoked, API_KEYS)}",
@@ -216,7 +216,9 @@ def check_keep(
             "if one list serves many organizations.",
             parameters=[key.id for key in revoked],
         )
-    return [f"keep: {quoted(item)} matches no API key of organization {org_id}." for item in idle]
+    return [
+        f"keep: {quoted(item)} matches no API key of organization {org_id}." for item in unmatched
+    ]
 
 
 def _keeps(item: str, key: OrgApiKey) -> bool:
@@ -224,7 +226,7 @@ def _keeps(item: str, key: OrgApiKey) -> bool:
 
 
 def _matches_normalized(key: OrgApiKey, patterns: Iterable[str]) -> bool:
-    """Whether a key's description matches one of the normalized patterns as a look-alike."""
+    """Return whether a key's description matches one of the normalized patterns as a look-alike."""
     normalized = normalize_description(key.description)
     return bool(key.description) and any(
         normalized == item or fnmatchcase(normalized, item) for item in patterns

@@ -24,7 +24,7 @@ def map_concurrent(
     """Return ``do(item)`` for each item, in their order; None for items that were not started.
 
     Items are started in their order while ``should_continue()`` is true; calls in flight finish.
-    The calling thread does its share, so its connection and challenge are used. After an exception
+    The calling thread works too, so its connection and challenge are reused. After an exception
     no item is started, and the first exception is raised.
     """
     results: list[R | None] = [None] * len(items)

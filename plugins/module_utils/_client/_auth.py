@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The three kinds of credentials, as requests auth objects that can respond to a challenge.
+"""Implement the three kinds of credentials as auth objects for requests.
 
-Digest is implemented here because the one of requests reads the body of a challenge without a
+Digest is implemented here because that of requests reads the body of a challenge without a
 limit, does not retry with a new nonce if the server calls the old one stale, and (before requests
 2.34) calls MD5 in a way that FIPS hosts reject.
 """
@@ -276,8 +276,8 @@ class DigestAuth(Auth):
     def unexplained_refusals(self, response: Response) -> int:
         """Count a 401 without a reason after the API has accepted this key pair in this task.
 
-        The APIs mistake some concurrent digest requests for replays although no nonce and count was
-        sent twice. Such a 401 is not counted if the key may have been revoked.
+        The APIs mistake some concurrent digest requests for replays although no pair of nonce and
+        count was sent twice. Such a 401 is not counted if the key may have been revoked.
         """
         if _responses.is_success(response) and self._current.nonce:
             # A load balancer may renew its cookie with each response.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stopping a task early: what is in progress finishes, and nothing new starts.
+"""Stop a task early: work in progress finishes, and nothing new starts.
 
 A signal handler only records the signal, because the code that it interrupts may hold a lock. So
 waiting code polls.
@@ -38,11 +38,11 @@ class _Completion(threading.local):
 
 
 class Cancellation:
-    """Whether a task must stop early: after a signal, or when its time limit is reached."""
+    """Return whether a task must stop early: after a signal, or when its time limit is reached."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heeds_signals = False
+        self._handles_signals = False
         self._signal = ""
         self._signaled_at = float("inf")
         self._completion = _Completion()
@@ -51,7 +51,7 @@ class Cancellation:
 
     @property
     def reason(self) -> str:
-        """Return why the task must stop, "" if it need not."""
+        """Return why the task must stop, or "" if it may continue."""
         if self._signal:
             return f"the task was stopped by {self._signal}"
         if self._clock.now() >= self._until:
@@ -66,9 +66,9 @@ class Cancellation:
     def install_signal_handlers(self) -> None:
         """Let SIGNALS stop the task, until the process ends.
 
-        A result that is not printed yet must not be lost either.
+        A signal must not lose a result that is not printed yet.
         """
-        self._heeds_signals = True
+        self._handles_signals = True
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 # Keep ignoring a signal that was ignored when the task started.
@@ -111,7 +111,7 @@ class Cancellation:
             left = min(ends, self._until) - self._clock.now()
             if left <= 0:
                 return
-            self._clock.sleep(min(left, POLL_INTERVAL) if self._heeds_signals else left)
+            self._clock.sleep(min(left, POLL_INTERVAL) if self._handles_signals else left)
 
     def _check_wait(self) -> None:
         """Raise CancelledError if a wait must end. A time limit ends every wait."""

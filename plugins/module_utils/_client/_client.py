@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client that all modules share: sends requests, returns parsed JSON or raises errors."""
+"""Send requests, and return parsed JSON or raise errors. All modules share this client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 
 # The maximum of both APIs (docs/apis.md: Lists).
 ITEMS_PER_PAGE = 500
-# No organization has so many keys (Atlas and Ops Manager allow at most 500).
+# No organization has this many keys (Atlas and Ops Manager allow at most 500).
 MAX_PAGES = 200
 # Limit for all pages of a list, which are held in memory together.
 MAX_LISTING = 4 * MAX_BODY
@@ -68,7 +68,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Call:
-    """What a request is about.
+    """The purpose of a request, and what it needs.
 
     ``path`` follows the API's own path (``/orgs/…``). ``operation`` completes "Could not …" in
     errors. ``required_role`` is the role that the caller needs. ``version`` is the version of the
@@ -109,7 +109,7 @@ class Client:
     def cancellation(self) -> Cancellation:
         return self._http.cancellation
 
-    def expect_own_end(self) -> None:
+    def expect_revocation(self) -> None:
         """Note that the task is about to revoke its signing credential."""
         self._auth.distrust()
 
@@ -118,7 +118,7 @@ class Client:
         self._http.close()
 
     def get(self, call: Call, parse: Callable[[Any], T | None], deadline: float | None = None) -> T:
-        """Return what is at a path. ``deadline`` (of the clock) ends retries early."""
+        """Return the object at a path. ``deadline`` (of the clock) ends retries early."""
         request = self._request("GET", call)
         response = self._send(request, call, deadline=deadline)
         return _parsed(response, request, parse, response.payload)
@@ -155,7 +155,7 @@ class Client:
             ) from None
 
     def delete(self, call: Call) -> None:
-        """Delete what is at a path. Only a 2xx with an empty body is a success.
+        """Delete the object at a path. Only a 2xx with an empty body is a success.
 
         The status differs between products (docs/apis.md: Deletion and change). If an ApiError has
         ``outcome_unknown``, an earlier attempt may have succeeded.
@@ -174,13 +174,13 @@ class Client:
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
     ) -> list[T]:
-        """Return all items of a list, proved complete: anything not in it does not exist.
+        """Return all items of a list that is certainly complete: other items do not exist.
 
         ``identity`` identifies a value, to detect duplicates. A concurrent change between two
-        requests moves items across pages. So the list is read again if its pages do not fit
-        together, and a list of several pages until two readings are equal, in any order. Raises
-        UnexpectedResponseError if no complete list can be read, and DeadlineError if it takes too
-        long.
+        requests moves items across pages. The list is read again if its pages are
+        inconsistent. A list of several pages is read until two reads are equal, in any order.
+        Raises UnexpectedResponseError if no complete list can be read, and DeadlineError if it
+        takes too long.
         """
         request = self._request("GET", call)
         deadline = self._http.busy_time + self._http.listing_time
@@ -206,7 +206,7 @@ class Client:
         *,
         is_again: bool,
     ) -> tuple[dict[str, T] | None, int]:
-        """Read every page once; return the items, None if they do not fit together, and the pages.
+        """Read every page once; return the items (None if inconsistent) and the page count.
 
         The API's count is an estimate and may differ from page to page. So a full page is never the
         last one, and an empty page ends the list unless the count shows a whole page or more to be
@@ -314,7 +314,7 @@ class Client:
 
 
 def _parsed(response: Response, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:
-    """Return the value that ``parse`` finds in JSON. Raises UnexpectedResponseError."""
+    """Return the value that ``parse`` extracts from JSON. Raises UnexpectedResponseError."""
     try:
         value = parse(data)
     except _responses.UnreadableError as error:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Transport: one session, TLS, proxy, deadlines, retries and waiting.
+"""Send requests over one session, with TLS, a proxy, deadlines and retries.
 
-Every status is a response. Only a missing or incomplete response is an error, a ``TransportError``;
-so is a redirect.
+A response with any status is returned. A missing or incomplete response, or a redirect, raises
+``TransportError``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CancelledError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     Request,
     TransportError,
     UnexpectedResponseError,
@@ -57,7 +57,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._requests import 
 
 VERSION = "3.0.0"
 
-# A page of 500 keys has about 0.3 MB.
+# A page of 500 keys is about 0.3 MB.
 MAX_BODY = 16 * 1024 * 1024
 # A list of several pages may take this many times ``timeout``, not counting waits before retries.
 LISTING_FACTOR = 10
@@ -114,18 +114,18 @@ class Auth:
         return prepared
 
     def acquire(self) -> str:
-        """Get ready to sign. Return the token if it was there before."""
+        """Prepare to sign. Return the existing token, or "" if there was none."""
         return ""
 
     def release(self) -> None:
-        """Give back what ``acquire`` obtained; never raises."""
+        """Release what ``acquire`` obtained; never raises."""
 
     def handle_challenge(self, _response: Response) -> bool:
         """Return whether signing the same request again may resolve this 401. Sends nothing."""
         return False
 
     def replace_token(self, _token: str, _response: Response) -> bool:
-        """Return whether there is a new token to send a request again that got this 401."""
+        """Return whether a request that got this 401 can be retried with a new token."""
         return False
 
     def unexplained_refusals(self, _response: Response) -> int:
@@ -133,7 +133,7 @@ class Auth:
         return 0
 
     def distrust(self) -> None:
-        """Expect the credential to be revoked: from now on, every 401 is its fault."""
+        """Expect the credential to be revoked, and blame it for every 401 from now on."""
 
 
 @dataclass
@@ -169,7 +169,7 @@ class Http:
         self._lock = threading.Lock()
         self._connections = _Connections(clock.now)
         self._session = _session(settings, self._connections)
-        self._has_answered = False
+        self._has_response = False
         proxy = settings.proxy
         if proxy and requests.utils.should_bypass_proxies(base_url, settings.no_proxy or ""):
             proxy = None
@@ -258,7 +258,7 @@ class Http:
             if wait is None:
                 return _finish(outcome, request, state)
             state.outcome_unknown |= may_have_happened(request.method, outcome)
-            self._book(wait)
+            self._count_wait(wait)
             state.waited += wait
             if is_throttled:
                 self._limiter.pause(generation, wait)
@@ -308,7 +308,7 @@ class Http:
                 # The waits of other threads count towards the new budget.
                 self._waited = max(0.0, self._wait_ends - self.clock.now())
 
-    def _book(self, wait: float) -> None:
+    def _count_wait(self, wait: float) -> None:
         """Count a wait towards the task's budget; time that several threads wait counts once."""
         with self._lock:
             now = self.clock.now()
@@ -405,7 +405,7 @@ class Http:
         if 300 <= raw.status_code < 400 and location:
             raise redirect(raw.status_code, location, request)
         body = _read_body(raw, request)
-        self._has_answered = True
+        self._has_response = True
         reason = sanitize(raw.reason or "", 60)
         if self._proxies and is_of_proxy(raw, request):
             refusal = f"{raw.status_code} {reason}".strip()
@@ -431,7 +431,7 @@ class Http:
             raise
         except Exception as error:
             failure = transport_error(error, request, self._settings, bool(self._proxies))
-            if isinstance(failure, LostAnswerError) and not self._has_answered:
+            if isinstance(failure, LostResponseError) and not self._has_response:
                 hint = failure.hint + client_certificate_hint(request, self._settings)
                 failure = failure.with_context(hint=hint)
             raise failure from None
@@ -518,7 +518,7 @@ def _date(value: str) -> datetime | None:
 
 def _session(settings: HttpSettings, connections: _Connections) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_quotes_no_headers)
+        logging.getLogger(name).addFilter(_has_no_headers)
     session = requests.Session()
     # Ignore the environment: netrc would replace a bearer token, and the CA bundle and proxies of
     # the environment would override options. They are resolved together with the options.
@@ -538,7 +538,7 @@ def _session(settings: HttpSettings, connections: _Connections) -> Any:
     return session
 
 
-def _quotes_no_headers(record: logging.LogRecord) -> bool:
+def _has_no_headers(record: logging.LogRecord) -> bool:
     """Filter out log records in which urllib3 quotes headers that it cannot parse.
 
     A server may have echoed the token or the client secret in them.
@@ -669,7 +669,7 @@ def _read_body(raw: Any, request: Request) -> bytes:
     """Read a complete body of at most MAX_BODY bytes.
 
     Compressed bodies are decoded in small parts: only the newest versions of urllib3 limit the size
-    of a decoded part. Raises LostAnswerError for an incomplete or damaged body, and
+    of a decoded part. Raises LostResponseError for an incomplete or damaged body, and
     UnexpectedResponseError for one that is too long or has another encoding.
     """
     encoding = raw.headers.get("Content-Encoding", "").strip().lower()
@@ -685,7 +685,7 @@ def _read_body(raw: Any, request: Request) -> bytes:
                 break
             body += part or b""
     except urllib3.exceptions.DecodeError:
-        raise LostAnswerError(f"the response is damaged ({encoding})", request=request) from None
+        raise LostResponseError(f"the response is damaged ({encoding})", request=request) from None
     where = f"Check that base_url ({request.base_url}) is the address of {request.platform}."
     if len(body) > MAX_BODY:
         raise UnexpectedResponseError(
@@ -696,7 +696,9 @@ def _read_body(raw: Any, request: Request) -> bytes:
             hint=where,
         )
     if raw.raw.tell() < _announced_length(raw):
-        raise LostAnswerError("the connection broke in the middle of the response", request=request)
+        raise LostResponseError(
+            "the connection broke in the middle of the response", request=request
+        )
     if body and not is_decoded and encoding not in {"", "identity"}:
         raise UnexpectedResponseError(
             f"the response ({raw.status_code}) has an unexpected Content-Encoding: "

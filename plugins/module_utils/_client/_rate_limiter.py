@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a request may be sent: later, for all threads, once the API throttles one (429).
+"""Decide when to send requests: once the API throttles one (429), all threads wait.
 
 The APIs refill a limit all at once, about a minute after its first use, and no response shows when
 that was. So requests are not paced: they are sent until one is throttled. This class only computes
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 
 class RateLimiter:
-    """The 429s of one task. ``now``: the clock."""
+    """Tracks the 429 responses of one task. ``now``: the clock."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

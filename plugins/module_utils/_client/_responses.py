@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parses responses: JSON, the envelope around it, and the error in it. No I/O."""
+"""Parse responses: JSON, the envelope around it, and the error in it. No I/O."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 
 # Gateways and proxies return these with their own text.
-_STATUSES_OF_GATEWAYS = frozenset({401, 407, 429, 500, 502, 503, 504})
+_GATEWAY_STATUSES = frozenset({401, 407, 429, 500, 502, 503, 504})
 # Web servers return these if a client certificate is missing or not accepted.
-_STATUSES_OF_CLIENT_CERTIFICATES = frozenset({400, 403})
+_CLIENT_CERTIFICATE_STATUSES = frozenset({400, 403})
 _MAX_DETAIL = 2000
 # Some errors list every address of an access list.
 _MAX_PARAMETERS = 1000
@@ -90,7 +90,7 @@ def is_of_api(response: Response) -> bool:
 
 def as_error(response: Response, request: Request) -> KeysmithError:
     """Return the error of an unsuccessful response: the API's own, or an unexpected response."""
-    if not is_of_api(response) and response.status not in _STATUSES_OF_GATEWAYS:
+    if not is_of_api(response) and response.status not in _GATEWAY_STATUSES:
         advice = (
             f"There seems to be no {request.platform} API at {request.url}. Check base_url, "
             "platform, and any proxy or firewall in between. This does not prove that anything is "
@@ -134,7 +134,7 @@ def as_error(response: Response, request: Request) -> KeysmithError:
 def _parameter(item: Any) -> str | float | None:
     """Return a parameter of an error, None for anything but text and numbers.
 
-    None keeps its place: an error about something unknown is not an error about nothing.
+    None keeps the position: an error with an unreadable parameter is not one without parameters.
     """
     if isinstance(item, str):
         return sanitize(item, 200)
@@ -215,7 +215,7 @@ class Page:
 def page(response: Response, request: Request) -> Page:
     """Return a page of objects. Raises UnexpectedResponseError.
 
-    ``totalCount`` is required: without it, no list would be complete.
+    ``totalCount`` is required: without it, no list can be confirmed to be complete.
     """
     payload = response.payload if isinstance(response.payload, dict) else {}
     items: Any = payload.get("results")
@@ -240,9 +240,9 @@ def page(response: Response, request: Request) -> Page:
 
 
 def incomplete(request: Request, attempts: int) -> UnexpectedResponseError:
-    """Return the error of a list whose pages never fit together."""
+    """Return the error of a list whose pages were never consistent."""
     return UnexpectedResponseError(
-        f"the list was read {attempts} times and its pages never fit together",
+        f"the list was read {attempts} times, and its pages were never consistent",
         request=request,
         hint=(
             "It may be changing at the moment: try again later. Without the full list, nothing can "
@@ -275,7 +275,7 @@ def describe_body(response: Response) -> str:
 
 
 def _client_certificate_hint(response: Response, request: Request) -> str:
-    if response.status not in _STATUSES_OF_CLIENT_CERTIFICATES:
+    if response.status not in _CLIENT_CERTIFICATE_STATUSES:
         return ""
     if not request.base_url.startswith("https://"):
         return ""

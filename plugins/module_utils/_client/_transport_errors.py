@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turns the exceptions of requests, urllib3, ssl and sockets, and proxy refusals, into errors."""
+"""Turn the exceptions of requests, urllib3, ssl and sockets, and proxy refusals, into errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ConnectError,
     DeadlineError,
-    LostAnswerError,
+    LostResponseError,
     ProxyError,
     RedirectError,
     Request,
@@ -103,7 +103,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def proves_unsent(error: BaseException) -> bool:
-    """Whether the root causes of an exception prove that no request was sent.
+    """Return whether the root causes of an exception prove that no request was sent.
 
     The type of a wrapping exception proves nothing: urllib3 raises its ProxyError and SSLError also
     after a request has arrived. An unknown exception, for example from another version of a
@@ -113,7 +113,7 @@ def proves_unsent(error: BaseException) -> bool:
 
 
 def _is_before_connecting(error: BaseException) -> bool:
-    """Whether requests rejected the request or the TLS files before it opened a socket."""
+    """Return whether requests rejected the request or the TLS files before it opened a socket."""
     if _is_invalid_address(error):
         return True
     return _is_bare(error) and _raised_in(error) == ("requests.adapters", "cert_verify")
@@ -167,7 +167,7 @@ def _host_name_errors() -> tuple[type[BaseException], ...]:
 
 
 def _is_refused_tunnel(error: BaseException) -> bool:
-    """Whether a proxy refused a CONNECT.
+    """Return whether a proxy refused a CONNECT.
 
     Only the function that sends the CONNECT raises this, and the request itself follows later.
     """
@@ -178,7 +178,7 @@ def _is_refused_tunnel(error: BaseException) -> bool:
 
 
 def _is_bare(error: BaseException) -> bool:
-    """Whether Python code, not the system or a socket, raised an OSError."""
+    """Return whether Python code, not the system or a socket, raised an OSError."""
     sockets = (ConnectionError, TimeoutError, socket.timeout, ssl.SSLError)
     return isinstance(error, OSError) and error.errno is None and not isinstance(error, sockets)
 
@@ -264,13 +264,13 @@ def _describe(
         and not isinstance(cause, (http.client.RemoteDisconnected, http.client.IncompleteRead))
         for cause in causes
     ):
-        return LostAnswerError(
-            f"the response of {host} is not HTTP",
+        return LostResponseError(
+            f"the response from {host} is not HTTP",
             request=request,
             reason="not HTTP",
-            hint="Check the port of base_url, and http or https.",
+            hint="Check the port in base_url, and whether it must be http or https.",
         )
-    return LostAnswerError(
+    return LostResponseError(
         f"the connection to {host} broke before the response was complete",
         request=request,
         reason="connection broken",
@@ -345,7 +345,7 @@ def _proxy_error(
 
 
 def is_of_proxy(raw: Any, request: Request) -> bool:
-    """Whether a response to a request over plain HTTP is a refusal of the proxy itself.
+    """Return whether a response to a request over plain HTTP is a refusal of the proxy itself.
 
     Some proxies (tinyproxy) reject a wrong password with 401 and HTML instead of 407.
     """
@@ -390,7 +390,9 @@ def _tls_error(
         summary = f"the certificate of {host} is not accepted: {_verify_message(rejected)}"
         hint = _certificate_advice(rejected, "base_url")
     elif "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
-        hint = "The server does not use TLS on this port: check base_url, http or https."
+        hint = (
+            "The server does not use TLS on this port: check the port and the scheme in base_url."
+        )
     elif _NOTHING_IN_COMMON.search(why):
         hint = (
             "The server and this host have no TLS version or cipher in common; one of them is too "
@@ -406,7 +408,7 @@ def _tls_error(
 
 
 def client_certificate_hint(request: Request, settings: HttpSettings) -> str:
-    """Return advice for a broken connection: under TLS 1.3, a missing client certificate is one."""
+    """Return advice: with TLS 1.3, a missing client certificate may break the connection."""
     if not request.base_url.startswith("https://"):
         return ""
     if settings.cert:
@@ -420,7 +422,7 @@ def _rejected_certificate(causes: list[BaseException]) -> BaseException | None:
 
 
 def _verify_message(rejected: BaseException) -> str:
-    # urllib3 1.26 compares host names itself, and its error has nothing but a text.
+    # urllib3 1.26 compares host names itself, and its error has only text.
     why = getattr(rejected, "verify_message", "") or "".join(map(str, rejected.args))
     return sanitize(why, 200).rstrip(".")
 

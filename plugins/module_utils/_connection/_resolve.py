@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Resolves the options of a task and its environment into one connection.
+"""Resolve the options of a task and its environment into one connection.
 
 Options override environment variables, which override defaults.
 """
@@ -123,7 +123,7 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
 def _setting(
     option: str, params: Mapping[str, Any], environ: Mapping[str, str], *variables: str
 ) -> tuple[str, Any]:
-    """Return what sets an option, in words, and its value; None if nothing sets it."""
+    """Return the source of an option, as text, and its value; None if it is not set."""
     if params[option] is not None:
         return option, params[option]
     for name in variables:
@@ -141,7 +141,7 @@ def _warnings(
 ) -> Iterator[str]:
     # Digest does not send the private key.
     if not isinstance(credentials, KeyPair) and is_sent_in_clear(base_url):
-        yield f"{credentials} is sent unencrypted, because base_url is http and not https."
+        yield f"{credentials} is sent unencrypted, because base_url uses http, not https."
     if http.verify is False:
         yield (
             f"Certificates are not verified: {_validation(params, environ)[0]} is false. Anyone "
@@ -151,7 +151,7 @@ def _warnings(
 
 
 def _validation(params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, bool]:
-    """Return what decides whether certificates are verified, and the decision."""
+    """Return the source of the certificate verification setting, and its value."""
     source, value = _setting("validate_certs", params, environ, _ENV_VALIDATE_CERTS)
     word = "" if value is None else str(value).strip().lower()
     if word in {"", "1", "true", "yes", "on", "y", "t"}:
@@ -178,7 +178,7 @@ def _base_url(params: Mapping[str, Any], environ: Mapping[str, str], platform: P
         )
     if parts.username is not None:
         raise OptionError(
-            f"{source} contains a user or a password",
+            f"{source} contains a username or password",
             hint="Set credentials with their own options.",
         )
     if "?" in url or "#" in url:
@@ -370,7 +370,7 @@ def _verify(params: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str
     if not is_validating:
         if params["ca_path"] is not None:
             raise OptionError(
-                f"{switch} is false, so that ca_path would have no effect",
+                f"{switch} is false, so ca_path would have no effect",
                 hint="Remove one of them. With ca_path alone, certificates are verified.",
             )
         return False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Finds the secrets of a task and its environment, in every form in which they may occur."""
+"""Find the secrets of a task and its environment, in every form that may occur."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 
 # Masking shorter secrets would also mask parts of names and descriptions in results.
 MIN_MASKED = 8
-# Removing shorter secrets from what servers say would remove parts of other words.
+# Removing shorter secrets from server text would remove parts of other words.
 _MIN_WITHHELD = 4
 # Options for free text. A UUID in them is not masked: messages must show which key they are about.
 _DESCRIPTIONS = frozenset(

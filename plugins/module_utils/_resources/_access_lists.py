@@ -50,14 +50,14 @@ _ENTRY = "an entry of the access list"
 
 @dataclass(frozen=True)
 class Goal:
-    """What a task wants: these entries in the list, not in it, or (``purge``) only these."""
+    """The desired state of the entries: in the list, not in it, or (``purge``) the only ones."""
 
     entries: Networks
     is_present: bool = True
     purge: bool = False
 
     def of(self, current: Networks) -> Networks:
-        """Return what a list must become."""
+        """Return the desired list for the current one."""
         if not self.is_present:
             return current - self.entries
         return self.entries if self.purge else current | self.entries
@@ -67,7 +67,7 @@ class Goal:
 class AccessLists(Generic[Obj]):
     """The access lists of a resource's objects.
 
-    ``result_name``: what results call one. ``identity``: what identifies the owner in results.
+    ``result_name``: its name in results. ``identity``: what identifies the owner in results.
     ``missing``: the codes that say that an entry does not exist. ``name``: the name in the path.
     ``old_name``: the name in the path of Ops Manager before 5.0.
     """
@@ -82,7 +82,7 @@ class AccessLists(Generic[Obj]):
 
 @dataclass(frozen=True)
 class AccessList(Generic[Obj]):
-    """The access list of an object, as the task has found it and as far as is known now.
+    """The access list of an object, as the task found it, and its last known state.
 
     Changes by others in the meantime are in both. ``texts``: the API's texts for each entry,
     several if others have added one network in several ways.
@@ -143,7 +143,7 @@ def _normalize(entry: str, option: str) -> Network:
 
 def _network(text: str) -> Network:
     """Return the network of a text, which may have host bits set. Raises ValueError."""
-    # A zone ("fe80::1%eth0") has a meaning on its host only.
+    # A zone ("fe80::1%eth0") is meaningful only on its own host.
     return ipaddress.ip_network("" if "%" in text else text, strict=False)
 
 
@@ -253,7 +253,7 @@ def _unlimited(networks: Iterable[Network]) -> set[int]:
 
 
 def read(api: Client, lists: AccessLists[Obj], org_id: str, owner: Obj) -> AccessList[Obj]:
-    """Return the access list of an object, by the name that the API knows.
+    """Return the access list of an object, under the name that the API uses.
 
     Raises MissingError if the API no longer finds the object.
     """
@@ -283,9 +283,9 @@ def of_new(lists: AccessLists[Obj], org_id: str, owner: Obj, name: str) -> Acces
 
 
 def change(api: Client, found: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
-    """Bring a list to its goal, additions first and in one request, and return the list.
+    """Change a list to its goal, with all additions first in one request, and return it.
 
-    An error's ``results`` say what exists now.
+    An error's ``results`` show what exists now.
     """
     access_list = _add(api, found, goal)
     for entry in in_order(access_list.now - goal.of(access_list.now)):
@@ -402,10 +402,10 @@ def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
 def _resolve_outcome(
     api: Client, access_list: AccessList[Obj], error: KeysmithError, expected: Networks
 ) -> AccessList[Obj]:
-    """Return the list if a request has done its work although it ended in an error.
+    """Return the list if a request took effect although it ended in an error.
 
-    ``expected``: what the list has then. Otherwise raises the error with what exists now. Nothing
-    is sent again: a list that lacks a change may not show it yet.
+    ``expected``: what the list has then. Otherwise raises the error with what exists now. The
+    request is not repeated, because the API may not show a change yet.
     """
     if not error.outcome_unknown:
         raise _changed(access_list, error)
@@ -436,14 +436,14 @@ def _changed(access_list: AccessList[Obj], error: KeysmithError) -> KeysmithErro
     error.results, error.now = access_list.result(), access_list
     if error.outcome_unknown or access_list.is_changed:
         error.state_after = (
-            f"{'Read again, the' if error.outcome_unknown else 'The'} access list now has "
+            f"The access list {'was read again and ' if error.outcome_unknown else ''}now has "
             f"{_to_text(access_list.now)}. Run the task again to do the rest; that is safe."
         )
     return error
 
 
 def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:
-    """Return an error with what it means for an access list."""
+    """Explain what an error means for an access list."""
     resource = access_list.owners.resource
     if error.code in _CALLER_STAYS:
         error.hint = (

@@ -4,8 +4,8 @@
 
 """Assign objects of an organization to projects, with roles there.
 
-The project's complete listing proves that an object is not assigned, or GROUP_NOT_FOUND about this
-project does. After an error that leaves the outcome open, the listing decides too.
+Only the project's full list, or GROUP_NOT_FOUND for this project, proves that an object is not
+assigned. The list also decides after an error that leaves the outcome unknown.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Assignments(Generic[Obj]):
 
     ``path``: of a project's listing, with {} for its ID. ``parse``: takes the JSON of that listing.
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
-    is assigned already. ``result_name``: what results call an assignment. ``identity``: what they
-    have besides the project and the roles.
+    is assigned already. ``result_name``: the name of an assignment in results. ``identity``: its
+    fields besides the project and the roles.
     """
 
     resource: Resource[Obj]
@@ -164,7 +164,7 @@ def unassign(api: Client, at: Assignment[Obj]) -> bool:
 
 
 def is_project_missing(error: KeysmithError, project_id: str) -> bool:
-    """Whether an error says that this project does not exist."""
+    """Return whether an error says that this project does not exist."""
     return (
         isinstance(error, ApiError)
         and error.code == "GROUP_NOT_FOUND"
@@ -226,7 +226,7 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
 
 
 def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> bool:
-    """Whether the listing shows the expected roles. If not, the error says what it shows."""
+    """Return whether the listing shows the expected roles. If not, the error says what it shows."""
     try:
         now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now == expected)
     except KeysmithError as failure:
@@ -258,7 +258,7 @@ def _now(api: Client, at: Assignment[Obj]) -> Roles:
 
 
 def _may_mean_unassigned(error: KeysmithError) -> bool:
-    """Whether an error may say that the object is not in the project.
+    """Return whether an error may say that the object is not in the project.
 
     The code is not documented, so the listing decides for any (docs/apis.md: Absence).
     """

@@ -33,7 +33,7 @@ def inspect(path: str) -> SecretFile:
 
 
 def content(org_id: str, created: CreatedKey) -> dict[str, str]:
-    """Return what the file of a new key has."""
+    """Return the content of the file of a new key."""
     key = created.key
     return {
         "org_id": org_id,
@@ -45,7 +45,10 @@ def content(org_id: str, created: CreatedKey) -> dict[str, str]:
 
 
 def holds(file: SecretFile, key: OrgApiKey, org_id: str) -> bool:
-    """Whether a file has the key pair of exactly this key. Files of the role may lack org_id."""
+    """Return whether a file has the key pair of exactly this key.
+
+    Files that the role wrote may have an empty org_id.
+    """
     pair = file.content
     return pair is not None and (
         (pair["api_user_id"], pair["public_key"]) == (key.id, key.public_key)
@@ -54,7 +57,7 @@ def holds(file: SecretFile, key: OrgApiKey, org_id: str) -> bool:
 
 
 def warnings(file: SecretFile | None, key: OrgApiKey, org_id: str) -> list[str]:
-    """Say what is wrong with the file of an existing key, whose private key cannot be read."""
+    """Warn if the file of an existing key does not hold its key pair."""
     if file is None or holds(file, key, org_id):
         return []
     return [
@@ -65,7 +68,7 @@ def warnings(file: SecretFile | None, key: OrgApiKey, org_id: str) -> list[str]:
 
 
 def directory_warnings(directory: str, keys: Sequence[OrgApiKey], org_id: str) -> list[str]:
-    """Say which existing keys have no file in a directory."""
+    """Warn about existing keys that have no file in a directory."""
     missing = [key.id for key in keys if not is_in(directory, key, org_id)]
     if not missing:
         return []
@@ -77,7 +80,7 @@ def directory_warnings(directory: str, keys: Sequence[OrgApiKey], org_id: str) -
 
 
 def is_in(directory: str, key: OrgApiKey, org_id: str) -> bool:
-    """Whether a directory has the key pair of exactly this key."""
+    """Return whether a directory has the key pair of exactly this key."""
     try:
         return holds(inspect(new_in(directory, key).path), key, org_id)
     except OptionError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One API key as a task describes it: create it, or change what differs."""
+"""Create or update one API key as a task describes it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def change(
 
 
 def writable(key: OrgApiKey, found: AccessList[OrgApiKey] | None) -> dict[str, Any]:
-    """Return what this module sets of a key, for plans and diffs."""
+    """Return the attributes of a key that this module sets, for plans and diffs."""
     values: dict[str, Any] = {"description": key.description, "roles": list(key.roles)}
     return {**values, "access_list": _access_lists.in_order(found.now)} if found else values
 
@@ -143,7 +143,7 @@ def writable(key: OrgApiKey, found: AccessList[OrgApiKey] | None) -> dict[str, A
 def apply(
     org_id: str, api: Client, key: OrgApiKey, found: AccessList[OrgApiKey] | None, plan: Plan
 ) -> dict[str, Any]:
-    """Make a change, and return the result: what exists then, not what was sent.
+    """Make a change, and return what exists afterwards, not what was sent.
 
     The access list comes first, so that no role is gained before the key is limited to it. If
     something fails after a change, the error's results say what exists.
@@ -152,7 +152,7 @@ def apply(
     def result() -> dict[str, Any]:
         before = dict(plan.before)
         if found:
-            # With what others have changed in the meantime.
+            # Include changes that others made in the meantime.
             before["access_list"] = _access_lists.in_order(found.before)
         return changed_key(key, Plan(before, writable(key, found)))
 
@@ -182,7 +182,7 @@ def changed_key(key: OrgApiKey, plan: Plan) -> dict[str, Any]:
 def adoption_warnings(
     key: OrgApiKey, gains: set[str], file: SecretFile | None, org_id: str
 ) -> list[str]:
-    """Refuse to add roles to a key identified by description if the file has no key pair of it.
+    """Refuse to add roles to a key identified by description without its key pair in the file.
 
     Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
     """

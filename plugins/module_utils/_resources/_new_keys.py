@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Creating a key with all that belongs to it: its file, its access list, its roles; or nothing."""
+"""Create a key with its file, access list and roles, or create nothing."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 
-# What a key has until its access list is there: the least that a key can have.
+# The roles of a key until its access list is set: the minimum for a key.
 _FIRST_ROLES = ("ORG_MEMBER",)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a key is to be. ``list_name``: what the API calls access lists."""
+    """The desired key. ``list_name``: the path segment of access lists."""
 
     description: str
     roles: Sequence[str]
@@ -63,7 +63,7 @@ def create(
 
     This order never lets the key be used from an address that is not on its list. If anything
     fails, the key is revoked, and the error says so, or says what is left. ``known_ids``: the IDs
-    of a complete listing before.
+    in the full list before the creation.
     """
     is_listed = bool(wanted.access_list)
     roles = _FIRST_ROLES if is_listed else wanted.roles

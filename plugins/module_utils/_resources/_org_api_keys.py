@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""API keys of an organization: parse, find, create and change them; warnings about them."""
+"""Parse, find, create and change the API keys of an organization, and warn about risks."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ def check_hidden_public_keys(
     if unknown and None in known:
         hidden = _resource.names(key for key in keys if key.public_key is None)
         raise AmbiguousError(
-            f"Whether an API key of organization {org_id} has the public key {', '.join(unknown)} "
-            f"is not known, because the API did not return the public key of {hidden}",
+            f"Cannot tell whether an API key of organization {org_id} has the public key "
+            f"{', '.join(unknown)}, because the API did not return the public key of {hidden}",
             hint=f"Nothing was changed. {advice}",
         )
 
@@ -212,7 +212,7 @@ def create(
 ) -> CreatedKey:
     """Create a key. ``known_ids``: the IDs of a complete listing before.
 
-    If the response, the only place of the private key, is lost, the request is not sent again, and
+    If the response, which alone has the private key, is lost, the request is not sent again, and
     OrphanError lists the new keys with this description. A key that contradicts the request is
     revoked, since it may have rights that the task did not ask for.
     """
@@ -345,8 +345,8 @@ def warn_of_new_private_key(api: Client) -> None:
     """Warn if the private key of a new API key would be returned without TLS."""
     if is_sent_in_clear(api.endpoint.base_url):
         api.warnings.append(
-            "The private key of each new API key is sent in clear, because base_url is http and "
-            "not https."
+            "The private key of each new API key is sent unencrypted, because base_url uses "
+            "http, not https."
         )
 
 
@@ -376,9 +376,9 @@ def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
     except CancelledError:
         raise
     except KeysmithError as error:
-        # A key that has leaked must be revocable although the list cannot be read.
+        # A leaked key must be revocable even if the list cannot be read.
         api.warnings.append(
-            f"Whether API key {key} is the last one with the role ORG_OWNER could not be checked: "
+            f"Could not check whether API key {key} is the last one with the role ORG_OWNER: "
             f"{error.message()}"
         )
         return
@@ -387,7 +387,7 @@ def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
 
 
 def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
-    """Whether pairs of a project ID ("" for none) and a role make a key an owner."""
+    """Return whether pairs of a project ID ("" for none) and a role make a key an owner."""
     return any(role in _OWNER_ROLES for _project_id, role in roles)
 
 
@@ -406,9 +406,9 @@ def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
 
 
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
-    """Whether a key has these roles in its organization; None stands for any.
+    """Return whether a key has these roles in its organization; None stands for any.
 
-    The API adds ORG_MEMBER on its own, so that one more role is not a difference.
+    The API adds ORG_MEMBER on its own, so this extra role does not count as a difference.
     """
     return roles is None or set(roles) <= set(key.roles) <= {*roles, "ORG_MEMBER"}
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Describe a kind of object, and do with it what is done in the same way with every kind.
+"""Describe kinds of API objects, and implement the operations that all kinds share.
 
-Find objects, prove absence, delete, wait, look up what a lost response has left, guard the signing
+Find objects, prove absence, delete, wait, find what a lost response left behind, guard the signing
 credential. The functions raise the errors of ``_errors``.
 """
 
@@ -41,13 +41,13 @@ ORG_MEMBER = "Organization Member"
 ORG_OWNER = "Organization Owner"
 _INITIAL_BACKOFF = 0.25
 _MAX_BACKOFF = 2.0
-# How long the API may take to know an object that it has shown, to list a new one, and to show a
-# change.
+# How many seconds the API may take to find an object that it has returned, to list a new one, and
+# to show a change.
 SETTLE_TIME = 10.0
-# How long after the first read a second one decides that something is gone.
+# Seconds between two reads that must agree that something is gone.
 SECOND_LOOK = 3.0
 _DELETE_ATTEMPTS = 3
-# How many objects a message names if there may be very many.
+# The maximum number of objects in a message that may have very many.
 SHOWN = 20
 LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 
@@ -66,11 +66,11 @@ Obj = TypeVar("Obj", bound=Object)
 
 @dataclass(frozen=True)
 class Listing(Generic[Obj]):
-    """What can be listed.
+    """A list that the API offers.
 
-    ``title``: what messages call all of it. ``path``: below the API's base path. ``version``: of
-    the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes the
-    API's JSON; see ``Client``.
+    ``title``: the term for the list in messages. ``path``: below the API's base path.
+    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
+    ``parse``: takes the API's JSON; see ``Client``.
     """
 
     title: str
@@ -107,14 +107,15 @@ class SigningIdentity(Generic[Obj]):
 class Resource(Generic[Obj]):
     """A kind of object that belongs to an organization.
 
-    ``noun``: what messages call one, with "s" for many. ``verb``: what they call a deletion, with
-    "d" for the past. ``path``: of the listing, with {} for the organization's ID. ``parse``: takes
-    the API's JSON and that ID. ``text``: the text by which people select one, which is not unique.
+    ``noun``: the term for one in messages; the plural adds "s". ``verb``: the term for a deletion;
+    the past tense adds "d". ``path``: of the listing, with {} for the organization's ID.
+    ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
+    which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
-    ``is_proof``: whether such a code proves it; if not, the complete listing must agree. ``hints``:
-    further codes after which the complete listing decides. ``text_name``: the API's word for the
-    text. ``id_option``: the option that takes an ID. ``results``: what results say of an object.
-    ``issued``: what messages call the part that only the response to a creation has.
+    ``is_proof``: whether such a code proves it; if not, the full list must agree. ``hints``:
+    further codes after which the full list decides. ``text_name``: the API's word for the
+    text. ``id_option``: the option that takes an ID. ``results``: an object's fields in
+    results. ``issued``: the term for the part that only the response to a creation has.
     """
 
     noun: str
@@ -167,7 +168,7 @@ class Backoff:
 
     @property
     def is_over(self) -> bool:
-        """Whether the next pause would end after the deadline, a time of the clock."""
+        """Return whether the next pause would end after the deadline, a time of the clock."""
         return self._api.clock.now() + self.pause > self._deadline
 
     def pause_now(self) -> float:
@@ -177,7 +178,7 @@ class Backoff:
         return seconds
 
     def wait(self) -> bool:
-        """Wait, and return whether there was time to. Raises CancelledError."""
+        """Wait if there is time left, and return whether there was. Raises CancelledError."""
         if self.is_over:
             return False
         self.pause_now()
@@ -200,7 +201,7 @@ def poll(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
 
 
 def poll_after(api: Client, read: Callable[[], T], is_done: Callable[[T], bool]) -> T:
-    """Poll to find out what a request has led to, even if the task must stop."""
+    """Poll to find out what a request has led to, even if the task was canceled."""
     with api.cancellation.completing():
         return poll(api, read, is_done)
 
@@ -273,7 +274,7 @@ def check_look_alikes(listed: Iterable[Obj], objects: Objects[Obj], text: str) -
 
 
 def by_normalized(listed: Iterable[Obj], resource: Resource[Obj]) -> dict[str, list[Obj]]:
-    """Group the objects that have a text by what look-alikes have in common."""
+    """Group the objects that have a text by its normalized form."""
     groups: dict[str, list[Obj]] = {}
     for item in filter(resource.text, listed):
         groups.setdefault(normalize_description(resource.text(item)), []).append(item)
@@ -316,7 +317,7 @@ def _rest(found: Sequence[Object]) -> str:
 
 
 def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) -> bool:
-    """Whether an error says that this object does not exist (docs/apis.md: Absence).
+    """Return whether an error says that this object does not exist (docs/apis.md: Absence).
 
     The status is 400 or 404, and the parameters, if any, have the ID.
     """
@@ -329,7 +330,7 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
 
 
 def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiError) -> bool:
-    """Whether an error proves that an object is missing, or hints at it and the listing proves it.
+    """Return whether an error proves, by itself or with the list, that an object is missing.
 
     If the listing has the object, it was not found for another reason, which the error gives.
     """
@@ -358,7 +359,7 @@ def as_missing_error(
 
 
 def missing_error(resource: Resource[Obj], found: Obj, hint: str) -> MissingError:
-    """Return the error about an object that this task has seen; others may not have deleted it."""
+    """Return the error about an object that this task has seen. It may still exist."""
     return MissingError(
         f"The API does not find the {resource.noun} {found}, which this task has seen: it was "
         f"{resource.verb}d in the meantime, or is still propagating",
@@ -432,8 +433,8 @@ def delete_known(
 ) -> bool:
     """Delete something that this task has seen, and return whether this call did it.
 
-    The APIs are eventually consistent. That it is missing now counts only if a second read some
-    seconds later agrees. If it is shown again, it is deleted again.
+    The APIs are eventually consistent. A missing object counts as deleted only if a second
+    read some seconds later agrees. If it reappears, it is deleted again.
     """
     is_done = False
     for _attempt in range(_DELETE_ATTEMPTS):
@@ -443,13 +444,13 @@ def delete_known(
             error = failure
         else:
             return True
-        # If an earlier attempt may have done it, that stays so.
+        # Remember that an earlier attempt may have done it.
         error.outcome_unknown = is_done = is_done or error.outcome_unknown
         with api.cancellation.completing():
             with _following(error):
                 if not says_missing(error):
                     raise error
-            state = "The API does not find it any more. Whether that is final was not checked."
+            state = "The API no longer finds it, but the task did not check whether that is final."
             with _following(error, state):
                 api.cancellation.pause(SECOND_LOOK)
                 if not is_shown():
@@ -466,7 +467,7 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
     """
     identity = objects.resource.identity
     if identity and identity.is_own(api, found):
-        api.expect_own_end()
+        api.expect_revocation()
     return delete_known(
         api,
         lambda: _delete(api, objects, found),
@@ -482,7 +483,7 @@ def _delete(api: Client, objects: Objects[Obj], found: Obj) -> None:
 
 @contextmanager
 def _following(error: KeysmithError, state: str = "") -> Iterator[None]:
-    """Let an error that follows another one say what that one has left open."""
+    """Carry over what an earlier error left unknown to an error that follows it."""
     try:
         yield
     except KeysmithError as failure:
@@ -494,7 +495,7 @@ def _following(error: KeysmithError, state: str = "") -> Iterator[None]:
 
 
 def contradicted(resource: Resource[Obj], what: str) -> UnexpectedResponseError:
-    """Return the error of a success whose response shows something else than the task asked for.
+    """Return the error of a success whose response does not show what the task asked for.
 
     The change may have been made anyway.
     """
@@ -562,7 +563,7 @@ def undo_creation(
     """Delete an object that this task has created, and return the error that says what is left.
 
     The API must accept a DELETE. If it does not find the object, it may not know it yet. An error
-    about an object that is left has the type ``orphan``. ``loss``: what has become of its secret.
+    about an object that is left has the type ``orphan``. ``loss``: what happened to its secret.
     """
     noun, verb = objects.resource.noun, objects.resource.verb
     try:
@@ -602,7 +603,7 @@ def find_created(
 ) -> list[Obj]:
     """Return the new objects with these texts, as soon as any, or all expected ones, are listed.
 
-    ``known_ids``: the IDs of a complete listing before.
+    ``known_ids``: the IDs in the full list before the creation.
     """
     text = objects.resource.text
 
@@ -675,7 +676,7 @@ def duplicate_warnings(
 ) -> list[str]:
     """Return warnings about objects with the same texts that others have created in the meantime.
 
-    Never raises: the secrets of the new objects must reach their user. Waits until the API lists
+    Never raises: the secrets of the new objects must be returned. Waits until the API lists
     the new objects, so that the next task finds them.
     """
     resource = objects.resource

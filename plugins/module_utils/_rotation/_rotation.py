@@ -51,7 +51,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quot
 MEMBER = "ORG_MEMBER"
 # The longest time in seconds from the mark of a POST to the creation of its key.
 CREATION_TIME = 600
-# The mark of a POST is dated back by this, because the API's clock may be slow.
+# The mark of a POST is backdated by this many seconds, because the API's clock may be slow.
 CLOCK_TOLERANCE = 60
 LONGEST_BASE = MAX_DESCRIPTION - _marks.LENGTH
 
@@ -181,7 +181,7 @@ def survey(
     old_id, old = _identify(keys, org_id, target, marked)
     existing_ids = {key.id for key in keys}
     base = target.description if old is None else old.description
-    # The public key of a missing key leads to no ID, so each replacement may be the right one.
+    # The public key of a missing key does not reveal its ID, so each replacement may be right.
     is_any_base = old is None and target.public_key is not None
 
     def concerns(found: Marked) -> bool:
@@ -303,7 +303,7 @@ def created_at(key_id: str) -> int:
 
 
 def is_never_issued(found: Marked, state: State) -> bool:
-    """Whether the replacement's key pair was certainly never handed over.
+    """Return whether the replacement's key pair was certainly never handed over.
 
     The mark alone is not enough, because it may have been restored. A replacement that was handed
     over has the rights of the old key. Only an owner of the organization can take organization
@@ -330,12 +330,12 @@ def is_never_issued(found: Marked, state: State) -> bool:
 
 
 def _has_org_role(these: frozenset[tuple[str, str]]) -> bool:
-    """Whether rights include a role in the organization."""
+    """Return whether rights include a role in the organization."""
     return any(not project for project, _role in these)
 
 
 def _is_in_time(mark: Mark, found: Marked) -> bool:
-    """Whether a key was created by a POST with this mark, according to the time."""
+    """Return whether a key was created by a POST with this mark, according to the time."""
     return 0 <= created_at(found.key.id) - mark.time <= CREATION_TIME
 
 
@@ -508,7 +508,7 @@ def _check_old(state: State, old: OrgApiKey) -> None:
     excess = len(old.description) - LONGEST_BASE
     if wanted is not None and old.description != wanted:
         raise GuardError(
-            f"API key {old} was to be replaced as {quoted(wanted)}, but its description is now "
+            f"The task identifies API key {old} as {quoted(wanted)}, but its description is now "
             f"{quoted(old.description)}",
             hint="Nothing was changed. If it is still the right key, identify it with api_user_id.",
             parameters=[old.id],

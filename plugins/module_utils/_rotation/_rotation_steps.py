@@ -156,7 +156,7 @@ class _Secret:
     public_key: str | None = None
 
     def may_be_of(self, state: State) -> bool:
-        """Whether it may be the private key of the old key."""
+        """Return whether it may be the private key of the old key."""
         if state.old:
             return state.old.public_key in {self.public_key, None}
         # The old key does not exist, so an existing key is another one.
@@ -512,7 +512,7 @@ def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
         error.parameters = [*error.parameters, *({key.id} - {*error.parameters})]
         error.results = {"changed": True, "org_api_key": key.result()}
         error.state_after = (
-            f"The new API key {key} could not be confirmed to be revoked: {failure.message()} "
+            f"Could not confirm that the new API key {key} was revoked: {failure.message()} "
             f"{_OLD_WORKS} Run the task again; it recognizes the new key."
         )
         return
@@ -688,7 +688,7 @@ def _verify(
 
 
 def _is_own_refusal(error: ApiError, entries: _access_lists.Networks) -> bool:
-    """Whether an error confirms the key pair, and follows from the key's role or access list."""
+    """Return whether the key's role or access list explains an error, which confirms the pair."""
     if error.code in _ROLE_REFUSALS:
         return True
     if error.code not in IP_NOT_LISTED or not entries:
@@ -705,7 +705,7 @@ def _is_in(address: Any, entries: _access_lists.Networks) -> bool:
 
 
 def _may_pass(error: ApiError) -> bool:
-    """Whether the API may return this error for a new key for a short time."""
+    """Return whether the API may return this error for a new key for a short time."""
     is_unknown_key = error.status == 401 and error.code in UNSPECIFIC_401
     return is_unknown_key or error.code in IP_NOT_LISTED | LIST_REQUIRED
 

@@ -76,9 +76,9 @@ def revocations(world: World) -> dict[str, Case]:
         "half-a-pair": Case(
             world.options(api_private_key=PRIVATE_KEYS[ATLAS]), ("api_public_key is not",)
         ),
-        "password-in-base-url": Case(world.options(base_url=with_user), ("user or a password",)),
+        "password-in-base-url": Case(world.options(base_url=with_user), ("username or password",)),
         "token-in-base-url": Case(
-            world.options(base_url=with_user.replace("user:", "")), ("user or a password",)
+            world.options(base_url=with_user.replace("user:", "")), ("username or password",)
         ),
         "secret-of-the-environment-in-a-name": Case(
             world.options(api_user_id="", description=f"goes with {PRIVATE_KEYS[ATLAS]}, it says")

@@ -19,7 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     InternalError,
     KeysmithError,
-    LostAnswerError,
+    LostResponseError,
     MissingError,
     OptionError,
     OrphanError,
@@ -139,7 +139,7 @@ TROUBLES = (
         ("sso.example.com",),
         lambda secret: Fault("redirect", location=AWAY.format(quote(secret, safe=""))),
     ),
-    Trouble("lost", LostAnswerError, ("broke",), lambda _secret: Fault("lost_before")),
+    Trouble("lost", LostResponseError, ("broke",), lambda _secret: Fault("lost_before")),
     Trouble(
         "late",
         DeadlineError,

@@ -299,7 +299,7 @@ def test_a_lost_response_is_looked_up_until_changes_are_shown(
     assert outcome.failed is not is_seen
     assert outcome.changed is is_seen
     if not is_seen:
-        assert "Read again, the access list now has no entries." in outcome.msg
+        assert "The access list was read again and now has no entries." in outcome.msg
     clock.time += delay
     again = run(emulator, platform, entries=[A, B], clock=clock)
     assert not again.failed
