@@ -734,6 +734,11 @@ def check(params: Mapping[str, Any]) -> None:
                 "successor_id is set with phase begin, which creates a new key",
                 hint="Remove it, or set phase to finish or roll_back.",
             )
+        if params["successor_id"] == params["api_user_id"]:
+            raise OptionError(
+                "successor_id and api_user_id are the same",
+                hint="Set api_user_id to the old key, and successor_id to its replacement.",
+            )
     if params["description"] is not None:
         _argspec.check_description("description", params["description"])
     _check_grace_period(params["grace_period"])

@@ -321,6 +321,7 @@ def test_another_credential_does_not_trust_the_marks(world: World) -> None:
         ({"mark_key": "  twelve letters     "}, "mark_key"),
         ({"phase": "begin", "successor_id": MISSING_ID}, "successor_id"),
         ({"successor_id": "nonsense"}, "successor_id"),
+        ({"api_user_id": MISSING_ID, "successor_id": MISSING_ID}, "are the same"),
         ({"phase": "roll_back", "new_private_key": "x" * 36}, "new_private_key"),
         ({"new_private_key": "x" * 36, "credentials_file": "/tmp/x"}, "credentials_file"),
         ({"grace_period": -1}, "grace_period"),
