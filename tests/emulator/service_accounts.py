@@ -211,7 +211,8 @@ def _check_hours(call: Call, body: dict[str, Any]) -> None:
     if hours is None:
         raise call.fail("MISSING_ATTRIBUTE", "secretExpiresAfterHours")
     least, most = HOURS[0], min(HOURS[1], call.settings.max_secret_hours)
-    if type(hours) is not int or not least <= hours <= most:
+    is_number = isinstance(hours, int) and not isinstance(hours, bool)
+    if not is_number or not least <= hours <= most:
         raise call.fail("VALIDATION_ERROR", "secretExpiresAfterHours")
 
 

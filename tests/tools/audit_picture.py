@@ -65,7 +65,9 @@ def main() -> None:
     from tests.integration.chromium import Chromium, find
     from tests.integration.playbook import AnsibleSandbox
 
-    command = find() or sys.exit("Chromium is not installed.")
+    command = find()
+    if command is None:
+        sys.exit("Chromium is not installed.")
     with tempfile.TemporaryDirectory() as name, Emulator({"organizations": [SEED]}) as emulator:
         sandbox = AnsibleSandbox(Path(name), conftest.COLLECTIONS)
         playbook = "keysmith.mongodb.audit_org_api_keys"

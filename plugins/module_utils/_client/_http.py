@@ -504,7 +504,8 @@ def _token_window(request: Request, outcome: Response | TransportError) -> float
     if not isinstance(parameters, list) or len(parameters) != 3:
         return 0.0
     minutes = parameters[2]
-    return max(0.0, 60.0 * minutes) if type(minutes) is int else 0.0
+    is_number = isinstance(minutes, int) and not isinstance(minutes, bool)
+    return max(0.0, 60.0 * minutes) if is_number else 0.0
 
 
 def _date(value: str) -> datetime | None:

@@ -242,7 +242,7 @@ def _credentials(
         raise OptionError(
             f"Two kinds of credentials are set: {', and '.join(found)}", hint="Set exactly one."
         )
-    ((source, credentials),) = found.items()
+    source, credentials = next(iter(found.items()))
     if not isinstance(credentials, KeyPair) and not platform.has_service_accounts:
         raise OptionError(
             f"{platform.title} has no service accounts and no access tokens",
