@@ -103,7 +103,7 @@ notes:
     see.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read,
     the module retries additions for up to 10 seconds. If the response to an addition lacks the new
-    entries, it reads the list again for some seconds, and then fails.
+    entries, it reads the list again for several seconds, and then fails.
 """
 
 EXAMPLES = r"""

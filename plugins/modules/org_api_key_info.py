@@ -30,7 +30,7 @@ options:
     description:
       - The ID of the only key to return, 24 lowercase hexadecimal digits. The APIs call it
         C(apiUserId) and C(API-KEY-ID).
-      - The module then reads this key without the list, which is faster.
+      - The module then reads only this key, not the list, which is faster.
     type: str
     aliases: [id]
   public_key:
