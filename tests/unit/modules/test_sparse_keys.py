@@ -184,7 +184,10 @@ SECRET = "ca11ab1e-0000-4000-8000-0000000000ff"
     [
         (WRONG, f"API key {BARE}: roles[0].roleName is a number"),
         ({**WRONG, "desc": 5}, f"API key {BARE}: desc is a number"),
-        ({**WRONG, "publicKey": f"x {SECRET}"}, f"API key {BARE}: publicKey is an unexpected string"),
+        (
+            {**WRONG, "publicKey": f"x {SECRET}"},
+            f"API key {BARE}: publicKey is an unexpected string",
+        ),
         ({**WRONG, "id": SECRET}, "an API key without a readable ID: id is an unexpected string"),
     ],
 )
