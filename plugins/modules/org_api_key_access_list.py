@@ -266,7 +266,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except MissingError as error:
         if goal.is_present or error.results.get("changed"):
             raise
-        # Without the key, there is no access list.
+        # A key that does not exist has no access list.
         return {
             "changed": False,
             "org_api_key_access_list": None,
