@@ -74,8 +74,8 @@ options:
   allow_own_key:
     description:
       - Whether the task may change the access list of its signing credential.
-      - By default, such a task fails if it would change anything, in check mode too, because you
-        could lock yourself out.
+      - By default, a task that would change this list fails, in check mode too, because you could
+        lock yourself out.
       - It also fails if the API does not return the public key of the key, because the key could
         then be the signing credential.
       - With V(true), include the address of the host where the module runs in O(entries). The first
