@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the variables of a playbook, and refuses values that do not match their description.
+"""Read the variables of a playbook, and refuse values that do not match their description.
 
 Variables have no types: YAML, Jinja, ``-e`` and surveys turn text such as ``0042`` or ``no`` into
 other values. A module would convert such a value back to other text, and look for another key.
@@ -130,7 +130,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # The variable ansible_check_mode ignores the task keyword check_mode.
         result["check_mode"] = bool(self._task.check_mode)
         if any(options[name].get("no_log") for name in found):
-            # Only here, because a failure contains no secret and must be shown.
+            # Not set for failures, which contain no secret and must be shown.
             result["_ansible_no_log"] = True
         return result
 

@@ -85,8 +85,8 @@ options:
   validate_certs:
     description:
       - Whether to verify the server's certificate.
-      - V(false) disables TLS protection, and the module warns. For a private CA, set O(ca_path)
-        instead.
+      - With V(false), TLS no longer protects the connection, and the module warns. For a private
+        CA, set O(ca_path) instead.
       - A task that sets O(ca_path) fails if verification is disabled.
       - If unset, defaults to the value of E(KEYSMITH_MONGODB_VALIDATE_CERTS), and then to V(true).
     type: bool
@@ -127,10 +127,10 @@ options:
     type: str
   timeout:
     description:
-      - How many seconds to wait for a connection and for each next part of a response, more than
-        0.
+      - How many seconds to wait for a connection and for each subsequent part of a response, more
+        than 0.
       - A whole response may take three times as long. A list of several pages may take ten times as
-        long, without the waits between retries.
+        long, not counting the waits between retries.
     type: float
     default: 30
   retries:
@@ -140,8 +140,8 @@ options:
         returns 502, 503 or 504. After a 500, it is retried at most twice.
       - A rate limit (429) pauses all requests of the task. O(retry_max_wait), not this option,
         limits the pause. However, V(0) disables these retries too.
-      - The API sometimes returns a 401 without a reason after it has accepted the same key pair.
-        Such a request is retried up to four times, unless this is V(0).
+      - The API sometimes returns a 401, without giving a reason, after it has accepted the same key
+        pair. Such a request is retried up to four times, unless this is V(0).
     type: int
     default: 5
   retry_max_wait:
@@ -157,7 +157,7 @@ options:
     description:
       - Whether to ask the API to repeat the HTTP status in the body of each response, for networks
         that hide HTTP status codes.
-      - Enveloped responses are understood even if this is off.
+      - The module understands enveloped responses even with V(false).
     type: bool
     default: false
 requirements:
@@ -174,9 +174,9 @@ notes:
     with. An API key works on all platforms. Service accounts and access tokens work on Atlas and
     Cloud Manager only.
   - An empty string or null, such as an unanswered question of an AWX survey, counts as unset.
-  - If an empty value would make the task do more than it asks for, the option rejects it. This
-    applies to C(state), C(keep), C(credentials_file), C(credentials_dir), filters, selectors, and
-    one half of a credential. It also applies to O(org_id) if the task sets a credential.
+  - If an empty value would make the task do more than intended, the option rejects it. This applies
+    to C(state), C(keep), C(credentials_file), C(credentials_dir), filters, selectors, and one half
+    of a credential. It also applies to O(org_id) if the task sets a credential.
   - To pass a variable that may be empty, use the filter C(default) with C(omit) and C(true).
   - Text options reject numbers, booleans, lists and dictionaries. Put text such as C(0042), C(1.10)
     or C(yes) in quotes, because YAML and Jinja convert it. The module cannot detect a date that

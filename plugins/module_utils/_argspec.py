@@ -4,7 +4,7 @@
 
 """Define and check the options that modules share. The doc fragments mirror them.
 
-No connection option that the environment may set has a default here: the default would be
+Connection options that the environment may set have no default here, because a default would be
 indistinguishable from a value that the task sets.
 """
 
@@ -70,7 +70,7 @@ MAX_DESCRIPTION = 250
 
 
 def check_shared(params: Mapping[str, Any]) -> None:
-    """Check the options that mean the same in all modules. Raises OptionError."""
+    """Check the options that have the same meaning in all modules. Raises OptionError."""
     for name in ("timeout", "time_limit", "wait_timeout", "verify_timeout"):
         if params.get(name) is not None:
             check_seconds(name, params[name], zero=False)
@@ -179,7 +179,7 @@ def _check_prefix(roles: list[str], prefix: str, noun: str, hint: str) -> None:
 
 
 def check_seconds(name: str, value: float, *, zero: bool) -> None:
-    """Refuse a time that is out of range; ``zero`` allows 0. Raises OptionError."""
+    """Refuse a number of seconds that is out of range; ``zero`` allows 0. Raises OptionError."""
     if not 0 <= value <= MAX_SECONDS or (value == 0 and not zero):
         least = "from 0" if zero else "more than 0 and"
         raise OptionError(

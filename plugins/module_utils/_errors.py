@@ -487,7 +487,7 @@ def _advice_by_status(status: int, code: str | None) -> str:
             "contains the address of this host."
         )
     if status == 404:
-        # The API's own codes are in capitals. Web frameworks return JSON of a similar shape.
+        # The API's own codes are uppercase. Web frameworks return JSON of a similar shape.
         if code and not code.isupper():
             return _WRONG_ADDRESS
         return (

@@ -239,7 +239,7 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
     for name, canonical, option in _options(params, spec):
         if params[name] in (None, ""):
             if canonical in filters:
-                raise _empty(name, "everything would be selected that the other options match")
+                raise _empty(name, "everything that the other options match would be selected")
             if canonical in _WIDENING:
                 raise _empty(name, _WIDENING[canonical])
             # In org_api_key_info, it is a boolean.

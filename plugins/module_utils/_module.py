@@ -59,7 +59,7 @@ def execute(
     filters: Collection[str] = (),
     **rules: Any,
 ) -> None:
-    """Run a module from its options to its exit.
+    """Run a module, from reading its options to exiting.
 
     ``check(params)`` refuses invalid options before a client exists. ``run(params, client,
     check_mode)`` returns the result. In both, ``org_id`` and ``platform`` are resolved,

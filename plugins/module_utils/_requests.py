@@ -5,7 +5,7 @@
 """Import requests and urllib3. No other file imports them.
 
 If the import fails, both are ``None`` and ``WHY_NOT`` has the reason. No class may derive from
-theirs at import time, because ansible-test imports every file on Pythons without them.
+theirs at import time, because ansible-test imports every file on Python versions that lack them.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def _make_room(file: SecretFile) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Create a file, unless one exists. The secret is never in another file, even after a kill."""
+    """Create a new file. No other file ever has the secret, even if the process is killed."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -94,8 +94,8 @@ options:
     version_added: 3.0.0
   credentials_file:
     description:
-      - A file, on the host where the module runs, that gets the key pair of a new key. The result
-        then has no RV(private_key).
+      - A file on the host where the module runs, for the key pair of a new key. The result then has
+        no RV(private_key).
       - The file is JSON with C(org_id), C(api_user_id), C(description), C(public_key) and
         C(private_key). Only its owner can read it.
       - Before creating the key, the module checks that the directory is writable.
@@ -134,8 +134,8 @@ options:
     default: false
   wait:
     description:
-      - Whether to wait, with O(state=absent), until two requests in a row confirm that the key is
-        gone. The APIs report a deletion with a delay.
+      - Whether to wait, with O(state=absent), until two consecutive requests confirm that the key
+        is gone. The APIs report a deletion with a delay.
       - Not possible for the signing credential, because the API rejects it once it is revoked.
       - Ignored with O(state=present).
     type: bool
@@ -160,7 +160,7 @@ seealso:
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, a
     revocation needs only Organization Member (C(ORG_MEMBER)).
-  - The platforms differ in their roles, see O(roles). Ops Manager before version 5.0 calls access
+  - The platforms differ in their roles. See O(roles). Ops Manager before version 5.0 calls access
     lists whitelists. The module uses C(/whitelist) if the path C(/accessList) does not exist.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read
     or created, the change is retried for up to 10 seconds. If it does not find a key to revoke, the

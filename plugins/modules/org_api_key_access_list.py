@@ -74,8 +74,8 @@ options:
   allow_own_key:
     description:
       - Whether the task may change the access list of its signing credential.
-      - By default, such a task fails if it would change anything, in check mode too, because you
-        could lock yourself out.
+      - By default, a task that would change this list fails, in check mode too, because you could
+        lock yourself out.
       - It also fails if the API does not return the public key of the key, because the key could
         then be the signing credential.
       - With V(true), include the address of the host where the module runs in O(entries). The first
@@ -103,7 +103,7 @@ notes:
     see.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read,
     the module retries additions for up to 10 seconds. If the response to an addition lacks the new
-    entries, it reads the list again for some seconds, and then fails.
+    entries, it reads the list again for several seconds, and then fails.
 """
 
 EXAMPLES = r"""
@@ -266,7 +266,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     except MissingError as error:
         if goal.is_present or error.results.get("changed"):
             raise
-        # Without the key, there is no access list.
+        # A key that does not exist has no access list.
         return {
             "changed": False,
             "org_api_key_access_list": None,

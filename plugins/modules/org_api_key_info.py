@@ -30,7 +30,7 @@ options:
     description:
       - The ID of the only key to return, 24 lowercase hexadecimal digits. The APIs call it
         C(apiUserId) and C(API-KEY-ID).
-      - The module then reads this key without the list, which is faster.
+      - The module then reads only this key, not the list, which is faster.
     type: str
     aliases: [id]
   public_key:
@@ -278,7 +278,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     org_id, look_alikes = params["org_id"], params["look_alikes"]
     selection, found = filters(params), find(params, api)
     warnings: list[str] = []
-    # A single key shows nothing about look-alikes.
+    # One key is not enough to detect look-alikes.
     if not params["api_user_id"] and not params["public_key"]:
         _selection.check_provable(selection, org_id, found, look_alikes=look_alikes)
         warnings = _selection.pattern_warnings(selection, org_id, found, look_alikes=look_alikes)

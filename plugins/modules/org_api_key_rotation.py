@@ -31,8 +31,9 @@ options:
   phase:
     description:
       - The step to take.
-      - V(begin) checks everything first, and revokes what an interrupted run has left if its key
-        pair cannot be in use. It then creates the replacement and returns its key pair.
+      - V(begin) checks everything first, and revokes any replacement that an interrupted run has
+        left, if its key pair cannot be in use. It then creates the replacement and returns its key
+        pair.
       - If the rotation is past this step, V(begin) changes nothing, and RV(state) is V(waiting) or
         V(due).
       - V(finish) verifies the new key pair and records the end of O(grace_period). As soon as this
@@ -51,15 +52,15 @@ options:
   public_key:
     description:
       - The public key of the old key, 8 visible ASCII characters.
-      - If a run is interrupted after it has revoked the old key, this public key no longer leads to
-        the replacement. RV(left) reports the replacement, and O(phase=finish) continues with
-        O(successor_id).
+      - If a run is interrupted after it has revoked the old key, this public key no longer
+        identifies the rotation. RV(left) reports the replacement, and O(phase=finish) continues
+        with O(successor_id).
     type: str
   description:
     description:
       - The full description of the old key.
       - If the rotation has begun, the replacement's mark has the ID of the old key. If the mark
-        verifies but that key has another description by now, the task fails and does not change it.
+        verifies but that key now has another description, the task fails and does not change it.
       - After a rotation, the replacement has this description. Each O(phase=begin) that finds no
         rotation to finish therefore starts another one.
     type: str
@@ -83,7 +84,7 @@ options:
     type: str
   credentials_file:
     description:
-      - A file, on the host where the module runs, that gets the new key pair.
+      - A file on the host where the module runs, for the new key pair.
       - O(phase=begin) writes it in the format of
         O(keysmith.mongodb.org_api_key#module:credentials_file), and leaves out RV(key_pair).
         O(phase=finish) reads the key pair from it.
@@ -113,16 +114,16 @@ options:
       - If unset, defaults to the private key or client secret that the task authenticates with.
         With an access token, it defaults to the private key or client secret in the environment
         variables, and is required if there is none.
-      - If this default is the private key of the old key, marks are made with it until
-        O(phase=finish) has verified the new key pair. From then on, they are made with the new
-        private key. During the grace period, authenticate with the new key pair or pass it to
-        O(phase=finish).
+      - If this default is the private key of the old key, it authenticates marks until
+        O(phase=finish) has verified the new key pair. From then on, the new private key
+        authenticates them. During the grace period, authenticate with the new key pair or pass it
+        to O(phase=finish).
       - Everyone who can list the keys can read the marks and test guesses of this secret offline.
         Use a random value.
     type: str
   ignore_marks:
     description:
-      - Whether O(phase=begin) creates a replacement although other keys look like replacements of
+      - Whether O(phase=begin) creates a replacement even if other keys look like replacements of
         the old key and their marks do not verify.
       - The module reports these keys in RV(left) and never changes them.
     type: bool
@@ -137,7 +138,7 @@ options:
     description:
       - The maximum number of seconds to wait until the API accepts the new key pair, more than 0
         and up to 86400.
-      - A new key works only after a delay. RV(verification) has the time it took.
+      - A new key works only after a delay. RV(verification) shows the time it took.
     type: float
     default: 60
   wait_timeout:

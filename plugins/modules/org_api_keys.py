@@ -42,7 +42,7 @@ options:
       - A key is selected if it matches one value of each selector that is set. An empty list
         selects no key.
       - Values that match no key are not a failure; RV(missing) lists them. A listed key that
-        another selector excludes is a failure, see O(on_unselected).
+        another selector excludes is a failure. See O(on_unselected).
       - Selectors reject an empty string and null, because these would select more keys.
     type: list
     elements: str
@@ -58,7 +58,7 @@ options:
       - The exact descriptions of keys to select. If several keys have the same description, all of
         them are selected.
       - If no key has a description exactly but look-alikes exist, the task fails and changes
-        nothing, see O(look_alikes).
+        nothing. See O(look_alikes).
       - Use a list. A string with a comma is rejected.
     type: list
     elements: str
@@ -94,7 +94,7 @@ options:
         O(description_match). A key that matches in any of these ways is kept.
       - Prefer IDs. A description can be changed, and another key can get the same one.
       - If a key to revoke or change matches an item only as a look-alike, the task fails and
-        changes nothing, see O(look_alikes).
+        changes nothing. See O(look_alikes).
       - The task also fails if an item matches no key (see O(on_keep_missing)), or if a key in
         O(api_keys) matches an item.
       - Use a list. A string with a comma, which Ansible would split, is rejected.
@@ -191,7 +191,7 @@ options:
         O(api_user_ids), O(public_keys) or O(descriptions), but another selector excludes it, or it
         is the signing credential.
       - V(fail) fails the task before any change. V(report) only lists the key in RV(unselected).
-      - Keys that O(keep) keeps do not count.
+      - Keys that match an item of O(keep) do not count.
     type: str
     choices: [fail, report]
     default: fail
@@ -200,7 +200,7 @@ options:
     description:
       - What to do if an item of O(keep) matches no key of the organization. This includes patterns.
       - V(fail) fails the task before any change if it would revoke a key.
-      - V(warn) only warns, for one list that serves many organizations.
+      - V(warn) only warns. Use it if one list serves many organizations.
     type: str
     choices: [fail, warn]
     default: fail
@@ -209,13 +209,14 @@ options:
     description:
       - Whether the task may revoke its signing credential, remove roles or projects from it, or
         change its access list.
-      - It is then changed last, after everything else has succeeded. Its roles come last of all.
+      - It is then changed last, after everything else has succeeded. Its roles are changed last of
+        all.
       - By default, it is kept even if it is selected or not declared. RV(kept) lists it, and
-        O(state=absent) warns. If the task lists it explicitly, RV(unselected) has it instead, see
+        O(state=absent) warns. If the task lists it explicitly, RV(unselected) lists it instead. See
         O(on_unselected).
       - By default, the task fails before any change if O(api_keys) would remove anything from it.
-      - If the list does not show the signing credential, a key to revoke whose public key is hidden
-        could be it. The task then fails before any change.
+      - If the list does not show the signing credential, a key whose public key is hidden could be
+        that credential. A task that would revoke such a key then fails before any change.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool
@@ -239,7 +240,7 @@ options:
       - A response can take up to three times O(timeout). If the response to a change is lost, the
         module still checks whether the change was made, which takes further requests.
       - Prefer this to a task's C(timeout) or C(async), which return no results. With C(timeout),
-        the module continues unnoticed; C(async) kills it.
+        the module continues in the background; C(async) kills it.
       - The signals C(SIGTERM), C(SIGINT) and C(SIGHUP) stop the task in the same way.
     type: float
 seealso:
@@ -253,10 +254,10 @@ seealso:
     link: https://www.mongodb.com/docs/ops-manager/current/reference/api/api-keys/org/
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). To change
-    O(api_keys[].projects), it also needs a role in each project, see
-    M(keysmith.mongodb.project_api_key). In check mode, a revocation needs only Organization
-    Member (C(ORG_MEMBER)).
-  - The platforms differ in their roles, see O(keysmith.mongodb.org_api_key#module:roles) and
+    O(api_keys[].projects), it also needs a role in each project. See
+    M(keysmith.mongodb.project_api_key). In check mode, a revocation needs only Organization Member
+    (C(ORG_MEMBER)).
+  - The platforms differ in their roles. See O(keysmith.mongodb.org_api_key#module:roles) and
     M(keysmith.mongodb.project_api_key).
   - The task warns, in check mode too, if an access list becomes empty or allows every address, as
     M(keysmith.mongodb.org_api_key_access_list) does. With a service account or an access token, it
@@ -264,8 +265,8 @@ notes:
   - Without O(credentials_dir), a task that creates keys returns their private keys, even if it
     fails. Set C(no_log).
   - The module sends one request per revoked key and one per page of the list, which has up to 500
-    keys. A list of several pages is read until two readings agree. A key pair takes one more
-    request, for the challenge that all others share.
+    keys. A list of several pages is read until two consecutive readings match. With a key pair, one
+    more request fetches the challenge that all others share.
 """
 
 EXAMPLES = r"""

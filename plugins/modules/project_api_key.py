@@ -49,7 +49,7 @@ options:
   public_key:
     description:
       - The public key of the key, 8 visible ASCII characters. The module looks it up in the full
-        list of the project's keys, and then in that of the organization's keys.
+        list of the project's keys, and then in the full list of the organization's keys.
     type: str
   description:
     description:

@@ -16,8 +16,8 @@ description:
   - A variable that is null or an empty string, such as an unanswered question of an AWX survey,
     counts as unset. Use C(default(omit)) to pass a variable to a module.
   - A text variable must have text as its value. A number, boolean, date, list or dictionary is
-    rejected, because it is not what the user wrote. For example, YAML reads V(0042) as the number
-    34.
+    rejected, because it may not be what the user wrote. For example, YAML reads V(0042) as the
+    number 34.
   - Booleans and numbers may be text, such as V(true) and V(60).
   - A list of strings may be text with one item per line.
 options:

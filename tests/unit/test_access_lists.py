@@ -235,11 +235,11 @@ def test_requests_have_ipv6_addresses_in_full(entry: str, word: str) -> None:
         ({}, "ipAddress is missing"),
         ({"ipAddress": None}, "ipAddress is missing"),
         ({"ipAddress": 5}, "ipAddress is a number"),
-        ({"cidrBlock": ["10.0.0.0/8"]}, "cidrBlock is a list of another form"),
-        ({"cidrBlock": "everywhere"}, "cidrBlock is a string of another form"),
-        ({"ipAddress": "", "cidrBlock": ""}, "ipAddress is a string of another form"),
+        ({"cidrBlock": ["10.0.0.0/8"]}, "cidrBlock is an unexpected list"),
+        ({"cidrBlock": "everywhere"}, "cidrBlock is an unexpected string"),
+        ({"ipAddress": "", "cidrBlock": ""}, "ipAddress is an unexpected string"),
         ({"ipAddress": A, "cidrBlock": 8}, "cidrBlock is a number"),
-        ({"ipAddress": "x", "cidrBlock": f"{A}/32"}, "ipAddress is a string of another form"),
+        ({"ipAddress": "x", "cidrBlock": f"{A}/32"}, "ipAddress is an unexpected string"),
     ],
 )
 def test_an_unreadable_field_of_an_entry_is_reported(data: Any, text: str) -> None:

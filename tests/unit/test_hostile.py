@@ -79,7 +79,7 @@ def test_an_entry_with_another_address_is_unreadable(entry: Any) -> None:
     if entry is None:
         assert _access_lists.parse_entry(entry) is None
         return
-    with pytest.raises(_responses.UnreadableError, match="ipAddress is a string of another form"):
+    with pytest.raises(_responses.UnreadableError, match="ipAddress is an unexpected string"):
         _access_lists.parse_entry(entry)
 
 

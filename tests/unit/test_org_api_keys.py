@@ -201,19 +201,19 @@ MEMBER = {"roleName": "ORG_MEMBER", "orgId": ORG}
     ("fields", "text"),
     [
         ({"id": None}, "an API key without a readable ID: id is missing"),
-        ({"id": "x"}, "an API key without a readable ID: id is a string of another form"),
+        ({"id": "x"}, "an API key without a readable ID: id is an unexpected string"),
         ({"desc": 5}, f"API key {ID}: desc is a number"),
         ({"publicKey": {}}, f"API key {ID}: publicKey is an object"),
-        ({"publicKey": "55c3 bb6"}, f"API key {ID}: publicKey is a string of another form"),
-        ({"roles": "ORG_OWNER"}, f"API key {ID}: roles is a string of another form"),
+        ({"publicKey": "55c3 bb6"}, f"API key {ID}: publicKey is an unexpected string"),
+        ({"roles": "ORG_OWNER"}, f"API key {ID}: roles is an unexpected string"),
         *(
             ({"roles": [MEMBER, role]}, f"API key {ID}: roles[1]{text}")
             for role, text in (
-                ("ORG_MEMBER", " is a string of another form"),
+                ("ORG_MEMBER", " is an unexpected string"),
                 (None, " is missing"),
                 ({}, ".roleName is missing"),
                 ({"roleName": 5}, ".roleName is a number"),
-                ({"roleName": "X", "groupId": "no id"}, ".groupId is a string of another form"),
+                ({"roleName": "X", "groupId": "no id"}, ".groupId is an unexpected string"),
                 ({"roleName": "X", "groupId": 5}, ".groupId is a number"),
                 ({"roleName": "X", "orgId": True}, ".orgId is a boolean"),
             )

@@ -44,9 +44,9 @@ def test_an_organization_has_an_id_and_a_name(data: Any, expected: Any) -> None:
     ("data", "text"),
     [
         ({"id": 1, "name": "a"}, "id is a number"),
-        ({"id": "1", "name": "a"}, "id is a string of another form"),
-        ({"id": ONE.upper(), "name": "a"}, "id is a string of another form"),
-        ({"id": f"{ONE}/../{TWO}", "name": "a"}, "id is a string of another form"),
+        ({"id": "1", "name": "a"}, "id is an unexpected string"),
+        ({"id": ONE.upper(), "name": "a"}, "id is an unexpected string"),
+        ({"id": f"{ONE}/../{TWO}", "name": "a"}, "id is an unexpected string"),
         ({"id": ONE, "name": None}, f"organization {ONE}: name is missing"),
         ({"id": ONE, "name": {}}, f"organization {ONE}: name is an object"),
         ({"name": "a"}, "id is missing"),

@@ -58,7 +58,7 @@ class Work:
     fail_fast: bool
 
     def apply(self, changes: Sequence[Change]) -> tuple[list[ChangeRun], list[str]]:
-        """Make changes; return the run of each, and warnings.
+        """Make the changes, and return the ``ChangeRun`` of each, and warnings.
 
         Creations and updates start before revocations. The signing credential comes last, and only
         if everything else was done. A change that fails raises nothing.
@@ -98,7 +98,7 @@ class Work:
         return runs, [*warnings, *dict.fromkeys(text for run in runs for text in run.warnings)]
 
     def why_stopped(self, errors: Sequence[KeysmithError]) -> str:
-        """Return why no more changes are started, "" if they are."""
+        """Return why no more changes are started, or "" if they are."""
         if self.api.cancellation.reason:
             return self.api.cancellation.reason
         if errors and self.fail_fast:
@@ -111,7 +111,7 @@ class Work:
 class ChangeRun:
     """A change in progress, with the current state of its key.
 
-    ``is_made``: at least part of the change was made, so a failed change can be made too.
+    ``is_made``: at least part of the change was made, which can be true of a failed change too.
     """
 
     def __init__(self, work: Work, change: Change) -> None:
@@ -135,7 +135,7 @@ class ChangeRun:
         except Exception as failure:
             # The results of the other keys must not be lost.
             self.error = internal_error(failure)
-        # A cancelled task may not have sent the first request.
+        # A canceled task may not have sent the first request.
         self.is_started = (
             self.is_made or not isinstance(self.error, CancelledError) or self.error.outcome_unknown
         )
@@ -306,7 +306,7 @@ def _partial(
         f"Only some changes were made in organization {work.org_id}: {', '.join(parts)}",
         hint='See "failures" and "pending" in the result. Run the task again to finish.',
     )
-    # Without a failure, only a signal or the time limit leaves changes undone.
+    # If nothing failed, only a signal or the time limit can have left changes unmade.
     error.cause = errors[0] if errors else work.api.cancellation.error()
     if errors:
         error.state_after = f"The first failure: {errors[0].message()}"

@@ -104,7 +104,7 @@ class Change:
         return {**ids(self.key), **(self.after() or self.before())}
 
     def gains(self) -> set[tuple[str, str]]:
-        """Return the roles that an existing key gets, as pairs of a project ID or "" and a role."""
+        """Return the roles that an existing key gains, as pairs: a project ID or "", and a role."""
         return _rights(self.target) - _rights(self.key) if self.key and self.target else set()
 
     def lost_projects(self) -> set[str]:

@@ -248,7 +248,7 @@ def _in_order(keys: Iterable[OrgApiKey]) -> list[OrgApiKey]:
 
 
 def _check_all_selected(params: Mapping[str, Any], wanted: PlannedChanges) -> None:
-    """Refuse to go on if the task lists keys that it would not revoke. Raises GuardError."""
+    """Refuse to continue if the task lists keys that it would not revoke. Raises GuardError."""
     if not wanted.unselected or params["on_unselected"] != "fail":
         return
     listed = [left.key for left in wanted.unselected]
@@ -390,7 +390,7 @@ def _check_not_replaced(
 ) -> None:
     """Refuse to create a key and revoke its look-alike in one task. Raises AmbiguousError.
 
-    A typing error in a description would otherwise revoke a key in use, so ``look_alikes`` does not
+    A typo in a description would otherwise revoke a key in use, so ``look_alikes`` does not
     turn this off.
     """
     created = {
@@ -413,8 +413,8 @@ def _check_not_replaced(
 def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> list[str]:
     """Refuse to add roles to keys whose key pair is not in ``credentials_dir``.
 
-    Anyone who may create keys in a project can give one a declared description. Raises GuardError;
-    without ``credentials_dir``, returns a warning for each key that becomes an owner.
+    Anyone who may create keys in a project can give a key a declared description. Raises
+    GuardError; without ``credentials_dir``, returns a warning for each key that becomes an owner.
     """
     directory, org_id = params["credentials_dir"], params["org_id"]
     adopting = [

@@ -81,7 +81,7 @@ class Selection:
         return replace(self, description_match=None).fits(key)
 
     def missing(self, keys: Collection[OrgApiKey]) -> list[str]:
-        """Return the IDs, public keys, descriptions and project that no key of the list has."""
+        """Return the IDs, public keys, descriptions and project that no key in the list has."""
         known = {name for key in keys for name in (key.id, key.public_key)}
         known |= {project_id for key in keys for project_id, _roles in key.projects}
         descriptions = {key.description for key in keys}

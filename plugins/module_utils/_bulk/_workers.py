@@ -21,11 +21,11 @@ def map_concurrent(
     threads: int,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> list[R | None]:
-    """Return ``do(item)`` for each item, in their order; None for items that were not started.
+    """Return ``do(item)`` for each item, in order; None for items that were not started.
 
-    Items are started in their order while ``should_continue()`` is true; calls in flight finish.
-    The calling thread works too, so its connection and challenge are reused. After an exception
-    no item is started, and the first exception is raised.
+    Items are started in order while ``should_continue()`` is true; calls in flight finish.
+    The calling thread works too, so its connection and challenge are reused. After an exception,
+    no more items are started, and the first exception is raised.
     """
     results: list[R | None] = [None] * len(items)
     numbers = iter(range(len(items)))

@@ -4,9 +4,9 @@
 
 """Implement the three kinds of credentials as auth objects for requests.
 
-Digest is implemented here because that of requests reads the body of a challenge without a
-limit, does not retry with a new nonce if the server calls the old one stale, and (before requests
-2.34) calls MD5 in a way that FIPS hosts reject.
+Digest is implemented here because requests reads the body of a challenge without a limit, does not
+retry with a new nonce if the server marks the old one as stale, and (before requests 2.34) calls
+MD5 in a way that FIPS hosts reject.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Challenge:
 
 
 class _Nonce:
-    """A challenge, the counter of its nonce, and the cookies that lead to its server."""
+    """A challenge, the counter of its nonce, and the cookies that route requests to its server."""
 
     def __init__(self, challenge: Challenge, cookies: Any) -> None:
         self.challenge = challenge
@@ -200,7 +200,7 @@ class _Nonce:
 
 
 class _Current(threading.local):
-    """The nonce that a thread uses, and the count that it used last."""
+    """The nonce that a thread uses, and the last count that it used."""
 
     nonce: _Nonce | None = None
     count = 0
@@ -341,7 +341,7 @@ _PARAMETER = re.compile(
 def find_challenges(header: str) -> list[Challenge]:
     """Return the valid Digest challenges of a WWW-Authenticate header.
 
-    Unknown parameters are ignored; the documentation of Ops Manager has one.
+    Unknown parameters are ignored; the Ops Manager documentation shows one.
     """
     groups: list[tuple[str, dict[str, str]]] = []
     for match in _PARAMETER.finditer(header[:2048]):

@@ -155,7 +155,7 @@ class Client:
             ) from None
 
     def delete(self, call: Call) -> None:
-        """Delete the object at a path. Only a 2xx with an empty body is a success.
+        """Delete the object at a path. Only a 2xx with an empty body counts as success.
 
         The status differs between products (docs/apis.md: Deletion and change). If an ApiError has
         ``outcome_unknown``, an earlier attempt may have succeeded.
@@ -174,7 +174,7 @@ class Client:
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
     ) -> list[T]:
-        """Return all items of a list that is certainly complete: other items do not exist.
+        """Return all items of a list that is known to be complete: no other items exist.
 
         ``identity`` identifies a value, to detect duplicates. A concurrent change between two
         requests moves items across pages. The list is read again if its pages are
@@ -209,8 +209,8 @@ class Client:
         """Read every page once; return the items (None if inconsistent) and the page count.
 
         The API's count is an estimate and may differ from page to page. So a full page is never the
-        last one, and an empty page ends the list unless the count shows a whole page or more to be
-        missing. The first page may only be empty if the count is 0.
+        last one, and an empty page ends the list unless the count shows that at least a whole
+        page is missing. The first page may only be empty if the count is 0.
         """
         items: dict[str, T] = {}
         total = size = first = 0
@@ -304,7 +304,7 @@ class Client:
                 token = ""
                 response = send(response.outcome_unknown)
         except (ApiError, CancelledError) as error:
-            # There is no new token before the rate limit is refilled, or the task must stop.
+            # No new token is available until the rate limit is refilled, or the task must stop.
             raise error.with_context(
                 outcome_unknown=error.outcome_unknown or response.outcome_unknown
             ) from None

@@ -85,7 +85,7 @@ class Response:
 
     ``outcome_unknown``: an earlier attempt of the same request may have been carried out.
     ``was_accepted``: a 401 without a reason, although the API accepted the credential earlier in
-    this task. ``cookies`` lead the next request to the same server if a load balancer set any.
+    this task. ``cookies`` route the next request to the same server if a load balancer set any.
     """
 
     status: int
@@ -365,13 +365,13 @@ class Http:
         parse_response: Parser,
         deadline: float | None,
     ) -> Response:
-        """Send a request, and again after a challenge and after a stale nonce."""
+        """Send a request, and send it again after a challenge or a stale nonce."""
         timeout = self._settings.timeout
         if deadline is not None:
             timeout = min(timeout, max(deadline - self.clock.now(), INITIAL_BACKOFF))
         for challenges_left in (2, 1, 0):
             signed = auth(prepared.copy())
-            # A challenge may come with a cookie that leads to the server that knows it. If a load
+            # A challenge may come with a cookie that routes to the server that sent it. If a load
             # balancer sends threads to different servers, each thread needs its own cookie.
             cookies = (auth.cookies or self._session.cookies).copy()
             signed.headers.pop("Cookie", None)
@@ -453,7 +453,7 @@ def may_have_happened(method: str, outcome: Response | KeysmithError) -> bool:
     if isinstance(outcome, TransportError):
         return not outcome.never_sent
     if isinstance(outcome, KeysmithError):
-        # Only a 401 among the unexpected responses proves that nothing was done.
+        # Of the unexpected responses, only a 401 proves that nothing was done.
         return outcome.status != 401
     return outcome.status >= 500 or outcome.status < 200 or outcome.status == 408
 
@@ -474,7 +474,7 @@ def _finish(outcome: Response | TransportError, request: Request, state: SendSta
 
 
 def retry_after(outcome: Response | TransportError) -> float:
-    """Return the seconds that Retry-After asks to wait, 0 without a valid one."""
+    """Return how many seconds Retry-After asks to wait, or 0 if it is missing or invalid."""
     if not isinstance(outcome, Response):
         return 0.0
     value = outcome.headers.get("Retry-After", "").strip()
@@ -509,7 +509,7 @@ def _token_window(request: Request, outcome: Response | TransportError) -> float
 
 
 def _date(value: str) -> datetime | None:
-    """Return the date in a header, None without a valid one."""
+    """Return the date in a header, or None if it is missing or invalid."""
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
@@ -572,7 +572,7 @@ class _Connections:
 
     @contextmanager
     def take(self, method: str) -> Iterator[None]:
-        """Reserve the connection used last for this thread until its response has been read."""
+        """Reserve the most recently used connection until this thread has read its response."""
         with self._lock:
             connection = self._idle.pop() if self._idle else _Connection(self._now())
         if method not in _RETRIED_METHODS and self._now() - connection.idle_since > MAX_IDLE:
@@ -587,7 +587,7 @@ class _Connections:
                 self._idle.append(connection)
 
     def send(self, prepared: Any, **settings: Any) -> Any:
-        """Send a prepared request, as an adapter of requests does."""
+        """Send a prepared request. This is the interface of adapters in requests."""
         return self._thread.connection.adapter.send(prepared, **settings)
 
     def close(self) -> None:

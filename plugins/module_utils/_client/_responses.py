@@ -64,10 +64,10 @@ def parse_response(response: Response) -> Response:
                 payload = payload["content"]
                 if payload is None or payload == "":
                     payload, body = {}, b""
-            # An HTTP error, for example of a gateway, wins over the envelope.
+            # An HTTP error, for example of a gateway, takes precedence over the envelope.
             status = status if status >= 400 else enveloped
         elif status < 300 and "errorCode" in payload:
-            # Something between here and the API hid the status; the error repeats it.
+            # A proxy or gateway hid the status, but the error repeats it.
             status = _status(payload.get("error")) or status
     return replace(response, status=status, body=body, payload=payload, is_json=True)
 
@@ -134,7 +134,7 @@ def as_error(response: Response, request: Request) -> KeysmithError:
 def _parameter(item: Any) -> str | float | None:
     """Return a parameter of an error, None for anything but text and numbers.
 
-    None keeps the position: an error with an unreadable parameter is not one without parameters.
+    None holds its place, so that the error does not look like one without parameters.
     """
     if isinstance(item, str):
         return sanitize(item, 200)
@@ -158,8 +158,8 @@ def _shape(value: Any) -> str:
         return "is missing"
     kinds: dict[type, str] = {
         bool: "is a boolean",
-        str: "is a string of another form",
-        list: "is a list of another form",
+        str: "is an unexpected string",
+        list: "is an unexpected list",
         dict: "is an object",
     }
     return kinds.get(type(value), "is a number")
@@ -306,7 +306,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _int(digits: str) -> int:
-    """Limit the digits of a number: old Pythons take hours to parse millions of them."""
+    """Parse an integer of limited length: old Pythons take hours to parse millions of digits."""
     if len(digits) > _MAX_DIGITS:
         raise ValueError("too many digits")
     return int(digits)

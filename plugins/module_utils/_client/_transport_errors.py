@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turn the exceptions of requests, urllib3, ssl and sockets, and proxy refusals, into errors."""
+"""Turn proxy refusals and the exceptions of requests, urllib3, ssl and sockets into errors."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _UNKNOWN_AUTHORITY = frozenset({2, 19, 20, 21, 27})
 _NOT_YET_VALID_OR_EXPIRED = frozenset({9, 10})
 _NAME_MISMATCH = 62
 _IP_ADDRESS_MISMATCH = 64
-# Key of the server or of a CA too small, signature of a CA too weak.
+# The key of the server or of a CA is too small, or the signature of a CA is too weak.
 _TOO_WEAK = frozenset({66, 67, 68})
 # Checks of VERIFY_X509_STRICT, the default since Python 3.13. Before OpenSSL 3, an invalid CA
-# was 24.
+# had the number 24.
 _NOT_STRICT = frozenset({24, 32, *range(78, 95)})
 _CHECK_OFF = (
     "(validate_certs: false disables this check, and TLS no longer protects the connection.)"

@@ -57,7 +57,7 @@ Credentials = Union[KeyPair, ServiceAccount, AccessToken]
 
 
 def is_header_safe(value: str) -> bool:
-    """Return whether a header can carry a value: visible ASCII characters, at least one."""
+    """Return whether a header can carry a value: one or more visible ASCII characters."""
     return bool(value) and all("!" <= char <= "~" for char in value)
 
 

@@ -84,8 +84,8 @@ class AccessLists(Generic[Obj]):
 class AccessList(Generic[Obj]):
     """The access list of an object, as the task found it, and its last known state.
 
-    Changes by others in the meantime are in both. ``texts``: the API's texts for each entry,
-    several if others have added one network in several ways.
+    ``before`` and ``now`` include changes by others in the meantime. ``texts``: the API's texts for
+    each entry; there are several if others have added the same network in different notations.
     """
 
     lists: AccessLists[Obj]
@@ -97,7 +97,7 @@ class AccessList(Generic[Obj]):
     now: Networks
 
     def call(self, operation: str, role: str, *parts: str) -> Call:
-        """Return a call of the list's path, or of a path below it, such as to "read" it."""
+        """Return a call to the list's path or a path below it. ``operation`` is such as "read"."""
         operation = f"{operation} the access list of the {self.owners.resource.noun} {self.owner}"
         return self.owners.call(operation, role, self.owner.id, self.name, *parts)
 
@@ -148,13 +148,13 @@ def _network(text: str) -> Network:
 
 
 def to_display(network: Network) -> str:
-    """Return a network as results have it, a single address without a prefix length."""
+    """Return a network as results show it: a single address without a prefix length."""
     is_address = network.prefixlen == network.max_prefixlen
     return str(network.network_address if is_address else network)
 
 
 def to_api(network: Network) -> str:
-    """Return a network as requests have it, without "::" (docs/apis.md: Access lists)."""
+    """Return a network as requests need it, without "::" (docs/apis.md: Access lists)."""
     if network.version == 4:
         return to_display(network)
     groups = network.network_address.exploded.split(":")
@@ -163,7 +163,7 @@ def to_api(network: Network) -> str:
 
 
 def in_order(networks: Iterable[Network]) -> list[str]:
-    """Return networks as results have them, in numerical order with IPv4 first."""
+    """Return networks as results show them, in numerical order with IPv4 first."""
     return [to_display(network) for network in sorted(networks, key=_sort_key)]
 
 
@@ -190,7 +190,7 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
         network = _network(value or "")
         is_address = network.prefixlen == network.max_prefixlen
         name, value = "ipAddress", address
-        # It becomes a part of a path: anything but an address could lead to another object.
+        # It becomes part of a path: anything but an address could lead to another object.
         if is_address and address and _network(address) != network:
             raise ValueError(address)
     except ValueError:
@@ -215,7 +215,7 @@ def beyond(networks: Networks, limits: Networks) -> Networks | None:
 
 
 def _collapse(networks: Iterable[Network]) -> dict[int, list[Any]]:
-    """Return the largest blocks that a list covers, by version of IP."""
+    """Return the largest blocks that a list covers, by IP version."""
     by_version: dict[int, list[Any]] = {4: [], 6: []}
     for network in networks:
         by_version[network.version].append(network)
@@ -247,7 +247,7 @@ def warn_of_opening(
 
 
 def _unlimited(networks: Iterable[Network]) -> set[int]:
-    """Return the versions of IP of which a list covers every address."""
+    """Return the IP versions for which a list covers every address."""
     blocks = _collapse(networks)
     return {number for number, some in blocks.items() if any(b.prefixlen == 0 for b in some)}
 
@@ -378,7 +378,7 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
 
 
 def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
-    """Delete an entry. Raises MissingError if a second read agrees that the owner is missing."""
+    """Delete an entry. Raises MissingError if a second read confirms that the owner is missing."""
     resource, owner = access_list.owners.resource, access_list.owner
     call = access_list.call(f"remove {text} from", ORG_OWNER, quote(text, safe=""))
 

@@ -40,7 +40,7 @@ class Assignments(Generic[Obj]):
 
     ``path``: of a project's listing, with {} for its ID. ``parse``: takes the JSON of that listing.
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
-    is assigned already. ``result_name``: the name of an assignment in results. ``identity``: its
+    is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
     fields besides the project and the roles.
     """
 
@@ -101,7 +101,7 @@ def list_all(api: Client, kind: Assignments[Obj], project_id: str) -> dict[str, 
 def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
     """Assign an object that is not in the project's listing.
 
-    Returns None, or the object's roles if the API says that it is assigned already. Those are not
+    Returns None, or the object's roles if the API says that it is already assigned. Those are not
     changed.
     """
     operation = f"assign {at} to project {at.project_id}"
@@ -260,7 +260,7 @@ def _now(api: Client, at: Assignment[Obj]) -> Roles:
 def _may_mean_unassigned(error: KeysmithError) -> bool:
     """Return whether an error may say that the object is not in the project.
 
-    The code is not documented, so the listing decides for any (docs/apis.md: Absence).
+    The code is not documented, so the listing decides for any code (docs/apis.md: Absence).
     """
     return (
         isinstance(error, ApiError)

@@ -79,7 +79,7 @@ def create(
             if is_listed:
                 key = _complete(api, org_id, key, wanted)
     except Exception as failure:
-        # Any exception: a key whose private key is lost must not be left without being reported.
+        # Catch every exception: a key that is left without its private key must be reported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
         loss = f"{written.path} has its key pair." if written else ""
         undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.key, error, loss)

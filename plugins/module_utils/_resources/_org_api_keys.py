@@ -155,7 +155,7 @@ def _parse_roles(
 
 
 def find_by_public_key(api: Client, org_id: str, public_key: str) -> OrgApiKey | None:
-    """Return the key with this public key, None if the complete listing proves that none has it."""
+    """Return the key with this public key, None if the full list proves that none has it."""
     objects = API_KEYS.of(org_id)
     keys = _resource.list_all(api, objects)
     same = [key for key in keys if key.public_key == public_key]
@@ -184,7 +184,7 @@ def check_hidden_public_keys(
 
 
 def find(api: Client, org_id: str, params: Mapping[str, Any]) -> OrgApiKey | None:
-    """Return the key that a task identifies, None if it is proved to be missing."""
+    """Return the key that a task identifies, or None if it is proven to be missing."""
     objects = API_KEYS.of(org_id)
     if params["api_user_id"]:
         return _resource.find_by_id(api, objects, params["api_user_id"])
@@ -210,7 +210,7 @@ def not_found(org_id: str, params: Mapping[str, Any], hint: str) -> MissingError
 def create(
     api: Client, org_id: str, description: str, roles: Collection[str], known_ids: Collection[str]
 ) -> CreatedKey:
-    """Create a key. ``known_ids``: the IDs of a complete listing before.
+    """Create a key. ``known_ids``: the IDs in the full list before the creation.
 
     If the response, which alone has the private key, is lost, the request is not sent again, and
     OrphanError lists the new keys with this description. A key that contradicts the request is
@@ -271,9 +271,9 @@ def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
 
 
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
-    """Set the description or the roles of a key, and return it as it is then.
+    """Set the description or the roles of a key, and return the key afterwards.
 
-    See ``_resource.change``. An error's ``results`` say what exists then.
+    See ``_resource.change``. An error's ``results`` say what exists afterwards.
     """
     body = {_JSON_NAMES[name]: value for name, value in changes.items()}
 
@@ -310,7 +310,7 @@ def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any])
 
 
 def _compare(data: Any, shown: OrgApiKey, wanted: Mapping[str, Any]) -> tuple[OrgApiKey, str]:
-    """Return the key in a response, completed by what was asked for, and how it contradicts that.
+    """Return the key in a response, completed from the request, and how it contradicts the request.
 
     This is the comparison that decides whether a key must be changed.
     """
@@ -353,7 +353,7 @@ def warn_of_new_private_key(api: Client) -> None:
 def warn_of_last_owner(
     api: Client, org_id: str, before: Iterable[OrgApiKey], owner_ids: Collection[str]
 ) -> None:
-    """Warn if no API key would have ORG_OWNER any more, unless a key pair is the credential.
+    """Warn if no API key would still have ORG_OWNER, unless a key pair is the credential.
 
     ``owner_ids``: the keys that would still have ORG_OWNER. A signing key pair that may change keys
     is one of them, unless the task allows it to lose its access.
@@ -408,7 +408,7 @@ def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:
     """Return whether a key has these roles in its organization; None stands for any.
 
-    The API adds ORG_MEMBER on its own, so this extra role does not count as a difference.
+    The API adds ORG_MEMBER automatically, so this extra role does not count as a difference.
     """
     return roles is None or set(roles) <= set(key.roles) <= {*roles, "ORG_MEMBER"}
 

@@ -80,7 +80,7 @@ class Listing(Generic[Obj]):
     parse: Callable[[Any], Obj | None] = field(compare=False)
 
     def call(self, operation: str, role: str, *parts: str) -> Call:
-        """Return a call of the listing's path, or of a path below it."""
+        """Return a call to the listing's path or a path below it."""
         return Call("/".join([self.path, *parts]), operation, role, self.version)
 
 
@@ -332,7 +332,7 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
 def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiError) -> bool:
     """Return whether an error proves, by itself or with the list, that an object is missing.
 
-    If the listing has the object, it was not found for another reason, which the error gives.
+    If the list still has the object, the error has another cause, which its message explains.
     """
     resource = objects.resource
     if resource.is_proof and says_missing(error, resource, object_id):
@@ -434,7 +434,7 @@ def delete_known(
     """Delete something that this task has seen, and return whether this call did it.
 
     The APIs are eventually consistent. A missing object counts as deleted only if a second
-    read some seconds later agrees. If it reappears, it is deleted again.
+    read some seconds later confirms it. If it reappears, it is deleted again.
     """
     is_done = False
     for _attempt in range(_DELETE_ATTEMPTS):
@@ -521,10 +521,10 @@ def change(
     send: Callable[[], Obj],
     is_as_wanted: Callable[[Obj], bool],
 ) -> tuple[Obj, KeysmithError | None]:
-    """Send a change and return the object as it is then.
+    """Send a change and return the object afterwards.
 
-    If the response is lost or contradicts the request, the object is read again. If it is not as
-    wanted then, the error is returned too. Raises other errors, and also that error if the object
+    If the response is lost or contradicts the request, the object is read again. If it is not
+    as wanted, the error is returned too. Raises other errors, and also that error if the object
     cannot be read.
     """
     resource = objects.resource

@@ -82,7 +82,7 @@ class Marked:
 
 @dataclass(frozen=True)
 class Target:
-    """How a task identifies the old key: by one of the first three."""
+    """How a task identifies the old key: by one of the first three fields."""
 
     api_user_id: str | None = None
     public_key: str | None = None
@@ -181,7 +181,7 @@ def survey(
     old_id, old = _identify(keys, org_id, target, marked)
     existing_ids = {key.id for key in keys}
     base = target.description if old is None else old.description
-    # The public key of a missing key does not reveal its ID, so each replacement may be right.
+    # The public key of a missing key does not reveal its ID, so any replacement may be right.
     is_any_base = old is None and target.public_key is not None
 
     def concerns(found: Marked) -> bool:
@@ -335,7 +335,7 @@ def _has_org_role(these: frozenset[tuple[str, str]]) -> bool:
 
 
 def _is_in_time(mark: Mark, found: Marked) -> bool:
-    """Return whether a key was created by a POST with this mark, according to the time."""
+    """Return whether a key was created by a POST with this mark, according to its creation time."""
     return 0 <= created_at(found.key.id) - mark.time <= CREATION_TIME
 
 

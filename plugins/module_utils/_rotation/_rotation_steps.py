@@ -203,8 +203,8 @@ def _survey(task: _Task) -> State:
     state = _rotation.survey(keys, task.org_id, target, (key,), now)
     if not task.pair or secret.public_key is None:
         return state
-    # If the old key's own secret makes the marks, the new pair must be able to verify and make them
-    # too. In other rotations it must not: an application has that pair.
+    # If the old key's own secret makes the marks, the new key pair must be able to verify and
+    # make them too. In other rotations it must not, because an application has that key pair.
     new_key = _marks.key_of(task.pair.private_key)
     both = _rotation.survey(keys, task.org_id, target, (key, new_key), now)
     if not secret.may_be_of(both):
@@ -705,7 +705,7 @@ def _is_in(address: Any, entries: _access_lists.Networks) -> bool:
 
 
 def _may_pass(error: ApiError) -> bool:
-    """Return whether the API may return this error for a new key for a short time."""
+    """Return whether the error may be temporary because the key is new."""
     is_unknown_key = error.status == 401 and error.code in UNSPECIFIC_401
     return is_unknown_key or error.code in IP_NOT_LISTED | LIST_REQUIRED
 

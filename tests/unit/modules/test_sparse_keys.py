@@ -184,8 +184,11 @@ SECRET = "ca11ab1e-0000-4000-8000-0000000000ff"
     [
         (WRONG, f"API key {BARE}: roles[0].roleName is a number"),
         ({**WRONG, "desc": 5}, f"API key {BARE}: desc is a number"),
-        ({**WRONG, "publicKey": f"x {SECRET}"}, f"API key {BARE}: publicKey is a string"),
-        ({**WRONG, "id": SECRET}, "an API key without a readable ID: id is a string"),
+        (
+            {**WRONG, "publicKey": f"x {SECRET}"},
+            f"API key {BARE}: publicKey is an unexpected string",
+        ),
+        ({**WRONG, "id": SECRET}, "an API key without a readable ID: id is an unexpected string"),
     ],
 )
 def test_an_unreadable_key_is_reported(emulator: Emulator, key: Any, text: str) -> None:
