@@ -48,7 +48,7 @@ test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS
 	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
 	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
-unit: .venv/.test-ready  ## run only the unit tests: 30 seconds
+unit: .venv/.test-ready  ## run only the unit tests: 20 seconds
 	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
 	@echo "Not run (see make test-all): tests/integration, tests/meta, make trust, make versions"
 
