@@ -1,0 +1,239 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Access lists, projects and lists of service accounts, against the emulator over real sockets.
+
+What these modules share with those of API keys is tested there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.accounts import (
+    ACCOUNTS,
+    BUILDS,
+    DAY,
+    IN_PROJECT,
+    MANAGED,
+    MISSING_ACCOUNT,
+    SECRET_IDS,
+    accounts,
+    world,
+)
+from tests.emulator import Emulator, Fault
+from tests.support import Outcome, client_id, key_pair, org_id, project_id, run_module
+
+A, B = "192.0.2.1", "2001:db8::/32"
+OWNER = ["GROUP_OWNER"]
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
+    with Emulator(world(soon)) as running:
+        yield running
+
+
+def run(emulator: Emulator, module: str, **options: Any) -> Outcome:
+    ours = {name: options.pop(name) for name in ("check", "diff") if name in options}
+    credential = {} if "client_id" in options else key_pair("atlas")
+    base = {"base_url": emulator.url, "org_id": org_id("atlas"), **credential}
+    return run_module(module, {**base, **options}, **ours)
+
+
+def own(emulator: Emulator) -> dict[str, str]:
+    account = accounts(emulator)[client_id("atlas")]
+    return {"client_id": account.client_id, "client_secret": account.secrets[0].value}
+
+
+# service_account_access_list
+
+
+def run_list(emulator: Emulator, **options: Any) -> Outcome:
+    options = {"service_account_id": BUILDS, "entries": [A, B], **options}
+    return run(emulator, "service_account_access_list", **options)
+
+
+def test_entries_are_added_and_removed_once(emulator: Emulator) -> None:
+    checked = run_list(emulator, check=True, diff=True)
+    assert emulator.writes == []
+    real, again = run_list(emulator, diff=True), run_list(emulator, diff=True)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    assert real.result["service_account_access_list"] == {"client_id": BUILDS, "entries": [A, B]}
+    assert checked.result["diff"] == real.result["diff"]
+    purged = run_list(emulator, entries=[A], purge=True)
+    assert purged.result["service_account_access_list"]["entries"] == [A]
+    removed, gone = (run_list(emulator, entries=[A], state="absent") for _round in range(2))
+    assert [removed.changed, gone.changed] == [True, False]
+    assert accounts(emulator)[BUILDS].access_list == []
+
+
+def test_an_entry_that_is_gone_meanwhile_is_not_an_error(emulator: Emulator) -> None:
+    """Which code the API sends is not known: the list decides."""
+    accounts(emulator)[BUILDS].access_list = [A]
+    emulator.add_fault(Fault("lost_after", method="DELETE", path="*accessList*"))
+    assert run_list(emulator, entries=[A], state="absent").changed
+
+
+def test_more_than_two_hundred_entries_are_refused(emulator: Emulator) -> None:
+    outcome = run_list(emulator, entries=[f"192.0.2.{n % 250}/32" for n in range(150)])
+    assert not outcome.failed
+    entries = [f"10.0.{n // 250}.{n % 250}" for n in range(201)]
+    before = len(emulator.requests)
+    refused = run_list(emulator, entries=entries)
+    assert refused.result["error"]["type"] == "options"
+    assert "200" in refused.msg
+    assert len(emulator.requests) == before
+
+
+def test_the_list_of_the_own_account_is_guarded(emulator: Emulator) -> None:
+    options = {"service_account_id": client_id("atlas"), "entries": ["127.0.0.1"], **own(emulator)}
+    assert run_list(emulator, **options).result["error"]["type"] == "own_credential"
+    assert run_list(emulator, **options, allow_own_account=True).changed
+
+
+def test_a_missing_account_has_no_list(emulator: Emulator) -> None:
+    outcome = run_list(emulator, service_account_id=MISSING_ACCOUNT)
+    assert outcome.result["error"]["type"] == "missing"
+    absent = run_list(emulator, service_account_id=MISSING_ACCOUNT, state="absent")
+    assert (absent.changed, absent.failed) == (False, False)
+
+
+# project_service_account
+
+
+def run_project(emulator: Emulator, **options: Any) -> Outcome:
+    base = {"service_account_id": BUILDS, "project_id": project_id("atlas")}
+    if options.get("state") != "absent":
+        base["roles"] = OWNER
+    return run(emulator, "project_service_account", **{**base, **options})
+
+
+def assigned(emulator: Emulator) -> dict[str, list[str]]:
+    return accounts(emulator)[BUILDS].projects
+
+
+def test_an_account_is_assigned_changed_and_removed_once(emulator: Emulator) -> None:
+    checked = run_project(emulator, check=True, diff=True)
+    assert emulator.writes == []
+    real, again = run_project(emulator, diff=True), run_project(emulator)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    assert emulator.writes[0].path == f"{IN_PROJECT}/{BUILDS}:invite"
+    assert real.result["project_service_account"] == {
+        "project_id": project_id("atlas"),
+        "client_id": BUILDS,
+        "name": "builds",
+        "roles": OWNER,
+    }
+    assert checked.result["diff"] == real.result["diff"]
+    other = run_project(emulator, roles=["GROUP_READ_ONLY"])
+    assert other.changed
+    assert assigned(emulator) == {project_id("atlas"): ["GROUP_READ_ONLY"]}
+    removed, gone = (run_project(emulator, state="absent") for _round in range(2))
+    assert [removed.changed, gone.changed] == [True, False]
+    assert BUILDS in accounts(emulator)
+
+
+def test_a_first_assignment_warns_of_the_projects_owner(emulator: Emulator) -> None:
+    """Who owns the project may then rotate the account's secrets."""
+    assert "secrets" in run_project(emulator).result["warnings"][0]
+    assert run_project(emulator).result.get("warnings", []) == []
+
+
+def test_an_assignment_by_another_run_is_changed(emulator: Emulator) -> None:
+    emulator.settings.visibility_delay = 2.0
+    run_project(emulator, roles=["GROUP_READ_ONLY"])
+    outcome = run_project(emulator)
+    assert outcome.changed
+    assert assigned(emulator) == {project_id("atlas"): OWNER}
+
+
+def test_a_lost_assignment_is_looked_up(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", method="POST", path="*:invite"))
+    outcome = run_project(emulator)
+    assert (outcome.changed, outcome.failed) == (True, False)
+
+
+def test_a_missing_project_is_named(emulator: Emulator) -> None:
+    outcome = run_project(emulator, project_id="deadbeefdeadbeefdeadbeef", state="absent")
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert "deadbeefdeadbeefdeadbeef" in outcome.result["warnings"][0]
+
+
+# service_account_info
+
+
+def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
+    outcome = run(emulator, "service_account_info", **options)
+    assert not outcome.failed, outcome.msg
+    assert not outcome.changed
+    assert "mdb_sa_sk" not in outcome.output
+    return list(outcome.result["service_accounts"])
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, 4),
+        ({"include_system_managed": True}, 5),
+        ({"service_account_id": BUILDS}, 1),
+        ({"service_account_id": MISSING_ACCOUNT}, 0),
+        ({"service_account_id": MANAGED}, 1),
+        ({"name": "builds"}, 1),
+        ({"name": "twin"}, 2),
+        ({"name_match": "b*"}, 1),
+        ({"roles": ["ORG_OWNER"]}, 1),
+        ({"project_id": project_id("atlas")}, 0),
+        ({"expires_within_hours": 48}, 1),
+        ({"expires_within_hours": 8}, 0),
+    ],
+    ids=str,
+)
+def test_accounts_are_filtered(emulator: Emulator, filters: dict[str, Any], expected: int) -> None:
+    assert len(run_info(emulator, **filters)) == expected
+
+
+def test_lists_and_projects_cost_a_request_each(emulator: Emulator) -> None:
+    accounts(emulator)[BUILDS].access_list = [A]
+    accounts(emulator)[BUILDS].projects = {project_id("atlas"): OWNER}
+    (found,) = run_info(emulator, name="builds", access_list=True, projects=True)
+    assert found["access_list"] == [A]
+    assert found["projects"] == [{"project_id": project_id("atlas"), "roles": OWNER}]
+    assert found["secrets"][0]["id"] == SECRET_IDS[0]
+    paths = [request.path for request in emulator.requests[1:]]
+    assert sorted(paths) == [
+        ACCOUNTS,
+        f"{ACCOUNTS}/{BUILDS}/accessList",
+        f"{ACCOUNTS}/{BUILDS}/groups",
+    ]
+
+
+def test_a_project_filter_finds_its_accounts(emulator: Emulator) -> None:
+    accounts(emulator)[BUILDS].projects = {project_id("atlas"): OWNER}
+    assert [found["client_id"] for found in run_info(emulator, project_id=project_id("atlas"))] == [
+        BUILDS
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"service_account_id": "x"},
+        {"name": ""},
+        {"roles": ["GROUP_OWNER"]},
+        {"project_id": "x"},
+        {"expires_within_hours": -1},
+    ],
+    ids=str,
+)
+def test_filters_that_no_account_can_match_are_refused(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    outcome = run(emulator, "service_account_info", **options)
+    assert outcome.result["error"]["type"] == "options"
+    assert emulator.requests == []

@@ -1,0 +1,312 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""service_account_secret through its main(), against the emulator over real sockets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.accounts import ACCOUNTS, BUILDS, DAY, MISSING_ACCOUNT, SECRET_IDS, accounts, world
+from tests.emulator import Emulator, Fault
+from tests.support import Outcome, client_id, fetch_token, key_pair, org_id, run_module
+
+SECRETS = f"{ACCOUNTS}/{BUILDS}/secrets"
+VALUES = ("mdb_sa_sk_first-0123456789aaaa", "mdb_sa_sk_second-0123456789bbbb")
+HOURS = {"secret_expires_after_hours": 8760}
+
+
+def secret(number: int, days: float, used: float | None = None) -> dict[str, Any]:
+    """One of the two secrets, which expires in so many days."""
+    now = time.time()
+    times = {"created_at": now - 10 * DAY + number, "expires_at": now + days * DAY}
+    return {"id": SECRET_IDS[number], "value": VALUES[number], **times, "last_used_at": used}
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Emulator]]:
+    """Start an emulator whose account BUILDS has these secrets."""
+    running: list[Emulator] = []
+
+    def start_with(*secrets: dict[str, Any]) -> Emulator:
+        running.append(Emulator(world(*secrets)).start())
+        return running[-1]
+
+    yield start_with
+    for emulator in running:
+        emulator.stop()
+
+
+def run(emulator: Emulator, **options: Any) -> Outcome:
+    ours = {name: options.pop(name) for name in ("check", "diff", "clock") if name in options}
+    credential = {} if {"client_id", "access_token"} & options.keys() else key_pair("atlas")
+    if not {"service_account_id", "name"} & options.keys():
+        options["service_account_id"] = BUILDS
+    base = {"base_url": emulator.url, "org_id": org_id("atlas"), **credential}
+    return run_module("service_account_secret", {**base, **options}, **ours)
+
+
+def left(emulator: Emulator) -> list[str]:
+    return [found.id for found in accounts(emulator)[BUILDS].secrets]
+
+
+def test_an_account_without_a_secret_gets_one(start: Callable[..., Emulator]) -> None:
+    emulator = start()
+    assert run(emulator, **HOURS, check=True).changed
+    assert emulator.writes == []
+    outcome = run(emulator, name="builds", **HOURS)
+    assert outcome.changed
+    value = outcome.result["client_secret"]
+    assert fetch_token(emulator.url, client_id=BUILDS, client_secret=value)
+    shown = outcome.result["service_account_secret"]
+    assert (shown["client_id"], [shown["id"]]) == (BUILDS, left(emulator))
+    assert outcome.result["other_secrets"] == []
+
+
+def test_a_valid_secret_is_enough(start: Callable[..., Emulator]) -> None:
+    """Its value cannot be read again, and the task says so."""
+    emulator = start(secret(0, 30))
+    outcome = run(emulator, **HOURS)
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert "client_secret" not in outcome.result
+    assert outcome.result["service_account_secret"]["id"] == SECRET_IDS[0]
+    assert len(outcome.result["warnings"]) == 1
+    assert emulator.writes == []
+    assert run(emulator, **HOURS, force=True).changed
+
+
+def test_an_expired_secret_makes_room_first(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, -1), secret(1, -2))
+    outcome = run(emulator, **HOURS)
+    assert outcome.changed
+    assert [write.method for write in emulator.writes] == ["DELETE", "DELETE", "POST"]
+    assert left(emulator) == [outcome.result["service_account_secret"]["id"]]
+
+
+def test_a_file_is_written_once_and_renewed_in_time(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    emulator, file = start(), tmp_path / "builds.json"
+    options = {**HOURS, "credentials_file": str(file), "renew_before_hours": 24}
+    first = run(emulator, **options)
+    assert first.changed
+    assert "client_secret" not in first.result
+    written = json.loads(file.read_text("utf-8"))
+    assert written["secret_id"] == first.result["service_account_secret"]["id"]
+    assert written["client_secret"] not in first.output
+    assert not run(emulator, **options).changed
+    # Close to its expiry, another one takes its place, and the old one stays for a while.
+    held = accounts(emulator)[BUILDS].secrets[0]
+    held.expires_at = time.time() + 23 * 3600
+    second = run(emulator, **options)
+    assert second.changed
+    assert [item["id"] for item in second.result["other_secrets"]] == [held.id]
+    assert json.loads(file.read_text("utf-8"))["secret_id"] != held.id
+    assert len(left(emulator)) == 2
+
+
+def test_a_file_whose_secret_is_gone_is_replaced(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    emulator, file = start(), tmp_path / "builds.json"
+    options = {**HOURS, "credentials_file": str(file)}
+    run(emulator, **options)
+    accounts(emulator)[BUILDS].secrets = []
+    assert run(emulator, **options).changed
+
+
+def test_a_file_of_another_account_is_never_replaced(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    emulator, file = start(), tmp_path / "builds.json"
+    options = {**HOURS, "credentials_file": str(file)}
+    run(emulator, **options, service_account_id=client_id("atlas"))
+    before = file.read_text("utf-8")
+    outcome = run(emulator, **options)
+    assert outcome.result["error"]["type"] == "options"
+    assert (file.read_text("utf-8"), left(emulator)) == (before, [])
+
+
+def test_two_valid_secrets_leave_no_room(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, 5))
+    outcome = run(emulator, **HOURS, force=True)
+    assert outcome.result["error"]["type"] == "limit"
+    assert all(secret_id in outcome.msg for secret_id in SECRET_IDS)
+    assert emulator.writes == []
+    oldest = run(emulator, **HOURS, force=True, make_room="oldest")
+    assert oldest.changed
+    assert SECRET_IDS[0] not in left(emulator)
+    assert SECRET_IDS[1] in left(emulator)
+
+
+def test_none_deletes_nothing_that_has_expired(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, -5))
+    outcome = run(emulator, **HOURS, force=True, make_room="none")
+    assert outcome.result["error"]["type"] == "limit"
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_the_api_shortens_is_reported(start: Callable[..., Emulator], check: bool) -> None:
+    emulator = start(secret(0, 90))
+    outcome = run(emulator, **HOURS, force=True, check=check)
+    (other,) = outcome.result["other_secrets"]
+    soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 7 * DAY))
+    assert other["expires_at"].startswith(soon)
+    (warning,) = outcome.result["warnings"]
+    assert SECRET_IDS[0] in warning
+    assert soon in warning
+
+
+def test_a_secret_that_expires_sooner_anyway_is_not_reported(
+    start: Callable[..., Emulator],
+) -> None:
+    outcome = run(start(secret(0, 3)), **HOURS, force=True)
+    assert outcome.result.get("warnings", []) == []
+
+
+def test_a_secret_is_deleted_once(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, 30))
+    target = {"state": "absent", "secret_id": SECRET_IDS[0]}
+    checked, real, again = (run(emulator, **target, check=check) for check in (True, False, False))
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    assert left(emulator) == [SECRET_IDS[1]]
+
+
+def test_no_secret_of_an_account_that_is_missing(start: Callable[..., Emulator]) -> None:
+    emulator = start()
+    target = {"state": "absent", "secret_id": SECRET_IDS[0]}
+    outcome = run(emulator, **target, service_account_id=MISSING_ACCOUNT)
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert ACCOUNTS in [request.path for request in emulator.requests]
+    present = run(emulator, **HOURS, service_account_id=MISSING_ACCOUNT)
+    assert present.result["error"]["type"] == "missing"
+
+
+@pytest.mark.parametrize("form", ["end", "nothing"])
+def test_the_signing_secret_is_guarded(start: Callable[..., Emulator], form: str) -> None:
+    """Its masked value may show which one it is. If it does not, neither may be deleted."""
+    emulator = start(secret(0, 30), secret(1, 30))
+    emulator.settings.masked_secret = form
+    accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
+    own = {"client_id": BUILDS, "client_secret": VALUES[0]}
+    outcomes = {
+        secret_id: run(emulator, state="absent", secret_id=secret_id, **own)
+        for secret_id in SECRET_IDS
+    }
+    assert outcomes[SECRET_IDS[0]].result["error"]["type"] == "own_credential"
+    assert outcomes[SECRET_IDS[1]].changed == (form == "end")
+    before = len(emulator.requests)
+    options = {"state": "absent", "secret_id": SECRET_IDS[0], "allow_own_account": True}
+    allowed = run(emulator, **options, **own)
+    assert allowed.changed
+    # The token has gone with its secret: nothing is sent after the DELETE.
+    assert emulator.requests[-1].method == "DELETE"
+    assert len(emulator.requests) - before == 3
+
+
+def test_the_own_account_may_get_another_secret(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 90))
+    accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
+    own = {"client_id": BUILDS, "client_secret": VALUES[0]}
+    outcome = run(emulator, **HOURS, force=True, **own)
+    assert (outcome.changed, len(outcome.result["warnings"])) == (True, 1)
+
+
+def test_make_room_never_takes_the_signing_secret(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, 30))
+    accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
+    own = {"client_id": BUILDS, "client_secret": VALUES[0]}
+    outcome = run(emulator, **HOURS, force=True, make_room="oldest", **own)
+    assert outcome.result["error"]["type"] in {"limit", "own_credential"}
+    assert left(emulator) == list(SECRET_IDS)
+
+
+def test_a_token_does_not_say_which_secret_signs(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, 30))
+    token = {"access_token": fetch_token(emulator.url, "atlas")}
+    target = {"state": "absent", "secret_id": SECRET_IDS[0]}
+    assert run(emulator, **target, **token).result["error"]["type"] == "own_credential"
+    assert run(emulator, **target, **token, client_id=client_id("atlas")).changed
+
+
+def test_a_lost_creation_names_the_secret_that_is_left(start: Callable[..., Emulator]) -> None:
+    """It has taken a slot and shortened the other; another run may be about to use it."""
+    emulator = start(secret(0, 30))
+    emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
+    outcome = run(emulator, **HOURS, force=True)
+    assert outcome.result["error"]["type"] == "orphan"
+    (new,) = set(left(emulator)) - {SECRET_IDS[0]}
+    assert outcome.result["error"]["parameters"] == [new]
+    assert [write.method for write in emulator.writes] == ["POST"]
+
+
+def test_a_concurrent_creation_is_tried_again(start: Callable[..., Emulator]) -> None:
+    emulator = start()
+    fault = {"status": 409, "code": "DATA_CONCURRENCY_ERROR"}
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, times=2, **fault))
+    outcome = run(emulator, **HOURS)
+    assert outcome.changed
+    assert len(left(emulator)) == 1
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, times=None, **fault))
+    again = run(emulator, **HOURS, force=True, retries=2)
+    assert (again.failed, again.code) == (True, "DATA_CONCURRENCY_ERROR")
+    assert len([r for r in emulator.requests if r.method == "POST"]) == 3 + 3
+
+
+def test_a_file_that_cannot_be_written_leaves_no_secret(
+    start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator, file = start(secret(0, 90)), tmp_path / "builds.json"
+    emulator.add_fault(Fault("slow", method="POST", path=SECRETS, seconds=0.01, after_write=True))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.link", fail)
+    monkeypatch.setattr("os.rename", fail)
+    outcome = run(emulator, **HOURS, force=True, credentials_file=str(file))
+    assert outcome.failed
+    assert left(emulator) == [SECRET_IDS[0]]
+    # That the other one expires sooner cannot be undone, and the message says so.
+    assert SECRET_IDS[0] in outcome.msg
+    assert not file.exists()
+
+
+def test_masked_values_are_never_returned(start: Callable[..., Emulator]) -> None:
+    outcome = run(start(secret(0, 30)), **HOURS, diff=True)
+    assert "mdb_sa_sk" not in outcome.output
+    assert VALUES[0][-4:] not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "secret_expires_after_hours"),
+        ({"state": "absent"}, "secret_id"),
+        ({**HOURS, "secret_id": SECRET_IDS[0]}, "secret_id"),
+        ({"state": "absent", "secret_id": "x"}, "24"),
+        ({"state": "absent", "secret_id": VALUES[0]}, "secret_id"),
+        ({**HOURS, "renew_before_hours": 8760}, "renew_before_hours"),
+        ({**HOURS, "renew_before_hours": -1}, "renew_before_hours"),
+        ({**HOURS, "make_room": "all"}, "make_room"),
+        ({**HOURS, "credentials_file": ""}, "credentials_file"),
+        ({"secret_expires_after_hours": 8761}, "8760"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_before_any_request(
+    start: Callable[..., Emulator], options: dict[str, Any], word: str
+) -> None:
+    emulator = start()
+    outcome = run(emulator, **options)
+    assert outcome.result["error"]["type"] == "options"
+    assert word in outcome.msg
+    assert VALUES[0] not in outcome.output
+    assert emulator.requests == []
