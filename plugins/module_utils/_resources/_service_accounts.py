@@ -1,0 +1,291 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Service accounts of an organization: parse, create, change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
+    UnreadableError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    GuardError,
+    OrphanError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+    _writes,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Resource,
+    SigningIdentity,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._writes import (
+    Created,
+    Wanted,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_client_id,
+    is_id,
+    quoted,
+)
+
+READER = "Organization Read Only"
+_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|[+-]00:?00)")
+# The API has this field since September 2026.
+_WITHOUT_SECRET = "withoutInitialSecret"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret of an account. Times are as the API returns them, in UTC.
+
+    ``masked``: the value as the API masks it. It is never returned.
+    """
+
+    id: str
+    created_at: str
+    expires_at: str
+    last_used_at: str | None = None
+    masked: str = field(default="", repr=False)
+
+    @property
+    def expiry(self) -> float:
+        """Return when the secret expires, in seconds since 1970."""
+        return seconds(self.expires_at)
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "last_used_at": self.last_used_at,
+        }
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    """An account. ``roles``: those in the organization or, in a project's list, in the project."""
+
+    id: str
+    name: str
+    description: str
+    roles: tuple[str, ...]
+    created_at: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    is_system_managed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.id} ({quoted(self.name)})"
+
+    def writable(self) -> dict[str, Any]:
+        """Return what a task can set, for plans and diffs."""
+        return {"name": self.name, "description": self.description, "roles": list(self.roles)}
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "client_id": self.id or None,
+            **self.writable(),
+            "created_at": self.created_at,
+            "secrets": [secret.result() for secret in self.secrets],
+        }
+
+
+def seconds(date: str) -> float:
+    """Return a time of the API in seconds since 1970."""
+    match = _DATE.fullmatch(date)
+    moment = datetime.strptime(match[1] if match else "", "%Y-%m-%dT%H:%M:%S")
+    return moment.replace(tzinfo=timezone.utc).timestamp()
+
+
+def to_date(moment: float) -> str:
+    """Return seconds since 1970 as the API writes a time."""
+    return datetime.fromtimestamp(int(moment), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
+    """Return the account that the API's JSON describes, None if it is not an object with content.
+
+    Schemas: OrgServiceAccount, GroupServiceAccount. Values of secrets are not read. Raises
+    UnreadableError.
+    """
+    if not isinstance(data, dict) or not data:
+        return None
+    account_id, roles = data.get("clientId"), data.get("roles")
+    if not (isinstance(account_id, str) and is_client_id(account_id)):
+        raise UnreadableError("a service account without a readable ID", "clientId", account_id)
+    owner = f"service account {account_id}"
+    texts = {name: data.get(name) or "" for name in ("name", "description")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise UnreadableError(owner, name, value)
+    is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
+    if roles is not None and not is_list:
+        raise UnreadableError(owner, "roles", roles)
+    secrets = data.get("secrets")
+    if not isinstance(secrets, (list, type(None))):
+        raise UnreadableError(owner, "secrets", secrets)
+    return ServiceAccount(
+        id=account_id,
+        **texts,
+        roles=tuple(sorted(roles or ())),
+        created_at=_date(owner, data, "createdAt"),
+        secrets=tuple(parse_secret(item, owner) for item in secrets or ()),
+        is_system_managed=data.get("systemManaged") is True,
+    )
+
+
+def parse_secret(data: Any, owner: str) -> Secret:
+    """Return the secret that the API's JSON describes, without its value. Raises UnreadableError."""
+    secret_id = data.get("id") if isinstance(data, dict) else None
+    if not (isinstance(secret_id, str) and is_id(secret_id)):
+        raise UnreadableError(f"a secret of {owner}", "id", secret_id)
+    owner = f"secret {secret_id} of {owner}"
+    created_at, expires_at = _date(owner, data, "createdAt"), _date(owner, data, "expiresAt")
+    if created_at is None or expires_at is None:
+        raise UnreadableError(owner, "expiresAt", expires_at)
+    masked = data.get("maskedSecretValue")
+    last_used_at = _date(owner, data, "lastUsedAt")
+    text = masked if isinstance(masked, str) else ""
+    return Secret(secret_id, created_at, expires_at, last_used_at, text)
+
+
+def _date(owner: str, data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is None:
+        return None
+    try:
+        return to_date(seconds(value))
+    except (TypeError, ValueError):
+        raise UnreadableError(owner, name, value) from None
+
+
+def clear_value(data: Mapping[str, Any]) -> str | None:
+    """Return the value in a secret's JSON, None if it is missing or masked."""
+    value = data.get("secret")
+    return value if isinstance(value, str) and value and "*" not in value else None
+
+
+def has_roles(account: ServiceAccount, roles: Collection[str] | None) -> bool:
+    """Whether an account has exactly these roles; None stands for any."""
+    return roles is None or set(account.roles) == set(roles)
+
+
+def check_not_managed(account: ServiceAccount) -> None:
+    """Refuse to change an account that MongoDB manages. Raises GuardError."""
+    if account.is_system_managed:
+        raise GuardError(
+            f"The service account {account} is managed by MongoDB, and nothing was changed",
+            hint="Use another account. System-managed accounts are only listed.",
+            parameters=[account.id],
+        )
+
+
+def create(
+    api: Client,
+    org_id: str,
+    wanted: Mapping[str, Any],
+    hours: int | None,
+    known_ids: Collection[str],
+) -> Created[ServiceAccount]:
+    """Create an account; ``wanted``: its name, description and roles.
+
+    ``hours``: the lifetime of its first secret, None for an account without one. An account without
+    a secret is complete even if the response is lost, so the new one with these values is returned.
+    Raises what ``_writes.create`` does.
+    """
+    objects = SERVICE_ACCOUNTS.of(org_id)
+    secret = {_WITHOUT_SECRET: True} if hours is None else {"secretExpiresAfterHours": hours}
+    asked = _wanted(wanted)
+
+    def parse_new(data: Any) -> Created[ServiceAccount] | None:
+        account = parse(data)
+        if account is None:
+            return None
+        values = [clear_value(item) for item in data.get("secrets") or ()]
+        if hours is None:
+            return Created(account) if not values else None
+        return Created(account, values[0]) if len(values) == 1 and values[0] else None
+
+    try:
+        return _writes.create(
+            api, objects, wanted["name"], {**wanted, **secret}, parse_new, asked, known_ids
+        )
+    except OrphanError as error:
+        if hours is not None or len(error.parameters) != 1:
+            raise
+        account = _resource.find_by_id(api, objects, error.parameters[0])
+        if account is None or account.secrets or not asked.is_met(account):
+            raise
+        return Created(account)
+    except ApiError as error:
+        if hours is None and error.status == 400 and not error.outcome_unknown:
+            error.hint = (
+                "If this version of the API cannot create an account without a secret, set "
+                f"secret_expires_after_hours. {error.hint}".strip()
+            )
+        raise
+
+
+def update(
+    api: Client, org_id: str, account: ServiceAccount, changes: Mapping[str, Any]
+) -> ServiceAccount:
+    """Set the name, description or roles of an account, and return it as it is then."""
+    asked = _wanted({**account.writable(), **changes})
+    return _writes.update(api, SERVICE_ACCOUNTS.of(org_id), account, changes, asked)
+
+
+def _wanted(values: Mapping[str, Any]) -> Wanted[ServiceAccount]:
+    def is_met(account: ServiceAccount) -> bool:
+        texts = (account.name, account.description)
+        return texts == (values["name"], values["description"]) and has_roles(
+            account, values["roles"]
+        )
+
+    def fill(data: Mapping[str, Any], account: ServiceAccount) -> ServiceAccount:
+        missing = {name: value for name, value in values.items() if data.get(name) is None}
+        if "roles" in missing:
+            missing["roles"] = tuple(sorted(missing["roles"]))
+        return replace(account, **missing)
+
+    return Wanted(is_met, _described(values), lambda account: _described(account.writable()), fill)
+
+
+def _described(values: Mapping[str, Any]) -> str:
+    return (
+        f"{quoted(values['name'])}, described as {quoted(values['description'])}, with the roles "
+        f"{', '.join(sorted(values['roles'])) or 'none'}"
+    )
+
+
+SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
+    noun="service account",
+    path="/orgs/{}/serviceAccounts",
+    version="2024-08-05",
+    reader=READER,
+    # Without it, a listing lacks accounts that exist.
+    query={"includeSystemManaged": "true"},
+    parse=parse,
+    text=lambda account: account.name,
+    text_name="name",
+    id_option="service_account_id",
+    missing=frozenset({"SERVICE_ACCOUNT_NOT_FOUND"}),
+    is_proof=False,
+    identity=SigningIdentity(
+        name="client ID",
+        of=lambda account: account.id,
+        signing=lambda endpoint: endpoint.client_id,
+        option="allow_own_account",
+    ),
+    results=lambda account: {"service_account": account.result()},
+    issued="client secret",
+)

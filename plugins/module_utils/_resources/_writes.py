@@ -1,0 +1,142 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Create or change an object of any kind, and check that the API did what it was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    KeysmithError,
+    UnexpectedResponseError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    ORG_OWNER,
+    Obj,
+    Objects,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+
+
+@dataclass(frozen=True)
+class Wanted(Generic[Obj]):
+    """What a task asks of an object.
+
+    ``is_met``: whether an object is as asked. ``text``: what was asked, for messages. ``state``:
+    what an object is like, for messages. ``fill``: takes a response's JSON and the object in it,
+    and adds what the response leaves out, which is no contradiction.
+    """
+
+    is_met: Callable[[Obj], bool]
+    text: str
+    state: Callable[[Obj], str]
+    fill: Callable[[Mapping[str, Any], Obj], Obj]
+
+
+@dataclass(frozen=True)
+class Created(Generic[Obj]):
+    """An object, and the secret that only the response to its creation contains."""
+
+    found: Obj
+    secret: str | None = field(default=None, repr=False)
+
+
+def create(
+    api: Client,
+    objects: Objects[Obj],
+    text: str,
+    body: Mapping[str, Any],
+    parse: Callable[[Any], Created[Obj] | None],
+    wanted: Wanted[Obj],
+    known_ids: Collection[str],
+) -> Created[Obj]:
+    """Create an object. ``known_ids``: the IDs of a complete listing before.
+
+    If the response is lost, the request is not sent again. Raises OrphanError, which identifies the
+    objects that the request may have created. An object that is not as asked is deleted, because it
+    may have rights that nobody wanted.
+    """
+    operation = f"create the {objects.resource.noun} {quoted(text)}"
+
+    def parse_new(data: Any) -> Created[Obj] | None:
+        created = parse(data)
+        if created is None or created.found.id in known_ids:
+            return None
+        return replace(created, found=wanted.fill(data, created.found))
+
+    try:
+        created = api.post(objects.call(operation, ORG_OWNER), body, parse_new)
+    except KeysmithError as error:
+        if not error.outcome_unknown:
+            raise
+        raise _resource.lost_creation(api, objects, text, known_ids, error) from None
+    return created if wanted.is_met(created.found) else _confirm(api, objects, created, wanted)
+
+
+def _confirm(
+    api: Client, objects: Objects[Obj], created: Created[Obj], wanted: Wanted[Obj]
+) -> Created[Obj]:
+    """Return a created object if the API shows it as asked after all; delete it otherwise."""
+    found, noun = created.found, objects.resource.noun
+
+    def is_done(now: Obj | None) -> bool:
+        return now is not None and wanted.is_met(now)
+
+    try:
+        with api.cancellation.completing():
+            now = _resource.poll(
+                api, lambda: _resource.find_by_id(api, objects, found.id), is_done
+            )
+    except KeysmithError:
+        now = None
+    if now and is_done(now):
+        return replace(created, found=now)
+    error = UnexpectedResponseError(
+        f"The API created the {noun} {found} as {wanted.state(found)}, but the task asked for "
+        f"{wanted.text}",
+        hint=_resource.contradiction_advice(objects.resource),
+    )
+    raise _resource.undo_creation(api, objects, found, error)
+
+
+def update(
+    api: Client,
+    objects: Objects[Obj],
+    found: Obj,
+    body: Mapping[str, Any],
+    wanted: Wanted[Obj],
+) -> Obj:
+    """Change an object, and return it as it is then.
+
+    If the response is lost or contradicts the request, the object is read again, since it may be as
+    asked. The ``results`` and ``now`` of an error say what exists.
+    """
+    noun = objects.resource.noun
+
+    def parse_this(data: Any) -> Obj | None:
+        shown = objects.parse(data)
+        if shown is None or shown.id != found.id:
+            return None
+        shown = wanted.fill(data, shown)
+        if not wanted.is_met(shown):
+            what = f"shows the {noun} as {wanted.state(shown)} instead of {wanted.text}"
+            raise _resource.contradicted(objects.resource, what)
+        return shown
+
+    def send() -> Obj:
+        call = objects.call(f"change the {noun} {found}", ORG_OWNER, found.id)
+        return api.patch(call, body, parse_this)
+
+    now, error = _resource.change(api, objects, found, send, wanted.is_met)
+    if error is None:
+        return now
+    error.state_after = f"The API shows it as {wanted.state(now)} now."
+    error.results = {"changed": now != found, **objects.resource.results(now)}
+    error.now = now
+    raise error
