@@ -23,6 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    is_client_id,
     is_id,
     quoted,
 )
@@ -185,3 +186,76 @@ def check_seconds(name: str, value: float, *, zero: bool) -> None:
         raise OptionError(
             f"{name} is {value:g}; it must be a number of seconds, {least} up to {MAX_SECONDS}"
         )
+
+
+# Service accounts.
+
+SERVICE_ACCOUNT: dict[str, dict[str, Any]] = {
+    "service_account_id": {"type": "str"},
+    "name": {"type": "str"},
+    "look_alikes": LOOK_ALIKES,
+    "allow_own_account": {"type": "bool", "default": False, "no_log": False},
+}
+MAX_NAME = 64
+HOURS = (8, 8760)
+_ACCOUNT_TEXT = re.compile(r"[^\W_]|[-_.,' ]")
+
+
+def check_service_account(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that do not identify exactly one service account. Raises OptionError."""
+    check_has_accounts(params)
+    names = [name for name in ("service_account_id", "name") if params[name]]
+    if len(names) != 1:
+        raise OptionError(
+            f"{' and '.join(names)} are set" if names else "No service account is identified",
+            hint="Set exactly one of service_account_id and name.",
+        )
+    if params["service_account_id"]:
+        check_client_id("service_account_id", params["service_account_id"])
+
+
+def check_has_accounts(params: Mapping[str, Any]) -> None:
+    """Refuse a platform without service accounts. Raises OptionError."""
+    platform = PLATFORMS[params["platform"]]
+    if not platform.has_service_accounts:
+        raise OptionError(
+            f"{platform.title} has no service accounts",
+            hint="Use the modules for API keys, or set platform to atlas.",
+        )
+
+
+def check_client_id(name: str, value: str) -> None:
+    """Refuse a value that is not the client ID of a service account. Raises OptionError."""
+    if is_client_id(value):
+        return
+    hint = "A client ID is mdb_sa_id_ and 24 hexadecimal digits."
+    if is_id(value) or is_public_key(value):
+        hint = f"{hint} That looks like an API key: use the module org_api_key."
+    value = "hidden" if looks_secret(value) else quoted(value, 80)
+    raise OptionError(f"{name} is {value}, which is not a valid client ID", hint=hint)
+
+
+def check_account_text(name: str, value: str | None, longest: int) -> None:
+    """Refuse a name or description that the API does not accept. Raises OptionError."""
+    if value is None:
+        return
+    if looks_secret(value):
+        raise OptionError(
+            f"{name} looks like a secret",
+            hint="A name is visible to everyone who can list service accounts. Use another text.",
+        )
+    if not 1 <= len(value) <= longest:
+        raise OptionError(f"{name} has {len(value)} characters; it must have 1 to {longest}")
+    wrong = sorted({char for char in value if not _ACCOUNT_TEXT.fullmatch(char)})
+    if wrong:
+        raise OptionError(
+            f"{name} contains {', '.join(map(quoted, wrong))}",
+            hint="It can contain letters, digits, spaces and the characters - _ . , and '.",
+        )
+
+
+def check_hours(name: str, value: int | None) -> None:
+    """Refuse a lifetime that no secret can have. Raises OptionError."""
+    least, most = HOURS
+    if value is not None and not least <= value <= most:
+        raise OptionError(f"{name} is {value}; it must be a number of hours from {least} to {most}")

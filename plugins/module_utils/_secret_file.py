@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -33,14 +33,16 @@ _USE_A_FILE = "Use the path of a file in an existing directory."
 class SecretFormat:
     """A JSON object of strings.
 
-    ``label``: the term for the secret in messages, such as "key pair". ``noun``: the term for its
-    owner. ``id_field``: the field that holds the owner's ID.
+    ``label``: what messages call the secret, such as "key pair". ``noun``: what it belongs to.
+    ``id_field``: the one of ``fields`` that has the ID of what it belongs to. ``is_id``: whether a
+    text can be that ID.
     """
 
     label: str
     noun: str
     id_field: str
     fields: tuple[str, ...]
+    is_id: Callable[[str], bool] = is_id
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def inspect(path: str, secret: SecretFormat) -> SecretFile:
     is_secret = isinstance(content, dict) and all(
         isinstance(content.get(name), str) for name in secret.fields
     )
-    if not is_secret or not is_id(content[secret.id_field]):
+    if not is_secret or not secret.is_id(content[secret.id_field]):
         why = f"holds something other than a {secret.label} of this module"
         raise _refusal(path, why, f"{only_copy} Move it away, or use another file.")
     return SecretFile(path, secret, content)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
@@ -79,6 +79,7 @@ class Call:
     operation: str
     required_role: str
     version: str
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -277,8 +278,9 @@ class Client:
         body: Any = None,
     ) -> Response:
         self._check_cancelled(request)
+        query = {**call.query, **(query or {})}
         if self.endpoint.envelope:
-            query = {**(query or {}), "envelope": "true"}
+            query["envelope"] = "true"
         media_type = self.endpoint.platform.media_type.format(call.version)
         headers = {"Accept": media_type}
         if body is not None:

@@ -30,7 +30,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    ORG_MEMBER,
     ORG_OWNER,
     Obj,
     Objects,
@@ -67,9 +66,9 @@ class Goal:
 class AccessLists(Generic[Obj]):
     """The access lists of a resource's objects.
 
-    ``result_name``: its name in results. ``identity``: what identifies the owner in results.
-    ``missing``: the codes that say that an entry does not exist. ``name``: the name in the path.
-    ``old_name``: the name in the path of Ops Manager before 5.0.
+    ``result_name``: what results call one. ``identity``: what identifies the owner in results.
+    ``missing``: the codes that say that an entry does not exist, none if they are not known.
+    ``name``: the name in the path. ``old_name``: that of Ops Manager before 5.0.
     """
 
     resource: Resource[Obj]
@@ -298,7 +297,7 @@ def change(api: Client, found: AccessList[Obj], goal: Goal) -> AccessList[Obj]:
 
 
 def _read(api: Client, access_list: AccessList[Obj]) -> AccessList[Obj]:
-    call = access_list.call("read", ORG_MEMBER)
+    call = access_list.call("read", access_list.owners.reader)
     try:
         entries = api.pages(call, parse_entry, lambda entry: entry[1])
     except ApiError as error:
@@ -367,7 +366,7 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
         try:
             _delete(api, access_list, text)
         except KeysmithError as error:
-            if error.code not in access_list.lists.missing or error.status not in {400, 404}:
+            if not _is_gone(api, access_list, network, error):
                 error = _explained(error, access_list)
                 return _resolve_outcome(api, access_list, error, left)
             is_done |= error.outcome_unknown
@@ -375,6 +374,21 @@ def _remove(api: Client, access_list: AccessList[Obj], network: Network) -> Acce
             is_done = True
     before = access_list.before if is_done else access_list.before - {network}
     return replace(access_list, before=before, now=left)
+
+
+def _is_gone(
+    api: Client, access_list: AccessList[Obj], network: Network, error: KeysmithError
+) -> bool:
+    """Whether an error proves that an entry does not exist.
+
+    If the codes are not known, any one that is not about the path may say so, and the list decides.
+    """
+    codes = access_list.lists.missing
+    if not isinstance(error, ApiError) or error.status not in {400, 404}:
+        return False
+    if codes or _is_unknown_path(error):
+        return error.code in codes
+    return error.status == 404 and network not in _read(api, access_list).now
 
 
 def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The secrets of a service account: which one is valid, which one may go, what a new one changes."""
+"""The secrets of a service account: which one is valid, and which one a new one replaces."""
 
 from __future__ import annotations
 

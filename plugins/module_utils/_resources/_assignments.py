@@ -22,6 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    ORG_OWNER,
     Listing,
     Obj,
     Resource,
@@ -40,8 +41,9 @@ class Assignments(Generic[Obj]):
 
     ``path``: of a project's listing, with {} for its ID. ``parse``: takes the JSON of that listing.
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
-    is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
-    fields besides the project and the roles.
+    is assigned already. ``result_name``: what results call an assignment. ``identity``: what they
+    have besides the project and the roles. ``is_invited``: whether objects are assigned by an
+    invitation, on every platform.
     """
 
     resource: Resource[Obj]
@@ -51,6 +53,7 @@ class Assignments(Generic[Obj]):
     taken: str
     result_name: str
     identity: Callable[[Obj], Mapping[str, Any]]
+    is_invited: bool = False
 
     def of(self, project_id: str, found: Obj) -> Assignment[Obj]:
         """Return the assignment of an object to a project."""
@@ -63,6 +66,7 @@ class Assignments(Generic[Obj]):
             version=self.resource.version,
             reader=PROJECT_READ_ONLY,
             parse=self.parse,
+            query={},
         )
 
 
@@ -77,8 +81,13 @@ class Assignment(Generic[Obj]):
     def __str__(self) -> str:
         return f"the {self.kind.resource.noun} {self.found}"
 
-    def call(self, operation: str, role: str) -> Call:
-        return self.kind.listing(self.project_id).call(operation, role, self.found.id)
+    def call(self, operation: str, role: str, action: str = "") -> Call:
+        listing = self.kind.listing(self.project_id)
+        return listing.call(operation, role, f"{self.found.id}{action}")
+
+    def manager(self, api: Client) -> str:
+        """Return the role that changing and removing an assignment requires."""
+        return PROJECT_OWNER if self.kind.is_invited else api.endpoint.platform.assignment_role
 
     def roles(self, listed: Mapping[str, Obj]) -> Roles:
         """Return the roles that a listing of the project shows."""
@@ -105,10 +114,13 @@ def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
     changed.
     """
     operation = f"assign {at} to project {at.project_id}"
-    if api.endpoint.platform.assign_method == "PATCH":
+    body: Any
+    call, body = at.call(operation, PROJECT_OWNER), [{"roles": list(roles)}]
+    if at.kind.is_invited:
+        call, body = at.call(operation, ORG_OWNER, ":invite"), {"roles": list(roles)}
+    elif api.endpoint.platform.assign_method == "PATCH":
         _patch(api, at, roles, operation, PROJECT_OWNER)
         return None
-    call, body = at.call(operation, PROJECT_OWNER), [{"roles": list(roles)}]
     try:
         _write(api, at, roles, lambda: api.post(call, body, _parse_write(at, roles)))
     except ApiError as error:
@@ -138,7 +150,7 @@ def assign_all(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> bool
 def change(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> None:
     """Give an assigned object exactly these roles in the project."""
     operation = f"change the roles of {at} in project {at.project_id}"
-    _patch(api, at, roles, operation, api.endpoint.platform.assignment_role)
+    _patch(api, at, roles, operation, at.manager(api))
 
 
 def unassign(api: Client, at: Assignment[Obj]) -> bool:
@@ -148,7 +160,7 @@ def unassign(api: Client, at: Assignment[Obj]) -> bool:
     error is raised: see ``is_project_missing``.
     """
     operation = f"remove {at} from project {at.project_id}"
-    call = at.call(operation, api.endpoint.platform.assignment_role)
+    call = at.call(operation, at.manager(api))
 
     def says_unassigned(error: KeysmithError) -> bool:
         return _may_mean_unassigned(error) and not is_project_missing(error, at.project_id)

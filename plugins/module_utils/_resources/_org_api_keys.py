@@ -423,6 +423,7 @@ API_KEYS: Resource[OrgApiKey] = Resource(
     text_name="description",
     id_option="api_user_id",
     missing=frozenset({API_KEY_NOT_FOUND}),
+    result_name="org_api_key",
     hints=frozenset({"INVALID_KEY_ID"}),
     identity=SigningIdentity(
         name="public key",
@@ -430,6 +431,5 @@ API_KEYS: Resource[OrgApiKey] = Resource(
         signing=lambda endpoint: endpoint.public_key,
         option="allow_own_key",
     ),
-    results=lambda key: {"org_api_key": key.result()},
     issued="private key",
 )

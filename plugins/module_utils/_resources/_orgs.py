@@ -27,7 +27,7 @@ class Organization:
     name: str
     is_deleted: bool = False
 
-    def result(self) -> dict[str, str]:
+    def result(self) -> dict[str, Any]:
         """Return an item of ``orgs``."""
         return {"id": self.id, "name": self.name}
 
@@ -48,7 +48,12 @@ def parse(data: Any) -> Organization | None:
 
 
 ORGANIZATIONS: Listing[Organization] = Listing(
-    title="organizations", path="/orgs", version="2023-01-01", reader=ORG_MEMBER, parse=parse
+    title="organizations",
+    path="/orgs",
+    version="2023-01-01",
+    reader=ORG_MEMBER,
+    parse=parse,
+    query={},
 )
 
 

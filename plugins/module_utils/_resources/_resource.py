@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
@@ -59,6 +59,9 @@ class Object(Protocol):
     def id(self) -> str:
         """The ID, a part of paths."""
 
+    def result(self) -> dict[str, Any]:
+        """Return what results say of the object."""
+
 
 T = TypeVar("T")
 Obj = TypeVar("Obj", bound=Object)
@@ -68,9 +71,9 @@ Obj = TypeVar("Obj", bound=Object)
 class Listing(Generic[Obj]):
     """A list that the API offers.
 
-    ``title``: the term for the list in messages. ``path``: below the API's base path.
-    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
-    ``parse``: takes the API's JSON; see ``Client``.
+    ``title``: what messages call all of it. ``path``: below the API's base path. ``version``: of
+    the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes the
+    API's JSON; see ``Client``. ``query``: what a complete listing needs besides paging.
     """
 
     title: str
@@ -78,6 +81,7 @@ class Listing(Generic[Obj]):
     version: str
     reader: str
     parse: Callable[[Any], Obj | None] = field(compare=False)
+    query: Mapping[str, str]
 
     def call(self, operation: str, role: str, *parts: str) -> Call:
         """Return a call to the listing's path or a path below it."""
@@ -112,10 +116,12 @@ class Resource(Generic[Obj]):
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
-    ``is_proof``: whether such a code proves it; if not, the full list must agree. ``hints``:
-    further codes after which the full list decides. ``text_name``: the API's word for the
-    text. ``id_option``: the option that takes an ID. ``results``: an object's fields in
-    results. ``issued``: the term for the part that only the response to a creation has.
+    ``hints``: further codes after which the complete listing decides. ``text_name``: the API's word for the
+    text. ``id_option``: the option that takes an ID. ``result_name``: what results call an object.
+    ``issued``: what messages call the part that only the response to a creation has. ``reader``:
+    the role that reading requires. ``query``: as in ``Listing``. ``topic``: what the codes about
+    such an object contain, if they are not known exactly; then the complete listing must agree with
+    each of them.
     """
 
     noun: str
@@ -124,14 +130,16 @@ class Resource(Generic[Obj]):
     parse: Callable[[Any, str], Obj | None]
     text: Callable[[Obj], str]
     missing: frozenset[str]
+    result_name: str
     hints: frozenset[str] = frozenset()
-    is_proof: bool = True
     verb: str = "delete"
     text_name: str = "name"
     id_option: str = "id"
     identity: SigningIdentity[Obj] | None = None
-    results: Callable[[Obj], Mapping[str, Any]] = field(default=lambda _found: {})
     issued: str = "secret"
+    reader: str = ORG_MEMBER
+    query: Mapping[str, str] = field(default_factory=dict)
+    topic: str = ""
 
     @property
     def a_noun(self) -> str:
@@ -143,8 +151,9 @@ class Resource(Generic[Obj]):
             title=f"{self.noun}s of organization {org_id}",
             path=self.path.format(org_id),
             version=self.version,
-            reader=ORG_MEMBER,
+            reader=self.reader,
             parse=lambda data: self.parse(data, org_id),
+            query=self.query,
             resource=self,
             org_id=org_id,
         )
@@ -212,6 +221,7 @@ def poll_after(api: Client, read: Callable[[], T], is_done: Callable[[T], bool])
 def list_all(api: Client, listing: Listing[Obj]) -> list[Obj]:
     """Return every object of a listing, in the API's order."""
     call = listing.call(f"list the {listing.title}", listing.reader)
+    call = replace(call, query=listing.query)
     return api.pages(call, listing.parse, lambda found: found.id)
 
 
@@ -228,7 +238,7 @@ def find_by_id(
         return found if found and found.id == object_id else None
 
     resource = objects.resource
-    call = objects.call(f"read the {resource.noun} {object_id}", ORG_MEMBER, object_id)
+    call = objects.call(f"read the {resource.noun} {object_id}", objects.reader, object_id)
     try:
         return api.get(call, parse_this, deadline)
     except ApiError as error:
@@ -256,6 +266,43 @@ def pick_by_text(
     if found is None and look_alikes == "refuse":
         check_look_alikes(listed, objects, text)
     return found
+
+
+def pick_renamed(
+    listed: Sequence[Obj],
+    objects: Objects[Obj],
+    old: str,
+    new: str | None,
+    *,
+    look_alikes: str,
+) -> Obj | None:
+    """Return the object with the old text or, if it is renamed already, with the new one.
+
+    Raises AmbiguousError if both exist, and MissingError if neither does and a new text is set.
+    """
+    resource, text = objects.resource, objects.resource.text
+    if new is None:
+        return pick_by_text(listed, objects, old, look_alikes=look_alikes)
+    # The two texts may look alike. An object that has exactly one cannot be meant by the other.
+    others = [item for item in listed if text(item) != new or new == old]
+    found = pick_by_text(others, objects, old, look_alikes=look_alikes)
+    others = [item for item in listed if item is not found]
+    renamed = None
+    if new != old:
+        renamed = pick_by_text(others, objects, new, look_alikes=look_alikes)
+    if found and renamed:
+        raise AmbiguousError(
+            f"{resource.noun} {found} has the old {resource.text_name} and {renamed} has the new "
+            "one",
+            hint=f"Nothing was changed. Use {resource.id_option} to pick one.",
+        )
+    if not found and not renamed:
+        raise MissingError(
+            f"No {resource.noun} of organization {objects.org_id} has the {resource.text_name} "
+            f"{quoted(old)} or {quoted(new)}",
+            hint=f"A new {resource.noun} is only created without new_{resource.text_name}.",
+        )
+    return found or renamed
 
 
 def check_look_alikes(listed: Iterable[Obj], objects: Objects[Obj], text: str) -> None:
@@ -321,12 +368,13 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
 
     The status is 400 or 404, and the parameters, if any, have the ID.
     """
-    return (
-        isinstance(error, ApiError)
-        and error.code in resource.missing
-        and error.status in {400, 404}
-        and (not error.parameters or object_id in error.parameters)
-    )
+    if not isinstance(error, ApiError) or error.status not in {400, 404} or not error.code:
+        return False
+    is_code = error.code in resource.missing
+    if resource.topic:
+        is_about = resource.topic in error.code or _is_not_found(error)
+        is_code = is_about and error.code.endswith("NOT_FOUND")
+    return is_code and (not error.parameters or object_id in error.parameters)
 
 
 def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiError) -> bool:
@@ -335,12 +383,25 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     If the list still has the object, the error has another cause, which its message explains.
     """
     resource = objects.resource
-    if resource.is_proof and says_missing(error, resource, object_id):
+    if not resource.topic and says_missing(error, resource, object_id):
         return True
-    is_hint = error.code in resource.missing | resource.hints and error.status in {400, 404}
-    if error.status == 404 and error.code == "RESOURCE_NOT_FOUND":
-        is_hint = not is_about_path(error.parameters)
-    return is_hint and all(item.id != object_id for item in list_all(api, objects))
+    if not _hints_at_absence(error, resource):
+        return False
+    return all(item.id != object_id for item in list_all(api, objects))
+
+
+def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
+    if resource.topic:
+        is_code = error.status == 404 or resource.topic in (error.code or "")
+        return is_code and error.status in {400, 404} and not is_about_path(error.parameters)
+    is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
+    return is_code or _is_not_found(error)
+
+
+def _is_not_found(error: ApiError) -> bool:
+    """Whether an error says that something is missing, which is not the path."""
+    is_code = error.status == 404 and error.code == "RESOURCE_NOT_FOUND"
+    return is_code and not is_about_path(error.parameters)
 
 
 def as_missing_error(
@@ -572,7 +633,8 @@ def undo_creation(
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
-        left.results, left.now = {"changed": True, **objects.resource.results(created)}, created
+        left.results = {"changed": True, objects.resource.result_name: created.result()}
+        left.now = created
         left.state_after = (
             f"The new {noun} could not be {verb}d to clean up, so {noun} {created} may still "
             f"exist. {loss or f'Its {objects.resource.issued} is lost.'} {verb.capitalize()} it by "

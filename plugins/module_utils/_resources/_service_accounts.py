@@ -19,6 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     GuardError,
+    MissingError,
     OrphanError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
@@ -42,7 +43,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
 READER = "Organization Read Only"
 _DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|[+-]00:?00)")
 # The API has this field since September 2026.
-_WITHOUT_SECRET = "withoutInitialSecret"
+_WITHOUT_SECRET = "withoutInitialSecret"  # noqa: S105  a field's name
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
 
 
 def parse_secret(data: Any, owner: str) -> Secret:
-    """Return the secret that the API's JSON describes, without its value. Raises UnreadableError."""
+    """Return the secret that JSON describes, without its value. Raises UnreadableError."""
     secret_id = data.get("id") if isinstance(data, dict) else None
     if not (isinstance(secret_id, str) and is_id(secret_id)):
         raise UnreadableError(f"a secret of {owner}", "id", secret_id)
@@ -188,6 +189,27 @@ def check_not_managed(account: ServiceAccount) -> None:
             hint="Use another account. System-managed accounts are only listed.",
             parameters=[account.id],
         )
+
+
+def find(api: Client, params: Mapping[str, Any]) -> ServiceAccount | None:
+    """Return the account that a task identifies, None if it is proved to be missing."""
+    objects = SERVICE_ACCOUNTS.of(params["org_id"])
+    if params["service_account_id"]:
+        return _resource.find_by_id(api, objects, params["service_account_id"])
+    accounts = _resource.list_all(api, objects)
+    return _resource.pick_by_text(
+        accounts, objects, params["name"], look_alikes=params["look_alikes"]
+    )
+
+
+def not_found(params: Mapping[str, Any], hint: str) -> MissingError:
+    """Return the error about an account that a task identifies and that does not exist."""
+    which = params["service_account_id"] or quoted(params["name"])
+    return MissingError(
+        f"Service account {which} does not exist in organization {params['org_id']}, and nothing "
+        "was changed",
+        hint=hint,
+    )
 
 
 def create(
@@ -278,14 +300,14 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     text=lambda account: account.name,
     text_name="name",
     id_option="service_account_id",
-    missing=frozenset({"SERVICE_ACCOUNT_NOT_FOUND"}),
-    is_proof=False,
+    missing=frozenset(),
+    result_name="service_account",
+    topic="SERVICE_ACCOUNT",
     identity=SigningIdentity(
         name="client ID",
         of=lambda account: account.id,
         signing=lambda endpoint: endpoint.client_id,
         option="allow_own_account",
     ),
-    results=lambda account: {"service_account": account.result()},
     issued="client secret",
 )

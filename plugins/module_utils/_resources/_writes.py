@@ -90,9 +90,7 @@ def _confirm(
 
     try:
         with api.cancellation.completing():
-            now = _resource.poll(
-                api, lambda: _resource.find_by_id(api, objects, found.id), is_done
-            )
+            now = _resource.poll(api, lambda: _resource.find_by_id(api, objects, found.id), is_done)
     except KeysmithError:
         now = None
     if now and is_done(now):
@@ -137,6 +135,6 @@ def update(
     if error is None:
         return now
     error.state_after = f"The API shows it as {wanted.state(now)} now."
-    error.results = {"changed": now != found, **objects.resource.results(now)}
+    error.results = {"changed": now != found, objects.resource.result_name: now.result()}
     error.now = now
     raise error

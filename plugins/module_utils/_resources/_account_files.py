@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of client secrets."""
+
+from __future__ import annotations
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    Secret,
+    ServiceAccount,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import (
+    SecretFile,
+    SecretFormat,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_client_id
+
+CLIENT_SECRET = SecretFormat(
+    label="client secret",
+    noun="service account",
+    id_field="client_id",
+    fields=("org_id", "client_id", "name", "secret_id", "client_secret", "expires_at"),
+    is_id=is_client_id,
+)
+
+
+def inspect(path: str) -> SecretFile:
+    return _secret_file.inspect(path, CLIENT_SECRET)
+
+
+def content(org_id: str, account: ServiceAccount, secret: Secret, value: str) -> dict[str, str]:
+    """Return what the file of a new secret has."""
+    return {
+        "org_id": org_id,
+        "client_id": account.id,
+        "name": account.name,
+        "secret_id": secret.id,
+        "client_secret": value,
+        "expires_at": secret.expires_at,
+    }
+
+
+def held_id(file: SecretFile, account: ServiceAccount, org_id: str) -> str | None:
+    """Return the ID of the secret in a file, None if it has none of this account."""
+    found = file.content or {}
+    is_same = (found.get("client_id"), found.get("org_id")) == (account.id, org_id)
+    return found["secret_id"] if is_same else None

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make a service account match a task: create it, or change what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _plan,
+    _secret_file,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    GuardError,
+    KeysmithError,
+    OptionError,
+    internal_error,
+    truncate_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _account_files,
+    _resource,
+    _service_accounts,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    SERVICE_ACCOUNTS,
+    ServiceAccount,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+
+
+def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    objects, file = SERVICE_ACCOUNTS.of(params["org_id"]), None
+    if params["credentials_file"]:
+        file = _account_files.inspect(params["credentials_file"])
+    if params["service_account_id"]:
+        account = _service_accounts.find(api, params)
+        if account is None:
+            hint = "To create an account, identify it by name."
+            raise _service_accounts.not_found(params, hint)
+        return change(params, api, account, file, check_mode)
+    accounts = _resource.list_all(api, objects)
+    account = _resource.pick_renamed(
+        accounts,
+        objects,
+        params["name"],
+        params["new_name"],
+        look_alikes=params["look_alikes"],
+    )
+    if account is None:
+        return create(params, api, accounts, file, check_mode)
+    return change(params, api, account, file, check_mode)
+
+
+def change(
+    params: Mapping[str, Any],
+    api: Client,
+    account: ServiceAccount,
+    file: SecretFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    roles = params["roles"]
+    plan = _plan.present(
+        account.writable(),
+        {
+            "name": params["new_name"],
+            "description": params["description"],
+            "roles": None if roles is None else sorted(set(roles)),
+        },
+    )
+    warnings: list[str] = []
+    if plan.is_change:
+        _service_accounts.check_not_managed(account)
+        gains = set(plan.after["roles"]) - set(account.roles)
+        if params["name"] and gains and not params["adopt"]:
+            warnings += adoption_warnings(account, gains, file, params["org_id"])
+        if set(account.roles) - set(plan.after["roles"]):
+            _resource.check_not_own(
+                api,
+                SERVICE_ACCOUNTS,
+                account,
+                allowed=params["allow_own_account"],
+                loss="taking a role from it",
+            )
+    result = {
+        "changed": plan.is_change,
+        "service_account": {**account.result(), **plan.after},
+        "diff": plan.diff(),
+        "warnings": warnings,
+    }
+    if check_mode or not plan.is_change:
+        return result
+    try:
+        now = _service_accounts.update(api, params["org_id"], account, plan.changes())
+    except KeysmithError as error:
+        if isinstance(error.now, ServiceAccount):
+            error.results["diff"] = {"before": plan.before, "after": error.now.writable()}
+        raise
+    return {**result, "service_account": now.result()}
+
+
+def adoption_warnings(
+    account: ServiceAccount, gains: set[str], file: SecretFile | None, org_id: str
+) -> list[str]:
+    """Refuse to add roles to an account identified by name if the file has no secret of it.
+
+    Raises GuardError. Without ``credentials_file``, returns a warning if it becomes an owner.
+    """
+    if file is None:
+        if "ORG_OWNER" not in gains:
+            return []
+        return [
+            f"Service account {account} is identified by its name and gains ORG_OWNER. Anyone who "
+            "may create service accounts in a project can give one this name: identify owners by "
+            "service_account_id."
+        ]
+    if _account_files.held_id(file, account, org_id) is None:
+        raise GuardError(
+            f"credentials_file {truncate_path(file.path)} does not hold a client secret of service "
+            f"account {account}, which would gain the roles {', '.join(sorted(gains))}",
+            hint="Nothing was changed. Anyone who may create service accounts in a project can "
+            "give one this name. Identify the account by service_account_id, or set adopt to true "
+            "if this is the account that you mean.",
+            parameters=[account.id],
+        )
+    return []
+
+
+def create(
+    params: Mapping[str, Any],
+    api: Client,
+    accounts: list[ServiceAccount],
+    file: SecretFile | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    org_id, name, hours = params["org_id"], params["name"], params["secret_expires_after_hours"]
+    if params["roles"] is None:
+        raise OptionError(
+            f"Service account {quoted(name)} does not exist", hint="To create it, set roles."
+        )
+    known_ids = {account.id for account in accounts}
+    if file:
+        _secret_file.check_free(file, known_ids, org_id=org_id, name=name)
+        _secret_file.check_writable(file.path, check_mode=check_mode)
+    wanted = {
+        "name": name,
+        "description": params["description"] or name,
+        "roles": sorted(set(params["roles"])),
+    }
+    plan = _plan.present(None, wanted)
+    shown = {"client_id": None, **wanted, "created_at": None, "secrets": []}
+    result: dict[str, Any] = {"changed": True, "service_account": shown, "diff": plan.diff()}
+    if check_mode:
+        return result
+    created = _service_accounts.create(api, org_id, wanted, hours, known_ids)
+    account = created.found
+    result["service_account"] = account.result()
+    if created.secret is not None:
+        if file:
+            _keep(api, org_id, account, created.secret, file)
+        else:
+            result["client_secret"] = created.secret
+    objects = SERVICE_ACCOUNTS.of(org_id)
+    result["warnings"] = _resource.duplicate_warnings(api, objects, [account], known_ids)
+    return result
+
+
+def _keep(api: Client, org_id: str, account: ServiceAccount, value: str, file: SecretFile) -> None:
+    """Write the first secret of a new account to a file, or delete the account."""
+    api.add_no_log(value)
+    try:
+        with api.cancellation.completing():
+            content = _account_files.content(org_id, account, account.secrets[0], value)
+            _secret_file.write(file, content, f"the new service account {account}")
+    except Exception as failure:
+        # Any exception: an account whose secret is lost must not be left without being reported.
+        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
+        objects = SERVICE_ACCOUNTS.of(org_id)
+        raise _resource.undo_creation(api, objects, account, error) from None

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make the assignment of an object of any kind to a project match a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _assignments,
+    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
+    Assignment,
+    Assignments,
+    Roles,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import Obj
+
+
+@dataclass(frozen=True)
+class Task(Generic[Obj]):
+    """What a task wants. ``warnings_of``: takes the object, and its roles before and after."""
+
+    api: Client
+    kind: Assignments[Obj]
+    params: Mapping[str, Any]
+    warnings_of: Callable[[Obj, Roles, Roles], Sequence[str]]
+
+    @property
+    def project_id(self) -> str:
+        return str(self.params["project_id"])
+
+    @property
+    def roles(self) -> Roles:
+        is_absent = self.params["state"] == "absent"
+        return None if is_absent else tuple(sorted(set(self.params["roles"])))
+
+    def plan(self, found: Obj, before: Roles) -> dict[str, Any]:
+        """Return the result of the task. Raises OwnKeyError if it must not be reached."""
+        current = None if before is None else {"roles": list(before)}
+        plan = _plan.absent(current)
+        if self.roles is not None:
+            plan = _plan.present(current, {"roles": list(self.roles)})
+        resource, is_absent = self.kind.resource, self.roles is None
+        is_loss = before is not None and (is_absent or set(before) - set(self.roles or ()))
+        if is_loss and resource.identity:
+            loss = "removing it from the project" if is_absent else "taking a role from it"
+            allowed = self.params[resource.identity.option]
+            _resource.check_not_own(self.api, resource, found, allowed=allowed, loss=loss)
+        return {
+            "changed": plan.is_change,
+            self.kind.result_name: self.kind.of(self.project_id, found).result(self.roles),
+            "diff": plan.diff(),
+            "warnings": [*self.warnings_of(found, before, self.roles)],
+        }
+
+    def unassigned(self, *warnings: str) -> dict[str, Any]:
+        """Return the result if the object was not assigned to the project."""
+        result = {"changed": False, self.kind.result_name: None}
+        return {**result, "diff": _plan.absent(None).diff(), "warnings": [*warnings]}
+
+
+def ensure(
+    task: Task[Obj],
+    find: Callable[[Mapping[str, Obj]], Obj | None],
+    check_mode: bool,
+) -> dict[str, Any]:
+    """Change the assignment, and return the result of the task.
+
+    ``find``: takes the objects of the project, and returns the one that the task identifies, None
+    if it is missing and the task has ``state: absent``.
+    """
+    try:
+        assigned = _assignments.list_all(task.api, task.kind, task.project_id)
+        found = find(assigned)
+        if found is None:
+            return task.unassigned()
+        at = task.kind.of(task.project_id, found)
+        before = at.roles(assigned)
+        result = task.plan(found, before)
+        if check_mode or not result["changed"]:
+            return result
+        return _apply(task, at, before, result)
+    except ApiError as error:
+        # After a lost response, it is not known whether this task has removed the object.
+        is_missing = _assignments.is_project_missing(error, task.project_id)
+        if task.roles is not None or not is_missing or error.outcome_unknown:
+            raise
+        return task.unassigned(
+            _assignments.missing_project_warning(task.kind.resource, task.project_id)
+        )
+
+
+def _apply(
+    task: Task[Obj], at: Assignment[Obj], before: Roles, result: dict[str, Any]
+) -> dict[str, Any]:
+    api, roles = task.api, task.roles
+    try:
+        if roles is None:
+            return result if _assignments.unassign(api, at) else task.unassigned()
+        if before is not None:
+            _assignments.change(api, at, roles)
+            return result
+        existing = _assignments.assign(api, at, roles)
+        if existing is not None:
+            # Another run was faster. What is left to do starts from there.
+            result = task.plan(at.found, existing)
+            if result["changed"]:
+                _assignments.change(api, at, roles)
+        return result
+    except KeysmithError as error:
+        if task.kind.result_name in error.results:
+            now = error.results[task.kind.result_name]
+            diff = {**result["diff"], "after": {"roles": now["roles"]} if now else {}}
+            error.results.update({"changed": diff["before"] != diff["after"], "diff": diff})
+        raise
