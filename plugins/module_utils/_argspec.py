@@ -10,6 +10,7 @@ indistinguishable from a value that the task sets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,7 +24,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    is_client_id,
     is_id,
     quoted,
 )
@@ -190,49 +190,39 @@ def check_seconds(name: str, value: float, *, zero: bool) -> None:
 
 # Service accounts.
 
-SERVICE_ACCOUNT: dict[str, dict[str, Any]] = {
+SERVICE_ACCOUNT: Spec = {
     "service_account_id": {"type": "str"},
     "name": {"type": "str"},
-    "look_alikes": LOOK_ALIKES,
+    **LOOK_ALIKES,
     "allow_own_account": {"type": "bool", "default": False, "no_log": False},
+}
+_ACCOUNT_NAMES = [["service_account_id", "name"]]
+# Rules for modules whose tasks identify exactly one service account.
+ONE_ACCOUNT: dict[str, Any] = {
+    "mutually_exclusive": _ACCOUNT_NAMES,
+    "required_one_of": _ACCOUNT_NAMES,
 }
 MAX_NAME = 64
 HOURS = (8, 8760)
 _ACCOUNT_TEXT = re.compile(r"[^\W_]|[-_.,' ]")
 
 
-def check_service_account(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that do not identify exactly one service account. Raises OptionError."""
-    check_has_accounts(params)
-    names = [name for name in ("service_account_id", "name") if params[name]]
-    if len(names) != 1:
-        raise OptionError(
-            f"{' and '.join(names)} are set" if names else "No service account is identified",
-            hint="Set exactly one of service_account_id and name.",
-        )
-    if params["service_account_id"]:
-        check_client_id("service_account_id", params["service_account_id"])
-
-
-def check_has_accounts(params: Mapping[str, Any]) -> None:
-    """Refuse a platform without service accounts. Raises OptionError."""
+def check_account(params: Mapping[str, Any]) -> None:
+    """Refuse a platform without service accounts, and an invalid client ID. Raises OptionError."""
     platform = PLATFORMS[params["platform"]]
     if not platform.has_service_accounts:
         raise OptionError(
             f"{platform.title} has no service accounts",
             hint="Use the modules for API keys, or set platform to atlas.",
         )
-
-
-def check_client_id(name: str, value: str) -> None:
-    """Refuse a value that is not the client ID of a service account. Raises OptionError."""
-    if is_client_id(value):
+    value = params["service_account_id"]
+    if not value or is_client_id(value):
         return
     hint = "A client ID is mdb_sa_id_ and 24 hexadecimal digits."
     if is_id(value) or is_public_key(value):
         hint = f"{hint} That looks like an API key: use the module org_api_key."
-    value = "hidden" if looks_secret(value) else quoted(value, 80)
-    raise OptionError(f"{name} is {value}, which is not a valid client ID", hint=hint)
+    shown = "hidden" if looks_secret(value) else quoted(value, 80)
+    raise OptionError(f"service_account_id is {shown}, which is not a valid client ID", hint=hint)
 
 
 def check_account_text(name: str, value: str | None, longest: int) -> None:

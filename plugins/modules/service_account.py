@@ -60,8 +60,8 @@ options:
       - A file for the first secret of a new account, on the machine where the module runs.
       - It is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
         C(expires_at). Only its owner can read it.
-      - The file may exist only if it holds a secret of a deleted account with the same name, because
-        it might be the only copy.
+      - The file may exist only if it holds a secret of a deleted account with the same name.
+        Otherwise it might be the only copy.
       - If the file cannot be written, the new account is deleted.
       - Needs O(secret_expires_after_hours).
     type: path
@@ -275,9 +275,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._servi
     SERVICE_ACCOUNTS,
 )
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.SERVICE_ACCOUNT,
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    **_argspec.STATE,
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float", "default": 60},
     "new_name": {"type": "str"},
@@ -291,13 +291,12 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, or that no account can have."""
-    _module.require_org_id(params)
-    _argspec.check_service_account(params)
-    _argspec.check_seconds("wait_timeout", params["wait_timeout"], zero=False)
+    _argspec.check_account(params)
     if params["state"] == "absent":
         if params["new_name"] is not None:
             raise OptionError(
-                "new_name is set with state absent, which would report a renamed account as missing",
+                "new_name is set with state absent, which would report a renamed account as "
+                "missing",
                 hint="To delete an account, identify it by service_account_id, or by the name that "
                 "it has now.",
             )
@@ -332,7 +331,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
 
 def main() -> None:
-    _module.execute(ARGUMENT_SPEC, check, run)
+    _module.execute(ARGUMENT_SPEC, check, run, **_argspec.ONE_ACCOUNT)
 
 
 if __name__ == "__main__":

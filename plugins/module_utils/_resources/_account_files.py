@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    is_client_id,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     Secret,
     ServiceAccount,
@@ -15,7 +18,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file impo
     SecretFile,
     SecretFormat,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import is_client_id
 
 CLIENT_SECRET = SecretFormat(
     label="client secret",

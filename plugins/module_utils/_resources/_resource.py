@@ -116,8 +116,9 @@ class Resource(Generic[Obj]):
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
-    ``hints``: further codes after which the complete listing decides. ``text_name``: the API's word for the
-    text. ``id_option``: the option that takes an ID. ``result_name``: what results call an object.
+    ``hints``: further codes after which the complete listing decides. ``text_name``: the API's word
+    for the text. ``id_option``: the option that takes an ID. ``result_name``: what results call an
+    object.
     ``issued``: what messages call the part that only the response to a creation has. ``reader``:
     the role that reading requires. ``query``: as in ``Listing``. ``topic``: what the codes about
     such an object contain, if they are not known exactly; then the complete listing must agree with

@@ -16,6 +16,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
     UnreadableError,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    is_client_id,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     GuardError,
@@ -35,7 +38,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._write
     Wanted,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
-    is_client_id,
     is_id,
     quoted,
 )
