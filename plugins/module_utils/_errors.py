@@ -305,6 +305,12 @@ class PartialError(KeysmithError):
         return self.cause.fields()
 
 
+class LimitError(KeysmithError):
+    """The API has a limit, and the task may not make room for more."""
+
+    type = "limit"
+
+
 class GuardError(KeysmithError):
     """A safety rule stopped the task before any change; ``parameters`` has the IDs of the keys."""
 

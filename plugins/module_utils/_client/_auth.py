@@ -142,6 +142,10 @@ class ServiceAccountAuth(BearerAuth):
         self._add_no_log(token)
         return token
 
+    def forget(self) -> None:
+        with self._lock:
+            self._token = ""
+
     def release(self) -> None:
         if not self._token:
             return

@@ -23,6 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
     Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
     Credentials,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
@@ -64,6 +65,16 @@ class Endpoint:
     def client_id(self) -> str | None:
         """Return the client ID if the signing credential is a service account, otherwise None."""
         return getattr(self.credentials, "client_id", None)
+
+    @property
+    def client_secret(self) -> str | None:
+        """Return the client secret of the service account, None if another credential signs."""
+        return getattr(self.credentials, "client_secret", None)
+
+    @property
+    def is_account_unknown(self) -> bool:
+        """Whether a service account signs and it is not known which one."""
+        return isinstance(self.credentials, AccessToken) and self.client_id is None
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,10 @@ class Client:
     def expect_revocation(self) -> None:
         """Note that the task is about to revoke its signing credential."""
         self._auth.distrust()
+
+    def forget_credential(self) -> None:
+        """Send nothing more with a credential that the task has deleted."""
+        self._auth.forget()
 
     def close(self) -> None:
         self._auth.release()

@@ -120,6 +120,9 @@ class Auth:
     def release(self) -> None:
         """Release what ``acquire`` obtained; never raises."""
 
+    def forget(self) -> None:
+        """Forget a token that ended with its secret, so that it is not revoked."""
+
     def handle_challenge(self, _response: Response) -> bool:
         """Return whether signing the same request again may resolve this 401. Sends nothing."""
         return False

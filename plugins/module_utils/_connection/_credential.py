@@ -47,7 +47,10 @@ class ServiceAccount:
 
 @dataclass(frozen=True)
 class AccessToken:
+    """``client_id``: the service account that it belongs to, None if that is not known."""
+
     token: str = field(repr=False)
+    client_id: str | None = None
 
     def __str__(self) -> str:
         return "the access token"

@@ -21,8 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
+    AccessToken,
     Credentials,
     KeyPair,
+    ServiceAccount,
     is_client_id,
     is_header_safe,
     is_public_key,
@@ -248,7 +250,7 @@ def _credentials(
             f"{platform.title} has no service accounts and no access tokens",
             hint="Use api_public_key and api_private_key, or set platform.",
         )
-    parts = vars(credentials)
+    parts = {name: part for name, part in vars(credentials).items() if part is not None}
     for part, value in parts.items():
         _check_not_mistaken(source, part, value, parts, platform)
     for part, value in parts.items():
@@ -261,8 +263,12 @@ def _find_credentials(
 ) -> dict[str, Credentials]:
     """Return the credentials that are set, by their names; one of each kind."""
     found: dict[str, Credentials] = {}
+    # Next to a token, a client ID says which account the token belongs to.
+    owner = _token_owner(known, values)
     for kind, names in known:
         parts = [values.get(name) for name in names]
+        if kind is ServiceAccount and owner:
+            continue
         if not any(parts) or any(isinstance(other, kind) for other in found.values()):
             continue
         if not all(parts):
@@ -272,7 +278,18 @@ def _find_credentials(
                 hint=f"Set {missing} too: both must come from the same source.",
             )
         found[" with ".join(names)] = kind(*map(str, parts))
+        if kind is AccessToken and owner:
+            found[" with ".join(names)] = AccessToken(str(parts[0]), owner)
     return found
+
+
+def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str | None:
+    """Return the client ID that is set next to an access token and without a client secret."""
+    has_token = any(values.get(names[0]) for kind, names in known if kind is AccessToken)
+    for kind, names in known:
+        if kind is ServiceAccount and has_token and not values.get(names[1]):
+            return values.get(names[0]) or None
+    return None
 
 
 def _check_not_mistaken(

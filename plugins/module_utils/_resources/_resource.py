@@ -94,13 +94,15 @@ class SigningIdentity(Generic[Obj]):
 
     ``name``: what identifies it, such as "public key". ``of``: that of an object, None if the API
     hides it. ``signing``: that of the signing credential, None if that is of another kind.
-    ``option``: the option that lets a task lose its own access.
+    ``option``: the option that lets a task lose its own access. ``is_unknown``: whether the signing
+    credential is of this kind and it is not known which one.
     """
 
     name: str
     of: Callable[[Obj], str | None]
     signing: Callable[[Endpoint], str | None]
     option: str
+    is_unknown: Callable[[Endpoint], bool] = field(default=lambda _endpoint: False)
 
     def is_own(self, api: Client, found: Obj) -> bool:
         own = self.signing(api.endpoint)
@@ -528,14 +530,18 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
     did it. Otherwise, another run or user did.
     """
     identity = objects.resource.identity
-    if identity and identity.is_own(api, found):
-        api.expect_revocation()
-    return delete_known(
+    is_own = identity is not None and identity.is_own(api, found)
+    if is_own:
+        api.expect_own_end()
+    is_done = delete_known(
         api,
         lambda: _delete(api, objects, found),
         lambda error: isinstance(error, ApiError) and is_missing(api, objects, found.id, error),
         lambda: find_by_id(api, objects, found.id) is not None,
     )
+    if is_own:
+        api.forget_credential()
+    return is_done
 
 
 def _delete(api: Client, objects: Objects[Obj], found: Obj) -> None:
@@ -779,10 +785,13 @@ def check_not_own(
     object whose identity is hidden is another one.
     """
     identity = resource.identity
-    if identity is None or identity.signing(api.endpoint) is None:
+    if identity is None:
+        return False
+    is_unknown = identity.is_unknown(api.endpoint)
+    if not is_unknown and identity.signing(api.endpoint) is None:
         return False
     is_own, is_hidden = identity.is_own(api, found), identity.of(found) is None and not is_own_seen
-    if not is_own and not is_hidden:
+    if not (is_own or is_hidden or is_unknown):
         return False
     if not allowed:
         which = f"The {resource.noun} {found} is the one that this task authenticates with"
@@ -790,6 +799,11 @@ def check_not_own(
             which = (
                 f"The API does not return the {identity.name} of the {resource.noun} {found.id}, "
                 "so it may be the one that this task authenticates with"
+            )
+        if is_unknown:
+            which = (
+                f"The access token may belong to the {resource.noun} {found}, because client_id is "
+                "not set next to it"
             )
         raise OwnKeyError(
             f"{which}, and nothing was changed",

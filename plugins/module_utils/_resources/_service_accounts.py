@@ -204,6 +204,32 @@ def find(api: Client, params: Mapping[str, Any]) -> ServiceAccount | None:
     )
 
 
+def projects(api: Client, org_id: str, account: ServiceAccount) -> list[dict[str, Any]]:
+    """Return the projects that an account is assigned to, sorted by ID, with its roles there."""
+    objects = SERVICE_ACCOUNTS.of(org_id)
+
+    def parse_project(data: Any) -> tuple[str, tuple[str, ...]] | None:
+        if not isinstance(data, dict):
+            return None
+        project_id, roles = data.get("groupId"), data.get("roles")
+        if not (isinstance(project_id, str) and is_id(project_id)):
+            raise UnreadableError(
+                f"a project of service account {account.id}", "groupId", project_id
+            )
+        is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
+        if roles is not None and not is_list:
+            raise UnreadableError(f"project {project_id}", "roles", roles)
+        return project_id, tuple(sorted(roles or ()))
+
+    call = objects.call(f"list the projects of {account}", READER, account.id, "groups")
+    try:
+        found = api.pages(call, parse_project, lambda project: project[0])
+    except ApiError as error:
+        hint = "Only an account that exists has projects."
+        raise _resource.missing_if_proved(error, SERVICE_ACCOUNTS, account, hint) from None
+    return [{"project_id": item[0], "roles": list(item[1])} for item in sorted(found)]
+
+
 def not_found(params: Mapping[str, Any], hint: str) -> MissingError:
     """Return the error about an account that a task identifies and that does not exist."""
     which = params["service_account_id"] or quoted(params["name"])
@@ -310,6 +336,7 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
         of=lambda account: account.id,
         signing=lambda endpoint: endpoint.client_id,
         option="allow_own_account",
+        is_unknown=lambda endpoint: endpoint.is_account_unknown,
     ),
     issued="client secret",
 )

@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: project_service_account
+short_description: Assign a service account to a project
+version_added: 4.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Assigns a service account of an organization to a project, changes its roles there, or removes it
+    from the project. The account itself and its secrets stay.
+  - B(Once an account is assigned, an owner of the project can create and delete its secrets and
+    change its access list.) The task warns when it assigns an account.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+  - keysmith.mongodb.service_account
+options:
+  project_id:
+    description:
+      - The ID of the project, 24 hexadecimal digits.
+    type: str
+    required: true
+    aliases: [group_id]
+  roles:
+    description:
+      - All roles of the account in the project, at least one. The order does not matter. They begin
+        with C(GROUP_).
+      - Needed with O(state=present), ignored with O(state=absent).
+    type: list
+    elements: str
+  state:
+    description:
+      - V(present) makes sure that the account is assigned, with exactly these roles. V(absent)
+        removes it from the project.
+    type: str
+    choices: [present, absent]
+    default: present
+notes:
+  - Assigning an account takes the role Organization Owner. Changing roles and removing it takes
+    Project Owner.
+seealso:
+  - name: Atlas Administration API, service accounts
+    description: The API that the module calls.
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-service-accounts
+"""
+
+EXAMPLES = r"""
+- name: Let a service account read a project
+  keysmith.mongodb.project_service_account:
+    org_id: "{{ org_id }}"
+    project_id: "{{ project_id }}"
+    service_account_id: "{{ service_account_id }}"
+    roles: [GROUP_READ_ONLY]
+
+- name: Remove a service account from a project
+  keysmith.mongodb.project_service_account:
+    org_id: "{{ org_id }}"
+    project_id: "{{ project_id }}"
+    service_account_id: "{{ service_account_id }}"
+    state: absent
+"""
+
+RETURN = r"""
+project_service_account:
+  description:
+    - The assignment as it is now, or would be in check mode. V(none) if the account is not assigned.
+  returned: success, and if a task fails after a change
+  type: dict
+  sample:
+    project_id: 5e2211c17a3e5a48f5497de3
+    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    name: deploy
+    roles: [GROUP_READ_ONLY]
+  contains:
+    project_id:
+      description: The ID of the project.
+      returned: success
+      type: str
+      sample: 5e2211c17a3e5a48f5497de3
+    client_id:
+      description: The client ID of the account.
+      returned: success
+      type: str
+      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    name:
+      description: The name of the account.
+      returned: success
+      type: str
+      sample: deploy
+    roles:
+      description: The roles in the project, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [GROUP_READ_ONLY]
+error:
+  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  returned: failure
+  type: dict
+  sample:
+    type: api
+    status: 401
+    code: USER_UNAUTHORIZED
+    reason: Unauthorized
+    detail: Current user is not authorized to perform this action.
+    parameters: []
+    method: DELETE
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    type:
+      description:
+        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
+          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
+          C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
+    status:
+      description: The HTTP status. V(none) if there was no response.
+      returned: failure
+      type: int
+      sample: 401
+    code:
+      description: The API's error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or the cause if there was no response.
+      returned: failure
+      type: str
+      sample: Unauthorized
+    detail:
+      description: The API's error message.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description: What the error is about, such as IDs or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The HTTP method of the failed request.
+      returned: failure
+      type: str
+      sample: DELETE
+    path:
+      description: The path of the failed request.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+# Must come first: a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _assignment_task,
+    _service_accounts,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
+    Roles,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
+    PROJECT_SERVICE_ACCOUNTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    ServiceAccount,
+)
+
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.SERVICE_ACCOUNT,
+    "project_id": {"type": "str", "required": True, "aliases": ["group_id"]},
+    "roles": {"type": "list", "elements": "str"},
+    **_argspec.STATE,
+}
+RULES = [("state", "present", ("roles",))]
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that identify no account or several, and roles that no project has."""
+    _argspec.check_account(params)
+    if params["state"] == "present":
+        _argspec.check_project_roles(params["roles"])
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    def find(assigned: Mapping[str, ServiceAccount]) -> Optional[ServiceAccount]:
+        account = _service_accounts.find(api, params)
+        if account is None:
+            if params["state"] == "absent":
+                return None
+            raise _service_accounts.not_found(params, "Create it with service_account first.")
+        _service_accounts.check_not_managed(account)
+        return account
+
+    def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
+        if before is not None or after is None:
+            return []
+        return [
+            f"Owners of project {params['project_id']} can create and delete the secrets of service "
+            f"account {account} and change its access list, because it is assigned to the project."
+        ]
+
+    task = _assignment_task.Task(api, PROJECT_SERVICE_ACCOUNTS, params, warnings)
+    return _assignment_task.ensure(task, find, check_mode)
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run, required_if=RULES, **_argspec.ONE_ACCOUNT)
+
+
+if __name__ == "__main__":
+    main()

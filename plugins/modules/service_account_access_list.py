@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: service_account_access_list
+short_description: Manage the IP access list of a service account
+version_added: 4.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Adds entries to the API access list of a service account, or removes them.
+  - The API refuses to remove the address that a request comes from.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+  - keysmith.mongodb.service_account
+options:
+  entries:
+    description:
+      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32), at most 200.
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - V(present) adds the entries that are missing. V(absent) removes those that are there.
+    type: str
+    choices: [present, absent]
+    default: present
+  purge:
+    description:
+      - Whether to remove all other entries, with O(state=present).
+    type: bool
+    default: false
+seealso:
+  - name: Atlas Administration API, service accounts
+    description: The API that the module calls.
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-service-accounts
+"""
+
+EXAMPLES = r"""
+- name: Allow a service account from two networks only
+  keysmith.mongodb.service_account_access_list:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    entries: [192.0.2.0/24, "2001:db8::/32"]
+    purge: true
+"""
+
+RETURN = r"""
+service_account_access_list:
+  description:
+    - The access list as it is now, or would be in check mode. V(none) with O(state=absent) if the
+      account does not exist.
+  returned: success, and if a task fails after a change
+  type: dict
+  sample:
+    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    entries: [192.0.2.0/24]
+  contains:
+    client_id:
+      description: The client ID of the account.
+      returned: success
+      type: str
+      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    entries:
+      description: The entries, IPv4 first, in numerical order.
+      returned: success
+      type: list
+      elements: str
+      sample: [192.0.2.0/24]
+error:
+  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  returned: failure
+  type: dict
+  sample:
+    type: api
+    status: 401
+    code: USER_UNAUTHORIZED
+    reason: Unauthorized
+    detail: Current user is not authorized to perform this action.
+    parameters: []
+    method: DELETE
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    type:
+      description:
+        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
+          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
+          C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
+    status:
+      description: The HTTP status. V(none) if there was no response.
+      returned: failure
+      type: int
+      sample: 401
+    code:
+      description: The API's error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or the cause if there was no response.
+      returned: failure
+      type: str
+      sample: Unauthorized
+    detail:
+      description: The API's error message.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description: What the error is about, such as IDs or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The HTTP method of the failed request.
+      returned: failure
+      type: str
+      sample: DELETE
+    path:
+      description: The path of the failed request.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+# Must come first: a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_list_task,
+    _service_accounts,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
+    ACCOUNT_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    ServiceAccount,
+)
+
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.SERVICE_ACCOUNT,
+    "entries": {"type": "list", "elements": "str", "required": True},
+    **_argspec.STATE,
+    "purge": {"type": "bool", "default": False},
+}
+# The API has this limit.
+MAX_ENTRIES = 200
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that identify no account or several, and invalid or too many entries."""
+    _argspec.check_account(params)
+    entries = _access_list_task.goal_of(params).entries
+    if len(entries) > MAX_ENTRIES:
+        raise OptionError(
+            f"entries has {len(entries)} entries; an access list has at most {MAX_ENTRIES}",
+            hint="Use CIDR blocks that cover several addresses.",
+        )
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    def find() -> ServiceAccount:
+        account = _service_accounts.find(api, params)
+        if account is None:
+            raise _service_accounts.not_found(params, "Create it with service_account first.")
+        _service_accounts.check_not_managed(account)
+        return account
+
+    return _access_list_task.ensure(api, ACCOUNT_LISTS, params, find, check_mode)
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run, **_argspec.ONE_ACCOUNT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: service_account_info
+short_description: List the service accounts of an organization
+version_added: 4.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Lists service accounts with their roles and the expiry times of their secrets.
+  - Secrets are never returned, not even masked.
+  - An empty result is not an error. An incomplete list is.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+options:
+  service_account_id:
+    description:
+      - Only the account with this client ID, system-managed or not.
+    type: str
+  name:
+    description:
+      - Only accounts with exactly this name.
+    type: str
+  name_match:
+    description:
+      - Only accounts whose whole name matches this pattern. V(*) stands for any text, V(?) for one
+        character, V([ab]) for one of these.
+    type: str
+  roles:
+    description:
+      - Only accounts with at least one of these roles in the organization.
+    type: list
+    elements: str
+  project_id:
+    description:
+      - Only accounts that are assigned to this project. This takes one more request.
+    type: str
+    aliases: [group_id]
+  expires_within_hours:
+    description:
+      - Only accounts with a secret that expires within so many hours, or has expired.
+    type: float
+  include_system_managed:
+    description:
+      - Whether to include accounts that MongoDB manages.
+    type: bool
+    default: false
+  access_list:
+    description:
+      - Whether to return access lists. This takes one more request per account.
+    type: bool
+    default: false
+  projects:
+    description:
+      - Whether to return the projects that accounts are assigned to. This takes one more request per
+        account.
+    type: bool
+    default: false
+notes:
+  - Service accounts exist in Atlas and, as a preview, in Cloud Manager. Ops Manager has none.
+  - This takes the role Organization Read Only.
+seealso:
+  - name: Atlas Administration API, service accounts
+    description: The API that the module calls.
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-service-accounts
+"""
+
+EXAMPLES = r"""
+- name: Find service accounts whose secrets expire within 30 days
+  keysmith.mongodb.service_account_info:
+    org_id: "{{ org_id }}"
+    expires_within_hours: 720
+  register: expiring
+
+- name: List owners with their access lists
+  keysmith.mongodb.service_account_info:
+    org_id: "{{ org_id }}"
+    roles: [ORG_OWNER]
+    access_list: true
+"""
+
+RETURN = r"""
+service_accounts:
+  description:
+    - The accounts that match all filters, sorted by name and client ID.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      name: deploy
+      description: Deploys the shop
+      roles: [ORG_READ_ONLY]
+      created_at: "2026-11-28T12:00:00Z"
+      system_managed: false
+      secrets:
+        - id: 32b6e34b3d91647abb20e7b9
+          created_at: "2026-11-28T12:00:00Z"
+          expires_at: "2027-02-26T12:00:00Z"
+          last_used_at: null
+  contains:
+    client_id:
+      description: The client ID.
+      returned: success
+      type: str
+      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    name:
+      description: The name.
+      returned: success
+      type: str
+      sample: deploy
+    description:
+      description: The description.
+      returned: success
+      type: str
+      sample: Deploys the shop
+    roles:
+      description: The roles in the organization, sorted.
+      returned: success
+      type: list
+      elements: str
+      sample: [ORG_READ_ONLY]
+    created_at:
+      description: When the account was created.
+      returned: success
+      type: str
+      sample: "2026-11-28T12:00:00Z"
+    secrets:
+      description: The secrets of the account. Their values are never returned.
+      returned: success
+      type: list
+      elements: dict
+      sample: []
+      contains:
+        id:
+          description: The ID of the secret.
+          returned: success
+          type: str
+          sample: 32b6e34b3d91647abb20e7b9
+        created_at:
+          description: When the secret was created.
+          returned: success
+          type: str
+          sample: "2026-11-28T12:00:00Z"
+        expires_at:
+          description: When the secret expires or expired.
+          returned: success
+          type: str
+          sample: "2027-02-26T12:00:00Z"
+        last_used_at:
+          description: When the secret was last used to get a token, V(none) if it never was.
+          returned: success
+          type: str
+          sample: "2026-12-01T06:30:00Z"
+    system_managed:
+      description: Whether MongoDB manages the account.
+      returned: success
+      type: bool
+      sample: false
+    access_list:
+      description: The entries of its access list, IPv4 first, in numerical order.
+      returned: if O(access_list) is set
+      type: list
+      elements: str
+      sample: [192.0.2.0/24]
+    projects:
+      description: The projects the account is assigned to, with C(project_id) and C(roles).
+      returned: if O(projects) is set
+      type: list
+      elements: dict
+      sample: []
+error:
+  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  returned: failure
+  type: dict
+  sample:
+    type: api
+    status: 401
+    code: USER_UNAUTHORIZED
+    reason: Unauthorized
+    detail: Current user is not authorized to perform this action.
+    parameters: []
+    method: DELETE
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    type:
+      description:
+        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
+          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
+          C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
+    status:
+      description: The HTTP status. V(none) if there was no response.
+      returned: failure
+      type: int
+      sample: 401
+    code:
+      description: The API's error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or the cause if there was no response.
+      returned: failure
+      type: str
+      sample: Unauthorized
+    detail:
+      description: The API's error message.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description: What the error is about, such as IDs or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The HTTP method of the failed request.
+      returned: failure
+      type: str
+      sample: DELETE
+    path:
+      description: The path of the failed request.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+# Must come first: a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Optional
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._bulk import _workers
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    MissingError,
+    OptionError,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _account_secrets,
+    _assignments,
+    _resource,
+    _service_accounts,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
+    ACCOUNT_LISTS,
+    PROJECT_SERVICE_ACCOUNTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    SERVICE_ACCOUNTS,
+    ServiceAccount,
+)
+
+# Requests that are sent at the same time.
+THREADS = 8
+
+ARGUMENT_SPEC: _argspec.Spec = {
+    "service_account_id": {"type": "str"},
+    "name": {"type": "str"},
+    "name_match": {"type": "str"},
+    "roles": {"type": "list", "elements": "str"},
+    "project_id": {"type": "str", "aliases": ["group_id"]},
+    "expires_within_hours": {"type": "float"},
+    "include_system_managed": {"type": "bool", "default": False},
+    "access_list": {"type": "bool", "default": False},
+    "projects": {"type": "bool", "default": False},
+}
+FILTERS = ("service_account_id", "name", "name_match", "roles", "project_id")
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse filters that no account can match."""
+    _argspec.check_account(params)
+    _argspec.check_org_role_names(params["roles"] or [])
+    hours = params["expires_within_hours"]
+    if hours is not None and hours < 0:
+        raise OptionError(f"expires_within_hours is {hours:g}; it must be 0 or more")
+
+
+def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
+    accounts = [account for account in find(params, api) if matches(params, account)]
+    if params["project_id"]:
+        kind = PROJECT_SERVICE_ACCOUNTS
+        assigned = _assignments.list_all(api, kind, params["project_id"])
+        accounts = [account for account in accounts if account.id in assigned]
+    accounts.sort(key=lambda account: (account.name, account.id))
+
+    def result(account: ServiceAccount) -> Optional[dict[str, Any]]:
+        shown = {**account.result(), "system_managed": account.is_system_managed}
+        try:
+            if params["access_list"]:
+                found = _access_lists.read(api, ACCOUNT_LISTS, params["org_id"], account)
+                shown["access_list"] = _access_lists.in_order(found.now)
+            if params["projects"]:
+                shown["projects"] = _service_accounts.projects(api, params["org_id"], account)
+        except MissingError:
+            return None
+        return shown
+
+    shown = _workers.map_concurrent(result, accounts, threads=THREADS)
+    return {"changed": False, "service_accounts": [item for item in shown if item]}
+
+
+def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
+    """Return the account that the task identifies, or all of them."""
+    objects = SERVICE_ACCOUNTS.of(params["org_id"])
+    if not params["service_account_id"]:
+        return _resource.list_all(api, objects)
+    account = _resource.find_by_id(api, objects, params["service_account_id"])
+    return [account] if account else []
+
+
+def matches(params: Mapping[str, Any], account: ServiceAccount) -> bool:
+    name, pattern, roles = params["name"], params["name_match"], params["roles"]
+    hours = params["expires_within_hours"]
+    is_shown = not account.is_system_managed or (
+        params["include_system_managed"] or params["service_account_id"]
+    )
+    deadline = _account_secrets.wall_clock() + (hours or 0) * _account_secrets.HOUR
+    return bool(
+        is_shown
+        and (name is None or account.name == name)
+        and (pattern is None or fnmatchcase(account.name, pattern))
+        and (roles is None or set(roles) & set(account.roles))
+        and (hours is None or any(secret.expiry <= deadline for secret in account.secrets))
+    )
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run, filters=FILTERS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: service_account_secret
+short_description: Manage the secrets of a service account
+version_added: 4.0.0
+author: The keysmith.mongodb authors (@keysmith)
+description:
+  - Makes sure that a service account has a valid secret, or that a secret does not exist.
+  - The API returns the value of a secret only once. With O(credentials_file), a task creates a
+    secret only if the file does not hold one that is valid for long enough. Run it every night, and
+    the file is always up to date.
+  - An account has at most two secrets, and an expired one still counts.
+  - A second secret shortens the lifetime of the first to seven days at most. The task reports this
+    in RV(other_secrets) and with a warning. It cannot be undone.
+extends_documentation_fragment:
+  - keysmith.mongodb.attributes
+  - keysmith.mongodb.connection
+  - keysmith.mongodb.service_account
+options:
+  state:
+    description:
+      - V(present) makes sure that there is a valid secret. V(absent) deletes O(secret_id).
+    type: str
+    choices: [present, absent]
+    default: present
+  secret_id:
+    description:
+      - The ID of the secret to delete, 24 hexadecimal digits. Needed with O(state=absent), refused
+        with O(state=present).
+    type: str
+  secret_expires_after_hours:
+    description:
+      - The lifetime of a new secret, 8 to 8760 hours. The organization can lower the maximum.
+      - Needed with O(state=present). An existing secret is not changed.
+    type: int
+  credentials_file:
+    description:
+      - The file that holds the secret, on the machine where the module runs.
+      - It is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
+        C(expires_at). Only its owner can read it.
+      - The secret counts as valid if the account still has it and it expires in more than
+        O(renew_before_hours) hours. Otherwise, a new secret replaces it in the file.
+      - A file of another account is never replaced.
+      - If the file cannot be written, the new secret is deleted.
+    type: path
+  renew_before_hours:
+    description:
+      - How many hours before its expiry the secret is replaced. It must be smaller than
+        O(secret_expires_after_hours).
+    type: float
+    default: 0
+  force:
+    description:
+      - Whether to create a secret even if there is a valid one.
+    type: bool
+    default: false
+  make_room:
+    description:
+      - What to delete if a secret must be created and the account has two.
+      - V(expired) deletes a secret that has expired. V(oldest) deletes an expired secret or, if
+        there is none, the older one. V(none) deletes nothing.
+      - If there is still no room, the task fails and lists the secrets.
+      - A secret that may be the one that the task authenticates with is never deleted this way.
+    type: str
+    choices: [expired, oldest, none]
+    default: expired
+seealso:
+  - name: Atlas Administration API, service accounts
+    description: The API that the module calls.
+    link: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-service-accounts
+"""
+
+EXAMPLES = r"""
+- name: Keep a valid secret in a file, and replace it a week before it expires
+  keysmith.mongodb.service_account_secret:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    secret_expires_after_hours: 2160
+    renew_before_hours: 168
+    credentials_file: "{{ credentials_file }}"
+
+- name: Delete a leaked secret
+  keysmith.mongodb.service_account_secret:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    secret_id: "{{ secret_id }}"
+    state: absent
+"""
+
+RETURN = r"""
+service_account_secret:
+  description:
+    - The secret that is valid now. With O(state=absent), the secret that was deleted, or V(none) if
+      it did not exist. Its value is never in here.
+  returned: success
+  type: dict
+  sample:
+    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    id: 32b6e34b3d91647abb20e7b9
+    created_at: "2026-11-28T12:00:00Z"
+    expires_at: "2027-02-26T12:00:00Z"
+    last_used_at: null
+  contains:
+    client_id:
+      description: The client ID of the account.
+      returned: success
+      type: str
+      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    id:
+      description: The ID of the secret, V(none) for one that check mode would create.
+      returned: success
+      type: str
+      sample: 32b6e34b3d91647abb20e7b9
+    created_at:
+      description: When the secret was created, V(none) for one that check mode would create.
+      returned: success
+      type: str
+      sample: "2026-11-28T12:00:00Z"
+    expires_at:
+      description: When the secret expires, V(none) for one that check mode would create.
+      returned: success
+      type: str
+      sample: "2027-02-26T12:00:00Z"
+    last_used_at:
+      description: When the secret was last used to get a token, V(none) if it never was.
+      returned: success
+      type: str
+      sample: "2026-12-01T06:30:00Z"
+other_secrets:
+  description:
+    - The other secrets of the account, with their expiry times after this task. Each has C(id),
+      C(created_at), C(expires_at) and C(last_used_at).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+client_secret:
+  description:
+    - The value of a new secret. It cannot be read again later. Set C(no_log), or use
+      O(credentials_file), which leaves it out.
+  returned: when a secret was created without O(credentials_file), not in check mode
+  type: str
+  sample: mdb_sa_sk_...
+error:
+  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  returned: failure
+  type: dict
+  sample:
+    type: api
+    status: 401
+    code: USER_UNAUTHORIZED
+    reason: Unauthorized
+    detail: Current user is not authorized to perform this action.
+    parameters: []
+    method: DELETE
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+  contains:
+    type:
+      description:
+        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
+          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
+          C(limit), C(guard) and C(internal).
+      returned: failure
+      type: str
+      sample: api
+      version_added: 2.0.0
+    status:
+      description: The HTTP status. V(none) if there was no response.
+      returned: failure
+      type: int
+      sample: 401
+    code:
+      description: The API's error code.
+      returned: failure
+      type: str
+      sample: USER_UNAUTHORIZED
+    reason:
+      description: The HTTP reason phrase, or the cause if there was no response.
+      returned: failure
+      type: str
+      sample: Unauthorized
+    detail:
+      description: The API's error message.
+      returned: failure
+      type: str
+      sample: Current user is not authorized to perform this action.
+    parameters:
+      description: What the error is about, such as IDs or a path.
+      returned: failure
+      type: list
+      elements: raw
+      sample: []
+    method:
+      description: The HTTP method of the failed request.
+      returned: failure
+      type: str
+      sample: DELETE
+    path:
+      description: The path of the failed request.
+      returned: failure
+      type: str
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+"""
+
+# Must come first: a Python that is too old cannot import the rest.
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import (
+    _argspec,
+    _module,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _account_secrets,
+)
+
+ARGUMENT_SPEC: _argspec.Spec = {
+    **_argspec.SERVICE_ACCOUNT,
+    **_argspec.STATE,
+    "secret_id": {"type": "str", "no_log": False},
+    "secret_expires_after_hours": {"type": "int", "no_log": False},
+    "credentials_file": {"type": "path", "no_log": False},
+    "renew_before_hours": {"type": "float", "default": 0},
+    "force": {"type": "bool", "default": False},
+    "make_room": {"type": "str", "choices": ["expired", "oldest", "none"], "default": "expired"},
+}
+RULES = [
+    ("state", "present", ("secret_expires_after_hours",)),
+    ("state", "absent", ("secret_id",)),
+]
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that identify no account or several, and times that no secret can have."""
+    _argspec.check_account(params)
+    hours, renew_before = params["secret_expires_after_hours"], params["renew_before_hours"]
+    if params["state"] == "absent":
+        _argspec.check_id("secret_id", params["secret_id"])
+        return
+    if params["secret_id"] is not None:
+        raise OptionError(
+            "secret_id is set with state present",
+            hint="The ID of a new secret cannot be chosen. To delete a secret, set state to absent.",
+        )
+    _argspec.check_hours("secret_expires_after_hours", hours)
+    if not 0 <= renew_before < hours:
+        raise OptionError(
+            f"renew_before_hours is {renew_before:g}; it must be 0 or more, and less than "
+            f"secret_expires_after_hours ({hours})",
+            hint="Otherwise each run would create a secret.",
+        )
+
+
+def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
+    if params["state"] == "absent":
+        return _account_secrets.ensure_absent(params, api, check_mode)
+    return _account_secrets.ensure(params, api, check_mode)
+
+
+def main() -> None:
+    _module.execute(ARGUMENT_SPEC, check, run, required_if=RULES, **_argspec.ONE_ACCOUNT)
+
+
+if __name__ == "__main__":
+    main()
