@@ -135,10 +135,8 @@ def test_absence_needs_the_complete_listing(emulator: Emulator) -> None:
 
 
 def test_a_404_about_an_account_that_is_listed_is_an_error(emulator: Emulator) -> None:
-    error = {"error": 404, "errorCode": "RESOURCE_NOT_FOUND", "parameters": [BUILDS]}
-    emulator.add_fault(
-        Fault("answer", path=f"{ACCOUNTS}/{BUILDS}", status=404, body=json.dumps(error))
-    )
+    code = {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [BUILDS]}
+    emulator.add_fault(Fault("status", path=f"{ACCOUNTS}/{BUILDS}", **code))
     outcome = run(emulator, service_account_id=BUILDS, state="absent")
     assert (outcome.failed, outcome.code) == (True, "RESOURCE_NOT_FOUND")
     assert BUILDS in accounts(emulator)
@@ -241,7 +239,6 @@ def test_an_api_that_does_not_know_the_field(emulator: Emulator) -> None:
         ({"service_account_id": "x"}, "mdb_sa_id_"),
         ({"name": "a:b"}, "name"),
         ({"name": "x" * 65}, "64"),
-        ({"name": "deploy", "description": ""}, "description"),
         ({"name": "deploy", "description": "x" * 251}, "250"),
         ({"name": "deploy", "roles": []}, "roles"),
         ({"name": "deploy", "roles": ["GROUP_OWNER"]}, "GROUP_OWNER"),
@@ -269,11 +266,21 @@ def test_a_new_account_needs_roles(emulator: Emulator) -> None:
     assert emulator.writes == []
 
 
-def test_an_account_without_its_file_gains_no_roles_by_name(emulator: Emulator) -> None:
+def test_an_account_gains_no_roles_by_name_without_its_file(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     """Anyone who may create accounts can give one this name."""
+    file = {"credentials_file": str(tmp_path / "x.json"), "secret_expires_after_hours": 8}
+    options = {"name": "builds", "roles": ["ORG_OWNER"], **file}
+    assert run(emulator, **options).result["error"]["type"] == "guard"
+    assert emulator.writes == []
+    assert run(emulator, **options, adopt=True).changed
+
+
+def test_an_owner_by_name_is_reported(emulator: Emulator) -> None:
     outcome = run(emulator, name="builds", roles=["ORG_OWNER"])
-    assert outcome.result["error"]["type"] == "guard"
-    assert run(emulator, name="builds", roles=["ORG_OWNER"], adopt=True).changed
+    assert outcome.changed
+    assert BUILDS in str(outcome.result["warnings"])
 
 
 def test_requests(emulator: Emulator) -> None:

@@ -160,8 +160,8 @@ def test_what_the_api_shortens_is_reported(start: Callable[..., Emulator], check
     soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 7 * DAY))
     assert other["expires_at"].startswith(soon)
     (warning,) = outcome.result["warnings"]
-    assert SECRET_IDS[0] in warning
-    assert soon in warning
+    assert SECRET_IDS[0] in str(warning)
+    assert soon in str(warning)
 
 
 def test_a_secret_that_expires_sooner_anyway_is_not_reported(
