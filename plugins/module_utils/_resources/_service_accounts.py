@@ -226,7 +226,7 @@ def projects(api: Client, org_id: str, account: ServiceAccount) -> list[dict[str
         found = api.pages(call, parse_project, lambda project: project[0])
     except ApiError as error:
         hint = "Only an account that exists has projects."
-        raise _resource.missing_if_proved(error, SERVICE_ACCOUNTS, account, hint) from None
+        raise _resource.as_missing_error(error, SERVICE_ACCOUNTS, account, hint) from None
     return [{"project_id": item[0], "roles": list(item[1])} for item in sorted(found)]
 
 
