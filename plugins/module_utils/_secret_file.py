@@ -164,8 +164,11 @@ def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFil
         f"The {file.format.label} of {owner} could not be written to {truncate_path(file.path)}"
     )
     try:
-        _make_room(file)
-        _create(_resolve(file.path), data)
+        _check_unchanged(file)
+        if file.content is None:
+            _create(_resolve(file.path), data)
+        else:
+            _replace(_resolve(file.path), data)
     except FileExistsError:
         raise CredentialsFileError(
             f"{failed}: another process wrote to it in the meantime, so it was not overwritten",
@@ -193,16 +196,31 @@ def discard(written: SecretFile) -> str:
     return f"{path}, which had its {label}, was deleted."
 
 
-def _make_room(file: SecretFile) -> None:
-    """Delete the file that was inspected. Raises FileExistsError if it has other content now."""
+def _check_unchanged(file: SecretFile) -> None:
+    """Raise FileExistsError if a file has other content than when it was inspected."""
     try:
         is_same = inspect(file.path, file.format) in (file, replace(file, content=None))
     except OptionError:
         is_same = False
     if not is_same:
         raise FileExistsError(file.path)
-    with suppress(FileNotFoundError):
-        os.unlink(_resolve(file.path))
+    # An empty file has nothing to keep.
+    if inspect(file.path, file.format).content is None:
+        with suppress(FileNotFoundError):
+            os.unlink(_resolve(file.path))
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Replace a file in one step, so that its readers always find a complete secret."""
+    directory, name = os.path.split(path)
+    new = os.path.join(directory, f".{name}.{os.getpid()}")
+    _create(new, data)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
 
 
 def _create(path: str, data: bytes) -> None:

@@ -187,7 +187,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
     result = _result(account, secret, tuple(secrets.values()), changed=True)
     if not check_mode:
         if is_own:
-            api.expect_own_end()
+            api.expect_revocation()
         result["changed"] = delete(api, params["org_id"], account, secret)
         if is_own:
             api.forget_credential()

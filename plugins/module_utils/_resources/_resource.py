@@ -532,7 +532,7 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
     identity = objects.resource.identity
     is_own = identity is not None and identity.is_own(api, found)
     if is_own:
-        api.expect_own_end()
+        api.expect_revocation()
     is_done = delete_known(
         api,
         lambda: _delete(api, objects, found),

@@ -26,7 +26,15 @@ from tests.accounts import (
     world,
 )
 from tests.emulator import Emulator, Fault
-from tests.support import Outcome, client_id, key_pair, org_id, project_id, run_module
+from tests.support import (
+    Outcome,
+    VirtualClock,
+    client_id,
+    key_pair,
+    org_id,
+    project_id,
+    run_module,
+)
 
 A, B = "192.0.2.1", "2001:db8::/32"
 OWNER = ["GROUP_OWNER"]
@@ -40,7 +48,7 @@ def emulator() -> Iterator[Emulator]:
 
 
 def run(emulator: Emulator, module: str, **options: Any) -> Outcome:
-    ours = {name: options.pop(name) for name in ("check", "diff") if name in options}
+    ours = {name: options.pop(name) for name in ("check", "diff", "clock") if name in options}
     credential = {} if "client_id" in options else key_pair("atlas")
     base = {"base_url": emulator.url, "org_id": org_id("atlas"), **credential}
     return run_module(module, {**base, **options}, **ours)
@@ -146,9 +154,11 @@ def test_a_first_assignment_warns_of_the_projects_owner(emulator: Emulator) -> N
 
 
 def test_an_assignment_by_another_run_is_changed(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
     emulator.settings.visibility_delay = 2.0
-    run_project(emulator, roles=["GROUP_READ_ONLY"])
-    outcome = run_project(emulator)
+    run_project(emulator, roles=["GROUP_READ_ONLY"], clock=clock)
+    outcome = run_project(emulator, clock=clock)
     assert outcome.changed
     assert assigned(emulator) == {project_id("atlas"): OWNER}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from tests.accounts import ACCOUNTS, BUILDS, DAY, MISSING_ACCOUNT, SECRET_IDS, accounts, world
 from tests.emulator import Emulator, Fault
 from tests.support import Outcome, client_id, fetch_token, key_pair, org_id, run_module
@@ -264,13 +265,11 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator, file = start(secret(0, 90)), tmp_path / "builds.json"
-    emulator.add_fault(Fault("slow", method="POST", path=SECRETS, seconds=0.01, after_write=True))
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.link", fail)
-    monkeypatch.setattr("os.rename", fail)
+    monkeypatch.setattr(_secret_file, "_create", fail)
     outcome = run(emulator, **HOURS, force=True, credentials_file=str(file))
     assert outcome.failed
     assert left(emulator) == [SECRET_IDS[0]]
