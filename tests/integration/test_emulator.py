@@ -68,7 +68,7 @@ def send(
     token: str = "",
     headers: dict[str, str] | None = None,
 ) -> requests.Response:
-    """Send a request that a key pair or a token signs."""
+    """Send a request that a key pair or a token authenticates."""
     pair = key_pair(platform, number)
     signed = {"Authorization": f"Bearer {token}"} if token else {}
     return requests.request(
@@ -182,7 +182,7 @@ def test_a_request_is_refused(emulator: Emulator, row: tuple[int, str, str, str,
 
 
 def test_an_api_serves_only_its_own_platforms(emulator: Emulator) -> None:
-    """The organization of one platform, asked for through the API of the other."""
+    """Request the organization of one platform through the API of the other."""
     for platform, other, expected in (
         (OPS, ATLAS, "NOT_ATLAS_ORG"),
         (ATLAS, OPS, "EXPECTED_NON_ATLAS_ORG"),
@@ -382,7 +382,7 @@ def test_latency_is_one_per_request_and_two_per_connection(
 
 Check = Callable[[Any, VirtualClock], bool]
 AFTER = {"after_write": True}
-# A fault, its arguments, what a DELETE meets (an exception or a check), and whether it was done.
+# A fault, its arguments, how a DELETE ends (an exception or a check), and whether it was done.
 FAULT_CASES: list[tuple[str, dict[str, Any], type[Exception] | Check, bool]] = [
     ("lost_before", {}, http.client.RemoteDisconnected, False),
     ("lost_after", {}, http.client.RemoteDisconnected, True),

@@ -60,7 +60,7 @@ def days_left(api: Api, secret: dict[str, Any]) -> float:
     return (moment.replace(tzinfo=timezone.utc).timestamp() - api.emulator.wall()) / DAY
 
 
-def test_an_account_comes_and_goes(api: Api) -> None:
+def test_an_account_is_created_changed_and_deleted(api: Api) -> None:
     account = api.create()
     path = f"{ACCOUNTS}/{account['clientId']}"
     (secret,) = account["secrets"]
@@ -71,14 +71,14 @@ def test_an_account_comes_and_goes(api: Api) -> None:
     assert status == 200
     assert "secret" not in masked
     assert masked["maskedSecretValue"].endswith(secret["secret"][-4:])
-    # A part changes that part.
+    # A partial update changes only that part.
     assert api("PATCH", path, {"name": "build"})[1]["roles"] == ["ORG_READ_ONLY"]
     assert [item["name"] for item in api("GET", ACCOUNTS)[1]["results"]] == ["an account", "build"]
     assert api("DELETE", path) == (204, None)
     assert api.fails("GET", path) == (404, "RESOURCE_NOT_FOUND")
 
 
-def test_without_initial_secret(api: Api) -> None:
+def test_an_account_may_have_no_initial_secret(api: Api) -> None:
     body = {**NEW, "withoutInitialSecret": True}
     assert api("POST", ACCOUNTS, body)[1]["secrets"] == []
     both = {**body, "secretExpiresAfterHours": 8}
@@ -111,7 +111,7 @@ def test_a_second_secret_shortens_the_first(api: Api) -> None:
     assert 364 < days_left(api, second) <= 365
     first, _second = api("GET", path)[1]["secrets"]
     assert 6.9 < days_left(api, first) <= 7
-    # There is room for two, even if both have expired.
+    # An account has at most two secrets, even if both have expired.
     now = api.emulator.wall()
     api.emulator.wall = lambda: now + 400 * DAY
     body = {"secretExpiresAfterHours": 8}
@@ -121,7 +121,7 @@ def test_a_second_secret_shortens_the_first(api: Api) -> None:
     assert api("POST", f"{path}/secrets", body)[0] == 201
 
 
-def test_tokens_end_with_their_secret_and_their_account(api: Api) -> None:
+def test_tokens_become_invalid_with_their_secret_and_their_account(api: Api) -> None:
     owner = api.token
     path = f"{ACCOUNTS}/{api.create()['clientId']}"
     value = api("POST", f"{path}/secrets", {"secretExpiresAfterHours": 8})[1]["secret"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded responses of Atlas, each put through the modules.
+"""Recorded responses of Atlas, each processed by the modules.
 
 The recordings are not part of this collection: KEYSMITH_RECORDINGS names a JSON file with a list
 of ``answers``, each with method, path, status, headers and body. Without it the tests are skipped.
