@@ -100,7 +100,7 @@ def test_an_account_may_have_no_initial_secret(api: Api) -> None:
     ],
     ids=str,
 )
-def test_invalid_fields(api: Api, field: dict[str, Any]) -> None:
+def test_invalid_fields_are_refused(api: Api, field: dict[str, Any]) -> None:
     assert api.fails("POST", ACCOUNTS, {**NEW, "secretExpiresAfterHours": 8, **field})[0] == 400
 
 
@@ -159,7 +159,9 @@ def test_an_expired_secret_gets_no_token(api: Api) -> None:
         ("SERVICE_ACCOUNT_NOT_FOUND_400", (400, "SERVICE_ACCOUNT_NOT_FOUND")),
     ],
 )
-def test_a_missing_account(api: Api, form: str, expected: tuple[int, str]) -> None:
+def test_a_missing_account_has_the_error_code_of_the_settings(
+    api: Api, form: str, expected: tuple[int, str]
+) -> None:
     api.emulator.settings.missing_account = form
     for method in ("GET", "PATCH", "DELETE"):
         assert api.fails(method, f"{ACCOUNTS}/{MISSING}", {}) == expected
@@ -177,7 +179,7 @@ def test_system_managed_accounts_are_listed_only_on_request(api: Api) -> None:
     assert api.fails("DELETE", f"{ACCOUNTS}/{MISSING}") == (401, "USER_UNAUTHORIZED")
 
 
-def test_access_list(api: Api) -> None:
+def test_entries_are_added_to_and_removed_from_an_access_list(api: Api) -> None:
     path = f"{ACCOUNTS}/{client_id('atlas')}/accessList"
     body = [{"ipAddress": "127.0.0.1"}, {"cidrBlock": "192.0.2.0/24"}]
     status, listed = api("POST", path, body)
@@ -189,7 +191,7 @@ def test_access_list(api: Api) -> None:
     assert own == (400, "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
 
 
-def test_projects(api: Api) -> None:
+def test_accounts_are_invited_to_and_removed_from_a_project(api: Api) -> None:
     account = api.create()["clientId"]
     path, roles = f"{IN_PROJECT}/{account}", {"roles": ["GROUP_READ_ONLY"]}
     assert api("POST", f"{path}:invite", roles)[1]["roles"] == ["GROUP_READ_ONLY"]
@@ -214,7 +216,7 @@ def test_only_owners_write(api: Api) -> None:
     assert api.fails("POST", ACCOUNTS, NEW) == (401, "USER_UNAUTHORIZED")
 
 
-def test_limits_and_versions(api: Api) -> None:
+def test_the_number_of_accounts_and_the_version_are_checked(api: Api) -> None:
     api.emulator.settings.max_service_accounts = 1
     body = {**NEW, "withoutInitialSecret": True}
     assert api.fails("POST", ACCOUNTS, body) == (400, "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED")

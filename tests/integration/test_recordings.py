@@ -514,7 +514,7 @@ def check_challenge(one: Recording) -> None:
 
 
 @pytest.mark.parametrize("one", recordings())
-def test_a_recorded_response_comes_through(one: Recording) -> None:
+def test_a_recorded_response_is_understood(one: Recording) -> None:
     if not one.is_error:
         # No module reads one organization, or creates a key in a project.
         if (one.method, one.place) not in {("GET", ORG), ("POST", PROJECT_KEYS)}:
