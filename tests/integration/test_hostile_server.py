@@ -204,7 +204,7 @@ def test_a_truncated_response_to_the_get_does_not_mean_missing() -> None:
 def test_a_redirect_is_not_decompressed() -> None:
     """requests reads a redirect's body without a limit, even if it must not follow it."""
     bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
-    # The peak of the process is no measure, because creating the bomb has just raised it.
+    # The peak of the process does not show it: creating the bomb has just raised that.
     tracemalloc.start()
     try:
         with server(get=http("302 Found", bomb, "Location: /x", "Content-Encoding: gzip")) as raw:
