@@ -85,7 +85,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @contextlib.contextmanager
 def serving(play: Play) -> Iterator[int]:
-    """Accept one connection and play with it."""
+    """Accept one connection and run ``play`` with it."""
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def serve() -> None:

@@ -27,7 +27,7 @@ import compiled
 
 # The Digest of a public key with this prefix fails unexpectedly.
 BROKEN = "brok"
-# A file with this in its name meets a full disk.
+# Writing a file with this in its name fails as if the disk were full.
 FULL = "full-disk"
 
 
