@@ -19,7 +19,7 @@ attributes:
     description: Writes nothing in check mode, and reports the same change and diff as a real run.
     support: full
   diff_mode:
-    description: Shows the writable fields before and after in diff mode.
+    description: In diff mode, shows the writable fields before and after the change.
     support: full
   idempotent:
     description: Changes nothing when run a second time with the same options.

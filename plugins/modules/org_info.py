@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - keysmith.mongodb.connection
 attributes:
   check_mode:
-    description: The module only reads, in check mode too.
+    description: The module only reads, so check mode makes no difference.
     support: full
   diff_mode:
     description: The module only reads, so there is no diff.
