@@ -16,7 +16,7 @@ attributes:
     support: full
     membership: [keysmith.mongodb.all]
   check_mode:
-    description: Writes nothing in check mode, and reports the same change and diff as a real run.
+    description: In check mode, writes nothing and reports the same change and diff as a real run.
     support: full
   diff_mode:
     description: In diff mode, shows the writable fields before and after the change.

@@ -13,7 +13,7 @@ description:
     the whole list. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
   - The API accepts a key's requests only from addresses on its access list. An empty list allows
     every address. If the organization requires access lists, an empty list allows none.
-  - Missing entries are added before any are removed, in one request, so that the key never loses
+  - Missing entries are added in one request, before any are removed, so that the key never loses
     access in between.
   - Do not confuse this list with the IP access list of an Atlas project, which allows clients to
     connect to its clusters.
@@ -50,7 +50,7 @@ options:
         V(2001:db8::/32).
       - Different spellings of the same entry count as one, such as V(192.0.2.7) and
         V(192.0.2.7/32), or two forms of an IPv6 address.
-      - A block with host bits set is rejected, such as V(192.0.2.7/24). The error suggests the
+      - A block with host bits set, such as V(192.0.2.7/24), is rejected. The error suggests the
         network.
       - V([]) with O(purge=true) removes all entries. V([]) without O(purge) changes nothing.
     type: list

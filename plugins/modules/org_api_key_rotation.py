@@ -12,7 +12,7 @@ description:
   - Replaces an API key in three steps, in MongoDB Atlas, Cloud Manager or Ops Manager.
   - O(phase=begin) creates a replacement with the same roles, projects and access list. Your own
     tasks then store its key pair.
-  - O(phase=finish) verifies the key pair, and revokes the old key immediately or after a grace
+  - O(phase=finish) verifies the key pair and revokes the old key immediately or after a grace
     period.
   - O(phase=roll_back) revokes the replacement, for example if its key pair could not be stored. The
     old key keeps working.

@@ -15,8 +15,8 @@ description:
     create or revoke a key, use M(keysmith.mongodb.org_api_key).
   - A key is reported as not assigned only if the full list of the project's keys does not contain
     it.
-  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys.
-    The task warns and shows the ID, because O(project_id) could be wrong.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
+    project without keys. The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection

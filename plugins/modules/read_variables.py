@@ -53,7 +53,7 @@ attributes:
     description: Runs on the control node.
     support: full
   check_mode:
-    description: Runs in check mode, and changes nothing.
+    description: Runs in check mode and changes nothing.
     support: full
   diff_mode:
     description: Changes nothing, so there is no diff.
