@@ -127,8 +127,8 @@ options:
             entries.
           - If this option is unset, the list is neither read nor changed.
           - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then
-            its roles. If setting the list or the roles fails, the key is revoked and its
-            file is deleted. The error says so, or says which key is left.
+            its roles. If setting the list or the roles fails, the key is revoked and its file is
+            deleted. The error says so, or identifies the key that is left.
           - An existing key gets its access list before its roles.
         type: list
         elements: str
