@@ -15,8 +15,8 @@ VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
 TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
 INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
 
-# Sources of the built collection. The list includes directories, because their time changes when a file is deleted.
-# "docs/." instead of "docs", because "docs" is a target.
+# Sources of the built collection. The list includes directories, because their modification time changes when a file is
+# deleted. "docs/." instead of "docs", because "docs" is a target.
 SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING LICENSES requirements.txt \
 	changelogs/changelog.yaml docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)
