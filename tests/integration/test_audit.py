@@ -721,7 +721,6 @@ in_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="chromium, chromium-browser or google-chrome is not installed"
 )
 PICTURES = ROOT / "tests" / "output" / "audit"
-SHOP = "section:has(tr:nth-child(20)) "
 
 
 @pytest.fixture(scope="module")
