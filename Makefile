@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# All created files stay in .venv, .nox and .cache of this checkout; `make clean` removes them.
+# All created files stay in the checkout, in directories that Git ignores. `make clean` removes them.
 # Compatible with GNU make 3.81, the version on macOS.
 
 .DEFAULT_GOAL := help
