@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# All created files stay in .venv, .nox and .cache of this checkout; `make clean` removes them.
+# All created files stay in the checkout, in directories that Git ignores. `make clean` removes them.
 # Compatible with GNU make 3.81, the version on macOS.
 
 .DEFAULT_GOAL := help
@@ -15,8 +15,8 @@ VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
 TARBALL := .cache/build/keysmith-mongodb-$(VERSION).tar.gz
 INSTALLED := .cache/collections/ansible_collections/keysmith/mongodb/MANIFEST.json
 
-# Sources of the built collection. The list includes directories, because their time changes when a file is deleted.
-# "docs/." instead of "docs", because "docs" is a target.
+# Sources of the built collection. The list includes directories, because their modification time changes when a file is
+# deleted. "docs/." instead of "docs", because "docs" is a target.
 SOURCES := galaxy.yml $(shell find README.md CHANGELOG.md COPYING LICENSES requirements.txt \
 	changelogs/changelog.yaml docs/. meta plugins playbooks roles \
 	-name __pycache__ -prune -o -print 2>/dev/null)

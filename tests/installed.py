@@ -32,7 +32,7 @@ def find(program: str) -> str:
 
 
 def hold(report: Any) -> None:
-    """Turn a skipped test into a failure if everything must be installed."""
+    """Turn a skipped test into a failed one if everything must be installed."""
     if VARIABLE not in os.environ or not report.skipped or hasattr(report, "wasxfail"):
         return
     _path, _line, reason = report.longrepr

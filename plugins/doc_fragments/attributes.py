@@ -16,10 +16,10 @@ attributes:
     support: full
     membership: [keysmith.mongodb.all]
   check_mode:
-    description: Writes nothing in check mode, and reports the same change and diff as a real run.
+    description: In check mode, writes nothing and reports the same change and diff as a real run.
     support: full
   diff_mode:
-    description: Shows the writable fields before and after in diff mode.
+    description: In diff mode, shows the writable fields before and after the change.
     support: full
   idempotent:
     description: Changes nothing when run a second time with the same options.

@@ -64,7 +64,7 @@ options:
   client_id:
     description:
       - The client ID of the service account to authenticate with. It begins with C(mdb_sa_id_).
-      - The task fetches an access token and revokes it at its end.
+      - The task fetches an access token and revokes it at the end.
       - Ops Manager has no service accounts. Cloud Manager has no environment variables for them.
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_CLIENT_ID) for
         Atlas.
@@ -188,6 +188,6 @@ notes:
     prints ad-hoc arguments when the command fails, and a task's C(environment) with C(-vvv).
   - On C(SIGTERM), C(SIGINT) or C(SIGHUP), a module completes and reports the requests in progress
     and starts no others. It fails with C(error.type=cancelled) if something is left to do. A signal
-    that is already ignored stays ignored, such as C(SIGHUP) under C(nohup).
+    that is already ignored, such as C(SIGHUP) under C(nohup), stays ignored.
   - After Ctrl+C, Ansible may exit before it shows the result. Write new private keys to a file.
 """

@@ -55,7 +55,7 @@ RETURN = r"""
 _value:
   description:
     - The keys in their original order. Each also has C(findings), a list of names in the order
-      above, empty if there are none.
+      above. The list is empty if there are none.
   type: list
   elements: dict
   sample:

@@ -12,9 +12,9 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Replaces each non-printable character with its code point, such as C(⟨U+202E⟩). The result
     cannot change how a page, a table or a terminal displays other text.
-  - This includes control characters, line breaks, marks that change the writing direction, and
-    characters without width. It also includes all spaces except the ASCII space, and code points
-    that are unassigned or for private use.
+  - This includes control characters, line breaks, marks that change the text direction, and
+    zero-width characters. It also includes all spaces except the ASCII space, and unassigned or
+    private-use code points.
   - The filter does not escape HTML or JSON. Use P(ansible.builtin.to_json#filter) or Jinja's C(e)
     for that.
 options:

@@ -59,8 +59,8 @@ options:
       - The new description of the key, 1 to 250 characters.
       - If no key has O(description) but one has O(new_description), that key is used, so a second
         run changes nothing. If both exist, or neither, the task fails.
-      - With this option, no key is ever created.
-      - Rejected with O(state=absent), which would report a renamed key as absent.
+      - If this option is set, the task never creates a key.
+      - Rejected with O(state=absent), because the task would report a renamed key as absent.
     type: str
     version_added: 1.1.0
   roles:
@@ -84,8 +84,8 @@ options:
         requires access lists.
       - If this option is unset, the list is neither read nor changed.
       - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then its
-        roles. If setting the list or the roles fails, the key is revoked and
-        O(credentials_file) is deleted. The error says so, or says which key is left.
+        roles. If setting the list or the roles fails, the key is revoked and O(credentials_file) is
+        deleted. The error says so, or identifies the key that is left.
       - An existing key gets its access list before its roles and its description.
       - To add or remove single entries, use M(keysmith.mongodb.org_api_key_access_list).
       - Ignored with O(state=absent).
@@ -124,9 +124,9 @@ options:
     description:
       - Whether the task may revoke its signing credential, remove a role from it, or change its
         access list.
-      - By default, such a task fails, in check mode too, because you would lock yourself out.
-      - It also fails if the API does not return the public key of the key, because the key could
-        then be the signing credential.
+      - By default, such a task fails, even in check mode, because you would lock yourself out.
+      - It also fails if the API does not return the key's public key, because the key could then be
+        the signing credential.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials. The task then lists the keys again and warns if the last one with
         C(ORG_OWNER) loses that role.
@@ -160,14 +160,15 @@ seealso:
 notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, a
     revocation needs only Organization Member (C(ORG_MEMBER)).
-  - The platforms differ in their roles. See O(roles). Ops Manager before version 5.0 calls access
-    lists whitelists. The module uses C(/whitelist) if the path C(/accessList) does not exist.
+  - Which roles exist depends on the platform. See O(roles). Ops Manager before version 5.0 calls
+    access lists whitelists. The module uses C(/whitelist) if the path C(/accessList) does not
+    exist.
   - The APIs are eventually consistent. If the API does not find a key that the task has just read
     or created, the change is retried for up to 10 seconds. If it does not find a key to revoke, the
     module checks again after 3 seconds.
-  - If the response to a change contradicts the task, the module reads the key for up to 10 seconds.
-    If the key still differs, the task fails with C(error.type=unexpected_response), and a key that
-    it has just created is revoked. The result and the diff show what exists.
+  - If the response to a change contradicts the task, the module keeps reading the key for up to 10
+    seconds. If the key still differs, the task fails with C(error.type=unexpected_response), and a
+    key that it has just created is revoked. The result and the diff show what exists.
 """
 
 EXAMPLES = r"""
@@ -254,7 +255,7 @@ RETURN = r"""
 org_api_key:
   description:
     - With O(state=present), the key as it is now, or as it would be in check mode. A task that
-      fails after a change returns the key as it is then.
+      fails after a change returns the key as it is at that point.
     - With O(state=absent), the key as it was before the task revoked it. V(none) if the key did not
       exist.
   returned: success, and if a task fails after a change

@@ -11,9 +11,9 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Adds or removes entries of the access list of an organization's programmatic API key, or sets
     the whole list. Works with MongoDB Atlas, Cloud Manager and Ops Manager.
-  - The API accepts requests of a key only from addresses on its access list. An empty list allows
+  - The API accepts a key's requests only from addresses on its access list. An empty list allows
     every address. If the organization requires access lists, an empty list allows none.
-  - Missing entries are added before any are removed, in one request, so that the key never loses
+  - Missing entries are added in one request, before any are removed, so that the key never loses
     access in between.
   - Do not confuse this list with the IP access list of an Atlas project, which allows clients to
     connect to its clusters.
@@ -50,7 +50,7 @@ options:
         V(2001:db8::/32).
       - Different spellings of the same entry count as one, such as V(192.0.2.7) and
         V(192.0.2.7/32), or two forms of an IPv6 address.
-      - A block with host bits set is rejected, such as V(192.0.2.7/24). The error suggests the
+      - A block with host bits set, such as V(192.0.2.7/24), is rejected. The error suggests the
         network.
       - V([]) with O(purge=true) removes all entries. V([]) without O(purge) changes nothing.
     type: list
@@ -74,13 +74,13 @@ options:
   allow_own_key:
     description:
       - Whether the task may change the access list of its signing credential.
-      - By default, a task that would change this list fails, in check mode too, because you could
+      - By default, a task that would change this list fails, even in check mode, because you could
         lock yourself out.
-      - It also fails if the API does not return the public key of the key, because the key could
-        then be the signing credential.
+      - It also fails if the API does not return the key's public key, because the key could then be
+        the signing credential.
       - With V(true), include the address of the host where the module runs in O(entries). The first
-        entries on an empty list immediately shut out all other addresses, including that of this
-        task.
+        entries on an empty list immediately shut out all other addresses, including the one this
+        task uses.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool

@@ -10,7 +10,7 @@ version_added: 1.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Lists the programmatic API keys of an organization, in MongoDB Atlas, Cloud Manager or Ops
-    Manager. The result has their roles, their projects and, on request, their access lists.
+    Manager. The result includes their roles, their projects and, on request, their access lists.
   - A key must match all filters that are set. An empty result is not an error.
   - The module reads every page of the list. If it cannot read the whole list, the task fails.
   - Private keys are never returned, not even masked.
@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - keysmith.mongodb.look_alikes
 attributes:
   check_mode:
-    description: The module only reads, in check mode too.
+    description: The module only reads, so check mode makes no difference.
     support: full
   diff_mode:
     description: The module only reads, so there is no diff.
@@ -76,8 +76,8 @@ options:
         stops waiting and sends no more requests. Requests in progress are completed.
       - The task then fails with C(error.type=limit) and returns no keys, because an incomplete list
         does not show what is missing.
-      - The access lists of many keys may exceed a rate limit, which is refilled about once a
-        minute.
+      - Reading the access lists of many keys may exceed a rate limit, which is refilled about once
+        a minute.
     type: float
     version_added: 3.0.0
 seealso:
@@ -123,7 +123,7 @@ EXAMPLES = r"""
     access_list: true
   register: powerful
 
-- name: Show those that work from any address
+- name: Show the keys that work from any address
   ansible.builtin.debug:
     msg: "{{ powerful.org_api_keys | rejectattr('access_list') | map(attribute='id') }}"
 

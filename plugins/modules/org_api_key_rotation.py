@@ -12,7 +12,7 @@ description:
   - Replaces an API key in three steps, in MongoDB Atlas, Cloud Manager or Ops Manager.
   - O(phase=begin) creates a replacement with the same roles, projects and access list. Your own
     tasks then store its key pair.
-  - O(phase=finish) verifies the key pair, and revokes the old key immediately or after a grace
+  - O(phase=finish) verifies the key pair and revokes the old key immediately or after a grace
     period.
   - O(phase=roll_back) revokes the replacement, for example if its key pair could not be stored. The
     old key keeps working.
@@ -31,9 +31,9 @@ options:
   phase:
     description:
       - The step to take.
-      - V(begin) checks everything first, and revokes any replacement that an interrupted run has
-        left, if its key pair cannot be in use. It then creates the replacement and returns its key
-        pair.
+      - V(begin) checks everything first. It then revokes any replacement that an interrupted run
+        has left, if its key pair cannot be in use. Finally, it creates the replacement and returns
+        its key pair.
       - If the rotation is past this step, V(begin) changes nothing, and RV(state) is V(waiting) or
         V(due).
       - V(finish) verifies the new key pair and records the end of O(grace_period). As soon as this
@@ -59,8 +59,9 @@ options:
   description:
     description:
       - The full description of the old key.
-      - If the rotation has begun, the replacement's mark has the ID of the old key. If the mark
-        verifies but that key now has another description, the task fails and does not change it.
+      - If the rotation has begun, the replacement's mark contains the ID of the old key. If the
+        mark verifies but that key now has another description, the task fails and does not change
+        it.
       - After a rotation, the replacement has this description. Each O(phase=begin) that finds no
         rotation to finish therefore starts another one.
     type: str
@@ -118,8 +119,8 @@ options:
         O(phase=finish) has verified the new key pair. From then on, the new private key
         authenticates them. During the grace period, authenticate with the new key pair or pass it
         to O(phase=finish).
-      - Everyone who can list the keys can read the marks and test guesses of this secret offline.
-        Use a random value.
+      - Anyone who can list the keys can read the marks and try to guess this secret offline. Use a
+        random value.
     type: str
   ignore_marks:
     description:
@@ -130,15 +131,15 @@ options:
     default: false
   allow_own_key:
     description:
-      - Whether the old key may be the signing credential. The new key pair then revokes the old
-        key.
+      - Whether the old key may be the signing credential. The new key pair is then used to revoke
+        the old key.
     type: bool
     default: false
   verify_timeout:
     description:
       - The maximum number of seconds to wait until the API accepts the new key pair, more than 0
         and up to 86400.
-      - A new key works only after a delay. RV(verification) shows the time it took.
+      - A new key works only after a delay. RV(verification) shows how long it took.
     type: float
     default: 60
   wait_timeout:
@@ -157,13 +158,13 @@ notes:
   - All platforms behave the same, except that the signing credential on Ops Manager is always a key
     pair.
   - An interrupted run leaves the replacement in one of the following four states. The next run
-    recognizes it by the first word of the mark.
+    recognizes the state by the first word of the mark.
   - In the state C(creating), the key was just created and must have no rights yet. The next
     O(phase=begin) revokes it if it is the only key with this mark and was created within ten
     minutes after the mark's time. Otherwise it reports the key in RV(left).
-  - In the state C(created), the key gets its access list and projects, and its key pair was not
-    handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in the
-    organization and the old key is unchanged. Otherwise it reports the key in RV(left).
+  - In the state C(created), the key gets its access list and projects, and its key pair has not
+    been handed over. The next O(phase=begin) revokes it as long as it lacks the old key's roles in
+    the organization and the old key is unchanged. Otherwise it reports the key in RV(left).
   - In the state C(issued), the key pair may be in use. O(phase=finish) continues if it has the key
     pair. The next O(phase=begin) creates another replacement and reports this one in RV(left).
   - In the state C(verified), the key pair was verified, and the old key is kept until the mark's
@@ -175,8 +176,8 @@ notes:
   - O(phase=finish) rejects a replacement whose roles or projects differ from those of the old key.
     Until it has recorded the verification, it also rejects one whose access list allows more
     addresses.
-  - A request that the API refuses only because of the new key's role or access list confirms the
-    key pair too. RV(verification.refusal) has the error code.
+  - If the API refuses a request only because of the new key's role or access list, this verifies
+    the key pair too. RV(verification.refusal) has the error code.
 """
 
 EXAMPLES = r"""
@@ -270,7 +271,7 @@ key_pair:
 actions:
   description:
     - The steps that the task has taken, or would take in check mode, in order.
-    - Each has C(action) and the C(api_user_id) of the key, V(none) for a new key.
+    - Each has C(action) and the C(api_user_id) of the key, which is V(none) for a new key.
     - The actions are C(revoke_leftover), C(create_replacement), C(verify_key_pair),
       C(record_verification), C(revoke_old_key), C(rename_replacement) and C(revoke_replacement).
   returned: success

@@ -41,8 +41,8 @@ options:
         O(roles) and O(project_id). At least one is required.
       - A key is selected if it matches one value of each selector that is set. An empty list
         selects no key.
-      - Values that match no key are not a failure; RV(missing) lists them. A listed key that
-        another selector excludes is a failure. See O(on_unselected).
+      - Values that match no key do not fail the task; RV(missing) lists them. If another selector
+        excludes a listed key, the task fails. See O(on_unselected).
       - Selectors reject an empty string and null, because these would select more keys.
     type: list
     elements: str
@@ -127,8 +127,8 @@ options:
             entries.
           - If this option is unset, the list is neither read nor changed.
           - A new key is created with the role C(ORG_MEMBER), then gets its access list, and then
-            its roles. If setting the list or the roles fails, the key is revoked and its
-            file is deleted. The error says so, or says which key is left.
+            its roles. If setting the list or the roles fails, the key is revoked and its file is
+            deleted. The error says so, or identifies the key that is left.
           - An existing key gets its access list before its roles.
         type: list
         elements: str
@@ -175,7 +175,7 @@ options:
       - A directory, on the host where the module runs, for the key pairs of new keys. Each is
         written to its own file, C(<id>.json), in the format of
         O(keysmith.mongodb.org_api_key#module:credentials_file).
-      - RV(created) then has the path instead of the private key.
+      - RV(created) then contains the path instead of the private key.
       - Before creating any key, the module checks that the directory is writable. If a file cannot
         be written, its key is revoked.
     type: path
@@ -228,8 +228,8 @@ options:
     default: 8
   fail_fast:
     description:
-      - Whether to start nothing more after the first failure. Changes in progress are completed,
-        and RV(pending) lists the rest.
+      - Whether to stop after the first failure. Changes in progress are completed, and RV(pending)
+        lists the rest.
     type: bool
     default: false
   time_limit:
@@ -257,9 +257,9 @@ notes:
     O(api_keys[].projects), it also needs a role in each project. See
     M(keysmith.mongodb.project_api_key). In check mode, a revocation needs only Organization Member
     (C(ORG_MEMBER)).
-  - The platforms differ in their roles. See O(keysmith.mongodb.org_api_key#module:roles) and
+  - Which roles exist depends on the platform. See O(keysmith.mongodb.org_api_key#module:roles) and
     M(keysmith.mongodb.project_api_key).
-  - The task warns, in check mode too, if an access list becomes empty or allows every address, as
+  - The task warns, even in check mode, if an access list becomes empty or allows every address, as
     M(keysmith.mongodb.org_api_key_access_list) does. With a service account or an access token, it
     warns if no key of the organization would keep C(ORG_OWNER).
   - Without O(credentials_dir), a task that creates keys returns their private keys, even if it
@@ -270,7 +270,7 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Revoke all laptop keys except the one of the build team
+- name: Revoke all laptop keys except the build team's
   keysmith.mongodb.org_api_keys:
     api_public_key: "{{ atlas_public_key }}"
     api_private_key: "{{ atlas_private_key }}"
@@ -413,14 +413,14 @@ unselected:
   sample: []
   version_added: 2.0.0
 missing:
-  description: The IDs, public keys and descriptions of the selection that match no key.
+  description: The IDs, public keys and descriptions in the selection that match no key.
   returned: with O(state=absent), in the same cases as RV(kept)
   type: list
   elements: str
   sample: [deadbeefdeadbeefdeadbeef]
 failures:
   description:
-    - The keys with a change that failed, with C(id), C(public_key), C(description), the message
+    - The keys for which a change failed, with C(id), C(public_key), C(description), the message
       C(msg), and C(error) with the fields of RV(error).
   returned: failure, when changes have begun
   type: list

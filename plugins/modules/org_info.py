@@ -12,7 +12,7 @@ description:
   - Lists the organizations that a credential can access, in MongoDB Atlas, Cloud Manager or Ops
     Manager, with their IDs and names.
   - Use it to test a connection, and to find the O(org_id) for other modules.
-  - An API key or a service account belongs to one organization, and usually cannot see others.
+  - An API key or a service account belongs to one organization and usually cannot see others.
   - The module reads every page of the list. It leaves out organizations that the API marks as
     deleted.
 extends_documentation_fragment:
@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - keysmith.mongodb.connection
 attributes:
   check_mode:
-    description: The module only reads, in check mode too.
+    description: The module only reads, so check mode makes no difference.
     support: full
   diff_mode:
     description: The module only reads, so there is no diff.
@@ -28,7 +28,7 @@ attributes:
 options:
   name:
     description:
-      - The exact name of the organizations to return. It is case-sensitive, and names are not
+      - The exact name of the organizations to return. The match is case-sensitive. Names are not
         unique.
     type: str
   org_id:

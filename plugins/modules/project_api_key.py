@@ -15,8 +15,8 @@ description:
     create or revoke a key, use M(keysmith.mongodb.org_api_key).
   - A key is reported as not assigned only if the full list of the project's keys does not contain
     it.
-  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) has no keys.
-    The task warns and shows the ID, because O(project_id) could be wrong.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
+    project without keys. The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -70,9 +70,9 @@ options:
   allow_own_key:
     description:
       - Whether the task may remove its signing credential, or one of its roles, from the project.
-      - By default, such a task fails, in check mode too, because you would lock yourself out.
-      - It also fails if the API does not return the public key of the key, because the key could
-        then be the signing credential.
+      - By default, such a task fails, even in check mode, because you would lock yourself out.
+      - It also fails if the API does not return the key's public key, because the key could then be
+        the signing credential.
       - Only a key pair (O(api_public_key)) is an API key, so this option has no effect with other
         credentials.
     type: bool
@@ -94,8 +94,8 @@ notes:
   - The APIs are eventually consistent. If the API does not find a key that the task has just read,
     the change is retried for up to 10 seconds.
   - If the response to a change is lost or contradicts the task, the change is not sent again. The
-    module reads the project's list for up to 10 seconds. If the list still differs from the task,
-    the task fails and reports what the list shows.
+    module keeps reading the project's list for up to 10 seconds. If the list still differs from the
+    task, the task fails and reports what the list shows.
 """
 
 EXAMPLES = r"""

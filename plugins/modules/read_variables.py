@@ -11,15 +11,15 @@ short_description: Read and check the variables of a playbook
 version_added: 2.0.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Reads the variables that a file describes, checks them, and returns those that are set. The
-    playbooks and the role of this collection use it.
+  - Reads the variables that a file describes, checks them, and returns those that are set. This
+    collection's playbooks and role use this module.
   - A variable that is null or an empty string, such as an unanswered question of an AWX survey,
     counts as unset. Use C(default(omit)) to pass a variable to a module.
-  - A text variable must have text as its value. A number, boolean, date, list or dictionary is
+  - The value of a text variable must be text. A number, boolean, date, list or dictionary is
     rejected, because it may not be what the user wrote. For example, YAML reads V(0042) as the
     number 34.
-  - Booleans and numbers may be text, such as V(true) and V(60).
-  - A list of strings may be text with one item per line.
+  - Booleans and numbers may be written as text, such as V(true) and V(60).
+  - A list of strings may be written as text with one item per line.
 options:
   spec:
     description:
@@ -28,8 +28,8 @@ options:
       - A relative path is searched for in the C(vars) directories of the role and of the playbook.
       - V(connection) set to V(true) at the top level of the file adds the variables of
         C(connection.yml) in the same directory.
-      - V(misspellings) at the top level of the file is a dictionary. If a variable with the name of
-        a key is set, the task fails and suggests the value.
+      - V(misspellings) at the top level of the file is a dictionary. If a variable that is named
+        like one of its keys is set, the task fails and suggests the key's value.
     type: path
     required: true
   secrets:
@@ -53,7 +53,7 @@ attributes:
     description: Runs on the control node.
     support: full
   check_mode:
-    description: Runs in check mode, and changes nothing.
+    description: Runs in check mode and changes nothing.
     support: full
   diff_mode:
     description: Changes nothing, so there is no diff.

@@ -272,7 +272,7 @@ def table(figures: Measured, counts: Sequence[int]) -> list[str]:
 
 
 def goals(figures: Measured, counts: Sequence[int], import_cost: float) -> list[str]:
-    """Show the time of org_api_keys beyond that of any task, against the floor, and per key."""
+    """Show the time of org_api_keys beyond that of any task, relative to the floor and per key."""
     ping = figures[PING.tag, 1].median
     lines = [
         f"Beyond a ping ({ping:.3f} s) and `import requests` ({import_cost:.3f} s), which every "
@@ -338,7 +338,7 @@ def one_task_table(latency: float, runs: int, folder: Path) -> list[str]:
 
 
 def bulk_table(latency: float, count: int, runs: int, folder: Path) -> list[str]:
-    """Show the time of org_api_keys with this number of keys, against the floor."""
+    """Show the time of org_api_keys with this number of keys, relative to the floor."""
     figures = {way.tag: Figures() for way in (MANY, FLOOR, PING)}
     with emulator(latency) as url:
         for _run in range(runs):

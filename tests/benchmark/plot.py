@@ -13,7 +13,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-# Distinguishable without colors too.
+# Distinguishable even without colors.
 STYLES = [("o", "-"), ("s", "--"), ("^", "--"), ("D", "-."), ("v", ":")]
 
 

@@ -251,7 +251,7 @@ def test_other_types_refuse_other_values(
     assert f"x {message}" in refused(read(tmp_path, {"x": {"type": kind}}, f"x: {written}"))
 
 
-def test_choices(tmp_path: Path) -> None:
+def test_accepts_only_choices(tmp_path: Path) -> None:
     options = {"a": {"choices": ["x", "y"]}, "b": {"type": "list", "choices": ["x"]}}
     assert read(tmp_path, options, "a: y\nb: [x]")["variables"] == {"a": "y", "b": ["x"]}
     msg = refused(read(tmp_path, options, "a: z\nb: [x, Y]"))

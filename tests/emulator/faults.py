@@ -34,9 +34,9 @@ SIGN_ON_PAGE = b"""<!DOCTYPE html>
 class Fault:
     """A named fault for requests that match; see FAULTS for the names and their arguments.
 
-    It skips the first `after` matches. Then it occurs `times` times (None: without end), at every
-    `every`-th match. Only requests that passed authentication and OAuth requests count,
-    unless `anonymous`. With `after_write`, the server carries out the request before it fails.
+    It skips the first `after` matches. Then it occurs `times` times (None: no limit), at every
+    `every`-th match. Only requests that passed authentication and OAuth requests count, unless
+    `anonymous`. With `after_write`, the server carries out the request before it fails.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ class Limits:
 
 
 def _is_counted(response: Response) -> bool:
-    """Return whether a request costs a token, and its response shows the remaining ones."""
+    """Return whether a request takes a token, and its response shows how many are left."""
     if response.status == 401:
         return False
     content = response.content if isinstance(response.content, dict) else {}

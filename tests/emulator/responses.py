@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Responses before they are bytes, and the errors of both APIs by code."""
+"""Responses before they are serialized, and the errors of both APIs by code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "METHOD_NOT_ALLOWED": (405, "Method %s is not allowed for this resource."),
     "MISSING_API_KEY_ROLES": (400, "An API key must have at least one role."),
     "MISSING_ATTRIBUTE": (400, "The required attribute %s was not specified."),
-    # Only words of the text of this one are known.
+    # Only some words of this text are known.
     "MUTUALLY_EXCLUSIVE": (400, "%s and %s are mutually exclusive."),
     "NOT_ATLAS_GROUP": (404, "Group %s is not an Atlas group."),
     "NOT_ATLAS_ORG": (404, "Organization %s is not an Atlas organization."),

@@ -353,7 +353,7 @@ class _Server(ThreadedWSGIServer):
         self.ssl_context = emulator.tls  # each connection's thread does the handshake
 
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's would resolve the host name
+        socketserver.TCPServer.server_bind(self)  # HTTPServer would resolve the host name
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def cut_connections(self) -> None:
@@ -423,7 +423,7 @@ class _Handler(WSGIRequestHandler):
         self.connection.sendall(head + body if has_body else head)
 
     def log(self, *_: Any, **__: Any) -> None:
-        """Log nothing: requests are recorded."""
+        """Log nothing, because requests are recorded."""
 
 
 def _no_application(environ: object, start_response: object) -> list[bytes]:

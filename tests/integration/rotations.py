@@ -147,10 +147,6 @@ class By(Fault):
         self.caller, self.due = caller, range(step.skip, step.skip + step.count)
         self.seen = 0
 
-    @property
-    def is_played(self) -> bool:
-        return self.seen > self.due.start
-
     def play(self, exchange: Any) -> None:
         caller = exchange.recorded.caller
         if caller == self.caller or (not self.caller and not caller.startswith("seed")):
@@ -207,10 +203,6 @@ class Case:
     @property
     def host(self) -> str:
         return str(self)
-
-    @property
-    def is_check(self) -> bool:
-        return bool(self.first.get("check"))
 
     def organization(self, number: int) -> Organization:
         description = self.old.get("description", f"the key of {self}")

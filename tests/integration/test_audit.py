@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The playbook audit_org_api_keys: its files, and descriptions that try to inject code.
 
-One run reads five organizations, two of which it cannot read as a whole. The page it writes is
-looked at in a real Chromium where there is one, and its pictures are kept in tests/output/audit.
+One run reads five organizations, two of which it cannot read as a whole. The page that it writes is
+checked in a real Chromium if one is installed, and screenshots are kept in tests/output/audit.
 """
 
 from __future__ import annotations
@@ -511,7 +511,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["light", "dark"])
-def test_colours_have_enough_contrast(audit: Audit, number: int) -> None:
+def test_colors_have_enough_contrast(audit: Audit, number: int) -> None:
     """Text meets WCAG 2.2, level AA."""
     found = re.findall(r"--([\w-]+): #(\w+);", style_and_script(audit)[0][0])
     names = list(dict.fromkeys(name for name, _colour in found))
@@ -721,7 +721,6 @@ in_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="chromium, chromium-browser or google-chrome is not installed"
 )
 PICTURES = ROOT / "tests" / "output" / "audit"
-SHOP = "section:has(tr:nth-child(20)) "
 
 
 @pytest.fixture(scope="module")

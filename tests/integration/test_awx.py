@@ -455,7 +455,7 @@ def test_check_mode_shows_what_would_be_revoked(world: World) -> None:
 
 
 def test_a_signing_credential_or_a_key_that_stays_is_reported(awx: Awx) -> None:
-    """The key signs and is protected, signs and is not, is refused, or is not gone in time."""
+    """The key is a signing credential (protected or not), is refused, or is not gone in time."""
     owner = public_key(ATLAS, 1)
     faulty = Fault("status", "DELETE", status=403, code="USER_UNAUTHORIZED")
     names = ("refused", "allowed", "stuck", "late")

@@ -269,11 +269,11 @@ def test_the_signing_key_pair_counts_as_an_owner(emulator: Emulator) -> None:
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent")
     assert outcome.changed
     assert last_owner(outcome) == []
-    # It costs no extra listing.
+    # It takes no extra listing.
     assert not [r for r in emulator.requests if r.path.endswith("/apiKeys")]
 
 
-def test_another_owner_key_costs_one_listing_and_no_warning(emulator: Emulator) -> None:
+def test_another_owner_key_takes_one_listing_and_gives_no_warning(emulator: Emulator) -> None:
     outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
     assert outcome.changed
     assert last_owner(outcome) == []

@@ -68,7 +68,7 @@ def send(
     token: str = "",
     headers: dict[str, str] | None = None,
 ) -> requests.Response:
-    """Send a request that a key pair or a token signs."""
+    """Send a request that a key pair or a token authenticates."""
     pair = key_pair(platform, number)
     signed = {"Authorization": f"Bearer {token}"} if token else {}
     return requests.request(
@@ -182,7 +182,7 @@ def test_a_request_is_refused(emulator: Emulator, row: tuple[int, str, str, str,
 
 
 def test_an_api_serves_only_its_own_platforms(emulator: Emulator) -> None:
-    """The organization of one platform, asked for through the API of the other."""
+    """Request the organization of one platform through the API of the other."""
     for platform, other, expected in (
         (OPS, ATLAS, "NOT_ATLAS_ORG"),
         (ATLAS, OPS, "EXPECTED_NON_ATLAS_ORG"),
@@ -231,7 +231,9 @@ def test_reads_show_a_change_only_after_the_delay(emulator: Emulator, clock: Vir
     assert send(emulator, "GET", keys_of(ATLAS, 3)).json()["desc"] == "new"
 
 
-def test_rate_limits(emulator: Emulator, clock: VirtualClock) -> None:
+def test_requests_beyond_the_rate_limit_are_refused(
+    emulator: Emulator, clock: VirtualClock
+) -> None:
     settings = emulator.settings
     settings.rate_limit, settings.rate_capacity, settings.rate_refill = True, 2, 1
     statuses = [send(emulator, "GET", KEYS).status_code for _round in range(3)]
@@ -246,7 +248,9 @@ def test_rate_limits(emulator: Emulator, clock: VirtualClock) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_access_lists(emulator: Emulator, platform: str) -> None:
+def test_entries_are_added_to_and_removed_from_an_access_list(
+    emulator: Emulator, platform: str
+) -> None:
     path = f"{keys_of(platform, 2)}/accessList"
 
     def blocks(response: requests.Response) -> list[str]:
@@ -269,7 +273,7 @@ def test_access_lists(emulator: Emulator, platform: str) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_projects(emulator: Emulator, platform: str) -> None:
+def test_keys_are_assigned_to_and_removed_from_a_project(emulator: Emulator, platform: str) -> None:
     listing = f"/groups/{project_id(platform)}/apiKeys"
     path = f"{listing}/{key_id(platform, 3)}"
     body: Any = {"roles": ["GROUP_OWNER"]}
@@ -382,7 +386,7 @@ def test_latency_is_one_per_request_and_two_per_connection(
 
 Check = Callable[[Any, VirtualClock], bool]
 AFTER = {"after_write": True}
-# A fault, its arguments, what a DELETE meets (an exception or a check), and whether it was done.
+# A fault, its arguments, how a DELETE ends (an exception or a check), and whether it was done.
 FAULT_CASES: list[tuple[str, dict[str, Any], type[Exception] | Check, bool]] = [
     ("lost_before", {}, http.client.RemoteDisconnected, False),
     ("lost_after", {}, http.client.RemoteDisconnected, True),
@@ -420,7 +424,7 @@ FAULT_CASES: list[tuple[str, dict[str, Any], type[Exception] | Check, bool]] = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "expected", "is_done"), FAULT_CASES)
-def test_fault(
+def test_a_fault_occurs_at_the_request(
     emulator: Emulator,
     clock: VirtualClock,
     *,

@@ -60,7 +60,7 @@ def days_left(api: Api, secret: dict[str, Any]) -> float:
     return (moment.replace(tzinfo=timezone.utc).timestamp() - api.emulator.wall()) / DAY
 
 
-def test_an_account_comes_and_goes(api: Api) -> None:
+def test_an_account_is_created_changed_and_deleted(api: Api) -> None:
     account = api.create()
     path = f"{ACCOUNTS}/{account['clientId']}"
     (secret,) = account["secrets"]
@@ -71,14 +71,14 @@ def test_an_account_comes_and_goes(api: Api) -> None:
     assert status == 200
     assert "secret" not in masked
     assert masked["maskedSecretValue"].endswith(secret["secret"][-4:])
-    # A part changes that part.
+    # A partial update changes only that part.
     assert api("PATCH", path, {"name": "build"})[1]["roles"] == ["ORG_READ_ONLY"]
     assert [item["name"] for item in api("GET", ACCOUNTS)[1]["results"]] == ["an account", "build"]
     assert api("DELETE", path) == (204, None)
     assert api.fails("GET", path) == (404, "RESOURCE_NOT_FOUND")
 
 
-def test_without_initial_secret(api: Api) -> None:
+def test_an_account_may_have_no_initial_secret(api: Api) -> None:
     body = {**NEW, "withoutInitialSecret": True}
     assert api("POST", ACCOUNTS, body)[1]["secrets"] == []
     both = {**body, "secretExpiresAfterHours": 8}
@@ -100,7 +100,7 @@ def test_without_initial_secret(api: Api) -> None:
     ],
     ids=str,
 )
-def test_invalid_fields(api: Api, field: dict[str, Any]) -> None:
+def test_invalid_fields_are_refused(api: Api, field: dict[str, Any]) -> None:
     assert api.fails("POST", ACCOUNTS, {**NEW, "secretExpiresAfterHours": 8, **field})[0] == 400
 
 
@@ -111,7 +111,7 @@ def test_a_second_secret_shortens_the_first(api: Api) -> None:
     assert 364 < days_left(api, second) <= 365
     first, _second = api("GET", path)[1]["secrets"]
     assert 6.9 < days_left(api, first) <= 7
-    # There is room for two, even if both have expired.
+    # An account has at most two secrets, even if both have expired.
     now = api.emulator.wall()
     api.emulator.wall = lambda: now + 400 * DAY
     body = {"secretExpiresAfterHours": 8}
@@ -121,7 +121,7 @@ def test_a_second_secret_shortens_the_first(api: Api) -> None:
     assert api("POST", f"{path}/secrets", body)[0] == 201
 
 
-def test_tokens_end_with_their_secret_and_their_account(api: Api) -> None:
+def test_tokens_become_invalid_with_their_secret_and_their_account(api: Api) -> None:
     owner = api.token
     path = f"{ACCOUNTS}/{api.create()['clientId']}"
     value = api("POST", f"{path}/secrets", {"secretExpiresAfterHours": 8})[1]["secret"]
@@ -159,7 +159,9 @@ def test_an_expired_secret_gets_no_token(api: Api) -> None:
         ("SERVICE_ACCOUNT_NOT_FOUND_400", (400, "SERVICE_ACCOUNT_NOT_FOUND")),
     ],
 )
-def test_a_missing_account(api: Api, form: str, expected: tuple[int, str]) -> None:
+def test_a_missing_account_has_the_error_code_of_the_settings(
+    api: Api, form: str, expected: tuple[int, str]
+) -> None:
     api.emulator.settings.missing_account = form
     for method in ("GET", "PATCH", "DELETE"):
         assert api.fails(method, f"{ACCOUNTS}/{MISSING}", {}) == expected
@@ -177,7 +179,7 @@ def test_system_managed_accounts_are_listed_only_on_request(api: Api) -> None:
     assert api.fails("DELETE", f"{ACCOUNTS}/{MISSING}") == (401, "USER_UNAUTHORIZED")
 
 
-def test_access_list(api: Api) -> None:
+def test_entries_are_added_to_and_removed_from_an_access_list(api: Api) -> None:
     path = f"{ACCOUNTS}/{client_id('atlas')}/accessList"
     body = [{"ipAddress": "127.0.0.1"}, {"cidrBlock": "192.0.2.0/24"}]
     status, listed = api("POST", path, body)
@@ -189,7 +191,7 @@ def test_access_list(api: Api) -> None:
     assert own == (400, "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
 
 
-def test_projects(api: Api) -> None:
+def test_accounts_are_invited_to_and_removed_from_a_project(api: Api) -> None:
     account = api.create()["clientId"]
     path, roles = f"{IN_PROJECT}/{account}", {"roles": ["GROUP_READ_ONLY"]}
     assert api("POST", f"{path}:invite", roles)[1]["roles"] == ["GROUP_READ_ONLY"]
@@ -214,7 +216,7 @@ def test_only_owners_write(api: Api) -> None:
     assert api.fails("POST", ACCOUNTS, NEW) == (401, "USER_UNAUTHORIZED")
 
 
-def test_limits_and_versions(api: Api) -> None:
+def test_the_number_of_accounts_and_the_version_are_checked(api: Api) -> None:
     api.emulator.settings.max_service_accounts = 1
     body = {**NEW, "withoutInitialSecret": True}
     assert api.fails("POST", ACCOUNTS, body) == (400, "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED")

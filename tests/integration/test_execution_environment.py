@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-builder reads from the collection, and what it makes of the example in docs.
+"""What ansible-builder reads from the collection, and what it generates from the example in docs.
 
 Building the image would need a container engine and a registry.
 """
@@ -47,7 +47,7 @@ def test_introspection_finds_what_the_modules_need(collections: Path) -> None:
     assert not found.get("system")
 
 
-def test_example_is_good_for_an_image(tmp_path: Path) -> None:
+def test_example_is_suitable_for_an_image(tmp_path: Path) -> None:
     arguments = ["--context", str(tmp_path / "context"), "--output-filename", "Containerfile"]
     builder("create", "--file", str(EXAMPLE), *arguments)
     recipe = (tmp_path / "context" / "Containerfile").read_text("utf-8")

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fault at each request of each flow of each module.
 
-The requests of a flow are counted in a run without faults. Then each of them meets each fault
-once on Atlas, and only the hardest one on the other platforms.
-The task reaches the same state or fails; it reports truthfully whether it changed anything; a
-second run converges; no POST is repeated; no secret is shown.
+The requests of a flow are counted in a run without faults. Then each fault affects each of them
+once on Atlas; on the other platforms, only the hardest one does. The task reaches the same state or
+fails; it reports truthfully whether it changed anything; a second run converges; no POST is
+repeated; no secret is shown.
 """
 
 from __future__ import annotations

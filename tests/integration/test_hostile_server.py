@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes that no web server would send, but a broken or hostile one does.
+"""Bytes that only a broken or hostile web server sends.
 
-A bare socket answers the GET as the API does and the DELETE with raw bytes. The task must not
-call that a success, and never say for sure that nothing was done.
+A plain socket responds to the GET like the API, and to the DELETE with raw bytes. The task must
+neither report success nor claim that nothing was done.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ MISSING = http("400 Bad Request", json.dumps(NOT_FOUND).encode())
 
 
 class RawServer:
-    """Answers each request with the next bytes for its method, and closes after a DELETE's.
+    """Responds to each request with the next bytes for its method; closes after a DELETE.
 
-    ``then``: the answer to a GET after that, if it is another one.
+    ``then``: the response to a later GET, if it differs.
     """
 
     def __init__(self, *deletes: bytes, get: bytes = FOUND, then: bytes | None = None) -> None:
@@ -124,7 +124,7 @@ CUT_SHORT = {
 
 
 @pytest.mark.parametrize("answer", CUT_SHORT.values(), ids=CUT_SHORT)
-def test_a_broken_answer_is_no_success_and_no_denial(answer: bytes) -> None:
+def test_a_broken_response_proves_neither_success_nor_failure(answer: bytes) -> None:
     with server(answer) as raw:
         outcome = revoke(raw)
     assert outcome.failed, outcome.output
@@ -138,7 +138,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @pytest.mark.parametrize("before", [HINT, PROCESSING * 9 + HINT, CONTINUE + HINT + CONTINUE])
-def test_what_comes_before_an_answer_is_none(before: bytes) -> None:
+def test_interim_responses_are_skipped(before: bytes) -> None:
     denied = http("403 Forbidden", b'{"error": 403, "errorCode": "ACCESS_FORBIDDEN"}')
     with server(before + http("204 No Content"), get=before + FOUND) as raw:
         assert revoke(raw).changed
@@ -149,7 +149,7 @@ def test_what_comes_before_an_answer_is_none(before: bytes) -> None:
     assert outcome.result["error"]["status"] == 403
 
 
-def test_what_comes_before_an_answer_without_end_is_no_answer_in_time() -> None:
+def test_endless_interim_responses_time_out() -> None:
     class Hints(RawServer):
         def _answer_all(self, connection: socket.socket) -> None:
             while True:
@@ -165,7 +165,7 @@ def test_what_comes_before_an_answer_without_end_is_no_answer_in_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "a head cut in a header", "two lengths", "not HTTP"])
-def test_a_broken_answer_that_a_missing_key_follows_was_a_revocation(name: str) -> None:
+def test_a_broken_response_before_the_key_is_missing_was_a_revocation(name: str) -> None:
     with server(CUT_SHORT[name], MISSING, then=MISSING) as raw:
         outcome = revoke(raw, retries=3)
         assert raw.asked.count("DELETE") == 2
@@ -193,7 +193,7 @@ def test_a_token_that_is_quoted_in_another_form_is_hidden(form: str) -> None:
     assert form.rstrip("=") not in outcome.output
 
 
-def test_an_answer_to_the_get_that_is_cut_short_is_not_missing() -> None:
+def test_a_truncated_response_to_the_get_does_not_mean_missing() -> None:
     for answer in (MISSING[:-20], b"HTTP/1.1 400 Bad Request\r\nContent-Le", b""):
         with server(get=answer) as raw:
             # The server keeps the connection open, so that only the time limit ends this.
@@ -201,10 +201,10 @@ def test_an_answer_to_the_get_that_is_cut_short_is_not_missing() -> None:
         assert outcome.failed, outcome.output
 
 
-def test_a_redirect_is_not_unpacked() -> None:
-    """requests reads a redirect's body without any limit, even where it is not to be followed."""
+def test_a_redirect_is_not_decompressed() -> None:
+    """requests reads a redirect's body without a limit, even if it must not follow it."""
     bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
-    # Not the peak of the process: making the bomb has just raised that.
+    # The peak of the process does not show it: creating the bomb has just raised that.
     tracemalloc.start()
     try:
         with server(get=http("302 Found", bomb, "Location: /x", "Content-Encoding: gzip")) as raw:
@@ -216,15 +216,16 @@ def test_a_redirect_is_not_unpacked() -> None:
     assert most < 50_000_000
 
 
-def test_what_a_proxy_loses_is_not_called_unsent() -> None:
+def test_a_request_that_a_proxy_loses_is_not_reported_as_unsent() -> None:
     with server(get=FOUND) as raw:
-        # As proxy, the raw server gets the same requests, answers the GET and loses the DELETE.
+        # As a proxy, the raw server gets the same requests, responds to the GET and loses the
+        # DELETE.
         outcome = revoke(raw, http_proxy=raw.url, base_url="http://api.example")
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
 
 
-def test_a_lost_token_behind_a_proxy_is_not_asked_for_again() -> None:
+def test_a_lost_token_behind_a_proxy_is_not_requested_again() -> None:
     with server(get=b"") as raw:
         outcome = revoke(
             raw,

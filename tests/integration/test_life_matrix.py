@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A key's whole life in one ansible-playbook process: in check mode, for real, and again.
+"""The life cycle of a key in one ansible-playbook process: in check mode, for real, and again.
 
 A host is a platform with a credential. Atlas with a key pair runs every flow, each on its own key;
 the others run one flow.
@@ -496,7 +496,7 @@ def _expected(life: Life, case: Case, run: str) -> Any:
     return shown
 
 
-def test_results(life: Life) -> None:
+def test_results_are_as_expected(life: Life) -> None:
     for case in CASES:
         for run in case.flow.runs:
             result = life.of(case, run)[RESULTS[case.flow.module]]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded responses of Atlas, each put through the modules.
+"""Recorded responses of Atlas, each processed by the modules.
 
 The recordings are not part of this collection: KEYSMITH_RECORDINGS names a JSON file with a list
 of ``answers``, each with method, path, status, headers and body. Without it the tests are skipped.
@@ -514,7 +514,7 @@ def check_challenge(one: Recording) -> None:
 
 
 @pytest.mark.parametrize("one", recordings())
-def test_a_recorded_response_comes_through(one: Recording) -> None:
+def test_a_recorded_response_is_understood(one: Recording) -> None:
     if not one.is_error:
         # No module reads one organization, or creates a key in a project.
         if (one.method, one.place) not in {("GET", ORG), ("POST", PROJECT_KEYS)}:

@@ -222,7 +222,7 @@ def check(ran: Ran, cases: list[Case]) -> None:
         check_message(ran, case)
 
 
-def test_whole_rotation(ran: Ran) -> None:
+def test_key_is_rotated(ran: Ran) -> None:
     check(ran, WHOLE)
     for case in WHOLE:
         check_stored(ran, case)
@@ -241,7 +241,7 @@ def test_whole_rotation(ran: Ran) -> None:
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
-def test_grace_period(ran: Ran) -> None:
+def test_old_key_is_kept_for_the_grace_period(ran: Ran) -> None:
     check(ran, GRACE)
     case = NAMED["grace"]
     first, second = ran.outcome(case, 0), ran.outcome(case, 1)
@@ -350,7 +350,7 @@ def _failure_of_another_host(folder: Path, collections: Path) -> None:
     assert "Run the role again to finish the rotation." in outcome["two", 1]["msg"]
 
 
-def test_stores(ran: Ran, tmp_path: Path) -> None:
+def test_key_pair_is_stored_by_tasks_of_the_user(ran: Ran, tmp_path: Path) -> None:
     check(ran, STORES)
     # In a separate process, because a process that has loaded Ansible's controller gives a warning.
     path, password = ran.files / f"{VAULT}.json", tmp_path / "password"
@@ -383,7 +383,9 @@ def test_stores(ran: Ran, tmp_path: Path) -> None:
     assert [given[name] for name in names] == ["the key", "MongoDB key", "Default", True]
 
 
-def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None:
+def test_signing_credential_is_rotated_if_allowed(
+    ran: Ran, tmp_path: Path, collections: Path
+) -> None:
     check(ran, OWN)
     message = ran.outcome(NAMED["own key with grace"], 1)["failed"]
     assert "use the new key pair" in message
@@ -423,7 +425,7 @@ def test_signing_credential(ran: Ran, tmp_path: Path, collections: Path) -> None
     assert len(left) == 2
 
 
-def test_check_mode(ran: Ran) -> None:
+def test_check_mode_writes_nothing(ran: Ran) -> None:
     check(ran, CHECK)
     for case in CHECK:
         outcome = ran.outcome(case, len(case.ends) - 1)

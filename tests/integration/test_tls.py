@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS with its own certificate authority, client certificates, proxies, netrc.
+"""TLS with a private certificate authority, client certificates, proxies and netrc.
 
 Most tests run the module in this process; three tasks are real ones.
 """
@@ -43,7 +43,7 @@ ELSEWHERE = "http://opsmanager.invalid:8080"
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority that signed the server's certificate, and files that are of no use."""
+    """The authority that signed the server's certificate, and files that must not work."""
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
     authority.issue("server")
@@ -56,7 +56,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def servers(authority: Authority) -> Iterator[dict[str, Emulator]]:
-    """Running emulators by the name of their certificate; two ask for that of the client."""
+    """Running emulators by the name of their certificate; two require a client certificate."""
     files = {name: _files(authority, name) for name in ("server", "wrong-host", "expired")}
     files["mutual"] = (*files["server"], authority.file)
     servers = {name: Emulator(seed(), tls=tls) for name, tls in files.items()}
@@ -123,7 +123,7 @@ def test_server_is_trusted_with_ca_file(server: Emulator, authority: Authority) 
     assert server.connections == 1
 
 
-def test_server_is_trusted_with_ca_folder_of_hashed_names(
+def test_server_is_trusted_with_ca_directory_of_hashed_names(
     server: Emulator, authority: Authority, tmp_path: Path
 ) -> None:
     folder = authority.hashed(tmp_path / "authorities")
@@ -133,7 +133,7 @@ def test_server_is_trusted_with_ca_folder_of_hashed_names(
     assert outcome.changed, outcome.msg
 
 
-def test_ca_folder_without_hashed_names_is_refused_before_any_request(
+def test_ca_directory_without_hashed_names_is_refused_before_any_request(
     server: Emulator, authority: Authority
 ) -> None:
     outcome = revoke(server.url, ca_path=authority.folder)
@@ -161,7 +161,7 @@ def test_server_is_trusted_with_ca_of_the_environment(
 @pytest.mark.parametrize(
     "name", ["KEYSMITH_MONGODB_CA_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
 )
-def test_ca_path_beats_ca_of_the_environment(
+def test_ca_path_overrides_ca_of_the_environment(
     server: Emulator, authority: Authority, name: str
 ) -> None:
     other = str(authority.folder / "other-ca.pem")
@@ -170,7 +170,7 @@ def test_ca_path_beats_ca_of_the_environment(
     assert outcome.changed, outcome.msg
 
 
-def test_own_variable_beats_ca_bundle_of_other_tools(
+def test_variable_of_the_collection_overrides_ca_bundle_of_other_tools(
     server: Emulator, authority: Authority
 ) -> None:
     environ = {
@@ -196,7 +196,7 @@ def test_unknown_authority_fails_and_names_ca_path(
 @pytest.mark.parametrize(
     ("name", "advice"), [("wrong-host", "Check base_url"), ("expired", "certificate renewed")]
 )
-def test_certificate_that_does_not_fit_fails_and_says_why(
+def test_invalid_certificate_fails_and_says_why(
     servers: dict[str, Emulator], authority: Authority, name: str, advice: str
 ) -> None:
     emulator = _fresh(servers[name])
@@ -211,7 +211,7 @@ def test_certificate_that_does_not_fit_fails_and_says_why(
     [({"validate_certs": False}, {}), ({}, {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"})],
     ids=["option", "variable"],
 )
-def test_check_that_is_switched_off_lets_any_certificate_pass_with_one_warning(
+def test_disabled_verification_accepts_any_certificate_with_one_warning(
     servers: dict[str, Emulator], more: dict[str, Any], environ: dict[str, str]
 ) -> None:
     emulator = _fresh(servers["wrong-host"])
@@ -224,14 +224,14 @@ def test_check_that_is_switched_off_lets_any_certificate_pass_with_one_warning(
     assert "Certificates are not verified" in str(warning)
 
 
-def test_validate_certs_beats_its_variable(server: Emulator) -> None:
+def test_validate_certs_overrides_its_variable(server: Emulator) -> None:
     environ = {"KEYSMITH_MONGODB_VALIDATE_CERTS": "false"}
     outcome = revoke(server.url, environ, validate_certs=True)
     assert outcome.failed
     assert "ca_path" in outcome.msg
 
 
-def test_client_certificate_is_shown(mutual: Emulator, authority: Authority) -> None:
+def test_client_certificate_is_sent(mutual: Emulator, authority: Authority) -> None:
     cert, key = _files(authority, "client")
     outcome = revoke(mutual.url, ca_path=authority.file, client_cert=cert, client_key=key)
     assert outcome.changed, outcome.msg
@@ -265,8 +265,8 @@ def test_refused_client_certificate_fails_and_names_client_cert(
     more: dict[str, Any] = {}
     if client:
         more = dict(zip(("client_cert", "client_key"), _files(authority, client)))
-    # Under TLS 1.3 the server's alert runs against the request: it comes in time, or the
-    # connection is found broken. Some tries show both.
+    # With TLS 1.3, the server's alert and the request race: the alert arrives in time, or the
+    # connection breaks. Several attempts show both.
     for _round in range(10):
         outcome = revoke(emulator.url, ca_path=authority.file, **more)
         assert outcome.failed
@@ -274,10 +274,10 @@ def test_refused_client_certificate_fails_and_names_client_cert(
     assert not emulator.requests
 
 
-def test_connection_that_breaks_at_once_over_tls_names_client_cert(
+def test_connection_that_breaks_immediately_over_tls_names_client_cert(
     server: Emulator, authority: Authority
 ) -> None:
-    """What is left of the alert above where the server's end of the connection came first."""
+    """The client sees only this if the connection is closed before the alert above arrives."""
     server.add_fault(Fault("reset", "GET", anonymous=True))
     outcome = revoke(server.url, ca_path=authority.file)
     assert outcome.failed
@@ -329,7 +329,7 @@ def test_netrc_does_not_replace_credentials(emulator: Emulator, tmp_path: Path, 
     (tmp_path / ".netrc").write_text(f"machine {LOOPBACK} login user password word\n", "utf-8")
     environ = {"HOME": str(tmp_path)}
     with mock.patch.dict(os.environ, environ, clear=True):
-        # So that the test can fail: requests on its own would take what is in that file.
+        # This shows that the test can fail: by default, requests uses the credential in that file.
         requests.get(emulator.url, headers={"Authorization": "Bearer x"}, timeout=10)
     assert emulator.requests[-1].headers["Authorization"].startswith("Basic ")
     credentials = (
@@ -347,7 +347,7 @@ def test_netrc_does_not_replace_credentials(emulator: Emulator, tmp_path: Path, 
 
 @pytest.mark.parametrize("source", ["option", "variable"])
 @pytest.mark.parametrize("start", ["http://user:pr0xy-canary@", "http://"])
-def test_dead_proxy_is_named_without_its_password(
+def test_unreachable_proxy_is_named_without_its_password(
     emulator: Emulator, source: str, start: str
 ) -> None:
     with dead_port() as port:
@@ -364,11 +364,11 @@ def test_dead_proxy_is_named_without_its_password(
 
 
 @pytest.mark.parametrize("source", ["option", "http_proxy", "HTTP_PROXY", "ALL_PROXY"])
-def test_proxy_leads_to_the_server(emulator: Emulator, source: str) -> None:
+def test_server_is_reached_through_the_proxy(emulator: Emulator, source: str) -> None:
     with ForwardProxy(emulator.port) as proxy:
         url = proxy.url.replace("//", "//user:p%40ss@")
         if source == "option":
-            # An option goes for every host.
+            # The option applies to every host.
             outcome = revoke(ELSEWHERE, {"no_proxy": "*"}, http_proxy=url)
         else:
             outcome = revoke(ELSEWHERE, {source: url})
@@ -403,7 +403,7 @@ def test_host_that_no_proxy_exempts_needs_no_supported_proxy(emulator: Emulator)
     assert outcome.changed, outcome.msg
 
 
-# Each is written otherwise than requests does before it asks for the connections of the proxy.
+# requests changes the spelling of each before it looks up the connections of the proxy.
 SPELLINGS = [
     "http://LocalHost:{port}",
     "HTTP://127.0.0.1:{port}",
@@ -413,7 +413,7 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_lost_answer_behind_proxy_makes_one_key_however_the_proxy_is_written(
+def test_lost_response_behind_proxy_creates_one_key_for_any_spelling_of_the_proxy(
     emulator: Emulator, spelling: str
 ) -> None:
     emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
@@ -430,7 +430,7 @@ def test_lost_answer_behind_proxy_makes_one_key_however_the_proxy_is_written(
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_answer_behind_proxy_has_to_end_in_time_however_the_proxy_is_written(
+def test_response_behind_proxy_must_end_in_time_for_any_spelling_of_the_proxy(
     emulator: Emulator, spelling: str
 ) -> None:
     emulator.add_fault(Fault("drip", "GET", interval=0.02))
@@ -442,7 +442,7 @@ def test_answer_behind_proxy_has_to_end_in_time_however_the_proxy_is_written(
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
-def test_no_proxy_leads_past_the_proxy_of_the_environment(emulator: Emulator, name: str) -> None:
+def test_no_proxy_bypasses_the_proxy_of_the_environment(emulator: Emulator, name: str) -> None:
     with dead_port() as port:
         environ = {"http_proxy": f"http://{LOOPBACK}:{port}", name: f"example.com,{LOOPBACK}"}
         outcome = revoke(emulator.url, environ)
@@ -461,7 +461,7 @@ def test_proxy_tunnels_tls(server: Emulator, authority: Authority, source: str) 
     assert len(proxy.heads) == 1
     assert proxy.heads[0].startswith(f"CONNECT {LOOPBACK}:{server.port} HTTP/1.")
     assert "Proxy-Authorization: Basic " in proxy.heads[0]
-    # The tunnel's ends have nothing to tell each other of it.
+    # The credentials for the proxy are not sent through the tunnel.
     assert all("Proxy-Authorization" not in r.headers for r in server.requests)
 
 
@@ -472,7 +472,7 @@ def test_proxy_tunnels_tls(server: Emulator, authority: Authority, source: str) 
         ("403 Forbidden", "lets this host connect"),
     ],
 )
-def test_proxy_that_refuses_to_connect_is_told(
+def test_proxy_that_refuses_to_connect_is_reported(
     server: Emulator, authority: Authority, refusal: str, advice: str
 ) -> None:
     with ForwardProxy(refusal=refusal) as proxy:
@@ -489,7 +489,7 @@ def test_proxy_that_refuses_to_connect_is_told(
     assert not server.requests
 
 
-def test_proxy_that_refuses_a_plain_request_is_told(emulator: Emulator) -> None:
+def test_proxy_that_refuses_a_plain_request_is_reported(emulator: Emulator) -> None:
     with ForwardProxy(refusal="407 Proxy Authentication Required") as proxy:
         outcome = revoke(emulator.url, http_proxy=proxy.url)
     assert outcome.failed

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compiles what modules import out of Ansible's archives once for all tests, not once a task.
+"""Compiles what modules import from Ansible's archives once for all tests, not once per task.
 
-A third of the time of all tests that start Ansible went into it: Python keeps nothing of what it
-compiles out of an archive, and compiles each file twice, to find out where it is and to run it.
-The code that runs is the same; the file that its tracebacks name is the archive of an earlier task.
+This saves a third of the time of all tests that start Ansible. Python does not cache code from an
+archive, and compiles each file twice: to find it and to run it. The code is the same, but its
+tracebacks name the archive of an earlier task.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import sys
 import types
 import zipimport
 
-# Names the folder that compiled code is kept in; without it nothing is kept.
+# The variable with the directory for compiled code. Without it, nothing is saved.
 VARIABLE = "COMPILED_FOLDER"
 
 
 def keep(folder: str) -> None:
-    """Have all archives' sources compiled only where the folder does not have the code yet."""
+    """Compile files in archives only if their code is not in the directory yet."""
     compile_source = zipimport._compile_source  # type: ignore[attr-defined]
 
     def compile_once(pathname: str, source: bytes) -> types.CodeType:
@@ -33,7 +33,8 @@ def keep(folder: str) -> None:
             return marshal.load(kept)
         code: types.CodeType = compile_source(pathname, source)
         own = f"{path}.{os.getpid()}"
-        # Nobody finds half a file, even where this process is killed: only whole ones get the name.
+        # No process finds a partial file, even if this one is killed: only complete files get the
+        # name.
         with contextlib.suppress(OSError):
             with open(own, "wb") as file:
                 marshal.dump(code, file)
@@ -44,6 +45,6 @@ def keep(folder: str) -> None:
 
 
 def begin() -> None:
-    """Keep what is compiled from now on, where there is a folder for it."""
+    """Save all code that is compiled from now on, if the directory is set."""
     if os.environ.get(VARIABLE):
         keep(os.environ[VARIABLE])

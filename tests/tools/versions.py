@@ -123,7 +123,7 @@ def pick_folders(version: str) -> list[str]:
 
 
 def is_for_each_core(path: Path, fixtures: Collection[str], *, is_slow: bool) -> bool:
-    """Return whether a test depends on the version of ansible-core, so is marked ``each_core``.
+    """Return whether a test depends on the version of ansible-core, and so is marked ``each_core``.
 
     Integration tests that start Ansible do, and use the fixture ``collections``. Tables of modules
     that run in pytest's own process do not.

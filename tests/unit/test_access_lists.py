@@ -62,7 +62,7 @@ from tests.support import VirtualClock
 ORG = "5980cfdf0b6d97029d82f86e"
 KEY = OrgApiKey("32b6e34b3d91647abb20e7b8", "d", "abcdefgh", ("ORG_MEMBER",), ())
 A, B, C = "192.0.2.7", "198.51.100.0/24", "2001:db8::/32"
-# As requests have it.
+# As sent in requests.
 C_SENT = "2001:db8:0:0:0:0:0:0/32"
 
 
@@ -153,7 +153,7 @@ def test_every_address_is_accepted_in_every_form(address: Any) -> None:
 
 
 @given(st.ip_addresses(), st.data())
-def test_a_block_is_accepted_without_host_bits_only(address: Any, data: Any) -> None:
+def test_a_block_is_accepted_only_without_host_bits(address: Any, data: Any) -> None:
     length = data.draw(st.integers(0, address.max_prefixlen - 1))
     network = ipaddress.ip_network((address, length), strict=False)
     assert normalize([str(network)]) == {network}
@@ -202,7 +202,7 @@ def test_a_goal_is_idempotent(current: Any, entries: Any, is_present: bool, purg
         ({"cidrBlock": B}, B, B),
         ({"ipAddress": "198.51.100.0", "cidrBlock": B}, B, B),
         ({"ipAddress": B}, B, B),
-        # Another tool's doing, and an unusual way to write it.
+        # Created by another tool, and written in an unusual way.
         ({"cidrBlock": "198.51.100.9/24"}, B, "198.51.100.9/24"),
         ({"ipAddress": "2001:db8:0:0:0:0:0:1"}, "2001:db8::1", "2001:db8:0:0:0:0:0:1"),
     ],
@@ -281,10 +281,11 @@ def lost() -> LostResponseError:
 
 
 class FakeApi:
-    """A client with an access list. ``script``: for each write in turn, what it raises or does.
+    """A client with an access list. ``script``: what each write raises or does.
 
-    An error is raised. A list of entries is what another user has made of the list just before. A
-    pair of both is both. ``shown`` are lists that the next reads show instead of the real one.
+    An error is raised. A list of entries replaces the access list just before the write, as if by
+    another user. A pair does both. ``shown`` are lists that the next reads show instead of the real
+    one.
     """
 
     def __init__(
@@ -322,7 +323,7 @@ class FakeApi:
         return parse({"results": shown})
 
     def get(self, call: Call, *_arguments: Any) -> Any:
-        """Whether the key itself is there, for a second look."""
+        """Return the key itself for a second look, or report that it is missing."""
         assert call.path == f"/orgs/{ORG}/apiKeys/{KEY.id}"
         self.calls.append("GET key")
         if self.key_looks and self.key_looks.pop(0):
@@ -391,7 +392,7 @@ GONE = api_error(404, "API_KEY_ACCESS_LIST_NOT_FOUND", B, KEY.id)
     ("script", "is_changed"),
     [
         ([([B], GONE), None], True),
-        # Or the API removes both by the word of one.
+        # Alternatively, the API removes both in response to one request.
         ([None, ([], GONE)], True),
         ([([], GONE), GONE], False),
     ],
@@ -619,7 +620,7 @@ def test_the_old_name_is_used_if_the_new_one_is_unknown(parameters: Any) -> None
     found = read(api, API_KEY_LISTS, ORG, KEY)
     assert api.calls == ["GET accessList", "GET whitelist"]
     assert found.name == "whitelist"
-    # The name is found out once.
+    # The name is looked up only once.
     change(api, found, Goal(normalize([B])))
     assert len(api.calls) == 3
 
@@ -661,11 +662,11 @@ def test_if_neither_name_is_known_the_first_error_is_reported() -> None:
         ([], ["192.0.2.0/24"], []),
         (["192.0.2.0/24"], ["192.0.2.0/24"], None),
         (["192.0.2.7", "192.0.2.128/25"], ["192.0.2.0/24", "::1"], None),
-        # Two halves are the whole.
+        # Two halves make up the whole.
         (["192.0.2.0/24"], ["192.0.2.0/25", "192.0.2.128/25"], None),
         (["192.0.2.0/23"], ["192.0.2.0/24"], ["192.0.2.0/23"]),
         (["192.0.2.7", "192.0.3.7"], ["192.0.2.0/24"], ["192.0.3.7"]),
-        # No version of IP limits the other.
+        # IPv4 and IPv6 do not limit each other.
         (["::/0"], ["0.0.0.0/0"], ["::/0"]),
         (["10.0.0.1"], ["::/0"], ["10.0.0.1"]),
     ],

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The messages that users meet most often, compared as a whole.
+"""The messages that users see most often, compared in full.
 
-Each is what a task really says. A message that changes is changed here too, on purpose. All other
-tests check ``error.type`` and what a message must name.
+Each is the message of a real task. If you change a message, change it here too. All other tests
+check ``error.type`` and the names that a message must contain.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNKNOWN_HOST = "opsmanager.example.com"
 
 
 def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> Fault:
-    """A fault that every request meets."""
+    """A fault that affects every request."""
     return Fault(name, method, path, times=None, **arguments)
 
 
@@ -307,7 +307,7 @@ CASES = [
         ),
         {**REVOKE, "org_id": MISSING_ID},
     ),
-    # The way to the API
+    # Connections to the API
     Case(
         "the address is not that of the API",
         (
@@ -431,7 +431,7 @@ CASES = [
         INFO,
         lasting("status", status=503),
     ),
-    # What a lost response leaves
+    # Lost responses
     Case(
         "the response to a creation is lost",
         (
@@ -466,7 +466,7 @@ CASES = [
         {**REVOKE, "wait": True, "wait_timeout": 10},
         settings={"visibility_delay": 100},
     ),
-    # Where a new private key goes
+    # Files for new private keys
     Case(
         "the directory of the credentials file does not exist",
         (

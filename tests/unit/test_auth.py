@@ -87,7 +87,7 @@ def test_quoted_values_are_escaped() -> None:
 
 
 def test_digest_without_qop_matches_the_older_standard() -> None:
-    # RFC 2617's example data, hashed as RFC 2069 has it.
+    # RFC 2617's example data, hashed as in RFC 2069.
     challenge = Challenge("testrealm@host.com", "dcd98b7102dd2f0e8b11d0f600bfb0c093")
     header = digest_header(
         KeyPair("Mufasa", "Circle Of Life"),
@@ -314,7 +314,7 @@ def test_a_new_token_that_is_rejected_is_not_replaced() -> None:
     server = TokenServer(*tokens("one", "two", "three"))
     auth = account_auth(server, [])
     assert not auth.replace_token(auth.acquire(), refused())
-    # Nor for the next request.
+    # Nor is it replaced for the next request.
     assert not auth.replace_token(auth.acquire(), refused())
     assert len(server.asked) == 1
 

@@ -143,7 +143,7 @@ def test_a_low_count_does_not_cause_an_extra_request() -> None:
         listing(3, total=503),  # a whole page is missing
         listing(500, total=1000),
         listing(501, total=1001, links=False),
-        listing(150, cap=100, total=250),  # a page as this server gives them is missing
+        listing(150, cap=100, total=250),  # a page of this server's size is missing
         listing(150, cap=100, total=250, links=False),
         listing(0, total=1),
         lambda query: (
@@ -236,7 +236,7 @@ def test_an_unreadable_field_is_identified() -> None:
         assert caught.value.message().startswith(
             "Could not list: the response (200) cannot be read: API key 5a: desc is a number."
         )
-        # A write may still have been done.
+        # A write may still have happened.
         assert caught.value.outcome_unknown is (number > 1)
 
 
@@ -341,7 +341,7 @@ def test_a_list_must_be_complete_in_time(respond: Any, seconds: float, asked: in
     [
         (499, 9999),  # one page, however long it takes
         (5000, 0.03),
-        (4999, 20),  # each page refused now and then
+        (4999, 20),  # each page fails from time to time
         (999, 139),
     ],
 )

@@ -406,7 +406,7 @@ def test_may_have_happened(outcome: Any, expected: bool) -> None:
 
 
 def long(limit: int) -> str:
-    """Two words of which only the first fits; one more character would fit both."""
+    """Two words of which only the first fits; with one more character, both would fit."""
     return f"{'x' * (limit // 2)} {'x' * (limit // 2)}"
 
 

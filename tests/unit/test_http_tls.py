@@ -57,6 +57,10 @@ TOO_OLD = (
     "The server and this host have no TLS version or cipher in common; one of them is too old. The "
     "server must offer TLS 1.2 or newer."
 )
+NO_RENEGOTIATION = (
+    "The server is too old for this host: it does not support secure renegotiation (RFC 5746). Its "
+    "TLS software must be updated."
+)
 # Records of TLS 1.0: a server hello that chooses this version, and an alert that refuses all
 # versions of the client.
 HELLO = b"\x02\x00\x00\x26\x03\x01" + bytes(32) + b"\x00\x00\x2f\x00"
@@ -85,7 +89,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @contextlib.contextmanager
 def serving(play: Play) -> Iterator[int]:
-    """Accept one connection and play with it."""
+    """Accept one connection and run ``play`` with it."""
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def serve() -> None:
@@ -147,6 +151,15 @@ def test_a_host_name_error_of_urllib3_has_the_same_advice(
     assert failure.never_sent
 
 
+def test_a_server_without_secure_renegotiation_is_reported() -> None:
+    cause = ssl.SSLError(1, "in other words")
+    cause.reason = "UNSAFE_LEGACY_RENEGOTIATION_DISABLED"
+    error = requests.exceptions.SSLError(urllib3.exceptions.SSLError(cause))
+    request = Request("GET", "https://host.example", "/path", "read it")
+    failure = _transport_errors.transport_error(error, request, HttpSettings(), via_proxy=False)
+    assert failure.message().endswith(NO_RENEGOTIATION)
+
+
 # If urllib3 1.26 and the system allow TLS 1.0, the handshake fails later.
 @pytest.mark.parametrize("name", OLD_SERVERS)
 def test_an_old_server_is_not_reported_as_a_wrong_port(authority: Authority, name: str) -> None:
@@ -158,4 +171,4 @@ def test_an_old_server_is_not_reported_as_a_wrong_port(authority: Authority, nam
         connection.recv(65536)
 
     message = fail(play, authority.file).message()
-    assert message.endswith(TOO_OLD)
+    assert message.endswith((TOO_OLD, NO_RENEGOTIATION))

@@ -55,7 +55,7 @@ Play = Callable[[socket.socket], None]
 
 
 class Server:
-    """Plays ``play`` with each connection; ``heads`` are those that it has read."""
+    """Runs ``play`` with each connection; ``heads`` are the heads that it has read."""
 
     def __init__(self, *plays: Play) -> None:
         self.heads: list[bytes] = []

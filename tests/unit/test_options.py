@@ -618,7 +618,7 @@ def test_password_in_a_url_may_contain_delimiters(scheme: str, password: str) ->
 
 
 @pytest.mark.parametrize("url", ["http://proxy:3128", "proxy:3128", "http://user:@proxy", "@x"])
-def test_url_without_secret(url: str) -> None:
+def test_url_without_a_secret_masks_nothing(url: str) -> None:
     assert masked(params(), {"HTTPS_PROXY": url}) == set()
 
 

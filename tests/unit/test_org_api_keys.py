@@ -92,7 +92,7 @@ def missing(*, outcome_unknown: bool = False) -> ApiError:
 
 
 class FakeApi:
-    """A client whose requests end as listed, in an error or a value, the last one for ever.
+    """A client whose requests end as listed, with an error or a value; the last one repeats.
 
     ``keys``: the full list. ``write``: how POST and PATCH end, if not like the other requests.
     """
@@ -336,7 +336,9 @@ def test_a_key_without_a_description_looks_like_no_other() -> None:
         (None, None, False),
     ],
 )
-def test_the_signing_key_is_guarded(own: str | None, public_key: str | None, is_own: bool) -> None:
+def test_the_signing_credential_is_guarded(
+    own: str | None, public_key: str | None, is_own: bool
+) -> None:
     api: Any = FakeApi(own=own)
     found = key(public_key=public_key)
     assert _resource.check_not_own(api, API_KEYS, found, allowed=True, loss="this") is is_own
@@ -346,7 +348,7 @@ def test_the_signing_key_is_guarded(own: str | None, public_key: str | None, is_
     with pytest.raises(OwnKeyError, match="nothing was changed") as caught:
         _resource.check_not_own(api, API_KEYS, found, allowed=False, loss="this")
     assert "set allow_own_key to true to allow this" in caught.value.message()
-    # If a listing shows the signing key, a key whose public key is hidden is another one.
+    # If a listing shows the signing credential, a key whose public key is hidden is another one.
     is_hidden = public_key is None
     own_seen = {"allowed": is_hidden, "loss": "this", "is_own_seen": True}
     if is_hidden:
@@ -465,7 +467,7 @@ ASSIGNED = replace(key(), projects=((PROJECT, ("GROUP_OWNER",)),))
 
 
 @pytest.mark.parametrize("created", [WRONG, ASSIGNED])
-def test_a_created_key_that_becomes_as_wanted_is_kept(created: OrgApiKey) -> None:
+def test_a_created_key_that_becomes_as_requested_is_kept(created: OrgApiKey) -> None:
     api: Any = FakeApi(created, key(), write=created)
     new = create(api, ORG, "d", ["ORG_MEMBER"], ())
     assert (new.key, new.private_key) == (key(), PRIVATE_KEY)
@@ -542,7 +544,7 @@ def test_a_change_sends_the_difference_and_returns_the_key() -> None:
     assert update(api, ORG, key(), CHANGES) == CHANGED
     body = {"desc": "new", "roles": ("ORG_READ_ONLY",)}
     assert api.sent == [(f"/orgs/{ORG}/apiKeys/{ID}", body, f"change the API key {ID} (abcdefgh)")]
-    # A response about another key is none.
+    # A response about another key does not count.
     assert update(FakeApi(write=key(OTHER, "new")), ORG, key(), CHANGES) is None  # type: ignore[arg-type]
 
 
@@ -633,7 +635,7 @@ def test_canceled_retries_say_what_was_not_done() -> None:
     ],
 )
 def test_a_response_that_contradicts_a_change_is_checked(shown: OrgApiKey, is_late: bool) -> None:
-    """The key is read for some seconds; if it never is as asked, the task says what exists."""
+    """The key is read for some seconds; if it does not change, the task says what exists."""
     api: Any = FakeApi(shown, shown, CHANGED if is_late else shown, write=shown)
     if is_late:
         assert update(api, ORG, key(), CHANGES) == CHANGED

@@ -65,7 +65,7 @@ PATH = f"/groups/{PROJECT}/apiKeys/{KEY.id}"
 
 
 def shown(roles: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """The project's listing: another key, and KEY if it has roles. Both are in another project."""
+    """The project's listing: another key, and KEY if it has roles. Both have another project."""
     keys = {"f" * 24: ("GROUP_OWNER",), **({} if roles is None else {KEY.id: roles})}
     return [
         {
@@ -98,7 +98,7 @@ def lost() -> KeysmithError:
 
 
 class FakeApi:
-    """A client whose writes end as given, and whose listing shows one thing after the other."""
+    """A client whose writes end as specified, and whose listing shows a series of states."""
 
     def __init__(self, write: Any = None, *listings: Any, method: str = "POST") -> None:
         self.virtual = VirtualClock()
@@ -198,7 +198,7 @@ def test_all_roles_are_assigned_after_a_concurrent_assignment(
     assert "GROUP_OWNER" in str(api.writes[-1][2])
 
 
-def test_an_assignment_that_does_not_show_is_not_changed_blindly() -> None:
+def test_an_assignment_that_is_not_shown_is_not_changed_blindly() -> None:
     api: Any = FakeApi(refusal(400, "API_KEY_ALREADY_IN_GROUP"), None)
     with pytest.raises(ApiError) as caught:
         assign(api, AT, WANTED)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make release` finds what stands in the way of a release, each thing by itself."""
+"""`make release` reports each problem that prevents a release."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {
 
 
 def git(folder: Path, *arguments: str) -> None:
-    # Nothing of the user's own configuration, which may sign commits or run hooks.
+    # Ignore the user's own configuration, which may sign commits or run hooks.
     environ = {"PATH": str(Path(str(shutil.which("git"))).parent), "HOME": str(folder)}
     identity = ["-c", "user.name=Tester", "-c", "user.email=tester@example.com"]
     command = ["git", "-C", str(folder), *identity, *arguments]
@@ -45,7 +45,7 @@ def commit(folder: Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of which a release can be made."""
+    """A checkout that is ready for a release."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     git(folder, "init", "--initial-branch", "main")
@@ -115,7 +115,9 @@ def tag(folder: Path) -> None:
         (tag, "tag 1.2.0 is there"),
     ],
 )
-def test_what_git_says_is_told(checkout: Path, spoil: Callable[[Path], None], words: str) -> None:
+def test_the_message_of_git_is_shown(
+    checkout: Path, spoil: Callable[[Path], None], words: str
+) -> None:
     spoil(checkout)
     (problem,) = problems(checkout)
     assert words in problem

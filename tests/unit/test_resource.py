@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A kind of object that no module manages gets everything from a few lines that describe it."""
+"""A kind of object that no module manages gets all functions from a short description."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_it_is_deleted_and_waited_for() -> None:
     assert "Whether the robot still works is not known" in caught.value.message()
 
 
-def test_a_lost_creation_names_what_is_left() -> None:
+def test_a_lost_creation_reports_what_is_left() -> None:
     api: Any = FakeApi()
     error = _resource.lost_creation(api, IN_ORG, "cleaner", {OTHER}, lost())
     assert (error.type, error.parameters) == ("orphan", [ID])

@@ -336,7 +336,7 @@ def test_a_mark_on_the_old_key_itself_does_not_count() -> None:
 # Rolling back.
 
 
-def test_roll_back() -> None:
+def test_roll_back_revokes_an_issued_replacement_only_if_it_is_identified() -> None:
     issued, verified = marked("issued"), marked("verified")
     state = survey(OLD, issued)
     with pytest.raises(GuardError, match=OLD_ID):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file of a new secret: it never replaces another's only copy, and only its owner reads it."""
+"""The file of a new secret never replaces another's only copy. Only its owner can read it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A key's whole life, with every module, on each Python for modules.
+"""The life cycle of a key, with every module, on each Python for modules.
 
-`make versions` sets them in VERSIONS_TARGETS: with the oldest, with the newest, and without
-requests. One ansible-playbook process runs them all. A host is a Python with its own organization.
+`make versions` sets them in VERSIONS_TARGETS: with the oldest requests, with the newest, and
+without it. One ansible-playbook process runs them all. A host is a Python with its own
+organization.
 """
 
 from __future__ import annotations

@@ -398,6 +398,11 @@ def _tls_error(
             "The server and this host have no TLS version or cipher in common; one of them is too "
             "old. The server must offer TLS 1.2 or newer."
         )
+    elif "RENEGOTIATION" in why:
+        hint = (
+            "The server is too old for this host: it does not support secure renegotiation (RFC "
+            "5746). Its TLS software must be updated."
+        )
     elif "CERTIFICATE_REQUIRED" in why or "HANDSHAKE_FAILURE" in why:
         hint = "The server may require a client certificate: set client_cert and client_key."
     elif "ALERT" in why and settings.cert:

@@ -73,7 +73,7 @@ def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: P
 
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=str)
-def test_the_same_tasks_at_the_same_moment_tell_the_truth(
+def test_the_same_tasks_at_the_same_time_report_the_truth(
     tmp_path: Path, collections: Path, kind: Kind
 ) -> None:
     files = Files.below(tmp_path / "files")

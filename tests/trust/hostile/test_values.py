@@ -87,7 +87,7 @@ PARTS = [
 ]
 
 
-def test_the_answer_to_any_challenge_is_one_line() -> None:
+def test_the_response_to_any_challenge_is_one_line() -> None:
     parts = st.sampled_from(PARTS)
     pair = _credential.KeyPair("abcdefgh", "private")
 

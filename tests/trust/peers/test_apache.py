@@ -92,7 +92,7 @@ DONE = {
         ASSIGN,
         lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
     ),
-    # Its only request meets an old nonce when it is retried after a 503.
+    # Its only request has an old nonce when it is retried after a 503.
     "organizations": Case(
         ORGS_INFO, {}, lambda o, v: [x["id"] for x in v["orgs"]] == [o.id], is_read=True
     ),

@@ -318,7 +318,7 @@ def secret_of(options: Options) -> str:
 def matrix(world: World) -> dict[str, Case]:
     cases = {}
     for (task, trouble), home in zip(PLAN, HOMES):
-        # Each failure meets every kind of credential, with one module or another.
+        # Each failure is combined with every kind of credential, in one module or another.
         number = home.number + home.number // (len(TROUBLES) + 1)
         kind = "pair" if home.is_broken else KINDS[number % len(KINDS)]
         case = troubled(world, home, task, trouble, kind)

@@ -123,7 +123,7 @@ class Host:
 def hosts(playbook: Playbook, world: World, folder: Path) -> dict[str, Host]:
     """Return the hosts of an inventory, and add their faults."""
     found = {}
-    # Each failure meets every kind of credential, with one playbook or another.
+    # Each failure is combined with every kind of credential, in one playbook or another.
     first = list(PLAYBOOKS).index(playbook.name)
     for number, (name, (home, trouble)) in enumerate(playbook.homes.items(), first):
         kind = "pair" if home.is_broken else KINDS[number % len(KINDS)]

@@ -67,7 +67,7 @@ def test_finding_is_named(changes: dict[str, Any], expected: list[str]) -> None:
         ["::/1", "8000::/2", "c000::/2"],
     ],
 )
-def test_access_list_that_allows_every_address(access_list: list[str]) -> None:
+def test_access_list_that_allows_every_address_is_a_finding(access_list: list[str]) -> None:
     assert names(key(access_list=access_list)) == [["any_address"]]
 
 
@@ -75,7 +75,9 @@ def test_access_list_that_allows_every_address(access_list: list[str]) -> None:
     "access_list",
     [["0.0.0.0"], ["::"], ["0.0.0.0/1"], ["128.0.0.0/1", "::/1"], ["10.0.0.0/8", "2001:db8::/32"]],
 )
-def test_access_list_that_does_not_allow_every_address(access_list: list[str]) -> None:
+def test_access_list_that_does_not_allow_every_address_is_not_a_finding(
+    access_list: list[str],
+) -> None:
     assert names(key(access_list=access_list)) == [[]]
 
 

@@ -108,7 +108,7 @@ def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: s
     if kind == "token":
         credential_name = {"access_token": fetch_token(emulator.url, platform)}
     outcome = run(emulator, platform, api_user_id=key_id(platform, 1), **credential_name)
-    # The owner's key is not the caller's own here.
+    # Here, the owner's key is not the signing credential.
     assert outcome.changed
 
 
@@ -127,7 +127,7 @@ def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: s
         ("account", {"api_user_id": MISSING_ID}, ["POST 200", "GET 400", "POST 200"]),
     ],
 )
-def test_requests_are_few_and_on_one_connection(
+def test_few_requests_are_sent_over_one_connection(
     emulator: Emulator, credential_name: str, name: dict[str, str], expected: list[str]
 ) -> None:
     credentials = key_pair("atlas") if credential_name == "pair" else service_account("atlas")
@@ -138,7 +138,9 @@ def test_requests_are_few_and_on_one_connection(
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("name", [{"api_user_id": key_id("atlas", 1)}, {"description": "signs"}])
-def test_the_signing_key_is_refused(emulator: Emulator, name: dict[str, str], check: bool) -> None:
+def test_revoking_the_signing_credential_is_refused(
+    emulator: Emulator, name: dict[str, str], check: bool
+) -> None:
     outcome = run(emulator, **name, check=check)
     assert outcome.failed
     assert "this task authenticates with" in outcome.msg
@@ -146,7 +148,7 @@ def test_the_signing_key_is_refused(emulator: Emulator, name: dict[str, str], ch
     assert emulator.writes == []
 
 
-def test_the_signing_key_is_revoked_if_allowed(emulator: Emulator) -> None:
+def test_the_signing_credential_is_revoked_if_allowed(emulator: Emulator) -> None:
     own = key_id("atlas", 1)
     checked = run(emulator, api_user_id=own, allow_own_key=True, check=True)
     outcome = run(emulator, api_user_id=own, allow_own_key=True)
@@ -155,7 +157,7 @@ def test_the_signing_key_is_revoked_if_allowed(emulator: Emulator) -> None:
     assert own not in keys(emulator)
 
 
-def test_a_401_after_the_signing_key_is_gone_is_not_retried(emulator: Emulator) -> None:
+def test_a_401_after_revoking_the_signing_credential_is_not_retried(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", "DELETE"))
     outcome = run(
         emulator, api_user_id=key_id("atlas", 1), allow_own_key=True, clock=VirtualClock()
@@ -169,7 +171,9 @@ def test_a_401_after_the_signing_key_is_gone_is_not_retried(emulator: Emulator) 
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_the_task_cannot_wait_for_the_signing_key(emulator: Emulator, check: bool) -> None:
+def test_the_task_cannot_wait_until_the_signing_credential_is_gone(
+    emulator: Emulator, check: bool
+) -> None:
     own = key_id("atlas", 1)
     outcome = run(emulator, api_user_id=own, allow_own_key=True, wait=True, check=check)
     assert outcome.failed
@@ -177,7 +181,7 @@ def test_the_task_cannot_wait_for_the_signing_key(emulator: Emulator, check: boo
     assert emulator.writes == []
 
 
-def test_a_key_whose_public_key_is_hidden_is_refused(emulator: Emulator) -> None:
+def test_revoking_a_key_whose_public_key_is_hidden_is_refused(emulator: Emulator) -> None:
     body = {"id": key_id("atlas", 2), "desc": "victim", "publicKey": None, "roles": []}
     for allowed in (False, True):
         emulator.add_fault(Fault("json", "GET", body=body))
@@ -200,7 +204,7 @@ def test_without_wait_a_delay_does_not_matter(emulator: Emulator) -> None:
     emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
     assert run(emulator, api_user_id=key_id("atlas", 2), clock=clock).changed
     assert clock.sleeps == []
-    # The API still shows the key, and its DELETE knows better: nothing is left to do.
+    # The API still lists the key, but the DELETE finds that it is gone: nothing is left to do.
     again = run(emulator, api_user_id=key_id("atlas", 2), clock=clock)
     assert not again.failed
     assert not again.changed

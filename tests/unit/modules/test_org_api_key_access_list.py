@@ -76,7 +76,7 @@ STARTS = {
 }
 
 
-def test_requests_are_few_and_on_one_connection(emulator: Emulator) -> None:
+def test_few_requests_are_sent_over_one_connection(emulator: Emulator) -> None:
     start(emulator, OLD, A)
     assert run(emulator, entries=[A, B, C], purge=True).changed
     assert methods(emulator) == ["GET 401", "GET 200", "GET 200", "POST 200", "DELETE 204"]
@@ -128,7 +128,9 @@ def test_a_missing_key_fails_unless_state_is_absent(
 
 @pytest.mark.parametrize("kind", ["service account", "token"])
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
-def test_other_credentials_sign_with_no_key(emulator: Emulator, platform: str, kind: str) -> None:
+def test_with_other_credentials_no_key_is_the_signing_credential(
+    emulator: Emulator, platform: str, kind: str
+) -> None:
     credential_name = service_account(platform)
     if kind == "token":
         credential_name = {"access_token": fetch_token(emulator.url, platform)}
@@ -150,7 +152,7 @@ OWN = {"api_user_id": key_id("atlas", 1)}
         (["127.0.0.1"], {"entries": [], "purge": True}),
     ],
 )
-def test_the_list_of_the_signing_key_is_guarded(
+def test_the_list_of_the_signing_credential_is_guarded(
     emulator: Emulator, found: list[str], options: dict[str, Any], check: bool
 ) -> None:
     start(emulator, *found, number=1)
@@ -162,7 +164,7 @@ def test_the_list_of_the_signing_key_is_guarded(
     assert entries(emulator, number=1) == found
 
 
-def test_the_list_of_the_signing_key_may_stay_unchanged(emulator: Emulator) -> None:
+def test_the_list_of_the_signing_credential_may_stay_unchanged(emulator: Emulator) -> None:
     start(emulator, "127.0.0.0/8", number=1)
     for options in (
         {"entries": ["127.0.0.0/8"], "purge": True},
@@ -174,12 +176,12 @@ def test_the_list_of_the_signing_key_may_stay_unchanged(emulator: Emulator) -> N
         assert not outcome.changed
 
 
-def test_the_list_of_the_signing_key_is_changed_if_allowed(emulator: Emulator) -> None:
+def test_the_list_of_the_signing_credential_is_changed_if_allowed(emulator: Emulator) -> None:
     start(emulator, OLD, "127.0.0.1", number=1)
     own = {**OWN, "entries": ["127.0.0.0/8"], "purge": True, "allow_own_key": True}
     assert run(emulator, **own, check=True).changed
     assert emulator.writes == []
-    # The address of this request stays on the list all the time.
+    # The address of this request is on the list at all times.
     assert run(emulator, **own).changed
     assert entries(emulator, number=1) == ["127.0.0.0/8"]
 
@@ -219,7 +221,7 @@ def test_the_address_of_the_caller_stays_and_the_error_says_why(
 
 @pytest.fixture
 def before_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], None]], None]:
-    """Act as another user just before the module's first request of a method."""
+    """Act as another user just before the module's first request with this method."""
 
     def arrange(method: str, act: Callable[[], None]) -> None:
         original = getattr(Client, method)
@@ -256,7 +258,7 @@ def test_concurrent_additions_do_not_lose_others(
 
 
 @pytest.mark.parametrize("options", [{"entries": [B]}, {"entries": [A], "state": "absent"}])
-def test_a_key_is_revoked_in_the_meantime(
+def test_a_key_that_is_revoked_in_the_meantime_is_missing(
     emulator: Emulator, options: dict[str, Any], before_write: Any
 ) -> None:
     start(emulator, A)
@@ -304,7 +306,7 @@ def test_a_lost_response_is_looked_up_until_changes_are_shown(
     again = run(emulator, platform, entries=[A, B], clock=clock)
     assert not again.failed
     assert not again.changed
-    # Never a second one.
+    # There is never a second POST.
     assert [write.method for write in emulator.writes] == ["POST"]
 
 

@@ -57,7 +57,7 @@ def numbers(outcome: Outcome, platform: str = "atlas") -> list[int]:
 
 
 def expected(emulator: Emulator, platform: str) -> list[dict[str, Any]]:
-    """Every key as the result has it, made from the emulator's own state."""
+    """Every key as in the result, derived from the emulator's own state."""
     keys = emulator.state.organizations[org_id(platform)].api_keys.values()
     found = [
         {
@@ -159,7 +159,7 @@ def test_filters_are_combined_with_and(
         ({"api_user_id": MISSING_ID, "access_list": True}, ["401", "400"]),
     ],
 )
-def test_requests_are_few(emulator: Emulator, options: Any, requests: list[str]) -> None:
+def test_few_requests_are_sent(emulator: Emulator, options: Any, requests: list[str]) -> None:
     assert not run(emulator, **options).failed
     assert [str(request.status) for request in emulator.requests] == requests
     key = f"/{options['api_user_id']}" if "api_user_id" in options else ""
@@ -203,7 +203,7 @@ def test_access_lists_are_read_by_a_few_threads(emulator: Emulator) -> None:
     reads = [request for request in emulator.requests if request.path.endswith("/accessList")]
     assert len([request for request in reads if request.status == 200]) == 107
     threads = org_api_key_info.THREADS
-    # One challenge a thread and one connection a thread, beside those of the listing.
+    # One challenge and one connection per thread, in addition to those of the listing.
     assert len([request for request in emulator.requests if request.status == 401]) <= 1 + threads
     assert 1 < emulator.connections <= 1 + threads
     counts = [
@@ -245,7 +245,7 @@ def test_access_lists_of_others_need_an_owner(
     assert own.result["org_api_keys"][0]["access_list"] == []
 
 
-# Trouble on the way
+# Errors while keys and access lists are read
 
 PASSING: list[tuple[str, dict[str, Any]]] = [
     ("lost_before", {}),
@@ -291,14 +291,14 @@ def test_501_access_lists_are_read_within_the_rate_limit(emulator: Emulator) -> 
     assert not outcome.failed, outcome.msg
     assert len(outcome.result["org_api_keys"]) == 501
     assert all("access_list" in key for key in outcome.result["org_api_keys"])
-    # 503 requests, of which 100 are allowed at first and 50 a minute after that.
+    # There are 503 requests. The limit allows 100 at first, and 50 per minute after that.
     assert clock.now() - started > 8 * 60 > 70
 
 
 def test_a_rate_limit_that_is_never_refilled_ends_the_task(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A virtual clock takes the waits of several threads one after the other.
+    # The virtual clock would add up the waits of several threads.
     monkeypatch.setattr(org_api_key_info, "THREADS", 1)
     clock = VirtualClock()
     emulator.reset(seed(extra_keys=20))
@@ -355,11 +355,11 @@ def test_a_refusal_is_not_an_empty_list(emulator: Emulator, options: Any, code: 
     assert "org_api_keys" not in outcome.result
 
 
-# The filters, against what they mean
+# The filters, compared with an oracle
 
 
 class FakeApi:
-    """A client for one organization of keys as the API's JSON has them."""
+    """A client for one organization, whose keys are in the API's JSON format."""
 
     endpoint = SimpleNamespace(public_key=None)
 
@@ -378,7 +378,7 @@ class FakeApi:
 
 
 def oracle(keys: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:
-    """The ids that fit, the long way."""
+    """Return the IDs of the matching keys, found in the simplest way."""
     found = []
     for key in keys:
         org_roles = [role["roleName"] for role in key["roles"] if "orgId" in role]
@@ -399,7 +399,7 @@ def oracle(keys: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:
 
 
 def globs(text: str, pattern: str) -> bool:
-    """Whether a pattern of letters, ? and * fits."""
+    """Return whether a pattern of letters, ? and * matches."""
     if not pattern:
         return not text
     if pattern[0] == "*":
@@ -457,7 +457,7 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
     {**NO_FILTER, "description_match": "*"},
 )
 @example([], NO_FILTER)
-def test_filters_find_the_same_as_an_oracle(
+def test_filters_find_the_same_keys_as_an_oracle(
     keys: list[dict[str, Any]], options: dict[str, Any]
 ) -> None:
     guard = {"look_alikes": "ignore"}
@@ -485,7 +485,7 @@ def test_a_time_limit_stops_reading_access_lists(
     monkeypatch.setattr(org_api_key_info, "THREADS", 1)
     clock = VirtualClock()
     emulator.clock = clock.now
-    # Each response takes its time, and no wait of the module could notice the end.
+    # Each response is slow, so no wait of the module could notice that the limit is reached.
     emulator.sleep = lambda _seconds: clock.sleep(2)
     emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
     outcome = run(emulator, access_list=True, time_limit=1, clock=clock)
@@ -498,7 +498,7 @@ def test_a_time_limit_stops_reading_access_lists(
     assert len(read) == 1
 
 
-def test_the_window_of_the_token_endpoint_is_waited_for(emulator: Emulator) -> None:
+def test_the_task_waits_for_the_window_of_the_token_endpoint(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock = clock.now
     emulator.settings.token_requests_per_minute = 1
@@ -531,10 +531,10 @@ def test_threads_whose_token_has_expired_wait_for_the_window_together(emulator: 
     assert tokens == [200, 429, 200]
 
 
-def test_a_rate_limit_of_the_token_endpoint_is_what_a_task_reports(
+def test_a_task_reports_a_rate_limit_of_the_token_endpoint(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not the 401 that made it ask for another token."""
+    """It does not report the 401 that made it request another token."""
     monkeypatch.setattr(org_api_key_info, "THREADS", 1)
     clock = VirtualClock()
     emulator.clock = clock.now

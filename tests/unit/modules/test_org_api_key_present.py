@@ -216,20 +216,20 @@ def test_bad_input_is_refused_before_any_request(
     assert emulator.requests == []
 
 
-def test_a_role_is_not_removed_from_the_signing_key(emulator: Emulator) -> None:
+def test_a_role_is_not_removed_from_the_signing_credential(emulator: Emulator) -> None:
     wanted = {"description": "signs", "roles": ["ORG_READ_ONLY"]}
     for check in (True, False):
         outcome = run(emulator, **wanted, check=check)
         assert outcome.failed
         assert "allow_own_key" in outcome.msg
     assert emulator.writes == []
-    # A role more takes nothing.
+    # An additional role removes nothing.
     assert run(emulator, description="signs", roles=["ORG_OWNER", "ORG_READ_ONLY"]).changed
     assert run(emulator, **wanted, allow_own_key=True).changed
 
 
 class TestCredentialsFile:
-    """A pair goes to its file, and nowhere else."""
+    """A key pair is saved in its file, and nowhere else."""
 
     wanted: ClassVar = {"description": "new one", "roles": ROLES}
 
@@ -342,7 +342,7 @@ def test_a_listing_that_fails_after_a_creation_loses_no_private_key(emulator: Em
     assert "could not be checked" in str(outcome.result["warnings"])
 
 
-def test_requests_of_a_creation_are_few(emulator: Emulator) -> None:
+def test_a_creation_sends_few_requests(emulator: Emulator) -> None:
     run(emulator, description="new one", roles=ROLES)
     asked = [f"{request.method} {request.status}" for request in emulator.requests]
     # The challenge, the listing before, the creation, the listing after.
@@ -351,7 +351,7 @@ def test_requests_of_a_creation_are_few(emulator: Emulator) -> None:
 
 
 class TestAccessList:
-    """A key that is to have an access list gets it before its roles, or does not stay at all."""
+    """A key gets its access list before its roles. If that fails, a new key is revoked."""
 
     entries: ClassVar = ["2001:db8::/32", "192.0.2.0/24", "198.51.100.7"]
     in_order: ClassVar = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
@@ -390,7 +390,7 @@ class TestAccessList:
             (["ORG_MEMBER"], [], ["POST"]),
         ],
     )
-    def test_no_request_is_sent_that_changes_nothing(
+    def test_a_request_that_would_change_nothing_is_not_sent(
         self, emulator: Emulator, roles: list[str], entries: list[str], requests: list[str]
     ) -> None:
         wanted = {"description": "new one", "roles": roles, "access_list": entries}
@@ -425,7 +425,7 @@ class TestAccessList:
         assert "access_list" not in outcome.result["org_api_key"]
         assert not [r for r in emulator.requests if r.path.endswith("accessList")]
 
-    def test_the_list_of_the_signing_key_is_guarded(self, emulator: Emulator) -> None:
+    def test_the_list_of_the_signing_credential_is_guarded(self, emulator: Emulator) -> None:
         wanted = {"description": "signs", "access_list": ["127.0.0.0/8"]}
         for check in (True, False):
             outcome = run(emulator, **wanted, check=check)
@@ -433,11 +433,11 @@ class TestAccessList:
             assert "changing its own access list" in outcome.msg
         assert emulator.writes == []
         assert run(emulator, **wanted, allow_own_key=True).changed
-        # As it is already.
+        # The list is already like this.
         assert not run(emulator, **wanted).failed
         refused = run(emulator, **{**wanted, "access_list": ["10.0.0.0/8"]}, allow_own_key=True)
         assert refused.result["error"]["code"] == "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST"
-        # What was added before is reported.
+        # Earlier additions are reported.
         assert refused.result["org_api_key"]["access_list"] == ["10.0.0.0/8", "127.0.0.0/8"]
 
     @pytest.mark.parametrize("entry", ["", "x", "192.0.2.7/24"])
@@ -511,7 +511,7 @@ class TestAccessList:
         said = f"{file} has its key pair" if with_file else "Its private key is lost"
         assert said in outcome.msg
 
-    def test_a_lost_creation_leaves_a_key_with_the_least_role(self, emulator: Emulator) -> None:
+    def test_a_lost_creation_leaves_a_key_with_the_lowest_role(self, emulator: Emulator) -> None:
         emulator.add_fault(Fault("lost_after", "POST", "*/apiKeys"))
         outcome = run(emulator, **self.wanted)
         (key,) = named(emulator, "new one")

@@ -206,7 +206,9 @@ def test_a_file_that_cannot_be_written_leaves_no_key(world: World, tmp_path: Any
     "target",
     [{"api_user_id": MISSING_ID}, {"public_key": "nosuchke"}, {"description": "no key has it"}],
 )
-def test_a_key_that_does_not_exist(world: World, target: dict[str, str]) -> None:
+def test_a_key_that_does_not_exist_is_reported_and_nothing_is_written(
+    world: World, target: dict[str, str]
+) -> None:
     refused(world.run("begin", **target), "missing")
     for phase in ("finish", "roll_back"):
         outcome = succeeded(world.run(phase, **target))
@@ -214,7 +216,7 @@ def test_a_key_that_does_not_exist(world: World, target: dict[str, str]) -> None
     assert world.emulator.writes == []
 
 
-def test_by_description(world: World) -> None:
+def test_a_key_is_identified_by_its_description(world: World) -> None:
     for _round in range(2):
         old_ids = {key.id for key in world.keys.values() if key.description == "victim"}
         begun = world.begin(description="victim")
@@ -271,7 +273,7 @@ def test_the_signing_credential_does_not_revoke_itself(world: World) -> None:
     assert world.finish(**own, new_private_key=private_key(begun)).result["state"] == "rotated"
 
 
-def test_marks_are_made_with_the_secret_beside_a_token(world: World) -> None:
+def test_marks_are_made_with_the_secret_that_is_set_with_a_token(world: World) -> None:
     token = fetch_token(world.emulator.url, "atlas")
     by_token = {"access_token": token, "mark_key": None}
     refused(world.run("begin", **by_token), "options")
@@ -290,7 +292,7 @@ def test_marks_are_made_with_the_secret_beside_a_token(world: World) -> None:
         assert secret not in begun.output + finished.output
 
 
-def test_a_key_pair_and_a_service_account_beside_a_token_are_refused(world: World) -> None:
+def test_a_key_pair_and_a_service_account_in_addition_to_a_token_are_refused(world: World) -> None:
     environ = {
         "MONGODB_ATLAS_CLIENT_ID": service_account("atlas")["client_id"],
         "MONGODB_ATLAS_CLIENT_SECRET": CLIENT_SECRETS["atlas"],
@@ -359,7 +361,7 @@ def test_an_empty_mark_key_counts_as_unset(world: World) -> None:
     ],
     ids=str,
 )
-def test_a_mark_key_that_is_masked_or_no_text_is_refused(world: World, value: Any) -> None:
+def test_a_mark_key_that_is_masked_or_not_text_is_refused(world: World, value: Any) -> None:
     for phase in ("begin", "finish", "roll_back"):
         outcome = refused(world.run(phase, mark_key=value), "options")
         assert "mark_key" in outcome.msg
@@ -370,7 +372,7 @@ def test_a_mark_key_that_is_masked_or_no_text_is_refused(world: World, value: An
 
 @pytest.mark.parametrize("value", ["", True, "1 day", 0.5])
 def test_a_grace_period_must_be_a_number_of_seconds(world: World, value: Any) -> None:
-    """An empty one would revoke the old key immediately."""
+    """An empty grace period would revoke the old key immediately."""
     pair = {"new_private_key": private_key(world.begin())}
     count = len(world.emulator.requests)
     outcome = refused(world.run("finish", **pair, grace_period=value), "options")
@@ -378,7 +380,7 @@ def test_a_grace_period_must_be_a_number_of_seconds(world: World, value: Any) ->
     assert len(world.emulator.requests) == count
 
 
-def test_the_secret_beside_a_token_may_be_the_old_private_key(world: World) -> None:
+def test_the_secret_that_is_set_with_a_token_may_be_the_old_private_key(world: World) -> None:
     """New marks are made with the new private key, although the token authenticates the task."""
     names = ("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")
     token = {"access_token": fetch_token(world.emulator.url, "atlas"), "mark_key": None}
@@ -447,7 +449,7 @@ def test_a_pair_without_the_role_to_read_is_verified(world: World) -> None:
 
 @pytest.mark.parametrize("entries", [["127.0.0.0/8"], ["192.0.2.0/24"]])
 def test_a_wrong_private_key_revokes_no_key(world: World, entries: list[str]) -> None:
-    """Nor if the key may only be used from other machines."""
+    """This also holds if the key may only be used from other machines."""
     world.old.access_list = entries
     world.begin()
     wrong = "ca11ab1e-0000-4000-8000-ffffffffffff"
@@ -469,7 +471,7 @@ def test_the_file_must_hold_the_pair_of_the_replacement(world: World, tmp_path: 
 
 
 def test_hidden_public_keys_need_a_mark_key_and_a_file(world: World) -> None:
-    """Otherwise, neither the secret of the marks nor the new key pair is certain."""
+    """Without them, the task cannot be sure of the secret for marks or of the new key pair."""
     public_key, world.old.public_key = world.old.public_key, ""
     refused(world.run("begin", mark_key=None, allow_own_key=True), "options")
     assert world.emulator.writes == []
@@ -603,7 +605,7 @@ def test_a_rollback_that_fails_says_what_is_left(world: World) -> None:
     assert begun.result["left"] == []
 
 
-def test_changes_that_the_api_shows_late(world: World) -> None:
+def test_the_api_may_show_changes_late(world: World) -> None:
     """The emulator uses the clock of the module."""
     clock = VirtualClock()
     world.emulator.clock = clock.now
@@ -703,7 +705,7 @@ def test_a_description_may_be_any_text(world: World, name: str) -> None:
 
 
 def test_a_description_that_the_api_counts_differently_leaves_nothing(world: World) -> None:
-    """The mark of the POST is as long as the longest, so no later request fails for its length."""
+    """The mark of the POST has the maximum length, so no later request is too long."""
     lengths = {len(world.mark(phase, new_id=world.old_id)) for phase in ("creating", "verified")}
     assert len(lengths) == 1
     world.old.description = "\U0001f511" * 148
@@ -716,7 +718,7 @@ def test_a_description_that_the_api_counts_differently_leaves_nothing(world: Wor
 
 
 @pytest.mark.parametrize("now", [0, 2**31 + 5, 253402214400])
-def test_any_system_time(world: World, now: int) -> None:
+def test_any_system_time_is_accepted(world: World, now: int) -> None:
     """The clock may be wrong."""
     expected = essence(world.old)
     world.now = now
@@ -732,7 +734,7 @@ def test_any_system_time(world: World, now: int) -> None:
 
 
 def test_no_time_depends_on_the_time_zone(world: World) -> None:
-    """Neither in the hour that daylight saving time skips, nor in the one that it repeats."""
+    """This includes the hour that daylight saving time skips, and the one that it repeats."""
     zone = {"TZ": "America/New_York"}
     for moment in (1_793_494_800, 1_772_953_200):
         world = fresh(world)
@@ -747,7 +749,7 @@ def test_no_time_depends_on_the_time_zone(world: World) -> None:
 
 
 def test_no_secret_is_in_the_output_of_a_failure(world: World) -> None:
-    """Not even if a bug in this collection quotes a secret."""
+    """This holds even if a bug in this collection quotes a secret."""
     real = _rotation_steps._Creation._await_shown
     secrets: list[str] = []
 

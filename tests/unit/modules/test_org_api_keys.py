@@ -37,7 +37,7 @@ from tests.support import (
 )
 
 EXTRA = [key_id("atlas", 100 + number) for number in range(20)]
-# As the seed has it, but with "u" and two dots where that has "ü".
+# The description of the seed, but with "u" and a combining diaeresis instead of "ü".
 DECOMPOSED = unicodedata.normalize("NFD", "ünïcode ☃ key")
 ALL_EXTRA = {"state": "absent", "description_match": ["extra *"]}
 
@@ -96,7 +96,7 @@ def test_all_selected_keys_are_revoked_and_nothing_else(crowd: Emulator, platfor
     assert again.result["diff"]["before"] == again.result["diff"]["after"]
 
 
-def test_a_key_costs_one_request(crowd: Emulator) -> None:
+def test_each_key_takes_one_request(crowd: Emulator) -> None:
     run(crowd, concurrency=4, **ALL_EXTRA)
     statuses = [request.status for request in crowd.requests]
     assert statuses.count(204) == 20
@@ -122,7 +122,7 @@ def test_a_key_costs_one_request(crowd: Emulator) -> None:
         ({"api_user_ids": ",".join(EXTRA[:2])}, [100, 101]),
     ],
 )
-def test_a_selection_revokes_what_fits(
+def test_a_selection_revokes_the_matching_keys(
     crowd: Emulator, selectors: dict[str, Any], numbers: list[int]
 ) -> None:
     before = keys(crowd)
@@ -397,7 +397,7 @@ def test_purge_of_an_empty_list_revokes_all_except_the_signing_credential(
     outcome = run(emulator, api_keys=[], purge=True, max_revocations=50)
     assert keys(emulator).keys() == {key_id("atlas", 1)}
     assert outcome.result["kept"][0]["reason"] == "own_key"
-    # Every run of a declared organization would repeat the warning.
+    # Otherwise, every run for a declared organization would repeat the warning.
     assert "authenticates" not in warnings(outcome)
 
 
@@ -412,7 +412,7 @@ def test_an_empty_list_purges_only_with_a_limit_that_the_task_sets(
     assert outcome.result["error"]["type"] == "options"
     assert "api_keys is an empty list, so purge would revoke every API key" in outcome.msg
     assert emulator.requests == []
-    # 0 is a limit too, and so is one that is the default.
+    # 0 is a limit too, and so is the default if the task sets it.
     for number in (0, 50):
         outcome = run(
             emulator, api_keys=[], purge=True, check=True, **{**limit, "max_revocations": number}
@@ -534,7 +534,7 @@ def test_a_duplicate_from_another_run_is_reported(emulator: Emulator) -> None:
     assert MISSING_ID in warnings(outcome)
 
 
-def test_new_keys_need_one_more_listing_in_all(emulator: Emulator) -> None:
+def test_new_keys_need_one_more_listing_in_total(emulator: Emulator) -> None:
     api_keys = [{"description": f"new {number}", "roles": ["ORG_MEMBER"]} for number in range(12)]
     run(emulator, api_keys=api_keys)
     asked = [(request.method, request.status) for request in emulator.requests]
@@ -620,7 +620,7 @@ def test_a_harmless_change_of_the_signing_credential_is_allowed(emulator: Emulat
         ({"api_keys": [{**NEW, "description": "x" * 251}]}, "250"),
         ({"api_keys": [{**NEW, "description": ""}]}, "description found in api_keys"),
         ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
-        # To some versions of ansible-core an empty text, to others no text.
+        # Some versions of ansible-core treat it as an empty text, others as no text.
         ({"api_keys": [{**NEW, "access_list": [None]}]}, "access_list"),
         ({"api_keys": [{**NEW, "access_list": [""]}]}, "access_list"),
         ({"api_keys": [{**NEW, "roles": [""]}]}, "In api_keys, 'new one': "),

@@ -28,7 +28,7 @@ from tests.support import (
 WANTED = ["GROUP_READ_ONLY", "GROUP_DATA_ACCESS_READ_ONLY"]
 IN_ORDER = sorted(WANTED)
 SECRETS = (*PRIVATE_KEYS.values(), "mdb_sa_sk_")
-# What the key has in the project before a task, and what tasks want of it.
+# The roles that the key has in the project before a task.
 STARTS: dict[str, list[str] | None] = {
     "not assigned": None,
     "the same in another order": ["GROUP_DATA_ACCESS_READ_ONLY", "GROUP_READ_ONLY"],
@@ -58,7 +58,7 @@ def other_project(platform: str) -> str:
 def start(
     emulator: Emulator, platform: str, roles: list[str] | None, number: int = 3
 ) -> dict[str, Any]:
-    """Let a key have these roles in the project, and others elsewhere; return the rest's state."""
+    """Give a key these roles in the project and others elsewhere; return the state of the rest."""
     organization = emulator.state.organizations[org_id(platform)]
     organization.projects[other_project(platform)] = "elsewhere"
     here = {} if roles is None else {project_id(platform): roles}
@@ -162,7 +162,7 @@ def test_roles_do_not_matter_with_state_absent(emulator: Emulator) -> None:
         (None, {"api_user_id": MISSING_ID}, ["GET 401", "GET 200", "GET 400"]),
     ],
 )  # fmt: skip
-def test_requests_are_few_and_on_one_connection(
+def test_few_requests_are_sent_over_one_connection(
     emulator: Emulator, before: Any, options: dict[str, Any], expected: list[str]
 ) -> None:
     start(emulator, "atlas", before)
@@ -171,13 +171,13 @@ def test_requests_are_few_and_on_one_connection(
     assert emulator.connections == 1
 
 
-# The own key
+# The signing credential
 
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("options", [{"state": "absent"}, {"roles": ["GROUP_OWNER"]}])
-def test_the_signing_key_keeps_its_roles(
+def test_the_signing_credential_keeps_its_roles(
     emulator: Emulator, platform: str, options: dict[str, Any], check: bool
 ) -> None:
     start(emulator, platform, WANTED, number=1)
@@ -193,27 +193,29 @@ def test_the_signing_key_keeps_its_roles(
 
 
 @pytest.mark.parametrize("before", [None, ["GROUP_READ_ONLY"]])
-def test_the_signing_key_may_gain_roles(emulator: Emulator, before: list[str] | None) -> None:
+def test_the_signing_credential_may_gain_roles(
+    emulator: Emulator, before: list[str] | None
+) -> None:
     start(emulator, "atlas", before, number=1)
     assert run(emulator, api_user_id=key_id("atlas", 1)).changed
     assert not run(emulator, api_user_id=key_id("atlas", 1)).changed
     assert roles_of(emulator, number=1) == IN_ORDER
 
 
-def test_the_signing_key_may_stay_unassigned(emulator: Emulator) -> None:
+def test_the_signing_credential_may_stay_unassigned(emulator: Emulator) -> None:
     outcome = run(emulator, api_user_id=key_id("atlas", 1), state="absent")
     assert not outcome.failed
     assert not outcome.changed
 
 
-def test_a_service_account_signs_with_no_key(emulator: Emulator) -> None:
+def test_with_a_service_account_no_key_is_the_signing_credential(emulator: Emulator) -> None:
     start(emulator, "atlas", WANTED, number=1)
     own = {"api_user_id": key_id("atlas", 1), "state": "absent"}
     assert run(emulator, **own, **service_account("atlas")).changed
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_key_whose_public_key_is_hidden_may_be_the_signing_key(
+def test_a_key_whose_public_key_is_hidden_may_be_the_signing_credential(
     emulator: Emulator, allowed: bool
 ) -> None:
     start(emulator, "atlas", WANTED)
@@ -226,7 +228,7 @@ def test_a_key_whose_public_key_is_hidden_may_be_the_signing_key(
     assert len(emulator.writes) == allowed
 
 
-# Others at the same time, and changes that show with a delay
+# Concurrent changes by others, and changes that the API shows late
 
 
 @pytest.mark.parametrize("met", [["GROUP_OWNER"], WANTED])
@@ -234,7 +236,7 @@ def test_a_concurrent_assignment_is_updated(emulator: Emulator, met: list[str]) 
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
     assert run(emulator, roles=met, clock=clock).changed
-    # The listing does not show it yet, and the POST knows better.
+    # The listing does not show the assignment yet, but the POST finds that it exists.
     late = run(emulator, clock=clock, diff=True)
     assert not late.failed
     assert late.changed is (met != WANTED)
@@ -247,7 +249,7 @@ def test_a_concurrent_assignment_is_updated(emulator: Emulator, met: list[str]) 
     assert methods == ["POST", "PATCH"][: 1 + late.changed]
 
 
-def test_a_concurrent_assignment_of_the_signing_key_is_guarded(emulator: Emulator) -> None:
+def test_a_concurrent_assignment_of_the_signing_credential_is_guarded(emulator: Emulator) -> None:
     clock = VirtualClock()
     own = {"api_user_id": key_id("atlas", 1), "clock": clock}
     emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
@@ -264,12 +266,12 @@ def test_a_concurrent_removal_is_unchanged(emulator: Emulator, platform: str, co
     clock = VirtualClock()
     emulator.settings.unassigned_code = code
     emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
-    # Before anything that reads may miss.
+    # The key is assigned before the first read, so the delay does not hide the assignment.
     emulator.state.organizations[org_id(platform)].api_keys[key_id(platform, 3)].projects = {
         project_id(platform): WANTED
     }
     assert run(emulator, platform, state="absent", clock=clock).changed
-    # The listing still shows it, and its DELETE knows better.
+    # The listing still shows the assignment, but the DELETE finds that it is gone.
     again = run(emulator, platform, state="absent", clock=clock, diff=True)
     assert not again.failed
     assert not again.changed

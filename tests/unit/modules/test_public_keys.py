@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a public key can be, and what is given in its place by mistake."""
+"""Valid public keys, and values that users set by mistake instead of one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_public_key_is_any_8_visible_characters(
     organization["api_keys"][1]["public_key"] = victim = name[:-1] + "!"
     organization["api_keys"][2]["public_key"] = other = name[:-1] + "?"
     emulator.reset(data)
-    # It signs, it is looked up, and it is recognized as the signing credential's.
+    # It authenticates, is found, and is recognized as that of the signing credential.
     credential_name = {"api_public_key": name}
     revoke = {"public_key": victim, "state": "absent"}
     assert run(emulator, "org_api_key", platform, **credential_name, **revoke).changed

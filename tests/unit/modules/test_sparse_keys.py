@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys without a description or roles, with roles of elsewhere, and with fields out of shape."""
+"""Keys without a description or roles, with roles in other organizations, or invalid fields."""
 
 from __future__ import annotations
 

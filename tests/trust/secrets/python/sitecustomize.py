@@ -27,7 +27,7 @@ import compiled
 
 # The Digest of a public key with this prefix fails unexpectedly.
 BROKEN = "brok"
-# A file with this in its name meets a full disk.
+# Writing a file with this in its name fails as if the disk were full.
 FULL = "full-disk"
 
 
@@ -77,17 +77,17 @@ def _break() -> None:
             raise LookupError(f"no digest of {data!r} with {dict(os.environ)}")
         return md5(data, **options)
 
-    def on_a_full_disk(act: Any) -> Any:
-        def full(source: Any, target: Any, **options: Any) -> None:
-            if FULL in str(target):
-                content = Path(source).read_text("utf-8")
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), content)
-            act(source, target, **options)
+    fsync = os.fsync
 
-        return full
+    def on_a_full_disk(descriptor: int) -> None:
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if FULL in path:
+            content = Path(path).read_text("utf-8")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), content)
+        fsync(descriptor)
 
     hashlib.md5 = breaking  # type: ignore[assignment]
-    os.link, os.replace = on_a_full_disk(os.link), on_a_full_disk(os.replace)
+    os.fsync = on_a_full_disk  # type: ignore[assignment]
 
 
 compiled.begin()
