@@ -1,0 +1,35 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An organization of Atlas with service accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.emulator import Emulator, ServiceAccount
+from tests.support import org_id, project_id, seed
+
+ACCOUNTS = f"/api/atlas/v2/orgs/{org_id('atlas')}/serviceAccounts"
+IN_PROJECT = f"/api/atlas/v2/groups/{project_id('atlas')}/serviceAccounts"
+BUILDS = "mdb_sa_id_5a000000000000000000b001"
+MANAGED = "mdb_sa_id_5a000000000000000000b002"
+MISSING_ACCOUNT = "mdb_sa_id_deadbeefdeadbeefdeadbeef"
+SECRET_IDS = ("5a0000000000000000005001", "5a0000000000000000005002")
+DAY = 24 * 3600
+
+
+def world(*secrets: dict[str, Any]) -> dict[str, Any]:
+    """The organizations of other tests, and accounts; ``secrets`` are those of BUILDS."""
+    start = seed()
+    account = {"description": "Builds", "roles": ["ORG_READ_ONLY"]}
+    start["organizations"][0]["service_accounts"] += [
+        {**account, "client_id": BUILDS, "name": "builds", "secrets": list(secrets)},
+        {**account, "client_id": MANAGED, "name": "managed", "is_system_managed": True},
+        *({**account, "client_id": f"{BUILDS[:-4]}b10{n}", "name": "twin"} for n in (1, 2)),
+    ]
+    return start
+
+
+def accounts(emulator: Emulator) -> dict[str, ServiceAccount]:
+    return emulator.state.organizations[org_id("atlas")].service_accounts
