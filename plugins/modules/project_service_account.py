@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: project_service_account
 short_description: Assign a service account to a project
-version_added: 4.0.0
+version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Assigns a service account of an organization to a project, changes its roles there, or removes it

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: service_account
 short_description: Manage a service account of an organization
-version_added: 4.0.0
+version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Creates, changes and deletes a service account of an organization.

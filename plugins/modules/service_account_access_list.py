@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: service_account_access_list
 short_description: Manage the IP access list of a service account
-version_added: 4.0.0
+version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Adds entries to the API access list of a service account, or removes them.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: service_account_info
 short_description: List the service accounts of an organization
-version_added: 4.0.0
+version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Lists service accounts with their roles and the expiry times of their secrets.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: service_account_secret
 short_description: Manage the secrets of a service account
-version_added: 4.0.0
+version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Makes sure that a service account has a valid secret, or that a secret does not exist.
