@@ -123,7 +123,13 @@ def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
                 "client_secret": CLIENT_SECRETS[platform],
                 "roles": ["ORG_OWNER"],
                 "access_list": [],
-            }
+            },
+            {
+                "client_id": client_id(platform)[:-1] + "2",
+                "name": "victim",
+                "roles": ["ORG_MEMBER"],
+                "access_list": [],
+            },
         ]
     return organization
 
