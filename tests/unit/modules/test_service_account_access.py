@@ -189,8 +189,8 @@ def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        ({}, 5),
-        ({"include_system_managed": True}, 6),
+        ({}, 4),
+        ({"include_system_managed": True}, 5),
         ({"service_account_id": BUILDS}, 1),
         ({"service_account_id": MISSING_ACCOUNT}, 0),
         ({"service_account_id": MANAGED}, 1),
