@@ -186,7 +186,7 @@ def test_keys_that_need_no_change_are_not_counted(
     done: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: Any) -> bool:
-        raise OptionError("no")
+        raise OptionError("no", hint="Try again.")
 
     monkeypatch.setattr(_assignments, "unassign", fail)
     changes = [

@@ -39,7 +39,11 @@ def test_a_rate_limit_is_a_limit(status: int, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "cause",
-    [OptionError("x"), TimeLimitError("x"), ApiError("x", status=429, code="X", parameters=["y"])],
+    [
+        OptionError("x", hint="y"),
+        TimeLimitError("x"),
+        ApiError("x", status=429, code="X", parameters=["y"]),
+    ],
 )
 def test_a_partial_error_has_the_fields_of_its_cause(cause: KeysmithError) -> None:
     error = PartialError("2 of 3 changes were not made")
