@@ -27,7 +27,7 @@ NAMES = {"type", "status", "code", "reason", "detail", "parameters", "method", "
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_has_a_documented_type(kind: type[KeysmithError]) -> None:
-    fields = kind("It failed").fields()
+    fields = kind("It failed", hint="Try again.").fields()
     assert fields["type"] in ERROR_TYPES
     assert fields.keys() == NAMES
 
