@@ -42,6 +42,7 @@ GOAL = 95.0
 # Tests that run in one process; other processes have no mutants.
 TESTS = (
     "tests/unit",
+    "tests/integration/test_dangers.py",
     "tests/integration/test_faults.py",
     "tests/integration/test_hostile_server.py",
     "tests/integration/test_rotation_attacked.py",
