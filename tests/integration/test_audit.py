@@ -32,7 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.filter.visible import visible
 from tests.emulator import Emulator
 from tests.integration.chromium import Chromium, find
 from tests.integration.playbook import AnsibleSandbox, Finished
-from tests.support import ROOT
+from tests.support import ROOT, created_at
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,8 @@ def organization(number: int, name: str, keys: list[dict[str, Any]], **more: Any
         "projects": [{"id": project_id(number, n), "name": f"project {n}"} for n in range(9)],
         "api_keys": [
             {
-                "id": f"{number:02x}e{n:021d}",
+                # Created on different days.
+                "id": f"{0x5E000000 + 86400 * (300 * number + n):08x}{n:016d}",
                 "public_key": public_key(number, n),
                 "private_key": CANARY.format(100_000 * number + n),
                 **key,
@@ -367,6 +368,9 @@ def test_csv_has_a_row_for_each_key_and_each_organization_without_keys(audit: Au
     busy = next(row for row in rows if row["description"] == "busy")
     assert busy["projects"].split("; ")[0] == f"{project_id(1, 0)}: GROUP_OWNER GROUP_READ_ONLY"
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
+    assert [row["created"] for row in rows if row["created"]] == [
+        created_at(key["id"]) for key in audit.keys
+    ]
 
 
 @pytest.mark.each_core
@@ -789,15 +793,20 @@ def test_columns_are_sorted_in_chromium(audit: Audit, page: Chromium, width: int
     ids = sorted(
         page.evaluate("[...document.querySelectorAll('#org-4 tbody tr')].map((r) => r.id)")
     )
-    assert order() == [None] * 6
-    page.click(buttons, 5)
-    assert order() == [None] * 5 + ["descending"]
-    findings = list(map(int, column(5)))
+    assert order() == [None] * 7
+    page.click(buttons, 6)
+    assert order() == [None] * 6 + ["descending"]
+    findings = list(map(int, column(6)))
     assert findings == sorted(findings, reverse=True)
     assert findings[0] == 3
-    page.click(buttons, 5)
-    assert order() == [None] * 5 + ["ascending"]
-    assert list(map(int, column(5))) == sorted(findings)
+    page.click(buttons, 6)
+    assert order() == [None] * 6 + ["ascending"]
+    assert list(map(int, column(6))) == sorted(findings)
+    page.click(buttons, 2)
+    assert order() == [None] * 2 + ["ascending"] + [None] * 4
+    created = column(2)
+    assert created == sorted(created)
+    assert len({*created}) == len(ids)
     # Sort with the keyboard; numbers in texts are compared as numbers.
     page.evaluate("document.querySelector('#org-5 thead button').focus()")
     page.press_enter()

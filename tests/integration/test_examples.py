@@ -418,7 +418,8 @@ def unknown_variables(content: list[dict[str, Any]], known: Mapping[str, Any]) -
     return {
         name
         for name in used - made - known.keys()
-        if name != "omit" and not name.startswith(("ansible_", "playbook_", "inventory_"))
+        if name not in {"omit", "now"}
+        and not name.startswith(("ansible_", "playbook_", "inventory_"))
     }
 
 

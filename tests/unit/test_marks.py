@@ -197,7 +197,3 @@ def test_a_tag_depends_on_every_fact_and_on_the_key() -> None:
     }
     assert len(tags) == 5
     assert tag_of(KEY, "a", "b") == tag_of(KEY, "a", "b")
-
-
-def test_times_in_results_are_in_utc() -> None:
-    assert _marks.shown(MARK.time) == "2025-11-28T05:35:23Z"

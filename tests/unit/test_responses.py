@@ -550,6 +550,7 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
     assert key.result() == {
         "id": KEY_ID,
         "public_key": "zmmrboas",
+        "created_at": "1996-12-17T18:15:39Z",
         "description": "backup",
         "roles": ["ORG_MEMBER", "ORG_OWNER"],
         "projects": [

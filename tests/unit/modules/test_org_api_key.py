@@ -23,6 +23,7 @@ from tests.support import (
     Outcome,
     VirtualClock,
     client_id,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -62,7 +63,8 @@ def test_a_key_is_revoked_once(emulator: Emulator, platform: str) -> None:
     real = run(emulator, platform, api_user_id=victim, diff=True)
     again = run(emulator, platform, api_user_id=victim, diff=True)
     assert [checked.changed, real.changed, again.changed] == [True, True, False]
-    expected = {"id": victim, "public_key": public_key(platform, 2), **VICTIM[platform]}
+    identity = {"id": victim, "public_key": public_key(platform, 2)}
+    expected = {**identity, "created_at": created_at(victim), **VICTIM[platform]}
     assert checked.result["org_api_key"] == real.result["org_api_key"] == expected
     assert (
         checked.result["diff"] == real.result["diff"] == {"before": VICTIM[platform], "after": {}}

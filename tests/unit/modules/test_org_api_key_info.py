@@ -27,6 +27,7 @@ from tests.support import (
     PRIVATE_KEYS,
     Outcome,
     VirtualClock,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -63,6 +64,7 @@ def expected(emulator: Emulator, platform: str) -> list[dict[str, Any]]:
         {
             "id": key.id,
             "public_key": key.public_key,
+            "created_at": created_at(key.id),
             "description": key.description,
             "roles": sorted(key.roles),
             "projects": [

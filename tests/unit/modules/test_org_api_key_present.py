@@ -20,6 +20,7 @@ from tests.support import (
     PLATFORMS,
     Outcome,
     VirtualClock,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -64,6 +65,7 @@ def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> 
     assert real.result["org_api_key"] == {
         "id": key.id,
         "public_key": key.public_key,
+        "created_at": created_at(key.id),
         "projects": [],
         **after,
     }
@@ -71,6 +73,7 @@ def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> 
         **real.result["org_api_key"],
         "id": None,
         "public_key": None,
+        "created_at": None,
     }
     assert "private_key" not in checked.result
     assert "private_key" not in again.result
@@ -378,7 +381,7 @@ class TestAccessList:
         assert checked.result["diff"] == real.result["diff"] == {"before": {}, "after": after}
         assert again.result["diff"] == {"before": after, "after": after}
         assert real.result["org_api_key"] == again.result["org_api_key"]
-        ids = {"id": None, "public_key": None}
+        ids = {"id": None, "public_key": None, "created_at": None}
         assert checked.result["org_api_key"] == {**real.result["org_api_key"], **ids}
         assert real.result["org_api_key"]["access_list"] == self.in_order
 

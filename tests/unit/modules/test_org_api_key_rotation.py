@@ -18,9 +18,9 @@ from unittest import mock
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _marks,
     _rotation_steps,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 from tests.emulator import Emulator, Fault
 from tests.rotation_world import (
     DAY,
@@ -45,6 +45,7 @@ from tests.support import (
     PLATFORMS,
     PRIVATE_KEYS,
     VirtualClock,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -113,7 +114,7 @@ def test_the_old_key_is_kept_for_the_grace_period(world: World) -> None:
     waiting = world.finish(new_private_key=private_key(begun), grace_period=DAY)
     assert waiting.changed
     assert waiting.result["state"] == "waiting"
-    deadline = _marks.shown(world.now + DAY)
+    deadline = to_date(world.now + DAY)
     assert waiting.result["old_until"] == deadline
     world.now += DAY - 1
     # Neither a later value nor another run changes the time.
@@ -135,7 +136,8 @@ def test_check_mode_reports_the_plan(world: World) -> None:
     checked = world.begin(check=True, diff=True)
     assert world.emulator.writes == []
     assert checked.changed
-    assert checked.result["org_api_key"]["id"] is None
+    new = checked.result["org_api_key"]
+    assert (new["id"], new["public_key"], new["created_at"]) == (None, None, None)
     assert [a["action"] for a in checked.result["actions"]] == ["create_replacement"]
     assert checked.result["diff"]["after"]["api_keys"][0]["description"] == "victim"
     begun = world.begin()
@@ -552,7 +554,8 @@ def test_leftovers_are_reported_while_the_old_key_is_kept(world: World) -> None:
     finish = {"new_private_key": private_key(begun), "successor_id": new_id}
     for waiting in (world.finish(**finish, grace_period=DAY), world.begin()):
         assert waiting.result["state"] == "waiting"
-        assert [item["id"] for item in waiting.result["left"]] == [first]
+        (left,) = waiting.result["left"]
+        assert (left["id"], left["created_at"]) == (first, created_at(first))
 
 
 def test_a_role_that_the_api_adds_is_not_a_difference(world: World) -> None:
@@ -725,7 +728,7 @@ def test_any_system_time_is_accepted(world: World, now: int) -> None:
     begun = world.begin()
     waiting = world.finish(new_private_key=private_key(begun), grace_period=60)
     assert waiting.result["state"] == "waiting"
-    assert waiting.result["old_until"] == _marks.shown(now + 60)
+    assert waiting.result["old_until"] == to_date(now + 60)
     world.now = now + 59
     assert world.finish().result["state"] == "waiting"
     world.now = now + 60
@@ -741,7 +744,7 @@ def test_no_time_depends_on_the_time_zone(world: World) -> None:
         world.now = moment
         begun = world.begin(environ=zone)
         waiting = world.finish(new_private_key=private_key(begun), grace_period=3600, environ=zone)
-        assert waiting.result["old_until"] == _marks.shown(moment + 3600)
+        assert waiting.result["old_until"] == to_date(moment + 3600)
         world.now += 3599
         assert world.finish(environ={"TZ": "UTC"}).result["state"] == "waiting"
         world.now += 1

@@ -26,6 +26,7 @@ from tests.support import (
     Outcome,
     VirtualClock,
     client_id,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -156,6 +157,8 @@ def test_the_signing_credential_is_kept_if_another_change_failed(crowd: Emulator
     assert outcome.failed
     assert ids(outcome.result["failures"]) == [EXTRA[3]]
     assert ids(outcome.result["pending"]) == [key_id("atlas", 1)]
+    for key in outcome.result["failures"] + outcome.result["pending"]:
+        assert key["created_at"] == created_at(key["id"])
     assert "1 not started (the signing credential comes last)" in outcome.msg
     assert keys(crowd).keys() == {key_id("atlas", 1), EXTRA[3]}
     again = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
@@ -357,6 +360,7 @@ def test_the_organization_becomes_as_declared(
         {
             "id": None,
             "public_key": None,
+            "created_at": None,
             "description": "new one",
             "roles": ["ORG_MEMBER"],
             "projects": [project],

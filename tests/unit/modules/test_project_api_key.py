@@ -16,6 +16,7 @@ from tests.support import (
     PRIVATE_KEYS,
     Outcome,
     VirtualClock,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -95,6 +96,7 @@ def assignment(platform: str, number: int = 3) -> dict[str, Any]:
         "project_id": project_id(platform),
         "api_user_id": key_id(platform, number),
         "public_key": public_key(platform, number),
+        "created_at": created_at(key_id(platform, number)),
         "description": "ünïcode ☃ key",
         "roles": IN_ORDER,
     }
