@@ -20,10 +20,12 @@ DAY = 24 * 3600
 
 
 def world(*secrets: dict[str, Any]) -> dict[str, Any]:
-    """The organizations of other tests, and accounts; ``secrets`` are those of BUILDS."""
+    """The organizations of other tests, with other accounts; ``secrets`` are those of BUILDS."""
     start = seed()
     account = {"description": "Builds", "roles": ["ORG_READ_ONLY"]}
-    start["organizations"][0]["service_accounts"] += [
+    signing = start["organizations"][0]["service_accounts"][0]
+    start["organizations"][0]["service_accounts"] = [
+        signing,
         {**account, "client_id": BUILDS, "name": "builds", "secrets": list(secrets)},
         {**account, "client_id": MANAGED, "name": "managed", "is_system_managed": True},
         *({**account, "client_id": f"{BUILDS[:-4]}b10{n}", "name": "twin"} for n in (1, 2)),

@@ -79,6 +79,16 @@ def client_id(platform: str) -> str:
     return "mdb_sa_id_" + ORG_IDS[platform]
 
 
+def account_id(platform: str, number: int) -> str:
+    """Return the ID of an account: 1 signs, 2 has no secret and no project, 3 has both."""
+    return f"{client_id(platform)[:-1]}{number}"
+
+
+def secret_id(platform: str) -> str:
+    """Return the ID of the secret of account 3."""
+    return ORG_IDS[platform][:2] + "5e" + "0" * 20
+
+
 def seed(extra_keys: int = 0) -> dict[str, Any]:
     """Return three organizations, each with an owner, a member, victims and duplicates."""
     return {"organizations": [_organization(platform, extra_keys) for platform in PLATFORMS]}
@@ -123,7 +133,15 @@ def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
                 "client_secret": CLIENT_SECRETS[platform],
                 "roles": ["ORG_OWNER"],
                 "access_list": [],
-            }
+            },
+            {"client_id": account_id(platform, 2), "name": "victim", "roles": ["ORG_MEMBER"]},
+            {
+                "client_id": account_id(platform, 3),
+                "name": "busy",
+                "roles": ["ORG_MEMBER"],
+                "secrets": [{"id": secret_id(platform), "value": "mdb_sa_sk_canary-of-busy"}],
+                "projects": [project],
+            },
         ]
     return organization
 

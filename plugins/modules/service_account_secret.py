@@ -146,7 +146,9 @@ client_secret:
   type: str
   sample: mdb_sa_sk_...
 error:
-  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -156,54 +158,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
-          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
-          C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status. V(none) if there was no response.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or the cause if there was no response.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's error message.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the error is about, such as IDs or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The HTTP method of the failed request.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the failed request.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/serviceAccounts
 """
 
 # Must come first: a Python that is too old cannot import the rest.
