@@ -265,18 +265,19 @@ class Need:
         known = {*self.created, *(account["client_id"] for account in self.accounts)}
         if not (client_id or name) or known & {client_id, name}:
             return
-        is_removed = module == "project_service_account" and not is_present
         used_at = 1770000000
         secret = {"id": self.variables["secret_id"], "value": f"mdb_sa_sk_seeded{self.org_id}"}
         account = {
             "client_id": client_id or self.variables["service_account_id"],
             "name": name or "shop",
             "roles": ["ORG_READ_ONLY"],
-            "projects": [{"project_id": options["project_id"], "roles": ["GROUP_OWNER"]}]
-            if is_removed
-            else [],
             "secrets": [{**secret, "last_used_at": used_at}],
         }
+        if not is_present and options.get("project_id"):
+            project = {"project_id": options["project_id"], "roles": ["GROUP_OWNER"]}
+            account["projects"] = [project]
+        if not is_present:
+            account["access_list"] = options.get("entries") or []
         self.accounts.append(account)
 
     def add_many(self, options: Mapping[str, Any]) -> None:
