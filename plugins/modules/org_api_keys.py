@@ -535,10 +535,12 @@ ARGUMENT_SPEC: _argspec.Spec = {
 def check(params: Mapping[str, Any]) -> None:
     if not 1 <= params["concurrency"] <= MAX_THREADS:
         raise OptionError(
-            f"concurrency is {params['concurrency']}; it must be from 1 to {MAX_THREADS}"
+            f"concurrency is {params['concurrency']}", hint=f"It must be from 1 to {MAX_THREADS}."
         )
     if params["max_revocations"] < 0:
-        raise OptionError(f"max_revocations is {params['max_revocations']}; it must be 0 or more")
+        raise OptionError(
+            f"max_revocations is {params['max_revocations']}", hint="It must be 0 or more."
+        )
     _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)

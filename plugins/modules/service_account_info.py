@@ -261,7 +261,7 @@ def check(params: Mapping[str, Any]) -> None:
     _argspec.check_org_role_names(params["roles"] or [])
     hours = params["expires_within_hours"]
     if hours is not None and hours < 0:
-        raise OptionError(f"expires_within_hours is {hours:g}; it must be 0 or more")
+        raise OptionError(f"expires_within_hours is {hours:g}", hint="It must be 0 or more.")
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:

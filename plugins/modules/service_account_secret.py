@@ -235,9 +235,9 @@ def check(params: Mapping[str, Any]) -> None:
     _argspec.check_hours("secret_expires_after_hours", hours)
     if not 0 <= renew_before < hours:
         raise OptionError(
-            f"renew_before_hours is {renew_before:g}; it must be 0 or more, and less than "
-            f"secret_expires_after_hours ({hours})",
-            hint="Otherwise each run would create a secret.",
+            f"renew_before_hours is {renew_before:g}",
+            hint="It must be 0 or more, and less than secret_expires_after_hours "
+            f"({hours}). Otherwise each run would create a secret.",
         )
 
 

@@ -186,7 +186,7 @@ def test_keys_that_need_no_change_are_not_counted(
     done: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: Any) -> bool:
-        raise OptionError("no")
+        raise OptionError("no", hint="Try again.")
 
     monkeypatch.setattr(_assignments, "unassign", fail)
     changes = [
@@ -199,4 +199,4 @@ def test_keys_that_need_no_change_are_not_counted(
     with pytest.raises(PartialError, match=r": 1 done, 1 failed$") as caught:
         _bulk.report(operation, runs, {"kept": []})
     assert caught.value.results["unchanged"] == [changes[0].planned()]
-    assert caught.value.message().endswith("The first failure: no.")
+    assert caught.value.message().endswith("The first failure: no. Try again.")

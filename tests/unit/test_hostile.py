@@ -55,7 +55,7 @@ def test_a_long_path_is_truncated() -> None:
 
 
 def test_a_message_is_always_one_line() -> None:
-    assert _errors.OptionError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
+    assert _errors.KeysmithError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
 
 
 @pytest.mark.parametrize("value", ["a\x1b[31m", "a b", "a" * 65, "\u202e", 1, ["a"]])

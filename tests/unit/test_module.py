@@ -68,7 +68,7 @@ def test_arguments_that_ansible_refuses_have_an_error_type(
     outcome = run_module("project_api_key", {**task, **options})
     assert outcome.failed
     assert message in outcome.msg
-    assert outcome.result["error"] == OptionError("x").fields()
+    assert outcome.result["error"] == OptionError("x", hint="y").fields()
     assert emulator.requests == []
 
 

@@ -750,7 +750,8 @@ def _check_grace_period(seconds: int) -> None:
     # Ansible accepts yes and no as the numbers 1 and 0.
     if isinstance(seconds, bool) or not 0 <= seconds <= longest:
         raise OptionError(
-            f"grace_period is {seconds}; it must be a number of seconds from 0 to {longest}"
+            f"grace_period is {seconds}",
+            hint=f"It must be a number of seconds from 0 to {longest}.",
         )
 
 
