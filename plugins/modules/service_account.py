@@ -257,11 +257,11 @@ def check(params: Mapping[str, Any]) -> None:
                 "it has now.",
             )
         return
-    for name in ("name", "new_name"):
-        _argspec.check_account_text(name, params[name], _argspec.MAX_NAME)
+    _argspec.check_account_text("new_name", params["new_name"], _argspec.MAX_NAME)
     _argspec.check_account_text("description", params["description"], _argspec.MAX_DESCRIPTION)
     if params["roles"] is not None:
-        _argspec.check_roles(params["platform"], params["roles"])
+        account = {"noun": "service account", "in_project": "project_service_account"}
+        _argspec.check_roles(params["platform"], params["roles"], **account)
     _argspec.check_hours("secret_expires_after_hours", params["secret_expires_after_hours"])
     if params["credentials_file"] and params["secret_expires_after_hours"] is None:
         raise OptionError(
@@ -280,7 +280,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         return _account_present.ensure(params, api, check_mode)
     account = _service_accounts.find(api, params)
     if account:
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     current = account.writable() if account else {}
     return _absence.ensure(api, objects, account, current, params, check_mode)

@@ -204,7 +204,7 @@ def check(params: Mapping[str, Any]) -> None:
     if params["secret_id"] is not None:
         raise OptionError(
             "secret_id is set with state present",
-            hint="The ID of a new secret cannot be chosen. To delete a secret, set state to absent.",
+            hint="The API chooses the ID of a new secret. To delete one, set state to absent.",
         )
     _argspec.check_hours("secret_expires_after_hours", hours)
     if not 0 <= renew_before < hours:
