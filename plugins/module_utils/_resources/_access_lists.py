@@ -201,13 +201,17 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
 
 
 def check_size(planned: AccessList[Obj]) -> None:
-    """Refuse a change after which a list would have too many entries. Raises LimitError."""
-    count, most = len(planned.now), planned.lists.max_entries
-    if planned.is_changed and most is not None and count > most:
+    """Refuse a change for which a list would have too many entries. Raises LimitError.
+
+    Entries are added before others are removed, so that the list is never empty.
+    """
+    count, most = len(planned.before | planned.now), planned.lists.max_entries
+    if most is not None and planned.now - planned.before and count > most:
+        until = " until others are removed" if planned.before - planned.now else ""
         raise LimitError(
             f"The access list of {planned.owners.resource.noun} {planned.owner} would have {count} "
-            f"entries, and the API allows {most}. Nothing was changed",
-            hint="Use CIDR blocks that cover several addresses, or set purge to true.",
+            f"entries{until}, and the API allows {most}. Nothing was changed",
+            hint="Use CIDR blocks that cover several addresses, or remove entries first.",
         )
 
 
