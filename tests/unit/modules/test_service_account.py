@@ -196,6 +196,11 @@ def test_a_token_does_not_say_whose_it_is(emulator: Emulator) -> None:
     outcome = run(emulator, **target, **token)
     assert outcome.result["error"]["type"] == "own_credential"
     assert "client_id" in outcome.msg
+    for wrong in ({"client_id": "x"}, {"client_id": BUILDS, "client_secret": SECRET}):
+        refused = run(emulator, **target, **token, **wrong)
+        assert refused.result["error"]["type"] == "options"
+        assert "access_token" in refused.msg
+        assert "client_id" in refused.msg
     # client_id may say it.
     own = run(emulator, **target, **token, client_id=BUILDS)
     assert own.result["error"]["type"] == "own_credential"

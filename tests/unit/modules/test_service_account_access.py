@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _service_accounts
 from tests.accounts import (
     ACCOUNTS,
     BUILDS,
@@ -264,11 +265,19 @@ def test_an_account_that_is_listed_still_has_a_list(emulator: Emulator) -> None:
     assert not run_list(emulator, state="absent").failed
 
 
-def test_an_account_that_is_deleted_meanwhile_is_left_out(emulator: Emulator) -> None:
-    fault = Fault("status", "GET", f"{ACCOUNTS}/{BUILDS}/groups", after_write=True, **GONE)
-    emulator.add_fault(fault)
-    emulator.add_fault(Fault("status", path=f"{ACCOUNTS}/{BUILDS}", **GONE))
+def test_an_account_that_is_deleted_meanwhile_is_left_out(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_fault(Fault("status", path=f"*{BUILDS}/groups", **GONE))
     assert run(emulator, "service_account_info", name="builds", projects=True).failed
+    read = _service_accounts.projects
+
+    def read_late(*args: Any) -> Any:
+        accounts(emulator).pop(BUILDS, None)
+        return read(*args)
+
+    monkeypatch.setattr(_service_accounts, "projects", read_late)
+    assert run_info(emulator, name="builds", projects=True) == []
 
 
 def test_a_list_that_cannot_be_read_proves_nothing(emulator: Emulator) -> None:
