@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -215,7 +214,7 @@ def _replace(path: str, data: bytes) -> None:
     """Replace a file in one step, so that its readers always find a complete secret."""
     directory, name = os.path.split(path)
     # A process that was killed may have left such a file.
-    new = os.path.join(directory, f".{name}.{secrets.token_hex(8)}")
+    new = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
     _create(new, data)
     try:
         os.replace(new, path)
