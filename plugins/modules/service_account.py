@@ -64,6 +64,8 @@ options:
         Otherwise it might be the only copy.
       - If the file cannot be written, the new account is deleted.
       - Needs O(secret_expires_after_hours).
+      - If the account exists and the file does not hold a secret of it, the task warns and does not
+        change the file.
     type: path
   adopt:
     description:

@@ -30,7 +30,8 @@ options:
     default: present
   purge:
     description:
-      - Whether to remove all other entries, with O(state=present).
+      - Whether to remove all other entries, with O(state=present). New entries are added first, and
+        both together must not be more than 200.
     type: bool
     default: false
 seealso:

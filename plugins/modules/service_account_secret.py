@@ -13,7 +13,8 @@ description:
   - The API returns the value of a secret only once. With O(credentials_file), a task creates a
     secret only if the file does not hold one that is valid for long enough. Run it every night, and
     the file is always up to date.
-  - An account has at most two secrets, and an expired one still counts.
+  - An account has at most two secrets, and an expired one still counts. The clock of the API
+    decides what has expired.
   - A second secret shortens the lifetime of the first to seven days at most. The task reports this
     in RV(other_secrets) and with a warning. It cannot be undone.
 extends_documentation_fragment:
@@ -64,7 +65,8 @@ options:
       - V(expired) deletes a secret that has expired. V(oldest) deletes an expired secret or, if
         there is none, the older one. V(none) deletes nothing.
       - If there is still no room, the task fails and lists the secrets.
-      - A secret that may be the one that the task authenticates with is never deleted this way.
+      - A secret that may be the one that the task authenticates with is never deleted this way,
+        unless it expired more than an hour ago.
     type: str
     choices: [expired, oldest, none]
     default: expired

@@ -355,11 +355,13 @@ def _check_not_signing(
     if value is not None and is_other_value(secret, account.secrets, value):
         return False
     if not allowed:
+        other = "Use another credential."
+        if endpoint.is_account_unknown:
+            other = "Set client_id to the account that the access token belongs to."
         raise OwnKeyError(
             f"Secret {secret.id} of service account {account} may be the one that this task "
             "authenticates with, and nothing was changed",
-            hint="Use another credential, or set client_id next to an access token of another "
-            "account. With state absent, you can also set allow_own_account to true.",
+            hint=f"{other} With state absent, you can also set allow_own_account to true.",
             parameters=[secret.id],
         )
     return True
@@ -442,7 +444,7 @@ def _keep(
     try:
         with api.cancellation.completing():
             content = _account_files.content(owner.org_id, account, secret, value)
-            _secret_file.write(file, content, f"secret {secret.id} of {account}")
+            _secret_file.write(file, content, f"service account {account}")
     except Exception as failure:
         # Any exception: a secret whose value is lost must not be left without being reported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)

@@ -400,7 +400,13 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     if not _hints_at_absence(error, resource):
         return False
     # An object whose ID differs only in case is the same one for some servers.
-    return all(item.id.lower() != object_id.lower() for item in list_all(api, objects))
+    same = [item for item in list_all(api, objects) if item.id.lower() == object_id.lower()]
+    if same and resource.topic:
+        error.hint = (
+            f"The full list has the {resource.noun} {same[0]}, so it is not missing. Check its ID, "
+            "or run the task again later."
+        )
+    return not same
 
 
 def is_gone(api: Client, objects: Objects[Obj], found: Obj) -> bool:
@@ -579,6 +585,10 @@ def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
     except KeysmithError as error:
         if is_own and error.outcome_unknown:
             api.forget_credential()
+            error.state_after = error.state_after or (
+                "The request may have been carried out. Then the signing credential no longer "
+                "works: check with another one."
+            )
         raise
     if is_own:
         api.forget_credential()

@@ -357,7 +357,9 @@ def test_nothing_else_proves_absence(emulator: Emulator, name: str, refusal: Any
 
 
 def test_an_id_in_other_letters_is_the_same_account(emulator: Emulator) -> None:
-    assert run(emulator, service_account_id=UPPER, state="absent").failed
+    refused = run(emulator, service_account_id=UPPER, state="absent")
+    assert refused.failed
+    assert f"list has the service account {BUILDS}" in refused.msg
     token = {"access_token": fetch_token(emulator.url, "atlas"), "client_id": UPPER}
     outcome = run(emulator, service_account_id=BUILDS, state="absent", **token)
     assert outcome.result["error"]["type"] == "own_credential"
