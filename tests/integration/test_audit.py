@@ -681,7 +681,7 @@ def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
         9 + len(HOSTILE),
     )
     for host in ("another spelling", "empty org_id", "null org_id"):
-        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop stands for the same")
+        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop represents the same")
         assert (told[host]["org_id"], told[host]["api_keys"]) == (org_id(1), [])
         assert mistaken.run.result("Fail if anything could not be read", host).failed
 
@@ -692,7 +692,7 @@ def test_host_without_a_credential_uses_the_organization_of_the_environment(
     told = {o["host"]: o for o in mistaken.organizations}
     assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
     assert len(told["localhost"]["api_keys"]) == 2
-    assert "host localhost stands for the same organization" in told["partial"]["error"]
+    assert "host localhost represents the same organization" in told["partial"]["error"]
 
 
 @pytest.mark.parametrize(

@@ -420,7 +420,7 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
         ("refused", "401"),
         ("half", "api_private_key uses a variable that is not defined: vault_that_nobody_has_set"),
         ("unset", "org_id uses a variable that is not defined: that_nobody_has_set"),
-        ("same", "The host finance stands for the same organization"),
+        ("same", "The host finance represents the same organization"),
         ("empty", "org_id is not set"),
         ("null", "org_id is not set"),
         ("bare", "The credential of this host is empty"),

@@ -238,7 +238,8 @@ def test_the_loss_of_the_last_owner_gives_a_warning(
     outcome = run(emulator, module, check=check, **ACCOUNT, **options)
     assert outcome.changed, outcome.msg
     (warning,) = last_owner(outcome)
-    assert f"No API key of organization {ORG} would have the role ORG_OWNER any more" in warning
+    missing = f"No API key of organization {ORG} would have the role ORG_OWNER after this change."
+    assert missing in warning
     assert LISTED in warning
 
 

@@ -368,7 +368,7 @@ def test_other_errors_than_the_apis_are_unexpected(
 )
 def test_an_unexpected_body_is_described(media_type: str, body: bytes, kind: str) -> None:
     message = as_error(response(404, body, media_type), REQUEST).message()
-    assert f"the response (404 Reason) is {kind}, not an error of the API." in message
+    assert f"the response (404 Reason) is {kind}, not an API error." in message
 
 
 @pytest.mark.parametrize(
