@@ -164,7 +164,7 @@ def seed(pwned: str) -> dict[str, Any]:
     }
 
 
-# The findings in the keys of the first organization except the hostile ones.
+# The findings in the keys of the first organization, except the hostile keys.
 FOUND = {
     "signs": ["org_owner"],
     "open": ["no_access_list"],
@@ -611,7 +611,12 @@ def test_invalid_variables_stop_the_run(alone: Any, audit: Audit) -> None:
         ((), {"audit_org_api_keys_dest": "reports"}, "is not an absolute path"),
         ((), {}, "is set in the inventory, where it has no effect"),
     ],
-    ids=["no such host", "a limit that leaves none", "a relative path", "hosts by the inventory"],
+    ids=[
+        "no such host",
+        "a limit that excludes every host",
+        "a relative path",
+        "hosts by the inventory",
+    ],
 )
 def test_run_that_would_audit_nothing_fails(
     alone: Any, tmp_path: Path, arguments: Any, variables: dict[str, Any], words: str

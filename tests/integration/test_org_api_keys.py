@@ -339,7 +339,7 @@ def test_a_playbook_declares_the_keys_of_an_organization(tmp_path: Path, collect
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 @pytest.mark.parametrize("moment", [5, 60, 120])
-def test_the_run_after_a_killed_one_finishes(
+def test_the_run_after_a_killed_one_finishes_its_work(
     tmp_path: Path, collections: Path, moment: int
 ) -> None:
     with Emulator(seed(extra_keys=200)) as emulator:

@@ -161,7 +161,7 @@ CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
     # The grace period has ended, and only check mode prevents the revocation.
     Case(
-        "check of a due one",
+        "check mode after the grace period",
         (WAITING, IMAGINED),
         options={"grace_period": 1, "check": True},
         first={"check": False},
@@ -202,7 +202,7 @@ REFUSED = [
     Case("no store tasks", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("no key", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
     Case("long description", (UNTOUCHED,), ("148",), old={"description": "d" * 149}),
-    # A mark of 1.2.x, or of someone else.
+    # A mark of 1.2.x, or someone else's mark.
     Case("foreign mark", (UNTOUCHED,), ("do not verify",), successors=("storing",)),
 ]
 CASES = [*WHOLE, *GRACE, *FAILING, *STORES, *OWN, *CHECK, *REFUSED]
@@ -479,7 +479,7 @@ PLAYS: dict[str, tuple[dict[str, Any], set[str] | None]] = {
 }
 
 
-def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
+def test_one_host_rotates_each_key(tmp_path: Path, collections: Path) -> None:
     """HOSTS run the role for one key, and each of OTHERS for its own key."""
     names = [*HOSTS, *OTHERS]
     every = {
@@ -547,8 +547,8 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
     assert all("one, three, two" in r.msg for r in refused[:3])
 
 
-def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
-    """A run was killed while it stored the pair, and other keys look like replacements."""
+def test_leftovers_of_other_runs_are_reported(tmp_path: Path, collections: Path) -> None:
+    """A run was killed while it stored the key pair, and other keys look like replacements."""
     organization = Case("left", successors=("storing",)).organization(0)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         begin = {
@@ -592,7 +592,7 @@ def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
 
 
 @pytest.mark.each_core
-def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
+def test_playbook_and_play_of_the_readme_rotate_a_key(tmp_path: Path, collections: Path) -> None:
     """Unanswered questions are empty or null. The token cannot make marks."""
     _play_of_the_readme(tmp_path / "readme", collections)
     organization = Case("playbook", old={"description": "[1,2]"}).organization(0)

@@ -196,7 +196,7 @@ def test_a_mark_restored_after_the_rotation_revokes_no_key(world: World, number:
             assert not outcome.changed or phase == "finish"
             assert new.id in world.keys
         if number == 3:
-            # The mark says so, and renaming the key is all that it can cause.
+            # This mark says that the pair was verified. It can only cause the key to be renamed.
             assert world.new_key().description == "victim"
     # The replacement is now the old key of the next rotation.
     world.new_key().description = found[number]

@@ -30,7 +30,7 @@ def armed(
     """Install the signal handlers, and restore the previous ones afterwards."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     if is_default:
-        # A shell that runs the tests in the background may ignore SIGINT.
+        # A shell that runs the tests in the background may start them with SIGINT ignored.
         for number in handlers:
             signal.signal(number, signal.SIG_DFL)
     try:

@@ -411,7 +411,7 @@ def long(limit: int) -> str:
 
 
 def wrapped(cause: BaseException) -> Exception:
-    """The exception of requests that wraps one of urllib3."""
+    """An exception from requests that wraps one from urllib3."""
     return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
 
 
@@ -439,7 +439,7 @@ def certificate(number: int, why: str = "in other words") -> Exception:
 
 
 def old_certificate(why: str) -> Exception:
-    """The exception of urllib3 1.26, which compares host names itself."""
+    """The exception of urllib3 1.26, which checks host names itself."""
     error = ssl.SSLCertVerificationError(why)
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
@@ -451,7 +451,7 @@ def tls(reason: str) -> Exception:
 
 
 def refused_tunnel(text: str) -> OSError:
-    """The exception of http.client for a refused CONNECT, with any text."""
+    """The exception that http.client raises for a refused CONNECT, with any text."""
 
     def _tunnel() -> None:
         raise OSError(text)

@@ -136,7 +136,7 @@ def test_only_an_empty_body_is_empty(body: Any, expected: bool) -> None:
     assert is_empty(response(200, body)) is expected
 
 
-# Codes and parameters of 404s of the API itself, which are not about the address.
+# Codes and parameters of the API's own 404s, which are not about the address.
 OF_API: list[tuple[str | None, list[Any]]] = [
     (None, []),
     (None, [KEY_ID]),
@@ -344,7 +344,7 @@ def test_an_oauth_error_is_parsed() -> None:
         (429, b"slow down", ApiError),
     ],
 )
-def test_other_errors_than_the_apis_are_unexpected(
+def test_errors_other_than_the_apis_are_unexpected(
     status: int, body: Any, kind: type[KeysmithError]
 ) -> None:
     error = as_error(response(status, body, "text/html"), REQUEST)
