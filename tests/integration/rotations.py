@@ -304,7 +304,7 @@ def rotate(
 
 # Store tasks of a user, with a loop and a condition on the pair.
 STORE = """
-- name: Write the pair down
+- name: Write the key pair to a file
   ansible.builtin.copy:
     content: "{{ rotate_org_api_key_pair | to_json }}"
     dest: "{{ rotate_org_api_key_file }}{{ item }}"
@@ -419,7 +419,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
         "tasks": [
             {"name": f"{name} run", "ansible.builtin.set_fact": {"failure": ""}},
             {
-                "name": "Rotate or see why not",
+                "name": "Rotate the key or record the failure",
                 "block": [rotate],
                 "rescue": [
                     {

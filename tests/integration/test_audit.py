@@ -871,7 +871,7 @@ def test_page_prints_in_chromium(page: Chromium) -> None:
         hidden = (
             "document.querySelector('td details li').checkVisibility({contentVisibilityAuto: true})"
         )
-        assert page.evaluate(hidden), "what is folded is printed too"
+        assert page.evaluate(hidden), "folded content is printed too"
         page.evaluate("document.querySelector('#org-4').scrollIntoView()")
         page.screenshot(PICTURES / "print.png")
     finally:

@@ -33,8 +33,8 @@ VERSION = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["version"]
 NOT_RUN = {
     r"make ": "It installs packages from PyPI, and CI runs the targets.",
     r"ansible-galaxy collection install (awx\.awx )?keysmith\.mongodb": "It needs Galaxy.",
-    r"(pip|pipx|sudo) ": "It needs PyPI or a package of the system, and changes the machine.",
-    r"\.venv/bin/python -m tests\.emulator": "It runs until it is stopped. The test has its own.",
+    r"(pip|pipx|sudo) ": "It needs PyPI or a system package, and changes the machine.",
+    r"\.venv/bin/python -m tests\.emulator": "It never ends. The test starts its own emulator.",
     r"ansible-playbook keysmith\.mongodb\.awx_setup": "It needs AWX; see test_awx_setup.py.",
 }
 # Their documents say that they fail.
@@ -56,7 +56,7 @@ SECRETS = {
     "MCLI_PRIVATE_API_KEY": "5a1f0c9e-7d2b-4f4e-9c1d-0e6b7a8c9d02",
     "CONTROLLER_OAUTH_TOKEN": "token",
 }
-# What the inventories of the documents take from a vault.
+# Values that the inventories in the documents read from a vault.
 VAULT = {
     "shop_public_key": "ownerkey",
     "shop_private_key": SECRETS["MONGODB_ATLAS_PRIVATE_API_KEY"],
@@ -199,7 +199,7 @@ def test_commands_print_the_output_shown(document: Path, tmp_path: Path, collect
     environ = {}
     if REPOSITORY in texts:
         if not shutil.which("git"):
-            pytest.skip("there is no git")
+            pytest.skip("git is not installed")
         checkout = tmp_path / "repository" / "keysmith.mongodb"
         environ = make_repository(checkout)
         build = sandbox.python("-m", "ansible", "galaxy", "collection", "build", str(checkout))

@@ -148,7 +148,7 @@ def test_a_mark_that_was_moved_to_another_key_revokes_no_key(world: World) -> No
 def test_a_mark_restored_on_a_key_without_its_projects_revokes_no_key(
     world: World, number: int, roles: list[str], age: int
 ) -> None:
-    """Project owners can take all roles in their projects from a key."""
+    """Project owners can remove all roles that a key has in their projects."""
     world.old.roles = roles
     _secret, found, new = history(world)
     new.projects.clear()

@@ -182,7 +182,7 @@ def test_a_key_without_rights_is_reported_and_not_revoked(world: World) -> None:
     assert new.id in world.keys
 
 
-# Not at the limits of 540 s back and 60 s ahead: a busy machine may take seconds in between.
+# These are not the limits, 540 s behind and 60 s ahead: a busy machine may take some seconds.
 @pytest.mark.parametrize("skew", [-3600, -400, 50, 3600])
 def test_a_leftover_is_revoked_only_if_the_clocks_differ_little(world: World, skew: int) -> None:
     """A leftover that cannot be recognized because of the clock is reported."""

@@ -207,7 +207,7 @@ def test_a_goal_is_idempotent(current: Any, entries: Any, is_present: bool, purg
         ({"ipAddress": "2001:db8:0:0:0:0:0:1"}, "2001:db8::1", "2001:db8:0:0:0:0:0:1"),
     ],
 )
-def test_an_entry_is_parsed_and_its_text_kept(data: Any, network: str, word: str) -> None:
+def test_an_entry_is_parsed_and_its_text_is_kept(data: Any, network: str, word: str) -> None:
     assert parse_entry(data) == (ipaddress.ip_network(network), word)
 
 

@@ -132,7 +132,7 @@ def test_lone_surrogates_are_replaced() -> None:
         ({"status": 200, "content": {"id": 1}}, False),
     ],
 )
-def test_only_an_empty_body_is_empty(body: Any, expected: bool) -> None:
+def test_a_body_is_empty_only_without_any_data(body: Any, expected: bool) -> None:
     assert is_empty(response(200, body)) is expected
 
 
