@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench`: compare ways to revoke many keys, against an emulator in another process.
 
-The ways take turns, and the tables show medians; a loop that takes minutes runs once. Ansible is
+The ways alternate, and the tables show medians; a loop that takes minutes runs once. Ansible is
 measured as the time of the task with its loop, the floor script after its imports, and curl as its
 shell loop.
 """

@@ -634,7 +634,7 @@ def test_run_that_would_audit_nothing_fails(
 def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """Hosts with the same organization or none, and settings that stop at the first error.
 
-    The report goes to the default directory, and HOME is not the home that passwd says.
+    The report goes to the default directory, and HOME is not the home directory that passwd lists.
     """
     place = tmp_path_factory.mktemp("mistaken")
     workshop = AnsibleSandbox(

@@ -333,7 +333,7 @@ def test_surveys_ask_for_no_secret(done: SetUp) -> None:
 
 @dataclass(frozen=True)
 class Injected:
-    """The environment that AWX gives a job, and what it shows of it to users."""
+    """The environment of a job, and the part of it that AWX shows to users."""
 
     environ: dict[str, str]
     shown: dict[str, str]
