@@ -358,6 +358,8 @@ LIST_REQUIRED = frozenset(
         "RESOURCE_REQUIRES_WHITELIST",
     }
 )
+# The organization has too many objects of a kind.
+FULL_ORGANIZATION = frozenset({"MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED"})
 _PROJECT_MISSING = frozenset({"GROUP_NOT_FOUND", "INVALID_GROUP_ID", "NOT_IN_GROUP"})
 # Codes of a 401 that add nothing to the status (docs/apis.md: Authentication).
 UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
@@ -416,6 +418,14 @@ _ADVICE_BY_CODE: dict[frozenset[str], str] = {
     ),
     frozenset({"MAX_API_KEYS_PER_ORG_EXCEEDED", "MAX_PUBLIC_API_KEY_REACHED"}): (
         "The organization has reached its maximum number of API keys: revoke unused ones."
+    ),
+    FULL_ORGANIZATION: (
+        "The organization has reached its maximum number of service accounts: delete unused ones."
+    ),
+    frozenset({"invalid_client"}): (
+        "Check the client ID and the secret of {credential}. The secret may be wrong, expired or "
+        "deleted: the API does not say which. If it is new, wait a few seconds and try again. Also "
+        "check base_url ({base_url})."
     ),
     frozenset({"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}): (
         "The organization's plan does not include this feature."

@@ -134,13 +134,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignment_task,
+    _project_service_accounts,
     _service_accounts,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     Roles,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    PROJECT_SERVICE_ACCOUNTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     ServiceAccount,
@@ -159,7 +157,8 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and roles that no project has."""
     _argspec.check_account(params)
     if params["state"] == "present":
-        _argspec.check_project_roles(params["roles"])
+        account = {"noun": "service account", "in_org": "service_account"}
+        _argspec.check_project_roles(params["roles"], **account)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -169,18 +168,25 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             if params["state"] == "absent":
                 return None
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
     def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
-        if before is not None or after is None:
-            return []
-        return [
-            f"Owners of project {params['project_id']} can create and delete the secrets of service "
-            f"account {account} and change its access list, because it is assigned to the project."
-        ]
+        project_id, gains = params["project_id"], set(after or ()) - set(before or ())
+        found = []
+        if after is not None and before is None:
+            found.append(
+                f"Owners of project {project_id} can create and delete the secrets of service "
+                f"account {account} and change its access list, because it is assigned to the "
+                "project."
+            )
+        if params["name"] and "GROUP_OWNER" in gains:
+            gained = f"GROUP_OWNER in project {project_id}"
+            found.append(_service_accounts.owner_warning(account, gained))
+        return found
 
-    task = _assignment_task.Task(api, PROJECT_SERVICE_ACCOUNTS, params, warnings)
+    kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
+    task = _assignment_task.Task(api, kind, params, warnings)
     return _assignment_task.ensure(task, find, check_mode)
 
 

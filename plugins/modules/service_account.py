@@ -73,6 +73,8 @@ options:
       - An existing file is overwritten only if it holds a secret of a deleted account with the same
         name. Any other file might be the only copy of a secret.
       - If the file cannot be written, the new account is deleted.
+      - If the account exists and the file does not hold one of its secrets, the task warns and does
+        not change the file.
     type: path
   adopt:
     description:
@@ -286,11 +288,11 @@ def check(params: Mapping[str, Any]) -> None:
                 "it has now.",
             )
         return
-    for name in ("name", "new_name"):
-        _argspec.check_account_text(name, params[name], _argspec.MAX_NAME)
+    _argspec.check_account_text("new_name", params["new_name"], _argspec.MAX_NAME)
     _argspec.check_account_text("description", params["description"], _argspec.MAX_DESCRIPTION)
     if params["roles"] is not None:
-        _argspec.check_roles(params["platform"], params["roles"])
+        account = {"noun": "service account", "in_project": "project_service_account"}
+        _argspec.check_roles(params["platform"], params["roles"], **account)
     _argspec.check_hours("secret_expires_after_hours", params["secret_expires_after_hours"])
     if params["credentials_file"] and params["secret_expires_after_hours"] is None:
         raise OptionError(
@@ -309,7 +311,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         return _account_present.ensure(params, api, check_mode)
     account = _service_accounts.find(api, params)
     if account:
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     current = account.writable() if account else {}
     return _absence.ensure(api, objects, account, current, params, check_mode)

@@ -34,7 +34,8 @@ options:
   purge:
     description:
       - Whether to remove all other entries. Rejected with O(state=absent).
-      - Missing entries are added before other entries are removed.
+      - Missing entries are added before other entries are removed, and at most 200 entries can
+        exist in between.
     type: bool
     default: false
 notes:
@@ -117,10 +118,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_list_task,
+    _project_service_accounts,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    ACCOUNT_LISTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     ServiceAccount,
@@ -132,17 +131,16 @@ ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.STATE,
     "purge": {"type": "bool", "default": False},
 }
-# The API has this limit.
-MAX_ENTRIES = 200
 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and invalid or too many entries."""
     _argspec.check_account(params)
     entries = _access_list_task.goal_of(params).entries
-    if len(entries) > MAX_ENTRIES:
+    most = _project_service_accounts.ACCOUNT_LISTS.max_entries or 0
+    if params["state"] == "present" and len(entries) > most:
         raise OptionError(
-            f"entries has {len(entries)} entries; an access list has at most {MAX_ENTRIES}",
+            f"entries has {len(entries)} entries; an access list has at most {most}",
             hint="Use CIDR blocks that cover several addresses.",
         )
 
@@ -152,10 +150,11 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         account = _service_accounts.find(api, params)
         if account is None:
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
-    return _access_list_task.ensure(api, ACCOUNT_LISTS, params, find, check_mode)
+    lists = _project_service_accounts.ACCOUNT_LISTS
+    return _access_list_task.ensure(api, lists, params, find, check_mode)
 
 
 def main() -> None:

@@ -37,7 +37,8 @@ options:
     elements: str
   project_id:
     description:
-      - Returns only accounts that are assigned to this project. This takes another request.
+      - Returns only accounts that are assigned to this project. This takes another request, and
+        the role Project Read Only.
     type: str
     aliases: [group_id]
   expires_within_hours:
@@ -171,7 +172,7 @@ service_accounts:
           type: str
           sample: "2026-12-01T06:30:00Z"
     system_managed:
-      description: Whether MongoDB manages the account.
+      description: Whether MongoDB manages the account, V(none) if the API does not say it.
       returned: success
       type: bool
       sample: false
@@ -226,12 +227,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _access_lists,
     _account_secrets,
     _assignments,
+    _project_service_accounts,
     _resource,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    ACCOUNT_LISTS,
-    PROJECT_SERVICE_ACCOUNTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
@@ -258,16 +256,19 @@ FILTERS = ("service_account_id", "name", "name_match", "roles", "project_id")
 def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no account can match."""
     _argspec.check_account(params)
-    _argspec.check_org_role_names(params["roles"] or [])
+    _argspec.check_org_role_names(params["roles"] or [], noun="account")
     hours = params["expires_within_hours"]
-    if hours is not None and hours < 0:
+    if hours is not None and not hours >= 0:
         raise OptionError(f"expires_within_hours is {hours:g}", hint="It must be 0 or more.")
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    accounts = [account for account in find(params, api) if matches(params, account)]
+    found = find(params, api)
+    now = _account_secrets.time_of(api)
+    accounts = [account for account in found if matches(params, account, now)]
+    objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if params["project_id"]:
-        kind = PROJECT_SERVICE_ACCOUNTS
+        kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
         assigned = _assignments.list_all(api, kind, params["project_id"])
         accounts = [account for account in accounts if account.id in assigned]
     accounts.sort(key=lambda account: (account.name, account.id))
@@ -276,11 +277,14 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
         shown = {**account.result(), "system_managed": account.is_system_managed}
         try:
             if params["access_list"]:
-                found = _access_lists.read(api, ACCOUNT_LISTS, params["org_id"], account)
-                shown["access_list"] = _access_lists.in_order(found.now)
+                lists = _project_service_accounts.ACCOUNT_LISTS
+                entries = _access_lists.read(api, lists, params["org_id"], account).now
+                shown["access_list"] = _access_lists.in_order(entries)
             if params["projects"]:
                 shown["projects"] = _service_accounts.projects(api, params["org_id"], account)
         except MissingError:
+            if not _resource.is_gone(api, objects, account):
+                raise
             return None
         return shown
 
@@ -292,18 +296,21 @@ def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
     """Return the account that the task identifies, or all of them."""
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if not params["service_account_id"]:
-        return _resource.list_all(api, objects)
+        if params["include_system_managed"]:
+            return _resource.list_all(api, objects)
+        return _service_accounts.list_own(api, params["org_id"])
     account = _resource.find_by_id(api, objects, params["service_account_id"])
     return [account] if account else []
 
 
-def matches(params: Mapping[str, Any], account: ServiceAccount) -> bool:
+def matches(params: Mapping[str, Any], account: ServiceAccount, now: float) -> bool:
+    """Return whether all filters match. ``now``: seconds since 1970."""
     name, pattern, roles = params["name"], params["name_match"], params["roles"]
     hours = params["expires_within_hours"]
     is_shown = not account.is_system_managed or (
         params["include_system_managed"] or params["service_account_id"]
     )
-    deadline = _account_secrets.wall_clock() + (hours or 0) * _account_secrets.HOUR
+    deadline = now + (hours or 0) * _account_secrets.HOUR
     return bool(
         is_shown
         and (name is None or account.name == name)

@@ -13,7 +13,8 @@ description:
   - The API returns the value of a secret only once. With O(credentials_file), the task creates a
     secret only if the file does not hold one that is valid for long enough. To renew the secret
     before it expires, run the same task regularly.
-  - An account has at most two secrets. An expired secret counts until it is deleted.
+  - An account has at most two secrets. An expired secret counts until it is deleted. The API's
+    clock decides what has expired.
   - A new secret shortens the lifetime of the other one to seven days at most, which cannot be
     undone. The task warns and shows the new expiry time in RV(other_secrets).
   - If the response to a create request is lost, the request is not repeated. The task fails with
@@ -77,7 +78,7 @@ options:
         none, the older one. V(none) deletes nothing.
       - If there is no room, the task changes nothing, and fails with a list of the secrets.
       - A secret that may be the one that the task authenticates with is never deleted to make room,
-        even if O(allow_own_account) is set.
+        even if O(allow_own_account) is set, unless it expired more than an hour ago.
     type: str
     choices: [expired, oldest, none]
     default: expired
@@ -230,7 +231,7 @@ def check(params: Mapping[str, Any]) -> None:
     if params["secret_id"] is not None:
         raise OptionError(
             "secret_id is set with state present",
-            hint="The ID of a new secret cannot be chosen. To delete a secret, set state to absent.",
+            hint="The API chooses the ID of a new secret. To delete one, set state to absent.",
         )
     _argspec.check_hours("secret_expires_after_hours", hours)
     if not 0 <= renew_before < hours:

@@ -165,7 +165,7 @@ def seed(pwned: str) -> dict[str, Any]:
     }
 
 
-# The findings in the keys of the first organization except the hostile ones.
+# The findings in the keys of the first organization, except the hostile keys.
 FOUND = {
     "signs": ["org_owner"],
     "open": ["no_access_list"],
@@ -615,7 +615,12 @@ def test_invalid_variables_stop_the_run(alone: Any, audit: Audit) -> None:
         ((), {"audit_org_api_keys_dest": "reports"}, "is not an absolute path"),
         ((), {}, "is set in the inventory, where it has no effect"),
     ],
-    ids=["no such host", "a limit that leaves none", "a relative path", "hosts by the inventory"],
+    ids=[
+        "no such host",
+        "a limit that excludes every host",
+        "a relative path",
+        "hosts by the inventory",
+    ],
 )
 def test_run_that_would_audit_nothing_fails(
     alone: Any, tmp_path: Path, arguments: Any, variables: dict[str, Any], words: str
@@ -633,7 +638,7 @@ def test_run_that_would_audit_nothing_fails(
 def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """Hosts with the same organization or none, and settings that stop at the first error.
 
-    The report goes to the default directory, and HOME is not the home that passwd says.
+    The report goes to the default directory, and HOME is not the home directory that passwd lists.
     """
     place = tmp_path_factory.mktemp("mistaken")
     workshop = AnsibleSandbox(
@@ -685,7 +690,7 @@ def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
         9 + len(HOSTILE),
     )
     for host in ("another spelling", "empty org_id", "null org_id"):
-        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop stands for the same")
+        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop represents the same")
         assert (told[host]["org_id"], told[host]["api_keys"]) == (org_id(1), [])
         assert mistaken.run.result("Fail if anything could not be read", host).failed
 
@@ -696,7 +701,7 @@ def test_host_without_a_credential_uses_the_organization_of_the_environment(
     told = {o["host"]: o for o in mistaken.organizations}
     assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
     assert len(told["localhost"]["api_keys"]) == 2
-    assert "host localhost stands for the same organization" in told["partial"]["error"]
+    assert "host localhost represents the same organization" in told["partial"]["error"]
 
 
 @pytest.mark.parametrize(
@@ -875,7 +880,7 @@ def test_page_prints_in_chromium(page: Chromium) -> None:
         hidden = (
             "document.querySelector('td details li').checkVisibility({contentVisibilityAuto: true})"
         )
-        assert page.evaluate(hidden), "what is folded is printed too"
+        assert page.evaluate(hidden), "folded content is printed too"
         page.evaluate("document.querySelector('#org-4').scrollIntoView()")
         page.screenshot(PICTURES / "print.png")
     finally:

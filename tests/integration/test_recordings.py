@@ -119,7 +119,7 @@ def recordings() -> list[Any]:
 
 
 class Replay:
-    """A server that sends a recording for one request, and given responses for all others.
+    """A server that sends a recording for one request, and fixed responses for all others.
 
     ``before`` and ``after`` are the responses to other requests until the recording is sent and
     after that: JSON, or None for a key that does not exist.

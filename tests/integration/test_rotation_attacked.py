@@ -149,7 +149,7 @@ def test_a_mark_that_was_moved_to_another_key_revokes_no_key(world: World) -> No
 def test_a_mark_restored_on_a_key_without_its_projects_revokes_no_key(
     world: World, number: int, roles: list[str], age: int
 ) -> None:
-    """Project owners can take all roles in their projects from a key."""
+    """Project owners can remove all roles that a key has in their projects."""
     world.old.roles = roles
     _secret, found, new = history(world)
     new.projects.clear()
@@ -197,7 +197,7 @@ def test_a_mark_restored_after_the_rotation_revokes_no_key(world: World, number:
             assert not outcome.changed or phase == "finish"
             assert new.id in world.keys
         if number == 3:
-            # The mark says so, and renaming the key is all that it can cause.
+            # This mark says that the pair was verified. It can only cause the key to be renamed.
             assert world.new_key().description == "victim"
     # The replacement is now the old key of the next rotation.
     world.new_key().description = found[number]

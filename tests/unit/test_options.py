@@ -48,7 +48,7 @@ ENV_OLD_PAIR = {"MONGODB_ATLAS_PUBLIC_KEY": "oldpublc", "MONGODB_ATLAS_PRIVATE_K
 ENV_ACCOUNT = {"MONGODB_ATLAS_CLIENT_ID": CLIENT_ID, "MONGODB_ATLAS_CLIENT_SECRET": "envsecret"}
 ENV_TOKEN = {"MONGODB_ATLAS_ACCESS_TOKEN": "envtoken"}
 ENV_MCLI = {"MCLI_PUBLIC_API_KEY": "mclpublc", "MCLI_PRIVATE_API_KEY": "mclprivate"}
-# Two hundred and fifty-four characters.
+# 254 characters.
 LONGEST_HOST = ".".join(["x" * 61] * 4) + ".xxxxx."
 OPS_UNSET = {"platform": "ops_manager"}
 OPS = {"platform": "ops_manager", "base_url": "https://om.example.com"}
@@ -396,7 +396,7 @@ def test_credential_in_the_wrong_place_is_identified_and_not_shown(
     assert not any(secret in refused for secret in (SERVICE_SECRET, UUID, CLIENT_ID))
 
 
-def test_advises_no_service_account_on_ops_manager() -> None:
+def test_does_not_advise_a_service_account_on_ops_manager() -> None:
     message = refusal({**OPS, **PAIR, "api_private_key": SERVICE_SECRET}, {})
     assert "Ops Manager has no service accounts: use the key pair of an API key" in message
 
@@ -595,7 +595,7 @@ def test_does_not_mask_descriptions() -> None:
     assert not masked({**params(), "description": UUID, "keep": [UUID]}, {})
 
 
-def test_forms_of_a_secret_in_urls_forms_and_base64() -> None:
+def test_a_secret_has_forms_for_urls_html_forms_and_base64() -> None:
     of_urls = {"a%20/b%3F~", "a%20%2Fb%3F~", "a%20%2fb%3f~", "a%20/b%3f~"}
     of_forms = {"a+%2Fb%3F~", "a+%2fb%3f~"}
     packed = {"YSAvYj9+", "YSAvYj9-"}

@@ -372,9 +372,9 @@ def warn_of_last_owner(
     last = [key for key in before if "ORG_OWNER" in key.roles]
     if api.endpoint.public_key is None and last and not owner_ids:
         api.warnings.append(
-            f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
-            f"one is {_resource.described(last, API_KEYS)}. Then only users and service accounts "
-            "own the organization."
+            f"No API key of organization {org_id} would have the role ORG_OWNER after this change. "
+            f"The last one is {_resource.described(last, API_KEYS)}. Then only users and service "
+            "accounts own the organization."
         )
 
 

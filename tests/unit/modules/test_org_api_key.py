@@ -105,7 +105,9 @@ def test_a_missing_key_is_unchanged(emulator: Emulator, name: dict[str, str], ch
 
 @pytest.mark.parametrize("kind", ["service account", "token"])
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
-def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: str) -> None:
+def test_other_kinds_of_credentials_can_revoke_a_key(
+    emulator: Emulator, platform: str, kind: str
+) -> None:
     credential_name = service_account(platform)
     if kind == "token":
         credential_name = {"access_token": fetch_token(emulator.url, platform)}
@@ -365,7 +367,7 @@ def test_all_pages_of_a_listing_are_read(emulator: Emulator) -> None:
     assert len(listed) == 4
 
 
-def test_a_missing_library_is_reported_as_ansible_does(
+def test_a_missing_library_is_reported_in_ansibles_words(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_requests, "HAS_REQUESTS", False)

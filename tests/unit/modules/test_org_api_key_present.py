@@ -354,7 +354,7 @@ def test_a_creation_sends_few_requests(emulator: Emulator) -> None:
 
 
 class TestAccessList:
-    """A key gets its access list before its roles. If that fails, a new key is revoked."""
+    """A key gets its access list before its roles. If either fails, a new key is revoked."""
 
     entries: ClassVar = ["2001:db8::/32", "192.0.2.0/24", "198.51.100.7"]
     in_order: ClassVar = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
@@ -463,7 +463,7 @@ class TestAccessList:
             ("html", {"status": 200}),
         ],
     )
-    def test_a_key_whose_list_or_roles_fail_is_revoked(
+    def test_a_new_key_is_revoked_if_its_list_or_roles_cannot_be_set(
         self,
         emulator: Emulator,
         tmp_path: Path,

@@ -30,12 +30,12 @@ from tests.rotation_world import (
     OLD,
     OWNER,
     World,
+    authenticate_with_old_key,
     check_end,
     essence,
     fresh,
     private_key,
     refused,
-    sign_with_old_key,
     succeeded,
     world_of,
 )
@@ -117,7 +117,7 @@ def test_the_old_key_is_kept_for_the_grace_period(world: World) -> None:
     deadline = to_date(world.now + DAY)
     assert waiting.result["old_until"] == deadline
     world.now += DAY - 1
-    # Neither a later value nor another run changes the time.
+    # Neither a different value nor another run changes the time later.
     again = world.finish(grace_period=0)
     assert (again.changed, again.result["state"]) == (False, "waiting")
     assert again.result["old_until"] == deadline
@@ -237,7 +237,7 @@ def test_rotating_the_signing_credential_needs_allow_own_key(world: World) -> No
 
 
 def test_the_new_pair_revokes_the_signing_credential(world: World) -> None:
-    own = sign_with_old_key(world)
+    own = authenticate_with_old_key(world)
     begun = world.begin(**own)
     new = world.new_key()
     finished = world.finish(**own, new_private_key=private_key(begun))
@@ -248,8 +248,8 @@ def test_the_new_pair_revokes_the_signing_credential(world: World) -> None:
     assert world.new_key().description == "victim"
 
 
-def test_marks_made_by_the_old_key_are_made_by_the_new_pair_afterwards(world: World) -> None:
-    own = sign_with_old_key(world)
+def test_after_finish_only_the_new_pair_can_verify_the_marks(world: World) -> None:
+    own = authenticate_with_old_key(world)
     begun = world.begin(**own)
     new = world.new_key()
     waiting = world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
@@ -266,7 +266,7 @@ def test_marks_made_by_the_old_key_are_made_by_the_new_pair_afterwards(world: Wo
 
 
 def test_the_signing_credential_does_not_revoke_itself(world: World) -> None:
-    own = {**sign_with_old_key(world), "mark_key": MARK_KEY}
+    own = {**authenticate_with_old_key(world), "mark_key": MARK_KEY}
     begun = world.begin(**own)
     world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
     world.now += DAY
@@ -518,7 +518,7 @@ def test_an_old_key_that_was_changed_is_reported(
     outcome = refused(world.run("finish", **pair), "guard", world.old_id)
     assert len(world.emulator.writes) == count
     assert world.old == changed
-    # The advice of the message.
+    # Follow the advice in the message.
     assert "org_api_key" in outcome.msg
     del world.keys[world.old_id]
     assert world.finish(**pair).result["state"] == "rotated"
@@ -707,7 +707,7 @@ def test_a_description_may_be_any_text(world: World, name: str) -> None:
     check_end(world, expected)
 
 
-def test_a_description_that_the_api_counts_differently_leaves_nothing(world: World) -> None:
+def test_a_description_that_the_api_finds_too_long_leaves_nothing(world: World) -> None:
     """The mark of the POST has the maximum length, so no later request is too long."""
     lengths = {len(world.mark(phase, new_id=world.old_id)) for phase in ("creating", "verified")}
     assert len(lengths) == 1

@@ -371,7 +371,7 @@ def test_a_missing_project_is_unchanged_with_a_warning(emulator: Emulator, check
     assert run(emulator, project_id=gone, check=check).code == "GROUP_NOT_FOUND"
 
 
-def test_a_project_that_is_deleted_before_the_key_is_removed(emulator: Emulator) -> None:
+def test_a_project_that_is_deleted_in_the_meantime_gives_a_warning(emulator: Emulator) -> None:
     start(emulator, "atlas", WANTED)
     gone = {"status": 404, "code": "GROUP_NOT_FOUND", "parameters": [project_id("atlas")]}
     emulator.add_fault(Fault("status", "DELETE", **gone))
