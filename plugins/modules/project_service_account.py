@@ -32,6 +32,8 @@ options:
     description:
       - All roles of the account in the project, at least one. Their order does not matter. They
         begin with C(GROUP_).
+      - If O(name) identifies the account, the task warns if it gains C(GROUP_OWNER). Anyone who can
+        create accounts in a project can give an account this name.
       - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str

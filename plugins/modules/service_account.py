@@ -73,6 +73,8 @@ options:
       - An existing file is overwritten only if it holds a secret of a deleted account with the same
         name. Any other file might be the only copy of a secret.
       - If the file cannot be written, the new account is deleted.
+      - If the account exists and the file does not hold a secret of it, the task warns. To write a
+        new secret to the file, use M(keysmith.mongodb.service_account_secret).
       - If the account exists and the file does not hold one of its secrets, the task warns and does
         not change the file.
     type: path

@@ -20,7 +20,9 @@ extends_documentation_fragment:
 options:
   entries:
     description:
-      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32), at most 200.
+      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32).
+      - A list can have at most 200 entries. If it would have more, the task fails and changes
+        nothing.
     type: list
     elements: str
     required: true

@@ -86,7 +86,9 @@ notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
     nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
   - The API does not show which secret an access token was fetched with. A task with O(client_id)
-    compares O(client_secret) with the end of the masked secret, if the API returns that.
+    compares O(client_secret) with the ends of the masked secrets, if the API returns them. A secret
+    that expired more than an hour ago is never the one in use.
+  - The time of the API decides whether a secret has expired, if its responses contain the time.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
