@@ -59,8 +59,10 @@ options:
     type: path
   renew_before_hours:
     description:
-      - How many hours before its expiry a secret is replaced, 0 or more. It must be less than
-        O(secret_expires_after_hours).
+      - How many hours before its expiry a secret is replaced, 0 or more. With V(0), it is replaced
+        only after it has expired.
+      - It must be less than O(secret_expires_after_hours), and should be at most half of it.
+        Otherwise, the old secret may still be valid when the next one is needed.
       - The old secret stays valid for the rest of its lifetime, but for seven days at most. All
         consumers must read the file again within that time.
     type: float
