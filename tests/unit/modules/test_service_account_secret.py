@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -446,6 +447,16 @@ def test_the_api_must_accept_the_deletion_of_a_new_secret(
     assert (outcome.failed, left(emulator)) == (True, [SECRET_IDS[0]])
     # The other secret expires earlier anyway.
     assert SECRET_IDS[0] not in outcome.msg
+
+
+def test_a_killed_run_does_not_block_the_next_one(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    """In a container, the process may have the same ID each time."""
+    emulator, file = start(), {"credentials_file": str(tmp_path / "builds.json")}
+    run(emulator, **HOURS, **file)
+    (tmp_path / f".builds.json.{os.getpid()}").write_text("half a secr")
+    assert run(emulator, **HOURS, **file, force=True).changed
 
 
 def test_the_next_task_finds_the_new_secret(start: Callable[..., Emulator], tmp_path: Path) -> None:
