@@ -77,7 +77,7 @@ def check_shared(params: Mapping[str, Any]) -> None:
             check_seconds(name, params[name], zero=False)
     check_seconds("retry_max_wait", params["retry_max_wait"], zero=True)
     if params["retries"] < 0:
-        raise OptionError(f"retries is {params['retries']}; it must be 0 or more")
+        raise OptionError(f"retries is {params['retries']}", hint="It must be 0 or more.")
     for name in ("api_user_id", "project_id"):
         if params.get(name):
             check_id(name, params[name])
@@ -116,7 +116,7 @@ def check_description(name: str, value: str) -> None:
     """Refuse a description that the APIs do not accept. Raises OptionError."""
     if not 1 <= len(value) <= MAX_DESCRIPTION:
         raise OptionError(
-            f"{name} has {len(value)} characters; it must have 1 to {MAX_DESCRIPTION}"
+            f"{name} has {len(value)} characters", hint=f"It must have 1 to {MAX_DESCRIPTION}."
         )
 
 
@@ -195,7 +195,8 @@ def check_seconds(name: str, value: float, *, zero: bool) -> None:
     if not 0 <= value <= MAX_SECONDS or (value == 0 and not zero):
         least = "from 0" if zero else "more than 0 and"
         raise OptionError(
-            f"{name} is {value:g}; it must be a number of seconds, {least} up to {MAX_SECONDS}"
+            f"{name} is {value:g}",
+            hint=f"It must be a number of seconds, {least} up to {MAX_SECONDS}.",
         )
 
 
@@ -247,7 +248,9 @@ def check_account_text(name: str, value: str | None, longest: int) -> None:
             hint="A name is visible to everyone who can list service accounts. Use another text.",
         )
     if not 1 <= len(value) <= longest:
-        raise OptionError(f"{name} has {len(value)} characters; it must have 1 to {longest}")
+        raise OptionError(
+            f"{name} has {len(value)} characters", hint=f"It must have 1 to {longest}."
+        )
     if value != value.strip():
         raise OptionError(
             f"{name} is {quoted(value)}, which begins or ends with a space",
@@ -265,4 +268,5 @@ def check_hours(name: str, value: int | None) -> None:
     """Refuse a lifetime that no secret can have. Raises OptionError."""
     least, most = HOURS
     if value is not None and not least <= value <= most:
-        raise OptionError(f"{name} is {value}; it must be a number of hours from {least} to {most}")
+        hint = f"It must be a number of hours from {least} to {most}."
+        raise OptionError(f"{name} is {value}", hint=hint)

@@ -184,7 +184,14 @@ class KeysmithError(Exception):
         }
 
 
-class OptionError(KeysmithError):
+class AdvisedError(KeysmithError):
+    """Base of the errors that the modules find themselves. Each of them says what to do."""
+
+    def __init__(self, summary: str, *, hint: str, **details: Any) -> None:
+        super().__init__(summary, hint=hint.strip(), **details)
+
+
+class OptionError(AdvisedError):
     """Options or environment variables are wrong. No request was sent."""
 
     type = "options"
@@ -251,19 +258,19 @@ class ApiError(KeysmithError):
         return {**super().fields(), "type": "limit" if self.status == 429 else self.type}
 
 
-class AmbiguousError(KeysmithError):
+class AmbiguousError(AdvisedError):
     """Several keys match, but the task needs exactly one."""
 
     type = "ambiguous"
 
 
-class MissingError(KeysmithError):
+class MissingError(AdvisedError):
     """Something that the task identifies does not exist, and the task does not create it."""
 
     type = "missing"
 
 
-class OwnKeyError(KeysmithError):
+class OwnKeyError(AdvisedError):
     """The task would revoke the signing credential, or take roles or addresses from it."""
 
     type = "own_credential"
@@ -305,13 +312,13 @@ class PartialError(KeysmithError):
         return self.cause.fields()
 
 
-class LimitError(KeysmithError):
+class LimitError(AdvisedError):
     """The API has a limit, and the task may not make room for more."""
 
     type = "limit"
 
 
-class GuardError(KeysmithError):
+class GuardError(AdvisedError):
     """A safety rule stopped the task before any change; ``parameters`` has the IDs of the keys."""
 
     type = "guard"

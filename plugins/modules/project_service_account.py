@@ -9,10 +9,14 @@ short_description: Assign a service account to a project
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Assigns a service account of an organization to a project, changes its roles there, or removes
-    it from the project. The account itself and its secrets stay.
-  - B(Once an account is assigned, an owner of the project can create and delete its secrets and
-    change its access list.) The task warns when it assigns an account.
+  - Assigns a service account of the organization to a project, changes its roles there, or removes
+    it from the project. The account, its secrets and its other projects are never changed.
+  - B(After an account is assigned to a project, owners of that project can create and delete its
+    secrets and change its access list.) The task that assigns the account warns about this.
+  - An account is reported as not assigned only if the full list of the project's accounts does not
+    contain it.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
+    project without accounts. The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -20,27 +24,30 @@ extends_documentation_fragment:
 options:
   project_id:
     description:
-      - The ID of the project, 24 hexadecimal digits.
+      - The ID of the project, 24 lowercase hexadecimal digits.
     type: str
     required: true
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. The order does not matter. They begin
-        with C(GROUP_).
-      - Needed with O(state=present), ignored with O(state=absent).
+      - All roles of the account in the project, at least one. Their order does not matter. They
+        begin with C(GROUP_).
+      - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
   state:
     description:
-      - V(present) makes sure that the account is assigned, with exactly these roles. V(absent)
-        removes it from the project.
+      - The state that the assignment should have.
+      - V(present) makes sure that the account is assigned to the project with exactly O(roles). If
+        the account does not exist in the organization, the task fails.
+      - V(absent) makes sure that the account is not assigned to the project.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - Assigning an account takes the role Organization Owner. Changing roles and removing it takes
-    Project Owner.
+  - To assign an account, the signing credential needs the role Organization Owner (C(ORG_OWNER)).
+  - To change the roles of an assigned account or to remove it, the signing credential needs Project
+    Owner (C(GROUP_OWNER)) in the project, and Organization Read Only (C(ORG_READ_ONLY)).
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -66,8 +73,8 @@ EXAMPLES = r"""
 RETURN = r"""
 project_service_account:
   description:
-    - The assignment as it is now, or would be in check mode. V(none) if the account is not
-      assigned.
+    - The assignment after the task. In check mode, the assignment as it would be.
+    - V(none) if the account is not assigned to the project.
   returned: success, and if a task fails after a change
   type: dict
   sample:

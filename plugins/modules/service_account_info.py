@@ -9,60 +9,65 @@ short_description: List the service accounts of an organization
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Lists service accounts with their roles and the expiry times of their secrets.
-  - Secrets are never returned, not even masked.
-  - An empty result is not an error. An incomplete list is.
+  - Lists the service accounts of an organization that match all filters, with their roles and the
+    expiry times of their secrets.
+  - The values of secrets are never returned, not even masked.
+  - An empty result is not an error. If the list is incomplete, the task fails.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
 options:
   service_account_id:
     description:
-      - Only the account with this client ID, system-managed or not.
+      - Returns only the account with this client ID, even if MongoDB manages it.
     type: str
   name:
     description:
-      - Only accounts with exactly this name.
+      - Returns only accounts with exactly this name. Names are not unique.
     type: str
   name_match:
     description:
-      - Only accounts whose whole name matches this pattern. V(*) stands for any text, V(?) for one
-        character, V([ab]) for one of these.
+      - Returns only accounts whose whole name matches this pattern. Case matters.
+      - V(*) matches any text, V(?) one character, and V([ab]) one of these characters.
     type: str
   roles:
     description:
-      - Only accounts with at least one of these roles in the organization.
+      - Returns only accounts with at least one of these roles in the organization.
     type: list
     elements: str
   project_id:
     description:
-      - Only accounts that are assigned to this project. This takes one more request, and the role
-        Project Read Only.
+      - Returns only accounts that are assigned to this project. This takes another request, and
+        the role Project Read Only.
     type: str
     aliases: [group_id]
   expires_within_hours:
     description:
-      - Only accounts with a secret that expires within so many hours, or has expired.
+      - Returns only accounts with a secret that has expired or will expire within this number of
+        hours, 0 or more. Accounts without a secret never match.
     type: float
   include_system_managed:
     description:
-      - Whether to include accounts that MongoDB manages.
+      - Whether to return accounts that MongoDB manages too.
     type: bool
     default: false
   access_list:
     description:
-      - Whether to return access lists. This takes one more request per account.
+      - Whether to return the access list of each account. This takes one request per account.
     type: bool
     default: false
   projects:
     description:
-      - Whether to return the projects that accounts are assigned to. This takes one more request
-        per account.
+      - Whether to return the projects that each account is assigned to. This takes one request per
+        account.
     type: bool
     default: false
 notes:
-  - Service accounts exist in Atlas and, as a preview, in Cloud Manager. Ops Manager has none.
-  - This takes the role Organization Read Only.
+  - The signing credential needs the role Organization Read Only (C(ORG_READ_ONLY)). For
+    O(project_id), it also needs Project Read Only (C(GROUP_READ_ONLY)) in that project.
+  - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
+    service accounts.
+  - Tested with an emulator and the public specification of Atlas, not with the real API.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -70,17 +75,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find service accounts whose secrets expire within 30 days
+- name: Find service accounts with a secret that has expired, or will expire within 30 days
   keysmith.mongodb.service_account_info:
     org_id: "{{ org_id }}"
     expires_within_hours: 720
   register: expiring
+
+- name: Show their names
+  ansible.builtin.debug:
+    msg: "{{ expiring.service_accounts | map(attribute='name') }}"
 
 - name: List owners with their access lists
   keysmith.mongodb.service_account_info:
     org_id: "{{ org_id }}"
     roles: [ORG_OWNER]
     access_list: true
+
+- name: Show the projects and the secrets of a service account
+  keysmith.mongodb.service_account_info:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    projects: true
 """
 
 RETURN = r"""
@@ -130,7 +145,7 @@ service_accounts:
       type: str
       sample: "2026-11-28T12:00:00Z"
     secrets:
-      description: The secrets of the account. Their values are never returned.
+      description: The secrets of the account, without their values.
       returned: success
       type: list
       elements: dict
@@ -147,12 +162,12 @@ service_accounts:
           type: str
           sample: "2026-11-28T12:00:00Z"
         expires_at:
-          description: When the secret expires or expired.
+          description: When the secret expires, or when it expired.
           returned: success
           type: str
           sample: "2027-02-26T12:00:00Z"
         last_used_at:
-          description: When the secret was last used to get a token, V(none) if it never was.
+          description: When a token was last fetched with the secret. V(none) if it was never used.
           returned: success
           type: str
           sample: "2026-12-01T06:30:00Z"
@@ -162,14 +177,15 @@ service_accounts:
       type: bool
       sample: false
     access_list:
-      description: The entries of its access list, IPv4 first, in numerical order.
-      returned: if O(access_list) is set
+      description: The entries of the account's access list, IPv4 first, in numerical order.
+      returned: when O(access_list=true)
       type: list
       elements: str
       sample: [192.0.2.0/24]
     projects:
-      description: The projects the account is assigned to, with C(project_id) and C(roles).
-      returned: if O(projects) is set
+      description:
+        - The projects that the account is assigned to, each with C(project_id) and C(roles).
+      returned: when O(projects=true)
       type: list
       elements: dict
       sample: []
@@ -243,7 +259,7 @@ def check(params: Mapping[str, Any]) -> None:
     _argspec.check_org_role_names(params["roles"] or [], noun="account")
     hours = params["expires_within_hours"]
     if hours is not None and not hours >= 0:
-        raise OptionError(f"expires_within_hours is {hours:g}; it must be 0 or more")
+        raise OptionError(f"expires_within_hours is {hours:g}", hint="It must be 0 or more.")
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:

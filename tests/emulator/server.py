@@ -91,7 +91,7 @@ class Emulator:
         self.reset()
 
     def reset(self, seed: Seed | Mapping[str, Any] | None = None) -> None:
-        """Start over with this seed, or the first one. The server and settings stay."""
+        """Start over with this seed, or the first one. The server and its settings remain."""
         state = load(self._seed if seed is None else seed)
         with self.lock:
             self.state: State = state

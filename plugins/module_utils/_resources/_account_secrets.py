@@ -38,9 +38,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._servi
     ServiceAccount,
     clear_value,
     parse_secret,
-    to_date,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 
 MAX_SECRETS = 2
 HOUR = 3600

@@ -42,6 +42,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._write
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     is_id,
     quoted,
+    to_date,
 )
 
 READER = "Organization Read Only"
@@ -113,11 +114,6 @@ def seconds(date: str) -> float:
     match = _DATE.fullmatch(date)
     moment = datetime.strptime(match[1] if match else "", "%Y-%m-%dT%H:%M:%S")
     return moment.replace(tzinfo=timezone.utc).timestamp()
-
-
-def to_date(moment: float) -> str:
-    """Return seconds since 1970 as the API writes a time."""
-    return datetime.fromtimestamp(int(moment), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
