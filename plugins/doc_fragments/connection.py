@@ -65,8 +65,8 @@ options:
     description:
       - The client ID of the service account to authenticate with. It begins with C(mdb_sa_id_).
       - With O(client_secret), the task fetches an access token and revokes it at the end.
-      - With O(access_token) and without O(client_secret), this is the account that the token
-        belongs to. Tasks that manage service accounts then protect only this account.
+      - With O(access_token) and without O(client_secret), this is the account that owns the token.
+        Tasks that manage service accounts then protect only this account.
       - Ops Manager has no service accounts. Cloud Manager has no environment variables for them.
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_CLIENT_ID) for
         Atlas.
@@ -81,6 +81,8 @@ options:
     description:
       - An access token of a service account, without the word C(Bearer). The task neither renews
         nor revokes it.
+      - Set O(client_id) next to it, without O(client_secret), to say which account it belongs to.
+        Tasks that delete service accounts or their secrets need to know this.
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_ACCESS_TOKEN) for
         Atlas.
     type: str

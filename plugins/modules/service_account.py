@@ -154,7 +154,7 @@ service_account:
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     name: deploy
     description: Deploys the shop
     roles: [ORG_READ_ONLY]
@@ -169,7 +169,7 @@ service_account:
       description: The client ID. In check mode, V(none) for a new account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name.
       returned: success

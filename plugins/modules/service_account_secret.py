@@ -126,7 +126,7 @@ service_account_secret:
   returned: success
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     id: 32b6e34b3d91647abb20e7b9
     created_at: "2026-11-28T12:00:00Z"
     expires_at: "2027-02-26T12:00:00Z"
@@ -136,7 +136,7 @@ service_account_secret:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     id:
       description: The ID of the secret. In check mode, V(none) for a new secret.
       returned: success

@@ -368,9 +368,14 @@ def test_csv_has_a_row_for_each_key_and_each_organization_without_keys(audit: Au
     busy = next(row for row in rows if row["description"] == "busy")
     assert busy["projects"].split("; ")[0] == f"{project_id(1, 0)}: GROUP_OWNER GROUP_READ_ONLY"
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
-    assert [row["created"] for row in rows if row["created"]] == [
-        created_at(key["id"]) for key in audit.keys
-    ]
+
+
+def test_each_file_shows_when_a_key_was_created(audit: Audit) -> None:
+    moments = [created_at(key["id"]) for key in audit.keys]
+    assert [key["created_at"] for key in audit.keys] == moments
+    assert [row["created"] for row in table(audit) if row["api_user_id"]] == moments
+    shown = re.findall('<time datetime="(.*?)">(.*?)</time></td>', audit.read("html"))
+    assert shown == [(moment, moment[:10]) for moment in moments]
 
 
 @pytest.mark.each_core
