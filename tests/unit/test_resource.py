@@ -335,18 +335,35 @@ def test_it_may_be_renamed_already() -> None:
 
 def test_a_task_deletes_it() -> None:
     api: Any = FakeApi()
-    params = {"wait": True, "wait_timeout": 60, "allow_own_robot": False}
-    result = _absence.ensure(api, IN_ORG, ROBOT, {"name": "cleaner"}, params, True)
+
+    def ensure(
+        found: Robot | None, *, check_mode: bool = False, allowed: bool = False
+    ) -> dict[str, Any]:
+        params = {"wait": True, "wait_timeout": 60, "allow_own_robot": allowed}
+        return _absence.ensure(
+            api,
+            IN_ORG,
+            found,
+            params,
+            check_mode=check_mode,
+            writable=lambda robot: {"name": robot.name},
+            warn=lambda robot: api.warnings.append(f"bye {robot}"),
+        )
+
+    result = ensure(ROBOT, check_mode=True)
     assert (result["changed"], result["robot"], api.robots) == (True, ROBOT.result(), [ROBOT])
-    assert _absence.ensure(api, IN_ORG, ROBOT, {"name": "cleaner"}, params, False) == result
+    assert ensure(ROBOT) == result
     assert result["diff"] == {"before": {"name": "cleaner"}, "after": {}}
-    result = _absence.ensure(api, IN_ORG, None, {}, params, False)
+    result = ensure(None)
     assert (result["changed"], result["robot"], api.robots) == (False, None, [])
-    api.endpoint.client_id = ID
-    with pytest.raises(OwnKeyError, match="is the one that this task authenticates with"):
-        _absence.ensure(api, IN_ORG, ROBOT, {}, params, False)
-    with pytest.raises(OwnKeyError, match=r"[Aa]uthenticate"):
-        _absence.ensure(api, IN_ORG, ROBOT, {}, {**params, "allow_own_robot": True}, False)
+    assert api.warnings == [f"bye {ROBOT}"] * 2
+    api.endpoint.client_id, requests = ID, len(api.calls)
+    with pytest.raises(OwnKeyError) as caught:
+        ensure(ROBOT)
+    assert "allow_own_robot to true to allow deleting it and losing" in caught.value.message()
+    with pytest.raises(OwnKeyError, match="Once the robot is deleted, the task cannot verify"):
+        ensure(ROBOT, allowed=True)
+    assert (len(api.calls), len(api.warnings)) == (requests, 2)
 
 
 def test_a_task_changes_its_access_list() -> None:
