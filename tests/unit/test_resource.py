@@ -377,7 +377,7 @@ def test_a_task_changes_its_access_list() -> None:
     }
 
     def missing() -> Robot:
-        raise MissingError("There is no such robot")
+        raise MissingError("There is no such robot", hint="Build it.")
 
     result = _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
     assert (result["changed"], result["robot_list"]["entries"], api.entries) == (True, [], [])
