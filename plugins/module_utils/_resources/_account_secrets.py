@@ -259,6 +259,11 @@ def _ensure(
         _keep(owner, (secret, value), file, warnings)
     others = _others(owner, secret, wanted.others)
     warnings = shortening_warnings(account.secrets, others)
+    if secret.expiry <= now + params["renew_before_hours"] * HOUR:
+        warnings.append(
+            f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
+            "renew_before_hours: the next run creates another one. Lower renew_before_hours."
+        )
     result = {**_result(account, secret, others, changed=True, warnings=warnings), "diff": diff}
     return result if file else {**result, "client_secret": value}
 

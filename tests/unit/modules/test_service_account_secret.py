@@ -22,7 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _service_accounts,
 )
 from tests.accounts import ACCOUNTS, BUILDS, DAY, MISSING_ACCOUNT, SECRET_IDS, accounts, world
-from tests.emulator import Emulator, Fault
+from tests.emulator import Emulator, Fault, service_accounts
 from tests.support import (
     Outcome,
     VirtualClock,
@@ -479,6 +479,17 @@ def test_a_secret_that_another_run_has_deleted(start: Callable[..., Emulator], s
     assert outcome.result["service_account_secret"] is None
 
 
+def test_a_secret_that_the_api_gives_less_time_is_reported(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, each run would create another one."""
+    new = service_accounts._new_secret
+    monkeypatch.setattr(service_accounts, "_new_secret", lambda call, _hours: new(call, 100))
+    outcome = run(start(), **HOURS, renew_before_hours=168)
+    assert outcome.changed
+    assert "Lower renew_before_hours" in str(outcome.result["warnings"])
+
+
 def test_a_lost_creation_says_no_more_than_is_known(start: Callable[..., Emulator]) -> None:
     emulator = start()
     emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
@@ -500,6 +511,8 @@ def test_check_mode_shows_the_same_diff(
     start: Callable[..., Emulator], options: dict[str, Any], after: dict[str, Any]
 ) -> None:
     emulator = start(secret(0, 30), secret(1, -5))
-    checked, real = (run(emulator, **options, check=check, diff=True) for check in (True, False))
+    checked = run(emulator, **options, check=True, diff=True)
+    accounts(emulator)[BUILDS].secrets.reverse()
+    real = run(emulator, **options, diff=True)
     assert checked.result["diff"] == real.result["diff"]
     assert real.result["diff"] == {"before": {"secret_ids": list(SECRET_IDS)}, "after": after}
