@@ -262,6 +262,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
+    ServiceAccount,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -314,9 +315,14 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     account = _service_accounts.find(api, params)
     if account:
         _service_accounts.check_not_managed(api, params["org_id"], account)
-    objects = SERVICE_ACCOUNTS.of(params["org_id"])
-    current = account.writable() if account else {}
-    return _absence.ensure(api, objects, account, current, params, check_mode)
+    return _absence.ensure(
+        api,
+        SERVICE_ACCOUNTS.of(params["org_id"]),
+        account,
+        params,
+        check_mode=check_mode,
+        writable=ServiceAccount.writable,
+    )
 
 
 def main() -> None:

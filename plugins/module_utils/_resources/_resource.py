@@ -113,8 +113,8 @@ class SigningIdentity(Generic[Obj]):
 class Resource(Generic[Obj]):
     """A kind of object that belongs to an organization.
 
-    ``noun``: the term for one in messages; the plural adds "s". ``verb``: the term for a deletion;
-    the past tense adds "d". ``path``: of the listing, with {} for the organization's ID.
+    ``noun``: the term for one in messages; the plural adds "s". ``verb``: the term for a deletion,
+    which ends in "e". ``path``: of the listing, with {} for the organization's ID.
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
@@ -152,6 +152,11 @@ class Resource(Generic[Obj]):
     def title(self) -> str:
         """Return the noun as it begins a sentence."""
         return self.noun[0].upper() + self.noun[1:]
+
+    @property
+    def short_noun(self) -> str:
+        """Return the term for one that a message has described already."""
+        return self.noun.split()[-1]
 
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
