@@ -327,10 +327,13 @@ def test_it_may_be_renamed_already() -> None:
     other = Robot(OTHER, "cook")
     assert pick("cleaner", "cook", ROBOT) == pick("cook", "cleaner", ROBOT) == ROBOT
     assert pick("cook", None, ROBOT) is None
-    with pytest.raises(AmbiguousError, match=r"has the old name and .* has the new one"):
+    with pytest.raises(AmbiguousError, match=r"Robot .* has the old name and robot .* the new one"):
         pick("cleaner", "cook", ROBOT, other)
-    with pytest.raises(MissingError, match=r"No robot of .* has the name 'x' or 'y'"):
+    with pytest.raises(MissingError, match=r"No robot of .* has the name 'x' or 'y'") as caught:
         pick("x", "y", ROBOT)
+    assert caught.value.hint == (
+        "new_name renames an existing robot. To create a robot, leave it unset."
+    )
 
 
 def test_a_task_deletes_it() -> None:
