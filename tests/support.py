@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -68,6 +69,12 @@ def project_id(platform: str) -> str:
 def key_id(platform: str, number: int) -> str:
     """Return the ID of a key: 1 authenticates, 2 and 3 are victims, 4 and 5 are duplicates."""
     return f"{ORG_IDS[platform][:2]}e{number:021d}"
+
+
+def created_at(object_id: str) -> str:
+    """Return the time in an ID, as results show it."""
+    moment = datetime(1970, 1, 1) + timedelta(seconds=int(object_id[:8], 16))
+    return f"{moment.isoformat()}Z"
 
 
 def public_key(platform: str, number: int) -> str:

@@ -213,7 +213,8 @@ def _check_unchanged(file: SecretFile) -> None:
 def _replace(path: str, data: bytes) -> None:
     """Replace a file in one step, so that its readers always find a complete secret."""
     directory, name = os.path.split(path)
-    new = os.path.join(directory, f".{name}.{os.getpid()}")
+    # A process that was killed may have left such a file.
+    new = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
     _create(new, data)
     try:
         os.replace(new, path)

@@ -9,10 +9,14 @@ short_description: Assign a service account to a project
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Assigns a service account of an organization to a project, changes its roles there, or removes it
-    from the project. The account itself and its secrets stay.
-  - B(Once an account is assigned, an owner of the project can create and delete its secrets and
-    change its access list.) The task warns when it assigns an account.
+  - Assigns a service account of the organization to a project, changes its roles there, or removes
+    it from the project. The account, its secrets and its other projects are never changed.
+  - B(After an account is assigned to a project, owners of that project can create and delete its
+    secrets and change its access list.) The task that assigns the account warns about this.
+  - An account is reported as not assigned only if the full list of the project's accounts does not
+    contain it.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
+    project without accounts. The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -20,27 +24,30 @@ extends_documentation_fragment:
 options:
   project_id:
     description:
-      - The ID of the project, 24 hexadecimal digits.
+      - The ID of the project, 24 lowercase hexadecimal digits.
     type: str
     required: true
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. The order does not matter. They begin
-        with C(GROUP_).
-      - Needed with O(state=present), ignored with O(state=absent).
+      - All roles of the account in the project, at least one. Their order does not matter. They
+        begin with C(GROUP_).
+      - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
   state:
     description:
-      - V(present) makes sure that the account is assigned, with exactly these roles. V(absent)
-        removes it from the project.
+      - The state that the assignment should have.
+      - V(present) makes sure that the account is assigned to the project with exactly O(roles). If
+        the account does not exist in the organization, the task fails.
+      - V(absent) makes sure that the account is not assigned to the project.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - Assigning an account takes the role Organization Owner. Changing roles and removing it takes
-    Project Owner.
+  - To assign an account, the signing credential needs the role Organization Owner (C(ORG_OWNER)).
+  - To change the roles of an assigned account or to remove it, the signing credential needs Project
+    Owner (C(GROUP_OWNER)) in the project, and Organization Read Only (C(ORG_READ_ONLY)).
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -66,7 +73,8 @@ EXAMPLES = r"""
 RETURN = r"""
 project_service_account:
   description:
-    - The assignment as it is now, or would be in check mode. V(none) if the account is not assigned.
+    - The assignment after the task. In check mode, the assignment as it would be.
+    - V(none) if the account is not assigned to the project.
   returned: success, and if a task fails after a change
   type: dict
   sample:
@@ -126,13 +134,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignment_task,
+    _project_service_accounts,
     _service_accounts,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     Roles,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    PROJECT_SERVICE_ACCOUNTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     ServiceAccount,
@@ -151,7 +157,8 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and roles that no project has."""
     _argspec.check_account(params)
     if params["state"] == "present":
-        _argspec.check_project_roles(params["roles"])
+        account = {"noun": "service account", "in_org": "service_account"}
+        _argspec.check_project_roles(params["roles"], **account)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -161,18 +168,25 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             if params["state"] == "absent":
                 return None
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
     def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
-        if before is not None or after is None:
-            return []
-        return [
-            f"Owners of project {params['project_id']} can create and delete the secrets of service "
-            f"account {account} and change its access list, because it is assigned to the project."
-        ]
+        project_id, gains = params["project_id"], set(after or ()) - set(before or ())
+        found = []
+        if after is not None and before is None:
+            found.append(
+                f"Owners of project {project_id} can create and delete the secrets of service "
+                f"account {account} and change its access list, because it is assigned to the "
+                "project."
+            )
+        if params["name"] and "GROUP_OWNER" in gains:
+            gained = f"GROUP_OWNER in project {project_id}"
+            found.append(_service_accounts.owner_warning(account, gained))
+        return found
 
-    task = _assignment_task.Task(api, PROJECT_SERVICE_ACCOUNTS, params, warnings)
+    kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
+    task = _assignment_task.Task(api, kind, params, warnings)
     return _assignment_task.ensure(task, find, check_mode)
 
 

@@ -9,8 +9,10 @@ short_description: Manage the IP access list of a service account
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Adds entries to the API access list of a service account, or removes them.
-  - The API refuses to remove the address that a request comes from.
+  - Adds entries to the API access list of a service account, or removes them. The API accepts
+    requests of the account only from the addresses on this list.
+  - An empty list allows every address, unless the organization requires access lists.
+  - The API refuses to remove the address that a request of the account itself comes from.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -24,15 +26,23 @@ options:
     required: true
   state:
     description:
-      - V(present) adds the entries that are missing. V(absent) removes those that are there.
+      - V(present) adds the entries that the list lacks. V(absent) removes the entries that it has.
+      - If the account does not exist, V(present) fails and V(absent) changes nothing.
     type: str
     choices: [present, absent]
     default: present
   purge:
     description:
-      - Whether to remove all other entries, with O(state=present).
+      - Whether to remove all other entries. Rejected with O(state=absent).
+      - Missing entries are added before other entries are removed, and at most 200 entries can
+        exist in between.
     type: bool
     default: false
+notes:
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
+    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The module warns if the list becomes empty, or if its entries together allow every IPv4 or IPv6
+    address.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -46,13 +56,20 @@ EXAMPLES = r"""
     service_account_id: "{{ service_account_id }}"
     entries: [192.0.2.0/24, "2001:db8::/32"]
     purge: true
+
+- name: Remove an address from the access list
+  keysmith.mongodb.service_account_access_list:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    entries: ["{{ old_address }}"]
+    state: absent
 """
 
 RETURN = r"""
 service_account_access_list:
   description:
-    - The access list as it is now, or would be in check mode. V(none) with O(state=absent) if the
-      account does not exist.
+    - The access list after the task. In check mode, the list as it would be.
+    - With O(state=absent), V(none) if the account does not exist.
   returned: success, and if a task fails after a change
   type: dict
   sample:
@@ -101,10 +118,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_list_task,
+    _project_service_accounts,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    ACCOUNT_LISTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     ServiceAccount,
@@ -116,17 +131,16 @@ ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.STATE,
     "purge": {"type": "bool", "default": False},
 }
-# The API has this limit.
-MAX_ENTRIES = 200
 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and invalid or too many entries."""
     _argspec.check_account(params)
     entries = _access_list_task.goal_of(params).entries
-    if len(entries) > MAX_ENTRIES:
+    most = _project_service_accounts.ACCOUNT_LISTS.max_entries or 0
+    if params["state"] == "present" and len(entries) > most:
         raise OptionError(
-            f"entries has {len(entries)} entries; an access list has at most {MAX_ENTRIES}",
+            f"entries has {len(entries)} entries; an access list has at most {most}",
             hint="Use CIDR blocks that cover several addresses.",
         )
 
@@ -136,10 +150,11 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         account = _service_accounts.find(api, params)
         if account is None:
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
-    return _access_list_task.ensure(api, ACCOUNT_LISTS, params, find, check_mode)
+    lists = _project_service_accounts.ACCOUNT_LISTS
+    return _access_list_task.ensure(api, lists, params, find, check_mode)
 
 
 def main() -> None:

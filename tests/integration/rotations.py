@@ -126,7 +126,7 @@ class Organization:
 
 
 RUNS = ("First", "Second")
-# The possible ends of a run.
+# The possible outcomes of a run.
 ROTATED = "rotated"  # only a new key exists, with the attributes of the old key
 WAITING = "waiting"  # the old key and its verified replacement exist
 UNTOUCHED = "untouched"  # the run failed and wrote nothing
@@ -140,7 +140,7 @@ UNKNOWN = {"status": 401, "code": "UNEXPECTED_ERROR"}
 
 
 class By(Fault):
-    """A fault for some of the requests of a caller, or of new key pairs if none is set."""
+    """A fault for some requests of a caller, or of new key pairs if no caller is set."""
 
     def __init__(self, step: Step, path: str, caller: str) -> None:
         super().__init__(step.name, step.method, path, times=None, **step.arguments)
@@ -180,7 +180,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A case. ``ends``: of its runs. ``message_parts``: of the first run."""
+    """``ends`` has the outcome of each run, ``message_parts`` parts of the first message."""
 
     name: str
     ends: tuple[str, ...] = (ROTATED,)
@@ -258,7 +258,7 @@ def rotate(
 ) -> Iterator[Ran]:
     """Run the role for all cases in one process, with the number of runs of each case.
 
-    The plays that are to come ``before`` it are run in the same process.
+    The plays in ``before`` run first, in the same process.
     """
     sandbox = new_sandbox(folder / "run", collections)
     files = folder / "files"
@@ -304,7 +304,7 @@ def rotate(
 
 # Store tasks of a user, with a loop and a condition on the pair.
 STORE = """
-- name: Write the pair down
+- name: Write the key pair to a file
   ansible.builtin.copy:
     content: "{{ rotate_org_api_key_pair | to_json }}"
     dest: "{{ rotate_org_api_key_file }}{{ item }}"
@@ -374,7 +374,7 @@ def _snapshot(url: str, path: Path) -> dict[str, Any]:
 
 
 def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
-    """Return a play that rotates each host's key with its variables and shows the end."""
+    """Return a play that rotates each host's key with its variables and shows the result."""
     options = {
         f"rotate_org_api_key_{option}": f"{{{{ runs['{name}'].{option} | default({default}) }}}}"
         for option, default in OPTIONS.items()
@@ -419,7 +419,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
         "tasks": [
             {"name": f"{name} run", "ansible.builtin.set_fact": {"failure": ""}},
             {
-                "name": "Rotate or see why not",
+                "name": "Rotate the key or record the failure",
                 "block": [rotate],
                 "rescue": [
                     {

@@ -64,6 +64,10 @@ TOPICS = (
     "keep_missing",
     "adoption",
     "contradicted",
+    "account_text",
+    "initial_secret",
+    "invalid_client",
+    "system_managed",
 )
 
 # The request in the messages that the guide quotes.
@@ -86,7 +90,7 @@ def classes() -> dict[str, type[_errors.KeysmithError]]:
         value
         for _name, value in inspect.getmembers(_errors, inspect.isclass)
         if issubclass(value, _errors.KeysmithError)
-        and value not in {_errors.KeysmithError, _errors.TransportError}
+        and value not in {_errors.KeysmithError, _errors.TransportError, _errors.AdvisedError}
     ]
     return {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in every}
 

@@ -49,6 +49,9 @@ class Robot:
     def __str__(self) -> str:
         return f"{self.id} ({self.name})"
 
+    def result(self) -> dict[str, Any]:
+        return vars(self)
+
 
 ROBOTS: _resource.Resource[Robot] = _resource.Resource(
     noun="robot",
@@ -57,6 +60,7 @@ ROBOTS: _resource.Resource[Robot] = _resource.Resource(
     parse=lambda data, _org_id: Robot(data["id"], data["name"], tuple(data.get("roles", ()))),
     text=lambda robot: robot.name,
     missing=frozenset({"ROBOT_NOT_FOUND"}),
+    result_name="robot",
     hints=frozenset({"ROBOT_ASLEEP"}),
     identity=_resource.SigningIdentity(
         name="serial number",
@@ -254,7 +258,7 @@ def test_a_missing_entry_has_its_own_codes() -> None:
 
 
 def test_a_code_may_need_the_listing_as_well() -> None:
-    careful = dataclasses.replace(ROBOTS, is_proof=False).of(ORG)
+    careful = dataclasses.replace(ROBOTS, topic="ROBOT").of(ORG)
     gone = refusal("ROBOT_NOT_FOUND", ID)
     assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]
     api: Any = FakeApi([ROBOT], {"GET": [gone]})

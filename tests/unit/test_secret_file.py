@@ -127,7 +127,7 @@ def test_a_file_that_appears_at_the_last_moment_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "pair.json"
-    monkeypatch.setattr(_secret_file, "_make_room", lambda _file: path.write_text("theirs"))
+    monkeypatch.setattr(_secret_file, "_check_unchanged", lambda _file: path.write_text("theirs"))
     with pytest.raises(CredentialsFileError, match="another process"):
         stored(path)
     assert path.read_text(encoding="utf-8") == "theirs"

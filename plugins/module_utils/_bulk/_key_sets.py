@@ -76,7 +76,7 @@ class SkippedKey(NamedTuple):
 
     def result(self) -> dict[str, Any]:
         return {
-            **_changes.ids(self.key),
+            **_org_api_keys.identity(self.key),
             "description": self.key.description,
             "reason": self.reason,
         }

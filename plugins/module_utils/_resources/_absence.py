@@ -22,7 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 )
 
 
-def ensure(
+def ensure(  # noqa: PLR0917  each one is of another kind
     api: Client,
     objects: Objects[Obj],
     found: Obj | None,
@@ -41,12 +41,12 @@ def ensure(
         return missing
     verb, noun, identity = resource.verb, resource.noun, resource.identity
     is_own = identity is not None and _resource.check_not_own(
-        api, resource, found, allowed=params[identity.option], loss=f"the task to {verb} it"
+        api, resource, found, allowed=params[identity.option], loss=f"this task to {verb} it"
     )
     if is_own and params["wait"]:
         raise OwnKeyError(
-            f"The {noun} {found} is, or may be, the one that this task authenticates with. After "
-            f"it is {verb}d, the API cannot be asked whether it is gone, and nothing was changed",
+            f"This task authenticates, or may authenticate, with the {noun} {found}. Once the "
+            f"{noun} is {verb}d, the task cannot verify that it is gone. Nothing was changed",
             hint="Set wait to false, or use another credential.",
         )
     plan = _plan.absent(dict(current))

@@ -73,9 +73,9 @@ def change(
             "roles": None if roles is None else sorted(set(roles)),
         },
     )
-    warnings: list[str] = []
+    warnings = _account_files.warnings(file, account, params["org_id"])
     if plan.is_change:
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         gains = set(plan.after["roles"]) - set(account.roles)
         if params["name"] and gains and not params["adopt"]:
             warnings += adoption_warnings(account, gains, file, params["org_id"])
@@ -114,11 +114,7 @@ def adoption_warnings(
     if file is None:
         if "ORG_OWNER" not in gains:
             return []
-        return [
-            f"Service account {account} is identified by its name and gains ORG_OWNER. Anyone who "
-            "may create service accounts in a project can give one this name: identify owners by "
-            "service_account_id."
-        ]
+        return [_service_accounts.owner_warning(account, "ORG_OWNER")]
     if _account_files.held_id(file, account, org_id) is None:
         raise GuardError(
             f"credentials_file {truncate_path(file.path)} does not hold a client secret of service "

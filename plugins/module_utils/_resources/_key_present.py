@@ -224,7 +224,7 @@ def create(
     roles = sorted(set(roles))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
     if check_mode:
-        planned = {"id": None, "public_key": None, **plan.after, "projects": []}
+        planned = {**_org_api_keys.identity(None), **plan.after, "projects": []}
         return {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     list_name = API_KEY_LISTS.name
     if entries:

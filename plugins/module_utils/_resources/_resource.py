@@ -148,6 +148,11 @@ class Resource(Generic[Obj]):
     def a_noun(self) -> str:
         return f"an {self.noun}" if self.noun[0].lower() in "aeiou" else f"a {self.noun}"
 
+    @property
+    def title(self) -> str:
+        """Return the noun as it begins a sentence."""
+        return self.noun[0].upper() + self.noun[1:]
+
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
         return Objects(
@@ -238,7 +243,7 @@ def find_by_id(
 
     def parse_this(data: Any) -> Obj | None:
         found = objects.parse(data)
-        return found if found and found.id == object_id else None
+        return found if found and found.id.lower() == object_id.lower() else None
 
     resource = objects.resource
     call = objects.call(f"read the {resource.noun} {object_id}", objects.reader, object_id)
@@ -295,7 +300,7 @@ def pick_renamed(
         renamed = pick_by_text(others, objects, new, look_alikes=look_alikes)
     if found and renamed:
         raise AmbiguousError(
-            f"{resource.noun} {found} has the old {resource.text_name} and {renamed} has the new "
+            f"{resource.title} {found} has the old {resource.text_name} and {renamed} has the new "
             "one",
             hint=f"Nothing was changed. Use {resource.id_option} to pick one.",
         )
@@ -355,7 +360,8 @@ def summarize(found: Sequence[Object]) -> str:
 def described(found: Iterable[Obj], resource: Resource[Obj]) -> str:
     """Return the objects with their texts as errors list them, up to SHOWN."""
     shown = sorted(found, key=lambda item: item.id)
-    parts = (f"{item} {quoted(resource.text(item))}" for item in shown[:SHOWN])
+    texts = ((str(item), quoted(resource.text(item))) for item in shown[:SHOWN])
+    parts = (item if text in item else f"{item} {text}" for item, text in texts)
     return ", ".join(parts) + _rest(shown)
 
 
@@ -377,6 +383,9 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
     if resource.topic:
         is_about = resource.topic in error.code or _is_not_found(error)
         is_code = is_about and error.code.endswith("NOT_FOUND")
+        # A parameter may be the ID or words with it.
+        words = " ".join(map(str, error.parameters)).lower()
+        return is_code and (not error.parameters or object_id.lower() in words)
     return is_code and (not error.parameters or object_id in error.parameters)
 
 
@@ -390,13 +399,32 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
         return True
     if not _hints_at_absence(error, resource):
         return False
-    return all(item.id != object_id for item in list_all(api, objects))
+    # An object whose ID differs only in case is the same one for some servers.
+    same = [item for item in list_all(api, objects) if item.id.lower() == object_id.lower()]
+    if same and resource.topic:
+        error.hint = (
+            f"The full list has the {resource.noun} {same[0]}, so it is not missing. Check its ID, "
+            "or run the task again later."
+        )
+    return not same
+
+
+def is_gone(api: Client, objects: Objects[Obj], found: Obj) -> bool:
+    """Return whether an object is missing of which an error already says so.
+
+    If the codes are not known exactly, the error alone proves nothing.
+    """
+    return not objects.resource.topic or find_by_id(api, objects, found.id) is None
 
 
 def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
     if resource.topic:
-        is_code = error.status == 404 or resource.topic in (error.code or "")
-        return is_code and error.status in {400, 404} and not is_about_path(error.parameters)
+        code = error.code or ""
+        if resource.topic in code:
+            return error.status in {400, 404}
+        # Web frameworks have codes in other letters, and no parameters.
+        is_code = error.status == 404 and code.isupper()
+        return is_code and not is_about_path(error.parameters)
     is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
     return is_code or _is_not_found(error)
 
@@ -467,19 +495,23 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
 # Change, and find out what became of a change.
 
 
-def retry_unknown(api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], T]) -> T:
+def retry_unknown(
+    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], T], part_id: str = ""
+) -> T:
     """Send a request about an object that this task has seen until the API knows the object.
 
     The APIs are eventually consistent. An error that says that the object is missing is a refusal,
-    so nothing was done, and sending again is safe.
+    so nothing was done, and sending again is safe. ``part_id``: the ID of the part of the object
+    that the request is about.
     """
+    about = part_id or found.id
     backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
     attempts, waited = 1, 0.0
     while True:
         try:
             return send()
         except ApiError as error:
-            if error.outcome_unknown or not says_missing(error, resource, found.id):
+            if error.outcome_unknown or not says_missing(error, resource, about):
                 raise
             if backoff.is_over:
                 error.attempts, error.waited = attempts, waited
@@ -530,18 +562,36 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
     did it. Otherwise, another run or user did.
     """
     identity = objects.resource.identity
-    is_own = identity is not None and identity.is_own(api, found)
+    with ending_credential(api, is_own=identity is not None and identity.is_own(api, found)):
+        return delete_known(
+            api,
+            lambda: _delete(api, objects, found),
+            lambda error: isinstance(error, ApiError) and is_missing(api, objects, found.id, error),
+            lambda: find_by_id(api, objects, found.id) is not None,
+        )
+
+
+@contextmanager
+def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
+    """Use the signing credential for the last time, if the block deletes it.
+
+    Its access token ends with it, so the token is not revoked later. That is also so if it is not
+    known whether the credential was deleted.
+    """
     if is_own:
         api.expect_revocation()
-    is_done = delete_known(
-        api,
-        lambda: _delete(api, objects, found),
-        lambda error: isinstance(error, ApiError) and is_missing(api, objects, found.id, error),
-        lambda: find_by_id(api, objects, found.id) is not None,
-    )
+    try:
+        yield
+    except KeysmithError as error:
+        if is_own and error.outcome_unknown:
+            api.forget_credential()
+            error.state_after = error.state_after or (
+                "The request may have been carried out. Then the signing credential no longer "
+                "works: check with another one."
+            )
+        raise
     if is_own:
         api.forget_credential()
-    return is_done
 
 
 def _delete(api: Client, objects: Objects[Obj], found: Obj) -> None:
@@ -634,9 +684,10 @@ def undo_creation(
     about an object that is left has the type ``orphan``. ``loss``: what happened to its secret.
     """
     noun, verb = objects.resource.noun, objects.resource.verb
+    resource = objects.resource
     try:
         with api.cancellation.completing():
-            _delete_created(api, objects, created)
+            delete_created(api, resource, created, lambda: _delete(api, objects, created))
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
@@ -653,13 +704,18 @@ def undo_creation(
     return error
 
 
-def _delete_created(api: Client, objects: Objects[Obj], created: Obj) -> None:
-    resource = objects.resource
+def delete_created(
+    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], None], part_id: str = ""
+) -> None:
+    """Delete a new object, or a new part of one. The API must accept the request.
+
+    If it does not find the object, it may not know it yet. ``part_id``: as in ``retry_unknown``.
+    """
     try:
-        retry_unknown(api, resource, created, lambda: _delete(api, objects, created))
+        retry_unknown(api, resource, found, send, part_id)
     except ApiError as error:
         # An attempt whose response was lost may have done it.
-        if not (error.outcome_unknown and says_missing(error, resource, created.id)):
+        if not (error.outcome_unknown and says_missing(error, resource, part_id or found.id)):
             raise
 
 
@@ -759,7 +815,7 @@ def duplicate_warnings(
             f"could not be checked: {error.message()}"
         ]
     return [
-        f"{resource.noun} {item} was created, and another run created {duplicate} with the same "
+        f"{resource.title} {item} was created, and another run created {duplicate} with the same "
         f"{resource.text_name} in the meantime: {resource.verb} one of them by its ID."
         for item in created
         for duplicate in found
@@ -800,14 +856,15 @@ def check_not_own(
                 f"The API does not return the {identity.name} of the {resource.noun} {found.id}, "
                 "so it may be the one that this task authenticates with"
             )
+        instead = "Use another credential of the organization"
         if is_unknown:
             which = (
                 f"The access token may belong to the {resource.noun} {found}, because client_id is "
                 "not set next to it"
             )
+            instead = "Set client_id to the account that the token belongs to"
         raise OwnKeyError(
             f"{which}, and nothing was changed",
-            hint="Use another credential of the organization, or set "
-            f"{identity.option} to true to allow {loss}.",
+            hint=f"{instead}, or set {identity.option} to true to allow {loss}.",
         )
     return True

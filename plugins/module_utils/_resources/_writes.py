@@ -47,7 +47,7 @@ class Created(Generic[Obj]):
     secret: str | None = field(default=None, repr=False)
 
 
-def create(  # noqa: PLR0917  each of a kind of its own
+def create(  # noqa: PLR0917  each one is of another kind
     api: Client,
     objects: Objects[Obj],
     text: str,

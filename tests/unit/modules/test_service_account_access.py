@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _service_accounts
 from tests.accounts import (
     ACCOUNTS,
     BUILDS,
@@ -238,6 +239,7 @@ def test_a_project_filter_finds_its_accounts(emulator: Emulator) -> None:
         {"roles": ["GROUP_OWNER"]},
         {"project_id": "x"},
         {"expires_within_hours": -1},
+        {"expires_within_hours": "nan"},
     ],
     ids=str,
 )
@@ -247,3 +249,95 @@ def test_filters_that_no_account_can_match_are_refused(
     outcome = run(emulator, "service_account_info", **options)
     assert outcome.result["error"]["type"] == "options"
     assert emulator.requests == []
+
+
+# What a refusal does not prove
+
+
+GONE = {"status": 404, "code": "SERVICE_ACCOUNT_NOT_FOUND", "parameters": [BUILDS]}
+
+
+def test_an_account_that_is_listed_still_has_a_list(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", path=f"*{BUILDS}/accessList", times=None, **GONE))
+    assert run_list(emulator, state="absent").result["error"]["type"] == "missing"
+    assert run(emulator, "service_account_info", name="builds", access_list=True).failed
+    del accounts(emulator)[BUILDS]
+    assert not run_list(emulator, state="absent").failed
+
+
+def test_an_account_that_is_deleted_meanwhile_is_left_out(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_fault(Fault("status", path=f"*{BUILDS}/groups", **GONE))
+    assert run(emulator, "service_account_info", name="builds", projects=True).failed
+    read = _service_accounts.projects
+
+    def read_late(*args: Any) -> Any:
+        accounts(emulator).pop(BUILDS, None)
+        return read(*args)
+
+    monkeypatch.setattr(_service_accounts, "projects", read_late)
+    assert run_info(emulator, name="builds", projects=True) == []
+
+
+def test_a_list_that_cannot_be_read_proves_nothing(emulator: Emulator) -> None:
+    accounts(emulator)[BUILDS].access_list = [A]
+    missing = {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [A]}
+    emulator.add_fault(Fault("status", method="DELETE", **missing))
+    emulator.add_fault(Fault("status", "GET", "*accessList", after=1, times=None, status=403))
+    outcome = run_list(emulator, entries=[A], state="absent")
+    assert (outcome.failed, outcome.code) == (True, "RESOURCE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_list_does_not_grow_beyond_two_hundred(emulator: Emulator, check: bool) -> None:
+    accounts(emulator)[BUILDS].access_list = [f"192.0.2.{n}" for n in range(150)]
+    entries = [f"198.51.100.{n}" for n in range(51)]
+    for purge in (False, True):
+        outcome = run_list(emulator, entries=entries, purge=purge, check=check)
+        assert outcome.result["error"]["type"] == "limit"
+    assert emulator.writes == []
+    assert run_list(emulator, entries=entries[1:], purge=True, check=check).changed
+
+
+@pytest.mark.parametrize(
+    ("identity", "roles", "expected"),
+    [
+        ({"name": "builds", "service_account_id": None}, OWNER, True),
+        ({"name": "builds", "service_account_id": None}, ["GROUP_READ_ONLY"], False),
+        ({}, OWNER, False),
+    ],
+    ids=str,
+)
+def test_an_owner_by_name_is_reported(
+    emulator: Emulator, identity: dict[str, Any], roles: list[str], expected: bool
+) -> None:
+    """Who may create accounts in any project can give one this name."""
+    warnings = str(run_project(emulator, **identity, roles=roles).result["warnings"])
+    assert ("gains GROUP_OWNER in project" in warnings) == expected
+
+
+def test_other_causes_have_the_code_of_an_assignment(emulator: Emulator) -> None:
+    refusal = {"status": 400, "code": "INVALID_ROLE_ASSIGNMENT"}
+    emulator.add_fault(Fault("status", method="POST", **refusal))
+    outcome = run_project(emulator, roles=["GROUP_UNKNOWN"])
+    assert outcome.code == "INVALID_ROLE_ASSIGNMENT"
+    assert "Check the roles" in outcome.msg
+
+
+def test_listings_are_complete(emulator: Emulator) -> None:
+    """By default, a project's list lacks system-managed accounts, too."""
+    run_project(emulator)
+    run_info(emulator)
+    run_info(emulator, include_system_managed=True, project_id=project_id("atlas"))
+    flags = [
+        (request.path, request.query.get("includeSystemManaged"))
+        for request in emulator.requests
+        if request.path in {IN_PROJECT, ACCOUNTS} and request.caller
+    ]
+    assert flags == [
+        (IN_PROJECT, "true"),
+        (ACCOUNTS, None),
+        (ACCOUNTS, "true"),
+        (IN_PROJECT, "true"),
+    ]
