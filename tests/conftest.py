@@ -35,9 +35,6 @@ def _collections_directory() -> Path:
     return folder
 
 
-# Emulators are threads of the tests' process, and each request switches threads several times.
-sys.setswitchinterval(0.0002)
-
 COLLECTIONS = _collections_directory()
 sys.path.insert(0, str(COLLECTIONS))
 

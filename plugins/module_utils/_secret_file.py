@@ -164,11 +164,10 @@ def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFil
         f"The {file.format.label} of {owner} could not be written to {truncate_path(file.path)}"
     )
     try:
-        _check_unchanged(file)
-        if file.content is None:
-            _create(_resolve(file.path), data)
-        else:
+        if _make_room(file):
             _replace(_resolve(file.path), data)
+        else:
+            _create(_resolve(file.path), data)
     except FileExistsError:
         raise CredentialsFileError(
             f"{failed}: another process wrote to it in the meantime, so it was not overwritten",
@@ -196,25 +195,29 @@ def discard(written: SecretFile) -> str:
     return f"{path}, which had its {label}, was deleted."
 
 
-def _check_unchanged(file: SecretFile) -> None:
-    """Raise FileExistsError if a file has other content than when it was inspected."""
+def _make_room(file: SecretFile) -> bool:
+    """Delete an empty file, and return whether there is one with content, which can be replaced.
+
+    Raises FileExistsError if the file has other content than when it was inspected.
+    """
     try:
-        is_same = inspect(file.path, file.format) in (file, replace(file, content=None))
+        now = inspect(file.path, file.format)
+        is_same = now in (file, replace(file, content=None))
     except OptionError:
         is_same = False
     if not is_same:
         raise FileExistsError(file.path)
-    # An empty file has nothing to keep.
-    if inspect(file.path, file.format).content is None:
+    if now.content is None:
         with suppress(FileNotFoundError):
             os.unlink(_resolve(file.path))
+    return now.content is not None
 
 
 def _replace(path: str, data: bytes) -> None:
     """Replace a file in one step, so that its readers always find a complete secret."""
     directory, name = os.path.split(path)
-    # A process that was killed may have left such a file.
-    new = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+    # If the process is killed, this file has the only copy of the new secret. No later run uses it.
+    new = os.path.join(directory, f".{name}.{os.urandom(4).hex()}")
     _create(new, data)
     try:
         os.replace(new, path)
@@ -225,7 +228,7 @@ def _replace(path: str, data: bytes) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Create a new file. No other file ever has the secret, even if the process is killed."""
+    """Create a new file. Only this file ever has the secret, even if the process is killed."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -405,17 +405,16 @@ from typing import Any
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
-    _plan,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-    OptionError,
-    OwnKeyError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _absence,
     _org_api_keys,
-    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
+    OrgApiKey,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -458,45 +457,17 @@ def present() -> Any:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    if params["state"] == "absent":
-        return ensure_absent(params, api, check_mode)
-    return dict(present().ensure(params, api, check_mode))
-
-
-def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    key = _org_api_keys.find(api, params["org_id"], params)
-    if key is None:
-        return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
-    is_own = _resource.check_not_own(
+    if params["state"] == "present":
+        return dict(present().ensure(params, api, check_mode))
+    return _absence.ensure(
         api,
-        _org_api_keys.API_KEYS,
-        key,
-        allowed=params["allow_own_key"],
-        loss="revoking it and losing this access",
+        API_KEYS.of(params["org_id"]),
+        _org_api_keys.find(api, params["org_id"], params),
+        params,
+        check_mode=check_mode,
+        writable=OrgApiKey.writable,
+        warn=lambda key: _org_api_keys.warn_if_last_owner(api, params["org_id"], key),
     )
-    if is_own and params["wait"]:
-        raise OwnKeyError(
-            f"This task authenticates, or may authenticate, with the API key {key}. Once the key "
-            "is revoked, the task cannot verify that it is gone. Nothing was changed",
-            hint="Set wait to false, or use another credential.",
-        )
-    _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
-    plan = _plan.absent(key.writable())
-    result = {"changed": plan.is_change, "org_api_key": key.result(), "diff": plan.diff()}
-    if check_mode:
-        return result
-    if not _resource.delete(api, _org_api_keys.API_KEYS.of(params["org_id"]), key):
-        # Another task revoked it first.
-        return {"changed": False, "org_api_key": None, "diff": _plan.absent(None).diff()}
-    if params["wait"]:
-        try:
-            _resource.await_absence(
-                api, _org_api_keys.API_KEYS.of(params["org_id"]), key, params["wait_timeout"]
-            )
-        except KeysmithError as error:
-            error.results = result
-            raise
-    return result
 
 
 def main() -> None:

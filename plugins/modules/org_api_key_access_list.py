@@ -195,24 +195,22 @@ error:
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
-    _plan,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    MissingError,
-    OptionError,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _access_lists,
-    _key_access_lists,
+    _access_list_task,
     _org_api_keys,
-    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_access_lists import (
+    API_KEY_LISTS,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -225,53 +223,17 @@ ARGUMENT_SPEC: _argspec.Spec = {
 
 
 def check(params: Mapping[str, Any]) -> None:
-    _access_lists.normalize(params["entries"])
-    if params["purge"] and params["state"] == "absent":
-        raise OptionError(
-            "purge is set with state absent",
-            hint="With state present, it removes all entries except those of the task.",
-        )
-
-
-def find(params: Mapping[str, Any], api: Client) -> _org_api_keys.OrgApiKey:
-    """Return the key of the task. Raises MissingError if it does not exist."""
-    key = _org_api_keys.find(api, params["org_id"], params)
-    if key is None:
-        raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
-    return key
+    _access_list_task.goal_of(params)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    goal = _access_lists.Goal(
-        _access_lists.normalize(params["entries"]),
-        is_present=params["state"] == "present",
-        purge=params["purge"],
-    )
-    try:
-        key = find(params, api)
-        found = _access_lists.read(api, _key_access_lists.API_KEY_LISTS, params["org_id"], key)
-        planned = replace(found, now=goal.of(found.now))
-        if planned.is_changed:
-            _resource.check_not_own(
-                api,
-                _org_api_keys.API_KEYS,
-                key,
-                allowed=params["allow_own_key"],
-                loss="changing its own access list",
-            )
-        _access_lists.warn_of_opening(api, _org_api_keys.API_KEYS, str(key), found.now, planned.now)
-        if check_mode or not planned.is_changed:
-            return planned.result()
-        return _access_lists.change(api, found, goal).result()
-    except MissingError as error:
-        if goal.is_present or error.results.get("changed"):
-            raise
-        # A key that does not exist has no access list.
-        return {
-            "changed": False,
-            "org_api_key_access_list": None,
-            "diff": _plan.absent(None).diff(),
-        }
+    def find() -> OrgApiKey:
+        key = _org_api_keys.find(api, params["org_id"], params)
+        if key is None:
+            raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
+        return key
+
+    return _access_list_task.ensure(api, API_KEY_LISTS, params, find, check_mode)
 
 
 def main() -> None:

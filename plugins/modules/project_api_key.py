@@ -208,18 +208,18 @@ from typing import Any, Optional
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
     _module,
-    _plan,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    ApiError,
-    KeysmithError,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _assignments,
+    _assignment_task,
     _org_api_keys,
-    _project_api_keys,
-    _resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import Roles
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    OrgApiKey,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
+    PROJECT_API_KEYS,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -237,97 +237,24 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    try:
-        return ensure(params, api, check_mode)
-    except ApiError as error:
-        project_id = params["project_id"]
-        is_missing = _assignments.is_project_missing(error, project_id)
-        # After a lost response, it is not known whether this task has removed the key.
-        if params["state"] == "present" or not is_missing or error.outcome_unknown:
-            raise
-        warning = _assignments.missing_project_warning(_org_api_keys.API_KEYS, project_id)
-        return unassigned([warning])
+    def find(assigned: Mapping[str, OrgApiKey]) -> Optional[OrgApiKey]:
+        """Return the key, from the project's keys if possible."""
+        named = params["api_user_id"] or params["public_key"]
+        for key in assigned.values():
+            if named and named in {key.id, key.public_key}:
+                return key
+        found = _org_api_keys.find(api, params["org_id"], params)
+        if found is None and params["state"] == "present":
+            raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
+        return found
 
+    def warnings(key: OrgApiKey, before: Roles, after: Roles) -> Sequence[str]:
+        gains = {(params["project_id"], role) for role in set(after or ()) - set(before or ())}
+        is_risk = params["description"] and _org_api_keys.is_owner(gains)
+        return [_org_api_keys.owner_warning(key, gains)] if is_risk else []
 
-def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    kind = _project_api_keys.PROJECT_API_KEYS
-    assigned = _assignments.list_all(api, kind, params["project_id"])
-    key = find(params, api, assigned)
-    if key is None:
-        return unassigned()
-    at = kind.of(params["project_id"], key)
-    before, roles = at.roles(assigned), desired_roles(params)
-    result = planned(params, api, at, before)
-    if check_mode or not result["changed"]:
-        return result
-    try:
-        if roles is None:
-            return result if _assignments.unassign(api, at) else unassigned()
-        if before is None:
-            existing = _assignments.assign(api, at, roles)
-            if existing is None:
-                return result
-            # Another task assigned the key first: continue from its roles.
-            result = planned(params, api, at, existing)
-        if result["changed"]:
-            _assignments.change(api, at, roles)
-        return result
-    except KeysmithError as error:
-        if "project_api_key" in error.results:
-            now, old = error.results["project_api_key"], result["diff"]["before"]
-            new = {"roles": now["roles"]} if now else {}
-            error.results.update({"changed": old != new, "diff": {"before": old, "after": new}})
-        raise
-
-
-def find(
-    params: Mapping[str, Any], api: Client, assigned: Mapping[str, _org_api_keys.OrgApiKey]
-) -> Optional[_org_api_keys.OrgApiKey]:
-    """Return the key, from the project's keys if possible; None only with state absent."""
-    named = params["api_user_id"] or params["public_key"]
-    for key in assigned.values():
-        if named and named in {key.id, key.public_key}:
-            return key
-    found = _org_api_keys.find(api, params["org_id"], params)
-    if found is None and params["state"] == "present":
-        raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
-    return found
-
-
-def desired_roles(params: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
-    return None if params["state"] == "absent" else tuple(sorted(set(params["roles"])))
-
-
-def planned(
-    params: Mapping[str, Any],
-    api: Client,
-    at: _assignments.Assignment[_org_api_keys.OrgApiKey],
-    before: _assignments.Roles,
-) -> dict[str, Any]:
-    """Return the result after the change. Raises OwnKeyError if the change is not allowed."""
-    roles = desired_roles(params)
-    old, new = (None if known is None else {"roles": list(known)} for known in (before, roles))
-    plan = _plan.absent(old) if new is None else _plan.present(old, new)
-    if set(before or ()) - set(roles or ()):
-        loss = "removing it from the project" if roles is None else "removing a role from it"
-        allowed = params["allow_own_key"]
-        _resource.check_not_own(api, _org_api_keys.API_KEYS, at.found, allowed=allowed, loss=loss)
-    gains = {(params["project_id"], role) for role in set(roles or ()) - set(before or ())}
-    warnings = []
-    if params["description"] and _org_api_keys.is_owner(gains):
-        warnings.append(_org_api_keys.owner_warning(at.found, gains))
-    return {
-        "changed": plan.is_change,
-        "project_api_key": at.result(roles),
-        "diff": plan.diff(),
-        "warnings": warnings,
-    }
-
-
-def unassigned(warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the result if the key was not assigned to the project."""
-    diff = _plan.absent(None).diff()
-    return {"changed": False, "project_api_key": None, "diff": diff, "warnings": [*warnings]}
+    task = _assignment_task.Task(api, PROJECT_API_KEYS, params, warnings)
+    return _assignment_task.ensure(task, find, check_mode)
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ options:
     description:
       - All roles of the account in the project, at least one. Their order does not matter. They
         begin with C(GROUP_).
+      - If O(name) identifies the account, the task warns if it gains C(GROUP_OWNER). Anyone who can
+        create accounts in a project can give an account this name.
       - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
@@ -79,7 +81,7 @@ project_service_account:
   type: dict
   sample:
     project_id: 5e2211c17a3e5a48f5497de3
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     name: deploy
     roles: [GROUP_READ_ONLY]
   contains:
@@ -92,7 +94,7 @@ project_service_account:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name of the account.
       returned: success

@@ -73,6 +73,8 @@ options:
       - An existing file is overwritten only if it holds a secret of a deleted account with the same
         name. Any other file might be the only copy of a secret.
       - If the file cannot be written, the new account is deleted.
+      - If the account exists and the file does not hold a secret of it, the task warns. To write a
+        new secret to the file, use M(keysmith.mongodb.service_account_secret).
       - If the account exists and the file does not hold one of its secrets, the task warns and does
         not change the file.
     type: path
@@ -154,7 +156,7 @@ service_account:
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     name: deploy
     description: Deploys the shop
     roles: [ORG_READ_ONLY]
@@ -169,7 +171,7 @@ service_account:
       description: The client ID. In check mode, V(none) for a new account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name.
       returned: success
@@ -260,6 +262,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
+    ServiceAccount,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -312,9 +315,14 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     account = _service_accounts.find(api, params)
     if account:
         _service_accounts.check_not_managed(api, params["org_id"], account)
-    objects = SERVICE_ACCOUNTS.of(params["org_id"])
-    current = account.writable() if account else {}
-    return _absence.ensure(api, objects, account, current, params, check_mode)
+    return _absence.ensure(
+        api,
+        SERVICE_ACCOUNTS.of(params["org_id"]),
+        account,
+        params,
+        check_mode=check_mode,
+        writable=ServiceAccount.writable,
+    )
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ extends_documentation_fragment:
 options:
   entries:
     description:
-      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32), at most 200.
+      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32).
+      - A list can have at most 200 entries. If it would have more, the task fails and changes
+        nothing.
     type: list
     elements: str
     required: true
@@ -73,14 +75,14 @@ service_account_access_list:
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     entries: [192.0.2.0/24]
   contains:
     client_id:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     entries:
       description: The entries, IPv4 first, in numerical order.
       returned: success

@@ -106,7 +106,7 @@ service_accounts:
   type: list
   elements: dict
   sample:
-    - client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    - client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
       name: deploy
       description: Deploys the shop
       roles: [ORG_READ_ONLY]
@@ -122,7 +122,7 @@ service_accounts:
       description: The client ID.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name.
       returned: success

@@ -59,8 +59,10 @@ options:
     type: path
   renew_before_hours:
     description:
-      - How many hours before its expiry a secret is replaced, 0 or more. It must be less than
-        O(secret_expires_after_hours).
+      - How many hours before its expiry a secret is replaced, 0 or more. With V(0), it is replaced
+        only after it has expired.
+      - It must be less than O(secret_expires_after_hours), and should be at most half of it.
+        Otherwise, the old secret may still be valid when the next one is needed.
       - The old secret stays valid for the rest of its lifetime, but for seven days at most. All
         consumers must read the file again within that time.
     type: float
@@ -86,7 +88,9 @@ notes:
   - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
     nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
   - The API does not show which secret an access token was fetched with. A task with O(client_id)
-    compares O(client_secret) with the end of the masked secret, if the API returns that.
+    compares O(client_secret) with the ends of the masked secrets, if the API returns them. A secret
+    that expired more than an hour ago is never the one in use.
+  - The time of the API decides whether a secret has expired, if its responses contain the time.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -126,7 +130,7 @@ service_account_secret:
   returned: success
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     id: 32b6e34b3d91647abb20e7b9
     created_at: "2026-11-28T12:00:00Z"
     expires_at: "2027-02-26T12:00:00Z"
@@ -136,7 +140,7 @@ service_account_secret:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     id:
       description: The ID of the secret. In check mode, V(none) for a new secret.
       returned: success

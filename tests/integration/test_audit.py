@@ -368,9 +368,14 @@ def test_csv_has_a_row_for_each_key_and_each_organization_without_keys(audit: Au
     busy = next(row for row in rows if row["description"] == "busy")
     assert busy["projects"].split("; ")[0] == f"{project_id(1, 0)}: GROUP_OWNER GROUP_READ_ONLY"
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
-    assert [row["created"] for row in rows if row["created"]] == [
-        created_at(key["id"]) for key in audit.keys
-    ]
+
+
+def test_each_file_shows_when_a_key_was_created(audit: Audit) -> None:
+    moments = [created_at(key["id"]) for key in audit.keys]
+    assert [key["created_at"] for key in audit.keys] == moments
+    assert [row["created"] for row in table(audit) if row["api_user_id"]] == moments
+    shown = re.findall('<time datetime="(.*?)">(.*?)</time></td>', audit.read("html"))
+    assert shown == [(moment, moment[:10]) for moment in moments]
 
 
 @pytest.mark.each_core
@@ -507,9 +512,9 @@ def test_page_shows_findings_and_what_was_not_read(audit: Audit) -> None:
     assert list(map(int, shown)) == list(COUNTS.values())
 
 
-def luminance(colour: str) -> float:
-    colour = "".join(2 * digit for digit in colour) if len(colour) == 3 else colour
-    parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+def luminance(color: str) -> float:
+    color = "".join(2 * digit for digit in color) if len(color) == 3 else color
+    parts = [int(color[n : n + 2], 16) / 255 for n in (0, 2, 4)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return sum(p * share for p, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
 
@@ -518,13 +523,13 @@ def luminance(colour: str) -> float:
 def test_colors_have_enough_contrast(audit: Audit, number: int) -> None:
     """Text meets WCAG 2.2, level AA."""
     found = re.findall(r"--([\w-]+): #(\w+);", style_and_script(audit)[0][0])
-    names = list(dict.fromkeys(name for name, _colour in found))
-    colours = dict(found[number * len(names) : (number + 1) * len(names)])
-    assert list(colours) == names
+    names = list(dict.fromkeys(name for name, _color in found))
+    colors = dict(found[number * len(names) : (number + 1) * len(names)])
+    assert list(colors) == names
     texts = itertools.product(("ink", "soft", "link", "note", "grave"), ("paper", "raised", "mark"))
     own = [(n, f"{n}-back") for n in ("note", "grave")]
     for text, back in [*texts, *own, ("ink", "grave-back")]:
-        values = sorted(luminance(colours[name]) for name in (text, back))
+        values = sorted(luminance(colors[name]) for name in (text, back))
         assert (values[1] + 0.05) / (values[0] + 0.05) >= 4.5, (text, back)
 
 

@@ -550,6 +550,37 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
     assert any(place in path for path in ran.written for place in places) is is_writer
 
 
+@pytest.mark.slow
+def test_the_plays_of_the_guide_move_a_consumer(tmp_path: Path, collections: Path) -> None:
+    """All of them work with the account that the first one creates."""
+    plays = [example for example in PLAYS if example.source == "guide_service_accounts.rst"]
+    host, revocation = plays[0].host, plays[-2].content[0]["tasks"]
+    runs = []
+    with _world(tmp_path / "files") as (emulator, needs, hosts):
+        organization = emulator.state.organizations[needs[host].org_id]
+        keys, accounts = {*organization.api_keys}, {*organization.service_accounts}
+        # The host of the consumer, too.
+        organization.api_keys[hosts[host]["api_user_id"]].access_list.append("127.0.0.0/8")
+        variables = {
+            **hosts[host],
+            "service_account_id": "{{ created.service_account.client_id }}",
+        }
+        for moved_at in ("2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"):
+            given = {host: {**variables, "moved_at": moved_at}}
+            sandbox = AnsibleSandbox(tmp_path / moved_at[:4], collections)
+            steps = [{**_play(example), "hosts": host} for example in plays]
+            runs.append(of_host(sandbox.playbook(steps, hosts=given), host))
+            left = {*organization.api_keys}
+            assert keys - left == ({variables["api_user_id"]} if runs[1:] else set())
+        assert {*organization.service_accounts} == accounts
+    refused, moved = runs
+    assert [refused[-1].task, refused[-1].status] == [revocation[-2]["name"], "failed"]
+    assert not unsuccessful([*refused[:-1], *moved])
+    # The second run finds everything set up.
+    changed = [result.task for result in moved if result.values.get("changed")]
+    assert changed == [revocation[-1]["name"], plays[-1].content[0]["tasks"][0]["name"]]
+
+
 def rescues() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield the name and the tasks of each example that handles a failure."""
     for example in EXAMPLES:

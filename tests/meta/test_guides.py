@@ -352,3 +352,27 @@ def test_the_porting_guide_has_both_sides_of_each_change() -> None:
     assert comments.count("# Refused") > 12
     for before, after in zip(comments, comments[1:], strict=False):
         assert before != "# Refused" or after == "# Accepted"
+
+
+def found_account(*last_used_at: str | None) -> dict[str, Any]:
+    return {"service_accounts": [{"secrets": [{"last_used_at": date} for date in last_used_at]}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_moved"),
+    [
+        (found_account("2026-12-01T06:00:01Z", None), True),
+        (found_account("2026-12-01T05:59:59Z", None), False),
+        (found_account(), False),
+        ({"service_accounts": []}, False),
+    ],
+)
+def test_the_guide_revokes_a_key_only_after_its_consumer_was_moved(
+    found: dict[str, Any], is_moved: bool
+) -> None:
+    plays = [yaml.safe_load(text)[0] for text in yaml_blocks(RST / "guide_service_accounts.rst")]
+    (steps,) = [play["tasks"] for play in plays if play["name"].startswith("Revoke the key")]
+    check, last = steps[-2:]
+    assert last["keysmith.mongodb.org_api_key"]["state"] == "absent"
+    expression = NativeEnvironment().compile_expression(check["ansible.builtin.assert"]["that"])
+    assert expression(found=found, moved_at="2026-12-01T06:00:00Z") is is_moved

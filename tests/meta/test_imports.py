@@ -62,6 +62,7 @@ REVOKING = {
     "_python",
     "_requests",
     "_resources",
+    "_resources._absence",
     "_resources._org_api_keys",
     "_resources._resource",
     "_text",

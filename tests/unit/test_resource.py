@@ -24,15 +24,21 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     LostResponseError,
+    MissingError,
     OrphanError,
     OwnKeyError,
     Request,
+    UnexpectedResponseError,
     WaitTimeoutError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _absence,
+    _access_list_task,
     _access_lists,
+    _assignment_task,
     _assignments,
     _resource,
+    _writes,
 )
 from tests.support import VirtualClock
 
@@ -50,7 +56,7 @@ class Robot:
         return f"{self.id} ({self.name})"
 
     def result(self) -> dict[str, Any]:
-        return vars(self)
+        return {"id": self.id, "name": self.name, "roles": list(self.roles)}
 
 
 ROBOTS: _resource.Resource[Robot] = _resource.Resource(
@@ -141,8 +147,17 @@ class FakeApi:
         if call.path.endswith("/accessList"):
             self.entries += [item["ipAddress"] for item in body]
             return parse({"results": [{"ipAddress": entry} for entry in self.entries]})
-        self.assigned.append(Robot(ID, "cleaner", tuple(body[0]["roles"])))
-        return parse({})
+        if "groups" in call.path:
+            self.assigned.append(Robot(ID, "cleaner", tuple(body[0]["roles"])))
+            return parse({})
+        self.robots.append(Robot(OTHER, body["name"], tuple(body.get("roles", ()))))
+        return parse({**vars(self.robots[-1]), "secret": "s"})
+
+    def patch(self, call: Call, body: Any, parse: Callable[[Any], Any]) -> Any:
+        self._take("PATCH", call)
+        robots = self.assigned if "groups" in call.path else self.robots
+        robots[0] = dataclasses.replace(robots[0], **body)
+        return parse(vars(robots[0]))
 
     def delete(self, call: Call) -> None:
         self._take("DELETE", call)
@@ -265,3 +280,138 @@ def test_a_code_may_need_the_listing_as_well() -> None:
     with pytest.raises(ApiError):
         _resource.find_by_id(api, careful, ID)
     assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"
+
+
+def has_name(name: str) -> _writes.Wanted[Robot]:
+    return _writes.Wanted(
+        is_met=lambda robot: robot.name == name,
+        text=repr(name),
+        state=lambda robot: repr(robot.name),
+        fill=lambda _data, robot: robot,
+    )
+
+
+def create(api: Any, name: str, wanted: _writes.Wanted[Robot]) -> _writes.Created[Robot]:
+    return _writes.create(
+        api,
+        IN_ORG,
+        name,
+        {"name": name},
+        lambda data: _writes.Created(ROBOTS.parse(data, ORG), data["secret"]),  # type: ignore[arg-type]
+        wanted,
+        {ID},
+    )
+
+
+def test_it_is_created_and_changed() -> None:
+    api: Any = FakeApi()
+    created = create(api, "cook", has_name("cook"))
+    assert (created.found, created.secret) == (Robot(OTHER, "cook"), "s")
+    now = _writes.update(api, IN_ORG, ROBOT, {"name": "welder"}, has_name("welder"))
+    assert now == Robot(ID, "welder")
+    api = FakeApi()
+    with pytest.raises(UnexpectedResponseError, match="shows the robot as 'b' instead of 'a'"):
+        _writes.update(api, IN_ORG, ROBOT, {"name": "b"}, has_name("a"))
+    api = FakeApi([])
+    with pytest.raises(
+        UnexpectedResponseError, match=r"created the robot .* but the task asked for"
+    ):
+        create(api, "b", has_name("a"))
+    assert api.robots == []
+
+
+def test_it_may_be_renamed_already() -> None:
+    def pick(old: str, new: str | None, *robots: Robot) -> Robot | None:
+        return _resource.pick_renamed(robots, IN_ORG, old, new, look_alikes="refuse")
+
+    other = Robot(OTHER, "cook")
+    assert pick("cleaner", "cook", ROBOT) == pick("cook", "cleaner", ROBOT) == ROBOT
+    assert pick("cook", None, ROBOT) is None
+    with pytest.raises(AmbiguousError, match=r"Robot .* has the old name and robot .* the new one"):
+        pick("cleaner", "cook", ROBOT, other)
+    with pytest.raises(MissingError, match=r"No robot of .* has the name 'x' or 'y'") as caught:
+        pick("x", "y", ROBOT)
+    assert caught.value.hint == (
+        "new_name renames an existing robot. To create a robot, leave it unset."
+    )
+
+
+def test_a_task_deletes_it() -> None:
+    api: Any = FakeApi()
+
+    def ensure(
+        found: Robot | None, *, check_mode: bool = False, allowed: bool = False
+    ) -> dict[str, Any]:
+        params = {"wait": True, "wait_timeout": 60, "allow_own_robot": allowed}
+        return _absence.ensure(
+            api,
+            IN_ORG,
+            found,
+            params,
+            check_mode=check_mode,
+            writable=lambda robot: {"name": robot.name},
+            warn=lambda robot: api.warnings.append(f"bye {robot}"),
+        )
+
+    result = ensure(ROBOT, check_mode=True)
+    assert (result["changed"], result["robot"], api.robots) == (True, ROBOT.result(), [ROBOT])
+    assert ensure(ROBOT) == result
+    assert result["diff"] == {"before": {"name": "cleaner"}, "after": {}}
+    result = ensure(None)
+    assert (result["changed"], result["robot"], api.robots) == (False, None, [])
+    assert api.warnings == [f"bye {ROBOT}"] * 2
+    api.endpoint.client_id, requests = ID, len(api.calls)
+    with pytest.raises(OwnKeyError) as caught:
+        ensure(ROBOT)
+    assert "allow_own_robot to true to allow deleting it and losing" in caught.value.message()
+    with pytest.raises(OwnKeyError, match="Once the robot is deleted, the task cannot verify"):
+        ensure(ROBOT, allowed=True)
+    assert (len(api.calls), len(api.warnings)) == (requests, 2)
+
+
+def test_a_task_changes_its_access_list() -> None:
+    api: Any = FakeApi(entries=["192.0.2.7"])
+    params = {
+        "org_id": ORG,
+        "entries": ["192.0.2.7"],
+        "state": "absent",
+        "purge": False,
+        "allow_own_robot": False,
+    }
+
+    def missing() -> Robot:
+        raise MissingError("There is no such robot", hint="Build it.")
+
+    result = _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
+    assert (result["changed"], result["robot_list"]["entries"], api.entries) == (True, [], [])
+    assert "access list of robot" in api.warnings[0]
+    result = _access_list_task.ensure(api, ROBOT_LISTS, params, missing, False)
+    assert (result["changed"], result["robot_list"]) == (False, None)
+    with pytest.raises(MissingError):
+        _access_list_task.ensure(api, ROBOT_LISTS, {**params, "state": "present"}, missing, False)
+    api.entries, api.endpoint.client_id = ["192.0.2.7"], ID
+    with pytest.raises(OwnKeyError, match="authenticates with"):
+        _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
+
+
+def test_a_task_assigns_it_to_a_project() -> None:
+    api: Any = FakeApi()
+
+    def ensure(*roles: str, state: str = "present") -> dict[str, Any]:
+        params = {"project_id": PROJECT, "state": state, "roles": roles, "allow_own_robot": False}
+        task = _assignment_task.Task(api, PROJECT_ROBOTS, params, lambda *_change: ["careful"])
+        return _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
+
+    assert ensure("A", "B")["project_robot"]["roles"] == ["A", "B"]
+    assert ensure("B", "A")["changed"] is False
+    assert ensure("A")["diff"] == {"before": {"roles": ["A", "B"]}, "after": {"roles": ["A"]}}
+    api.endpoint.client_id = ID
+    with pytest.raises(OwnKeyError, match="authenticates with"):
+        ensure(state="absent")
+    api.endpoint.client_id = None
+    result = ensure(state="absent")
+    assert (result["changed"], result["project_robot"], api.assigned) == (True, None, [])
+    assert result["warnings"] == ["careful"]
+    assert ensure(state="absent")["changed"] is False
+    api.errors["LIST"] = [refusal("GROUP_NOT_FOUND", PROJECT)]
+    assert "no robot is assigned" in ensure(state="absent")["warnings"][0]

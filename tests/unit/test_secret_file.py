@@ -123,14 +123,38 @@ def test_only_what_was_inspected_is_replaced(
     assert json.loads(path.read_text(encoding="utf-8")) == now
 
 
+@pytest.mark.parametrize("had_secret", [False, True])
 def test_a_file_that_appears_at_the_last_moment_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_secret: bool
 ) -> None:
-    path = tmp_path / "pair.json"
-    monkeypatch.setattr(_secret_file, "_check_unchanged", lambda _file: path.write_text("theirs"))
+    path, create = tmp_path / "pair.json", _secret_file._create
+
+    def create_late(name: str, data: bytes) -> None:
+        path.write_text("theirs")
+        create(name, data)
+
+    found = stored(path) if had_secret else free(path)
+    path.unlink(missing_ok=True)
+    monkeypatch.setattr(_secret_file, "_create", create_late)
     with pytest.raises(CredentialsFileError, match="another process"):
-        stored(path)
+        write(found, PAIR, "it")
     assert path.read_text(encoding="utf-8") == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_secret_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, new = tmp_path / "pair.json", {**PAIR, "private_key": "new"}
+    found = stored(path)
+    monkeypatch.setattr(os, "replace", mock.Mock(side_effect=OSError(5, "I/O error")))
+    with pytest.raises(CredentialsFileError, match="I/O error"):
+        write(found, new, "it")
+    assert inspect(str(path), KEY_PAIR) == found
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.undo()
+    written = write(found, new, "it")
+    assert inspect(str(path), KEY_PAIR) == written
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_file_of_a_revoked_key_is_deleted_and_no_other(tmp_path: Path) -> None:

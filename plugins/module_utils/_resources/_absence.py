@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
@@ -22,44 +22,53 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 )
 
 
-def ensure(  # noqa: PLR0917  each one is of another kind
+def ensure(
     api: Client,
     objects: Objects[Obj],
     found: Obj | None,
-    current: Mapping[str, Any],
     params: Mapping[str, Any],
+    *,
     check_mode: bool,
+    writable: Callable[[Obj], dict[str, Any]],
+    warn: Callable[[Obj], None] = lambda _found: None,
 ) -> dict[str, Any]:
     """Delete an object, unless it is missing, and return the result of the task.
 
-    ``current``: the writable fields, for the diff. ``params``: ``wait``, ``wait_timeout`` and the
-    option that allows to delete the signing credential.
+    ``params``: ``wait``, ``wait_timeout`` and the option that allows to delete the signing
+    credential. ``writable``: returns what a task can set, for the diff. ``warn``: warns about what
+    the organization loses with the object.
     """
     resource = objects.resource
     missing = {"changed": False, resource.result_name: None, "diff": _plan.absent(None).diff()}
     if found is None:
         return missing
-    verb, noun, identity = resource.verb, resource.noun, resource.identity
+    identity, verb = resource.identity, resource.verb
+    loss = f"{verb[:-1]}ing it and losing this access"
     is_own = identity is not None and _resource.check_not_own(
-        api, resource, found, allowed=params[identity.option], loss=f"this task to {verb} it"
+        api, resource, found, allowed=params[identity.option], loss=loss
     )
     if is_own and params["wait"]:
         raise OwnKeyError(
-            f"This task authenticates, or may authenticate, with the {noun} {found}. Once the "
-            f"{noun} is {verb}d, the task cannot verify that it is gone. Nothing was changed",
+            f"This task authenticates, or may authenticate, with the {resource.noun} {found}. Once "
+            f"the {resource.short_noun} is {verb}d, the task cannot verify that it is gone. "
+            "Nothing was changed",
             hint="Set wait to false, or use another credential.",
         )
-    plan = _plan.absent(dict(current))
-    result = {"changed": True, resource.result_name: found.result(), "diff": plan.diff()}
+    warn(found)
+    plan = _plan.absent(writable(found))
+    result = {
+        "changed": plan.is_change,
+        resource.result_name: found.result(),
+        "diff": plan.diff(),
+    }
     if check_mode:
         return result
     if not _resource.delete(api, objects, found):
-        # Another run or user has deleted it in the meantime.
+        # Another task deleted it first.
         return missing
     if params["wait"]:
         try:
             _resource.await_absence(api, objects, found, params["wait_timeout"])
         except KeysmithError as error:
-            error.results = result
-            raise
+            raise error.with_context(results=result) from None
     return result

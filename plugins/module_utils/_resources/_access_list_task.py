@@ -29,12 +29,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 
 def goal_of(params: Mapping[str, Any]) -> Goal:
     """Return what a task wants of the list. Raises OptionError."""
+    entries = _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(
             "purge is set with state absent",
-            hint="With state present, it removes all other entries.",
+            hint="With state present, it removes all entries except those of the task.",
         )
-    entries = _access_lists.normalize(params["entries"])
     return Goal(entries, is_present=params["state"] == "present", purge=params["purge"])
 
 
@@ -73,6 +73,6 @@ def ensure(
             raise
         if owner is not None and not _resource.is_gone(api, objects, owner):
             raise
-        # The list was deleted together with its owner.
+        # An object that does not exist has no access list.
         diff = _plan.absent(None).diff()
         return {"changed": False, lists.result_name: None, "diff": diff}

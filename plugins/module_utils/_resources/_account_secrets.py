@@ -222,10 +222,11 @@ def _ensure(
     if params["credentials_file"]:
         file = _account_files.inspect(params["credentials_file"])
         _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
+    held_id = _account_files.held_id(file, account, org_id) if file else None
     wanted = plan(
         account.secrets,
         now,
-        held_id=_account_files.held_id(file, account, org_id) if file else None,
+        held_id=held_id,
         is_filed=file is not None,
         renew_before=params["renew_before_hours"] * HOUR,
         force=params["force"],
@@ -240,7 +241,7 @@ def _ensure(
             ]
         return _result(account, wanted.kept, wanted.others, changed=False, warnings=warnings)
     if wanted.is_full:
-        raise _full(account, now, params["make_room"])
+        raise _full(account, now, params["make_room"], held_id)
     if wanted.deleted:
         _check_not_signing(api, account, wanted.deleted, allowed=False)
     if file:
@@ -258,6 +259,11 @@ def _ensure(
         _keep(owner, (secret, value), file, warnings)
     others = _others(owner, secret, wanted.others)
     warnings = shortening_warnings(account.secrets, others)
+    if secret.expiry <= now + params["renew_before_hours"] * HOUR:
+        warnings.append(
+            f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
+            "renew_before_hours: the next run creates another one. Lower renew_before_hours."
+        )
     result = {**_result(account, secret, others, changed=True, warnings=warnings), "diff": diff}
     return result if file else {**result, "client_secret": value}
 
@@ -319,9 +325,10 @@ def _result(
     }
 
 
-def _full(account: ServiceAccount, now: float, make_room: str) -> LimitError:
+def _full(account: ServiceAccount, now: float, make_room: str, held_id: str | None) -> LimitError:
     secrets = "; ".join(
-        f"{secret.id} {'expired' if secret.expiry <= now else 'expires'} at {secret.expires_at}, "
+        f"{secret.id}{' (in credentials_file)' if secret.id == held_id else ''} "
+        f"{'expired' if secret.expiry <= now else 'expires'} at {secret.expires_at}, "
         f"last used {f'at {secret.last_used_at}' if secret.last_used_at else 'never'}"
         for secret in account.secrets
     )

@@ -52,10 +52,12 @@ class Task(Generic[Obj]):
         plan = _plan.absent(current)
         if self.roles is not None:
             plan = _plan.present(current, {"roles": list(self.roles)})
-        resource, is_absent = self.kind.resource, self.roles is None
+        resource = self.kind.resource
+        is_absent = self.roles is None
+        # A listing may show an object without its roles.
         is_loss = before is not None and (is_absent or set(before) - set(self.roles or ()))
-        if is_loss and resource.identity:
-            loss = "removing it from the project" if is_absent else "taking a role from it"
+        if resource.identity and is_loss:
+            loss = "removing it from the project" if is_absent else "removing a role from it"
             allowed = self.params[resource.identity.option]
             _resource.check_not_own(self.api, resource, found, allowed=allowed, loss=loss)
         return {
@@ -114,14 +116,14 @@ def _apply(
             return result
         existing = _assignments.assign(api, at, roles)
         if existing is not None:
-            # Another run was faster. What is left to do starts from there.
+            # Another task assigned the object first: continue from its roles.
             result = task.plan(at.found, existing)
             if result["changed"]:
                 _assignments.change(api, at, roles)
         return result
     except KeysmithError as error:
-        if task.kind.result_name in error.results:
-            now = error.results[task.kind.result_name]
-            diff = {**result["diff"], "after": {"roles": now["roles"]} if now else {}}
-            error.results.update({"changed": diff["before"] != diff["after"], "diff": diff})
-        raise
+        if task.kind.result_name not in error.results:
+            raise
+        old, new = result["diff"]["before"], {} if error.now is None else {"roles": [*error.now]}
+        shown = {"changed": old != new, "diff": {"before": old, "after": new}}
+        raise error.with_context(results={**error.results, **shown}) from None

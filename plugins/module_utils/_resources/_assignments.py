@@ -229,10 +229,10 @@ def _write(
 
 
 def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any], bool | None]:
-    """Accept no content (POST to Atlas), or the object with these roles (PATCH)."""
+    """Accept the object with these roles, or no content, unless the object is invited."""
 
     def parse_this(data: Any) -> bool | None:
-        if data == {}:
+        if data == {} and not at.kind.is_invited:
             return True
         changed = at.kind.parse(data)
         if changed is None or changed.id != at.found.id:

@@ -15,10 +15,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    AmbiguousError,
     GuardError,
     KeysmithError,
-    MissingError,
     OptionError,
     truncate_path,
 )
@@ -60,37 +58,18 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
             hint = "To create a key, identify it by description."
             raise _org_api_keys.not_found(params["org_id"], params, hint)
         return change(params, api, key, file, check_mode)
-    keys = _resource.list_all(api, API_KEYS.of(params["org_id"]))
-    key = pick(params, keys)
+    objects = API_KEYS.of(params["org_id"])
+    keys = _resource.list_all(api, objects)
+    key = _resource.pick_renamed(
+        keys,
+        objects,
+        params["description"],
+        params["new_description"],
+        look_alikes=params["look_alikes"],
+    )
     if key is None:
         return create(params, api, keys, file, check_mode)
     return change(params, api, key, file, check_mode)
-
-
-def pick(params: Mapping[str, Any], keys: list[OrgApiKey]) -> OrgApiKey | None:
-    """Return the key with the description, or with the new one if it has been renamed already."""
-    org_id, old, new = params["org_id"], params["description"], params["new_description"]
-    # The two may look alike. A key that has one exactly is not a look-alike of the other.
-    is_renaming = new is not None and new != old
-    others = [key for key in keys if not is_renaming or key.description != new]
-    look_alikes = params["look_alikes"]
-    key = _resource.pick_by_text(others, API_KEYS.of(org_id), old, look_alikes=look_alikes)
-    renamed = None
-    if is_renaming:
-        others = [other for other in keys if other is not key]
-        renamed = _resource.pick_by_text(others, API_KEYS.of(org_id), new, look_alikes=look_alikes)
-    if key and renamed:
-        raise AmbiguousError(
-            f"API key {key} has the old description and API key {renamed} has the new one",
-            hint="Nothing was changed. Use api_user_id to pick one.",
-        )
-    if new is not None and not key and not renamed:
-        raise MissingError(
-            f"No API key of organization {org_id} has the description {quoted(old)} or "
-            f"{quoted(new)}",
-            hint="new_description renames an existing key. To create a key, leave it unset.",
-        )
-    return key or renamed
 
 
 def change(

@@ -113,8 +113,8 @@ class SigningIdentity(Generic[Obj]):
 class Resource(Generic[Obj]):
     """A kind of object that belongs to an organization.
 
-    ``noun``: the term for one in messages; the plural adds "s". ``verb``: the term for a deletion;
-    the past tense adds "d". ``path``: of the listing, with {} for the organization's ID.
+    ``noun``: the term for one in messages; the plural adds "s". ``verb``: the term for a deletion,
+    which ends in "e". ``path``: of the listing, with {} for the organization's ID.
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
@@ -146,12 +146,21 @@ class Resource(Generic[Obj]):
 
     @property
     def a_noun(self) -> str:
-        return f"an {self.noun}" if self.noun[0].lower() in "aeiou" else f"a {self.noun}"
+        return _with_article(self.noun)
 
     @property
-    def title(self) -> str:
-        """Return the noun as it begins a sentence."""
-        return self.noun[0].upper() + self.noun[1:]
+    def capital_noun(self) -> str:
+        """Return the term for one at the start of a message."""
+        return self.noun[:1].upper() + self.noun[1:]
+
+    @property
+    def short_noun(self) -> str:
+        """Return the term for one that a message has described already."""
+        return self.noun.split()[-1]
+
+    @property
+    def a_short_noun(self) -> str:
+        return _with_article(self.short_noun)
 
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
@@ -165,6 +174,10 @@ class Resource(Generic[Obj]):
             resource=self,
             org_id=org_id,
         )
+
+
+def _with_article(noun: str) -> str:
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
 
 
 @dataclass(frozen=True)
@@ -291,7 +304,7 @@ def pick_renamed(
     resource, text = objects.resource, objects.resource.text
     if new is None:
         return pick_by_text(listed, objects, old, look_alikes=look_alikes)
-    # The two texts may look alike. An object that has exactly one cannot be meant by the other.
+    # The two may look alike. An object that has one exactly is not a look-alike of the other.
     others = [item for item in listed if text(item) != new or new == old]
     found = pick_by_text(others, objects, old, look_alikes=look_alikes)
     others = [item for item in listed if item is not found]
@@ -300,15 +313,16 @@ def pick_renamed(
         renamed = pick_by_text(others, objects, new, look_alikes=look_alikes)
     if found and renamed:
         raise AmbiguousError(
-            f"{resource.title} {found} has the old {resource.text_name} and {renamed} has the new "
-            "one",
+            f"{resource.capital_noun} {found} has the old {resource.text_name} and {resource.noun} "
+            f"{renamed} has the new one",
             hint=f"Nothing was changed. Use {resource.id_option} to pick one.",
         )
     if not found and not renamed:
         raise MissingError(
             f"No {resource.noun} of organization {objects.org_id} has the {resource.text_name} "
             f"{quoted(old)} or {quoted(new)}",
-            hint=f"A new {resource.noun} is only created without new_{resource.text_name}.",
+            hint=f"new_{resource.text_name} renames an existing {resource.short_noun}. To create "
+            f"{resource.a_short_noun}, leave it unset.",
         )
     return found or renamed
 
@@ -815,8 +829,8 @@ def duplicate_warnings(
             f"could not be checked: {error.message()}"
         ]
     return [
-        f"{resource.title} {item} was created, and another run created {duplicate} with the same "
-        f"{resource.text_name} in the meantime: {resource.verb} one of them by its ID."
+        f"{resource.capital_noun} {item} was created, and another run created {duplicate} with the "
+        f"same {resource.text_name} in the meantime: {resource.verb} one of them by its ID."
         for item in created
         for duplicate in found
         if resource.text(duplicate) == resource.text(item) and duplicate.id not in ids

@@ -139,12 +139,14 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     secrets = data.get("secrets")
     if not isinstance(secrets, (list, type(None))):
         raise UnreadableError(owner, "secrets", secrets)
+    found = [parse_secret(item, owner) for item in secrets or ()]
     return ServiceAccount(
         id=account_id,
         **texts,
         roles=tuple(sorted(set(roles or ()))),
         created_at=_date(owner, data, "createdAt"),
-        secrets=tuple(parse_secret(item, owner) for item in secrets or ()),
+        # The order of the API is not known.
+        secrets=tuple(sorted(found, key=lambda secret: (secret.created_at, secret.id))),
         is_system_managed=is_managed if isinstance(is_managed, bool) else None,
     )
 

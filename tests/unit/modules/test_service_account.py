@@ -425,7 +425,8 @@ def test_nothing_follows_a_lost_deletion_of_the_own_account(emulator: Emulator) 
     outcome = run(emulator, **target, **account)
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
-    assert not [request for request in emulator.requests if request.path.endswith("/revoke")]
+    oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
+    assert oauth == ["/api/oauth/token"]
 
 
 def test_a_look_alike_is_quoted_once(emulator: Emulator) -> None:

@@ -170,6 +170,23 @@ def test_a_lost_assignment_is_looked_up(emulator: Emulator) -> None:
     assert (outcome.changed, outcome.failed) == (True, False)
 
 
+def test_the_own_account_stays_in_the_project(emulator: Emulator) -> None:
+    """Even if the project's list does not show its roles."""
+    accounts(emulator)[client_id("atlas")].projects = {project_id("atlas"): []}
+    target = {"service_account_id": client_id("atlas"), "state": "absent", **own(emulator)}
+    assert run_project(emulator, **target).result["error"]["type"] == "own_credential"
+    assert run_project(emulator, **target, allow_own_account=True).changed
+
+
+def test_an_invitation_without_an_account_in_the_response_is_looked_up(
+    emulator: Emulator,
+) -> None:
+    emulator.add_fault(Fault("json", method="POST", body={}))
+    assert run_project(emulator).failed
+    emulator.add_fault(Fault("json", method="POST", body={}, after_write=True))
+    assert run_project(emulator).changed
+
+
 def test_a_missing_project_is_named(emulator: Emulator) -> None:
     outcome = run_project(emulator, project_id="deadbeefdeadbeefdeadbeef", state="absent")
     assert (outcome.changed, outcome.failed) == (False, False)

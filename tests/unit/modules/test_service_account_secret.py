@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _service_accounts,
 )
 from tests.accounts import ACCOUNTS, BUILDS, DAY, MISSING_ACCOUNT, SECRET_IDS, accounts, world
-from tests.emulator import Emulator, Fault
+from tests.emulator import Emulator, Fault, service_accounts
 from tests.support import (
     Outcome,
     VirtualClock,
@@ -396,7 +397,8 @@ def test_nothing_follows_a_lost_deletion_of_the_signing_secret(
     outcome = run(emulator, **target, **signed(emulator))
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
-    assert not [request for request in emulator.requests if request.path.endswith("/revoke")]
+    oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
+    assert oauth == ["/api/oauth/token"]
 
 
 def test_a_secret_that_made_room_is_reported(start: Callable[..., Emulator]) -> None:
@@ -408,10 +410,12 @@ def test_a_secret_that_made_room_is_reported(start: Callable[..., Emulator]) -> 
     assert f"{SECRET_IDS[1]} was deleted" in outcome.msg
 
 
-def test_no_room_shows_what_has_expired(start: Callable[..., Emulator]) -> None:
-    outcome = run(start(secret(0, 30), secret(1, -5)), **HOURS, force=True, make_room="none")
-    assert f"{SECRET_IDS[1]} expired at" in outcome.msg
-    assert f"{SECRET_IDS[0]} expires at" in outcome.msg
+def test_no_room_shows_what_each_secret_is(start: Callable[..., Emulator], tmp_path: Path) -> None:
+    emulator, file = start(secret(0, -5)), {"credentials_file": str(tmp_path / "builds.json")}
+    held = run(emulator, **HOURS, **file).result["service_account_secret"]["id"]
+    outcome = run(emulator, **HOURS, **file, force=True, make_room="none")
+    assert f"{SECRET_IDS[0]} expired at" in outcome.msg
+    assert f"{held} (in credentials_file) expires at" in outcome.msg
     assert "Nothing was changed." in outcome.msg
 
 
@@ -448,6 +452,16 @@ def test_the_api_must_accept_the_deletion_of_a_new_secret(
     assert SECRET_IDS[0] not in outcome.msg
 
 
+def test_a_killed_run_does_not_block_the_next_one(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    """In a container, the process may have the same ID each time."""
+    emulator, file = start(), {"credentials_file": str(tmp_path / "builds.json")}
+    run(emulator, **HOURS, **file)
+    (tmp_path / f".builds.json.{os.getpid()}").write_text("half a secr")
+    assert run(emulator, **HOURS, **file, force=True).changed
+
+
 def test_the_next_task_finds_the_new_secret(start: Callable[..., Emulator], tmp_path: Path) -> None:
     emulator, clock = start(), VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 2.0
@@ -463,6 +477,17 @@ def test_a_secret_that_another_run_has_deleted(start: Callable[..., Emulator], s
     outcome = run(emulator, state="absent", secret_id=SECRET_IDS[0])
     assert (outcome.changed, outcome.failed) == (False, False)
     assert outcome.result["service_account_secret"] is None
+
+
+def test_a_secret_that_the_api_gives_less_time_is_reported(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, each run would create another one."""
+    new = service_accounts._new_secret
+    monkeypatch.setattr(service_accounts, "_new_secret", lambda call, _hours: new(call, 100))
+    outcome = run(start(), **HOURS, renew_before_hours=168)
+    assert outcome.changed
+    assert "Lower renew_before_hours" in str(outcome.result["warnings"])
 
 
 def test_a_lost_creation_says_no_more_than_is_known(start: Callable[..., Emulator]) -> None:
@@ -486,6 +511,8 @@ def test_check_mode_shows_the_same_diff(
     start: Callable[..., Emulator], options: dict[str, Any], after: dict[str, Any]
 ) -> None:
     emulator = start(secret(0, 30), secret(1, -5))
-    checked, real = (run(emulator, **options, check=check, diff=True) for check in (True, False))
+    checked = run(emulator, **options, check=True, diff=True)
+    accounts(emulator)[BUILDS].secrets.reverse()
+    real = run(emulator, **options, diff=True)
     assert checked.result["diff"] == real.result["diff"]
     assert real.result["diff"] == {"before": {"secret_ids": list(SECRET_IDS)}, "after": after}
