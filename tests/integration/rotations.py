@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.emulator import Emulator, Fault, Recorded, api
+from tests.emulator import Emulator, Fault, Recorded, api, service_accounts
+from tests.emulator.state import Secret
 from tests.integration.playbook import GROUP, AnsibleSandbox, Finished, TaskResult, from_variables
 from tests.integration.secret_search import search
 
@@ -435,7 +436,10 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def keep_private_keys() -> Iterator[dict[str, str]]:
-    """Record each private key that an emulator generates, since keys may be revoked later."""
+    """Record the private keys and client secrets that an emulator generates.
+
+    Keys and secrets may be deleted later.
+    """
     kept: dict[str, str] = {"the vault's password": VAULT_PASSWORD}
 
     def uuid4() -> uuid.UUID:
@@ -443,7 +447,16 @@ def keep_private_keys() -> Iterator[dict[str, str]]:
         kept[f"private key {len(kept)}"] = str(value)
         return value
 
-    with mock.patch.object(api, "uuid", mock.Mock(uuid4=uuid4)):
+    def new_secret(*arguments: Any) -> Secret:
+        secret = create_secret(*arguments)
+        kept[f"client secret {len(kept)}"] = secret.value
+        return secret
+
+    create_secret = service_accounts._new_secret
+    with (
+        mock.patch.object(api, "uuid", mock.Mock(uuid4=uuid4)),
+        mock.patch.object(service_accounts, "_new_secret", new_secret),
+    ):
         yield kept
 
 
