@@ -42,7 +42,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_a
     API_KEY_LISTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    CreatedKey,
     OrgApiKey,
 )
 from tests.support import VirtualClock
@@ -166,19 +165,19 @@ def test_new_projects_are_kept_if_the_response_for_roles_lacks_them(done: list[A
 def test_a_key_whose_pair_cannot_be_stored_may_remain(
     done: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_left: bool
 ) -> None:
-    created = CreatedKey(key(1, "newnewne"), "private")
+    created = key(1, "newnewne")
 
     def fail(*_arguments: Any) -> None:
         error = OrphanError("The pair is not in its file")
         if is_left:
-            error.results, error.now = {"changed": True}, created.key
+            error.results, error.now = {"changed": True}, created
         raise error
 
     monkeypatch.setattr(_new_keys, "create", fail)
     change = wanted(None, roles=MEMBER)
     ([run], warnings) = work(credentials_dir=str(tmp_path)).apply([change])
     assert run.is_made is is_left
-    assert run.key == (created.key if is_left else None)
+    assert run.key == (created if is_left else None)
     assert not is_left or "private_key" not in run.result()
     assert warnings == (["duplicates"] if is_left else [])
 

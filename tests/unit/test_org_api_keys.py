@@ -37,7 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
     OrgApiKey,
-    _compare,
+    _wanted,
     create,
     find,
     parse,
@@ -270,7 +270,7 @@ def test_a_created_key_has_both_keys_unmasked(fields: dict[str, Any], is_created
     created = parse_created({**data(key()), "privateKey": PRIVATE_KEY, **fields})
     assert (created is not None) is is_created
     if created:
-        assert (created.key, created.private_key) == (key(), PRIVATE_KEY)
+        assert (created.found, created.secret) == (key(), PRIVATE_KEY)
     assert parse_created([]) is None
 
 
@@ -470,7 +470,7 @@ ASSIGNED = replace(key(), projects=((PROJECT, ("GROUP_OWNER",)),))
 def test_a_created_key_that_becomes_as_requested_is_kept(created: OrgApiKey) -> None:
     api: Any = FakeApi(created, key(), write=created)
     new = create(api, ORG, "d", ["ORG_MEMBER"], ())
-    assert (new.key, new.private_key) == (key(), PRIVATE_KEY)
+    assert (new.found, new.secret) == (key(), PRIVATE_KEY)
 
 
 @pytest.mark.parametrize("created", [WRONG, ASSIGNED])
@@ -661,8 +661,9 @@ def test_a_response_that_contradicts_a_change_is_checked(shown: OrgApiKey, is_la
 def test_missing_fields_and_an_added_role_do_not_contradict(
     fields: dict[str, Any], shown: OrgApiKey
 ) -> None:
-    found, contradiction = _compare({**data(shown), **fields}, shown, CHANGES)
-    assert not contradiction
+    wanted = _wanted(CHANGES, CHANGES)
+    found = wanted.fill({**data(shown), **fields}, shown)
+    assert wanted.is_met(found)
     assert (found.description, set(found.roles) - {"ORG_MEMBER"}) == ("new", {"ORG_READ_ONLY"})
 
 

@@ -287,7 +287,8 @@ def has_name(name: str) -> _writes.Wanted[Robot]:
         is_met=lambda robot: robot.name == name,
         text=repr(name),
         state=lambda robot: repr(robot.name),
-        fill=lambda _data, robot: robot,
+        values=lambda robot: robot.name,
+        fill=lambda data, robot: robot if "name" in data else dataclasses.replace(robot, name=name),
     )
 
 

@@ -183,11 +183,11 @@ class ChangeRun:
             return _key_files.new_in(directory, key) if directory else None
 
         new = _new_keys.create(self._api, work.org_id, wanted, work.known_ids, file_of)
-        self.key, self.access_list, self.is_made = new.key, declared.access_list, True
-        if new.private_key is not None:
-            self._secrets["private_key"] = new.private_key
+        self.key, self.access_list, self.is_made = new.found, declared.access_list, True
+        if new.secret:
+            self._secrets["private_key"] = new.secret
         if directory:
-            self._secrets["credentials_file"] = _key_files.new_in(directory, new.key).path
+            self._secrets["credentials_file"] = _key_files.new_in(directory, new.found).path
 
     def _set_access_list(self) -> None:
         found, entries = self.change.found, self.change.new_access_list

@@ -156,7 +156,7 @@ def create(
     created = _service_accounts.create(api, org_id, wanted, hours, known_ids)
     account = created.found
     result["service_account"] = account.result()
-    if created.secret is not None:
+    if created.secret:
         if file:
             _keep(api, org_id, account, created.secret, file)
         else:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    CreatedKey,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._writes import Created
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import (
     SecretFile,
     SecretFormat,
@@ -32,15 +32,15 @@ def inspect(path: str) -> SecretFile:
     return _secret_file.inspect(path, KEY_PAIR)
 
 
-def content(org_id: str, created: CreatedKey) -> dict[str, str]:
+def content(org_id: str, created: Created[OrgApiKey]) -> dict[str, str]:
     """Return the content of the file of a new key."""
-    key = created.key
+    key = created.found
     return {
         "org_id": org_id,
         "api_user_id": key.id,
         "description": key.description,
         "public_key": str(key.public_key),
-        "private_key": created.private_key,
+        "private_key": created.secret,
     }
 
 

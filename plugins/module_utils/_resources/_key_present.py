@@ -210,7 +210,7 @@ def create(
         list_name = _access_lists.name_for_new(api, API_KEY_LISTS, org_id, keys)
     wanted = _new_keys.Wanted(description, roles, entries, list_name)
     new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
-    warnings = _resource.duplicate_warnings(api, API_KEYS.of(org_id), [new.key], known_ids)
-    plan = _plan.present(None, {**writable(new.key, None), "access_list": listed})
-    private_key = {} if new.private_key is None else {"private_key": new.private_key}
-    return {**changed_key(new.key, plan), **private_key, "warnings": warnings}
+    warnings = _resource.duplicate_warnings(api, API_KEYS.of(org_id), [new.found], known_ids)
+    plan = _plan.present(None, {**writable(new.found, None), "access_list": listed})
+    private_key = {"private_key": new.secret} if new.secret else {}
+    return {**changed_key(new.found, plan), **private_key, "warnings": warnings}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_a
     API_KEYS,
     OrgApiKey,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._writes import Created
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 
 # The roles of a key until its access list is set: the minimum for a key.
@@ -44,36 +45,28 @@ class Wanted:
     list_name: str
 
 
-@dataclass(frozen=True)
-class NewKey:
-    """A created key, and its private key, None if that is in a file."""
-
-    key: OrgApiKey
-    private_key: str | None = field(repr=False)
-
-
 def create(
     api: Client,
     org_id: str,
     wanted: Wanted,
     known_ids: Collection[str],
     file_of: Callable[[OrgApiKey], SecretFile | None],
-) -> NewKey:
+) -> Created[OrgApiKey]:
     """Create a key, write its file, and set its access list and then its roles.
 
     This order never lets the key be used from an address that is not on its list. If anything
     fails, the key is revoked, and the error says so, or says what is left. ``known_ids``: the IDs
-    in the full list before the creation.
+    in the full list before the creation. The result has the private key unless that is in the file.
     """
     is_listed = bool(wanted.access_list)
     roles = _FIRST_ROLES if is_listed else wanted.roles
     created = _org_api_keys.create(api, org_id, wanted.description, roles, known_ids)
-    key, file = created.key, file_of(created.key)
+    key, file = created.found, file_of(created.found)
     written = None
     try:
         with api.cancellation.completing():
             if file:
-                api.add_no_log(created.private_key)
+                api.add_no_log(created.secret)
                 content = _key_files.content(org_id, created)
                 written = _secret_file.write(file, content, f"the new API key {key}")
             if is_listed:
@@ -82,11 +75,11 @@ def create(
         # Catch every exception: a key that is left without its private key must be reported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
         loss = f"{written.path} has its key pair." if written else ""
-        undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.key, error, loss)
+        undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.found, error, loss)
         if written and not undone.results:
             undone.state_after += f" {_secret_file.discard(written)}"
         raise undone from None
-    return NewKey(key, None if file else created.private_key)
+    return Created(key, "" if file else created.secret)
 
 
 def _complete(api: Client, org_id: str, key: OrgApiKey, wanted: Wanted) -> OrgApiKey:

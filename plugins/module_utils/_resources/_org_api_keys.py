@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
@@ -24,13 +24,18 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CancelledError,
     KeysmithError,
     MissingError,
-    UnexpectedResponseError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _resource,
+    _writes,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
-    ORG_OWNER,
     Resource,
     SigningIdentity,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._writes import (
+    Created,
+    Wanted,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     creation_time,
@@ -102,14 +107,6 @@ def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None)
     projects = {**dict(key.projects), project_id: roles}
     kept = ((name, roles) for name, roles in sorted(projects.items()) if roles is not None)
     return replace(key, projects=tuple(kept))
-
-
-@dataclass(frozen=True)
-class CreatedKey:
-    """A new key with its private key, which only the response to its creation has."""
-
-    key: OrgApiKey
-    private_key: str = field(repr=False)
 
 
 def parse(data: Any, org_id: str | None = None) -> OrgApiKey | None:
@@ -220,56 +217,30 @@ def not_found(org_id: str, params: Mapping[str, Any], hint: str) -> MissingError
 
 def create(
     api: Client, org_id: str, description: str, roles: Collection[str], known_ids: Collection[str]
-) -> CreatedKey:
+) -> Created[OrgApiKey]:
     """Create a key. ``known_ids``: the IDs in the full list before the creation.
 
-    If the response, which alone has the private key, is lost, the request is not sent again, and
-    OrphanError lists the new keys with this description. A key that contradicts the request is
-    revoked, since it may have rights that the task did not ask for.
+    See ``_writes.create``.
     """
-    objects = API_KEYS.of(org_id)
-    body = {"desc": description, "roles": sorted(roles)}
-    wanted = {"description": description, "roles": roles}
-
-    def parse_new(data: Any) -> tuple[CreatedKey, str] | None:
-        created = parse_created(data, org_id)
-        if created is None or created.key.id in known_ids:
-            return None
-        key, contradiction = _compare(data, created.key, wanted)
-        if not contradiction and key.projects:
-            contradiction = f"{_state(key)}, and projects"
-        return replace(created, key=key), contradiction
-
-    try:
-        call = objects.call(f"create the API key {quoted(description)}", ORG_OWNER)
-        created, contradiction = api.post(call, body, parse_new)
-    except KeysmithError as error:
-        if not error.outcome_unknown:
-            raise
-        raise _resource.lost_creation(api, objects, description, known_ids, error) from None
-    if not contradiction:
-        return created
-
-    def is_as_wanted(now: OrgApiKey | None) -> bool:
-        return now is not None and not now.projects and _is_as_wanted(now, wanted)
-
-    try:
-        now = _resource.poll_after(
-            api, lambda: _resource.find_by_id(api, objects, created.key.id), is_as_wanted
-        )
-    except KeysmithError:
-        now = None
-    if now and is_as_wanted(now):
-        return replace(created, key=now)
-    contradicted = UnexpectedResponseError(
-        f"The API created the API key {created.key} as {contradiction}, but the task asked for "
-        f"{_asked(wanted)}",
-        hint=_resource.contradiction_advice(API_KEYS),
+    values = {"description": description, "roles": sorted(roles)}
+    wanted = _wanted(values, values)
+    wanted = replace(
+        wanted,
+        is_met=lambda key: not key.projects and _is_as_wanted(key, values),
+        state=lambda key: f"{_state(key)}, and projects" if key.projects else _state(key),
     )
-    raise _resource.undo_creation(api, objects, created.key, contradicted)
+    return _writes.create(
+        api,
+        API_KEYS.of(org_id),
+        description,
+        _to_api(values),
+        lambda data: parse_created(data, org_id),
+        wanted,
+        known_ids,
+    )
 
 
-def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
+def parse_created(data: Any, org_id: str | None = None) -> Created[OrgApiKey] | None:
     """Return the created key that the API's JSON describes, None without a private key.
 
     See ``parse``.
@@ -278,60 +249,40 @@ def parse_created(data: Any, org_id: str | None = None) -> CreatedKey | None:
     private_key = data.get("privateKey") if key else None
     if key is None or key.public_key is None or not isinstance(private_key, str):
         return None
-    return CreatedKey(key, private_key) if private_key and "*" not in private_key else None
+    return Created(key, private_key) if private_key and "*" not in private_key else None
 
 
 def update(api: Client, org_id: str, key: OrgApiKey, changes: Mapping[str, Any]) -> OrgApiKey:
     """Set the description or the roles of a key, and return the key afterwards.
 
-    See ``_resource.change``. An error's ``results`` say what exists afterwards.
+    See ``_writes.update``.
     """
-    body = {_JSON_NAMES[name]: value for name, value in changes.items()}
+    # A field that the response leaves out and the task did not set is unchanged.
+    wanted = _wanted(changes, {**_settable(key), **changes})
+    return _writes.update(api, API_KEYS.of(org_id), key, _to_api(changes), wanted)
 
-    def parse_this(data: Any) -> OrgApiKey | None:
-        changed = parse(data, org_id)
-        if changed is None or changed.id != key.id:
-            return None
-        # A field that the response leaves out and the task did not set is unchanged.
-        asked = {"description": key.description, "roles": key.roles, **changes}
-        filled, _unasked = _compare(data, changed, asked)
-        _same, contradiction = _compare(data, changed, changes)
-        if contradiction:
-            what = f"shows the key as {contradiction} instead of {_asked(changes)}"
-            raise _resource.contradicted(API_KEYS, what)
-        return filled
 
-    def send() -> OrgApiKey:
-        call = API_KEYS.of(org_id).call(f"change the API key {key}", ORG_OWNER, key.id)
-        return api.patch(call, body, parse_this)
+def _to_api(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_JSON_NAMES[name]: value for name, value in values.items()}
 
-    wanted = {"description": key.description, **changes}
-    now, error = _resource.change(
-        api, API_KEYS.of(org_id), key, send, lambda now: _is_as_wanted(now, wanted)
+
+def _wanted(asked: Mapping[str, Any], expected: Mapping[str, Any]) -> Wanted[OrgApiKey]:
+    """Return what a task asks of a key. ``expected``: all that it sets or leaves as it is."""
+
+    def fill(data: Mapping[str, Any], key: OrgApiKey) -> OrgApiKey:
+        missing = {name for name in expected if data.get(_JSON_NAMES[name]) is None}
+        given = {name: expected[name] for name in missing}
+        if "roles" in given:
+            given["roles"] = tuple(sorted(given["roles"]))
+        return replace(key, **given)
+
+    return Wanted(
+        is_met=lambda key: _is_as_wanted(key, asked),
+        text=_described(asked),
+        state=_state,
+        values=_settable,
+        fill=fill,
     )
-    if error is None:
-        return now
-    error.state_after = f"The API shows it as {_state(now)} now."
-    error.results = {
-        "changed": (now.description, now.roles) != (key.description, key.roles),
-        "org_api_key": now.result(),
-    }
-    error.now = now
-    raise error
-
-
-def _compare(data: Any, shown: OrgApiKey, wanted: Mapping[str, Any]) -> tuple[OrgApiKey, str]:
-    """Return the key in a response, completed from the request, and how it contradicts the request.
-
-    This is the comparison that decides whether a key must be changed.
-    """
-    given: dict[str, Any] = {}
-    if data.get("desc") is None and "description" in wanted:
-        given["description"] = wanted["description"]
-    if data.get("roles") is None and "roles" in wanted:
-        given["roles"] = tuple(sorted(wanted["roles"]))
-    key = replace(shown, **given)
-    return key, "" if _is_as_wanted(key, wanted) else _state(key)
 
 
 def _is_as_wanted(key: OrgApiKey, wanted: Mapping[str, Any]) -> bool:
@@ -339,16 +290,20 @@ def _is_as_wanted(key: OrgApiKey, wanted: Mapping[str, Any]) -> bool:
     return has_roles(key, wanted.get("roles")) and key.description == description
 
 
+def _settable(key: OrgApiKey) -> dict[str, Any]:
+    return {"description": key.description, "roles": key.roles}
+
+
 def _state(key: OrgApiKey) -> str:
-    return f"{quoted(key.description)} with the roles {', '.join(key.roles) or 'none'}"
+    return _described(_settable(key))
 
 
-def _asked(wanted: Mapping[str, Any]) -> str:
+def _described(values: Mapping[str, Any]) -> str:
     parts = []
-    if "description" in wanted:
-        parts.append(quoted(wanted["description"]))
-    if "roles" in wanted:
-        parts.append(f"the roles {', '.join(sorted(wanted['roles']))}")
+    if "description" in values:
+        parts.append(quoted(values["description"]))
+    if "roles" in values:
+        parts.append(f"the roles {', '.join(sorted(values['roles'])) or 'none'}")
     return " with ".join(parts)
 
 

@@ -354,7 +354,13 @@ def _wanted(values: Mapping[str, Any]) -> Wanted[ServiceAccount]:
             missing["roles"] = tuple(sorted(missing["roles"]))
         return replace(account, **missing)
 
-    return Wanted(is_met, _described(values), lambda account: _described(account.writable()), fill)
+    return Wanted(
+        is_met=is_met,
+        text=_described(values),
+        state=lambda account: _described(account.writable()),
+        values=ServiceAccount.writable,
+        fill=fill,
+    )
 
 
 def _described(values: Mapping[str, Any]) -> str:

@@ -28,23 +28,28 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quot
 class Wanted(Generic[Obj]):
     """What a task asks of an object.
 
-    ``is_met``: whether an object is as asked. ``text``: what was asked, for messages. ``state``:
-    what an object is like, for messages. ``fill``: takes a response's JSON and the object in it,
-    and adds what the response leaves out, which is no contradiction.
+    ``is_met``: whether an object is as the task asked. ``text``: what it asked, for messages.
+    ``state``: what an object is like, for messages. ``values``: returns what a task can set.
+    ``fill``: takes a response's JSON and the object in it, and returns the object with what the
+    response leaves out, which does not contradict the request.
     """
 
     is_met: Callable[[Obj], bool]
     text: str
     state: Callable[[Obj], str]
+    values: Callable[[Obj], Any]
     fill: Callable[[Mapping[str, Any], Obj], Obj]
 
 
 @dataclass(frozen=True)
 class Created(Generic[Obj]):
-    """An object, and the secret that only the response to its creation contains."""
+    """A new object and its secret, which only the response to its creation has.
+
+    ``secret``: empty if there is none, or if it is in a file.
+    """
 
     found: Obj
-    secret: str | None = field(default=None, repr=False)
+    secret: str = field(default="", repr=False)
 
 
 def create(  # noqa: PLR0917  each one is of another kind
@@ -56,11 +61,11 @@ def create(  # noqa: PLR0917  each one is of another kind
     wanted: Wanted[Obj],
     known_ids: Collection[str],
 ) -> Created[Obj]:
-    """Create an object. ``known_ids``: the IDs of a complete listing before.
+    """Create an object. ``known_ids``: the IDs in the full list before the creation.
 
-    If the response is lost, the request is not sent again. Raises OrphanError, which identifies the
-    objects that the request may have created. An object that is not as asked is deleted, because it
-    may have rights that nobody wanted.
+    If the response is lost, the request is not sent again, and OrphanError lists the new objects
+    with this text. An object that contradicts the request is deleted, since it may have rights that
+    the task did not ask for.
     """
     operation = f"create the {objects.resource.noun} {quoted(text)}"
 
@@ -89,8 +94,9 @@ def _confirm(
         return now is not None and wanted.is_met(now)
 
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(api, lambda: _resource.find_by_id(api, objects, found.id), is_done)
+        now = _resource.poll_after(
+            api, lambda: _resource.find_by_id(api, objects, found.id), is_done
+        )
     except KeysmithError:
         now = None
     if now and is_done(now):
@@ -110,12 +116,12 @@ def update(
     body: Mapping[str, Any],
     wanted: Wanted[Obj],
 ) -> Obj:
-    """Change an object, and return it as it is then.
+    """Change an object, and return it afterwards. See ``_resource.change``.
 
-    If the response is lost or contradicts the request, the object is read again, since it may be as
-    asked. The ``results`` and ``now`` of an error say what exists.
+    An error's ``results`` and ``now`` show what exists afterwards.
     """
-    noun = objects.resource.noun
+    resource = objects.resource
+    expected = resource.text(wanted.fill({}, found))
 
     def parse_this(data: Any) -> Obj | None:
         shown = objects.parse(data)
@@ -123,18 +129,25 @@ def update(
             return None
         shown = wanted.fill(data, shown)
         if not wanted.is_met(shown):
-            what = f"shows the {noun} as {wanted.state(shown)} instead of {wanted.text}"
-            raise _resource.contradicted(objects.resource, what)
+            is_shown = f"the {resource.short_noun} as {wanted.state(shown)}"
+            what = f"shows {is_shown} instead of {wanted.text}"
+            raise _resource.contradicted(resource, what)
         return shown
 
     def send() -> Obj:
-        call = objects.call(f"change the {noun} {found}", ORG_OWNER, found.id)
+        call = objects.call(f"change the {resource.noun} {found}", ORG_OWNER, found.id)
         return api.patch(call, body, parse_this)
 
-    now, error = _resource.change(api, objects, found, send, wanted.is_met)
+    def is_as_wanted(now: Obj) -> bool:
+        # After a lost response, another text may mean that something else has happened, too.
+        return wanted.is_met(now) and resource.text(now) == expected
+
+    now, error = _resource.change(api, objects, found, send, is_as_wanted)
     if error is None:
         return now
-    error.state_after = f"The API shows it as {wanted.state(now)} now."
-    error.results = {"changed": now != found, objects.resource.result_name: now.result()}
-    error.now = now
-    raise error
+    is_changed = wanted.values(now) != wanted.values(found)
+    raise error.with_context(
+        state_after=f"The API shows it as {wanted.state(now)} now.",
+        results={"changed": is_changed, resource.result_name: now.result()},
+        now=now,
+    ) from None

@@ -60,7 +60,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._key_a
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
     API_KEYS,
-    CreatedKey,
     OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
@@ -69,6 +68,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._proje
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Objects,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._writes import Created
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
     _marks,
     _rotation,
@@ -307,7 +307,7 @@ def _begin(task: _Task) -> dict[str, Any]:
     created = creation.run(file)
     task.is_changed = True
     more = {} if file else {"key_pair": creation.key_pair(created)}
-    return _result(task, state, replace(plan, new=created.key), **more)
+    return _result(task, state, replace(plan, new=created.found), **more)
 
 
 def _check_own(task: _Task, old: OrgApiKey) -> bool:
@@ -360,29 +360,29 @@ class _Creation:
     def entries(self) -> _access_lists.Networks:
         return self.state.entries or frozenset()
 
-    def run(self, file: _secret_file.SecretFile | None) -> CreatedKey:
+    def run(self, file: _secret_file.SecretFile | None) -> Created[OrgApiKey]:
         created = self._create()
         if file:
-            self.task.api.add_no_log(created.private_key)
-        key = created.key
+            self.task.api.add_no_log(created.secret)
+        key = created.found
         try:
-            created = replace(created, key=self._complete(created))
+            created = replace(created, found=self._complete(created))
             if file:
                 self._store(created, file)
         except Exception as error:
             # The key pair was not handed over, not even after a bug in this collection.
-            self.task.api.add_no_log(created.private_key)
+            self.task.api.add_no_log(created.secret)
             failure = error if isinstance(error, KeysmithError) else _errors.internal_error(error)
             _undo(self.task, key, failure)
             raise failure from None
         return created
 
-    def key_pair(self, created: CreatedKey) -> dict[str, str]:
+    def key_pair(self, created: Created[OrgApiKey]) -> dict[str, str]:
         """Return the new key pair as results and files contain it, without the mark."""
-        key = replace(created.key, description=self.old.description)
-        return _key_files.content(self.task.org_id, replace(created, key=key))
+        key = replace(created.found, description=self.old.description)
+        return _key_files.content(self.task.org_id, replace(created, found=key))
 
-    def _create(self) -> CreatedKey:
+    def _create(self) -> Created[OrgApiKey]:
         task, old = self.task, self.old
         moment = wall_clock() - _rotation.CLOCK_TOLERANCE
         nonce = secrets.token_bytes(_marks.TAG_SIZE)
@@ -409,14 +409,14 @@ class _Creation:
         if key and key.description == description and not _rotation.rights(key):
             _undo(self.task, key, error)
 
-    def _complete(self, created: CreatedKey) -> OrgApiKey:
+    def _complete(self, created: Created[OrgApiKey]) -> OrgApiKey:
         """Give a new key its access list, verify its key pair, and then give it its rights."""
         task, api, old = self.task, self.task.api, self.old
-        key = self._describe(created.key, _marks.CREATED)
+        key = self._describe(created.found, _marks.CREATED)
         if self.entries:
             new_list = _access_lists.of_new(API_KEY_LISTS, task.org_id, key, self.list_name)
             _access_lists.change(api, new_list, _access_lists.Goal(self.entries, purge=True))
-        pair = KeyPair(str(key.public_key), created.private_key)
+        pair = KeyPair(str(key.public_key), created.secret)
         task.verification = _verify(task, key, pair, self.entries)
         for project_id, roles in old.projects:
             _assignments.assign_all(api, PROJECT_API_KEYS.of(project_id, key), roles)
@@ -480,8 +480,8 @@ class _Creation:
                 return replace(key, projects=self.old.projects)
             backoff.wait()
 
-    def _store(self, created: CreatedKey, file: _secret_file.SecretFile) -> None:
-        _secret_file.write(file, self.key_pair(created), f"the new API key {created.key}")
+    def _store(self, created: Created[OrgApiKey], file: _secret_file.SecretFile) -> None:
+        _secret_file.write(file, self.key_pair(created), f"the new API key {created.found}")
 
 
 def _write_mark(
