@@ -54,6 +54,7 @@ FAULTS: list[Callable[[int], Fault]] = [
     lambda after: Fault("garbage", after=after, after_write=True),
     lambda after: Fault("status", after=after, status=429, retry_after=1),
     lambda after: Fault("status", after=after, status=500),
+    lambda after: Fault("status", after=after, status=403, code="USER_UNAUTHORIZED"),
     lambda after: Fault("status", after=after, status=500, after_write=True),
     Restart,
 ]
