@@ -15,11 +15,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    GuardError,
     KeysmithError,
     OptionError,
     internal_error,
-    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
@@ -78,7 +76,13 @@ def change(
         _service_accounts.check_not_managed(account)
         gains = set(plan.after["roles"]) - set(account.roles)
         if params["name"] and gains and not params["adopt"]:
-            warnings += adoption_warnings(account, gains, file, params["org_id"])
+            warnings += _resource.check_adoption(
+                SERVICE_ACCOUNTS,
+                account,
+                gains,
+                file,
+                lambda file: bool(_account_files.held_id(file, account, params["org_id"])),
+            )
         if set(account.roles) - set(plan.after["roles"]):
             _resource.check_not_own(
                 api,
@@ -102,33 +106,6 @@ def change(
             error.results["diff"] = {"before": plan.before, "after": error.now.writable()}
         raise
     return {**result, "service_account": now.result()}
-
-
-def adoption_warnings(
-    account: ServiceAccount, gains: set[str], file: SecretFile | None, org_id: str
-) -> list[str]:
-    """Refuse to add roles to an account identified by name if the file has no secret of it.
-
-    Raises GuardError. Without ``credentials_file``, returns a warning if it becomes an owner.
-    """
-    if file is None:
-        if "ORG_OWNER" not in gains:
-            return []
-        return [
-            f"Service account {account} is identified by its name and gains ORG_OWNER. Anyone who "
-            "may create service accounts in a project can give one this name: identify owners by "
-            "service_account_id."
-        ]
-    if _account_files.held_id(file, account, org_id) is None:
-        raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold a client secret of service "
-            f"account {account}, which would gain the roles {', '.join(sorted(gains))}",
-            hint="Nothing was changed. Anyone who may create service accounts in a project can "
-            "give one this name. Identify the account by service_account_id, or set adopt to true "
-            "if this is the account that you mean.",
-            parameters=[account.id],
-        )
-    return []
 
 
 def create(

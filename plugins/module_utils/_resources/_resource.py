@@ -24,6 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     CancelledError,
+    GuardError,
     KeysmithError,
     MissingError,
     OrphanError,
@@ -31,7 +32,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedResponseError,
     WaitTimeoutError,
     is_about_path,
+    truncate_path,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
     quoted,
@@ -49,6 +52,7 @@ SECOND_LOOK = 3.0
 _DELETE_ATTEMPTS = 3
 # The maximum number of objects in a message that may have very many.
 SHOWN = 20
+_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 
 
@@ -71,9 +75,10 @@ Obj = TypeVar("Obj", bound=Object)
 class Listing(Generic[Obj]):
     """A list that the API offers.
 
-    ``title``: what messages call all of it. ``path``: below the API's base path. ``version``: of
-    the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes the
-    API's JSON; see ``Client``. ``query``: what a complete listing needs besides paging.
+    ``title``: the term for the list in messages. ``path``: below the API's base path.
+    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
+    ``parse``: takes the API's JSON; see ``Client``. ``query``: what the full list needs besides
+    paging.
     """
 
     title: str
@@ -118,13 +123,12 @@ class Resource(Generic[Obj]):
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
-    ``hints``: further codes after which the complete listing decides. ``text_name``: the API's word
-    for the text. ``id_option``: the option that takes an ID. ``result_name``: what results call an
-    object.
-    ``issued``: what messages call the part that only the response to a creation has. ``reader``:
-    the role that reading requires. ``query``: as in ``Listing``. ``topic``: what the codes about
-    such an object contain, if they are not known exactly; then the complete listing must agree with
-    each of them.
+    ``hints``: further codes after which the full list decides. ``text_name``: the API's word for
+    the text. ``id_option``: the option that takes an ID. ``result_name``: the name of an object in
+    results. ``issued``: the term for the part that only the response to a creation has.
+    ``reader``: the role that reading requires. ``query``: as in ``Listing``. ``shows_text``:
+    whether the ``str`` of an object has its text. ``topic``: a part of all codes about such an
+    object, if the codes themselves are not known; then the full list must agree.
     """
 
     noun: str
@@ -142,6 +146,7 @@ class Resource(Generic[Obj]):
     issued: str = "secret"
     reader: str = ORG_MEMBER
     query: Mapping[str, str] = field(default_factory=dict)
+    shows_text: bool = False
     topic: str = ""
 
     @property
@@ -161,6 +166,10 @@ class Resource(Generic[Obj]):
     @property
     def a_short_noun(self) -> str:
         return _with_article(self.short_noun)
+
+    def with_text(self, found: Obj) -> str:
+        """Return an object with its text as messages show it."""
+        return str(found) if self.shows_text else f"{found} {quoted(self.text(found))}"
 
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
@@ -374,8 +383,7 @@ def summarize(found: Sequence[Object]) -> str:
 def described(found: Iterable[Obj], resource: Resource[Obj]) -> str:
     """Return the objects with their texts as errors list them, up to SHOWN."""
     shown = sorted(found, key=lambda item: item.id)
-    parts = (f"{item} {quoted(resource.text(item))}" for item in shown[:SHOWN])
-    return ", ".join(parts) + _rest(shown)
+    return ", ".join(map(resource.with_text, shown[:SHOWN])) + _rest(shown)
 
 
 def _rest(found: Sequence[Object]) -> str:
@@ -784,6 +792,70 @@ def duplicate_warnings(
         for duplicate in found
         if resource.text(duplicate) == resource.text(item) and duplicate.id not in ids
     ]
+
+
+# Guard objects that are identified by their text, which others can copy.
+
+
+def check_adoption(
+    resource: Resource[Obj],
+    found: Obj,
+    gains: Collection[str],
+    file: SecretFile | None,
+    is_held: Callable[[SecretFile], bool],
+) -> list[str]:
+    """Refuse to add roles to an object identified by its text if the file is not its own.
+
+    ``is_held``: whether a file has the secret of exactly this object. Raises GuardError. Without a
+    file, returns a warning if the object becomes an owner.
+    """
+    if file is None:
+        return owner_warnings(resource, found, [("", role) for role in gains])
+    if not is_held(file):
+        raise GuardError(
+            f"credentials_file {truncate_path(file.path)} does not hold the {file.format.label} of "
+            f"{resource.noun} {resource.with_text(found)}, which would gain the roles "
+            f"{', '.join(sorted(gains))}",
+            hint=adoption_advice(resource),
+            parameters=[found.id],
+        )
+    return []
+
+
+def adoption_advice(resource: Resource[Obj]) -> str:
+    noun = resource.short_noun
+    return (
+        f"Nothing was changed. {_copies(resource)}. Check that the {noun} is yours; then restore "
+        f"its file, use the {noun}'s ID, or set adopt to true."
+    )
+
+
+def owner_warnings(
+    resource: Resource[Obj], found: Obj, gains: Collection[tuple[str, str]]
+) -> list[str]:
+    """Warn if an object identified by its text becomes an owner.
+
+    ``gains``: pairs of a project ID ("" for none) and a role.
+    """
+    gained = ", ".join(
+        f"{role} in project {project_id}" if project_id else role
+        for project_id, role in sorted(gains)
+        if role in _OWNER_ROLES
+    )
+    if not gained:
+        return []
+    return [
+        f"{resource.capital_noun} {found} is identified by its {resource.text_name}, "
+        f"{quoted(resource.text(found))}, and gains {gained}. {_copies(resource)}: identify owner "
+        f"{resource.short_noun}s by ID."
+    ]
+
+
+def _copies(resource: Resource[Obj]) -> str:
+    return (
+        f"Anyone who may create {resource.short_noun}s in a project can give "
+        f"{resource.a_short_noun} this {resource.text_name}"
+    )
 
 
 # Guard the signing credential.

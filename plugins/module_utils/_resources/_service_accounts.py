@@ -336,6 +336,7 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     id_option="service_account_id",
     missing=frozenset(),
     result_name="service_account",
+    shows_text=True,
     topic="SERVICE_ACCOUNT",
     identity=SigningIdentity(
         name="client ID",
