@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.emulator import Emulator, ServiceAccount
-from tests.support import org_id, project_id, seed
+from tests.support import Outcome, client_id, key_pair, org_id, project_id, run_module, seed
 
 ACCOUNTS = f"/api/atlas/v2/orgs/{org_id('atlas')}/serviceAccounts"
 IN_PROJECT = f"/api/atlas/v2/groups/{project_id('atlas')}/serviceAccounts"
@@ -20,10 +20,12 @@ DAY = 24 * 3600
 
 
 def world(*secrets: dict[str, Any]) -> dict[str, Any]:
-    """The organizations of other tests, and accounts; ``secrets`` are those of BUILDS."""
+    """The organizations of other tests, with other accounts; ``secrets`` are those of BUILDS."""
     start = seed()
     account = {"description": "Builds", "roles": ["ORG_READ_ONLY"]}
-    start["organizations"][0]["service_accounts"] += [
+    signing = start["organizations"][0]["service_accounts"][0]
+    start["organizations"][0]["service_accounts"] = [
+        signing,
         {**account, "client_id": BUILDS, "name": "builds", "secrets": list(secrets)},
         {**account, "client_id": MANAGED, "name": "managed", "is_system_managed": True},
         *({**account, "client_id": f"{BUILDS[:-4]}b10{n}", "name": "twin"} for n in (1, 2)),
@@ -33,3 +35,17 @@ def world(*secrets: dict[str, Any]) -> dict[str, Any]:
 
 def accounts(emulator: Emulator) -> dict[str, ServiceAccount]:
     return emulator.state.organizations[org_id("atlas")].service_accounts
+
+
+def run_for_accounts(emulator: Emulator, module: str, **options: Any) -> Outcome:
+    """Run a module with the key pair of the owner, unless ``options`` has a credential."""
+    ours = {name: options.pop(name) for name in ("check", "diff", "clock") if name in options}
+    credential = {} if "client_id" in options else key_pair("atlas")
+    base = {"base_url": emulator.url, "org_id": org_id("atlas"), **credential}
+    return run_module(module, {**base, **options}, **ours)
+
+
+def own_account(emulator: Emulator) -> dict[str, str]:
+    """Return the credential of the account that signs."""
+    account = accounts(emulator)[client_id("atlas")]
+    return {"client_id": account.client_id, "client_secret": account.secrets[0].value}

@@ -152,8 +152,8 @@ def private_key(outcome: Outcome) -> str:
     return str(outcome.result["key_pair"]["private_key"])
 
 
-def sign_with_old_key(world: World) -> dict[str, Any]:
-    """Make the old key an owner; return options that sign with it and make its marks."""
+def authenticate_with_old_key(world: World) -> dict[str, Any]:
+    """Make the old key an owner; return options that use it for requests and marks."""
     world.old.roles = ["ORG_OWNER"]
     return {**key_pair("atlas", OLD), "allow_own_key": True, "mark_key": None}
 
@@ -183,7 +183,7 @@ def _die() -> None:
 
 
 def is_killed(world: World, number: int, phase: str, **more: Any) -> bool:
-    """Run a phase, killed before its request with this number; False if it ended before that."""
+    """Run a phase and kill it before this request; return False if it ended before that."""
     with before_request(number, _die):
         try:
             succeeded(world.run(phase, **more))

@@ -9,19 +9,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support import PLATFORMS
+
 
 @dataclass(frozen=True)
 class Sample:
     """A task that succeeds, and whose second run changes nothing.
 
     ``options`` gets the options that identify a key, whose description is ``victim``, and the ID of
-    a project that the key is not in.
+    a project that the key is not in. Service accounts are identified by the name ``victim``; the
+    platforms without them refuse the task.
     """
 
     options: Callable[[dict[str, Any], str], dict[str, Any]]
     writes: bool = True
+    platforms: tuple[str, ...] = PLATFORMS
 
 
+WITH_ACCOUNTS = ("atlas", "cloud_manager")
+ACCOUNT = {"name": "victim"}
 SAMPLES = {
     "org_api_key": Sample(lambda key, _project: {**key, "roles": ["ORG_READ_ONLY"]}),
     "org_api_key_access_list": Sample(lambda key, _project: {**key, "entries": ["192.0.2.1"]}),
@@ -35,6 +41,23 @@ SAMPLES = {
     "org_info": Sample(lambda _key, _project: {}, writes=False),
     "project_api_key": Sample(
         lambda key, project: {**key, "project_id": project, "roles": ["GROUP_READ_ONLY"]}
+    ),
+    "project_service_account": Sample(
+        lambda _key, project: {**ACCOUNT, "project_id": project, "roles": ["GROUP_READ_ONLY"]},
+        platforms=WITH_ACCOUNTS,
+    ),
+    "service_account": Sample(
+        lambda _key, _project: {**ACCOUNT, "roles": ["ORG_READ_ONLY"]}, platforms=WITH_ACCOUNTS
+    ),
+    "service_account_access_list": Sample(
+        lambda _key, _project: {**ACCOUNT, "entries": ["192.0.2.1"]}, platforms=WITH_ACCOUNTS
+    ),
+    "service_account_info": Sample(
+        lambda _key, _project: {}, writes=False, platforms=WITH_ACCOUNTS
+    ),
+    "service_account_secret": Sample(
+        lambda _key, _project: {**ACCOUNT, "secret_expires_after_hours": 720},
+        platforms=WITH_ACCOUNTS,
     ),
 }
 VICTIM = {"description": "victim"}

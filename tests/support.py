@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -70,6 +71,12 @@ def key_id(platform: str, number: int) -> str:
     return f"{ORG_IDS[platform][:2]}e{number:021d}"
 
 
+def created_at(object_id: str) -> str:
+    """Return the time in an ID, as results show it."""
+    moment = datetime(1970, 1, 1) + timedelta(seconds=int(object_id[:8], 16))
+    return f"{moment.isoformat()}Z"
+
+
 def public_key(platform: str, number: int) -> str:
     letters = "".join(chr(ord("a") + int(digit)) for digit in f"{number:04d}")
     return _LETTERS[platform] + "key" + letters
@@ -77,6 +84,16 @@ def public_key(platform: str, number: int) -> str:
 
 def client_id(platform: str) -> str:
     return "mdb_sa_id_" + ORG_IDS[platform]
+
+
+def account_id(platform: str, number: int) -> str:
+    """Return the ID of an account: 1 signs, 2 has no secret and no project, 3 has both."""
+    return f"{client_id(platform)[:-1]}{number}"
+
+
+def secret_id(platform: str) -> str:
+    """Return the ID of the secret of account 3."""
+    return ORG_IDS[platform][:2] + "5e" + "0" * 20
 
 
 def seed(extra_keys: int = 0) -> dict[str, Any]:
@@ -123,7 +140,15 @@ def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
                 "client_secret": CLIENT_SECRETS[platform],
                 "roles": ["ORG_OWNER"],
                 "access_list": [],
-            }
+            },
+            {"client_id": account_id(platform, 2), "name": "victim", "roles": ["ORG_MEMBER"]},
+            {
+                "client_id": account_id(platform, 3),
+                "name": "busy",
+                "roles": ["ORG_MEMBER"],
+                "secrets": [{"id": secret_id(platform), "value": "mdb_sa_sk_canary-of-busy"}],
+                "projects": [project],
+            },
         ]
     return organization
 

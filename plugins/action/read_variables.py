@@ -112,12 +112,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if value is not None:
                 found[name] = value
         if problems:
-            message = " ".join([*problems, *advice])
+            refusal = OptionError(" ".join(problems), hint=" ".join(advice))
             return {
                 **result,
                 "failed": True,
-                "msg": message,
-                "error": OptionError(message).fields(),
+                "msg": " ".join([*problems, *advice]),
+                "error": refusal.fields(),
             }
         for name, replacement in (self._task.args.get("deprecated") or {}).items():
             if name in found:

@@ -12,20 +12,21 @@ class ModuleDocFragment:
 options:
   service_account_id:
     description:
-      - The client ID of the service account to manage, which begins with C(mdb_sa_id_).
-      - It is not the account that the task authenticates with. That one is set by O(client_id).
-      - Set exactly one of O(service_account_id) and O(name).
+      - The client ID of the service account to manage. It is C(mdb_sa_id_) and 24 hexadecimal
+        digits.
+      - This is not the account that the task authenticates with, which O(client_id) sets.
+      - Exactly one of O(service_account_id) and O(name) identifies the account.
     type: str
   name:
     description:
-      - The name of the service account to manage, 1 to 64 characters.
-      - It is looked up in the full list of the organization's service accounts.
-      - Names are not unique. If several accounts have this name, the task fails and lists their
-        client IDs.
+      - The name of the service account to manage. The module looks it up in the full list of the
+        organization's service accounts.
+      - Names are not unique. If several accounts have this one, the task changes nothing and fails
+        with their client IDs.
     type: str
   look_alikes:
     description:
-      - What to do if no account has exactly this name, but an account has one that looks like it.
+      - What to do if no account has exactly this O(name), but one has a name that looks like it.
       - Look-alikes differ only in case, whitespace, invisible characters or Unicode compatibility
         forms (NFKC).
       - V(refuse) fails the task and lists the look-alikes. V(ignore) treats them as different
@@ -35,13 +36,14 @@ options:
     default: refuse
   allow_own_account:
     description:
-      - Whether the task may take access from the service account that it authenticates with.
-      - By default such a task fails before any change, in check mode too.
-      - An O(access_token) does not show which account it belongs to. Set O(client_id) next to it,
-        or this option.
+      - Whether the task may take access from its signing credential, if that is a service account.
+        By default, such a task fails and changes nothing, in check mode too.
+      - An O(access_token) does not show which account it belongs to. Set O(client_id) next to it to
+        name that account. Otherwise, a task with a token needs this option for each such change.
     type: bool
     default: false
 notes:
-  - Service accounts exist in Atlas and, as a preview, in Cloud Manager. Ops Manager has none.
-  - Reading takes the role Organization Read Only. Changes take the role Organization Owner.
+  - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
+    service accounts.
+  - Tested with an emulator and the public specification of Atlas, not with the real API.
 """

@@ -59,8 +59,9 @@ _value:
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7b8
+    - id: 6718e34b3d91647abb20e7b8
       public_key: zmmrboas
+      created_at: "2024-10-23T11:51:07Z"
       description: backup of the billing cluster
       roles: [ORG_OWNER]
       projects: []

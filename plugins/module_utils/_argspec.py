@@ -77,7 +77,7 @@ def check_shared(params: Mapping[str, Any]) -> None:
             check_seconds(name, params[name], zero=False)
     check_seconds("retry_max_wait", params["retry_max_wait"], zero=True)
     if params["retries"] < 0:
-        raise OptionError(f"retries is {params['retries']}; it must be 0 or more")
+        raise OptionError(f"retries is {params['retries']}", hint="It must be 0 or more.")
     for name in ("api_user_id", "project_id"):
         if params.get(name):
             check_id(name, params[name])
@@ -116,7 +116,7 @@ def check_description(name: str, value: str) -> None:
     """Refuse a description that the APIs do not accept. Raises OptionError."""
     if not 1 <= len(value) <= MAX_DESCRIPTION:
         raise OptionError(
-            f"{name} has {len(value)} characters; it must have 1 to {MAX_DESCRIPTION}"
+            f"{name} has {len(value)} characters", hint=f"It must have 1 to {MAX_DESCRIPTION}."
         )
 
 
@@ -129,11 +129,16 @@ def check_items(name: str, items: Iterable[str | None]) -> None:
         )
 
 
-def check_roles(platform: str, roles: list[str]) -> None:
-    """Refuse roles that a key cannot have in an organization. Raises OptionError."""
+def check_roles(
+    platform: str, roles: list[str], *, noun: str = "key", in_project: str = "project_api_key"
+) -> None:
+    """Refuse roles that a key cannot have in an organization. Raises OptionError.
+
+    ``noun``: what has the roles. ``in_project``: the module that sets its roles in projects.
+    """
     if not roles:
         raise OptionError(
-            "roles is an empty list, but a key must have at least one role",
+            f"roles is an empty list, but a {noun} must have at least one role",
             hint="Leave roles out to keep the roles as they are.",
         )
     check_items("roles", roles)
@@ -144,32 +149,38 @@ def check_roles(platform: str, roles: list[str]) -> None:
             f"{', '.join(map(quoted, unknown))} in roles is not an organization role of "
             f"{PLATFORMS[platform].title}",
             hint=f"The roles are {', '.join(known)}. Set roles in projects, which begin with "
-            "GROUP_, with project_api_key.",
+            f"GROUP_, with {in_project}.",
         )
 
 
-def check_project_roles(roles: list[str]) -> None:
-    """Refuse roles that a key cannot have in a project. Raises OptionError."""
+def check_project_roles(
+    roles: list[str], *, noun: str = "key", in_org: str = "org_api_key"
+) -> None:
+    """Refuse roles that a key cannot have in a project. Raises OptionError.
+
+    ``noun``: what has the roles. ``in_org``: the module that sets its roles in organizations.
+    """
     if not roles:
+        module = in_org.replace("org_", "")
         raise OptionError(
-            "roles is an empty list, but a key in a project must have at least one role",
-            hint="To remove the key from the project, use project_api_key with state absent.",
+            f"roles is an empty list, but a {noun} in a project must have at least one role",
+            hint=f"To remove the {noun} from the project, use project_{module} with state absent.",
         )
     _check_prefix(
         roles,
         "GROUP_",
         "a project role",
-        "Such roles begin with GROUP_. Set organization roles with org_api_key.",
+        f"Such roles begin with GROUP_. Set organization roles with {in_org}.",
     )
 
 
-def check_org_role_names(roles: list[str]) -> None:
+def check_org_role_names(roles: list[str], *, noun: str = "key") -> None:
     """Refuse role names that no organization role can have. Raises OptionError."""
     _check_prefix(
         roles,
         "ORG_",
         "an organization role",
-        "Such roles begin with ORG_. To find the keys of a project, use project_id.",
+        f"Such roles begin with ORG_. To find the {noun}s of a project, use project_id.",
     )
 
 
@@ -184,7 +195,8 @@ def check_seconds(name: str, value: float, *, zero: bool) -> None:
     if not 0 <= value <= MAX_SECONDS or (value == 0 and not zero):
         least = "from 0" if zero else "more than 0 and"
         raise OptionError(
-            f"{name} is {value:g}; it must be a number of seconds, {least} up to {MAX_SECONDS}"
+            f"{name} is {value:g}",
+            hint=f"It must be a number of seconds, {least} up to {MAX_SECONDS}.",
         )
 
 
@@ -215,12 +227,13 @@ def check_account(params: Mapping[str, Any]) -> None:
             f"{platform.title} has no service accounts",
             hint="Use the modules for API keys, or set platform to atlas.",
         )
+    check_account_text("name", params["name"], MAX_NAME)
     value = params["service_account_id"]
     if not value or is_client_id(value):
         return
-    hint = "A client ID is mdb_sa_id_ and 24 hexadecimal digits."
+    hint = "A client ID is mdb_sa_id_ and 24 hexadecimal digits. To use a name, set name."
     if is_id(value) or is_public_key(value):
-        hint = f"{hint} That looks like an API key: use the module org_api_key."
+        hint += " For an API key, use the modules for API keys, such as org_api_key."
     shown = "hidden" if looks_secret(value) else quoted(value, 80)
     raise OptionError(f"service_account_id is {shown}, which is not a valid client ID", hint=hint)
 
@@ -235,7 +248,14 @@ def check_account_text(name: str, value: str | None, longest: int) -> None:
             hint="A name is visible to everyone who can list service accounts. Use another text.",
         )
     if not 1 <= len(value) <= longest:
-        raise OptionError(f"{name} has {len(value)} characters; it must have 1 to {longest}")
+        raise OptionError(
+            f"{name} has {len(value)} characters", hint=f"It must have 1 to {longest}."
+        )
+    if value != value.strip():
+        raise OptionError(
+            f"{name} is {quoted(value)}, which begins or ends with a space",
+            hint="Check whether a variable that should have a value is empty.",
+        )
     wrong = sorted({char for char in value if not _ACCOUNT_TEXT.fullmatch(char)})
     if wrong:
         raise OptionError(
@@ -248,4 +268,5 @@ def check_hours(name: str, value: int | None) -> None:
     """Refuse a lifetime that no secret can have. Raises OptionError."""
     least, most = HOURS
     if value is not None and not least <= value <= most:
-        raise OptionError(f"{name} is {value}; it must be a number of hours from {least} to {most}")
+        hint = f"It must be a number of hours from {least} to {most}."
+        raise OptionError(f"{name} is {value}", hint=hint)

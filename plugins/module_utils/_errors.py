@@ -184,7 +184,14 @@ class KeysmithError(Exception):
         }
 
 
-class OptionError(KeysmithError):
+class AdvisedError(KeysmithError):
+    """Base of the errors that the modules find themselves. Each of them says what to do."""
+
+    def __init__(self, summary: str, *, hint: str, **details: Any) -> None:
+        super().__init__(summary, hint=hint.strip(), **details)
+
+
+class OptionError(AdvisedError):
     """Options or environment variables are wrong. No request was sent."""
 
     type = "options"
@@ -251,19 +258,19 @@ class ApiError(KeysmithError):
         return {**super().fields(), "type": "limit" if self.status == 429 else self.type}
 
 
-class AmbiguousError(KeysmithError):
+class AmbiguousError(AdvisedError):
     """Several keys match, but the task needs exactly one."""
 
     type = "ambiguous"
 
 
-class MissingError(KeysmithError):
+class MissingError(AdvisedError):
     """Something that the task identifies does not exist, and the task does not create it."""
 
     type = "missing"
 
 
-class OwnKeyError(KeysmithError):
+class OwnKeyError(AdvisedError):
     """The task would revoke the signing credential, or take roles or addresses from it."""
 
     type = "own_credential"
@@ -305,13 +312,13 @@ class PartialError(KeysmithError):
         return self.cause.fields()
 
 
-class LimitError(KeysmithError):
+class LimitError(AdvisedError):
     """The API has a limit, and the task may not make room for more."""
 
     type = "limit"
 
 
-class GuardError(KeysmithError):
+class GuardError(AdvisedError):
     """A safety rule stopped the task before any change; ``parameters`` has the IDs of the keys."""
 
     type = "guard"
@@ -351,6 +358,8 @@ LIST_REQUIRED = frozenset(
         "RESOURCE_REQUIRES_WHITELIST",
     }
 )
+# The organization has too many objects of a kind.
+FULL_ORGANIZATION = frozenset({"MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED"})
 _PROJECT_MISSING = frozenset({"GROUP_NOT_FOUND", "INVALID_GROUP_ID", "NOT_IN_GROUP"})
 # Codes of a 401 that add nothing to the status (docs/apis.md: Authentication).
 UNSPECIFIC_401 = frozenset({None, "NO_CURRENT_USER", "UNEXPECTED_ERROR"})
@@ -409,6 +418,14 @@ _ADVICE_BY_CODE: dict[frozenset[str], str] = {
     ),
     frozenset({"MAX_API_KEYS_PER_ORG_EXCEEDED", "MAX_PUBLIC_API_KEY_REACHED"}): (
         "The organization has reached its maximum number of API keys: revoke unused ones."
+    ),
+    FULL_ORGANIZATION: (
+        "The organization has reached its maximum number of service accounts: delete unused ones."
+    ),
+    frozenset({"invalid_client"}): (
+        "Check the client ID and the secret of {credential}. The secret may be wrong, expired or "
+        "deleted: the API does not say which. If it is new, wait a few seconds and try again. Also "
+        "check base_url ({base_url})."
     ),
     frozenset({"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}): (
         "The organization's plan does not include this feature."

@@ -37,7 +37,7 @@ _ONE_TEXT = (
 )
 # Options that must not be empty, and what would happen without them.
 _WIDENING = {
-    "state": "the key would be created or changed (present)",
+    "state": "the task would create or change something (present)",
     "keep": "no key would be kept",
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
@@ -241,7 +241,10 @@ def _check_empty(params: Mapping[str, Any], spec: Spec, filters: Collection[str]
             if canonical in filters:
                 raise _empty(name, "everything that the other options match would be selected")
             if canonical in _WIDENING:
-                raise _empty(name, _WIDENING[canonical])
+                consequence = _WIDENING[canonical]
+                if "service_account_id" in spec:
+                    consequence = consequence.replace("private key", "client secret")
+                raise _empty(name, consequence)
             # In org_api_key_info, it is a boolean.
             if canonical == "access_list" and option.get("type") == "list":
                 raise _empty(name, _OPEN)

@@ -130,7 +130,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         if "error" not in kwargs:
             # Ansible quotes values of any length. Mask secrets before truncating the message.
             msg = sanitize(remove_values(msg, self.no_log_values), 2000)
-            error = OptionError("Ansible rejected the arguments")
+            error = OptionError("Ansible rejected the arguments", hint="")
             if self.refusal:
                 error, msg = self.refusal, self.refusal.message()
             kwargs["error"] = error.fields()

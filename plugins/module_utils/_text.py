@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare and quote text, and recognize IDs."""
+"""Compare and quote text, recognize IDs, and format times."""
 
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 
 _MAX_QUOTED = 400
@@ -73,3 +74,16 @@ def _escaped(text: str) -> str:
 def is_id(value: str) -> bool:
     """Return whether a text is an ID: 24 lowercase hexadecimal digits."""
     return bool(_ID.fullmatch(value))
+
+
+def creation_time(object_id: str) -> str | None:
+    """Return when an object was created, from its ID; None if the text is not an ID.
+
+    IDs are ObjectIds, whose first 8 digits are seconds since 1970.
+    """
+    return to_date(int(object_id[:8], 16)) if is_id(object_id) else None
+
+
+def to_date(moment: float) -> str:
+    """Return seconds since 1970 as the API writes a time, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -261,8 +261,9 @@ org_api_key:
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    id: 32b6e34b3d91647abb20e7b8
+    id: 6718e34b3d91647abb20e7b8
     public_key: zmmrboas
+    created_at: "2024-10-23T11:51:07Z"
     description: backup of the billing cluster
     roles: [ORG_MEMBER]
     projects:
@@ -273,12 +274,21 @@ org_api_key:
       description: The ID of the key. V(none) if the key would be created in check mode.
       returned: success
       type: str
-      sample: 32b6e34b3d91647abb20e7b8
+      sample: 6718e34b3d91647abb20e7b8
     public_key:
       description: The public key. V(none) if the API does not return it.
       returned: success
       type: str
       sample: zmmrboas
+    created_at:
+      description:
+        - When the key was created, in UTC. The API does not return it. The module derives it from
+          the key's ID, whose first 8 digits are the time in seconds since 1970.
+        - V(none) if the key would be created in check mode.
+      returned: success
+      type: str
+      sample: "2024-10-23T11:51:07Z"
+      version_added: 3.1.0
     description:
       description: The description of the key, an empty string if it has none.
       returned: success
@@ -337,7 +347,7 @@ error:
     detail: Current user is not authorized to perform this action.
     parameters: []
     method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/6718e34b3d91647abb20e7b8
   contains:
     type:
       description:
@@ -383,7 +393,7 @@ error:
       description: The path of the failed request.
       returned: failure
       type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/6718e34b3d91647abb20e7b8
 """
 
 # Must come first: a Python that is too old cannot import the rest.

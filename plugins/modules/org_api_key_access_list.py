@@ -151,7 +151,7 @@ org_api_key_access_list:
   returned: success, and when a change fails
   type: dict
   sample:
-    api_user_id: 32b6e34b3d91647abb20e7b8
+    api_user_id: 6718e34b3d91647abb20e7b8
     public_key: zmmrboas
     entries: [192.0.2.7, 198.51.100.0/24, "2001:db8::/32"]
   contains:
@@ -159,7 +159,7 @@ org_api_key_access_list:
       description: The ID of the key.
       returned: success, and when a change fails
       type: str
-      sample: 32b6e34b3d91647abb20e7b8
+      sample: 6718e34b3d91647abb20e7b8
     public_key:
       description: The public key. V(none) if the API does not return it.
       returned: success, and when a change fails
@@ -188,7 +188,7 @@ error:
     parameters: [192.0.2.7]
     method: DELETE
     path: "/api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e\
-      /apiKeys/32b6e34b3d91647abb20e7b8/accessList/192.0.2.7"
+      /apiKeys/6718e34b3d91647abb20e7b8/accessList/192.0.2.7"
 """
 
 # Must come first: a Python that is too old cannot import the rest.

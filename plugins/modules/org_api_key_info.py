@@ -146,8 +146,9 @@ org_api_keys:
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7b8
+    - id: 6718e34b3d91647abb20e7b8
       public_key: zmmrboas
+      created_at: "2024-10-23T11:51:07Z"
       description: backup of the billing cluster
       roles: [ORG_MEMBER]
       projects:
@@ -159,12 +160,20 @@ org_api_keys:
       description: The ID of the key.
       returned: success
       type: str
-      sample: 32b6e34b3d91647abb20e7b8
+      sample: 6718e34b3d91647abb20e7b8
     public_key:
       description: The public key. V(none) if the API does not return it.
       returned: success
       type: str
       sample: zmmrboas
+    created_at:
+      description:
+        - When the key was created, in UTC. The API does not return it. The module derives it from
+          the key's ID, whose first 8 digits are the time in seconds since 1970.
+      returned: success
+      type: str
+      sample: "2024-10-23T11:51:07Z"
+      version_added: 3.1.0
     description:
       description: The description of the key, an empty string if it has none.
       returned: success

@@ -234,7 +234,7 @@ old_api_user_id:
   description: The ID of the old key. V(none) if it is not known.
   returned: success
   type: str
-  sample: 32b6e34b3d91647abb20e7b8
+  sample: 6718e34b3d91647abb20e7b8
 old_until:
   description: When the old key will be revoked. V(none) if the new key pair is not verified.
   returned: success
@@ -251,6 +251,7 @@ org_api_key:
   sample:
     id: 6928f1c03d91647abb20e7b9
     public_key: zmmrboas
+    created_at: "2025-11-28T00:50:08Z"
     description: backup of the billing cluster
     roles: [ORG_MEMBER]
     projects:
@@ -283,7 +284,8 @@ actions:
 left:
   description:
     - Other keys that look like replacements, which the task has not changed.
-    - Each has a C(reason), V(unverified_mark), V(may_be_in_use), or one of the following.
+    - Each has C(id), C(public_key), C(created_at), C(description) and a C(reason).
+    - The reason is V(unverified_mark), V(may_be_in_use), or one of the following.
     - V(unclear_origin) means that the key has a C(creating) mark that may come from another run or
       user.
     - V(old_key_missing) means an unfinished rotation of a key that no longer exists.
@@ -293,7 +295,8 @@ left:
   sample:
     - id: 6928f1c03d91647abb20e7ba
       public_key: qwertzui
-      description: "backup (successor of 32b6e34b3d91647abb20e7b8: created)"
+      created_at: "2025-11-28T00:50:08Z"
+      description: "backup (successor of 6718e34b3d91647abb20e7b8: created)"
       reason: unverified_mark
 verification:
   description: How the API accepted the new key pair. V(none) if the task did not test it.

@@ -331,8 +331,9 @@ revoked:
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7b8
+    - id: 6718e34b3d91647abb20e7b8
       public_key: zmmrboas
+      created_at: "2024-10-23T11:51:07Z"
       description: laptop of Anna
       roles: [ORG_MEMBER]
       projects: []
@@ -344,15 +345,16 @@ created:
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7b9
+    - id: 6718e34b3d91647abb20e7b9
       public_key: qrsiktrc
+      created_at: "2024-10-23T11:51:07Z"
       description: nightly backup
       roles: [ORG_MEMBER]
       projects:
         - project_id: 5e2211c17a3e5a48f5497de3
           roles: [GROUP_READ_ONLY]
       access_list: [192.0.2.0/24]
-      credentials_file: keys/32b6e34b3d91647abb20e7b9.json
+      credentials_file: keys/6718e34b3d91647abb20e7b9.json
   contains:
     access_list:
       description: The entries of the key's access list, sorted.
@@ -364,7 +366,7 @@ created:
       description: The file that holds the key pair.
       returned: with O(credentials_dir), not in check mode
       type: str
-      sample: keys/32b6e34b3d91647abb20e7b9.json
+      sample: keys/6718e34b3d91647abb20e7b9.json
     private_key:
       description: The private key, which cannot be read again.
       returned: without O(credentials_dir), not in check mode
@@ -387,8 +389,8 @@ unchanged:
   sample: []
 kept:
   description:
-    - The keys that would have been revoked but were kept, with C(id), C(public_key), C(description)
-      and C(reason).
+    - The keys that would have been revoked but were kept, with C(id), C(public_key),
+      C(created_at), C(description) and C(reason).
     - The reason is C(keep) for a key in O(keep), and C(own_key) for the signing credential.
     - The reason is C(no_description) for a key without a description that O(purge) or
       O(description_match) would otherwise include.
@@ -397,14 +399,15 @@ kept:
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7c0
+    - id: 6718e34b3d91647abb20e7c0
       public_key: aaaabbbb
+      created_at: "2024-10-23T11:51:07Z"
       description: terraform
       reason: keep
 unselected:
   description:
     - The existing keys that the task lists by ID, public key or exact description but does not
-      revoke, with C(id), C(public_key), C(description) and C(reason).
+      revoke, with C(id), C(public_key), C(created_at), C(description) and C(reason).
     - The reason is C(not_selected) for a key that another selector excludes, and C(own_key) for the
       signing credential.
   returned: with O(state=absent), in the same cases as RV(kept)
@@ -420,16 +423,17 @@ missing:
   sample: [deadbeefdeadbeefdeadbeef]
 failures:
   description:
-    - The keys for which a change failed, with C(id), C(public_key), C(description), the message
-      C(msg), and C(error) with the fields of RV(error).
+    - The keys for which a change failed, with C(id), C(public_key), C(created_at),
+      C(description), the message C(msg), and C(error) with the fields of RV(error).
   returned: failure, when changes have begun
   type: list
   elements: dict
   sample:
-    - id: 32b6e34b3d91647abb20e7b8
+    - id: 6718e34b3d91647abb20e7b8
       public_key: zmmrboas
+      created_at: "2024-10-23T11:51:07Z"
       description: laptop of Anna
-      msg: "Could not revoke the API key 32b6e34b3d91647abb20e7b8 (zmmrboas): …"
+      msg: "Could not revoke the API key 6718e34b3d91647abb20e7b8 (zmmrboas): …"
       error:
         type: api
         status: 503
@@ -438,10 +442,11 @@ failures:
         detail:
         parameters: []
         method: DELETE
-        path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+        path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/6718e34b3d91647abb20e7b8
 pending:
   description:
-    - The keys whose changes were not started, with C(id), C(public_key) and C(description).
+    - The keys whose changes were not started, with C(id), C(public_key),
+      C(created_at) and C(description).
   returned: failure, when changes have begun
   type: list
   elements: dict
@@ -462,7 +467,7 @@ error:
     detail:
     parameters: []
     method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/6718e34b3d91647abb20e7b8
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -535,10 +540,12 @@ ARGUMENT_SPEC: _argspec.Spec = {
 def check(params: Mapping[str, Any]) -> None:
     if not 1 <= params["concurrency"] <= MAX_THREADS:
         raise OptionError(
-            f"concurrency is {params['concurrency']}; it must be from 1 to {MAX_THREADS}"
+            f"concurrency is {params['concurrency']}", hint=f"It must be from 1 to {MAX_THREADS}."
         )
     if params["max_revocations"] < 0:
-        raise OptionError(f"max_revocations is {params['max_revocations']}; it must be 0 or more")
+        raise OptionError(
+            f"max_revocations is {params['max_revocations']}", hint="It must be 0 or more."
+        )
     _argspec.check_items("keep", params["keep"] or [])
     if params["state"] == "absent":
         _key_sets.check_selection(params)

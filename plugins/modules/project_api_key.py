@@ -141,8 +141,9 @@ project_api_key:
   type: dict
   sample:
     project_id: 5e2211c17a3e5a48f5497de3
-    api_user_id: 32b6e34b3d91647abb20e7b8
+    api_user_id: 6718e34b3d91647abb20e7b8
     public_key: zmmrboas
+    created_at: "2024-10-23T11:51:07Z"
     description: backup of the billing cluster
     roles: [GROUP_READ_ONLY]
   contains:
@@ -155,12 +156,21 @@ project_api_key:
       description: The ID of the key.
       returned: success
       type: str
-      sample: 32b6e34b3d91647abb20e7b8
+      sample: 6718e34b3d91647abb20e7b8
     public_key:
       description: The public key. V(none) if the API does not return it.
       returned: success
       type: str
       sample: zmmrboas
+    created_at:
+      description:
+        - When the key was created, in UTC. The key may have been assigned later.
+        - The API does not return it. The module derives it from the key's ID, whose first 8 digits
+          are the time in seconds since 1970.
+      returned: success
+      type: str
+      sample: "2024-10-23T11:51:07Z"
+      version_added: 3.1.0
     description:
       description: The description of the key, an empty string if it has none.
       returned: success
@@ -186,7 +196,7 @@ error:
     detail: An invalid enumeration value GROUP_READER was specified.
     parameters: [GROUP_READER]
     method: POST
-    path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/32b6e34b3d91647abb20e7b8
+    path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/apiKeys/6718e34b3d91647abb20e7b8
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -201,9 +211,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _adoption,
     _assignment_task,
     _org_api_keys,
-    _resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import Roles
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
@@ -242,7 +252,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
     def warnings(key: OrgApiKey, before: Roles, after: Roles) -> Sequence[str]:
         gains = {(params["project_id"], role) for role in set(after or ()) - set(before or ())}
-        return _resource.owner_warnings(API_KEYS, key, gains) if params["description"] else []
+        return _adoption.owner_warnings(API_KEYS, key, gains) if params["description"] else []
 
     task = _assignment_task.Task(api, PROJECT_API_KEYS, params, warnings)
     return _assignment_task.ensure(task, find, check_mode)

@@ -9,10 +9,14 @@ short_description: Assign a service account to a project
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Assigns a service account of an organization to a project, changes its roles there, or removes it
-    from the project. The account itself and its secrets stay.
-  - B(Once an account is assigned, an owner of the project can create and delete its secrets and
-    change its access list.) The task warns when it assigns an account.
+  - Assigns a service account of the organization to a project, changes its roles there, or removes
+    it from the project. The account, its secrets and its other projects are never changed.
+  - B(After an account is assigned to a project, owners of that project can create and delete its
+    secrets and change its access list.) The task that assigns the account warns about this.
+  - An account is reported as not assigned only if the full list of the project's accounts does not
+    contain it.
+  - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
+    project without accounts. The task warns and shows the ID, because O(project_id) could be wrong.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -20,27 +24,32 @@ extends_documentation_fragment:
 options:
   project_id:
     description:
-      - The ID of the project, 24 hexadecimal digits.
+      - The ID of the project, 24 lowercase hexadecimal digits.
     type: str
     required: true
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. The order does not matter. They begin
-        with C(GROUP_).
-      - Needed with O(state=present), ignored with O(state=absent).
+      - All roles of the account in the project, at least one. Their order does not matter. They
+        begin with C(GROUP_).
+      - If O(name) identifies the account, the task warns if it gains C(GROUP_OWNER). Anyone who can
+        create accounts in a project can give an account this name.
+      - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
   state:
     description:
-      - V(present) makes sure that the account is assigned, with exactly these roles. V(absent)
-        removes it from the project.
+      - The state that the assignment should have.
+      - V(present) makes sure that the account is assigned to the project with exactly O(roles). If
+        the account does not exist in the organization, the task fails.
+      - V(absent) makes sure that the account is not assigned to the project.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - Assigning an account takes the role Organization Owner. Changing roles and removing it takes
-    Project Owner.
+  - To assign an account, the signing credential needs the role Organization Owner (C(ORG_OWNER)).
+  - To change the roles of an assigned account or to remove it, the signing credential needs Project
+    Owner (C(GROUP_OWNER)) in the project, and Organization Read Only (C(ORG_READ_ONLY)).
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -66,12 +75,13 @@ EXAMPLES = r"""
 RETURN = r"""
 project_service_account:
   description:
-    - The assignment as it is now, or would be in check mode. V(none) if the account is not assigned.
+    - The assignment after the task. In check mode, the assignment as it would be.
+    - V(none) if the account is not assigned to the project.
   returned: success, and if a task fails after a change
   type: dict
   sample:
     project_id: 5e2211c17a3e5a48f5497de3
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     name: deploy
     roles: [GROUP_READ_ONLY]
   contains:
@@ -84,7 +94,7 @@ project_service_account:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name of the account.
       returned: success
@@ -97,7 +107,9 @@ project_service_account:
       elements: str
       sample: [GROUP_READ_ONLY]
 error:
-  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -107,54 +119,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
-          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
-          C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status. V(none) if there was no response.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or the cause if there was no response.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's error message.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the error is about, such as IDs or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The HTTP method of the failed request.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the failed request.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/groups/5e2211c17a3e5a48f5497de3/serviceAccounts
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -169,16 +135,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _adoption,
     _assignment_task,
+    _project_service_accounts,
     _service_accounts,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     Roles,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    PROJECT_SERVICE_ACCOUNTS,
-)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    SERVICE_ACCOUNTS,
     ServiceAccount,
 )
 
@@ -195,7 +161,8 @@ def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and roles that no project has."""
     _argspec.check_account(params)
     if params["state"] == "present":
-        _argspec.check_project_roles(params["roles"])
+        account = {"noun": "service account", "in_org": "service_account"}
+        _argspec.check_project_roles(params["roles"], **account)
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -205,18 +172,25 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             if params["state"] == "absent":
                 return None
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
     def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
-        if before is not None or after is None:
-            return []
-        return [
-            f"Owners of project {params['project_id']} can create and delete the secrets of service "
-            f"account {account} and change its access list, because it is assigned to the project."
-        ]
+        project_id = params["project_id"]
+        found: list[str] = []
+        if after is not None and before is None:
+            found.append(
+                f"Owners of project {project_id} can create and delete the secrets of service "
+                f"account {account} and change its access list, because it is assigned to the "
+                "project."
+            )
+        if params["name"]:
+            gains = {(project_id, role) for role in set(after or ()) - set(before or ())}
+            found += _adoption.owner_warnings(SERVICE_ACCOUNTS, account, gains)
+        return found
 
-    task = _assignment_task.Task(api, PROJECT_SERVICE_ACCOUNTS, params, warnings)
+    kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
+    task = _assignment_task.Task(api, kind, params, warnings)
     return _assignment_task.ensure(task, find, check_mode)
 
 

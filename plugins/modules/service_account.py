@@ -10,11 +10,12 @@ version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Creates, changes and deletes a service account of an organization.
-  - An account is reported as absent only if the API does not find it and the full list of accounts,
-    including system-managed ones, does not contain it.
-  - System-managed accounts are never changed or deleted.
-  - If the response to a create request is lost, a new account without a secret is looked up and
-    used. With a secret, the task fails and lists the client IDs of the accounts that may be left.
+  - An account is reported as absent only if the full list of accounts, including those that MongoDB
+    manages, does not contain it.
+  - Accounts that MongoDB manages are never changed or deleted.
+  - If the response to a create request is lost, the request is not repeated. An account without a
+    secret is then looked up and used. An account with a secret is reported as left, because its
+    secret is lost.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -22,9 +23,10 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes sure that the account exists, with the values set. A missing account is
-        created only if O(name) identifies it.
-      - V(absent) makes sure that the account does not exist. Its secrets and tokens stop working.
+      - The state that the account should have.
+      - V(present) makes sure that the account exists with the given name, description and roles. A
+        missing account is created only if O(name) identifies it.
+      - V(absent) makes sure that the account does not exist. Its secrets stop working.
     type: str
     choices: [present, absent]
     default: present
@@ -32,58 +34,77 @@ options:
     description:
       - The new name of the account, 1 to 64 characters.
       - If no account has O(name) but one has O(new_name), that account is used, so a second run
-        changes nothing. The task never creates an account then.
+        changes nothing. If both exist, or neither, the task fails.
+      - If this option is set, the task never creates an account.
+      - Rejected with O(state=absent), because the task would report a renamed account as absent.
     type: str
   description:
     description:
       - The description of the account, 1 to 250 characters.
-      - If unset, a new account gets its name as the description.
+      - If this option is unset, a new account gets O(name) as its description, and an existing one
+        keeps its description.
+      - Like a name, it can contain letters, digits, spaces and the characters C(-_.,').
     type: str
   roles:
     description:
-      - All roles of the account in the organization, at least one. The order does not matter.
-      - A new account needs roles. Roles in projects are not changed.
-      - One or more of C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR), C(ORG_READ_ONLY),
-        C(ORG_BILLING_ADMIN), C(ORG_BILLING_READ_ONLY) and C(ORG_STREAM_PROCESSING_ADMIN).
+      - All roles of the account in the organization, at least one. Their order does not matter.
+      - A new account requires roles. If this option is unset, an existing account keeps its roles.
+      - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR), C(ORG_READ_ONLY), C(ORG_BILLING_ADMIN)
+        and C(ORG_BILLING_READ_ONLY) exist on Atlas and Cloud Manager.
+        C(ORG_STREAM_PROCESSING_ADMIN) exists on Atlas.
+      - Roles in projects are never changed.
     type: list
     elements: str
   secret_expires_after_hours:
     description:
       - The lifetime of the first secret of a new account, 8 to 8760 hours. The organization can
         lower the maximum.
-      - If unset, the account is created without a secret. Use
-        M(keysmith.mongodb.service_account_secret) to create one.
-      - It applies only when the account is created, and is not compared later.
+      - If this option is unset, a new account has no secret. Create one with
+        M(keysmith.mongodb.service_account_secret).
+      - Ignored if the account exists.
     type: int
   credentials_file:
     description:
-      - A file for the first secret of a new account, on the machine where the module runs.
-      - It is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
+      - A file on the host where the module runs, for the first secret of a new account. The result
+        then has no RV(client_secret). Requires O(secret_expires_after_hours).
+      - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
         C(expires_at). Only its owner can read it.
-      - The file may exist only if it holds a secret of a deleted account with the same name.
-        Otherwise it might be the only copy.
+      - Before creating the account, the module checks that the directory is writable.
+      - An existing file is overwritten only if it holds a secret of a deleted account with the same
+        name. Any other file might be the only copy of a secret.
       - If the file cannot be written, the new account is deleted.
-      - Needs O(secret_expires_after_hours).
+      - If the account exists and the file does not hold a secret of it, the task warns. To write a
+        new secret to the file, use M(keysmith.mongodb.service_account_secret).
+      - If the account exists and the file does not hold one of its secrets, the task warns and does
+        not change the file.
     type: path
   adopt:
     description:
-      - Whether the task may add roles to an existing account that O(name) identifies, although
-        O(credentials_file) does not hold a secret of it.
-      - By default such a task fails before any change, because anyone who may create accounts in a
+      - Whether the task may add roles to an existing account that O(name) identifies if
+        O(credentials_file) does not hold a secret of this account.
+      - By default, such a task fails and changes nothing. Anyone who can create accounts in a
         project can give an account this name.
+      - Without O(credentials_file), the task warns if such an account gains C(ORG_OWNER).
     type: bool
     default: false
   wait:
     description:
-      - Whether to return only when two requests in a row confirm that the deleted account is
-        missing. Ignored with O(state=present).
+      - Whether to wait until two consecutive requests confirm that the deleted account no longer
+        exists. Ignored with O(state=present).
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait, in seconds, more than 0 and up to 86400. Ignored with O(state=present).
+      - The maximum time to wait, in seconds, more than 0 and up to 86400. Ignored with
+        O(state=present).
     type: float
     default: 60
+notes:
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
+    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - If the response to a change contradicts the task, the module keeps reading the account for up to
+    10 seconds. If the account still differs, the task fails with
+    C(error.type=unexpected_response), and an account that it has just created is deleted.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -91,20 +112,33 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Create a service account, with its first secret in a file
+- name: Create a service account, without a secret
   keysmith.mongodb.service_account:
     org_id: "{{ org_id }}"
     name: deploy
     description: Deploys the shop
     roles: [ORG_READ_ONLY]
+
+- name: Create a service account, with its first secret in a file
+  keysmith.mongodb.service_account:
+    org_id: "{{ org_id }}"
+    name: deploy
+    roles: [ORG_READ_ONLY]
     secret_expires_after_hours: 2160
     credentials_file: "{{ credentials_file }}"
 
-- name: Change the roles of a service account
+- name: Change the roles and the description of a service account
   keysmith.mongodb.service_account:
     org_id: "{{ org_id }}"
     service_account_id: "{{ service_account_id }}"
     roles: [ORG_MEMBER]
+    description: Deploys the shop and the blog
+
+- name: Rename a service account
+  keysmith.mongodb.service_account:
+    org_id: "{{ org_id }}"
+    name: deploy
+    new_name: shop deployment
 
 - name: Delete a service account and wait until it is gone
   keysmith.mongodb.service_account:
@@ -117,13 +151,12 @@ EXAMPLES = r"""
 RETURN = r"""
 service_account:
   description:
-    - The service account as it is now, or would be in check mode.
-    - With O(state=absent), the account as it was before it was deleted, or V(none) if it did not
-      exist.
+    - The account after the task. In check mode, the account as it would be.
+    - With O(state=absent), the deleted account as it was. V(none) if there was nothing to delete.
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     name: deploy
     description: Deploys the shop
     roles: [ORG_READ_ONLY]
@@ -135,10 +168,10 @@ service_account:
         last_used_at: null
   contains:
     client_id:
-      description: The client ID, V(none) for an account that check mode would create.
+      description: The client ID. In check mode, V(none) for a new account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name.
       returned: success
@@ -156,12 +189,12 @@ service_account:
       elements: str
       sample: [ORG_READ_ONLY]
     created_at:
-      description: When the account was created, V(none) for one that check mode would create.
+      description: When the account was created. In check mode, V(none) for a new account.
       returned: success
       type: str
       sample: "2026-11-28T12:00:00Z"
     secrets:
-      description: The secrets of the account. Their values are never returned.
+      description: The secrets of the account, without their values.
       returned: success
       type: list
       elements: dict
@@ -178,24 +211,26 @@ service_account:
           type: str
           sample: "2026-11-28T12:00:00Z"
         expires_at:
-          description: When the secret expires or expired.
+          description: When the secret expires, or when it expired.
           returned: success
           type: str
           sample: "2027-02-26T12:00:00Z"
         last_used_at:
-          description: When the secret was last used to get a token, V(none) if it never was.
+          description: When a token was last fetched with the secret. V(none) if it was never used.
           returned: success
           type: str
           sample: "2026-12-01T06:30:00Z"
 client_secret:
   description:
-    - The first secret of a new account. It cannot be read again later. Set C(no_log), or use
-      O(credentials_file), which leaves it out.
-  returned: when an account was created with a secret and without O(credentials_file)
+    - The value of the first secret of a new account. It cannot be read again. Set C(no_log=true),
+      or use O(credentials_file), which keeps the value out of the result.
+  returned: if the task created an account with a secret, without O(credentials_file)
   type: str
   sample: mdb_sa_sk_...
 error:
-  description: What went wrong, for C(rescue) blocks. A value that is not known is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -205,54 +240,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure, for programs. One of C(own_credential), C(ambiguous), C(missing),
-          C(orphan), C(options), C(api), C(transport), C(unexpected_response), C(timeout),
-          C(cancelled), C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status, V(none) where there was no answer.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's own error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or what broke where there was no answer.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's own words.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the API's words speak of, such as an id or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The method of the request that failed.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the request that failed.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/serviceAccounts
 """
 
 # Imported first, because a Python that is too old cannot import the rest.
@@ -302,11 +291,11 @@ def check(params: Mapping[str, Any]) -> None:
                 "it has now.",
             )
         return
-    for name in ("name", "new_name"):
-        _argspec.check_account_text(name, params[name], _argspec.MAX_NAME)
+    _argspec.check_account_text("new_name", params["new_name"], _argspec.MAX_NAME)
     _argspec.check_account_text("description", params["description"], _argspec.MAX_DESCRIPTION)
     if params["roles"] is not None:
-        _argspec.check_roles(params["platform"], params["roles"])
+        account = {"noun": "service account", "in_project": "project_service_account"}
+        _argspec.check_roles(params["platform"], params["roles"], **account)
     _argspec.check_hours("secret_expires_after_hours", params["secret_expires_after_hours"])
     if params["credentials_file"] and params["secret_expires_after_hours"] is None:
         raise OptionError(
@@ -325,7 +314,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         return _account_present.ensure(params, api, check_mode)
     account = _service_accounts.find(api, params)
     if account:
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
     return _absence.ensure(
         api,
         SERVICE_ACCOUNTS.of(params["org_id"]),

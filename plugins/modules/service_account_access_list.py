@@ -9,8 +9,10 @@ short_description: Manage the IP access list of a service account
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Adds entries to the API access list of a service account, or removes them.
-  - The API refuses to remove the address that a request comes from.
+  - Adds entries to the API access list of a service account, or removes them. The API accepts
+    requests of the account only from the addresses on this list.
+  - An empty list allows every address, unless the organization requires access lists.
+  - The API refuses to remove the address that a request of the account itself comes from.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -18,21 +20,31 @@ extends_documentation_fragment:
 options:
   entries:
     description:
-      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32), at most 200.
+      - IP addresses and CIDR blocks, such as V(192.0.2.7) and V(2001:db8::/32).
+      - A list can have at most 200 entries. If it would have more, the task fails and changes
+        nothing.
     type: list
     elements: str
     required: true
   state:
     description:
-      - V(present) adds the entries that are missing. V(absent) removes those that are there.
+      - V(present) adds the entries that the list lacks. V(absent) removes the entries that it has.
+      - If the account does not exist, V(present) fails and V(absent) changes nothing.
     type: str
     choices: [present, absent]
     default: present
   purge:
     description:
-      - Whether to remove all other entries, with O(state=present).
+      - Whether to remove all other entries. Rejected with O(state=absent).
+      - Missing entries are added before other entries are removed, and at most 200 entries can
+        exist in between.
     type: bool
     default: false
+notes:
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
+    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The module warns if the list becomes empty, or if its entries together allow every IPv4 or IPv6
+    address.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -46,24 +58,31 @@ EXAMPLES = r"""
     service_account_id: "{{ service_account_id }}"
     entries: [192.0.2.0/24, "2001:db8::/32"]
     purge: true
+
+- name: Remove an address from the access list
+  keysmith.mongodb.service_account_access_list:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    entries: ["{{ old_address }}"]
+    state: absent
 """
 
 RETURN = r"""
 service_account_access_list:
   description:
-    - The access list as it is now, or would be in check mode. V(none) with O(state=absent) if the
-      account does not exist.
+    - The access list after the task. In check mode, the list as it would be.
+    - With O(state=absent), V(none) if the account does not exist.
   returned: success, and if a task fails after a change
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     entries: [192.0.2.0/24]
   contains:
     client_id:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     entries:
       description: The entries, IPv4 first, in numerical order.
       returned: success
@@ -71,7 +90,9 @@ service_account_access_list:
       elements: str
       sample: [192.0.2.0/24]
 error:
-  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -81,54 +102,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
-          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
-          C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status. V(none) if there was no response.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or the cause if there was no response.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's error message.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the error is about, such as IDs or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The HTTP method of the failed request.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the failed request.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/serviceAccounts
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -145,10 +120,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_list_task,
+    _project_service_accounts,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    ACCOUNT_LISTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     ServiceAccount,
@@ -160,17 +133,16 @@ ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.STATE,
     "purge": {"type": "bool", "default": False},
 }
-# The API has this limit.
-MAX_ENTRIES = 200
 
 
 def check(params: Mapping[str, Any]) -> None:
     """Refuse parameters that identify no account or several, and invalid or too many entries."""
     _argspec.check_account(params)
     entries = _access_list_task.goal_of(params).entries
-    if len(entries) > MAX_ENTRIES:
+    most = _project_service_accounts.ACCOUNT_LISTS.max_entries or 0
+    if params["state"] == "present" and len(entries) > most:
         raise OptionError(
-            f"entries has {len(entries)} entries; an access list has at most {MAX_ENTRIES}",
+            f"entries has {len(entries)} entries; an access list has at most {most}",
             hint="Use CIDR blocks that cover several addresses.",
         )
 
@@ -180,10 +152,11 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         account = _service_accounts.find(api, params)
         if account is None:
             raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         return account
 
-    return _access_list_task.ensure(api, ACCOUNT_LISTS, params, find, check_mode)
+    lists = _project_service_accounts.ACCOUNT_LISTS
+    return _access_list_task.ensure(api, lists, params, find, check_mode)
 
 
 def main() -> None:

@@ -9,59 +9,65 @@ short_description: List the service accounts of an organization
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Lists service accounts with their roles and the expiry times of their secrets.
-  - Secrets are never returned, not even masked.
-  - An empty result is not an error. An incomplete list is.
+  - Lists the service accounts of an organization that match all filters, with their roles and the
+    expiry times of their secrets.
+  - The values of secrets are never returned, not even masked.
+  - An empty result is not an error. If the list is incomplete, the task fails.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
 options:
   service_account_id:
     description:
-      - Only the account with this client ID, system-managed or not.
+      - Returns only the account with this client ID, even if MongoDB manages it.
     type: str
   name:
     description:
-      - Only accounts with exactly this name.
+      - Returns only accounts with exactly this name. Names are not unique.
     type: str
   name_match:
     description:
-      - Only accounts whose whole name matches this pattern. V(*) stands for any text, V(?) for one
-        character, V([ab]) for one of these.
+      - Returns only accounts whose whole name matches this pattern. Case matters.
+      - V(*) matches any text, V(?) one character, and V([ab]) one of these characters.
     type: str
   roles:
     description:
-      - Only accounts with at least one of these roles in the organization.
+      - Returns only accounts with at least one of these roles in the organization.
     type: list
     elements: str
   project_id:
     description:
-      - Only accounts that are assigned to this project. This takes one more request.
+      - Returns only accounts that are assigned to this project. This takes another request, and
+        the role Project Read Only.
     type: str
     aliases: [group_id]
   expires_within_hours:
     description:
-      - Only accounts with a secret that expires within so many hours, or has expired.
+      - Returns only accounts with a secret that has expired or will expire within this number of
+        hours, 0 or more. Accounts without a secret never match.
     type: float
   include_system_managed:
     description:
-      - Whether to include accounts that MongoDB manages.
+      - Whether to return accounts that MongoDB manages too.
     type: bool
     default: false
   access_list:
     description:
-      - Whether to return access lists. This takes one more request per account.
+      - Whether to return the access list of each account. This takes one request per account.
     type: bool
     default: false
   projects:
     description:
-      - Whether to return the projects that accounts are assigned to. This takes one more request per
+      - Whether to return the projects that each account is assigned to. This takes one request per
         account.
     type: bool
     default: false
 notes:
-  - Service accounts exist in Atlas and, as a preview, in Cloud Manager. Ops Manager has none.
-  - This takes the role Organization Read Only.
+  - The signing credential needs the role Organization Read Only (C(ORG_READ_ONLY)). For
+    O(project_id), it also needs Project Read Only (C(GROUP_READ_ONLY)) in that project.
+  - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
+    service accounts.
+  - Tested with an emulator and the public specification of Atlas, not with the real API.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -69,17 +75,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find service accounts whose secrets expire within 30 days
+- name: Find service accounts with a secret that has expired, or will expire within 30 days
   keysmith.mongodb.service_account_info:
     org_id: "{{ org_id }}"
     expires_within_hours: 720
   register: expiring
+
+- name: Show their names
+  ansible.builtin.debug:
+    msg: "{{ expiring.service_accounts | map(attribute='name') }}"
 
 - name: List owners with their access lists
   keysmith.mongodb.service_account_info:
     org_id: "{{ org_id }}"
     roles: [ORG_OWNER]
     access_list: true
+
+- name: Show the projects and the secrets of a service account
+  keysmith.mongodb.service_account_info:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    projects: true
 """
 
 RETURN = r"""
@@ -90,7 +106,7 @@ service_accounts:
   type: list
   elements: dict
   sample:
-    - client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    - client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
       name: deploy
       description: Deploys the shop
       roles: [ORG_READ_ONLY]
@@ -106,7 +122,7 @@ service_accounts:
       description: The client ID.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     name:
       description: The name.
       returned: success
@@ -129,7 +145,7 @@ service_accounts:
       type: str
       sample: "2026-11-28T12:00:00Z"
     secrets:
-      description: The secrets of the account. Their values are never returned.
+      description: The secrets of the account, without their values.
       returned: success
       type: list
       elements: dict
@@ -146,34 +162,37 @@ service_accounts:
           type: str
           sample: "2026-11-28T12:00:00Z"
         expires_at:
-          description: When the secret expires or expired.
+          description: When the secret expires, or when it expired.
           returned: success
           type: str
           sample: "2027-02-26T12:00:00Z"
         last_used_at:
-          description: When the secret was last used to get a token, V(none) if it never was.
+          description: When a token was last fetched with the secret. V(none) if it was never used.
           returned: success
           type: str
           sample: "2026-12-01T06:30:00Z"
     system_managed:
-      description: Whether MongoDB manages the account.
+      description: Whether MongoDB manages the account, V(none) if the API does not say it.
       returned: success
       type: bool
       sample: false
     access_list:
-      description: The entries of its access list, IPv4 first, in numerical order.
-      returned: if O(access_list) is set
+      description: The entries of the account's access list, IPv4 first, in numerical order.
+      returned: when O(access_list=true)
       type: list
       elements: str
       sample: [192.0.2.0/24]
     projects:
-      description: The projects the account is assigned to, with C(project_id) and C(roles).
-      returned: if O(projects) is set
+      description:
+        - The projects that the account is assigned to, each with C(project_id) and C(roles).
+      returned: when O(projects=true)
       type: list
       elements: dict
       sample: []
 error:
-  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -183,54 +202,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
-          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
-          C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status. V(none) if there was no response.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or the cause if there was no response.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's error message.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the error is about, such as IDs or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The HTTP method of the failed request.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the failed request.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/serviceAccounts
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -254,12 +227,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _access_lists,
     _account_secrets,
     _assignments,
+    _project_service_accounts,
     _resource,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_service_accounts import (
-    ACCOUNT_LISTS,
-    PROJECT_SERVICE_ACCOUNTS,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
@@ -286,16 +256,19 @@ FILTERS = ("service_account_id", "name", "name_match", "roles", "project_id")
 def check(params: Mapping[str, Any]) -> None:
     """Refuse filters that no account can match."""
     _argspec.check_account(params)
-    _argspec.check_org_role_names(params["roles"] or [])
+    _argspec.check_org_role_names(params["roles"] or [], noun="account")
     hours = params["expires_within_hours"]
-    if hours is not None and hours < 0:
-        raise OptionError(f"expires_within_hours is {hours:g}; it must be 0 or more")
+    if hours is not None and not hours >= 0:
+        raise OptionError(f"expires_within_hours is {hours:g}", hint="It must be 0 or more.")
 
 
 def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, Any]:
-    accounts = [account for account in find(params, api) if matches(params, account)]
+    found = find(params, api)
+    now = _account_secrets.time_of(api)
+    accounts = [account for account in found if matches(params, account, now)]
+    objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if params["project_id"]:
-        kind = PROJECT_SERVICE_ACCOUNTS
+        kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
         assigned = _assignments.list_all(api, kind, params["project_id"])
         accounts = [account for account in accounts if account.id in assigned]
     accounts.sort(key=lambda account: (account.name, account.id))
@@ -304,11 +277,14 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
         shown = {**account.result(), "system_managed": account.is_system_managed}
         try:
             if params["access_list"]:
-                found = _access_lists.read(api, ACCOUNT_LISTS, params["org_id"], account)
-                shown["access_list"] = _access_lists.in_order(found.now)
+                lists = _project_service_accounts.ACCOUNT_LISTS
+                entries = _access_lists.read(api, lists, params["org_id"], account).now
+                shown["access_list"] = _access_lists.in_order(entries)
             if params["projects"]:
                 shown["projects"] = _service_accounts.projects(api, params["org_id"], account)
         except MissingError:
+            if not _resource.is_gone(api, objects, account):
+                raise
             return None
         return shown
 
@@ -320,18 +296,21 @@ def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
     """Return the account that the task identifies, or all of them."""
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if not params["service_account_id"]:
-        return _resource.list_all(api, objects)
+        if params["include_system_managed"]:
+            return _resource.list_all(api, objects)
+        return _service_accounts.list_own(api, params["org_id"])
     account = _resource.find_by_id(api, objects, params["service_account_id"])
     return [account] if account else []
 
 
-def matches(params: Mapping[str, Any], account: ServiceAccount) -> bool:
+def matches(params: Mapping[str, Any], account: ServiceAccount, now: float) -> bool:
+    """Return whether all filters match. ``now``: seconds since 1970."""
     name, pattern, roles = params["name"], params["name_match"], params["roles"]
     hours = params["expires_within_hours"]
     is_shown = not account.is_system_managed or (
         params["include_system_managed"] or params["service_account_id"]
     )
-    deadline = _account_secrets.wall_clock() + (hours or 0) * _account_secrets.HOUR
+    deadline = now + (hours or 0) * _account_secrets.HOUR
     return bool(
         is_shown
         and (name is None or account.name == name)

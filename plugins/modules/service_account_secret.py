@@ -9,13 +9,16 @@ short_description: Manage the secrets of a service account
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Makes sure that a service account has a valid secret, or that a secret does not exist.
-  - The API returns the value of a secret only once. With O(credentials_file), a task creates a
-    secret only if the file does not hold one that is valid for long enough. Run it every night, and
-    the file is always up to date.
-  - An account has at most two secrets, and an expired one still counts.
-  - A second secret shortens the lifetime of the first to seven days at most. The task reports this
-    in RV(other_secrets) and with a warning. It cannot be undone.
+  - Makes sure that a service account has a valid secret, or deletes a secret.
+  - The API returns the value of a secret only once. With O(credentials_file), the task creates a
+    secret only if the file does not hold one that is valid for long enough. To renew the secret
+    before it expires, run the same task regularly.
+  - An account has at most two secrets. An expired secret counts until it is deleted. The API's
+    clock decides what has expired.
+  - A new secret shortens the lifetime of the other one to seven days at most, which cannot be
+    undone. The task warns and shows the new expiry time in RV(other_secrets).
+  - If the response to a create request is lost, the request is not repeated. The task fails with
+    the IDs of secrets that it may have left.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -23,51 +26,71 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes sure that there is a valid secret. V(absent) deletes O(secret_id).
+      - What the task does.
+      - V(present) makes sure that the account has a valid secret. If the account does not exist,
+        the task fails.
+      - V(absent) makes sure that the secret O(secret_id) does not exist.
     type: str
     choices: [present, absent]
     default: present
   secret_id:
     description:
-      - The ID of the secret to delete, 24 hexadecimal digits. Needed with O(state=absent), refused
-        with O(state=present).
+      - The ID of the secret to delete, 24 hexadecimal digits. Required with O(state=absent),
+        rejected with O(state=present).
     type: str
   secret_expires_after_hours:
     description:
       - The lifetime of a new secret, 8 to 8760 hours. The organization can lower the maximum.
-      - Needed with O(state=present). An existing secret is not changed.
+      - Required with O(state=present). The expiry time of an existing secret cannot be changed.
     type: int
   credentials_file:
     description:
-      - The file that holds the secret, on the machine where the module runs.
-      - It is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
+      - A file on the host where the module runs, for the secret. The result then has no
+        RV(client_secret).
+      - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
         C(expires_at). Only its owner can read it.
-      - The secret counts as valid if the account still has it and it expires in more than
-        O(renew_before_hours) hours. Otherwise, a new secret replaces it in the file.
-      - A file of another account is never replaced.
+      - The task changes nothing if the account has the secret in the file, and the secret expires
+        in more than O(renew_before_hours) hours. Otherwise it creates a secret and replaces the
+        file in one step.
+      - A file with anything but a secret of this account is never replaced.
       - If the file cannot be written, the new secret is deleted.
+      - If this option is unset, any valid secret of the account is enough. The task then warns that
+        its value cannot be read again.
     type: path
   renew_before_hours:
     description:
-      - How many hours before its expiry the secret is replaced. It must be smaller than
-        O(secret_expires_after_hours).
+      - How many hours before its expiry a secret is replaced, 0 or more. With V(0), it is replaced
+        only after it has expired.
+      - It must be less than O(secret_expires_after_hours), and should be at most half of it.
+        Otherwise, the old secret may still be valid when the next one is needed.
+      - The old secret stays valid for the rest of its lifetime, but for seven days at most. All
+        consumers must read the file again within that time.
     type: float
     default: 0
   force:
     description:
-      - Whether to create a secret even if there is a valid one.
+      - Whether to create a secret even if there is a valid one. With V(true), every run creates a
+        secret.
     type: bool
     default: false
   make_room:
     description:
-      - What to delete if a secret must be created and the account has two.
-      - V(expired) deletes a secret that has expired. V(oldest) deletes an expired secret or, if
-        there is none, the older one. V(none) deletes nothing.
-      - If there is still no room, the task fails and lists the secrets.
-      - A secret that may be the one that the task authenticates with is never deleted this way.
+      - Which secret to delete if the task must create one and the account has two.
+      - V(expired) deletes an expired secret. V(oldest) deletes an expired secret or, if there is
+        none, the older one. V(none) deletes nothing.
+      - If there is no room, the task changes nothing, and fails with a list of the secrets.
+      - A secret that may be the one that the task authenticates with is never deleted to make room,
+        even if O(allow_own_account) is set, unless it expired more than an hour ago.
     type: str
     choices: [expired, oldest, none]
     default: expired
+notes:
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
+    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The API does not show which secret an access token was fetched with. A task with O(client_id)
+    compares O(client_secret) with the ends of the masked secrets, if the API returns them. A secret
+    that expired more than an hour ago is never the one in use.
+  - The time of the API decides whether a secret has expired, if its responses contain the time.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -83,7 +106,15 @@ EXAMPLES = r"""
     renew_before_hours: 168
     credentials_file: "{{ credentials_file }}"
 
-- name: Delete a leaked secret
+- name: Replace a leaked secret in the file
+  keysmith.mongodb.service_account_secret:
+    org_id: "{{ org_id }}"
+    service_account_id: "{{ service_account_id }}"
+    secret_expires_after_hours: 2160
+    credentials_file: "{{ credentials_file }}"
+    force: true
+
+- name: Delete the leaked secret
   keysmith.mongodb.service_account_secret:
     org_id: "{{ org_id }}"
     service_account_id: "{{ service_account_id }}"
@@ -94,12 +125,12 @@ EXAMPLES = r"""
 RETURN = r"""
 service_account_secret:
   description:
-    - The secret that is valid now. With O(state=absent), the secret that was deleted, or V(none) if
-      it did not exist. Its value is never in here.
+    - The valid secret, without its value. With O(state=absent), the deleted secret as it was, or
+      V(none) if there was nothing to delete.
   returned: success
   type: dict
   sample:
-    client_id: mdb_sa_id_32b6e34b3d91647abb20e7b8
+    client_id: mdb_sa_id_6718e34b3d91647abb20e7b8
     id: 32b6e34b3d91647abb20e7b9
     created_at: "2026-11-28T12:00:00Z"
     expires_at: "2027-02-26T12:00:00Z"
@@ -109,30 +140,30 @@ service_account_secret:
       description: The client ID of the account.
       returned: success
       type: str
-      sample: mdb_sa_id_32b6e34b3d91647abb20e7b8
+      sample: mdb_sa_id_6718e34b3d91647abb20e7b8
     id:
-      description: The ID of the secret, V(none) for one that check mode would create.
+      description: The ID of the secret. In check mode, V(none) for a new secret.
       returned: success
       type: str
       sample: 32b6e34b3d91647abb20e7b9
     created_at:
-      description: When the secret was created, V(none) for one that check mode would create.
+      description: When the secret was created. In check mode, V(none) for a new secret.
       returned: success
       type: str
       sample: "2026-11-28T12:00:00Z"
     expires_at:
-      description: When the secret expires, V(none) for one that check mode would create.
+      description: When the secret expires. In check mode, V(none) for a new secret.
       returned: success
       type: str
       sample: "2027-02-26T12:00:00Z"
     last_used_at:
-      description: When the secret was last used to get a token, V(none) if it never was.
+      description: When a token was last fetched with the secret. V(none) if it was never used.
       returned: success
       type: str
       sample: "2026-12-01T06:30:00Z"
 other_secrets:
   description:
-    - The other secrets of the account, with their expiry times after this task. Each has C(id),
+    - The other secrets of the account, with their expiry times after the task. Each has C(id),
       C(created_at), C(expires_at) and C(last_used_at).
   returned: success
   type: list
@@ -140,13 +171,15 @@ other_secrets:
   sample: []
 client_secret:
   description:
-    - The value of a new secret. It cannot be read again later. Set C(no_log), or use
-      O(credentials_file), which leaves it out.
-  returned: when a secret was created without O(credentials_file), not in check mode
+    - The value of a new secret. It cannot be read again. Set C(no_log=true), or use
+      O(credentials_file), which keeps the value out of the result.
+  returned: if the task created a secret, without O(credentials_file)
   type: str
   sample: mdb_sa_sk_...
 error:
-  description: Why the task failed, for C(rescue) blocks. An unknown value is V(none).
+  description:
+    - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
+      describes the fields.
   returned: failure
   type: dict
   sample:
@@ -156,54 +189,8 @@ error:
     reason: Unauthorized
     detail: Current user is not authorized to perform this action.
     parameters: []
-    method: DELETE
-    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
-  contains:
-    type:
-      description:
-        - The kind of failure. One of C(own_credential), C(ambiguous), C(missing), C(orphan),
-          C(options), C(api), C(transport), C(unexpected_response), C(timeout), C(cancelled),
-          C(limit), C(guard) and C(internal).
-      returned: failure
-      type: str
-      sample: api
-      version_added: 2.0.0
-    status:
-      description: The HTTP status. V(none) if there was no response.
-      returned: failure
-      type: int
-      sample: 401
-    code:
-      description: The API's error code.
-      returned: failure
-      type: str
-      sample: USER_UNAUTHORIZED
-    reason:
-      description: The HTTP reason phrase, or the cause if there was no response.
-      returned: failure
-      type: str
-      sample: Unauthorized
-    detail:
-      description: The API's error message.
-      returned: failure
-      type: str
-      sample: Current user is not authorized to perform this action.
-    parameters:
-      description: What the error is about, such as IDs or a path.
-      returned: failure
-      type: list
-      elements: raw
-      sample: []
-    method:
-      description: The HTTP method of the failed request.
-      returned: failure
-      type: str
-      sample: DELETE
-    path:
-      description: The path of the failed request.
-      returned: failure
-      type: str
-      sample: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/apiKeys/32b6e34b3d91647abb20e7b8
+    method: GET
+    path: /api/atlas/v2/orgs/5980cfdf0b6d97029d82f86e/serviceAccounts
 """
 
 # Must come first: a Python that is too old cannot import the rest.
@@ -248,14 +235,14 @@ def check(params: Mapping[str, Any]) -> None:
     if params["secret_id"] is not None:
         raise OptionError(
             "secret_id is set with state present",
-            hint="The ID of a new secret cannot be chosen. To delete a secret, set state to absent.",
+            hint="The API chooses the ID of a new secret. To delete one, set state to absent.",
         )
     _argspec.check_hours("secret_expires_after_hours", hours)
     if not 0 <= renew_before < hours:
         raise OptionError(
-            f"renew_before_hours is {renew_before:g}; it must be 0 or more, and less than "
-            f"secret_expires_after_hours ({hours})",
-            hint="Otherwise each run would create a secret.",
+            f"renew_before_hours is {renew_before:g}",
+            hint="It must be 0 or more, and less than secret_expires_after_hours "
+            f"({hours}). Otherwise each run would create a secret.",
         )
 
 

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Revokes the keys whose ids it is given, one call of curl each: curl.sh URL-OF-THE-KEYS USER:PASSWORD ID...
+# Revokes the keys with these IDs, with one curl process per key: curl.sh URL-OF-THE-KEYS USER:PASSWORD ID...
 set -eu
 
 url=$1

@@ -39,7 +39,7 @@ def main() -> None:
         statuses = list(pool.map(revoke, found))
     seconds = time.monotonic() - started
     if statuses != [204] * len(wanted):
-        sys.exit(f"not all was revoked: {statuses}")
+        sys.exit(f"not all keys were revoked: {statuses}")
     print(seconds)
 
 

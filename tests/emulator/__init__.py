@@ -1,8 +1,8 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An emulator of the MongoDB Atlas Admin API v2 and of the Public API v1.0 of Ops Manager and
-Cloud Manager, as a real HTTP server on loopback. `python -m tests.emulator --help` starts it;
+"""An emulator of the MongoDB Atlas Admin API v2, and of the Public API v1.0 of Ops Manager and
+Cloud Manager. It is a real HTTP server on loopback. `python -m tests.emulator --help` starts it;
 in tests: `with Emulator(seed) as emulator: ...`. It shares no code with the collection.
 
 It follows recorded responses of Atlas, with these deliberate differences:
@@ -17,9 +17,9 @@ It follows recorded responses of Atlas, with these deliberate differences:
 - Only the fault `spurious_401` sends a spurious 401. Atlas sends one to some of the Digest requests
   that arrive at the same time.
 - The value of Vary, in a challenge, is invented. Only its name was recorded.
-- The codes of a missing service account, secret and access list entry, of a third secret and of
-  invalid fields are invented, and so is the form of masked secrets. No response was recorded.
-- Every 404 except GROUP_NOT_FOUND costs a token. How Atlas counts them is not known.
+- These codes for service accounts are invented: a missing account, secret or access list entry, a
+  third secret, and invalid fields. So is the form of masked secrets. No response was recorded.
+- Every 404 except GROUP_NOT_FOUND takes a token. How Atlas counts them is not known.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         "The capacity is %s requests, refilled by %s every %s seconds.",
     ),
     "RESOURCE_NOT_FOUND": (404, "Cannot find resource %s."),
-    # The codes of a missing account and of invalid fields are not known; these are made up.
+    # The real codes of a missing account and of invalid fields are not known; these are invented.
     "SERVICE_ACCOUNT_NOT_FOUND": (404, "No service account with ID %s exists."),
     "UNEXPECTED_ERROR": (500, "Unexpected error."),
     "USER_CANNOT_ACCESS_ORG": (401, "User cannot access this organization."),

@@ -91,7 +91,7 @@ class Emulator:
         self.reset()
 
     def reset(self, seed: Seed | Mapping[str, Any] | None = None) -> None:
-        """Start over with this seed, or the first one. The server and settings stay."""
+        """Start over with this seed, or the first one. The server and its settings remain."""
         state = load(self._seed if seed is None else seed)
         with self.lock:
             self.state: State = state
@@ -415,12 +415,15 @@ class _Handler(WSGIRequestHandler):
 
     def write(self, response: Response, method: str = "GET") -> None:
         body = response.body()
-        head = response.head(len(body), self.close_connection, Date=self.date_time_string())
+        head = response.head(len(body), self.close_connection, Date=self._date())
         has_body = method != "HEAD" and response.status not in (
             HTTPStatus.NO_CONTENT,
             HTTPStatus.NOT_MODIFIED,
         )
         self.connection.sendall(head + body if has_body else head)
+
+    def _date(self) -> str:
+        return self.date_time_string(self.server.emulator.wall())
 
     def log(self, *_: Any, **__: Any) -> None:
         """Log nothing, because requests are recorded."""

@@ -143,7 +143,7 @@ class AwxStandIn:
         return f"http://{LOOPBACK}:{self._server.server_port}"
 
     def add(self, kind: str, /, **values: Any) -> dict[str, Any]:
-        """Create an object, as AWX shows it."""
+        """Create an object, and return it as AWX shows it."""
         if unknown := values.keys() - FIELDS[kind].keys():
             raise RefusedError(f"{kind} has no {sorted(unknown)}")
         number = next(self._ids)

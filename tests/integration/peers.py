@@ -53,7 +53,7 @@ class Authority:
         password: str = "",
         rsa_bits: int = 0,
     ) -> tuple[Path, Path]:
-        """Write a certificate for a host and its key, and return where they are.
+        """Write a certificate for a host and its key, and return their paths.
 
         A negative number of ``days`` means that it has expired. Without a host, it has no
         subjectAltName. If ``rsa_bits`` is set, the key is an RSA key.

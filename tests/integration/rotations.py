@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.emulator import Emulator, Fault, Recorded, api
+from tests.emulator import Emulator, Fault, Recorded, api, service_accounts
+from tests.emulator.state import Secret
 from tests.integration.playbook import GROUP, AnsibleSandbox, Finished, TaskResult, from_variables
 from tests.integration.secret_search import search
 
@@ -126,7 +127,7 @@ class Organization:
 
 
 RUNS = ("First", "Second")
-# The possible ends of a run.
+# The possible outcomes of a run.
 ROTATED = "rotated"  # only a new key exists, with the attributes of the old key
 WAITING = "waiting"  # the old key and its verified replacement exist
 UNTOUCHED = "untouched"  # the run failed and wrote nothing
@@ -140,7 +141,7 @@ UNKNOWN = {"status": 401, "code": "UNEXPECTED_ERROR"}
 
 
 class By(Fault):
-    """A fault for some of the requests of a caller, or of new key pairs if none is set."""
+    """A fault for some requests of a caller, or of new key pairs if no caller is set."""
 
     def __init__(self, step: Step, path: str, caller: str) -> None:
         super().__init__(step.name, step.method, path, times=None, **step.arguments)
@@ -180,7 +181,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A case. ``ends``: of its runs. ``message_parts``: of the first run."""
+    """``ends`` has the outcome of each run, ``message_parts`` parts of the first message."""
 
     name: str
     ends: tuple[str, ...] = (ROTATED,)
@@ -258,7 +259,7 @@ def rotate(
 ) -> Iterator[Ran]:
     """Run the role for all cases in one process, with the number of runs of each case.
 
-    The plays that are to come ``before`` it are run in the same process.
+    The plays in ``before`` run first, in the same process.
     """
     sandbox = new_sandbox(folder / "run", collections)
     files = folder / "files"
@@ -304,7 +305,7 @@ def rotate(
 
 # Store tasks of a user, with a loop and a condition on the pair.
 STORE = """
-- name: Write the pair down
+- name: Write the key pair to a file
   ansible.builtin.copy:
     content: "{{ rotate_org_api_key_pair | to_json }}"
     dest: "{{ rotate_org_api_key_file }}{{ item }}"
@@ -374,7 +375,7 @@ def _snapshot(url: str, path: Path) -> dict[str, Any]:
 
 
 def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
-    """Return a play that rotates each host's key with its variables and shows the end."""
+    """Return a play that rotates each host's key with its variables and shows the result."""
     options = {
         f"rotate_org_api_key_{option}": f"{{{{ runs['{name}'].{option} | default({default}) }}}}"
         for option, default in OPTIONS.items()
@@ -419,7 +420,7 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
         "tasks": [
             {"name": f"{name} run", "ansible.builtin.set_fact": {"failure": ""}},
             {
-                "name": "Rotate or see why not",
+                "name": "Rotate the key or record the failure",
                 "block": [rotate],
                 "rescue": [
                     {
@@ -435,7 +436,10 @@ def play(name: str, hosts: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def keep_private_keys() -> Iterator[dict[str, str]]:
-    """Record each private key that an emulator generates, since keys may be revoked later."""
+    """Record the private keys and client secrets that an emulator generates.
+
+    Keys and secrets may be deleted later.
+    """
     kept: dict[str, str] = {"the vault's password": VAULT_PASSWORD}
 
     def uuid4() -> uuid.UUID:
@@ -443,7 +447,16 @@ def keep_private_keys() -> Iterator[dict[str, str]]:
         kept[f"private key {len(kept)}"] = str(value)
         return value
 
-    with mock.patch.object(api, "uuid", mock.Mock(uuid4=uuid4)):
+    def new_secret(*arguments: Any) -> Secret:
+        secret = create_secret(*arguments)
+        kept[f"client secret {len(kept)}"] = secret.value
+        return secret
+
+    create_secret = service_accounts._new_secret
+    with (
+        mock.patch.object(api, "uuid", mock.Mock(uuid4=uuid4)),
+        mock.patch.object(service_accounts, "_new_secret", new_secret),
+    ):
         yield kept
 
 

@@ -114,10 +114,11 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def without_documented(text: str, shown: Mapping[str, str]) -> str:
-    """Remove the documented ``"private_key": "…"`` in the result of a creation.
+    """Remove the documented secret of a creation: ``"private_key": "…"`` or a client secret.
 
     In the JSON of events, the quotes are escaped.
     """
     for secret in shown.values():
-        text = re.sub(rf'(\\*"private_key\\*": ?\\*")({re.escape(secret)})\\*"', r"\1(shown)", text)
+        name = r"(?:private_key|client_secret)"
+        text = re.sub(rf'(\\*"{name}\\*": ?\\*")({re.escape(secret)})\\*"', r"\1(shown)", text)
     return text

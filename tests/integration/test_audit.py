@@ -32,7 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.filter.visible import visible
 from tests.emulator import Emulator
 from tests.integration.chromium import Chromium, find
 from tests.integration.playbook import AnsibleSandbox, Finished
-from tests.support import ROOT
+from tests.support import ROOT, created_at
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,8 @@ def organization(number: int, name: str, keys: list[dict[str, Any]], **more: Any
         "projects": [{"id": project_id(number, n), "name": f"project {n}"} for n in range(9)],
         "api_keys": [
             {
-                "id": f"{number:02x}e{n:021d}",
+                # Created on different days.
+                "id": f"{0x5E000000 + 86400 * (300 * number + n):08x}{n:016d}",
                 "public_key": public_key(number, n),
                 "private_key": CANARY.format(100_000 * number + n),
                 **key,
@@ -164,7 +165,7 @@ def seed(pwned: str) -> dict[str, Any]:
     }
 
 
-# The findings in the keys of the first organization except the hostile ones.
+# The findings in the keys of the first organization, except the hostile keys.
 FOUND = {
     "signs": ["org_owner"],
     "open": ["no_access_list"],
@@ -369,6 +370,14 @@ def test_csv_has_a_row_for_each_key_and_each_organization_without_keys(audit: Au
     assert busy["access_list"].split() == [f"198.51.100.{n}" for n in range(9)]
 
 
+def test_each_file_shows_when_a_key_was_created(audit: Audit) -> None:
+    moments = [created_at(key["id"]) for key in audit.keys]
+    assert [key["created_at"] for key in audit.keys] == moments
+    assert [row["created"] for row in table(audit) if row["api_user_id"]] == moments
+    shown = re.findall('<time datetime="(.*?)">(.*?)</time></td>', audit.read("html"))
+    assert shown == [(moment, moment[:10]) for moment in moments]
+
+
 @pytest.mark.each_core
 def test_csv_shows_descriptions_with_marked_formulas(audit: Audit) -> None:
     told = {row["api_user_id"]: row["description"] for row in table(audit)}
@@ -503,9 +512,9 @@ def test_page_shows_findings_and_what_was_not_read(audit: Audit) -> None:
     assert list(map(int, shown)) == list(COUNTS.values())
 
 
-def luminance(colour: str) -> float:
-    colour = "".join(2 * digit for digit in colour) if len(colour) == 3 else colour
-    parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+def luminance(color: str) -> float:
+    color = "".join(2 * digit for digit in color) if len(color) == 3 else color
+    parts = [int(color[n : n + 2], 16) / 255 for n in (0, 2, 4)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return sum(p * share for p, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
 
@@ -514,13 +523,13 @@ def luminance(colour: str) -> float:
 def test_colors_have_enough_contrast(audit: Audit, number: int) -> None:
     """Text meets WCAG 2.2, level AA."""
     found = re.findall(r"--([\w-]+): #(\w+);", style_and_script(audit)[0][0])
-    names = list(dict.fromkeys(name for name, _colour in found))
-    colours = dict(found[number * len(names) : (number + 1) * len(names)])
-    assert list(colours) == names
+    names = list(dict.fromkeys(name for name, _color in found))
+    colors = dict(found[number * len(names) : (number + 1) * len(names)])
+    assert list(colors) == names
     texts = itertools.product(("ink", "soft", "link", "note", "grave"), ("paper", "raised", "mark"))
     own = [(n, f"{n}-back") for n in ("note", "grave")]
     for text, back in [*texts, *own, ("ink", "grave-back")]:
-        values = sorted(luminance(colours[name]) for name in (text, back))
+        values = sorted(luminance(colors[name]) for name in (text, back))
         assert (values[1] + 0.05) / (values[0] + 0.05) >= 4.5, (text, back)
 
 
@@ -611,7 +620,12 @@ def test_invalid_variables_stop_the_run(alone: Any, audit: Audit) -> None:
         ((), {"audit_org_api_keys_dest": "reports"}, "is not an absolute path"),
         ((), {}, "is set in the inventory, where it has no effect"),
     ],
-    ids=["no such host", "a limit that leaves none", "a relative path", "hosts by the inventory"],
+    ids=[
+        "no such host",
+        "a limit that excludes every host",
+        "a relative path",
+        "hosts by the inventory",
+    ],
 )
 def test_run_that_would_audit_nothing_fails(
     alone: Any, tmp_path: Path, arguments: Any, variables: dict[str, Any], words: str
@@ -629,7 +643,7 @@ def test_run_that_would_audit_nothing_fails(
 def mistaken(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """Hosts with the same organization or none, and settings that stop at the first error.
 
-    The report goes to the default directory, and HOME is not the home that passwd says.
+    The report goes to the default directory, and HOME is not the home directory that passwd lists.
     """
     place = tmp_path_factory.mktemp("mistaken")
     workshop = AnsibleSandbox(
@@ -681,7 +695,7 @@ def test_organization_of_several_hosts_is_audited_once(mistaken: Audit) -> None:
         9 + len(HOSTILE),
     )
     for host in ("another spelling", "empty org_id", "null org_id"):
-        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop stands for the same")
+        assert told[host]["error"].startswith("NOT CHECKED: the host z-shop represents the same")
         assert (told[host]["org_id"], told[host]["api_keys"]) == (org_id(1), [])
         assert mistaken.run.result("Fail if anything could not be read", host).failed
 
@@ -692,7 +706,7 @@ def test_host_without_a_credential_uses_the_organization_of_the_environment(
     told = {o["host"]: o for o in mistaken.organizations}
     assert (told["localhost"]["error"], told["localhost"]["org_id"]) == ("", org_id(5))
     assert len(told["localhost"]["api_keys"]) == 2
-    assert "host localhost stands for the same organization" in told["partial"]["error"]
+    assert "host localhost represents the same organization" in told["partial"]["error"]
 
 
 @pytest.mark.parametrize(
@@ -789,15 +803,20 @@ def test_columns_are_sorted_in_chromium(audit: Audit, page: Chromium, width: int
     ids = sorted(
         page.evaluate("[...document.querySelectorAll('#org-4 tbody tr')].map((r) => r.id)")
     )
-    assert order() == [None] * 6
-    page.click(buttons, 5)
-    assert order() == [None] * 5 + ["descending"]
-    findings = list(map(int, column(5)))
+    assert order() == [None] * 7
+    page.click(buttons, 6)
+    assert order() == [None] * 6 + ["descending"]
+    findings = list(map(int, column(6)))
     assert findings == sorted(findings, reverse=True)
     assert findings[0] == 3
-    page.click(buttons, 5)
-    assert order() == [None] * 5 + ["ascending"]
-    assert list(map(int, column(5))) == sorted(findings)
+    page.click(buttons, 6)
+    assert order() == [None] * 6 + ["ascending"]
+    assert list(map(int, column(6))) == sorted(findings)
+    page.click(buttons, 2)
+    assert order() == [None] * 2 + ["ascending"] + [None] * 4
+    created = column(2)
+    assert created == sorted(created)
+    assert len({*created}) == len(ids)
     # Sort with the keyboard; numbers in texts are compared as numbers.
     page.evaluate("document.querySelector('#org-5 thead button').focus()")
     page.press_enter()
@@ -866,7 +885,7 @@ def test_page_prints_in_chromium(page: Chromium) -> None:
         hidden = (
             "document.querySelector('td details li').checkVisibility({contentVisibilityAuto: true})"
         )
-        assert page.evaluate(hidden), "what is folded is printed too"
+        assert page.evaluate(hidden), "folded content is printed too"
         page.evaluate("document.querySelector('#org-4').scrollIntoView()")
         page.screenshot(PICTURES / "print.png")
     finally:

@@ -218,7 +218,7 @@ def test_one_key_is_revoked(awx: Awx, emulator: Emulator) -> None:
 
 
 def test_many_keys_are_revoked(awx: Awx) -> None:
-    """One answer has spaces and empty lines, one looks like a list; the rest is empty."""
+    """One answer has spaces and empty lines, one looks like a list; the rest are empty."""
     name = '["extra 1"]'
     match = 'extra *\n\n  twin \r\n["extra *'
     variables = survey("revoke_org_api_keys", description_match=match, keep=f"{name}\n")
@@ -270,7 +270,7 @@ def test_key_is_rotated(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
     assert before - set(keys) == {key_id(OPS, 2)}
     (new,) = set(keys) - before
     assert json.loads(stored.read_text("utf-8"))["private_key"] == keys[new].private_key
-    awx.canaries["the private key of the successor"] = keys[new].private_key
+    awx.canaries["the private key of the replacement"] = keys[new].private_key
 
 
 def test_organization_is_audited(awx: Awx, emulator: Emulator, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_leaked_key_is_found_and_revoked_wherever_it_is(world: World) -> None:
         ("refused", "401"),
         ("half", "api_private_key uses a variable that is not defined: vault_that_nobody_has_set"),
         ("unset", "org_id uses a variable that is not defined: that_nobody_has_set"),
-        ("same", "The host finance stands for the same organization"),
+        ("same", "The host finance represents the same organization"),
         ("empty", "org_id is not set"),
         ("null", "org_id is not set"),
         ("bare", "The credential of this host is empty"),
@@ -533,7 +533,13 @@ GROUPS = {"all": {"children": {"here": {"hosts": {"a": {}}}, "there": {"hosts": 
             "revoke_leaked_key_hosts is set in the inventory",
         ),
     ],
-    ids=["a private key", "no inventory", "a limit that leaves nobody", "slips", "by inventory"],
+    ids=[
+        "a private key",
+        "no inventory",
+        "a limit that excludes every host",
+        "slips",
+        "by inventory",
+    ],
 )
 def test_a_search_without_a_valid_target_fails(
     awx: Awx, request: pytest.FixtureRequest, variables: Any, place: Any, messages: str

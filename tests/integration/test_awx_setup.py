@@ -333,7 +333,7 @@ def test_surveys_ask_for_no_secret(done: SetUp) -> None:
 
 @dataclass(frozen=True)
 class Injected:
-    """The environment that AWX gives a job, and what it shows of it to users."""
+    """The environment of a job, and the part of it that AWX shows to users."""
 
     environ: dict[str, str]
     shown: dict[str, str]
@@ -375,7 +375,7 @@ def revoke(platform: str, environ: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_key_pair_of_a_credential_signs(
+def test_key_pair_of_a_credential_authenticates(
     done: SetUp, emulator: Emulator, tmp_path: Path, platform: str
 ) -> None:
     inputs = inputs_of(platform, base_url=emulator.url)
@@ -388,7 +388,7 @@ def test_key_pair_of_a_credential_signs(
     assert {v for name, v in injected.environ.items() if name.startswith(other)} == {""}
 
 
-def test_service_account_of_a_credential_signs(
+def test_service_account_of_a_credential_authenticates(
     done: SetUp, emulator: Emulator, tmp_path: Path
 ) -> None:
     inputs = {

@@ -91,7 +91,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_pytest_works_in_a_checkout_of_another_name(checkout: Path) -> None:
+def test_pytest_works_in_a_checkout_with_another_name(checkout: Path) -> None:
     tests = [
         "tests/integration/test_tls.py::test_server_is_trusted_with_ca_file",
         "tests/integration/test_environment.py::"

@@ -4,7 +4,7 @@
 """The console lines of README and guides, run as they are shown, each document in one shell.
 
 A command either runs or is in NOT_RUN with the reason. The output shown below a command must be in
-its real output, in the same order; a line with only an ellipsis stands for lines left out.
+its real output, in the same order; a line with only an ellipsis represents omitted lines.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ VERSION = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["version"]
 NOT_RUN = {
     r"make ": "It installs packages from PyPI, and CI runs the targets.",
     r"ansible-galaxy collection install (awx\.awx )?keysmith\.mongodb": "It needs Galaxy.",
-    r"(pip|pipx|sudo) ": "It needs PyPI or a package of the system, and changes the machine.",
-    r"\.venv/bin/python -m tests\.emulator": "It runs until it is stopped. The test has its own.",
+    r"(pip|pipx|sudo) ": "It needs PyPI or a system package, and changes the machine.",
+    r"\.venv/bin/python -m tests\.emulator": "It never ends. The test starts its own emulator.",
     r"ansible-playbook keysmith\.mongodb\.awx_setup": "It needs AWX; see test_awx_setup.py.",
 }
 # Their documents say that they fail.
@@ -56,7 +56,7 @@ SECRETS = {
     "MCLI_PRIVATE_API_KEY": "5a1f0c9e-7d2b-4f4e-9c1d-0e6b7a8c9d02",
     "CONTROLLER_OAUTH_TOKEN": "token",
 }
-# What the inventories of the documents take from a vault.
+# Values that the inventories in the documents read from a vault.
 VAULT = {
     "shop_public_key": "ownerkey",
     "shop_private_key": SECRETS["MONGODB_ATLAS_PRIVATE_API_KEY"],
@@ -104,7 +104,7 @@ def inventory_hosts(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, A
 
 
 def organization(variables: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return the organization that a host of an inventory stands for."""
+    """Return the organization that a host of an inventory represents."""
 
     def value(name: str) -> str:
         return re.sub(r"{{ (\w+) }}", lambda match: VAULT[match[1]], variables.get(name, ""))
@@ -157,7 +157,7 @@ def write_files(document: Path, folder: Path, url: str) -> list[dict[str, Any]]:
 
 
 def make_repository(folder: Path) -> dict[str, str]:
-    """Make a repository with the release's tag; return what lets git find it at its address."""
+    """Create a repository with the release's tag; return the settings that lead git to it."""
     copy_project(project_files(), folder)
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.com"]
     for arguments in (["add", "--all"], ["commit", "-qm", "x"], ["tag", VERSION]):
@@ -191,7 +191,7 @@ def script(found: list[Command], folder: Path, replaced: Mapping[str, str]) -> s
 
 @pytest.mark.slow
 @each_document
-def test_commands_do_what_is_shown(document: Path, tmp_path: Path, collections: Path) -> None:
+def test_commands_print_the_output_shown(document: Path, tmp_path: Path, collections: Path) -> None:
     sandbox = AnsibleSandbox(tmp_path / "run", collections)
     folder = sandbox.folder
     found = RUN[document]
@@ -199,7 +199,7 @@ def test_commands_do_what_is_shown(document: Path, tmp_path: Path, collections: 
     environ = {}
     if REPOSITORY in texts:
         if not shutil.which("git"):
-            pytest.skip("there is no git")
+            pytest.skip("git is not installed")
         checkout = tmp_path / "repository" / "keysmith.mongodb"
         environ = make_repository(checkout)
         build = sandbox.python("-m", "ansible", "galaxy", "collection", "build", str(checkout))

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs tests/controller in its own process.
 
-ansible-core 2.19 and newer run modules differently in a process that has loaded code of the
-controller, so these tests must not share one with the tests of modules.
+ansible-core 2.19 and newer run modules differently in a process that has loaded controller code.
+So these tests must not share a process with the tests of modules.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_verification_cannot_be_disabled_if_the_task_sets_ca_path(
         ("org_api_keys", {"state": "absent", "api_user_ids": [VICTIM]}, []),
     ],
 )
-def test_secrets_sent_in_clear_give_a_warning(
+def test_secrets_sent_unencrypted_give_a_warning(
     emulator: Emulator, module: str, options: dict[str, Any], expected: list[str], check: bool
 ) -> None:
     with ForwardProxy(emulator.port) as proxy:
@@ -238,7 +238,8 @@ def test_the_loss_of_the_last_owner_gives_a_warning(
     outcome = run(emulator, module, check=check, **ACCOUNT, **options)
     assert outcome.changed, outcome.msg
     (warning,) = last_owner(outcome)
-    assert f"No API key of organization {ORG} would have the role ORG_OWNER any more" in warning
+    missing = f"No API key of organization {ORG} would have the role ORG_OWNER after this change."
+    assert missing in warning
     assert LISTED in warning
 
 

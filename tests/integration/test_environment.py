@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The connection from environment variables, in tasks and in ad-hoc commands.
 
-test_tls.py has the variables for TLS.
+test_tls.py covers the variables for TLS.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ uses, and has its own organization with the keys that it needs.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -168,6 +169,9 @@ def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
         "atlas_private_key": pair[1],
         "client_id": f"mdb_sa_id_{org_id}",
         "client_secret": f"mdb_sa_sk_canary-{number:040d}",
+        "service_account_id": f"mdb_sa_id_{start}5a",
+        "secret_id": f"{start}5e",
+        "moved_at": "2026-01-02T00:00:00Z",
         "ops_manager_url": url,
         "ops_manager_ca": certificates,
         "ops_manager_public_key": pair[0],
@@ -190,6 +194,7 @@ def table(example: Example, url: str, folder: Path) -> dict[str, Any]:
 
 
 NATIVE = NativeEnvironment(undefined=jinja2.StrictUndefined)
+NATIVE.filters["from_json"] = json.loads
 NATIVE.filters["dict2items"] = lambda value: [{"key": k, "value": v} for k, v in value.items()]
 
 
@@ -202,20 +207,22 @@ def render(value: Any, variables: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or "{{" not in value:
         return value
     try:
-        return NATIVE.from_string(value).render(variables)
+        rendered = NATIVE.from_string(value).render(variables)
     except jinja2.UndefinedError:
         return None
+    return None if isinstance(rendered, jinja2.Undefined) else rendered
 
 
 @dataclass
 class Need:
-    """The keys and projects that must exist before an example runs, derived from its options."""
+    """What must exist before an example runs, derived from its options."""
 
     example: Example
     variables: dict[str, Any]
     org_id: str = ""
     projects: set[str] = field(default_factory=set)
     keys: list[dict[str, Any]] = field(default_factory=list)
+    accounts: list[dict[str, Any]] = field(default_factory=list)
     created: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -230,7 +237,11 @@ class Need:
     def add(self, module: str, options: Mapping[str, Any]) -> None:
         self.org_id = options.get("org_id") or self.org_id
         self.projects |= {options["project_id"]} if options.get("project_id") else set()
-        if module.removeprefix(PREFIX).endswith("_info"):
+        if "service_account" in module:
+            self.add_account(module.removeprefix(PREFIX), options)
+            return
+        is_info = module.endswith("_info")
+        if is_info and not options.get("api_user_id"):
             return
         if module == KEYS:
             self.add_many(options)
@@ -241,8 +252,33 @@ class Need:
         if module == MODULE and is_present and description and "new_description" not in options:
             self.created.add(description)
         elif any(names.values()) and description not in self.created:
-            is_assigned = module == f"{PREFIX}project_api_key" and not is_present
-            self.seed(names, [options["project_id"]] if is_assigned else [])
+            is_removed = module == f"{PREFIX}project_api_key" and not is_present
+            project_id = options.get("project_id") or self.variables["project_id"]
+            self.seed(names, [project_id] if is_removed or is_info else [])
+
+    def add_account(self, module: str, options: Mapping[str, Any]) -> None:
+        """Seed the service account that a task identifies, unless an earlier task creates it."""
+        client_id, name = options.get("service_account_id"), options.get("name")
+        is_present = options.get("state", "present") == "present"
+        if module == "service_account" and is_present and name and "new_name" not in options:
+            self.created.add(name)
+        known = {*self.created, *(account["client_id"] for account in self.accounts)}
+        if not (client_id or name) or known & {client_id, name}:
+            return
+        used_at = 1770000000
+        secret = {"id": self.variables["secret_id"], "value": f"mdb_sa_sk_seeded{self.org_id}"}
+        account = {
+            "client_id": client_id or self.variables["service_account_id"],
+            "name": name or "shop",
+            "roles": ["ORG_READ_ONLY"],
+            "secrets": [{**secret, "last_used_at": used_at}],
+        }
+        if not is_present and options.get("project_id"):
+            project = {"project_id": options["project_id"], "roles": ["GROUP_OWNER"]}
+            account["projects"] = [project]
+        if not is_present:
+            account["access_list"] = options.get("entries") or []
+        self.accounts.append(account)
 
     def add_many(self, options: Mapping[str, Any]) -> None:
         """Seed a key for each selector and each item of keep. Declared keys need none."""
@@ -298,6 +334,12 @@ class Need:
             "projects": [{"project_id": p, "roles": ["GROUP_OWNER"]} for p in self.projects],
         }
         account = {name: variables[name] for name in ("client_id", "client_secret")}
+        expired = {"id": f"{left_by_ci['id'][:-1]}1", "value": "expired", "expires_at": 1770000000}
+        accounts = [
+            {**account, **owner},
+            {"client_id": f"mdb_sa_id_{left_by_ci['id']}", "name": "ci", "secrets": [expired]},
+            *self.accounts,
+        ]
         product = self.example.product
         return {
             "id": self.org_id,
@@ -305,7 +347,7 @@ class Need:
             "product": product,
             "projects": [{"id": p, "name": f"project {p}"} for p in sorted(self.projects)],
             "api_keys": [credential_name, left_by_ci, *self.keys],
-            "service_accounts": [{**account, **owner}] if product != "ops_manager" else [],
+            "service_accounts": accounts if product != "ops_manager" else [],
         }
 
 
@@ -350,6 +392,10 @@ def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, A
             variables = needs[example.host].variables
             file = files / f"{example.host}.yml"
             file.write_text(example.text, "utf-8")
+            if "lookup(" in example.text:
+                # The file of an earlier play.
+                secret = {name: variables[name] for name in ("client_id", "client_secret")}
+                Path(variables["credentials_file"]).write_text(json.dumps(secret), "utf-8")
             connection = {"platform": example.product, "base_url": emulator.url}
             connection["org_id"] = needs[example.host].org_id
             if not example.has_credentials:
@@ -418,7 +464,8 @@ def unknown_variables(content: list[dict[str, Any]], known: Mapping[str, Any]) -
     return {
         name
         for name in used - made - known.keys()
-        if name != "omit" and not name.startswith(("ansible_", "playbook_", "inventory_"))
+        if name not in {"lookup", "now", "omit"}
+        and not name.startswith(("ansible_", "playbook_", "inventory_"))
     }
 
 
@@ -491,7 +538,8 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
     for task, module, _args in ours(example.content):
         (result,) = ran.results(example, task["name"])
         if module.endswith("_info"):
-            (found,) = [v for name, v in result.values.items() if name in {"orgs", "org_api_keys"}]
+            names = {"orgs", "org_api_keys", "service_accounts"}
+            (found,) = [value for name, value in result.values.items() if name in names]
             assert found
             continue
         is_writer = True
@@ -500,6 +548,37 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
     need = ran.needs[example.host]
     places = {need.org_id, *need.projects}
     assert any(place in path for path in ran.written for place in places) is is_writer
+
+
+@pytest.mark.slow
+def test_the_plays_of_the_guide_move_a_consumer(tmp_path: Path, collections: Path) -> None:
+    """All of them work with the account that the first one creates."""
+    plays = [example for example in PLAYS if example.source == "guide_service_accounts.rst"]
+    host, revocation = plays[0].host, plays[-2].content[0]["tasks"]
+    runs = []
+    with _world(tmp_path / "files") as (emulator, needs, hosts):
+        organization = emulator.state.organizations[needs[host].org_id]
+        keys, accounts = {*organization.api_keys}, {*organization.service_accounts}
+        # The host of the consumer, too.
+        organization.api_keys[hosts[host]["api_user_id"]].access_list.append("127.0.0.0/8")
+        variables = {
+            **hosts[host],
+            "service_account_id": "{{ created.service_account.client_id }}",
+        }
+        for moved_at in ("2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"):
+            given = {host: {**variables, "moved_at": moved_at}}
+            sandbox = AnsibleSandbox(tmp_path / moved_at[:4], collections)
+            steps = [{**_play(example), "hosts": host} for example in plays]
+            runs.append(of_host(sandbox.playbook(steps, hosts=given), host))
+            left = {*organization.api_keys}
+            assert keys - left == ({variables["api_user_id"]} if runs[1:] else set())
+        assert {*organization.service_accounts} == accounts
+    refused, moved = runs
+    assert [refused[-1].task, refused[-1].status] == [revocation[-2]["name"], "failed"]
+    assert not unsuccessful([*refused[:-1], *moved])
+    # The second run finds everything set up.
+    changed = [result.task for result in moved if result.values.get("changed")]
+    assert changed == [revocation[-1]["name"], plays[-1].content[0]["tasks"][0]["name"]]
 
 
 def rescues() -> Iterator[tuple[str, list[dict[str, Any]]]]:

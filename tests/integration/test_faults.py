@@ -299,7 +299,7 @@ def test_a_token_that_is_rejected_when_fresh_is_not_fetched_again(emulator: Emul
     assert len(oauth(emulator, "token")) == 1
 
 
-def test_the_api_may_report_at_the_get_that_the_key_is_missing(emulator: Emulator) -> None:
+def test_a_get_may_report_that_the_key_is_missing(emulator: Emulator) -> None:
     emulator.add_fault(
         Fault("status", "GET", status=404, code="API_KEY_NOT_FOUND", parameters=[VICTIM])
     )
@@ -309,7 +309,7 @@ def test_the_api_may_report_at_the_get_that_the_key_is_missing(emulator: Emulato
     assert emulator.writes == []
 
 
-def test_a_key_revoked_by_another_client_is_no_change(emulator: Emulator) -> None:
+def test_a_key_revoked_by_another_client_is_not_a_change(emulator: Emulator) -> None:
     arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
     emulator.add_fault(Fault("status", "DELETE", **arguments))
     # Reading it again confirms that.
@@ -320,7 +320,7 @@ def test_a_key_revoked_by_another_client_is_no_change(emulator: Emulator) -> Non
     assert outcome.result["org_api_key"] is None
 
 
-def test_a_key_that_only_the_delete_does_not_find_is_revoked(emulator: Emulator) -> None:
+def test_a_key_that_one_delete_does_not_find_is_still_revoked(emulator: Emulator) -> None:
     arguments = {"status": 400, "code": "API_KEY_NOT_FOUND", "parameters": [VICTIM]}
     emulator.add_fault(Fault("status", "DELETE", **arguments))
     outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
@@ -338,7 +338,7 @@ def test_a_response_may_close_its_connection(emulator: Emulator, request_: str) 
 
 
 def test_a_spurious_401_is_overcome(emulator: Emulator) -> None:
-    # The first attempt meets two, because it also answers the first challenge.
+    # The first attempt gets two, because it also answers the first challenge.
     emulator.add_fault(Fault("spurious_401", "DELETE", times=5))
     outcome = revoke(emulator, TABLE[0], api_user_id=VICTIM, **key_pair("atlas"))
     assert outcome.changed, outcome.msg

@@ -13,22 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.samples import Sample, others
+from tests.samples import ACCOUNT, WITH_ACCOUNTS, Sample, others
 from tests.support import (
     PLATFORMS,
     PRIVATE_KEYS,
     Outcome,
+    account_id,
     key_id,
     key_pair,
     org_id,
     project_id,
     run_module,
+    secret_id,
     seed,
 )
 
@@ -63,10 +66,11 @@ class Flow:
     name: str
     module: str
     options: Callable[[str], dict[str, Any]]
-    # If the response to a creation is lost, the private key is lost: after the key is
-    # revoked, as the error advises, a second run creates another.
+    # If the response to a creation is lost, the secret is lost: after the object is deleted, as the
+    # error advises, a second run creates another.
     creates: str = ""
     writes: bool = True
+    platforms: tuple[str, ...] = PLATFORMS
 
     def __str__(self) -> str:
         return self.name
@@ -169,6 +173,91 @@ FLOWS = [
         writes=False,
     ),
     Flow("read organizations", "org_info", lambda _p: {}, writes=False),
+    Flow(
+        "delete an account and wait",
+        "service_account",
+        lambda _p: {**ACCOUNT, "state": "absent", "wait": True},
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "create an account",
+        "service_account",
+        lambda _p: {"name": "new one", "roles": ["ORG_MEMBER"]},
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "create an account and a secret",
+        "service_account",
+        lambda _p: {
+            "name": "new one",
+            "roles": ["ORG_MEMBER"],
+            "secret_expires_after_hours": 720,
+        },
+        creates="new one",
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "change an account",
+        "service_account",
+        lambda _p: {**ACCOUNT, "new_name": "renamed", "roles": ["ORG_READ_ONLY"]},
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "delete a secret",
+        "service_account_secret",
+        lambda p: {
+            "service_account_id": account_id(p, 3),
+            "secret_id": secret_id(p),
+            "state": "absent",
+        },
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "create a secret",
+        "service_account_secret",
+        lambda _p: {**ACCOUNT, "secret_expires_after_hours": 720},
+        creates="secret of victim",
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "set an account's access list",
+        "service_account_access_list",
+        lambda _p: {**ACCOUNT, "entries": ["10.0.0.0/8", "2001:db8::1"], "purge": True},
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "assign an account to a project",
+        "project_service_account",
+        lambda p: {
+            "project_id": project_id(p),
+            "service_account_id": account_id(p, 2),
+            "roles": ["GROUP_READ_ONLY"],
+        },
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "change an account's roles in a project",
+        "project_service_account",
+        lambda p: {
+            "project_id": project_id(p),
+            "name": "busy",
+            "roles": ["GROUP_READ_ONLY"],
+        },
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "take an account from a project",
+        "project_service_account",
+        lambda p: {"name": "busy", "project_id": project_id(p), "state": "absent"},
+        platforms=WITH_ACCOUNTS,
+    ),
+    Flow(
+        "read accounts, their access lists and projects",
+        "service_account_info",
+        lambda _p: {"access_list": True, "projects": True},
+        writes=False,
+        platforms=WITH_ACCOUNTS,
+    ),
 ]
 
 
@@ -178,6 +267,7 @@ def of_sample(module: str, sample: Sample) -> Flow:
         module,
         lambda p: sample.options({"api_user_id": key_id(p, 2)}, project_id(p)),
         writes=sample.writes,
+        platforms=sample.platforms,
     )
 
 
@@ -191,21 +281,47 @@ def run(emulator: Emulator, platform: str, flow: Flow) -> Outcome:
 
 
 def state(emulator: Emulator, platform: str) -> list[tuple[Any, ...]]:
-    """Return the keys of the organization, without what differs between runs."""
-    keys = emulator.state.organizations[org_id(platform)].api_keys.values()
+    """Return the keys and accounts of the organization, without what differs between runs."""
+    organization = emulator.state.organizations[org_id(platform)]
+    keys, accounts = organization.api_keys.values(), organization.service_accounts.values()
+    named = [(key.description, key, 0) for key in keys]
+    named += [(account.name, account, len(account.secrets)) for account in accounts]
     return sorted(
         (
-            key.description,
-            tuple(sorted(key.roles)),
-            tuple(sorted((p, tuple(sorted(roles))) for p, roles in key.projects.items())),
-            tuple(sorted(key.access_list)),
+            name,
+            tuple(sorted(found.roles)),
+            tuple(sorted((p, tuple(sorted(roles))) for p, roles in found.projects.items())),
+            tuple(sorted(found.access_list)),
+            secrets,
         )
-        for key in keys
+        for name, found, secrets in named
     )
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("flow", FLOWS, ids=str)
+def created(
+    emulator: Emulator, platform: str, flow: Flow
+) -> dict[str, tuple[str, Callable[[], Any]]]:
+    """Return what a flow has created, by ID: its secret, and how to delete it."""
+    organization = emulator.state.organizations[org_id(platform)]
+    keys, accounts = organization.api_keys, organization.service_accounts
+    made: dict[str, tuple[str, Callable[[], Any]]] = {}
+    for key in keys.values():
+        if key.description == flow.creates:
+            made[key.id] = (key.private_key, partial(keys.pop, key.id))
+    for account in accounts.values():
+        for secret in account.secrets:
+            if account.name == flow.creates:
+                made[account.client_id] = (secret.value, partial(accounts.pop, account.client_id))
+            elif f"secret of {account.name}" == flow.creates:
+                made[secret.id] = (secret.value, account.secrets.clear)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("flow", "platform"),
+    [(flow, platform) for flow in FLOWS for platform in flow.platforms],
+    ids=str,
+)
 def test_each_request_of_a_flow_may_fail(
     emulator: Emulator, tmp_path: Path, flow: Flow, platform: str
 ) -> None:
@@ -236,14 +352,13 @@ def check_faulty_run(
     assert first.changed is (state(emulator, platform) != started), first.msg
     posts = [r for r in emulator.requests if r.method == "POST" and r.status not in {401, 429}]
     assert len({(r.path, r.body) for r in posts}) == len(posts), "a POST was repeated"
-    keys = emulator.state.organizations[org_id(platform)].api_keys
-    made = [key for key in keys.values() if flow.creates and key.description == flow.creates]
+    made = created(emulator, platform, flow)
     assert len(made) <= 1
     if first.failed and made:
-        (key,) = made
-        assert key.private_key not in first.output
-        assert first.result["error"]["parameters"] == [key.id]
-        del keys[key.id]
+        ((made_id, (secret, discard)),) = made.items()
+        assert secret not in first.output
+        assert first.result["error"]["parameters"] == [made_id]
+        discard()
     again = run(emulator, platform, flow)
     assert not again.failed, again.msg
     assert state(emulator, platform) == wanted

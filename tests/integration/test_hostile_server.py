@@ -56,9 +56,9 @@ class RawServer:
             except OSError:
                 return
             with connection, suppress(ConnectionError):
-                self._answer_all(connection)
+                self._respond_all(connection)
 
-    def _answer_all(self, connection: socket.socket) -> None:
+    def _respond_all(self, connection: socket.socket) -> None:
         while True:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -98,28 +98,28 @@ DEEP = b"[" * 700 + b'"\\ud800"' + b"]" * 700
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CUT_SHORT = {
     "a status line without an end": b"HTTP/1.1 200 OK\r\n",
-    "a head cut in a header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "a head cut off in a header": b"HTTP/1.1 200 OK\r\nContent-Le",
     "a head without its blank line": b"HTTP/1.1 204 No Content\r\nServer: x\r\n",
-    "a body that does not come": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    "a body that does not arrive": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nabcde",
-    "a chunk of less than nothing": CHUNKED + b"-5\r\n\r\n",
+    "a chunk with a negative length": CHUNKED + b"-5\r\n\r\n",
     "chunks without an end": CHUNKED,
-    "an early hint and no answer": HINT,
+    "an early hint without a response": HINT,
     "an early hint that is cut off": HINT + b"HTTP/1.1 103 Early Hints\r\nLink: </x",
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
-    "a time-out of a gateway": http("408 Request Timeout", b"<html>"),
-    "a page of a gateway": http("404 Not Found", b"<html>"),
+    "a gateway timeout": http("408 Request Timeout", b"<html>"),
+    "a page from a gateway": http("404 Not Found", b"<html>"),
     "a redirect that cannot be read": http("302 Found", b"", "Location: http://["),
     "a redirect that is not text": http("302 Found", b"", "Location: http://\xff\xfe/"),
     "deep JSON": http("200 OK", DEEP),
     "a page behind an empty one": http(
         "200 OK", gzip.compress(b"") + gzip.compress(b"<html>"), "Content-Encoding: gzip"
     ),
-    "an unasked encoding": http("200 OK", b"x", "Content-Encoding: br"),
+    "an unrequested encoding": http("200 OK", b"x", "Content-Encoding: br"),
     "a status without content": http("200 OK", b'{"status": 200}'),
     "nothing": b"",
     "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
-    "headers without end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 5000 + b"\r\n",
+    "headers without an end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 5000 + b"\r\n",
 }
 
 
@@ -151,7 +151,7 @@ def test_interim_responses_are_skipped(before: bytes) -> None:
 
 def test_endless_interim_responses_time_out() -> None:
     class Hints(RawServer):
-        def _answer_all(self, connection: socket.socket) -> None:
+        def _respond_all(self, connection: socket.socket) -> None:
             while True:
                 connection.sendall(HINT)
 
@@ -164,8 +164,10 @@ def test_endless_interim_responses_time_out() -> None:
     assert "did not arrive in time" in outcome.msg
 
 
-@pytest.mark.parametrize("name", ["nothing", "a head cut in a header", "two lengths", "not HTTP"])
-def test_a_broken_response_before_the_key_is_missing_was_a_revocation(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["nothing", "a head cut off in a header", "two lengths", "not HTTP"]
+)
+def test_a_key_that_is_missing_after_a_broken_response_counts_as_revoked(name: str) -> None:
     with server(CUT_SHORT[name], MISSING, then=MISSING) as raw:
         outcome = revoke(raw, retries=3)
         assert raw.asked.count("DELETE") == 2
@@ -204,7 +206,7 @@ def test_a_truncated_response_to_the_get_does_not_mean_missing() -> None:
 def test_a_redirect_is_not_decompressed() -> None:
     """requests reads a redirect's body without a limit, even if it must not follow it."""
     bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
-    # The peak of the process does not show it: creating the bomb has just raised that.
+    # The peak memory of the process cannot show this: creating the bomb has just raised it.
     tracemalloc.start()
     try:
         with server(get=http("302 Found", bomb, "Location: /x", "Content-Encoding: gzip")) as raw:

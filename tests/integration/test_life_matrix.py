@@ -34,6 +34,7 @@ from tests.integration.playbook import (
 )
 from tests.support import (
     PRIVATE_KEYS,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -468,6 +469,7 @@ def _shown(key: Mapping[str, Any]) -> dict[str, Any]:
         for project in key["projects"]
     ]
     shown = {name: key[name] for name in ("id", "public_key", "description")}
+    shown["created_at"] = created_at(key["id"])
     return {**shown, "roles": sorted(key["roles"]), "projects": projects}
 
 
@@ -484,6 +486,7 @@ def _expected(life: Life, case: Case, run: str) -> Any:
         return {**identity, **flow.after}
     if flow.module == PROJECT_KEY:
         place = {"project_id": project_id(case.platform), "description": case.description}
+        place["created_at"] = created_at(own["id"])
         return {**identity, **place, **flow.after} if flow.after else None
     if flow.end is None:
         return None if run == AGAIN else _shown(own)
@@ -492,7 +495,7 @@ def _expected(life: Life, case: Case, run: str) -> Any:
     if "access_list" in flow.options:
         shown["access_list"] = flow.after["access_list"]
     if flow.creates and run == CHECK:
-        shown |= {"id": None, "public_key": None}
+        shown |= {"id": None, "public_key": None, "created_at": None}
     return shown
 
 

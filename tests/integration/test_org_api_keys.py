@@ -337,9 +337,9 @@ def test_a_playbook_declares_the_keys_of_an_organization(tmp_path: Path, collect
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("moment", [5, 60, 120])
-def test_the_run_after_a_killed_one_finishes(
+def test_the_run_after_a_killed_one_finishes_its_work(
     tmp_path: Path, collections: Path, moment: int
 ) -> None:
     with Emulator(seed(extra_keys=200)) as emulator:
@@ -410,7 +410,7 @@ print(run_module("org_api_keys", json.loads(sys.argv[2]), clock=RealClock()).out
     ("SIGINT", "the task was stopped by SIGINT"),
     ("time_limit", "time_limit: 2 s"),
 ])  # fmt: skip
-def test_a_cancelled_run_finishes_requests_in_flight_and_lists_the_rest(
+def test_a_canceled_run_finishes_requests_in_flight_and_lists_the_rest(
     collections: Path, ending: str, words: str
 ) -> None:
     with Emulator(seed(extra_keys=200)) as emulator:

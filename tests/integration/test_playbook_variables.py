@@ -317,8 +317,8 @@ def test_limit_without_localhost_fails(tmp_path: Path, collections: Path, playbo
     )
     assert done.code != 0
     assert (
-        "which the limit leaves out"
-        in done.result("Fail if the limit leaves out localhost", "other").msg
+        "which the limit excludes"
+        in done.result("Fail if the limit excludes localhost", "other").msg
     )
 
 
@@ -328,7 +328,7 @@ def test_limit_without_an_inventory_fails(tmp_path: Path, collections: Path) -> 
     command = ("-m", "ansible", "playbook", "keysmith.mongodb.revoke_org_api_key", "--limit")
     done = workshop.python(*command, "other")
     assert done.code != 0
-    assert "which the limit leaves out" in done.stderr
+    assert "which the limit excludes" in done.stderr
     assert workshop.python(*command, "localhost").result(READ).status == "ok"
 
 

@@ -16,13 +16,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import API_PATHS, Outcome, run_module
+from tests.support import API_PATHS, Outcome, created_at, run_module
 
 VARIABLE = "KEYSMITH_RECORDINGS"
 PREFIX = API_PATHS["atlas"]
@@ -117,7 +119,7 @@ def recordings() -> list[Any]:
 
 
 class Replay:
-    """A server that sends a recording for one request, and given responses for all others.
+    """A server that sends a recording for one request, and fixed responses for all others.
 
     ``before`` and ``after`` are the responses to other requests until the recording is sent and
     after that: JSON, or None for a key that does not exist.
@@ -237,6 +239,7 @@ def result_of(key: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": key["id"],
         "public_key": key["publicKey"],
+        "created_at": created_at(key["id"]),
         "description": key["desc"],
         "roles": sorted(role["roleName"] for role in key["roles"] if role.get("orgId") == org),
         "projects": [
@@ -331,6 +334,9 @@ def create_key(one: Recording) -> None:
     assert outcome.changed
     assert outcome.result["org_api_key"] == result_of(key)
     assert outcome.result["private_key"] == key["privateKey"]
+    created = datetime.fromisoformat(outcome.result["org_api_key"]["created_at"].rstrip("Z"))
+    answered = parsedate_to_datetime(one.headers["Date"]).replace(tzinfo=None)
+    assert abs(answered - created) <= timedelta(seconds=1)
 
 
 def add_entries(one: Recording) -> None:

@@ -75,7 +75,7 @@ GRACE = [
 FAILING = [
     Case("broken store", (ROLLED_BACK,), ('task "Break" failed',), BREAKING),
     Case(
-        "broken store and roll back",
+        "broken store and failed rollback",
         (LEFT,),
         ('task "Break" failed', "could not be revoked", "EMULATED"),
         first=BREAKING,
@@ -95,7 +95,7 @@ FAILING = [
     ),
     # The response is lost, and the created key cannot be looked up.
     Case(
-        "perhaps created",
+        "possibly created",
         (LEFT,),
         ("A replacement may exist. The old key works as before. Run the role again",),
         steps=(
@@ -144,14 +144,14 @@ VAULT, HASHI, AWX = STORES
 OWN = [
     Case("own key", (UNTOUCHED,), ("allow_own_key",), credential_name=OLD),
     Case(
-        "own key allowed",
+        "signing credential allowed",
         options={"allow_own_key": "true"},
         old={"access_list": [], "projects": []},
         credential_name=OLD,
     ),
     # The mark is made with the new private key.
     Case(
-        "own key with grace",
+        "signing credential with grace",
         (WAITING, UNTOUCHED),
         options={"allow_own_key": True, "grace_period": 86400},
         credential_name=OLD,
@@ -161,7 +161,7 @@ CHECK = [
     Case("check", (IMAGINED,), first={"check": True}),
     # The grace period has ended, and only check mode prevents the revocation.
     Case(
-        "check of a due one",
+        "check mode after the grace period",
         (WAITING, IMAGINED),
         options={"grace_period": 1, "check": True},
         first={"check": False},
@@ -202,7 +202,7 @@ REFUSED = [
     Case("no store tasks", (UNTOUCHED,), options={"store_tasks": "nonesuch.yml"}),
     Case("no key", (UNTOUCHED,), ("exactly one",), options={"api_user_id": ""}),
     Case("long description", (UNTOUCHED,), ("148",), old={"description": "d" * 149}),
-    # A mark of 1.2.x, or of someone else.
+    # A mark of 1.2.x, or someone else's mark.
     Case("foreign mark", (UNTOUCHED,), ("do not verify",), successors=("storing",)),
 ]
 CASES = [*WHOLE, *GRACE, *FAILING, *STORES, *OWN, *CHECK, *REFUSED]
@@ -265,14 +265,14 @@ def test_failure_is_rolled_back(ran: Ran, tmp_path: Path, collections: Path) -> 
         outcome = ran.outcome(case, 0)
         assert "no store for" not in outcome["msg"]
         # Only if the replacement may be in use, which the next run cannot find out.
-        is_unknown = case.name == "broken store and roll back"
+        is_unknown = case.name == "broken store and failed rollback"
         assert ("creates another replacement" in outcome["msg"]) is is_unknown
         # Programs use these results.
         kind = (outcome["error"] or {"type": ""})["type"]
         kinds = {
             "not created": "api",
             "not verified": "timeout",
-            "perhaps created": "orphan",
+            "possibly created": "orphan",
             "verified and not revoked": "api",
         }
         assert kind == kinds.get(case.name, "")
@@ -387,9 +387,9 @@ def test_signing_credential_is_rotated_if_allowed(
     ran: Ran, tmp_path: Path, collections: Path
 ) -> None:
     check(ran, OWN)
-    message = ran.outcome(NAMED["own key with grace"], 1)["failed"]
+    message = ran.outcome(NAMED["signing credential with grace"], 1)["failed"]
     assert "use the new key pair" in message
-    case = NAMED["own key allowed"]
+    case = NAMED["signing credential allowed"]
     old_id = ran.organizations[case.host].key_id(OLD)
     deleted = next(w for w in ran.writes[0] if w.path.endswith(old_id))
     assert deleted.method == "DELETE"
@@ -479,7 +479,7 @@ PLAYS: dict[str, tuple[dict[str, Any], set[str] | None]] = {
 }
 
 
-def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
+def test_one_host_rotates_each_key(tmp_path: Path, collections: Path) -> None:
     """HOSTS run the role for one key, and each of OTHERS for its own key."""
     names = [*HOSTS, *OTHERS]
     every = {
@@ -547,8 +547,8 @@ def test_one_host_for_each_key(tmp_path: Path, collections: Path) -> None:
     assert all("one, three, two" in r.msg for r in refused[:3])
 
 
-def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
-    """A run was killed while it stored the pair, and other keys look like replacements."""
+def test_leftovers_of_other_runs_are_reported(tmp_path: Path, collections: Path) -> None:
+    """A run was killed while it stored the key pair, and other keys look like replacements."""
     organization = Case("left", successors=("storing",)).organization(0)
     with Emulator({"organizations": [organization.seed()]}) as emulator:
         begin = {
@@ -592,7 +592,7 @@ def test_leftovers_of_other_runs(tmp_path: Path, collections: Path) -> None:
 
 
 @pytest.mark.each_core
-def test_playbook_and_play_of_the_readme(tmp_path: Path, collections: Path) -> None:
+def test_playbook_and_play_of_the_readme_rotate_a_key(tmp_path: Path, collections: Path) -> None:
     """Unanswered questions are empty or null. The token cannot make marks."""
     _play_of_the_readme(tmp_path / "readme", collections)
     organization = Case("playbook", old={"description": "[1,2]"}).organization(0)

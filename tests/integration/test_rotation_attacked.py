@@ -19,6 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
     _rotation,
     _rotation_steps,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 from tests.emulator import Emulator
 from tests.emulator.state import ApiKey
 from tests.rotation_world import (
@@ -148,7 +149,7 @@ def test_a_mark_that_was_moved_to_another_key_revokes_no_key(world: World) -> No
 def test_a_mark_restored_on_a_key_without_its_projects_revokes_no_key(
     world: World, number: int, roles: list[str], age: int
 ) -> None:
-    """Project owners can take all roles in their projects from a key."""
+    """Project owners can remove all roles that a key has in their projects."""
     world.old.roles = roles
     _secret, found, new = history(world)
     new.projects.clear()
@@ -180,7 +181,7 @@ def test_an_application_with_the_new_pair_cannot_make_marks(world: World) -> Non
     # The owner identifies the key, and its grace period begins now.
     finished = world.finish(**finish, successor_id=new.id)
     assert finished.result["state"] == "waiting"
-    assert finished.result["old_until"] == _marks.shown(world.now + DAY)
+    assert finished.result["old_until"] == to_date(world.now + DAY)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
@@ -196,7 +197,7 @@ def test_a_mark_restored_after_the_rotation_revokes_no_key(world: World, number:
             assert not outcome.changed or phase == "finish"
             assert new.id in world.keys
         if number == 3:
-            # The mark says so, and renaming the key is all that it can cause.
+            # This mark says that the pair was verified. It can only cause the key to be renamed.
             assert world.new_key().description == "victim"
     # The replacement is now the old key of the next rotation.
     world.new_key().description = found[number]

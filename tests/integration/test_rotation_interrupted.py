@@ -22,6 +22,7 @@ from tests.rotation_world import (
     ADDRESSES,
     DAY,
     World,
+    authenticate_with_old_key,
     before_request,
     check_end,
     essence,
@@ -29,7 +30,6 @@ from tests.rotation_world import (
     is_killed,
     private_key,
     refused,
-    sign_with_old_key,
     succeeded,
     world_of,
 )
@@ -45,7 +45,7 @@ def world(emulator: Emulator) -> Iterator[World]:
 
 
 def start(world: World, phase: str) -> dict[str, Any]:
-    """Bring a rotation to where a phase begins; return the options of that phase."""
+    """Bring a rotation to the point where a phase begins; return the options of that phase."""
     if phase == "begin":
         return {}
     begun = world.begin()
@@ -58,7 +58,7 @@ def start(world: World, phase: str) -> dict[str, Any]:
 
 
 def each_kill(world: World, phase: str, **more: Any) -> Iterator[None]:
-    """Kill a phase before each of its requests, from the same state, and let it end at last."""
+    """Kill a phase before each request, always from the same state; finally, let it complete."""
     kept, now = world.keep(), world.now
     number, was_killed = 0, True
     while was_killed:
@@ -95,7 +95,7 @@ def test_after_a_kill_in_begin_the_next_run_replaces_the_key(world: World) -> No
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("grace", [0, DAY])
 def test_after_a_kill_in_finish_the_next_run_continues(world: World, grace: int, own: bool) -> None:
-    options = sign_with_old_key(world) if own else {}
+    options = authenticate_with_old_key(world) if own else {}
     before = essence(world.old)
     pair = {"new_private_key": private_key(world.begin(**options))}
     in_use = world.new_key()
@@ -182,9 +182,9 @@ def test_a_key_without_rights_is_reported_and_not_revoked(world: World) -> None:
     assert new.id in world.keys
 
 
-# Not at the limits of 540 s back and 60 s ahead: a busy machine may take seconds in between.
+# These are not the limits, 540 s behind and 60 s ahead: a busy machine may take some seconds.
 @pytest.mark.parametrize("skew", [-3600, -400, 50, 3600])
-def test_a_clock_that_differs_from_that_of_the_api(world: World, skew: int) -> None:
+def test_a_leftover_is_revoked_only_if_the_clocks_differ_little(world: World, skew: int) -> None:
     """A leftover that cannot be recognized because of the clock is reported."""
     world.now += skew
     assert is_killed(world, 4, "begin")

@@ -38,8 +38,8 @@ ENTRIES = frozenset({ipaddress.ip_network("192.0.2.0/24")})
 PROJECTS = tuple("5a" + "0" * 21 + end for end in ("aaa", "bbb"))
 DAY = 86400
 WALKS, STEPS = 60, 40
-# A key with a role in the organization, which only organization owners can take from it, or one
-# with roles in projects only, which project owners can take.
+# One key has a role in the organization, which only organization owners can remove. The other has
+# only roles in projects, which project owners can remove.
 KINDS = [("ORG_MEMBER", "ORG_READ_ONLY"), ("ORG_MEMBER",)]
 
 
@@ -49,7 +49,7 @@ class KilledError(Exception):
 
 @dataclass
 class World:
-    """The keys, and the facts that no run can read."""
+    """The keys, and facts that a run cannot read."""
 
     chance: random.Random
     roles: tuple[str, ...]

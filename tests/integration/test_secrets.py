@@ -12,6 +12,7 @@ import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 from urllib.parse import quote_plus
 
@@ -107,6 +108,47 @@ def test_a_private_key_in_an_invalid_response_is_not_shown(
     keys = emulator.state.organizations[org_id(ATLAS)].api_keys.values()
     secrets = {key.id: key.private_key for key in keys} | {"made up": CREATED_PRIVATE_KEY}
     assert not search({"output": outcome.output}, secrets)
+
+
+NEW_CLIENT_SECRET = "mdb_sa_sk_canary-of-an-invalid-response"
+DATES = {"createdAt": "2026-01-01T00:00:00Z", "expiresAt": "2027-01-01T00:00:00Z"}
+NEW_SECRET = {**DATES, "id": "5a00000000000000000000d1", "secret": NEW_CLIENT_SECRET}
+NEW_ACCOUNT = {
+    "clientId": "mdb_sa_id_5a00000000000000000000d1",
+    "name": "broken",
+    "description": "broken",
+    "roles": ["ORG_MEMBER"],
+}
+BROKEN_SECRETS = [
+    [{**NEW_SECRET, "id": 5}],
+    [{**NEW_SECRET, "createdAt": "yesterday"}],
+    {"new": NEW_SECRET},
+    NEW_CLIENT_SECRET,
+    [NEW_CLIENT_SECRET],
+    [[NEW_SECRET]],
+    [NEW_SECRET, NEW_SECRET],
+]
+
+
+@pytest.mark.parametrize("status", [201, 500])
+@pytest.mark.parametrize("secrets", BROKEN_SECRETS)
+@pytest.mark.parametrize("module", ["service_account", "service_account_secret"])
+def test_a_client_secret_in_an_invalid_response_is_not_shown(
+    emulator: Emulator, module: str, secrets: Any, status: int
+) -> None:
+    body: Any = {**NEW_ACCOUNT, "secrets": secrets}
+    if module == "service_account_secret":
+        body = secrets[0] if isinstance(secrets, list) and len(secrets) == 1 else secrets
+    emulator.add_fault(Fault("json", "POST", body=body, status=status, after_write=True))
+    where = {"base_url": emulator.url, "org_id": org_id(ATLAS), **key_pair(ATLAS)}
+    task = {"name": "victim", "secret_expires_after_hours": 8}
+    if module == "service_account":
+        task |= {"name": "broken", "roles": ["ORG_MEMBER"]}
+    outcome = run_module(module, {**where, **task})
+    assert outcome.failed
+    accounts = emulator.state.organizations[org_id(ATLAS)].service_accounts.values()
+    created = {secret.id: secret.value for account in accounts for secret in account.secrets}
+    assert not search({"output": outcome.output}, created | {"made up": NEW_CLIENT_SECRET})
 
 
 @pytest.mark.parametrize("has_journal", [False, True], ids=["syslog", "journal"])

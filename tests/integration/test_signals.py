@@ -106,6 +106,22 @@ CASES = [
         lambda result: bool(result["created"][0]["private_key"] and len(result["pending"]) == 1),
         writes=2,
     ),
+    Case(
+        "delete",
+        "service_account",
+        {"name": "victim", "state": "absent"},
+        ("DELETE", "*/serviceAccounts/*"),
+        lambda result: bool(result["changed"]),
+        read="*/serviceAccounts*",
+    ),
+    Case(
+        "fill",
+        "service_account_secret",
+        {"name": "victim", "secret_expires_after_hours": 8},
+        ("POST", "*/secrets"),
+        lambda result: bool(result["client_secret"] and result["service_account_secret"]["id"]),
+        read="*/serviceAccounts*",
+    ),
 ]
 
 

@@ -128,7 +128,7 @@ def test_server_is_trusted_with_ca_directory_of_hashed_names(
 ) -> None:
     folder = authority.hashed(tmp_path / "authorities")
     if folder is None:
-        pytest.skip("openssl, which makes the hashed names, is not installed")
+        pytest.skip("openssl, which creates the hashed names, is not installed")
     outcome = revoke(server.url, ca_path=folder)
     assert outcome.changed, outcome.msg
 

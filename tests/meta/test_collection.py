@@ -42,14 +42,24 @@ LAYERS = (
     "_bulk._workers",
     "_input",
     "_resources._key_present",
+    "_resources._account_present",
+    "_resources._account_secrets",
+    "_resources._account_files",
+    "_resources._project_service_accounts",
     "_resources._new_keys",
     "_resources._key_files",
     "_resources._project_api_keys",
     "_resources._key_access_lists",
     "_resources._orgs",
     "_resources._org_api_keys",
+    "_resources._service_accounts",
+    "_resources._assignment_task",
     "_resources._assignments",
+    "_resources._access_list_task",
     "_resources._access_lists",
+    "_resources._absence",
+    "_resources._adoption",
+    "_resources._writes",
     "_resources._resource",
     "_secret_file",
     "_plan",
@@ -260,7 +270,7 @@ def test_links_are_absolute_and_lead_to_files(document: Path) -> None:
             assert (ROOT / path.partition("#")[0]).exists(), path
 
 
-def test_the_layers_are_all_there() -> None:
+def test_every_file_has_a_layer() -> None:
     assert sorted(LAYERS) == UTILS
 
 
@@ -285,7 +295,7 @@ def test_directories_do_not_import_each_other() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
-def test_only_their_own_files_know_requests_and_ansible(path: Path) -> None:
+def test_only_their_own_files_import_requests_and_ansible(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.stem != "_requests":
         assert not re.search(r"^\s*(import|from) (requests|urllib3)\b", text, re.MULTILINE)
@@ -306,7 +316,7 @@ def test_the_emulator_and_the_plugins_share_nothing(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "tests" / "emulator").glob("*.py")), ids=lambda p: p.name
 )
-def test_the_emulator_imports_nothing_of_the_collection(path: Path) -> None:
+def test_the_emulator_imports_nothing_from_the_collection(path: Path) -> None:
     assert COLLECTION not in path.read_text(encoding="utf-8")
 
 
@@ -330,7 +340,7 @@ def test_the_changelog_has_the_version_or_a_fragment() -> None:
 
 
 @pytest.mark.parametrize("folder", ["unit", "integration", "meta"])
-def test_tests_of_modules_load_nothing_of_the_controller(folder: str) -> None:
+def test_tests_of_modules_load_nothing_from_the_controller(folder: str) -> None:
     """A process that has loaded it runs modules differently; tests/controller has its own."""
     for path in (ROOT / "tests" / folder).rglob("*.py"):
         if path.parent.name == "callbacks":

@@ -27,6 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _assignments,
     _key_access_lists,
     _org_api_keys,
@@ -64,6 +65,10 @@ TOPICS = (
     "keep_missing",
     "adoption",
     "contradicted",
+    "account_text",
+    "initial_secret",
+    "invalid_client",
+    "system_managed",
 )
 
 # The request in the messages that the guide quotes.
@@ -86,7 +91,7 @@ def classes() -> dict[str, type[_errors.KeysmithError]]:
         value
         for _name, value in inspect.getmembers(_errors, inspect.isclass)
         if issubclass(value, _errors.KeysmithError)
-        and value not in {_errors.KeysmithError, _errors.TransportError}
+        and value not in {_errors.KeysmithError, _errors.TransportError, _errors.AdvisedError}
     ]
     return {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in every}
 
@@ -173,7 +178,7 @@ def advice() -> Iterator[tuple[str, str]]:
         _resolve._proxy({"http_proxy": None}, environ, "https://cloud.mongodb.com")
     yield "option_error", refused.value.message()
     yield "look_alikes", _resource.LOOK_ALIKES
-    yield "adoption", _resource.adoption_advice(_org_api_keys.API_KEYS)
+    yield "adoption", _adoption.advice(_org_api_keys.API_KEYS)
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
     lists = _key_access_lists.API_KEY_LISTS
@@ -348,3 +353,27 @@ def test_the_porting_guide_has_both_sides_of_each_change() -> None:
     assert comments.count("# Refused") > 12
     for before, after in zip(comments, comments[1:], strict=False):
         assert before != "# Refused" or after == "# Accepted"
+
+
+def found_account(*last_used_at: str | None) -> dict[str, Any]:
+    return {"service_accounts": [{"secrets": [{"last_used_at": date} for date in last_used_at]}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_moved"),
+    [
+        (found_account("2026-12-01T06:00:01Z", None), True),
+        (found_account("2026-12-01T05:59:59Z", None), False),
+        (found_account(), False),
+        ({"service_accounts": []}, False),
+    ],
+)
+def test_the_guide_revokes_a_key_only_after_its_consumer_was_moved(
+    found: dict[str, Any], is_moved: bool
+) -> None:
+    plays = [yaml.safe_load(text)[0] for text in yaml_blocks(RST / "guide_service_accounts.rst")]
+    (steps,) = [play["tasks"] for play in plays if play["name"].startswith("Revoke the key")]
+    check, last = steps[-2:]
+    assert last["keysmith.mongodb.org_api_key"]["state"] == "absent"
+    expression = NativeEnvironment().compile_expression(check["ansible.builtin.assert"]["that"])
+    assert expression(found=found, moved_at="2026-12-01T06:00:00Z") is is_moved

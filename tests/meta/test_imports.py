@@ -62,8 +62,10 @@ REVOKING = {
     "_python",
     "_requests",
     "_resources",
+    "_resources._absence",
     "_resources._org_api_keys",
     "_resources._resource",
+    "_resources._writes",
     "_text",
 }
 
@@ -135,7 +137,7 @@ def test_a_file_in_the_archive_is_compiled_once(archive: Path, emulator: Emulato
     options = options_for(emulator, api_user_id=MISSING_ID, state="absent")
     _result, seen = run(archive, "org_api_key", options)
     compiled = [Path(path).stem for path in seen["compiled"] if "/module_utils/" in path]
-    # Python's own importer has compiled _python, which brings ours, and the directory.
+    # Python's own importer compiled _python, which contains ours, and the directory.
     others = [name for name in compiled if name not in {"_python", "__init__"}]
     directories = {name.partition(".")[0] for name in REVOKING if "." in name}
     files = REVOKING - {"_python", *directories}

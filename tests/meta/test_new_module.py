@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A new module is registered by hand only in the places that CONTRIBUTING.md lists.
 
-The tests add a module to a copy of the project: without the places other tests fail, with them they
-pass.
+The tests add a module to a copy of the project. If a place lacks the module, another test fails;
+otherwise all pass.
 """
 
 from __future__ import annotations

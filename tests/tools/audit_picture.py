@@ -34,7 +34,7 @@ def make_key(
     """Return a key for the seed, with a role in the organization and one in the project."""
     role, project_role = roles
     return {
-        "id": f"66c{number}9a4e1c2b3a00112233a{number}",
+        "id": f"6{number}c09a4e1c2b3a00112233a{number}",
         "public_key": public_key,
         "private_key": f"00000000-1111-4111-8111-{number:012d}",
         "description": description,

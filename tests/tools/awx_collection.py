@@ -26,7 +26,7 @@ def main() -> None:
         command = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
         options = ["--no-input", "--no-deps", "--only-binary", ":all:", "--dest", temporary]
         if subprocess.run([*command, *options, "ansible"], check=False).returncode:
-            sys.exit("The collection awx.awx cannot be had; tests that need it are skipped.")
+            sys.exit("The collection awx.awx cannot be downloaded; tests that need it are skipped.")
         (wheel,) = Path(temporary).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             names = [name for name in archive.namelist() if name.startswith(INSIDE)]

@@ -29,7 +29,7 @@ PLACES = (
 )
 SUFFIXES = {"", ".j2", ".md", ".py", ".rst", ".sh", ".toml", ".yml"}
 # Generated files, and those that contain the phrases.
-IGNORED = {"docs/speed-figures.md", "tests/tools/english.py", "tests/unit/test_english.py"}
+IGNORED = {"docs/speed-figures.md", "tests/tools/english.py", "tests/meta/test_english.py"}
 # What to write instead, by a regular expression. A space matches line breaks and comment markers.
 PHRASES = {
     r"\b(?!(?i:there) )\w+[^\w\s]{0,3} (?:is|are|was|were) no (?!longer\b|more\b|change\b)\w+": (

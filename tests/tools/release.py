@@ -77,13 +77,13 @@ def _order(version: str) -> list[int]:
 def _git_problems(root: Path, version: str) -> Iterator[str]:
     branch = git(root, "branch", "--show-current")
     if branch != "main":
-        yield f"The branch is {branch or 'none'}: a release is made of main."
+        yield f"The branch is {branch or 'none'}: a release is made from main."
     changed = git(root, "status", "--porcelain").splitlines()
     if changed:
         names = ", ".join(line.split(maxsplit=1)[1] for line in changed)
-        yield f"The work tree is not clean: {names}. Commit or remove it."
+        yield f"The working tree is not clean: {names}. Commit or remove it."
     if git(root, "tag", "--list", version):
-        yield f"The tag {version} is there already: choose the next version."
+        yield f"The tag {version} already exists: choose the next version."
 
 
 def commands(root: Path, archive: str) -> str:
@@ -97,7 +97,7 @@ def commands(root: Path, archive: str) -> str:
   git push origin {version}
   ansible-galaxy collection publish {archive}
 
-The last needs a token of Ansible Galaxy, in the file ~/.ansible/galaxy_token.
+The last one needs an Ansible Galaxy token in the file ~/.ansible/galaxy_token.
 """
 
 

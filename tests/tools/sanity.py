@@ -245,7 +245,7 @@ def main(wanted: list[str]) -> int:
         return 2
     pythons = find_pythons()
     missing = [version for version in TARGETS if version not in pythons]
-    print(f"Modules are tried on Python {' '.join(pythons)}", end="")
+    print(f"Modules run on Python {' '.join(pythons)}", end="")
     print(f"; not installed: {' '.join(missing)}" if missing else "", flush=True)
 
     cores = []
@@ -280,7 +280,7 @@ def main(wanted: list[str]) -> int:
     failed = [result for result in results if result.problem]
     report_problems(failed)
     if skipped:
-        print(f"Skipped without a Python: ansible-core {', '.join(skipped)}")
+        print(f"Skipped because a suitable Python is missing: ansible-core {', '.join(skipped)}")
     passed = len(results) - len(failed)
     print(f"sanity: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed or not results else 0

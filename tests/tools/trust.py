@@ -41,7 +41,7 @@ def run(section: str, arguments: list[str]) -> tuple[str, bool]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=" ".join(SECTIONS))
-    parser.add_argument("-k", metavar="EXPRESSION", help="the tests to pick")
+    parser.add_argument("-k", metavar="EXPRESSION", help="which tests to run")
     given = parser.parse_args()
     unknown = [name for name in given.sections if name not in SECTIONS]
     if unknown:

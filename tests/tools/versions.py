@@ -255,7 +255,7 @@ def main(arguments: list[str]) -> int:
 
     report_all(results)
     if skipped:
-        print(f"Skipped without a Python: ansible-core {', '.join(skipped)}")
+        print(f"Skipped because a suitable Python is missing: ansible-core {', '.join(skipped)}")
     failed = sum(1 for result in results if result.ended.code)
     print(f"versions: {len(results) - failed} passed, {failed} failed, {len(skipped)} skipped")
     return 1 if failed or problems or not results else 0

@@ -207,7 +207,7 @@ def test_a_goal_is_idempotent(current: Any, entries: Any, is_present: bool, purg
         ({"ipAddress": "2001:db8:0:0:0:0:0:1"}, "2001:db8::1", "2001:db8:0:0:0:0:0:1"),
     ],
 )
-def test_an_entry_is_parsed_and_its_text_kept(data: Any, network: str, word: str) -> None:
+def test_an_entry_is_parsed_and_its_text_is_kept(data: Any, network: str, word: str) -> None:
     assert parse_entry(data) == (ipaddress.ip_network(network), word)
 
 
@@ -223,7 +223,7 @@ def test_an_entry_is_parsed_and_its_text_kept(data: Any, network: str, word: str
         ("2001:DB8:0000::0001/128", "2001:db8:0:0:0:0:0:1"),
     ],
 )
-def test_requests_have_ipv6_addresses_in_full(entry: str, word: str) -> None:
+def test_ipv6_addresses_are_sent_in_full(entry: str, word: str) -> None:
     (network,) = normalize([entry])
     assert to_api(network) == word
     assert normalize([word]) == {network}
@@ -284,8 +284,8 @@ class FakeApi:
     """A client with an access list. ``script``: what each write raises or does.
 
     An error is raised. A list of entries replaces the access list just before the write, as if by
-    another user. A pair does both. ``shown`` are lists that the next reads show instead of the real
-    one.
+    another user. A pair does both. ``shown`` has the lists that the next reads return instead of
+    the real one.
     """
 
     def __init__(
@@ -358,7 +358,7 @@ def entries(networks: Any) -> list[str]:
     return in_order(networks)
 
 
-def test_additions_come_in_one_request_and_before_removals() -> None:
+def test_additions_are_sent_in_one_request_before_removals() -> None:
     api = FakeApi(A, "10.0.0.0/8")
     done = work(api, Goal(normalize([C, B, A]), purge=True))
     assert api.calls == ["GET accessList", f"POST {B} {C_SENT}", "DELETE 10.0.0.0/8"]
@@ -366,7 +366,7 @@ def test_additions_come_in_one_request_and_before_removals() -> None:
     assert entries(done.now) == [A, B, C]
 
 
-def test_an_entry_is_removed_by_the_text_of_the_api() -> None:
+def test_an_entry_is_removed_by_the_text_that_the_api_shows() -> None:
     api = FakeApi("198.51.100.9/24", "2001:db8:0:0:0:0:0:1")
     work(api, Goal(normalize([B, "2001:db8::1"]), is_present=False))
     assert api.calls[1:] == ["DELETE 198.51.100.9/24", "DELETE 2001:db8:0:0:0:0:0:1"]
@@ -377,7 +377,7 @@ SPELLINGS = [["198.51.100.9/24", B], [B, "198.51.100.9/24"], ["2001:db8:0::1", "
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS)
-def test_an_entry_with_two_texts_is_removed_completely(spellings: Any) -> None:
+def test_an_entry_with_two_spellings_is_removed_completely(spellings: Any) -> None:
     api = FakeApi(A, *spellings)
     done = work(api, Goal(normalize([A]), purge=True))
     assert api.entries == [A]
@@ -392,12 +392,12 @@ GONE = api_error(404, "API_KEY_ACCESS_LIST_NOT_FOUND", B, KEY.id)
     ("script", "is_changed"),
     [
         ([([B], GONE), None], True),
-        # Alternatively, the API removes both in response to one request.
+        # Or the API removes both in response to one request.
         ([None, ([], GONE)], True),
         ([([], GONE), GONE], False),
     ],
 )
-def test_an_entry_with_two_texts_is_a_change_unless_others_have_removed_both(
+def test_removing_two_spellings_is_a_change_unless_others_removed_both(
     script: Any, is_changed: bool
 ) -> None:
     api = FakeApi(*SPELLINGS[0], script=script)
@@ -407,7 +407,7 @@ def test_an_entry_with_two_texts_is_a_change_unless_others_have_removed_both(
     assert api.entries == []
 
 
-def test_an_entry_is_still_there_if_one_of_its_texts_cannot_be_removed() -> None:
+def test_an_entry_still_exists_if_one_of_its_spellings_cannot_be_removed() -> None:
     api = FakeApi(*SPELLINGS[0], script=[None, lost()])
     with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([B]), is_present=False))
@@ -433,7 +433,7 @@ def test_a_conflict_loses_no_other_addition(code: str) -> None:
     assert sorted(api.entries) == [A, B, C_SENT]
 
 
-def test_an_unspecific_conflict_is_retried_for_some_seconds() -> None:
+def test_a_conflict_without_an_address_is_retried_for_a_few_seconds() -> None:
     error = api_error(409, CONFLICTS[0])
     api = FakeApi(script=[error] * 2, shown=[[], [], [A]])
     done = work(api, Goal(normalize([A, B])))
@@ -498,11 +498,11 @@ def test_an_unreadable_list_after_a_conflict_is_reported() -> None:
     ("data", "expected"),
     [({"results": []}, True), ({"results": {}}, None), ({}, None), ([], None), (None, None)],
 )
-def test_only_a_list_is_a_response_to_additions(data: Any, expected: bool | None) -> None:
+def test_the_response_to_additions_must_be_a_list(data: Any, expected: bool | None) -> None:
     assert _access_lists._parse_list(data, API_KEYS, frozenset()) is expected
 
 
-def test_after_a_lost_response_additions_are_read_and_not_sent_again() -> None:
+def test_after_a_lost_response_additions_are_looked_up_and_not_sent_again() -> None:
     api = FakeApi(C, script=[("done", lost())], shown=[[C], [C], [C]])
     done = work(api, Goal(normalize([A, B])))
     # The list shows it late.
@@ -512,7 +512,7 @@ def test_after_a_lost_response_additions_are_read_and_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("shown", [[C], [A, C]])
-def test_lost_additions_that_were_not_made_fail_with_the_list(shown: Any) -> None:
+def test_lost_additions_that_were_not_made_fail_and_report_the_list(shown: Any) -> None:
     api = FakeApi(C, script=[(shown, lost())])
     with pytest.raises(LostResponseError) as caught:
         work(api, Goal(normalize([A, B])))
@@ -538,7 +538,7 @@ def test_lost_additions_and_an_unreadable_list_are_reported(failure: Any) -> Non
     assert caught.value.results["org_api_key_access_list"]["entries"] == [C]
 
 
-def test_a_lost_removal_is_read() -> None:
+def test_a_lost_removal_is_looked_up() -> None:
     goal = Goal(normalize([A, B]), is_present=False)
     api = FakeApi(A, B, C, script=[None, ("done", lost())])
     assert entries(work(api, goal).now) == [C]
@@ -563,7 +563,7 @@ def test_a_failed_removal_reports_earlier_changes_that_are_not_shown_yet() -> No
 
 @pytest.mark.parametrize("outcome_unknown", [True, False])
 @pytest.mark.parametrize("missing", ["POST", "DELETE", "GET"])
-def test_a_key_that_is_revoked_in_the_meantime_is_missing(
+def test_a_key_that_is_revoked_in_the_meantime_is_reported_as_missing(
     missing: str, outcome_unknown: bool
 ) -> None:
     error = api_error(400, "API_KEY_NOT_FOUND", KEY.id, outcome_unknown=outcome_unknown)
@@ -579,14 +579,14 @@ def test_a_key_that_is_revoked_in_the_meantime_is_missing(
 
 
 @pytest.mark.parametrize("refusals", [1, 4])
-def test_entries_of_a_key_that_is_not_known_yet_are_added_again(refusals: int) -> None:
+def test_additions_for_a_key_that_is_not_known_yet_are_sent_again(refusals: int) -> None:
     error = api_error(400, "API_KEY_NOT_FOUND", KEY.id)
     api = FakeApi(script=[error] * refusals)
     assert entries(work(api, Goal(normalize([A]))).now) == [A]
     assert [call for call in api.calls if call[:4] == "POST"] == [f"POST {A}"] * (refusals + 1)
 
 
-def test_an_entry_of_a_key_that_is_shown_again_is_removed_again() -> None:
+def test_a_removal_is_sent_again_if_the_key_is_shown_again() -> None:
     api = FakeApi(A, script=[api_error(400, "API_KEY_NOT_FOUND", KEY.id)])
     api.key_looks = [True]
     assert work(api, Goal(normalize([A]), is_present=False)).is_changed
@@ -596,7 +596,7 @@ def test_an_entry_of_a_key_that_is_shown_again_is_removed_again() -> None:
 
 @pytest.mark.parametrize("shown", [[], [[], [A]]])
 def test_a_list_that_contradicts_the_additions_is_read_again(shown: Any) -> None:
-    """It is a success if the list shows them then, and otherwise fails with what it shows."""
+    """The task succeeds if the list shows them then. Otherwise it fails and reports the list."""
     api = FakeApi()
     api.post = lambda _path, _body, parse, **_more: parse({"results": [], "totalCount": 0})  # type: ignore[method-assign]
     api.shown = shown

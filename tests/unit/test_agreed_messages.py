@@ -41,8 +41,8 @@ def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> 
 class Case:
     """A task that fails, and its message.
 
-    The text has {host} for an address on loopback, {folder} for the test's own directory and {new}
-    for the key that the task has created. Options have {url} and {host} for the emulator, {tls},
+    The text has {host} for a loopback address, {folder} for the test's own directory and {new} for
+    the key that the task has created. Options have {url} and {host} for the emulator, {tls},
     {proxy} and {dead} for the other places.
     """
 
@@ -60,7 +60,7 @@ class Case:
 CASES = [
     # How a key is identified
     Case(
-        "a key to be changed does not exist",
+        "the key to change does not exist",
         (
             "No API key of organization 5a0000000000000000000001 has the ID "
             "deadbeefdeadbeefdeadbeef. Nothing was changed. To create a key, identify it by "
@@ -69,12 +69,12 @@ CASES = [
         {"api_user_id": MISSING_ID, "roles": ["ORG_MEMBER"]},
     ),
     Case(
-        "a key to be created has no roles",
+        "a new key has no roles",
         "API key 'new one' does not exist. To create it, set roles.",
         {"description": "new one"},
     ),
     Case(
-        "a key that gets an access list does not exist",
+        "the key for an access list does not exist",
         (
             "No API key of organization 5a0000000000000000000001 has the description 'nobody'. "
             "Nothing was changed. Create the key with org_api_key first. In check mode, a key that "
@@ -120,7 +120,7 @@ CASES = [
         {"state": "absent"},
     ),
     Case(
-        "an ID is not one",
+        "an ID is not valid",
         (
             "api_user_id is '83', which is not a valid ID. An ID is 24 lowercase hexadecimal "
             "digits; quote one that is all digits."
@@ -138,7 +138,7 @@ CASES = [
         {"description": 2024, "state": "absent"},
     ),
     Case(
-        "a public key is a private one",
+        "a private key is set as public_key",
         (
             "public_key is not a valid public key. It looks like a private key, which is a "
             "secret and cannot identify a key."
@@ -146,7 +146,7 @@ CASES = [
         {"public_key": "00000002-1111-4111-8111-000000000000", "state": "absent"},
     ),
     Case(
-        "an empty value would widen the task",
+        "an empty value would widen the scope of the task",
         (
             "credentials_file is empty. If it counted as unset, the private key would become part "
             "of the result. Set a value. If a variable may be empty and that is what you "
@@ -230,7 +230,7 @@ CASES = [
         ),
     ),
     Case(
-        "an access list entry is not one",
+        "an access list entry is not valid",
         ("entries has '10.0.0.1/8', which has host bits set. Use 10.0.0.0/8 or 10.0.0.1."),
         {**VICTIM, "entries": ["10.0.0.1/8"]},
         ACCESS_LIST,
@@ -298,7 +298,7 @@ CASES = [
         {**NEW, **key_pair("atlas", 6)},
     ),
     Case(
-        "the organization is not known",
+        "the organization is unknown",
         (
             "Could not read the API key 5ae000000000000000000002: the API returned 404 "
             'ORG_NOT_FOUND, "No organization with ID deadbeefdeadbeefdeadbeef exists". Check '
@@ -343,7 +343,7 @@ CASES = [
         lasting("redirect"),
     ),
     Case(
-        "nothing listens there",
+        "nothing listens at the address",
         (
             "Could not read the API key 5ae000000000000000000002: {host} refuses connections (6 "
             "attempts, 17 s of waiting). Check the host and port of base_url, and that the server "
@@ -352,7 +352,7 @@ CASES = [
         {**REVOKE, "base_url": "http://{dead}"},
     ),
     Case(
-        "the host name is not known",
+        "the host name cannot be resolved",
         (
             "Could not read the API key 5ae000000000000000000002: cannot resolve the host name "
             "opsmanager.example.com. Check base_url and DNS on the machine where the module "
@@ -370,7 +370,7 @@ CASES = [
         {**REVOKE, "base_url": "https://{host}"},
     ),
     Case(
-        "a certificate of a private authority",
+        "the certificate is from a private authority",
         (
             "Could not read the API key 5ae000000000000000000002: the certificate of {host} is "
             "not accepted: unable to get local issuer certificate. Set ca_path to the file or "
@@ -380,7 +380,7 @@ CASES = [
         {**REVOKE, "base_url": "{tls}"},
     ),
     Case(
-        "a proxy that wants a password",
+        "the proxy requires a password",
         (
             "Could not read the API key 5ae000000000000000000002: the proxy {host} refused the "
             "request: 407 Proxy Authentication Required. Check the proxy's user and password, in "
@@ -389,7 +389,7 @@ CASES = [
         {**REVOKE, "http_proxy": "{proxy}"},
     ),
     Case(
-        "a proxy that is down",
+        "the proxy is down",
         (
             "Could not read the API key 5ae000000000000000000002: the proxy {host} cannot be "
             "reached (6 attempts, 17 s of waiting). Check http_proxy, or the proxy variables of "
@@ -456,7 +456,7 @@ CASES = [
         lasting("lost_before", "POST"),
     ),
     Case(
-        "a revoked key does not go",
+        "a revoked key does not disappear",
         (
             "The API still shows the API key 5ae000000000000000000002 (akeyaaac) 10 s after the "
             "task revoked it. Run the task again to check whether it is gone, or increase "
@@ -485,7 +485,7 @@ CASES = [
         {**NEW, "credentials_file": "{folder}/"},
     ),
     Case(
-        "the credentials file holds another pair",
+        "the credentials file holds something else",
         (
             "credentials_file {folder}/other.json holds something other than a key pair of this "
             "module, and nothing was created. It may be the only copy of a key pair. Move it "
@@ -495,7 +495,7 @@ CASES = [
     ),
     # Rotation
     Case(
-        "a rotation to finish has not begun",
+        "the rotation to finish has not begun",
         (
             "API key 5ae000000000000000000002 (akeyaaac) has no replacement whose key pair was "
             "handed over. Nothing was changed. Run phase begin first."

@@ -130,7 +130,7 @@ def test_digest_without_qop_matches_the_older_standard() -> None:
         ("", []),
     ],
 )
-def test_challenges_are_found(header: str, expected: list[Challenge]) -> None:
+def test_challenges_are_parsed(header: str, expected: list[Challenge]) -> None:
     assert find_challenges(header) == expected
 
 
@@ -322,7 +322,7 @@ def test_a_new_token_that_is_rejected_is_not_replaced() -> None:
 @pytest.mark.parametrize(
     "response", [refused(code="USER_CANNOT_ACCESS_ORG"), Response(403, "Forbidden", {}, b"")]
 )
-def test_only_an_unspecific_401_means_that_the_token_expired(response: Response) -> None:
+def test_a_refusal_for_another_reason_does_not_replace_the_token(response: Response) -> None:
     server = TokenServer(*tokens("one", "two"))
     auth = account_auth(server, [])
     auth.acquire()

@@ -26,6 +26,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancella
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
     OptionError,
     OrphanError,
     PartialError,
@@ -181,11 +182,43 @@ def test_a_key_whose_pair_cannot_be_stored_may_remain(
     assert warnings == (["duplicates"] if is_left else [])
 
 
+@pytest.mark.parametrize("shown", [READ, (*READ, *WRITE), None])
+@pytest.mark.parametrize("roles", [WRITE, None])
+def test_a_failed_project_change_leaves_what_the_api_shows(
+    done: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    roles: tuple[str, ...] | None,
+    shown: tuple[str, ...] | None,
+) -> None:
+    error = ApiError("no", status=500)
+    error.now, error.results = shown, {"project_api_key": None}
+
+    def fail(*_arguments: Any) -> bool:
+        raise error
+
+    monkeypatch.setattr(_assignments, "change", fail)
+    monkeypatch.setattr(_assignments, "unassign", fail)
+    existing = key(1, projects=((PROJECTS[0], READ),))
+    declared = {PROJECTS[0]: roles} if roles else {}
+    operation = work()
+    runs, _warnings = operation.apply([wanted(existing, projects=tuple(declared.items()))])
+    with pytest.raises(PartialError) as caught:
+        _bulk.report(operation, runs, {})
+    results = caught.value.results
+    (failure,) = results["failures"]
+    assert (failure["id"], failure["description"]) == (existing.id, existing.description)
+    assert results["changed"] is (shown != READ)
+    if results["changed"]:
+        (updated,) = results["updated"]
+        roles_shown = [project["roles"] for project in updated["projects"]]
+        assert roles_shown == ([] if shown is None else [[*shown]])
+
+
 def test_keys_that_need_no_change_are_not_counted(
     done: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: Any) -> bool:
-        raise OptionError("no")
+        raise OptionError("no", hint="Try again.")
 
     monkeypatch.setattr(_assignments, "unassign", fail)
     changes = [
@@ -198,4 +231,4 @@ def test_keys_that_need_no_change_are_not_counted(
     with pytest.raises(PartialError, match=r": 1 done, 1 failed$") as caught:
         _bulk.report(operation, runs, {"kept": []})
     assert caught.value.results["unchanged"] == [changes[0].planned()]
-    assert caught.value.message().endswith("The first failure: no.")
+    assert caught.value.message().endswith("The first failure: no. Try again.")

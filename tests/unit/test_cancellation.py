@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cancelled task ends its waits immediately."""
+"""A canceled task ends its waits immediately."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def armed(
     """Install the signal handlers, and restore the previous ones afterwards."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     if is_default:
-        # A shell that runs the tests in the background may ignore SIGINT.
+        # A shell that runs the tests in the background may start them with SIGINT ignored.
         for number in handlers:
             signal.signal(number, signal.SIG_DFL)
     try:

@@ -149,8 +149,8 @@ def test_a_low_count_does_not_cause_an_extra_request() -> None:
         lambda query: (
             200,
             {"results": [{"id": "1"}, {"id": "1"}], "totalCount": 2},
-        ),  # twice the same
-        lambda query: (200, {"results": [{"id": "1"}], "totalCount": 9}),  # the same page for ever
+        ),  # the same object twice
+        lambda query: (200, {"results": [{"id": "1"}], "totalCount": 9}),  # the same page forever
     ],
 )
 def test_an_incomplete_list_is_an_error(respond: Any) -> None:
@@ -165,7 +165,7 @@ def test_an_incomplete_list_is_an_error(respond: Any) -> None:
     [
         # It has a next link.
         (listing(150, cap=100, total=100), 150),
-        # A page is full, perhaps by chance.
+        # A page is full, perhaps by coincidence.
         (listing(700, total=400, links=False), 700),
     ],
 )
@@ -260,8 +260,8 @@ def test_an_endless_list_fails_without_a_second_reading(size: int) -> None:
 
 
 def test_two_readings_of_several_pages_must_be_equal() -> None:
-    # A key of page 1 is replaced by a new one after page 1 was read: the count stays, and the
-    # last key slips from page 2 to page 1.
+    # After page 1 was read, a new key replaces one on that page. The count stays the same, and
+    # the first key on page 2 moves to page 1.
     ids = [str(number) for number in range(600)]
     asked = []
 
@@ -278,12 +278,12 @@ def test_two_readings_of_several_pages_must_be_equal() -> None:
     found = api.pages(to("list"), lambda item: item["id"], str)
     assert sorted(found) == sorted(ids)
     assert asked == ["1", "2"] * 3
-    # The pages fit together, so there is no pause.
+    # The pages are consistent, so there is no pause.
     assert api._http.virtual.sleeps == []
 
 
 def test_a_list_whose_count_changes_is_read_again() -> None:
-    # While page 2 is read, an object of page 1 is gone, and one of page 2 has moved to page 1.
+    # While page 2 is read, an object on page 1 disappears, and one moves from page 2 to page 1.
     ids = [str(number) for number in range(501)]
     asked = []
 
@@ -320,9 +320,9 @@ def listed(api: Any, **how: Any) -> list[Any]:
     ("respond", "seconds", "asked"),
     [
         (listing(5000), 60, 7),  # of 10 pages
-        (listing(1000), 140, 3),  # of the second reading, the second page
+        (listing(1000), 140, 3),  # the second page of the second reading
         (listing(1000), 210, 2),  # the second reading
-        (listing(0, total=5), 210, 2),  # one page that does not fit, and its second reading
+        (listing(0, total=5), 210, 2),  # one inconsistent page, read twice
     ],
 )
 def test_a_list_must_be_complete_in_time(respond: Any, seconds: float, asked: int) -> None:

@@ -27,7 +27,7 @@ NAMES = {"type", "status", "code", "reason", "detail", "parameters", "method", "
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_has_a_documented_type(kind: type[KeysmithError]) -> None:
-    fields = kind("It failed").fields()
+    fields = kind("It failed", hint="Try again.").fields()
     assert fields["type"] in ERROR_TYPES
     assert fields.keys() == NAMES
 
@@ -39,7 +39,11 @@ def test_a_rate_limit_is_a_limit(status: int, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "cause",
-    [OptionError("x"), TimeLimitError("x"), ApiError("x", status=429, code="X", parameters=["y"])],
+    [
+        OptionError("x", hint="y"),
+        TimeLimitError("x"),
+        ApiError("x", status=429, code="X", parameters=["y"]),
+    ],
 )
 def test_a_partial_error_has_the_fields_of_its_cause(cause: KeysmithError) -> None:
     error = PartialError("2 of 3 changes were not made")

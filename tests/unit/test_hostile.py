@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Quick tests of the faults that tests/trust/hostile has found."""
+"""Quick tests of the faults that tests/trust/hostile found."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_a_long_path_is_truncated() -> None:
 
 
 def test_a_message_is_always_one_line() -> None:
-    assert _errors.OptionError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
+    assert _errors.KeysmithError("a\r\n\x1b[31m\u202eb").message() == "a   [31m b."
 
 
 @pytest.mark.parametrize("value", ["a\x1b[31m", "a b", "a" * 65, "\u202e", 1, ["a"]])
-def test_a_public_key_is_short_and_visible(value: Any) -> None:
+def test_an_invalid_public_key_is_unreadable(value: Any) -> None:
     with pytest.raises(_responses.UnreadableError, match="publicKey") as caught:
         _org_api_keys.parse({**KEY, "publicKey": value})
     assert len(str(caught.value)) < 120

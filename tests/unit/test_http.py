@@ -309,7 +309,7 @@ def test_a_window_beyond_retry_max_wait_fails_immediately() -> None:
     assert http_.virtual.sleeps == []
 
 
-def test_waiting_together_counts_once() -> None:
+def test_simultaneous_waits_count_once() -> None:
     http_ = ScriptedHttp([response(429, Retry_After="100")] * 2, retry_max_wait=120)
     http_._count_wait(100)
     assert http_.call(DELETE).attempts == 2
@@ -360,7 +360,7 @@ def test_a_cancellation_in_a_shared_wait_keeps_outcome_unknown() -> None:
     assert caught.value.request is DELETE
 
 
-def test_a_cancelled_wait_after_a_429_has_a_known_outcome() -> None:
+def test_a_canceled_wait_after_a_429_has_a_known_outcome() -> None:
     http_ = ScriptedHttp([response(429), response(204)])
     http_.cancellation.set_limit(0.2)
     with pytest.raises(CancelledError) as caught:
@@ -411,7 +411,7 @@ def long(limit: int) -> str:
 
 
 def wrapped(cause: BaseException) -> Exception:
-    """The exception of requests that wraps one of urllib3."""
+    """An exception from requests that wraps one from urllib3."""
     return requests.exceptions.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
 
 
@@ -439,7 +439,7 @@ def certificate(number: int, why: str = "in other words") -> Exception:
 
 
 def old_certificate(why: str) -> Exception:
-    """The exception of urllib3 1.26, which compares host names itself."""
+    """The exception of urllib3 1.26, which checks host names itself."""
     error = ssl.SSLCertVerificationError(why)
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
@@ -451,7 +451,7 @@ def tls(reason: str) -> Exception:
 
 
 def refused_tunnel(text: str) -> OSError:
-    """The exception of http.client for a refused CONNECT, with any text."""
+    """The exception that http.client raises for a refused CONNECT, with any text."""
 
     def _tunnel() -> None:
         raise OSError(text)

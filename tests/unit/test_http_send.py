@@ -37,7 +37,7 @@ REQUEST = Request("GET", "https://host.example", "/path", "read it", platform="M
 PLAIN = Request("GET", "http://host.example", "/path", "read it", platform="MongoDB Atlas")
 
 
-class OneAnswer(Http):
+class OneResponse(Http):
     """Http whose session returns one response and records its arguments."""
 
     def __init__(self, answer: requests.Response, **settings: Any) -> None:
@@ -67,7 +67,7 @@ def response(status: int, reason: Any = "Fine", **headers: str) -> requests.Resp
 
 
 def test_the_session_gets_all_settings() -> None:
-    http = OneAnswer(
+    http = OneResponse(
         response(200), verify="/ca.pem", cert=("/c.pem", "/k.pem"), proxy=PROXY, timeout=7
     )
     answer = http.call()
@@ -95,7 +95,7 @@ def test_certificate_advice_ends_with_the_first_response(has_answered: bool) -> 
     def break_off(*_arguments: Any, **_more: Any) -> None:
         raise requests.exceptions.ConnectionError(ConnectionResetError(104, "reset"))
 
-    http = OneAnswer(response(200), retries=0)
+    http = OneResponse(response(200), retries=0)
     if has_answered:
         http.call()
     http._session.send = break_off
@@ -106,17 +106,17 @@ def test_certificate_advice_ends_with_the_first_response(has_answered: bool) -> 
 
 @pytest.mark.parametrize("reason", [None, ""])
 def test_a_response_may_have_no_reason(reason: str | None) -> None:
-    assert OneAnswer(response(200, reason)).call().reason == ""
+    assert OneResponse(response(200, reason)).call().reason == ""
 
 
 def test_a_long_reason_is_truncated() -> None:
-    assert OneAnswer(response(200, "x" * 30 + " " + "y" * 30)).call().reason == "x" * 30 + " …"
-    assert OneAnswer(response(200, "x" * 30 + " " + "y" * 29)).call().reason.endswith("y")
+    assert OneResponse(response(200, "x" * 30 + " " + "y" * 30)).call().reason == "x" * 30 + " …"
+    assert OneResponse(response(200, "x" * 30 + " " + "y" * 29)).call().reason.endswith("y")
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
 def test_a_redirect_is_refused_and_its_connection_returned(status: int) -> None:
-    http = OneAnswer(response(status, Location="https://elsewhere.example/sign-on?user=x"))
+    http = OneResponse(response(status, Location="https://elsewhere.example/sign-on?user=x"))
     with pytest.raises(
         RedirectError, match=rf"\({status}\) to https://elsewhere\.example/sign-on$"
     ):
@@ -128,19 +128,19 @@ def test_a_redirect_is_refused_and_its_connection_returned(status: int) -> None:
     "answer", [response(299, Location="/x"), response(400, Location="/x"), response(304)]
 )
 def test_only_a_3xx_with_a_location_is_a_redirect(answer: requests.Response) -> None:
-    assert OneAnswer(answer).call().body == b"hello"
+    assert OneResponse(answer).call().body == b"hello"
 
 
 def test_a_refusal_of_the_proxy_is_a_proxy_error() -> None:
     reason = "Proxy\tAuthentication Required " + "x" * 60
-    http = OneAnswer(response(407, reason), proxy=PROXY)
+    http = OneResponse(response(407, reason), proxy=PROXY)
     with pytest.raises(ProxyError) as caught:
         http.call(PLAIN)
     text = "the proxy proxy.example:3128 refused the request: 407 Proxy"
     assert text in caught.value.message()
     assert "x" * 60 not in caught.value.message()
     assert caught.value.status == 407
-    assert OneAnswer(response(407, reason)).call(PLAIN).status == 407
+    assert OneResponse(response(407, reason)).call(PLAIN).status == 407
 
 
 @pytest.mark.parametrize("verify", [True, "/ca.pem"])
@@ -149,7 +149,7 @@ def test_insecure_request_warnings_are_kept_by_default(
 ) -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        OneAnswer(response(200), verify=verify)
+        OneResponse(response(200), verify=verify)
         warnings.warn("unchecked", urllib3.exceptions.InsecureRequestWarning, stacklevel=1)
     assert len(seen) == 1
 
@@ -157,7 +157,7 @@ def test_insecure_request_warnings_are_kept_by_default(
 def test_disabled_verification_suppresses_the_warning() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        OneAnswer(response(200), verify=False)
+        OneResponse(response(200), verify=False)
         warnings.warn("unchecked", urllib3.exceptions.InsecureRequestWarning, stacklevel=1)
         warnings.warn("another", urllib3.exceptions.HTTPWarning, stacklevel=1)
     assert [str(warning.message) for warning in seen] == ["another"]
@@ -165,7 +165,7 @@ def test_disabled_verification_suppresses_the_warning() -> None:
 
 @pytest.mark.parametrize("name", ["urllib3.connection", "urllib3.connectionpool"])
 def test_urllib3_does_not_log_unreadable_headers(name: str) -> None:
-    OneAnswer(response(200))
+    OneResponse(response(200))
     logger = logging.getLogger(name)
     record = logger.makeRecord(name, 30, "f", 1, "Failed to parse headers (url=%s)", ("x",), None)
     assert not logger.filter(record)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What proves that a request was not sent, over real sockets; and a fresh connection after pauses.
 
-Every exception of requests and urllib3 that does not prove it counts as sent.
+A request counts as sent after any exception from requests or urllib3 that does not prove this.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Play = Callable[[socket.socket], None]
 
 
 class Server:
-    """Runs ``play`` with each connection; ``heads`` are the heads that it has read."""
+    """Runs one play per connection; ``heads`` are the request heads that the plays read."""
 
     def __init__(self, *plays: Play) -> None:
         self.heads: list[bytes] = []
@@ -159,7 +159,7 @@ def test_a_timeout_while_connecting_is_proof(monkeypatch: pytest.MonkeyPatch, me
     assert (type(error), error.never_sent, error.attempts) == (ConnectError, True, 3)
 
 
-def test_another_error_while_connecting_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_while_connecting_is_not_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(_self: Any, _address: Any) -> None:
         raise OSError(113, "No route to host")
 
@@ -211,7 +211,7 @@ def test_bad_tls_files_and_addresses_are_proof(tmp_path: Path) -> None:
     assert (type(error), error.never_sent) == (ConnectError, True)
 
 
-def test_a_broken_handshake_is_no_proof(authority: Authority) -> None:
+def test_a_broken_handshake_is_not_proof(authority: Authority) -> None:
     with Server(lambda connection: connection.close()) as server:
         error = fail(f"https://{LOOPBACK}:{server.port}")
     assert (error.never_sent, error.attempts) == (False, 1)
@@ -220,7 +220,7 @@ def test_a_broken_handshake_is_no_proof(authority: Authority) -> None:
     assert (type(error), error.never_sent, error.attempts) == (TlsError, False, 1)
 
 
-def test_a_broken_connect_is_no_proof() -> None:
+def test_a_broken_connect_is_not_proof() -> None:
     def break_off(connection: socket.socket) -> None:
         server.read(connection)
 
@@ -229,7 +229,7 @@ def test_a_broken_connect_is_no_proof() -> None:
     assert (error.never_sent, error.attempts) == (False, 1)
 
 
-def test_a_proxy_error_after_the_request_has_arrived_is_no_proof() -> None:
+def test_a_proxy_error_after_the_request_has_arrived_is_not_proof() -> None:
     def lose(connection: socket.socket) -> None:
         server.read(connection)
 
@@ -244,7 +244,7 @@ def test_a_proxy_error_after_the_request_has_arrived_is_no_proof() -> None:
     assert [head.split(b" ")[0] for head in server.heads] == [b"POST"]
 
 
-def test_a_tls_error_after_the_request_has_arrived_is_no_proof(authority: Authority) -> None:
+def test_a_tls_error_after_the_request_has_arrived_is_not_proof(authority: Authority) -> None:
     def spoil(secure: Any) -> None:
         server.read(secure)
         # Not a TLS record.
@@ -298,7 +298,7 @@ EMPTY = (
 
 
 @pytest.mark.parametrize("error", EMPTY, ids=lambda error: type(error).__name__)
-def test_an_exception_that_wraps_nothing_is_no_proof(
+def test_an_exception_that_wraps_nothing_is_not_proof(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Disable everything that the client relies on in requests and urllib3."""
@@ -322,7 +322,7 @@ def test_an_exception_that_wraps_nothing_is_no_proof(
     assert "may have been carried out" in failure.message()
 
 
-def test_a_refusal_reported_by_an_open_connection_is_no_proof() -> None:
+def test_a_refusal_reported_by_an_open_connection_is_not_proof() -> None:
     refused = ConnectionRefusedError(111, "refused")
     assert not proves_unsent(refused)
     assert not proves_unsent(urllib3.exceptions.ProtocolError("Connection aborted.", refused))
@@ -332,27 +332,29 @@ def test_a_refusal_reported_by_an_open_connection_is_no_proof() -> None:
     assert not proves_unsent(both)
 
 
-def test_the_context_of_an_exception_is_no_proof() -> None:
+def test_the_context_of_an_exception_is_not_proof() -> None:
     error = requests.exceptions.ConnectionError()
     error.__context__ = socket.gaierror(socket.EAI_AGAIN, "of another request")
     assert not proves_unsent(error)
 
 
-def test_a_cycle_of_exceptions_is_no_proof() -> None:
+def test_a_cycle_of_exceptions_is_not_proof() -> None:
     error = OSError()
     error.__cause__ = other = OSError()
     other.__cause__ = error
     assert not proves_unsent(error)
 
 
-def test_a_urllib3_without_names_for_hosts_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_urllib3_without_its_own_host_name_error_is_supported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(
         _transport_errors, "urllib3", SimpleNamespace(exceptions=urllib3.exceptions, util=None)
     )
     assert not proves_unsent(OSError())
 
 
-def test_a_gateway_that_reports_the_server_as_gone_is_no_proof() -> None:
+def test_a_gateway_that_reports_the_server_as_down_is_not_proof() -> None:
     """A proxy that forwards a request may have lost the response to it."""
 
     def report(connection: socket.socket) -> None:
@@ -365,7 +367,7 @@ def test_a_gateway_that_reports_the_server_as_gone_is_no_proof() -> None:
     assert _http.may_have_happened("POST", answer)
 
 
-def test_no_response_in_time_is_no_proof() -> None:
+def test_a_timeout_of_the_response_is_not_proof() -> None:
     def wait(connection: socket.socket) -> None:
         server.read(connection)
         connection.recv(1)

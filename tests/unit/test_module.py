@@ -68,7 +68,7 @@ def test_arguments_that_ansible_refuses_have_an_error_type(
     outcome = run_module("project_api_key", {**task, **options})
     assert outcome.failed
     assert message in outcome.msg
-    assert outcome.result["error"] == OptionError("x").fields()
+    assert outcome.result["error"] == OptionError("x", hint="y").fields()
     assert emulator.requests == []
 
 
@@ -83,7 +83,7 @@ def test_value_that_ansible_refuses_is_truncated_and_without_secrets(
     assert outcome.result["error"]["type"] == "options"
 
 
-def test_judges_original_values_before_ansible_does(emulator: Emulator) -> None:
+def test_checks_original_values_before_ansible_does(emulator: Emulator) -> None:
     task = {"base_url": emulator.url, **key_pair("atlas"), "description": 34, "state": "gone"}
     outcome = run_module("org_api_key", task)
     assert outcome.msg.startswith("description is a number (34), and must be text")

@@ -364,7 +364,7 @@ def test_the_signing_credential_is_guarded(
         ([None], 0, True),
         # The response to an earlier attempt was lost.
         ([missing(outcome_unknown=True)], 0, True),
-        # Another user was faster.
+        # Another user deleted it first.
         ([missing()], 0, False),
         ([api_error(404, "RESOURCE_NOT_FOUND", ID, outcome_unknown=True)], 2, True),
         ([api_error(404, "RESOURCE_NOT_FOUND", ID)], 2, False),
@@ -372,7 +372,7 @@ def test_the_signing_credential_is_guarded(
         ([missing(), key(), None], 0, True),
     ],
 )
-def test_a_revocation_says_whether_it_did_it(
+def test_a_revocation_reports_whether_this_task_did_it(
     results: list[Any], listed: int, is_done: bool
 ) -> None:
     api: Any = FakeApi(*results)
@@ -393,7 +393,7 @@ def test_a_revocation_says_whether_it_did_it(
         ([key(), api_error(403, "X")], ""),
     ],
 )
-def test_a_revocation_that_may_have_been_done_stays_so(
+def test_a_later_error_keeps_the_unknown_outcome_of_a_revocation(
     later: list[Any], text: str, outcome_unknown: bool
 ) -> None:
     for error in later:
@@ -635,7 +635,7 @@ def test_canceled_retries_say_what_was_not_done() -> None:
     ],
 )
 def test_a_response_that_contradicts_a_change_is_checked(shown: OrgApiKey, is_late: bool) -> None:
-    """The key is read for some seconds; if it does not change, the task says what exists."""
+    """The key is read for a few seconds. If it stays the same, the task reports what exists."""
     api: Any = FakeApi(shown, shown, CHANGED if is_late else shown, write=shown)
     if is_late:
         assert update(api, ORG, key(), CHANGES) == CHANGED

@@ -65,7 +65,7 @@ PATH = f"/groups/{PROJECT}/apiKeys/{KEY.id}"
 
 
 def shown(roles: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """The project's listing: another key, and KEY if it has roles. Both have another project."""
+    """The project's listing: another key, and KEY if it has roles. Both are in a second project."""
     keys = {"f" * 24: ("GROUP_OWNER",), **({} if roles is None else {KEY.id: roles})}
     return [
         {

@@ -37,6 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _absence,
     _access_list_task,
     _access_lists,
+    _adoption,
     _assignment_task,
     _assignments,
     _resource,
@@ -69,7 +70,6 @@ ROBOTS: _resource.Resource[Robot] = _resource.Resource(
     text=lambda robot: robot.name,
     missing=frozenset({"ROBOT_NOT_FOUND"}),
     result_name="robot",
-    shows_text=True,
     hints=frozenset({"ROBOT_ASLEEP"}),
     identity=_resource.SigningIdentity(
         name="serial number",
@@ -345,16 +345,16 @@ def test_others_may_copy_its_name() -> None:
     file = _secret_file.SecretFile("/f", secret)
 
     def check(file: Any, *gains: str, is_held: bool = False) -> list[str]:
-        return _resource.check_adoption(ROBOTS, ROBOT, gains, file, lambda _file: is_held)
+        return _adoption.check(ROBOTS, ROBOT, gains, file, lambda _file: is_held)
 
     assert check(file, "ORG_OWNER", is_held=True) == check(None, "ORG_MEMBER") == []
     with pytest.raises(GuardError) as caught:
         check(file, "ORG_OWNER")
     assert caught.value.message() == (
-        f"credentials_file /f does not hold the token of robot {ROBOT}, which would gain "
-        "the roles ORG_OWNER. Nothing was changed. Anyone who may create robots in a project can give a "
-        "robot this name. Check that the robot is yours; then restore its file, use the robot's ID, or "
-        "set adopt to true."
+        f"credentials_file /f does not hold the token of robot {ROBOT} 'cleaner', which would gain "
+        "the roles ORG_OWNER. Nothing was changed. Anyone who may create robots in a project can "
+        "give a robot this name. Check that the robot is yours; then restore its file, use the "
+        "robot's ID, or set adopt to true."
     )
     assert check(None, "ORG_OWNER") == [
         f"Robot {ROBOT} is identified by its name, 'cleaner', and gains ORG_OWNER. Anyone who may "
@@ -406,7 +406,7 @@ def test_a_task_changes_its_access_list() -> None:
     }
 
     def missing() -> Robot:
-        raise MissingError("There is no such robot")
+        raise MissingError("There is no such robot", hint="Build it.")
 
     result = _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
     assert (result["changed"], result["robot_list"]["entries"], api.entries) == (True, [], [])

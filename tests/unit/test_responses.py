@@ -132,11 +132,11 @@ def test_lone_surrogates_are_replaced() -> None:
         ({"status": 200, "content": {"id": 1}}, False),
     ],
 )
-def test_only_an_empty_body_is_empty(body: Any, expected: bool) -> None:
+def test_a_body_is_empty_only_without_any_data(body: Any, expected: bool) -> None:
     assert is_empty(response(200, body)) is expected
 
 
-# Codes and parameters of 404s of the API itself, which are not about the address.
+# Codes and parameters of the API's own 404s, which are not about the address.
 OF_API: list[tuple[str | None, list[Any]]] = [
     (None, []),
     (None, [KEY_ID]),
@@ -344,7 +344,7 @@ def test_an_oauth_error_is_parsed() -> None:
         (429, b"slow down", ApiError),
     ],
 )
-def test_other_errors_than_the_apis_are_unexpected(
+def test_errors_other_than_the_apis_are_unexpected(
     status: int, body: Any, kind: type[KeysmithError]
 ) -> None:
     error = as_error(response(status, body, "text/html"), REQUEST)
@@ -368,7 +368,7 @@ def test_other_errors_than_the_apis_are_unexpected(
 )
 def test_an_unexpected_body_is_described(media_type: str, body: bytes, kind: str) -> None:
     message = as_error(response(404, body, media_type), REQUEST).message()
-    assert f"the response (404 Reason) is {kind}, not an error of the API." in message
+    assert f"the response (404 Reason) is {kind}, not an API error." in message
 
 
 @pytest.mark.parametrize(
@@ -550,6 +550,7 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
     assert key.result() == {
         "id": KEY_ID,
         "public_key": "zmmrboas",
+        "created_at": "1996-12-17T18:15:39Z",
         "description": "backup",
         "roles": ["ORG_MEMBER", "ORG_OWNER"],
         "projects": [

@@ -157,7 +157,7 @@ def test_finish_in_each_state(
     assert tuple(action for action, _key in plan.steps) == expected
 
 
-def test_finish_needs_the_pair_of_an_unverified_replacement() -> None:
+def test_finish_needs_the_key_pair_of_an_unverified_replacement() -> None:
     with pytest.raises(OptionError, match=NEW_ID):
         finish(OLD, marked("issued"))
     with pytest.raises(MissingError, match=OLD_ID):
@@ -166,7 +166,7 @@ def test_finish_needs_the_pair_of_an_unverified_replacement() -> None:
         finish(marked("created"), pair=PAIR)
 
 
-def test_several_replacements() -> None:
+def test_one_of_several_replacements_must_be_identified() -> None:
     one, other = marked("issued"), marked("issued", NEWER_ID)
     with pytest.raises(AmbiguousError, match=f"{NEW_ID}.*{NEWER_ID}"):
         finish(OLD, one, other, pair=PAIR)
@@ -228,7 +228,7 @@ def test_two_keys_with_one_mark_are_not_revoked() -> None:
     [
         (RIGHTS, True),
         ({"roles": ("ORG_MEMBER", "ORG_READ_ONLY")}, True),
-        # Project owners can take these roles from a key in use.
+        # Project owners can remove these roles from a key in use.
         ({"projects": RIGHTS["projects"]}, False),
         ({}, False),
     ],

@@ -137,7 +137,7 @@ def test_a_public_key_in_keep_that_may_be_hidden_is_refused() -> None:
 
 
 @pytest.mark.parametrize("item", ["nightly backup", "NIGHTLY *", "shouting"])
-def test_the_key_may_have_the_unusual_form(item: str) -> None:
+def test_an_item_that_only_looks_like_a_key_is_refused(item: str) -> None:
     loud = replace(key(0, "Nightly  Backup"), public_key="SHOUTING")
     with pytest.raises(AmbiguousError, match="keep: "):
         check_kept_exactly([item], ORG, [loud], [loud])
@@ -148,7 +148,7 @@ def test_the_key_may_have_the_unusual_form(item: str) -> None:
     ("description", "item"),
     [(" CI", "* ci"), ("Prod  key", "prod??key"), ("CI", "c*"), ("C  I", "c i*")],
 )
-def test_a_pattern_may_or_may_not_count_whitespace(description: str, item: str) -> None:
+def test_a_pattern_that_only_look_alikes_match_is_refused(description: str, item: str) -> None:
     keys = [key(0, description)]
     with pytest.raises(AmbiguousError, match=f"look like it: {keys[0].id}"):
         check_kept_exactly([item], ORG, keys, keys)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import time
 import unicodedata
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    creation_time,
     is_ignorable,
     normalize_description,
     quoted,
+    to_date,
 )
 
 
@@ -107,3 +110,30 @@ def test_quoted_text_is_one_line_of_whole_words(text: str, limit: int) -> None:
 def test_truncates_long_text_at_a_space() -> None:
     assert quoted("first second third", 12) == "'first' …"
     assert quoted("x" * 500, 400) == "…"
+
+
+@pytest.mark.parametrize(
+    ("object_id", "moment"),
+    [
+        ("6928f1c03d91647abb20e7b9", "2025-11-28T00:50:08Z"),
+        ("00000000" + 16 * "f", "1970-01-01T00:00:00Z"),
+        # The seconds are unsigned.
+        ("80000000" + 16 * "0", "2038-01-19T03:14:08Z"),
+        ("ffffffff" + 16 * "0", "2106-02-07T06:28:15Z"),
+        ("", None),
+        ("6928f1c0", None),
+        ("6928F1C03D91647ABB20E7B9", None),
+        (24 * "\u0663", None),
+        ("mdb_sa_id_6928f1c03d91647abb20e7b9", None),
+    ],
+)
+def test_an_id_has_the_time_of_its_creation(object_id: str, moment: str | None) -> None:
+    assert creation_time(object_id) == moment
+
+
+def test_dates_are_in_utc_without_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    assert to_date(1764308123.9) == "2025-11-28T05:35:23Z"
+    monkeypatch.undo()
+    time.tzset()

@@ -68,7 +68,10 @@ for _module, _sample in _OTHERS.items():
     TASKS = {"create": TASKS["create"], _module: _task, **TASKS}
     UNCHANGED |= set() if _sample.writes else {_module}
 # Values that differ between keys or hosts.
-_OWN = re.compile(r"\b(?:[0-9a-f]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})\b|/\S*/folder-[\w.-]+")
+_OWN = re.compile(
+    r"\b(?:(?:mdb_sa_id_)?[0-9a-f]{24}|mdb_sa_sk_[\w-]+|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})(?!\w)"
+    r"|/\S*/folder-[\w.-]+"
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def _organization(number: int, host: str) -> dict[str, Any]:
                 "access_list": [],
             }
         ],
-        "service_accounts": [],
+        "service_accounts": [
+            {"client_id": f"mdb_sa_id_5a{number:022d}", "name": "victim", "roles": ["ORG_MEMBER"]}
+        ],
     }
 
 
@@ -155,6 +160,11 @@ def test_a_key_is_created_changed_and_revoked(lives: Lives, host: str) -> None:
     assert found["access_list"] == ["192.0.2.0/24", "2001:db8::1"]
     assert [p["roles"] for p in found["projects"]] == [["GROUP_OWNER"]]
     assert [o["name"] for o in results["read organizations"].values["orgs"]] == ["The organization"]
+    (account,) = results["service_account_info"].values["service_accounts"]
+    secret = results["service_account_secret"].values["service_account_secret"]
+    assert [item["id"] for item in account["secrets"]] == [secret["id"]]
+    changed = results["service_account"].values["service_account"]
+    assert (changed["client_id"], changed["roles"]) == (account["client_id"], ["ORG_READ_ONLY"])
     pair = json.loads((lives.folders[host] / "pair.json").read_text("utf-8"))
     assert pair["api_user_id"] == found["id"]
     assert pair["private_key"] not in lives.run.output

@@ -141,7 +141,7 @@ class ChangeRun:
         )
 
     def result(self) -> dict[str, Any]:
-        return {**_changes.ids(self.key), **self._shown(), **self._secrets}
+        return {**_org_api_keys.identity(self.key), **self._shown(), **self._secrets}
 
     def after(self) -> dict[str, Any]:
         """Return the key as a diff shows it, which may differ from the plan."""
@@ -284,7 +284,7 @@ def report(work: Work, runs: Sequence[ChangeRun], extra_results: dict[str, Any])
         if run.error:
             errors.append(run.error)
             error = {"msg": run.error.message(), "error": run.error.fields()}
-            failures.append({**change.identity(), **_changes.ids(run.key), **error})
+            failures.append({**change.identity(), **_org_api_keys.identity(run.key), **error})
     diff = _changes.diff((run.change.before(), run.after()) for run in made)
     results = {"changed": bool(made), **lists, **extra_results, "diff": diff}
     if not errors and not pending:

@@ -89,7 +89,7 @@ class Change:
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies the key in results."""
-        return {**ids(self.key), "description": self.description}
+        return {**_org_api_keys.identity(self.key), "description": self.description}
 
     def before(self) -> dict[str, Any]:
         """Return the key as a diff shows it before the change."""
@@ -101,7 +101,7 @@ class Change:
 
     def planned(self) -> dict[str, Any]:
         """Return the result for the key after the change, or before it if it is revoked."""
-        return {**ids(self.key), **(self.after() or self.before())}
+        return {**_org_api_keys.identity(self.key), **(self.after() or self.before())}
 
     def gains(self) -> set[tuple[str, str]]:
         """Return the roles that an existing key gains, as pairs: a project ID or "", and a role."""
@@ -117,11 +117,6 @@ class Change:
         """Return whether the key loses a role, or its access list changes."""
         has_fewer_rights = bool(_rights(self.key) - _rights(self.target))
         return has_fewer_rights or self.access_list != self.new_access_list
-
-
-def ids(key: OrgApiKey | None) -> dict[str, Any]:
-    """Return the IDs of a key for results; None if it does not exist yet."""
-    return {"id": key.id if key else None, "public_key": key.public_key if key else None}
 
 
 def show(key: OrgApiKey | None, access_list: Networks | None) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _assignments,
     _key_files,
     _org_api_keys,
@@ -76,7 +77,7 @@ class SkippedKey(NamedTuple):
 
     def result(self) -> dict[str, Any]:
         return {
-            **_changes.ids(self.key),
+            **_org_api_keys.identity(self.key),
             "description": self.key.description,
             "reason": self.reason,
         }
@@ -426,14 +427,14 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
         return [
             warning
             for key, gains in adopting
-            for warning in _resource.owner_warnings(API_KEYS, key, gains)
+            for warning in _adoption.owner_warnings(API_KEYS, key, gains)
         ]
     unknown = [key for key, _gains in adopting if not _key_files.is_in(directory, key, org_id)]
     if unknown:
         raise GuardError(
             f"credentials_dir {truncate_path(directory)} does not hold the key pairs of these API "
             f"keys, and they would gain roles: {_resource.described(unknown, API_KEYS)}",
-            hint=_resource.adoption_advice(API_KEYS),
+            hint=_adoption.advice(API_KEYS),
             parameters=[key.id for key in unknown],
         )
     return []

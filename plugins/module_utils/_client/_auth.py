@@ -97,6 +97,7 @@ class ServiceAccountAuth(BearerAuth):
         self._lock = threading.Lock()
         # A token that was rejected when it was new; another one would not help.
         self._rejected = ""
+        self._may_be_deleted = False
 
     def acquire(self) -> str:
         with self._lock:
@@ -105,7 +106,7 @@ class ServiceAccountAuth(BearerAuth):
         return before
 
     def replace_token(self, token: str, response: Response) -> bool:
-        if response.status != 401 or not _is_unspecific(response):
+        if response.status != 401 or not _is_unspecific(response) or self._may_be_deleted:
             return False
         with self._lock:
             if not token:
@@ -141,6 +142,9 @@ class ServiceAccountAuth(BearerAuth):
             raise error.with_context(state_after=state) from None
         self._add_no_log(token)
         return token
+
+    def distrust(self) -> None:
+        self._may_be_deleted = True
 
     def forget(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
     Auth,
     Http,
     Response,
+    server_time,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
@@ -111,6 +112,8 @@ class Client:
         self.add_no_log = add_no_log
         # Shown to the user even if the task fails later.
         self.warnings: list[str] = []
+        # The API's time at its last response, in seconds since 1970; None if it is not known.
+        self.server_time: float | None = None
         self._has_written = False
 
     @property
@@ -327,6 +330,7 @@ class Client:
             ) from None
         if not _responses.is_success(response):
             raise _responses.as_error(response, request)
+        self.server_time = server_time(response) or self.server_time
         return response
 
 

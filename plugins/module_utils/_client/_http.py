@@ -511,6 +511,12 @@ def _token_window(request: Request, outcome: Response | TransportError) -> float
     return max(0.0, 60.0 * minutes) if is_number else 0.0
 
 
+def server_time(response: Response) -> float | None:
+    """Return the server's time in seconds since 1970, None if the response does not have it."""
+    date = _date(response.headers.get("Date", ""))
+    return date.timestamp() if date else None
+
+
 def _date(value: str) -> datetime | None:
     """Return the date in a header, or None if it is missing or invalid."""
     try:

@@ -97,7 +97,7 @@ def as_error(response: Response, request: Request) -> KeysmithError:
             f"missing.{_client_certificate_hint(response, request)}"
         )
         error = unexpected(
-            response, request, f"is {describe_body(response)}, not an error of the API", advice
+            response, request, f"is {describe_body(response)}, not an API error", advice
         )
         return error.with_context(
             outcome_unknown=response.outcome_unknown or may_have_happened(request.method, error)

@@ -72,6 +72,10 @@ def is_client_id(value: str) -> bool:
     return bool(_CLIENT_ID.fullmatch(value))
 
 
+def is_client_secret(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().startswith("mdb_sa_sk_")
+
+
 def looks_secret(value: Any) -> bool:
     """Return whether a value looks like a private key or a client secret."""
     return isinstance(value, str) and bool(_SECRET.fullmatch(value.strip()))

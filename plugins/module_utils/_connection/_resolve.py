@@ -277,19 +277,18 @@ def _find_credentials(
                 f"The {what} {present} is set, and {missing} is not",
                 hint=f"Set {missing} too: both must come from the same source.",
             )
-        found[" with ".join(names)] = kind(*map(str, parts))
-        if kind is AccessToken and owner:
-            found[" with ".join(names)] = AccessToken(str(parts[0]), owner)
+        used = [*names, owner] if kind is AccessToken and owner else [*names]
+        found[" with ".join(used)] = kind(*(str(values[name]) for name in used))
     return found
 
 
-def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str | None:
-    """Return the client ID that is set next to an access token and without a client secret."""
+def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str:
+    """Return the name of the client ID that is set next to an access token, without a secret."""
     has_token = any(values.get(names[0]) for kind, names in known if kind is AccessToken)
     for kind, names in known:
         if kind is ServiceAccount and has_token and not values.get(names[1]):
-            return values.get(names[0]) or None
-    return None
+            return names[0] if values.get(names[0]) else ""
+    return ""
 
 
 def _check_not_mistaken(

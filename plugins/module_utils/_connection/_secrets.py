@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     ServiceAccount,
+    is_client_secret,
     looks_secret,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
@@ -26,6 +27,7 @@ MIN_MASKED = 8
 # Removing shorter secrets from server text would remove parts of other words.
 _MIN_WITHHELD = 4
 # Options for free text. A UUID in them is not masked: messages must show which key they are about.
+# A client secret is masked everywhere.
 _DESCRIPTIONS = frozenset(
     {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
 )
@@ -70,6 +72,7 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
                 yield ServiceAccount(*map(str, parts)).basic()
     # A private key or a client secret may be in the wrong option.
     yield from filter(looks_secret, _leaves(params))
+    yield from filter(is_client_secret, (params.get(name) for name in _DESCRIPTIONS))
     urls = [params.get("http_proxy"), params.get("base_url")]
     urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
     urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]

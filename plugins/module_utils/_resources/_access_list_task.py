@@ -49,7 +49,8 @@ def ensure(
 
     ``find``: returns the object, or raises MissingError.
     """
-    goal, resource = goal_of(params), lists.resource
+    goal, resource, owner = goal_of(params), lists.resource, None
+    objects = resource.of(params["org_id"])
     try:
         owner = find()
         found = _access_lists.read(api, lists, params["org_id"], owner)
@@ -62,12 +63,15 @@ def ensure(
                 allowed=params[resource.identity.option],
                 loss="changing its own access list",
             )
+        _access_lists.check_size(planned)
         _access_lists.warn_of_opening(api, resource, str(owner), found.now, planned.now)
         if check_mode or not planned.is_changed:
             return planned.result()
         return _access_lists.change(api, found, goal).result()
     except MissingError as error:
         if goal.is_present or error.results.get("changed"):
+            raise
+        if owner is not None and not _resource.is_gone(api, objects, owner):
             raise
         # An object that does not exist has no access list.
         diff = _plan.absent(None).diff()

@@ -24,6 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
     KeysmithError,
+    LimitError,
     OptionError,
     is_about_path,
     sanitize,
@@ -69,6 +70,7 @@ class AccessLists(Generic[Obj]):
     ``result_name``: its name in results. ``identity``: what identifies the owner in results.
     ``missing``: the codes that say that an entry does not exist, none if they are not known.
     ``name``: the name in the path. ``old_name``: the name in the path of Ops Manager before 5.0.
+    ``max_entries``: how many entries one can have, None if that is not known.
     """
 
     resource: Resource[Obj]
@@ -77,6 +79,7 @@ class AccessLists(Generic[Obj]):
     missing: frozenset[str]
     name: str = "accessList"
     old_name: str | None = None
+    max_entries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,21 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
     except ValueError:
         raise UnreadableError(_ENTRY, name, value) from None
     return network, (address if address and is_address else block) or str(address)
+
+
+def check_size(planned: AccessList[Obj]) -> None:
+    """Refuse a change for which a list would have too many entries. Raises LimitError.
+
+    Entries are added before others are removed, so that the list is never empty.
+    """
+    count, most = len(planned.before | planned.now), planned.lists.max_entries
+    if most is not None and planned.now - planned.before and count > most:
+        until = " until others are removed" if planned.before - planned.now else ""
+        raise LimitError(
+            f"The access list of {planned.owners.resource.noun} {planned.owner} would have {count} "
+            f"entries{until}, and the API allows {most}. Nothing was changed",
+            hint="Use CIDR blocks that cover several addresses, or remove entries first.",
+        )
 
 
 def beyond(networks: Networks, limits: Networks) -> Networks | None:
@@ -388,7 +406,12 @@ def _is_gone(
         return False
     if codes or _is_unknown_path(error):
         return error.code in codes
-    return error.status == 404 and network not in _read(api, access_list).now
+    if error.status != 404:
+        return False
+    try:
+        return network not in _read(api, access_list).now
+    except KeysmithError:
+        return False
 
 
 def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:

@@ -44,6 +44,16 @@ def content(org_id: str, account: ServiceAccount, secret: Secret, value: str) ->
     }
 
 
+def warnings(file: SecretFile | None, account: ServiceAccount, org_id: str) -> list[str]:
+    """Warn if the file of an existing account does not hold a secret of it."""
+    if file is None or held_id(file, account, org_id) is not None:
+        return []
+    return [
+        f"Service account {account} exists, so no secret was created for it, and credentials_file "
+        f"{file.path} {file.state}. To write a new secret to the file, use service_account_secret."
+    ]
+
+
 def held_id(file: SecretFile, account: ServiceAccount, org_id: str) -> str | None:
     """Return the ID of the secret in a file, None if it has none of this account."""
     found = file.content or {}

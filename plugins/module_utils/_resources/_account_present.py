@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
+    _adoption,
     _resource,
     _service_accounts,
 )
@@ -71,12 +72,12 @@ def change(
             "roles": None if roles is None else sorted(set(roles)),
         },
     )
-    warnings: list[str] = []
+    warnings = _account_files.warnings(file, account, params["org_id"])
     if plan.is_change:
-        _service_accounts.check_not_managed(account)
+        _service_accounts.check_not_managed(api, params["org_id"], account)
         gains = set(plan.after["roles"]) - set(account.roles)
         if params["name"] and gains and not params["adopt"]:
-            warnings += _resource.check_adoption(
+            warnings += _adoption.check(
                 SERVICE_ACCOUNTS,
                 account,
                 gains,

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
@@ -18,6 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
+    CancelledError,
     KeysmithError,
     LimitError,
     OrphanError,
@@ -35,14 +38,37 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._servi
     ServiceAccount,
     clear_value,
     parse_secret,
-    to_date,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 
 MAX_SECRETS = 2
 HOUR = 3600
 # A new secret shortens the lifetime of all others to this.
 SHORTENED = 7 * 24 * HOUR
+# Nothing was done, because another request was about the same account.
+CONCURRENT = "DATA_CONCURRENCY_ERROR"
+# The end of a masked value, as far as it is visible.
+_VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The account of a task, as the task has found it."""
+
+    api: Client
+    org_id: str
+    account: ServiceAccount
+
+    def call(self, operation: str, *parts: str) -> Call:
+        objects = SERVICE_ACCOUNTS.of(self.org_id)
+        return objects.call(operation, _resource.ORG_OWNER, self.account.id, "secrets", *parts)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return the secrets that the account has now."""
+        objects = SERVICE_ACCOUNTS.of(self.org_id)
+        found = _resource.find_by_id(self.api, objects, self.account.id)
+        return found.secrets if found else ()
 
 
 @dataclass(frozen=True)
@@ -116,32 +142,91 @@ def shortening_warnings(before: Sequence[Secret], after: Sequence[Secret]) -> li
     ]
 
 
-def is_other_value(secret: Secret, value: str) -> bool:
-    """Whether the visible end of a masked secret proves that its value is another one."""
-    end = secret.masked.rpartition("*")[2].rpartition(".")[2]
-    return bool(end) and secret.masked != end and not value.endswith(end)
+def is_other_value(secret: Secret, secrets: Sequence[Secret], value: str) -> bool:
+    """Whether masked values prove that a value is that of another secret of the account.
+
+    The visible end of another one must match, because not all that a mask shows is part of a value.
+    """
+
+    def end(of: Secret) -> str:
+        match = _VISIBLE_END.search(of.masked)
+        return match[1] if match and of.masked.endswith(match[1]) else ""
+
+    def matches(of: Secret) -> bool:
+        return bool(end(of)) and value.endswith(end(of))
+
+    return bool(end(secret)) and not matches(secret) and any(map(matches, secrets))
 
 
 def wall_clock() -> float:
-    """Return the time, in seconds since 1970. Tests replace it."""
+    """Return this machine's time, in seconds since 1970. Tests replace it."""
     return time.time()
+
+
+def time_of(api: Client) -> float:
+    """Return the API's time, which decides what has expired: this machine's may be wrong."""
+    return api.server_time or wall_clock()
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     """Make sure that an account has a valid secret, and return the result of the task."""
+    gone: list[Secret] = []
+    try:
+        result = _repeat(params, api, lambda: _ensure(params, api, gone, check_mode))
+    except KeysmithError as error:
+        if gone:
+            left = "" if isinstance(error, LimitError) else error.state_after
+            ids = ", ".join(secret.id for secret in gone)
+            error.state_after = f"Secret {ids} was deleted first to make room. {left}".strip()
+            error.results = {**error.results, "changed": True}
+        raise
+    # Another run may have created the secret after this one has made room.
+    return {**result, "changed": result["changed"] or bool(gone)}
+
+
+def _repeat(
+    params: Mapping[str, Any], api: Client, run: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Run again from the beginning after each DATA_CONCURRENCY_ERROR, up to ``retries`` times.
+
+    The other request may have done what this task wants.
+    """
+    backoff = _resource.Backoff(api, deadline=api.clock.now())
+    attempts, waited = 1, 0.0
+    while True:
+        try:
+            return run()
+        except ApiError as error:
+            if error.code != CONCURRENT or error.outcome_unknown or attempts > params["retries"]:
+                error.attempts, error.waited = max(attempts, error.attempts), waited + error.waited
+                raise
+        try:
+            waited += backoff.pause_now()
+        except CancelledError as error:
+            error.state_after = "The API refused the request, and nothing was changed by it."
+            raise
+        attempts += 1
+
+
+def _ensure(
+    params: Mapping[str, Any], api: Client, gone: list[Secret], check_mode: bool
+) -> dict[str, Any]:
+    """Look at the account, and do what is needed. ``gone``: gets the secret that made room."""
+    org_id = params["org_id"]
     account = _service_accounts.find(api, params)
     if account is None:
         raise _service_accounts.not_found(params, "Create it with service_account first.")
-    _service_accounts.check_not_managed(account)
+    owner, now = Owner(api, org_id, account), time_of(api)
+    _service_accounts.check_not_managed(api, org_id, account)
     file = None
     if params["credentials_file"]:
         file = _account_files.inspect(params["credentials_file"])
-        _secret_file.check_free(file, (), org_id=params["org_id"], client_id=account.id)
-    now = wall_clock()
+        _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
+    held_id = _account_files.held_id(file, account, org_id) if file else None
     wanted = plan(
         account.secrets,
         now,
-        held_id=_account_files.held_id(file, account, params["org_id"]) if file else None,
+        held_id=held_id,
         is_filed=file is not None,
         renew_before=params["renew_before_hours"] * HOUR,
         force=params["force"],
@@ -156,42 +241,67 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
             ]
         return _result(account, wanted.kept, wanted.others, changed=False, warnings=warnings)
     if wanted.is_full:
-        raise _full(account, params["make_room"])
+        raise _full(account, now, params["make_room"], held_id)
     if wanted.deleted:
         _check_not_signing(api, account, wanted.deleted, allowed=False)
     if file:
         _secret_file.check_writable(file.path, check_mode=check_mode)
     warnings = shortening_warnings(account.secrets, wanted.others)
+    diff = _diff(account, wanted.others, params["secret_expires_after_hours"])
     if check_mode:
-        return _result(account, None, wanted.others, changed=True, warnings=warnings)
+        result = _result(account, None, wanted.others, changed=True, warnings=warnings)
+        return {**result, "diff": diff}
     if wanted.deleted:
-        delete(api, params["org_id"], account, wanted.deleted)
-    secret, value = _create(api, params, account)
+        delete(owner, wanted.deleted)
+        gone.append(wanted.deleted)
+    secret, value = _create(owner, params["secret_expires_after_hours"], wanted.others)
     if file:
-        _keep(api, params["org_id"], account, (secret, value), file, wanted.others)
-    others = _others(api, params["org_id"], account, secret, wanted.others)
+        _keep(owner, (secret, value), file, warnings)
+    others = _others(owner, secret, wanted.others)
     warnings = shortening_warnings(account.secrets, others)
-    result = _result(account, secret, others, changed=True, warnings=warnings)
+    if secret.expiry <= now + params["renew_before_hours"] * HOUR:
+        warnings.append(
+            f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
+            "renew_before_hours: the next run creates another one. Lower renew_before_hours."
+        )
+    result = {**_result(account, secret, others, changed=True, warnings=warnings), "diff": diff}
     return result if file else {**result, "client_secret": value}
 
 
 def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     """Make sure that a secret does not exist, and return the result of the task."""
+    return _repeat(params, api, lambda: _ensure_absent(params, api, check_mode))
+
+
+def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     account = _service_accounts.find(api, params)
     secrets = {secret.id: secret for secret in account.secrets} if account else {}
     secret = secrets.pop(params["secret_id"], None)
+    others = tuple(secrets.values())
+    missing = _result(account, None, others, changed=False)
     if account is None or secret is None:
-        return _result(account, None, tuple(secrets.values()), changed=False)
-    _service_accounts.check_not_managed(account)
+        return missing
+    _service_accounts.check_not_managed(api, params["org_id"], account)
     is_own = _check_not_signing(api, account, secret, allowed=params["allow_own_account"])
-    result = _result(account, secret, tuple(secrets.values()), changed=True)
-    if not check_mode:
-        if is_own:
-            api.expect_revocation()
-        result["changed"] = delete(api, params["org_id"], account, secret)
-        if is_own:
-            api.forget_credential()
-    return result
+    result = _result(account, secret, others, changed=True)
+    result["diff"] = _diff(account, others)
+    if check_mode:
+        return result
+    with _resource.ending_credential(api, is_own=is_own):
+        is_done = delete(Owner(api, params["org_id"], account), secret)
+    # Otherwise, another run or user has deleted it in the meantime.
+    return result if is_done else missing
+
+
+def _diff(
+    account: ServiceAccount, others: Sequence[Secret], new_hours: int | None = None
+) -> dict[str, Any]:
+    """Return the secrets before and after. A new one has no ID yet in check mode."""
+    before = {"secret_ids": [secret.id for secret in account.secrets]}
+    after: dict[str, Any] = {"secret_ids": [secret.id for secret in others]}
+    if new_hours is not None:
+        after["secret_expires_after_hours"] = new_hours
+    return {"before": before, "after": after}
 
 
 def _result(
@@ -210,14 +320,16 @@ def _result(
         "changed": changed,
         "service_account_secret": shown,
         "other_secrets": [other.result() for other in others],
+        "diff": {"before": {}, "after": {}},
         "warnings": [*warnings],
     }
 
 
-def _full(account: ServiceAccount, make_room: str) -> LimitError:
+def _full(account: ServiceAccount, now: float, make_room: str, held_id: str | None) -> LimitError:
     secrets = "; ".join(
-        f"{secret.id} expires at {secret.expires_at}, last used "
-        f"{f'at {secret.last_used_at}' if secret.last_used_at else 'never'}"
+        f"{secret.id}{' (in credentials_file)' if secret.id == held_id else ''} "
+        f"{'expired' if secret.expiry <= now else 'expires'} at {secret.expires_at}, "
+        f"last used {f'at {secret.last_used_at}' if secret.last_used_at else 'never'}"
         for secret in account.secrets
     )
     hint = "Delete one with state absent and secret_id, or set make_room to oldest."
@@ -225,9 +337,10 @@ def _full(account: ServiceAccount, make_room: str) -> LimitError:
         hint = "Delete one with state absent and secret_id, or change make_room."
     return LimitError(
         f"Service account {account} has {len(account.secrets)} secrets, and there is no room for "
-        f"another one: {secrets}. Nothing was changed",
+        f"another one: {secrets}",
         hint=hint,
         parameters=[secret.id for secret in account.secrets],
+        state_after="Nothing was changed.",
     )
 
 
@@ -237,156 +350,144 @@ def _check_not_signing(
     """Return whether a secret may be the one that signs. Raises OwnKeyError unless allowed.
 
     The API does not say which one it is. Only the visible end of a masked value can prove that it
-    is another one.
+    is another one, or that the last token of it has expired.
     """
-    endpoint = api.endpoint
-    if not endpoint.is_account_unknown and endpoint.client_id != account.id:
+    endpoint, identity = api.endpoint, SERVICE_ACCOUNTS.identity
+    if not endpoint.is_account_unknown and not (identity and identity.is_own(api, account)):
+        return False
+    # A token is valid for an hour.
+    if secret.expiry + HOUR < time_of(api):
         return False
     value = endpoint.client_secret
-    if value is not None and is_other_value(secret, value):
+    if value is not None and is_other_value(secret, account.secrets, value):
         return False
     if not allowed:
+        other = "Use another credential."
+        if endpoint.is_account_unknown:
+            other = "Set client_id to the account that the access token belongs to."
         raise OwnKeyError(
             f"Secret {secret.id} of service account {account} may be the one that this task "
             "authenticates with, and nothing was changed",
-            hint="Use another credential, or set client_id next to an access token of another "
-            "account. With state absent, you can also set allow_own_account to true.",
+            hint=f"{other} With state absent, you can also set allow_own_account to true.",
             parameters=[secret.id],
         )
     return True
 
 
-def _call(org_id: str, account: ServiceAccount, operation: str, *parts: str) -> Call:
-    objects = SERVICE_ACCOUNTS.of(org_id)
-    return objects.call(operation, _resource.ORG_OWNER, account.id, "secrets", *parts)
-
-
-def _find(api: Client, org_id: str, account: ServiceAccount) -> tuple[Secret, ...]:
-    found = _resource.find_by_id(api, SERVICE_ACCOUNTS.of(org_id), account.id)
-    return found.secrets if found else ()
-
-
-def delete(api: Client, org_id: str, account: ServiceAccount, secret: Secret) -> bool:
+def delete(owner: Owner, secret: Secret) -> bool:
     """Delete a secret that this task has seen, and return whether this call did it."""
-    call = _call(org_id, account, f"delete secret {secret.id} of {account}", secret.id)
-    return _resource.delete_known(
-        api,
-        lambda: api.delete(call),
-        lambda error: (
-            isinstance(error, ApiError)
-            and error.status == 404
-            and secret.id not in {found.id for found in _find(api, org_id, account)}
-        ),
-        lambda: secret.id in {found.id for found in _find(api, org_id, account)},
-    )
+
+    def is_shown() -> bool:
+        return secret.id in {found.id for found in owner.secrets()}
+
+    def says_missing(error: KeysmithError) -> bool:
+        return isinstance(error, ApiError) and error.status in {400, 404} and not is_shown()
+
+    return _resource.delete_known(owner.api, lambda: _delete(owner, secret), says_missing, is_shown)
 
 
-def _create(api: Client, params: Mapping[str, Any], account: ServiceAccount) -> tuple[Secret, str]:
-    """Create a secret, and return it and its value. Raises OrphanError after a lost response.
+def _delete(owner: Owner, secret: Secret) -> None:
+    owner.api.delete(owner.call(f"delete secret {secret.id} of {owner.account}", secret.id))
 
-    A concurrent creation is refused with DATA_CONCURRENCY_ERROR, and nothing was done.
-    """
-    known_ids = {secret.id for secret in account.secrets}
-    call = _call(params["org_id"], account, f"create a secret of {account}")
-    body = {"secretExpiresAfterHours": params["secret_expires_after_hours"]}
+
+def _create(owner: Owner, hours: int, others: Sequence[Secret]) -> tuple[Secret, str]:
+    """Create a secret, and return it and its value. Raises OrphanError after a lost response."""
+    account, known_ids = owner.account, {secret.id for secret in owner.account.secrets}
 
     def parse(data: Any) -> tuple[Secret, str] | None:
         value = clear_value(data) if isinstance(data, dict) else None
         secret = parse_secret(data, f"service account {account.id}")
         return (secret, value) if value and secret.id not in known_ids else None
 
-    backoff = _resource.Backoff(api, deadline=api.clock.now())
-    attempts, waited = 1, 0.0
-    while True:
-        try:
-            return api.post(call, body, parse)
-        except KeysmithError as error:
-            if error.outcome_unknown:
-                raise _lost(api, params["org_id"], account, known_ids, error) from None
-            if error.code != "DATA_CONCURRENCY_ERROR" or attempts > params["retries"]:
-                error.attempts, error.waited = max(attempts, error.attempts), waited
-                raise
-        waited += backoff.pause_now()
-        attempts += 1
-
-
-def _lost(
-    api: Client, org_id: str, account: ServiceAccount, known_ids: set[str], cause: KeysmithError
-) -> OrphanError:
-    """Return the error of a creation whose response was lost. Nothing is deleted: another run may
-    have created the new secret and be about to use it."""
-    error = _resource.as_orphan(cause)
+    call, body = owner.call(f"create a secret of {account}"), {"secretExpiresAfterHours": hours}
     try:
-        with api.cancellation.completing():
-            now = _resource.poll(
-                api,
-                lambda: [s for s in _find(api, org_id, account) if s.id not in known_ids],
-                bool,
-            )
+        return owner.api.post(call, body, parse)
+    except KeysmithError as error:
+        if not error.outcome_unknown:
+            raise
+        raise _lost(owner, others, error) from None
+
+
+def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> OrphanError:
+    """Return the error of a creation whose response was lost.
+
+    Nothing is deleted: another run may have created the new secret and be about to use it.
+    """
+    error, known_ids = _resource.as_orphan(cause), {secret.id for secret in owner.account.secrets}
+
+    def read() -> list[str]:
+        return [secret.id for secret in owner.secrets() if secret.id not in known_ids]
+
+    try:
+        error.parameters = _resource.poll_after(owner.api, read, bool)
     except KeysmithError as failure:
         error.state_after = (
             f"Whether a secret was created could not be checked: {failure.message()} Look at the "
             "secrets of the account before you run the task again."
         )
         return error
-    error.parameters = [secret.id for secret in now]
-    error.results = {"changed": True} if now else {}
-    error.state_after = "No new secret has appeared. Run the task again."
-    if now:
+    error.state_after = (
+        f"No new secret has appeared within {_resource.SETTLE_TIME:.0f} s. Look at the secrets of "
+        "the account again before you run the task again."
+    )
+    if error.parameters:
+        error.results = {"changed": True}
         error.state_after = (
-            f"New secrets of the account: {', '.join(error.parameters)}. Unless another run created "
-            "it, this task did, and its value is lost: delete it with state absent and secret_id, "
-            "then run the task again. The other secret now expires within seven days."
+            f"New secrets of the account: {', '.join(error.parameters)}. Unless another run "
+            "created it, this task did, and its value is lost: delete it with state absent and "
+            "secret_id, then run the task again."
         )
+        if others:
+            error.state_after += " The other secret expires within seven days."
     return error
 
 
 def _keep(
-    api: Client,
-    org_id: str,
-    account: ServiceAccount,
-    created: tuple[Secret, str],
-    file: SecretFile,
-    others: Sequence[Secret],
+    owner: Owner, created: tuple[Secret, str], file: SecretFile, shortenings: Sequence[str]
 ) -> None:
-    """Write a new secret to a file, or delete it."""
-    secret, value = created
+    """Write a new secret to a file, or delete it. ``shortenings``: what it has done to others."""
+    api, account, (secret, value) = owner.api, owner.account, created
     api.add_no_log(value)
     try:
         with api.cancellation.completing():
-            content = _account_files.content(org_id, account, secret, value)
-            _secret_file.write(file, content, f"secret {secret.id} of {account}")
+            content = _account_files.content(owner.org_id, account, secret, value)
+            _secret_file.write(file, content, f"service account {account}")
     except Exception as failure:
         # Any exception: a secret whose value is lost must not be left without being reported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
-        shortened_ids = ", ".join(f"{other.id} at {other.expires_at}" for other in others)
-        rest = f" The other secret still expires sooner: {shortened_ids}." if others else ""
-        try:
-            with api.cancellation.completing():
-                delete(api, org_id, account, secret)
-        except KeysmithError as undone:
-            error = error if error.type == "orphan" else _resource.as_orphan(error)
-            error.parameters, error.results = [secret.id], {"changed": True}
-            error.state_after = (
-                f"The new secret {secret.id} could not be deleted to clean up, and its value is "
-                f"lost. Delete it with state absent and secret_id. {undone.message()}{rest}"
-            )
-        else:
-            error.state_after = f"The new secret {secret.id} was deleted to clean up.{rest}"
-        raise error from None
+        raise _undo(owner, secret, error, shortenings) from None
 
 
-def _others(
-    api: Client,
-    org_id: str,
-    account: ServiceAccount,
-    created: Secret,
-    expected: Sequence[Secret],
-) -> tuple[Secret, ...]:
-    """Return the other secrets as they are after the creation, as expected if that is unknown."""
+def _undo(
+    owner: Owner, secret: Secret, error: KeysmithError, shortenings: Sequence[str]
+) -> KeysmithError:
+    """Delete a secret that this task has created, and return the error that says what is left."""
+    error.results = {"changed": True} if shortenings else {}
+    error.state_after = f"The new secret {secret.id} was deleted to clean up."
     try:
-        with api.cancellation.completing():
-            secrets = _find(api, org_id, account)
+        with owner.api.cancellation.completing():
+            send = partial(_delete, owner, secret)
+            _resource.delete_created(owner.api, SERVICE_ACCOUNTS, owner.account, send, secret.id)
+    except KeysmithError as undone:
+        error = error if error.type == "orphan" else _resource.as_orphan(error)
+        error.parameters, error.results = [secret.id], {"changed": True}
+        error.state_after = (
+            f"The new secret {secret.id} could not be deleted to clean up, and its value is lost. "
+            f"Delete it with state absent and secret_id. {undone.message()}"
+        )
+    error.state_after = " ".join([error.state_after, *shortenings])
+    return error
+
+
+def _others(owner: Owner, created: Secret, expected: Sequence[Secret]) -> tuple[Secret, ...]:
+    """Return the other secrets as they are after the creation, as expected if that is unknown.
+
+    Waits until the API shows the new secret, so that the next task finds it.
+    """
+    try:
+        secrets = _resource.poll_after(
+            owner.api, owner.secrets, lambda found: created.id in {secret.id for secret in found}
+        )
     except KeysmithError:
         return tuple(expected)
     if created.id not in {secret.id for secret in secrets}:

@@ -53,8 +53,10 @@ class Task(Generic[Obj]):
         if self.roles is not None:
             plan = _plan.present(current, {"roles": list(self.roles)})
         resource = self.kind.resource
-        if resource.identity and set(before or ()) - set(self.roles or ()):
-            is_absent = self.roles is None
+        is_absent = self.roles is None
+        # A listing may show an object without its roles.
+        is_loss = before is not None and (is_absent or set(before) - set(self.roles or ()))
+        if resource.identity and is_loss:
             loss = "removing it from the project" if is_absent else "removing a role from it"
             allowed = self.params[resource.identity.option]
             _resource.check_not_own(self.api, resource, found, allowed=allowed, loss=loss)

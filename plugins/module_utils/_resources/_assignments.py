@@ -11,7 +11,7 @@ assigned. The list also decides after an error that leaves the outcome unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Union
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call, Client
@@ -43,7 +43,7 @@ class Assignments(Generic[Obj]):
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
     is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
     fields besides the project and the roles. ``is_invited``: whether objects are assigned by an
-    invitation, on every platform.
+    invitation, on every platform. ``query``: what the full list of a project needs.
     """
 
     resource: Resource[Obj]
@@ -54,6 +54,7 @@ class Assignments(Generic[Obj]):
     result_name: str
     identity: Callable[[Obj], Mapping[str, Any]]
     is_invited: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, project_id: str, found: Obj) -> Assignment[Obj]:
         """Return the assignment of an object to a project."""
@@ -66,7 +67,7 @@ class Assignments(Generic[Obj]):
             version=self.resource.version,
             reader=PROJECT_READ_ONLY,
             parse=self.parse,
-            query={},
+            query=self.query,
         )
 
 
@@ -129,6 +130,12 @@ def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
         now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now is not None)
         if now is None:
             error.hint = "The project's list does not show it yet. Run the task again later."
+            if at.kind.is_invited:
+                # Other causes have the same code.
+                error.hint = (
+                    f"The project's list does not show the {at.kind.resource.noun}. Check the "
+                    "roles. If another run has just assigned it, run the task again later."
+                )
             raise
         return now
     return None
@@ -208,7 +215,10 @@ def _write(
     try:
         _resource.retry_unknown(api, resource, at.found, send)
     except KeysmithError as error:
-        is_unknown = error.code in resource.missing or error.code == "RESOURCE_NOT_FOUND"
+        is_unknown = (
+            _resource.says_missing(error, resource, at.found.id)
+            or error.code == "RESOURCE_NOT_FOUND"
+        )
         if _may_mean_unassigned(error) and is_unknown:
             error.hint = (
                 f"The {resource.noun} was {resource.verb}d or removed from the project in the "
@@ -219,10 +229,10 @@ def _write(
 
 
 def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any], bool | None]:
-    """Accept no content (POST to Atlas), or the object with these roles (PATCH)."""
+    """Accept the object with these roles, or no content, unless the object is invited."""
 
     def parse_this(data: Any) -> bool | None:
-        if data == {}:
+        if data == {} and not at.kind.is_invited:
             return True
         changed = at.kind.parse(data)
         if changed is None or changed.id != at.found.id:

@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _key_files,
     _new_keys,
     _org_api_keys,
@@ -96,7 +97,7 @@ def change(
         return result
     gains = set(plan.after["roles"]) - set(current["roles"])
     if params["description"] and gains and not params["adopt"]:
-        warnings += _resource.check_adoption(
+        warnings += _adoption.check(
             API_KEYS, key, gains, file, lambda file: _key_files.holds(file, key, params["org_id"])
         )
     loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
@@ -182,7 +183,7 @@ def create(
     roles = sorted(set(roles))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
     if check_mode:
-        planned = {"id": None, "public_key": None, **plan.after, "projects": []}
+        planned = {**_org_api_keys.identity(None), **plan.after, "projects": []}
         return {"changed": True, "org_api_key": planned, "diff": plan.diff()}
     list_name = API_KEY_LISTS.name
     if entries:

@@ -38,6 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._write
     Wanted,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
+    creation_time,
     is_id,
     quoted,
 )
@@ -68,6 +69,11 @@ class OrgApiKey:
     roles: tuple[str, ...]
     projects: Projects
 
+    @property
+    def created_at(self) -> str | None:
+        """Return when the key was created, from its ID. The API does not return it."""
+        return creation_time(self.id)
+
     def __str__(self) -> str:
         return f"{self.id} ({self.public_key or 'public key not readable'})"
 
@@ -83,7 +89,12 @@ class OrgApiKey:
 
     def result(self) -> dict[str, Any]:
         """Return the value of ``org_api_key``."""
-        return {"id": self.id, "public_key": self.public_key, **self.writable()}
+        return {**identity(self), **self.writable()}
+
+
+def identity(key: OrgApiKey | None) -> dict[str, Any]:
+    """Return what a user cannot set, for results; None for what does not exist yet."""
+    return {name: getattr(key, name, None) for name in ("id", "public_key", "created_at")}
 
 
 def with_project(key: OrgApiKey, project_id: str, roles: tuple[str, ...] | None) -> OrgApiKey:
@@ -311,9 +322,9 @@ def warn_of_last_owner(
     last = [key for key in before if "ORG_OWNER" in key.roles]
     if api.endpoint.public_key is None and last and not owner_ids:
         api.warnings.append(
-            f"No API key of organization {org_id} would have the role ORG_OWNER any more. The last "
-            f"one is {_resource.described(last, API_KEYS)}. Then only users and service accounts "
-            "own the organization."
+            f"No API key of organization {org_id} would have the role ORG_OWNER after this change. "
+            f"The last one is {_resource.described(last, API_KEYS)}. Then only users and service "
+            "accounts own the organization."
         )
 
 

@@ -26,6 +26,7 @@ PROJECT_API_KEYS: Assignments[OrgApiKey] = Assignments(
     identity=lambda key: {
         "api_user_id": key.id,
         "public_key": key.public_key,
+        "created_at": key.created_at,
         "description": key.description,
     },
 )

@@ -23,6 +23,7 @@ ACCOUNT_LISTS: AccessLists[ServiceAccount] = AccessLists(
     result_name="service_account_access_list",
     identity=lambda account: {"client_id": account.id},
     missing=frozenset(),
+    max_entries=200,
 )
 
 PROJECT_SERVICE_ACCOUNTS: Assignments[ServiceAccount] = Assignments(
@@ -36,4 +37,5 @@ PROJECT_SERVICE_ACCOUNTS: Assignments[ServiceAccount] = Assignments(
     result_name="project_service_account",
     identity=lambda account: {"client_id": account.id, "name": account.name},
     is_invited=True,
+    query=SERVICE_ACCOUNTS.query,
 )

@@ -24,7 +24,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
     CancelledError,
-    GuardError,
     KeysmithError,
     MissingError,
     OrphanError,
@@ -32,9 +31,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     UnexpectedResponseError,
     WaitTimeoutError,
     is_about_path,
-    truncate_path,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
     quoted,
@@ -52,7 +49,6 @@ SECOND_LOOK = 3.0
 _DELETE_ATTEMPTS = 3
 # The maximum number of objects in a message that may have very many.
 SHOWN = 20
-_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 
 
@@ -126,9 +122,8 @@ class Resource(Generic[Obj]):
     ``hints``: further codes after which the full list decides. ``text_name``: the API's word for
     the text. ``id_option``: the option that takes an ID. ``result_name``: the name of an object in
     results. ``issued``: the term for the part that only the response to a creation has.
-    ``reader``: the role that reading requires. ``query``: as in ``Listing``. ``shows_text``:
-    whether the ``str`` of an object has its text. ``topic``: a part of all codes about such an
-    object, if the codes themselves are not known; then the full list must agree.
+    ``reader``: the role that reading requires. ``query``: as in ``Listing``. ``topic``: a part of
+    all codes about such an object, if the codes are not known; then the full list must agree.
     """
 
     noun: str
@@ -146,7 +141,6 @@ class Resource(Generic[Obj]):
     issued: str = "secret"
     reader: str = ORG_MEMBER
     query: Mapping[str, str] = field(default_factory=dict)
-    shows_text: bool = False
     topic: str = ""
 
     @property
@@ -169,7 +163,8 @@ class Resource(Generic[Obj]):
 
     def with_text(self, found: Obj) -> str:
         """Return an object with its text as messages show it."""
-        return str(found) if self.shows_text else f"{found} {quoted(self.text(found))}"
+        text = quoted(self.text(found))
+        return str(found) if text in str(found) else f"{found} {text}"
 
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
@@ -265,7 +260,7 @@ def find_by_id(
 
     def parse_this(data: Any) -> Obj | None:
         found = objects.parse(data)
-        return found if found and found.id == object_id else None
+        return found if found and found.id.lower() == object_id.lower() else None
 
     resource = objects.resource
     call = objects.call(f"read the {resource.noun} {object_id}", objects.reader, object_id)
@@ -404,6 +399,9 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
     if resource.topic:
         is_about = resource.topic in error.code or _is_not_found(error)
         is_code = is_about and error.code.endswith("NOT_FOUND")
+        # A parameter may be the ID or words with it.
+        words = " ".join(map(str, error.parameters)).lower()
+        return is_code and (not error.parameters or object_id.lower() in words)
     return is_code and (not error.parameters or object_id in error.parameters)
 
 
@@ -417,13 +415,32 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
         return True
     if not _hints_at_absence(error, resource):
         return False
-    return all(item.id != object_id for item in list_all(api, objects))
+    # An object whose ID differs only in case is the same one for some servers.
+    same = [item for item in list_all(api, objects) if item.id.lower() == object_id.lower()]
+    if same and resource.topic:
+        error.hint = (
+            f"The full list has the {resource.noun} {same[0]}, so it is not missing. Check its ID, "
+            "or run the task again later."
+        )
+    return not same
+
+
+def is_gone(api: Client, objects: Objects[Obj], found: Obj) -> bool:
+    """Return whether an object is missing of which an error already says so.
+
+    If the codes are not known exactly, the error alone proves nothing.
+    """
+    return not objects.resource.topic or find_by_id(api, objects, found.id) is None
 
 
 def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
     if resource.topic:
-        is_code = error.status == 404 or resource.topic in (error.code or "")
-        return is_code and error.status in {400, 404} and not is_about_path(error.parameters)
+        code = error.code or ""
+        if resource.topic in code:
+            return error.status in {400, 404}
+        # Web frameworks have codes in other letters, and no parameters.
+        is_code = error.status == 404 and code.isupper()
+        return is_code and not is_about_path(error.parameters)
     is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
     return is_code or _is_not_found(error)
 
@@ -494,19 +511,23 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
 # Change, and find out what became of a change.
 
 
-def retry_unknown(api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], T]) -> T:
+def retry_unknown(
+    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], T], part_id: str = ""
+) -> T:
     """Send a request about an object that this task has seen until the API knows the object.
 
     The APIs are eventually consistent. An error that says that the object is missing is a refusal,
-    so nothing was done, and sending again is safe.
+    so nothing was done, and sending again is safe. ``part_id``: the ID of the part of the object
+    that the request is about.
     """
+    about = part_id or found.id
     backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
     attempts, waited = 1, 0.0
     while True:
         try:
             return send()
         except ApiError as error:
-            if error.outcome_unknown or not says_missing(error, resource, found.id):
+            if error.outcome_unknown or not says_missing(error, resource, about):
                 raise
             if backoff.is_over:
                 error.attempts, error.waited = attempts, waited
@@ -557,18 +578,36 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
     did it. Otherwise, another run or user did.
     """
     identity = objects.resource.identity
-    is_own = identity is not None and identity.is_own(api, found)
+    with ending_credential(api, is_own=identity is not None and identity.is_own(api, found)):
+        return delete_known(
+            api,
+            lambda: _delete(api, objects, found),
+            lambda error: isinstance(error, ApiError) and is_missing(api, objects, found.id, error),
+            lambda: find_by_id(api, objects, found.id) is not None,
+        )
+
+
+@contextmanager
+def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
+    """Use the signing credential for the last time, if the block deletes it.
+
+    Its access token ends with it, so the token is not revoked later. That is also so if it is not
+    known whether the credential was deleted.
+    """
     if is_own:
         api.expect_revocation()
-    is_done = delete_known(
-        api,
-        lambda: _delete(api, objects, found),
-        lambda error: isinstance(error, ApiError) and is_missing(api, objects, found.id, error),
-        lambda: find_by_id(api, objects, found.id) is not None,
-    )
+    try:
+        yield
+    except KeysmithError as error:
+        if is_own and error.outcome_unknown:
+            api.forget_credential()
+            error.state_after = error.state_after or (
+                "The request may have been carried out. Then the signing credential no longer "
+                "works: check with another one."
+            )
+        raise
     if is_own:
         api.forget_credential()
-    return is_done
 
 
 def _delete(api: Client, objects: Objects[Obj], found: Obj) -> None:
@@ -661,9 +700,10 @@ def undo_creation(
     about an object that is left has the type ``orphan``. ``loss``: what happened to its secret.
     """
     noun, verb = objects.resource.noun, objects.resource.verb
+    resource = objects.resource
     try:
         with api.cancellation.completing():
-            _delete_created(api, objects, created)
+            delete_created(api, resource, created, lambda: _delete(api, objects, created))
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         left.parameters = [created.id]
@@ -680,13 +720,18 @@ def undo_creation(
     return error
 
 
-def _delete_created(api: Client, objects: Objects[Obj], created: Obj) -> None:
-    resource = objects.resource
+def delete_created(
+    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], None], part_id: str = ""
+) -> None:
+    """Delete a new object, or a new part of one. The API must accept the request.
+
+    If it does not find the object, it may not know it yet. ``part_id``: as in ``retry_unknown``.
+    """
     try:
-        retry_unknown(api, resource, created, lambda: _delete(api, objects, created))
+        retry_unknown(api, resource, found, send, part_id)
     except ApiError as error:
         # An attempt whose response was lost may have done it.
-        if not (error.outcome_unknown and says_missing(error, resource, created.id)):
+        if not (error.outcome_unknown and says_missing(error, resource, part_id or found.id)):
             raise
 
 
@@ -794,70 +839,6 @@ def duplicate_warnings(
     ]
 
 
-# Guard objects that are identified by their text, which others can copy.
-
-
-def check_adoption(
-    resource: Resource[Obj],
-    found: Obj,
-    gains: Collection[str],
-    file: SecretFile | None,
-    is_held: Callable[[SecretFile], bool],
-) -> list[str]:
-    """Refuse to add roles to an object identified by its text if the file is not its own.
-
-    ``is_held``: whether a file has the secret of exactly this object. Raises GuardError. Without a
-    file, returns a warning if the object becomes an owner.
-    """
-    if file is None:
-        return owner_warnings(resource, found, [("", role) for role in gains])
-    if not is_held(file):
-        raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold the {file.format.label} of "
-            f"{resource.noun} {resource.with_text(found)}, which would gain the roles "
-            f"{', '.join(sorted(gains))}",
-            hint=adoption_advice(resource),
-            parameters=[found.id],
-        )
-    return []
-
-
-def adoption_advice(resource: Resource[Obj]) -> str:
-    noun = resource.short_noun
-    return (
-        f"Nothing was changed. {_copies(resource)}. Check that the {noun} is yours; then restore "
-        f"its file, use the {noun}'s ID, or set adopt to true."
-    )
-
-
-def owner_warnings(
-    resource: Resource[Obj], found: Obj, gains: Collection[tuple[str, str]]
-) -> list[str]:
-    """Warn if an object identified by its text becomes an owner.
-
-    ``gains``: pairs of a project ID ("" for none) and a role.
-    """
-    gained = ", ".join(
-        f"{role} in project {project_id}" if project_id else role
-        for project_id, role in sorted(gains)
-        if role in _OWNER_ROLES
-    )
-    if not gained:
-        return []
-    return [
-        f"{resource.capital_noun} {found} is identified by its {resource.text_name}, "
-        f"{quoted(resource.text(found))}, and gains {gained}. {_copies(resource)}: identify owner "
-        f"{resource.short_noun}s by ID."
-    ]
-
-
-def _copies(resource: Resource[Obj]) -> str:
-    return (
-        f"Anyone who may create {resource.short_noun}s in a project can give "
-        f"{resource.a_short_noun} this {resource.text_name}"
-    )
-
-
 # Guard the signing credential.
 
 
@@ -891,14 +872,15 @@ def check_not_own(
                 f"The API does not return the {identity.name} of the {resource.noun} {found.id}, "
                 "so it may be the one that this task authenticates with"
             )
+        instead = "Use another credential of the organization"
         if is_unknown:
             which = (
                 f"The access token may belong to the {resource.noun} {found}, because client_id is "
                 "not set next to it"
             )
+            instead = "Set client_id to the account that the token belongs to"
         raise OwnKeyError(
             f"{which}, and nothing was changed",
-            hint="Use another credential of the organization, or set "
-            f"{identity.option} to true to allow {loss}.",
+            hint=f"{instead}, or set {identity.option} to true to allow {loss}.",
         )
     return True

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -20,8 +20,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
     is_client_id,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    FULL_ORGANIZATION,
     ApiError,
     GuardError,
+    KeysmithError,
     MissingError,
     OrphanError,
 )
@@ -40,6 +42,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._write
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     is_id,
     quoted,
+    to_date,
 )
 
 READER = "Organization Read Only"
@@ -77,7 +80,10 @@ class Secret:
 
 @dataclass(frozen=True)
 class ServiceAccount:
-    """An account. ``roles``: those in the organization or, in a project's list, in the project."""
+    """An account. ``roles``: those in the organization or, in a project's list, in the project.
+
+    ``is_system_managed``: None if the API does not say it.
+    """
 
     id: str
     name: str
@@ -85,7 +91,7 @@ class ServiceAccount:
     roles: tuple[str, ...]
     created_at: str | None = None
     secrets: tuple[Secret, ...] = ()
-    is_system_managed: bool = False
+    is_system_managed: bool | None = None
 
     def __str__(self) -> str:
         return f"{self.id} ({quoted(self.name)})"
@@ -110,11 +116,6 @@ def seconds(date: str) -> float:
     return moment.replace(tzinfo=timezone.utc).timestamp()
 
 
-def to_date(moment: float) -> str:
-    """Return seconds since 1970 as the API writes a time."""
-    return datetime.fromtimestamp(int(moment), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     """Return the account that the API's JSON describes, None if it is not an object with content.
 
@@ -134,16 +135,19 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
     if roles is not None and not is_list:
         raise UnreadableError(owner, "roles", roles)
+    is_managed = data.get("systemManaged")
     secrets = data.get("secrets")
     if not isinstance(secrets, (list, type(None))):
         raise UnreadableError(owner, "secrets", secrets)
+    found = [parse_secret(item, owner) for item in secrets or ()]
     return ServiceAccount(
         id=account_id,
         **texts,
-        roles=tuple(sorted(roles or ())),
+        roles=tuple(sorted(set(roles or ()))),
         created_at=_date(owner, data, "createdAt"),
-        secrets=tuple(parse_secret(item, owner) for item in secrets or ()),
-        is_system_managed=data.get("systemManaged") is True,
+        # The order of the API is not known.
+        secrets=tuple(sorted(found, key=lambda secret: (secret.created_at, secret.id))),
+        is_system_managed=is_managed if isinstance(is_managed, bool) else None,
     )
 
 
@@ -175,7 +179,8 @@ def _date(owner: str, data: Mapping[str, Any], name: str) -> str | None:
 def clear_value(data: Mapping[str, Any]) -> str | None:
     """Return the value in a secret's JSON, None if it is missing or masked."""
     value = data.get("secret")
-    return value if isinstance(value, str) and value and "*" not in value else None
+    is_clear = isinstance(value, str) and value and "*" not in value and "..." not in value
+    return value if is_clear else None
 
 
 def has_roles(account: ServiceAccount, roles: Collection[str] | None) -> bool:
@@ -183,14 +188,22 @@ def has_roles(account: ServiceAccount, roles: Collection[str] | None) -> bool:
     return roles is None or set(account.roles) == set(roles)
 
 
-def check_not_managed(account: ServiceAccount) -> None:
+def check_not_managed(api: Client, org_id: str, account: ServiceAccount) -> None:
     """Refuse to change an account that MongoDB manages. Raises GuardError."""
-    if account.is_system_managed:
+    is_managed = account.is_system_managed
+    if is_managed is None:
+        is_managed = all(other.id != account.id for other in list_own(api, org_id))
+    if is_managed:
         raise GuardError(
             f"The service account {account} is managed by MongoDB, and nothing was changed",
             hint="Use another account. System-managed accounts are only listed.",
             parameters=[account.id],
         )
+
+
+def list_own(api: Client, org_id: str) -> list[ServiceAccount]:
+    """Return the accounts that MongoDB does not manage."""
+    return _resource.list_all(api, replace(SERVICE_ACCOUNTS.of(org_id), query={}))
 
 
 def find(api: Client, params: Mapping[str, Any]) -> ServiceAccount | None:
@@ -271,19 +284,44 @@ def create(
             api, objects, wanted["name"], {**wanted, **secret}, parse_new, asked, known_ids
         )
     except OrphanError as error:
-        if hours is not None or len(error.parameters) != 1:
-            raise
-        account = _resource.find_by_id(api, objects, error.parameters[0])
-        if account is None or account.secrets or not asked.is_met(account):
-            raise
-        return Created(account)
+        if hours is None:
+            account = _find_left(api, objects, error.parameters, asked)
+            if account:
+                return Created(account)
+        if error.results.get("changed") and SERVICE_ACCOUNTS.result_name not in error.results:
+            loss = "If this task created it, its client secret is lost: create another one with "
+            loss += "service_account_secret, or delete the account by its ID."
+            if hours is None:
+                loss = "This task may have created one of them. Check them, then run it again."
+            error.state_after = (
+                f"New service accounts with this name: {', '.join(error.parameters)}. {loss}"
+            )
+        raise
     except ApiError as error:
-        if hours is None and error.status == 400 and not error.outcome_unknown:
+        is_refused = error.status == 400 and not error.outcome_unknown
+        if hours is None and is_refused and error.code not in FULL_ORGANIZATION:
             error.hint = (
                 "If this version of the API cannot create an account without a secret, set "
                 f"secret_expires_after_hours. {error.hint}".strip()
             )
         raise
+
+
+def _find_left(
+    api: Client,
+    objects: _resource.Objects[ServiceAccount],
+    new_ids: Sequence[str],
+    asked: Wanted[ServiceAccount],
+) -> ServiceAccount | None:
+    """Return the account that a creation without a response has left; None if that is not sure."""
+    if len(new_ids) != 1:
+        return None
+    try:
+        with api.cancellation.completing():
+            account = _resource.find_by_id(api, objects, new_ids[0])
+    except KeysmithError:
+        return None
+    return account if account and not account.secrets and asked.is_met(account) else None
 
 
 def update(
@@ -336,12 +374,12 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     id_option="service_account_id",
     missing=frozenset(),
     result_name="service_account",
-    shows_text=True,
     topic="SERVICE_ACCOUNT",
     identity=SigningIdentity(
         name="client ID",
-        of=lambda account: account.id,
-        signing=lambda endpoint: endpoint.client_id,
+        # Some servers may ignore its case.
+        of=lambda account: account.id.lower(),
+        signing=lambda endpoint: endpoint.client_id and endpoint.client_id.lower(),
         option="allow_own_account",
         is_unknown=lambda endpoint: endpoint.is_account_unknown,
     ),

@@ -52,7 +52,7 @@ class Created(Generic[Obj]):
     secret: str = field(default="", repr=False)
 
 
-def create(  # noqa: PLR0917  each of a kind of its own
+def create(  # noqa: PLR0917  each one is of another kind
     api: Client,
     objects: Objects[Obj],
     text: str,

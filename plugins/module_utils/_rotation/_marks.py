@@ -123,11 +123,6 @@ def verify(raw: RawMark, key: bytes, org_id: str, carrier_id: str) -> Mark | Non
     return mark if hmac.compare_digest(_mac(mark, key), raw.mac) else None
 
 
-def shown(moment: int) -> str:
-    """Format a time for results and messages."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-
-
 def _mac(mark: Mark, key: bytes) -> bytes:
     facts = (str(VERSION), mark.phase, mark.org_id, mark.old_id, mark.new_id or "", str(mark.time))
     texts = (*map(_bytes, facts), mark.tag, _bytes(mark.base))

@@ -592,7 +592,10 @@ def _difference(old: frozenset[tuple[str, str]], new: frozenset[tuple[str, str]]
 def _explicit(state: State, new: OrgApiKey) -> Marked:
     """Return a replacement that the task identifies by ID. Its description must look like one."""
     if state.old_id == new.id:
-        raise OptionError("successor_id and the task's old key are the same API key")
+        raise OptionError(
+            "successor_id and the task's old key are the same API key",
+            hint="Set successor_id to the ID of the new key, or leave it unset.",
+        )
     raw = _marks.read(new.description)
     wanted = state.target.description
     if (

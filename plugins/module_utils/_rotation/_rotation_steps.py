@@ -80,6 +80,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._rotati
     State,
     Target,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 
 MIN_MARK_KEY = 16
 # The API returns these codes only after it has accepted the signature of a request.
@@ -236,13 +237,12 @@ def _result(task: _Task, state: State, plan: Plan, **more: Any) -> dict[str, Any
         "changed": task.is_changed,
         "state": plan.state,
         "old_api_user_id": state.old_id,
-        "old_until": None if plan.deadline is None else _marks.shown(plan.deadline),
+        "old_until": None if plan.deadline is None else to_date(plan.deadline),
         "org_api_key": plan.new.result() if plan.new else None,
         "actions": plan.actions(),
         "left": [
             {
-                "id": key.id,
-                "public_key": key.public_key,
+                **_org_api_keys.identity(key),
                 "description": key.description,
                 "reason": reason,
             }
@@ -297,7 +297,7 @@ def _begin(task: _Task) -> dict[str, Any]:
         _secret_file.check_writable(file.path, check_mode=task.check_mode)
     if task.check_mode:
         task.is_changed = True
-        planned = {**state.old.result(), "id": None, "public_key": None}
+        planned = {**state.old.result(), **_org_api_keys.identity(None)}
         return {**_result(task, state, plan), "org_api_key": planned}
     _org_api_keys.warn_of_new_private_key(task.api)
     for action, key in plan.steps:
@@ -750,7 +750,8 @@ def _check_grace_period(seconds: int) -> None:
     # Ansible accepts yes and no as the numbers 1 and 0.
     if isinstance(seconds, bool) or not 0 <= seconds <= longest:
         raise OptionError(
-            f"grace_period is {seconds}; it must be a number of seconds from 0 to {longest}"
+            f"grace_period is {seconds}",
+            hint=f"It must be a number of seconds from 0 to {longest}.",
         )
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A playbook in which every module writes, its initial state, and the state that it declares."""
+"""A playbook in which every module for keys writes: its initial state, and what it declares."""
 
 from __future__ import annotations
 

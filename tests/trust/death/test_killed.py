@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A playbook in which every module writes is killed a hundred times and run again each time.
+"""A playbook in which every module for keys writes is killed a hundred times and run again.
 
 TRUST_BATCHES sets the number of batches of twenty kills; CI, which has less time, runs two.
 

@@ -14,7 +14,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.trust.hostile.servers import KEY_ID, NOT_FOUND, Asked, as_json, encoded, http
+from tests.trust.hostile.servers import (
+    ACCOUNT_NOT_FOUND,
+    KEY_ID,
+    NOT_FOUND,
+    Asked,
+    as_json,
+    encoded,
+    http,
+)
 
 ESCAPES = "\x1b[31mred\x1b[0m \x9b2J\x07\r\n\u202eevil\u2066\u2028\x00"
 TEXTS = st.sampled_from(
@@ -48,6 +56,7 @@ JSON = st.recursive(
 )
 CODES = st.sampled_from(
     """API_KEY_NOT_FOUND RESOURCE_NOT_FOUND ORG_NOT_FOUND GROUP_NOT_FOUND INVALID_KEY_ID
+    SERVICE_ACCOUNT_NOT_FOUND DATA_CONCURRENCY_ERROR INVALID_ROLE_ASSIGNMENT
     API_KEY_ACCESS_LIST_ENTRY_NOT_FOUND ADDRESS_ALREADY_IN_ACCESS_LIST USER_UNAUTHORIZED
     API_KEY_ALREADY_IN_GROUP CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST RATE_LIMITED NO_CURRENT_USER
     IP_ADDRESS_NOT_ON_ACCESS_LIST DUPLICATE_API_KEY UNEXPECTED_ERROR""".split()
@@ -234,13 +243,14 @@ def other_responses(draw: st.DrawFn) -> Mutation:
 
 @st.composite
 def missing_responses(draw: st.DrawFn) -> Mutation:
-    """Draw responses that nearly prove that a key is missing, and some that do."""
+    """Draw responses that nearly prove that an object is missing, and some that do for keys."""
     status = draw(st.sampled_from([400, 404, 200, 401, 500, 502]))
     change = draw(st.fixed_dictionaries({}, optional={"errorCode": CODES, "parameters": JSON}))
     is_enveloped = draw(st.booleans())
 
     def mutate(asked: Asked, _status: int, _data: Any) -> Sent:
-        data: Any = {**NOT_FOUND, "error": status, **change}
+        usual = ACCOUNT_NOT_FOUND if "/serviceAccounts" in asked.path else NOT_FOUND
+        data: Any = {**usual, "error": status, **change}
         data = {"status": status, "content": data} if is_enveloped else data
         return _whole(asked, 200 if is_enveloped else status, json.dumps(data).encode())
 

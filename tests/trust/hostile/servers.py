@@ -29,6 +29,8 @@ NEW_ID = "c0ffee" * 4
 OTHER_ID = "feedfeedfeedfeedfeedfeed"
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
 PRIVATE_KEY = "ca11ab1e-0000-4000-8000-0000000000d1"
+ACCOUNT_ID, SECRET_ID = f"mdb_sa_id_{KEY_ID}", "5ec7e7" * 4
+CLIENT_SECRET = "mdb_sa_sk_canary-of-a-hostile-server"
 CHALLENGE = 'Digest realm="MMS Public API", domain="", nonce="abc", algorithm=MD5, qop="auth"'
 
 
@@ -172,6 +174,24 @@ NOT_FOUND = {
     "parameters": [KEY_ID],
     "reason": "Bad Request",
 }
+DATES = {"createdAt": "2026-01-01T00:00:00Z", "expiresAt": "2099-01-01T00:00:00Z"}
+SECRET = {**DATES, "id": SECRET_ID, "lastUsedAt": None, "maskedSecretValue": "mdb_sa_sk_..."}
+ACCOUNT = {
+    "clientId": ACCOUNT_ID,
+    "createdAt": DATES["createdAt"],
+    "name": "victim",
+    "description": "",
+    "roles": ["ORG_MEMBER"],
+    "secrets": [SECRET],
+    "systemManaged": False,
+}
+OTHER_ACCOUNT = {"clientId": f"mdb_sa_id_{OTHER_ID}", "name": "other"}
+ACCOUNT_NOT_FOUND = {
+    **NOT_FOUND,
+    "error": 404,
+    "errorCode": "SERVICE_ACCOUNT_NOT_FOUND",
+    "parameters": [ACCOUNT_ID],
+}
 
 
 def page(items: list[Any]) -> dict[str, Any]:
@@ -188,6 +208,8 @@ def faithful(asked: Asked) -> tuple[int, Any]:
         return 204, None
     if "accessList" in path or "whitelist" in path:
         return 200, page(ENTRIES + (json.loads(asked.body) if asked.method == "POST" else []))
+    if "/serviceAccounts" in path:
+        return _of_accounts(asked, path)
     if asked.method == "POST" and path.endswith("/apiKeys"):
         wish = json.loads(asked.body)
         name = wish["desc"]
@@ -202,6 +224,24 @@ def faithful(asked: Asked) -> tuple[int, Any]:
     if path.endswith("/orgs"):
         return 200, page([ORGANIZATION])
     return 200, KEY
+
+
+def _of_accounts(asked: Asked, path: str) -> tuple[int, Any]:
+    is_in_project = "/groups/" in path
+    account = {**ACCOUNT, "roles": ["GROUP_READ_ONLY"]} if is_in_project else ACCOUNT
+    if asked.method == "GET":
+        if path.endswith("/groups"):
+            return 200, page([{"groupId": PROJECT, "roles": ["GROUP_READ_ONLY"]}])
+        return 200, page([account, OTHER_ACCOUNT]) if path.endswith("Accounts") else account
+    wish = json.loads(asked.body)
+    new_secret = {**DATES, "id": NEW_ID, "secret": CLIENT_SECRET}
+    if path.endswith("/secrets"):
+        return 201, new_secret
+    if path.endswith("/serviceAccounts"):
+        texts = {name: wish[name] for name in ("name", "description", "roles")}
+        secrets = [new_secret] if "secretExpiresAfterHours" in wish else []
+        return 201, {**ACCOUNT, "clientId": f"mdb_sa_id_{NEW_ID}", **texts, "secrets": secrets}
+    return 200, {**account, **wish}
 
 
 def _changed(path: str, wish: Any) -> dict[str, Any]:

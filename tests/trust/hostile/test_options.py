@@ -24,11 +24,13 @@ from tests.support import (
     COLLECTION,
     MODULES,
     Outcome,
+    account_id,
     key_id,
     key_pair,
     org_id,
     project_id,
     run_module,
+    secret_id,
     service_account,
 )
 
@@ -49,6 +51,14 @@ TASKS |= {
     "org_api_keys": [
         {"state": "absent", "api_user_ids": [key_id("atlas", 3)]},
         {"api_keys": [{"description": "new", "roles": ["ORG_MEMBER"]}]},
+    ],
+    "service_account": [
+        {"service_account_id": account_id("atlas", 2), "state": "absent"},
+        {"name": "new", "roles": ["ORG_MEMBER"]},
+    ],
+    "service_account_secret": [
+        *TASKS["service_account_secret"],
+        {"name": "busy", "secret_id": secret_id("atlas"), "state": "absent"},
     ],
 }
 MARK = "x-evil"
@@ -71,6 +81,7 @@ VALUES = {
     "quoted line breaks": f"a%0d%0a{MARK}: 1",
     "a template": f"{{{{ {MARK} }}}}",
     "an ID with more": f"{key_id('atlas', 3)}/{MARK}",
+    "an ID of an account with more": f"{account_id('atlas', 2)}/{MARK}",
     "an ID with a line break": key_id("atlas", 3) + f"\n{MARK}",
     "digits of another script": "\u0665" * 24 + MARK,
     "a megabyte": "A" * 1_000_000 + MARK,
@@ -122,6 +133,8 @@ def tasks(module: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 given = {**task, name: value}
                 if name in {"public_key", "description"} and "api_user_id" in given:
                     del given["api_user_id"]
+                if {"name", "service_account_id"} <= given.keys():
+                    del given["name" if name == "service_account_id" else "service_account_id"]
                 yield name, given
 
 

@@ -156,7 +156,7 @@ def private_key(name: str) -> str:
 
 
 def organization(name: str) -> dict[str, Any]:
-    """Return the organization of a case: a signing credential, a victim and some leaked keys."""
+    """Return the organization of a case: a signing credential, victims and some leaked keys."""
     descriptions = ["signs", "victim", *(f"leaked {number}" for number in range(LEAKED))]
     return {
         "id": org_id(name),
@@ -173,12 +173,20 @@ def organization(name: str) -> dict[str, Any]:
             }
             for number, description in enumerate(descriptions)
         ],
+        "service_accounts": [
+            {
+                "client_id": f"mdb_sa_id_{org_id(name)}",
+                "name": "victim",
+                "roles": ["ORG_MEMBER"],
+            }
+        ],
     }
 
 
 def options(name: str, url: str) -> dict[str, Any]:
     case = CASES[name]
-    more = {"project_id": project_id(name)} if case.module == PROJECT_KEY else {}
+    is_in_project = ".project_" in case.module
+    more = {"project_id": project_id(name)} if is_in_project else {}
     return {
         "platform": case.platform,
         "base_url": url,

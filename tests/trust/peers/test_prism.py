@@ -4,8 +4,8 @@
 """Every request of every module, and every response of the emulator, against the specification.
 
 Prism stands between them and rejects what the specification does not allow. The license of the
-specification keeps it out of this collection: TRUST_SPEC names the file. Without it, the test is
-skipped, even in CI.
+specification keeps it out of this collection: TRUST_SPEC names the file, or several with a colon
+between them, of which the last one wins. Without it, the test is skipped, even in CI.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ from tests.integration.peers import LOOPBACK
 from tests.samples import VICTIM, others
 from tests.support import (
     ROOT,
+    account_id,
+    client_id,
     fetch_token,
     key_id,
     org_id,
     project_id,
     public_key,
     run_module,
+    secret_id,
     seed,
 )
 from tests.trust.peers.processes import free_port, open_folder, serving
 
 VARIABLE = "TRUST_SPEC"
-BESIDE = ROOT.parent / "shared" / "reference" / "atlas-admin-api.yaml"
+REFERENCE = ROOT.parent / "shared" / "reference"
+BESIDE = [REFERENCE / name for name in ("atlas-admin-api.yaml", "atlas-service-accounts.yaml")]
 # Where `make trust` installs it.
 OWN_PRISM = ROOT / ".cache" / "prism" / "node_modules" / ".bin" / "prism"
 ATLAS = "atlas"
@@ -57,6 +61,8 @@ CORRECTIONS = {
 # All operations of the modules, except those for tokens, which the specification lacks.
 KEY = "/orgs/{id}/apiKeys/{id}"
 PROJECT_KEY = "/groups/{id}/apiKeys/{id}"
+ACCOUNT = "/orgs/{id}/serviceAccounts/{account}"
+PROJECT_ACCOUNT = "/groups/{id}/serviceAccounts/{account}"
 OPERATIONS = {
     "GET /orgs",
     "GET /orgs/{id}/apiKeys",
@@ -71,6 +77,21 @@ OPERATIONS = {
     f"POST {PROJECT_KEY}",
     f"PATCH {PROJECT_KEY}",
     f"DELETE {PROJECT_KEY}",
+    "GET /orgs/{id}/serviceAccounts",
+    "POST /orgs/{id}/serviceAccounts",
+    f"GET {ACCOUNT}",
+    f"PATCH {ACCOUNT}",
+    f"DELETE {ACCOUNT}",
+    f"POST {ACCOUNT}/secrets",
+    f"DELETE {ACCOUNT}/secrets/{{id}}",
+    f"GET {ACCOUNT}/accessList",
+    f"POST {ACCOUNT}/accessList",
+    f"DELETE {ACCOUNT}/accessList/{{address}}",
+    f"GET {ACCOUNT}/groups",
+    "GET /groups/{id}/serviceAccounts",
+    f"POST {PROJECT_ACCOUNT}:invite",
+    f"PATCH {PROJECT_ACCOUNT}",
+    f"DELETE {PROJECT_ACCOUNT}",
 }
 
 
@@ -127,6 +148,38 @@ STORY = [
         },
     ),
     Step("org_api_keys", {"description_match": ["*"], "keep": ["signs"], "state": "absent"}),
+    Step("service_account_info", {"access_list": True, "projects": True}, is_write=False),
+    Step("service_account_info", {"service_account_id": account_id(ATLAS, 3)}, is_write=False),
+    Step("service_account_info", PROJECT, is_write=False),
+    Step("service_account", {"name": "new one", "roles": ["ORG_MEMBER"]}),
+    Step(
+        "service_account",
+        {"name": "another", "roles": ["ORG_READ_ONLY"], "secret_expires_after_hours": 8},
+    ),
+    Step("service_account", {"name": "victim", "new_name": "renamed", "roles": ["ORG_READ_ONLY"]}),
+    Step("service_account", {"service_account_id": account_id(ATLAS, 3), "description": "It's"}),
+    Step("service_account_secret", {"name": "new one", "secret_expires_after_hours": 720}),
+    Step(
+        "service_account_secret", {"name": "busy", "force": True, "secret_expires_after_hours": 8}
+    ),
+    Step(
+        "service_account_secret",
+        {"name": "busy", "secret_id": secret_id(ATLAS), "state": "absent"},
+    ),
+    Step(
+        "service_account_access_list",
+        {"name": "busy", "entries": ["192.0.2.1", "10.0.0.0/8", "2001:db8::1", "2001:db8::/32"]},
+    ),
+    Step(
+        "service_account_access_list",
+        {"name": "busy", "entries": ["10.0.0.0/8", "192.0.2.0/24"], "purge": True},
+    ),
+    Step("project_service_account", {**PROJECT, **ROLES, "name": "new one"}),
+    Step("project_service_account", {**PROJECT, **ROLES, "name": "busy"}),
+    Step("project_service_account", {**PROJECT, "name": "busy", "state": "absent"}),
+    Step("service_account_info", {"access_list": True, "projects": True}, is_write=False),
+    Step("service_account", {"name": "another", "state": "absent"}),
+    Step("service_account", {"service_account_id": account_id(ATLAS, 2), "state": "absent"}),
 ]
 # The other modules. Prism does not pass Digest on, so no new key pair can be verified and no
 # rotation begun.
@@ -139,10 +192,14 @@ OTHERS = [
 def specification(folder: Path) -> Path:
     """Write the corrected specification and return its path, or skip the test."""
     named = os.environ.get(VARIABLE)
-    path = Path(named) if named else BESIDE
-    if not named and not path.exists():
+    paths = [*map(Path, named.split(os.pathsep))] if named else BESIDE
+    if not named and not all(path.exists() for path in paths):
         pytest.skip(f"the specification of the Atlas Administration API is not there ({VARIABLE})")
-    document = yaml.safe_load(path.read_text("utf-8"))
+    document, *parts = [yaml.safe_load(path.read_text("utf-8")) for path in paths]
+    for part in parts:
+        document["paths"] |= part["paths"]
+        for kind, components in part["components"].items():
+            document["components"].setdefault(kind, {}).update(components)
     for (schema, name), (keyword, value) in CORRECTIONS.items():
         # If this fails, the specification has changed, and the corrections must change too.
         described = document["components"]["schemas"][schema]["properties"][name]
@@ -172,7 +229,8 @@ def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
 ENVELOPED = [
     step
     for step in STORY
-    if step.module.startswith("org_") and not {"state", "purge", "api_keys"} & step.options.keys()
+    if step.module.startswith(("org_", "service_account_info"))
+    and not {"state", "purge", "api_keys"} & step.options.keys()
 ]
 # Enough keys for a second page. Digest is not tested: Prism itself rejects the first request,
 # which has no credential, and the specification has no response with a challenge.
@@ -193,7 +251,7 @@ def test_every_request_is_one_of_the_specification(tmp_path: Path) -> None:
                     assert not outcome.failed, (step, outcome.msg)
                     assert outcome.changed == step.is_write, step
             statuses = {request.status for request in emulator.requests}
-            assert statuses == ({200} if envelope else {200, 204})
+            assert statuses == ({200} if envelope else {200, 201, 204})
             asked += operations(emulator)
         assert {*asked} == OPERATIONS
         emulator.reset(seed(EXTRA))
@@ -212,7 +270,13 @@ def begin(emulator: Emulator, url: str) -> dict[str, Any]:
     """Return the options of all tasks, with a token of the emulator."""
     token = fetch_token(emulator.url, ATLAS)
     emulator.requests.clear()
-    return {"base_url": url, "access_token": token, "retries": 0}
+    # The token is opaque, so the guards need to know whose it is.
+    return {
+        "base_url": url,
+        "access_token": token,
+        "client_id": client_id(ATLAS),
+        "retries": 0,
+    }
 
 
 def operations(emulator: Emulator) -> list[str]:
@@ -222,22 +286,25 @@ def operations(emulator: Emulator) -> list[str]:
 def operation(method: str, path: str) -> str:
     """Return the operation of a request, without IDs."""
     place = re.sub("/[0-9a-f]{24}", "/{id}", path.removeprefix(PREFIX))
+    place = re.sub("mdb_sa_id_[0-9a-f]{24}", "{account}", place)
     return f"{method} {re.sub('accessList/.+', 'accessList/{address}', place)}"
 
 
 def check_that_prism_looks(url: str, token: str, emulator: Emulator) -> None:
     """Check that Prism rejects a wrong request and a wrong response."""
     arrived = len(emulator.requests)
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/vnd.atlas.2023-01-01+json",
-        "Content-Type": "application/vnd.atlas.2023-01-01+json",
-    }
-    keys = f"{url}{PREFIX}/orgs/{org_id(ATLAS)}/apiKeys"
-    wrong = {"desc": "no roles"}
-    response = requests.post(keys, json=wrong, headers=headers, timeout=60)
-    assert response.status_code == 422, response.text
-    assert len(emulator.requests) == arrived
+    headers = {"Authorization": f"Bearer {token}"}
+    for listing, version, wrong in (
+        ("apiKeys", "2023-01-01", {"desc": "no roles"}),
+        ("serviceAccounts", "2024-08-05", {"name": "no roles"}),
+    ):
+        media_type = f"application/vnd.atlas.{version}+json"
+        headers |= {"Accept": media_type, "Content-Type": media_type}
+        path = f"{url}{PREFIX}/orgs/{org_id(ATLAS)}/{listing}"
+        response = requests.post(path, json=wrong, headers=headers, timeout=60)
+        assert response.status_code == 422, response.text
+        assert len(emulator.requests) == arrived
+    headers["Accept"] = "application/vnd.atlas.2023-01-01+json"
     # The response to a token lacks the required apiKey.
     response = requests.get(f"{url}{PREFIX}", headers=headers, timeout=60)
     assert response.status_code == 500

@@ -12,6 +12,7 @@ from tests.emulator import Fault
 from tests.integration.peers import LOOPBACK
 from tests.integration.playbook import (
     ROTATION,
+    SERVICE_ACCOUNT,
 )
 from tests.support import (
     PRIVATE_KEYS,
@@ -27,11 +28,14 @@ from tests.trust.secrets.world import (
     CLOUD,
     CREATED,
     ECHO,
+    FILED,
     LOST,
     MARK_KEY,
     MEMBER_PRIVATE_KEY,
     OPS,
     PROXY_PASSWORD,
+    SHOWN,
+    UNSEEN,
     URL_PASSWORD,
     WRONG_PRIVATE_KEY,
     Case,
@@ -110,6 +114,20 @@ def life(world: World) -> dict[str, Case]:
             ATLAS, CREATED + "with a folder", credentials_dir=str(world.files), **ACCOUNT
         ),
         "create-many-echo": world.many(CLOUD, CREATED + "as one of many, meeting an echo", *ECHO),
+        "change-secret": world.new_secret(SHOWN),
+        "change-secret-file": world.new_secret(FILED, **world.file("secret.json"), **ACCOUNT),
+        "secret-lost": replace(
+            world.new_secret(UNSEEN, "New secrets of the account", "its value is lost"),
+            is_changed=True,
+        ),
+        "account-echo": world.other(
+            SERVICE_ACCOUNT,
+            CLOUD,
+            *ECHO,
+            name=f"{CREATED}account meeting an echo",
+            roles=["ORG_MEMBER"],
+            secret_expires_after_hours=720,
+        ),
         "change-rotate": world.other(
             ROTATION,
             phase="begin",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
     InternalError,
     KeysmithError,
+    LimitError,
     LostResponseError,
     MissingError,
     OptionError,
@@ -35,12 +37,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from tests.emulator import Fault
 from tests.integration.playbook import (
     ACCESS_LIST,
+    ACCOUNT_LIST,
+    ACCOUNT_PROJECT,
+    ACCOUNT_SECRET,
+    ACCOUNTS_INFO,
     KEYS,
     KEYS_INFO,
     MODULE,
     ORGS_INFO,
     PROJECT_KEY,
     ROTATION,
+    SERVICE_ACCOUNT,
 )
 from tests.support import MISSING_ID, fetch_token
 from tests.trust.secrets.world import (
@@ -91,7 +98,40 @@ TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
     "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),
     "read-organizations": (ORGS_INFO, lambda home: {}),
 }
-READING = {"roll-back", "read-keys", "read-organizations"}
+READING = {"roll-back", "read-keys", "read-organizations", "read-accounts"}
+# A token is opaque, so its account may be the one that a task is about.
+ANY = {"allow_own_account": True}
+ACCOUNT_TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
+    "delete-account": (
+        SERVICE_ACCOUNT,
+        lambda home: {"service_account_id": home.account_id, "state": "absent", **ANY},
+    ),
+    "make-account": (
+        SERVICE_ACCOUNT,
+        lambda home: {
+            "name": f"{CREATED}account {home.number}",
+            "roles": ["ORG_MEMBER"],
+            "secret_expires_after_hours": 720,
+        },
+    ),
+    "make-secret": (
+        ACCOUNT_SECRET,
+        lambda home: {"name": home.account_name, "secret_expires_after_hours": 720},
+    ),
+    "list-account-access": (
+        ACCOUNT_LIST,
+        lambda home: {"service_account_id": home.account_id, "entries": ["192.0.2.7"], **ANY},
+    ),
+    "assign-account": (
+        ACCOUNT_PROJECT,
+        lambda home: {
+            "service_account_id": home.account_id,
+            "project_id": home.id("aa"),
+            "roles": ["GROUP_OWNER"],
+        },
+    ),
+    "read-accounts": (ACCOUNTS_INFO, lambda home: {"access_list": True, "projects": True}),
+}
 
 
 @dataclass(frozen=True)
@@ -241,6 +281,24 @@ SPECIALS = (
         is_changed=True,
     ),
     Special(
+        "no-room",
+        LimitError,
+        ("has 2 secrets",),
+        ACCOUNT_SECRET,
+        lambda _world, _home: {"name": "full", "force": True, "secret_expires_after_hours": 8},
+    ),
+    Special(
+        "full-disk-for-a-secret",
+        CredentialsFileError,
+        ("was deleted to clean up",),
+        ACCOUNT_SECRET,
+        lambda world, home: {
+            "name": home.account_name,
+            "secret_expires_after_hours": 8,
+            "credentials_file": str(world.files / f"account-{FULL_DISK}"),
+        },
+    ),
+    Special(
         "full-disk",
         CredentialsFileError,
         ("nothing is left",),
@@ -297,6 +355,9 @@ SPECIALS = (
 PLAN = [
     *[(task, trouble) for task in TASKS for trouble in (None, *TROUBLES)],
     *[(task, refusal) for task in REFUSED for refusal in REFUSALS],
+    # All modules share the client, so one or two failures per task are enough.
+    *[(task, None) for task in ACCOUNT_TASKS],
+    *[(task, trouble) for task, trouble in zip(cycle(ACCOUNT_TASKS), TROUBLES)],
 ]
 HOMES = [
     Home(number, is_broken=bool(trouble and trouble.is_broken))
@@ -349,7 +410,7 @@ def base(world: World, home: Home) -> Options:
 
 
 def troubled(world: World, home: Home, task: str, trouble: Trouble | None, kind: str) -> Case:
-    module, asked = TASKS[task]
+    module, asked = (TASKS | ACCOUNT_TASKS)[task]
     options = base(world, home) | asked(home) | credentials(world, home, kind)
     if trouble is None:
         return Case(options, module=module, is_changed=task not in READING)

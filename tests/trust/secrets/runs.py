@@ -204,13 +204,13 @@ def act(run: Finished, name: str) -> TaskResult:
 
 
 def description(case: Case) -> Any:
-    """Return the description of a case's key."""
+    """Return the description of a case's key, or the name of its account."""
     (key,) = case.options.get("api_keys") or [case.options]
-    return key.get("description")
+    return key.get("description", key.get("name"))
 
 
 def shown_keys(world: World, cases: Mapping[str, Case]) -> dict[str, str]:
-    """Return the private keys in results: those without a file or no_log."""
+    """Return the created secrets in results: those without a file or no_log."""
     created = created_keys(world)
     return {
         name: created[str(description(case))]

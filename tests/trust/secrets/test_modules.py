@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _errors
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    AdvisedError,
     CancelledError,
     KeysmithError,
     TransportError,
@@ -37,7 +38,16 @@ from tests.trust.secrets.runs import (
     shown_keys,
     switched_on,
 )
-from tests.trust.secrets.world import ATLAS, LOST, Case, canaries, created_keys, open_world
+from tests.trust.secrets.world import (
+    ATLAS,
+    FILED,
+    LOST,
+    UNSEEN,
+    Case,
+    canaries,
+    created_keys,
+    open_world,
+)
 
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 SECRETS_OF_A_TASK = {
@@ -48,7 +58,15 @@ SECRETS_OF_A_TASK = {
     "mark_key",
     "new_private_key",
 }
-SHOWING = {"change-create", "change-create-account", "change-create-many", "make-meets-nothing"}
+SHOWING = {
+    "change-create",
+    "change-create-account",
+    "change-create-many",
+    "change-secret",
+    "make-meets-nothing",
+    "make-account-meets-nothing",
+    "make-secret-meets-nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -177,11 +195,12 @@ def _check_that_the_search_would_find(searched: Searched) -> None:
     assert set(searched.shown) == SHOWING & set(searched.cases)
     for name, secret in searched.shown.items():
         values = act(listened.run, name).values
-        (key,) = values.get("created") or [values]
-        assert key["private_key"] == secret
+        (shown,) = values.get("created") or [values]
+        assert shown.get("client_secret", shown.get("private_key")) == secret
         assert search(listened.places, {name: secret})
     # Keys of failed creations count too.
     assert {"create with no_log", "create with a file", "create lost"} <= set(searched.created)
+    assert {FILED, UNSEEN} <= set(searched.created)
     assert len([name for name in searched.canaries if name.startswith("token ")]) > 10
 
 
@@ -229,4 +248,5 @@ def test_no_module_and_no_error_is_left_out(tmp_path: Path) -> None:
     }
     errors = {case.error for case in cases.values()} - {None}
     # A signal cancels a task in the same way as its time limit does.
-    assert errors == family - {KeysmithError, TransportError, CancelledError}
+    bases = {KeysmithError, TransportError, AdvisedError}
+    assert errors == family - bases - {CancelledError}

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, ForwardProxy, dead_port
-from tests.integration.playbook import KEYS, MODULE
+from tests.integration.playbook import ACCOUNT_SECRET, KEYS, MODULE
 from tests.integration.rotations import keep_private_keys
 from tests.support import (
     PRIVATE_KEYS,
@@ -47,6 +47,7 @@ CANARIES = {
     "the key of marks": MARK_KEY,
     "the password of the proxy": PROXY_PASSWORD,
     "the password in base_url": URL_PASSWORD,
+    "a masked client secret": "mdb_sa_sk_****",
     "the service account's Basic value": f"{client_id(ATLAS)}:{CLIENT_SECRET}",
     "the service account's quoted Basic value": f"{client_id(ATLAS)}:{quote_plus(CLIENT_SECRET)}",
     "the proxy's Basic value": f"user:{PROXY_PASSWORD}",
@@ -77,7 +78,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Home:
-    """The organization of a case. Key 1 signs; keys 3 and 4 are duplicates."""
+    """The organization of a case. Key 1 signs; keys 3 and 4 are duplicates.
+
+    The first account signs, the second has no secret and no project, the third two secrets.
+    """
 
     number: int
     is_broken: bool = False
@@ -91,6 +95,14 @@ class Home:
 
     def key_id(self, number: int) -> str:
         return self.id(f"e{number}")
+
+    @property
+    def account_name(self) -> str:
+        return f"{CREATED}secret {self.number}"
+
+    @property
+    def account_id(self) -> str:
+        return f"mdb_sa_id_{self.id('a2')}"
 
     def public_key(self, number: int) -> str:
         """See sitecustomize.py for the prefix that makes requests fail."""
@@ -123,7 +135,23 @@ class Home:
                 }
                 for number, (description, role) in enumerate(keys, 1)
             ],
-            "service_accounts": [{**self.account(), "roles": ["ORG_OWNER"]}],
+            "service_accounts": [
+                {**self.account(), "roles": ["ORG_OWNER"]},
+                {
+                    "client_id": self.account_id,
+                    "name": self.account_name,
+                    "roles": ["ORG_MEMBER"],
+                },
+                {
+                    "client_id": f"mdb_sa_id_{self.id('a3')}",
+                    "name": "full",
+                    "roles": ["ORG_MEMBER"],
+                    "secrets": [
+                        {"id": self.id(f"5e{number}"), "value": f"{CLIENT_SECRET}{number}"}
+                        for number in range(2)
+                    ],
+                },
+            ],
         }
 
 
@@ -194,6 +222,12 @@ class World:
         api_keys = [{"description": name, "roles": ["ORG_MEMBER"]}]
         return self.other(KEYS, platform, *messages, api_keys=api_keys, **more)
 
+    def new_secret(self, name: str, *messages: str, **more: Any) -> Case:
+        """Return a case that creates a secret of the account with this name."""
+        return self.other(
+            ACCOUNT_SECRET, ATLAS, *messages, name=name, secret_expires_after_hours=720, **more
+        )
+
     def file(self, name: str) -> dict[str, str]:
         return {"credentials_file": str(self.files / name)}
 
@@ -207,11 +241,22 @@ ACCOUNT = {"client_id": client_id(ATLAS), "client_secret": CLIENT_SECRET}
 ECHO = ("UNEXPECTED_ERROR", "Authorization: ")
 LOST = ("private key is lost",)
 CREATED = "create "
+# Accounts of Atlas that get a secret.
+SHOWN, FILED, UNSEEN = (f"{CREATED}secret {end}" for end in ("shown", "in a file", "lost"))
 
 
 def _add_faults_of_life(emulator: Emulator) -> None:
     for name, platform in (("lost_after", OPS), ("echo", CLOUD)):
         emulator.add_fault(Fault(name, "POST", f"*/orgs/{org_id(platform)}/apiKeys", times=None))
+    accounts = f"*/orgs/{org_id(CLOUD)}/serviceAccounts"
+    emulator.add_fault(Fault("echo", "POST", accounts, times=None))
+    secrets = f"*/serviceAccounts/{_new_account(UNSEEN)['client_id']}/secrets"
+    emulator.add_fault(Fault("lost_after", "POST", secrets, times=None))
+
+
+def _new_account(name: str) -> dict[str, Any]:
+    client = f"{client_id(ATLAS)[:-2]}e{(SHOWN, FILED, UNSEEN).index(name)}"
+    return {"client_id": client, "name": name, "roles": ["ORG_MEMBER"]}
 
 
 def _seed(homes: Sequence[Home]) -> dict[str, Any]:
@@ -220,6 +265,7 @@ def _seed(homes: Sequence[Home]) -> dict[str, Any]:
         if organization["product"] != ATLAS:
             continue
         organization["service_accounts"][0]["client_secret"] = CLIENT_SECRET
+        organization["service_accounts"] += map(_new_account, (SHOWN, FILED, UNSEEN))
         for key in organization["api_keys"]:
             if key["description"] == "member":
                 key["private_key"] = MEMBER_PRIVATE_KEY
@@ -273,11 +319,12 @@ def canaries(world: World) -> dict[str, str]:
 
 
 def created_keys(world: World) -> dict[str, str]:
-    """Return the private keys of created keys by description."""
-    organizations = world.emulator.state.organizations.values()
-    return {
-        key.description: key.private_key
-        for organization in organizations
-        for key in organization.api_keys.values()
-        if key.description.startswith(CREATED)
-    }
+    """Return what was created: private keys by description, client secrets by account name."""
+    created = {}
+    for organization in world.emulator.state.organizations.values():
+        created |= {key.description: key.private_key for key in organization.api_keys.values()}
+        accounts = organization.service_accounts.values()
+        created |= {
+            account.name: secret.value for account in accounts for secret in account.secrets
+        }
+    return {name: secret for name, secret in created.items() if name.startswith(CREATED)}

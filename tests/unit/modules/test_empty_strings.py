@@ -24,7 +24,7 @@ from tests.support import (
     run_module,
 )
 
-# Options that would widen a task if an empty value counted as not set.
+# Options that would widen the scope of a task if an empty value counted as not set.
 WIDENING = {"state", "keep", "credentials_file", "credentials_dir", "grace_period"}
 FILTERS = {
     "org_api_key_info": (

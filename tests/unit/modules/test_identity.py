@@ -17,6 +17,7 @@ from tests.support import (
     MISSING_ID,
     Outcome,
     VirtualClock,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -218,7 +219,8 @@ def test_reports_unselected_listed_key(emulator: Emulator, selectors: dict[str, 
     selectors["roles"] = ["ORG_OWNER"]
     outcome = revoke_many(emulator, **selectors)
     assert VICTIM in refused(outcome, "guard", emulator)
-    listed = [{"id": VICTIM, "public_key": public_key("atlas", 2), "description": "victim"}]
+    identity = {"id": VICTIM, "public_key": public_key("atlas", 2)}
+    listed = [{**identity, "created_at": created_at(VICTIM), "description": "victim"}]
     assert outcome.result["unselected"] == [{**listed[0], "reason": "not_selected"}]
     assert outcome.result["error"]["parameters"] == [VICTIM]
     outcome = revoke_many(emulator, **selectors, on_unselected="report")

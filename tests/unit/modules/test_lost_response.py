@@ -40,7 +40,7 @@ from tests.unit.modules.test_org_api_key_present import ROLES, named, run
         "as raised",
     ],
 )
-def _libraries_that_tell_nothing(
+def _libraries_without_details(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error: Callable[[], Exception] | None = request.param
@@ -57,9 +57,9 @@ def _libraries_that_tell_nothing(
         monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send_and_hide)
 
 
-@pytest.mark.usefixtures("_libraries_that_tell_nothing")
+@pytest.mark.usefixtures("_libraries_without_details")
 @pytest.mark.parametrize("is_done", [True, False])
-def test_a_lost_creation_is_not_sent_again_and_reported(emulator: Emulator, is_done: bool) -> None:
+def test_a_lost_creation_is_reported_and_not_sent_again(emulator: Emulator, is_done: bool) -> None:
     fault = "lost_after" if is_done else "lost_before"
     emulator.add_fault(Fault(fault, "POST", times=None))
     outcome = run(emulator, description="new one", roles=ROLES)
@@ -72,7 +72,7 @@ def test_a_lost_creation_is_not_sent_again_and_reported(emulator: Emulator, is_d
     assert outcome.result["error"]["parameters"] == left
 
 
-@pytest.mark.usefixtures("_libraries_that_tell_nothing")
+@pytest.mark.usefixtures("_libraries_without_details")
 def test_a_lost_change_is_not_sent_again(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", "PATCH", times=None))
     outcome = run(emulator, description="victim", roles=["ORG_READ_ONLY"])

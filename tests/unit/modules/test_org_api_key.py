@@ -23,6 +23,7 @@ from tests.support import (
     Outcome,
     VirtualClock,
     client_id,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -62,7 +63,8 @@ def test_a_key_is_revoked_once(emulator: Emulator, platform: str) -> None:
     real = run(emulator, platform, api_user_id=victim, diff=True)
     again = run(emulator, platform, api_user_id=victim, diff=True)
     assert [checked.changed, real.changed, again.changed] == [True, True, False]
-    expected = {"id": victim, "public_key": public_key(platform, 2), **VICTIM[platform]}
+    identity = {"id": victim, "public_key": public_key(platform, 2)}
+    expected = {**identity, "created_at": created_at(victim), **VICTIM[platform]}
     assert checked.result["org_api_key"] == real.result["org_api_key"] == expected
     assert (
         checked.result["diff"] == real.result["diff"] == {"before": VICTIM[platform], "after": {}}
@@ -103,7 +105,9 @@ def test_a_missing_key_is_unchanged(emulator: Emulator, name: dict[str, str], ch
 
 @pytest.mark.parametrize("kind", ["service account", "token"])
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
-def test_other_credentials_revoke_too(emulator: Emulator, platform: str, kind: str) -> None:
+def test_other_kinds_of_credentials_can_revoke_a_key(
+    emulator: Emulator, platform: str, kind: str
+) -> None:
     credential_name = service_account(platform)
     if kind == "token":
         credential_name = {"access_token": fetch_token(emulator.url, platform)}
@@ -363,7 +367,7 @@ def test_all_pages_of_a_listing_are_read(emulator: Emulator) -> None:
     assert len(listed) == 4
 
 
-def test_a_missing_library_is_reported_as_ansible_does(
+def test_a_missing_library_is_reported_in_ansibles_words(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_requests, "HAS_REQUESTS", False)

@@ -211,7 +211,7 @@ def test_the_address_of_the_caller_stays_and_the_error_says_why(
     assert outcome.failed
     assert outcome.code == f"CANNOT_REMOVE_CALLER_FROM_{spelling.upper()}"
     assert "does not let an API key remove its own access" in outcome.msg
-    # Earlier changes stay and are reported.
+    # Earlier changes are kept and reported.
     assert outcome.changed
     assert outcome.result[VALUE]["entries"] == ["127.0.0.1", A]
     assert outcome.result["diff"]["before"] == {"entries": [OLD, "127.0.0.1"]}
@@ -246,7 +246,7 @@ def test_concurrent_additions_do_not_lose_others(
     before_write("post", lambda: start(emulator, OLD, C, A, platform=platform))
     outcome = run(emulator, platform, entries=[A, B, C], purge=True, diff=True)
     assert outcome.changed
-    # What others have added in the meantime is purged.
+    # Entries that others added in the meantime are purged.
     assert set(entries(emulator, platform)) == {A, B, C}
     assert outcome.result["diff"] == {
         "before": {"entries": [OLD, A, C]},
@@ -258,7 +258,7 @@ def test_concurrent_additions_do_not_lose_others(
 
 
 @pytest.mark.parametrize("options", [{"entries": [B]}, {"entries": [A], "state": "absent"}])
-def test_a_key_that_is_revoked_in_the_meantime_is_missing(
+def test_a_key_that_is_revoked_in_the_meantime_is_reported_as_missing(
     emulator: Emulator, options: dict[str, Any], before_write: Any
 ) -> None:
     start(emulator, A)

@@ -27,6 +27,7 @@ from tests.support import (
     PRIVATE_KEYS,
     Outcome,
     VirtualClock,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -63,6 +64,7 @@ def expected(emulator: Emulator, platform: str) -> list[dict[str, Any]]:
         {
             "id": key.id,
             "public_key": key.public_key,
+            "created_at": created_at(key.id),
             "description": key.description,
             "roles": sorted(key.roles),
             "projects": [
@@ -85,7 +87,7 @@ def test_all_keys_are_listed_in_order(emulator: Emulator, platform: str, check: 
 
 
 @pytest.mark.parametrize("platform", ["atlas", "cloud_manager"])
-def test_other_credentials_list_too(emulator: Emulator, platform: str) -> None:
+def test_other_kinds_of_credentials_can_list_all_keys(emulator: Emulator, platform: str) -> None:
     token = {"access_token": fetch_token(emulator.url, platform)}
     for credential_name in (service_account(platform), token):
         outcome = run(emulator, platform, **credential_name, access_list=True)
@@ -232,7 +234,7 @@ def test_a_key_that_is_revoked_in_the_meantime_is_left_out(emulator: Emulator) -
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("spelling", ["access_list", "whitelist"])
-def test_access_lists_of_others_need_an_owner(
+def test_access_lists_of_other_keys_need_an_owner(
     emulator: Emulator, platform: str, spelling: str
 ) -> None:
     emulator.settings.code_spelling = spelling

@@ -20,6 +20,7 @@ from tests.support import (
     PLATFORMS,
     Outcome,
     VirtualClock,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -64,6 +65,7 @@ def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> 
     assert real.result["org_api_key"] == {
         "id": key.id,
         "public_key": key.public_key,
+        "created_at": created_at(key.id),
         "projects": [],
         **after,
     }
@@ -71,6 +73,7 @@ def test_a_key_is_created_once(emulator: Emulator, platform: str, kind: str) -> 
         **real.result["org_api_key"],
         "id": None,
         "public_key": None,
+        "created_at": None,
     }
     assert "private_key" not in checked.result
     assert "private_key" not in again.result
@@ -351,7 +354,7 @@ def test_a_creation_sends_few_requests(emulator: Emulator) -> None:
 
 
 class TestAccessList:
-    """A key gets its access list before its roles. If that fails, a new key is revoked."""
+    """A key gets its access list before its roles. If either fails, a new key is revoked."""
 
     entries: ClassVar = ["2001:db8::/32", "192.0.2.0/24", "198.51.100.7"]
     in_order: ClassVar = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
@@ -378,7 +381,7 @@ class TestAccessList:
         assert checked.result["diff"] == real.result["diff"] == {"before": {}, "after": after}
         assert again.result["diff"] == {"before": after, "after": after}
         assert real.result["org_api_key"] == again.result["org_api_key"]
-        ids = {"id": None, "public_key": None}
+        ids = {"id": None, "public_key": None, "created_at": None}
         assert checked.result["org_api_key"] == {**real.result["org_api_key"], **ids}
         assert real.result["org_api_key"]["access_list"] == self.in_order
 
@@ -460,7 +463,7 @@ class TestAccessList:
             ("html", {"status": 200}),
         ],
     )
-    def test_a_key_whose_list_or_roles_fail_is_revoked(
+    def test_a_new_key_is_revoked_if_its_list_or_roles_cannot_be_set(
         self,
         emulator: Emulator,
         tmp_path: Path,

@@ -18,9 +18,9 @@ from unittest import mock
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import (
-    _marks,
     _rotation_steps,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 from tests.emulator import Emulator, Fault
 from tests.rotation_world import (
     DAY,
@@ -30,12 +30,12 @@ from tests.rotation_world import (
     OLD,
     OWNER,
     World,
+    authenticate_with_old_key,
     check_end,
     essence,
     fresh,
     private_key,
     refused,
-    sign_with_old_key,
     succeeded,
     world_of,
 )
@@ -45,6 +45,7 @@ from tests.support import (
     PLATFORMS,
     PRIVATE_KEYS,
     VirtualClock,
+    created_at,
     fetch_token,
     key_id,
     key_pair,
@@ -113,10 +114,10 @@ def test_the_old_key_is_kept_for_the_grace_period(world: World) -> None:
     waiting = world.finish(new_private_key=private_key(begun), grace_period=DAY)
     assert waiting.changed
     assert waiting.result["state"] == "waiting"
-    deadline = _marks.shown(world.now + DAY)
+    deadline = to_date(world.now + DAY)
     assert waiting.result["old_until"] == deadline
     world.now += DAY - 1
-    # Neither a later value nor another run changes the time.
+    # Neither a different value nor another run changes the time later.
     again = world.finish(grace_period=0)
     assert (again.changed, again.result["state"]) == (False, "waiting")
     assert again.result["old_until"] == deadline
@@ -135,7 +136,8 @@ def test_check_mode_reports_the_plan(world: World) -> None:
     checked = world.begin(check=True, diff=True)
     assert world.emulator.writes == []
     assert checked.changed
-    assert checked.result["org_api_key"]["id"] is None
+    new = checked.result["org_api_key"]
+    assert (new["id"], new["public_key"], new["created_at"]) == (None, None, None)
     assert [a["action"] for a in checked.result["actions"]] == ["create_replacement"]
     assert checked.result["diff"]["after"]["api_keys"][0]["description"] == "victim"
     begun = world.begin()
@@ -235,7 +237,7 @@ def test_rotating_the_signing_credential_needs_allow_own_key(world: World) -> No
 
 
 def test_the_new_pair_revokes_the_signing_credential(world: World) -> None:
-    own = sign_with_old_key(world)
+    own = authenticate_with_old_key(world)
     begun = world.begin(**own)
     new = world.new_key()
     finished = world.finish(**own, new_private_key=private_key(begun))
@@ -246,8 +248,8 @@ def test_the_new_pair_revokes_the_signing_credential(world: World) -> None:
     assert world.new_key().description == "victim"
 
 
-def test_marks_made_by_the_old_key_are_made_by_the_new_pair_afterwards(world: World) -> None:
-    own = sign_with_old_key(world)
+def test_after_finish_only_the_new_pair_can_verify_the_marks(world: World) -> None:
+    own = authenticate_with_old_key(world)
     begun = world.begin(**own)
     new = world.new_key()
     waiting = world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
@@ -264,7 +266,7 @@ def test_marks_made_by_the_old_key_are_made_by_the_new_pair_afterwards(world: Wo
 
 
 def test_the_signing_credential_does_not_revoke_itself(world: World) -> None:
-    own = {**sign_with_old_key(world), "mark_key": MARK_KEY}
+    own = {**authenticate_with_old_key(world), "mark_key": MARK_KEY}
     begun = world.begin(**own)
     world.finish(**own, new_private_key=private_key(begun), grace_period=DAY)
     world.now += DAY
@@ -516,7 +518,7 @@ def test_an_old_key_that_was_changed_is_reported(
     outcome = refused(world.run("finish", **pair), "guard", world.old_id)
     assert len(world.emulator.writes) == count
     assert world.old == changed
-    # The advice of the message.
+    # Follow the advice in the message.
     assert "org_api_key" in outcome.msg
     del world.keys[world.old_id]
     assert world.finish(**pair).result["state"] == "rotated"
@@ -552,7 +554,8 @@ def test_leftovers_are_reported_while_the_old_key_is_kept(world: World) -> None:
     finish = {"new_private_key": private_key(begun), "successor_id": new_id}
     for waiting in (world.finish(**finish, grace_period=DAY), world.begin()):
         assert waiting.result["state"] == "waiting"
-        assert [item["id"] for item in waiting.result["left"]] == [first]
+        (left,) = waiting.result["left"]
+        assert (left["id"], left["created_at"]) == (first, created_at(first))
 
 
 def test_a_role_that_the_api_adds_is_not_a_difference(world: World) -> None:
@@ -704,7 +707,7 @@ def test_a_description_may_be_any_text(world: World, name: str) -> None:
     check_end(world, expected)
 
 
-def test_a_description_that_the_api_counts_differently_leaves_nothing(world: World) -> None:
+def test_a_description_that_the_api_finds_too_long_leaves_nothing(world: World) -> None:
     """The mark of the POST has the maximum length, so no later request is too long."""
     lengths = {len(world.mark(phase, new_id=world.old_id)) for phase in ("creating", "verified")}
     assert len(lengths) == 1
@@ -725,7 +728,7 @@ def test_any_system_time_is_accepted(world: World, now: int) -> None:
     begun = world.begin()
     waiting = world.finish(new_private_key=private_key(begun), grace_period=60)
     assert waiting.result["state"] == "waiting"
-    assert waiting.result["old_until"] == _marks.shown(now + 60)
+    assert waiting.result["old_until"] == to_date(now + 60)
     world.now = now + 59
     assert world.finish().result["state"] == "waiting"
     world.now = now + 60
@@ -741,7 +744,7 @@ def test_no_time_depends_on_the_time_zone(world: World) -> None:
         world.now = moment
         begun = world.begin(environ=zone)
         waiting = world.finish(new_private_key=private_key(begun), grace_period=3600, environ=zone)
-        assert waiting.result["old_until"] == _marks.shown(moment + 3600)
+        assert waiting.result["old_until"] == to_date(moment + 3600)
         world.now += 3599
         assert world.finish(environ={"TZ": "UTC"}).result["state"] == "waiting"
         world.now += 1

@@ -26,6 +26,7 @@ from tests.support import (
     Outcome,
     VirtualClock,
     client_id,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -156,6 +157,8 @@ def test_the_signing_credential_is_kept_if_another_change_failed(crowd: Emulator
     assert outcome.failed
     assert ids(outcome.result["failures"]) == [EXTRA[3]]
     assert ids(outcome.result["pending"]) == [key_id("atlas", 1)]
+    for key in outcome.result["failures"] + outcome.result["pending"]:
+        assert key["created_at"] == created_at(key["id"])
     assert "1 not started (the signing credential comes last)" in outcome.msg
     assert keys(crowd).keys() == {key_id("atlas", 1), EXTRA[3]}
     again = run(crowd, state="absent", description_match=["*"], allow_own_key=True)
@@ -229,7 +232,7 @@ def test_keys_revoked_in_the_meantime_are_unchanged(crowd: Emulator) -> None:
     assert len(outcome.result["diff"]["before"]["api_keys"]) == 19
 
 
-def test_a_time_limit_stops_the_task_with_its_results(crowd: Emulator) -> None:
+def test_a_time_limit_stops_the_task_and_keeps_its_results(crowd: Emulator) -> None:
     crowd.add_fault(Fault("status", "DELETE", f"*{EXTRA[0]}", times=None, status=503))
     outcome = run(crowd, concurrency=1, time_limit=3, retries=100, diff=True, **ALL_EXTRA)
     assert outcome.failed
@@ -288,7 +291,7 @@ def test_a_lost_creation_is_looked_up_on_all_pages_after_the_time_limit(
 def test_a_time_limit_stops_the_reading_of_access_lists(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock = clock.now
-    # Each response takes 2 s, and no wait of the module notices the end.
+    # Each response takes 2 s, so no wait of the module notices that the limit is reached.
     emulator.sleep = lambda _seconds: clock.sleep(2)
     emulator.add_fault(Fault("slow", "GET", "*/accessList", times=None))
     api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
@@ -357,6 +360,7 @@ def test_the_organization_becomes_as_declared(
         {
             "id": None,
             "public_key": None,
+            "created_at": None,
             "description": "new one",
             "roles": ["ORG_MEMBER"],
             "projects": [project],
@@ -665,10 +669,9 @@ def keys_of(emulator: Emulator) -> dict[str, Any]:
 # Limits, look-alikes and failures
 
 
-def test_the_system_allows_no_more_threads(
+def test_existing_threads_do_all_the_work_if_no_more_can_start(
     crowd: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The existing threads do all the work."""
     count = 0
     start = threading.Thread.start
 
@@ -717,7 +720,7 @@ def test_an_item_of_keep_that_matches_a_look_alike_fails(
     assert not emulator.writes
 
 
-def test_a_time_limit_during_the_look_up_after_a_lost_response(emulator: Emulator) -> None:
+def test_a_time_limit_during_the_look_up_reports_the_lost_request(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 60.0
     emulator.add_fault(Fault("lost_after", "POST", "*/accessList"))
@@ -813,7 +816,7 @@ def test_the_signing_credential_loses_its_roles_last(emulator: Emulator) -> None
     assert not run(emulator, api_keys=[signs], allow_own_key=True).changed
 
 
-def test_taking_a_project_role_from_the_signing_credential_is_refused(emulator: Emulator) -> None:
+def test_removing_a_project_role_from_the_signing_credential_is_refused(emulator: Emulator) -> None:
     keys_of(emulator)[key_id("atlas", 1)].projects[project_id("atlas")] = ["GROUP_OWNER"]
     outcome = run(emulator, api_keys=[{"description": "signs", "projects": []}])
     assert outcome.result["error"]["type"] == "own_credential"
@@ -934,7 +937,7 @@ def test_an_existing_key_gets_its_access_list_before_its_roles(emulator: Emulato
 @pytest.mark.parametrize("revoking_fails", [False, True])
 @pytest.mark.parametrize("with_dir", [False, True])
 @pytest.mark.parametrize("request_", [("POST", "*/accessList"), ("PATCH", "*/apiKeys/*")])
-def test_a_new_key_whose_access_list_or_roles_fail_is_revoked(
+def test_a_new_key_is_revoked_if_its_access_list_or_roles_cannot_be_set(
     emulator: Emulator,
     tmp_path: Path,
     request_: tuple[str, str],

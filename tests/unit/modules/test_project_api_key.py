@@ -16,6 +16,7 @@ from tests.support import (
     PRIVATE_KEYS,
     Outcome,
     VirtualClock,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -95,6 +96,7 @@ def assignment(platform: str, number: int = 3) -> dict[str, Any]:
         "project_id": project_id(platform),
         "api_user_id": key_id(platform, number),
         "public_key": public_key(platform, number),
+        "created_at": created_at(key_id(platform, number)),
         "description": "ünïcode ☃ key",
         "roles": IN_ORDER,
     }
@@ -369,7 +371,7 @@ def test_a_missing_project_is_unchanged_with_a_warning(emulator: Emulator, check
     assert run(emulator, project_id=gone, check=check).code == "GROUP_NOT_FOUND"
 
 
-def test_a_project_that_is_deleted_before_the_key_is_removed(emulator: Emulator) -> None:
+def test_a_project_that_is_deleted_in_the_meantime_gives_a_warning(emulator: Emulator) -> None:
     start(emulator, "atlas", WANTED)
     gone = {"status": 404, "code": "GROUP_NOT_FOUND", "parameters": [project_id("atlas")]}
     emulator.add_fault(Fault("status", "DELETE", **gone))

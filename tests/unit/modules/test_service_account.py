@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.accounts import ACCOUNTS, BUILDS, MANAGED, MISSING_ACCOUNT, accounts, world
-from tests.emulator import Emulator, Fault
+from tests.emulator import Emulator, Fault, service_accounts
 from tests.support import Outcome, client_id, fetch_token, key_pair, org_id, run_module
 
+SECRET = "mdb_sa_sk_0123456789"
 PRESENT = {"name": "deploy", "description": "Deploys", "roles": ["ORG_READ_ONLY"]}
 
 
@@ -195,6 +196,11 @@ def test_a_token_does_not_say_whose_it_is(emulator: Emulator) -> None:
     outcome = run(emulator, **target, **token)
     assert outcome.result["error"]["type"] == "own_credential"
     assert "client_id" in outcome.msg
+    for wrong in ({"client_id": "x"}, {"client_id": BUILDS, "client_secret": SECRET}):
+        refused = run(emulator, **target, **token, **wrong)
+        assert refused.result["error"]["type"] == "options"
+        assert "access_token" in refused.msg
+        assert "client_id" in refused.msg
     # client_id may say it.
     own = run(emulator, **target, **token, client_id=BUILDS)
     assert own.result["error"]["type"] == "own_credential"
@@ -240,14 +246,20 @@ def test_an_api_that_does_not_know_the_field(emulator: Emulator) -> None:
         ({"name": "a:b"}, "name"),
         ({"name": "x" * 65}, "64"),
         ({"name": "deploy", "description": "x" * 251}, "250"),
-        ({"name": "deploy", "roles": []}, "roles"),
-        ({"name": "deploy", "roles": ["GROUP_OWNER"]}, "GROUP_OWNER"),
         ({"name": "deploy", "secret_expires_after_hours": 7}, "8"),
         ({"name": "deploy", "secret_expires_after_hours": 8761}, "8760"),
         ({"name": "deploy", "credentials_file": "/tmp/x"}, "secret_expires_after_hours"),
         ({"name": "deploy", "new_name": "x", "state": "absent"}, "new_name"),
         ({"name": "deploy", "platform": "ops_manager"}, "Ops Manager"),
-        ({"name": "mdb_sa_sk_0123456789"}, "secret"),
+        ({"name": SECRET}, "secret"),
+        ({"service_account_id": SECRET}, "mdb_sa_id_"),
+        ({"name": SECRET, "state": "absent"}, "secret"),
+        ({"name": "a:b", "state": "absent"}, "name"),
+        ({"name": " "}, "space"),
+        ({"name": "deploy", "new_name": "x "}, "space"),
+        ({"name": "deploy", "roles": ["GROUP_OWNER"]}, "project_service_account"),
+        ({"name": "deploy", "roles": []}, "service account"),
+        ({"name": "x", "credentials_file": ""}, "client secret"),
     ],
     ids=str,
 )
@@ -257,6 +269,7 @@ def test_bad_input_is_refused_before_any_request(
     outcome = run(emulator, **options)
     assert outcome.result["error"]["type"] == "options"
     assert word in outcome.msg
+    assert SECRET not in outcome.output
     assert emulator.requests == []
 
 
@@ -290,3 +303,131 @@ def test_requests(emulator: Emulator) -> None:
         options = {"state": state, "service_account_id": BUILDS}
         run(emulator, **options)
         assert len(emulator.requests) - before == expected, state
+
+
+UPPER = f"mdb_sa_id_{BUILDS.removeprefix('mdb_sa_id_').upper()}"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"status": 404, "code": "SERVICE_ACCOUNT_NOT_FOUND"},
+        {"status": 400, "code": "SERVICE_ACCOUNT_NOT_FOUND"},
+        {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [f"with ID {MISSING_ACCOUNT}"]},
+        {"status": 404, "code": "NO_SUCH_CLIENT", "parameters": [MISSING_ACCOUNT]},
+    ],
+    ids=str,
+)
+def test_any_refusal_about_the_account_needs_the_listing(
+    emulator: Emulator, refusal: dict[str, Any]
+) -> None:
+    """No code is published. Each of these proves something only together with the full list."""
+    target = {"service_account_id": MISSING_ACCOUNT, "state": "absent"}
+    path = f"{ACCOUNTS}/{MISSING_ACCOUNT}"
+    emulator.add_fault(Fault("status", path=path, times=None, **refusal))
+    assert (run(emulator, **target).failed, emulator.requests[-1].path) == (False, ACCOUNTS)
+    for fault in (
+        Fault("status", path=ACCOUNTS, status=403, code="USER_UNAUTHORIZED"),
+        Fault("lost_before", path=ACCOUNTS, times=None),
+        Fault("redirect", path=ACCOUNTS),
+        Fault("json", path=ACCOUNTS, body={"results": []}),
+    ):
+        emulator.add_fault(fault)
+        assert run(emulator, **target).failed, fault
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("status", {"status": 404}),
+        ("status", {"status": 404, "code": "Not Found"}),
+        ("status", {"status": 404, "code": "RESOURCE_NOT_FOUND"}),
+        ("status", {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": ["/api/atlas/v2"]}),
+        ("status", {"status": 400, "code": "INVALID_ATTRIBUTE", "parameters": [MISSING_ACCOUNT]}),
+        ("status", {"status": 410, "code": "SERVICE_ACCOUNT_NOT_FOUND"}),
+        ("html", {}),
+        ("redirect", {}),
+    ],
+    ids=str,
+)
+def test_nothing_else_proves_absence(emulator: Emulator, name: str, refusal: Any) -> None:
+    path = f"{ACCOUNTS}/{MISSING_ACCOUNT}"
+    emulator.add_fault(Fault(name, path=path, times=None, **refusal))
+    assert run(emulator, service_account_id=MISSING_ACCOUNT, state="absent").failed
+
+
+def test_an_id_in_other_letters_is_the_same_account(emulator: Emulator) -> None:
+    refused = run(emulator, service_account_id=UPPER, state="absent")
+    assert refused.failed
+    assert f"list has the service account {BUILDS}" in refused.msg
+    token = {"access_token": fetch_token(emulator.url, "atlas"), "client_id": UPPER}
+    outcome = run(emulator, service_account_id=BUILDS, state="absent", **token)
+    assert outcome.result["error"]["type"] == "own_credential"
+    assert BUILDS in accounts(emulator)
+
+
+def test_an_old_api_does_not_say_which_accounts_are_managed(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = service_accounts._show
+
+    def show_less(*args: Any, **more: Any) -> dict[str, Any]:
+        shown = show(*args, **more)
+        del shown["systemManaged"]
+        return shown
+
+    monkeypatch.setattr(service_accounts, "_show", show_less)
+    outcome = run(emulator, service_account_id=MANAGED, state="absent")
+    assert outcome.result["error"]["type"] == "guard"
+    assert run(emulator, service_account_id=BUILDS, state="absent").changed
+
+
+def test_the_file_of_an_existing_account_is_missed(emulator: Emulator, tmp_path: Path) -> None:
+    """Nobody has a secret of this account in a file, as the task seems to say."""
+    file = {"credentials_file": str(tmp_path / "x.json"), "secret_expires_after_hours": 8}
+    outcome = run(emulator, name="builds", **file)
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert "service_account_secret" in str(outcome.result["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected", "not_expected"),
+    [(8, "service_account_secret", "x.json"), (None, "may have created", "is lost")],
+)
+def test_what_a_lost_creation_has_left_is_not_hidden(
+    emulator: Emulator, hours: int | None, expected: str, not_expected: str
+) -> None:
+    """The account may be there, but it cannot be read."""
+    known = set(accounts(emulator))
+    emulator.add_fault(Fault("lost_after", method="POST", path=ACCOUNTS))
+    failure = {"status": 500, "code": "UNEXPECTED_ERROR"}
+    emulator.add_fault(Fault("status", path=f"{ACCOUNTS}/*", times=None, **failure))
+    outcome = run(emulator, **PRESENT, secret_expires_after_hours=hours, retries=0)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert {*outcome.result["error"]["parameters"]} == set(accounts(emulator)) - known
+    assert expected in outcome.msg
+    assert not_expected not in outcome.msg
+
+
+def test_a_full_organization_is_not_an_old_api(emulator: Emulator) -> None:
+    emulator.settings.max_service_accounts = 1
+    outcome = run(emulator, **PRESENT)
+    assert outcome.code == "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED"
+    assert "delete unused ones" in outcome.msg
+    assert "secret_expires_after_hours" not in outcome.msg
+
+
+def test_nothing_follows_a_lost_deletion_of_the_own_account(emulator: Emulator) -> None:
+    own = client_id("atlas")
+    account = {"client_id": own, "client_secret": accounts(emulator)[own].secrets[0].value}
+    emulator.add_fault(Fault("lost_after", method="DELETE", path=f"{ACCOUNTS}/{own}"))
+    target = {"service_account_id": own, "state": "absent", "allow_own_account": True}
+    outcome = run(emulator, **target, **account)
+    assert outcome.failed
+    assert "may have been carried out" in outcome.msg
+    oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
+    assert oauth == ["/api/oauth/token"]
+
+
+def test_a_look_alike_is_quoted_once(emulator: Emulator) -> None:
+    assert run(emulator, name="Builds", state="absent").msg.count("'builds'") == 1

@@ -6,17 +6,32 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _account_secrets,
+    _resource,
+    _service_accounts,
+)
 from tests.accounts import ACCOUNTS, BUILDS, DAY, MISSING_ACCOUNT, SECRET_IDS, accounts, world
-from tests.emulator import Emulator, Fault
-from tests.support import Outcome, client_id, fetch_token, key_pair, org_id, run_module
+from tests.emulator import Emulator, Fault, service_accounts
+from tests.support import (
+    Outcome,
+    VirtualClock,
+    client_id,
+    fetch_token,
+    key_pair,
+    org_id,
+    run_module,
+)
 
 SECRETS = f"{ACCOUNTS}/{BUILDS}/secrets"
 VALUES = ("mdb_sa_sk_first-0123456789aaaa", "mdb_sa_sk_second-0123456789bbbb")
@@ -294,6 +309,8 @@ def test_masked_values_are_never_returned(start: Callable[..., Emulator]) -> Non
         ({"state": "absent", "secret_id": VALUES[0]}, "secret_id"),
         ({**HOURS, "renew_before_hours": 8760}, "renew_before_hours"),
         ({**HOURS, "renew_before_hours": -1}, "renew_before_hours"),
+        ({**HOURS, "renew_before_hours": "nan"}, "renew_before_hours"),
+        ({**HOURS, "name": VALUES[0], "service_account_id": None}, "secret"),
         ({**HOURS, "make_room": "all"}, "make_room"),
         ({**HOURS, "credentials_file": ""}, "credentials_file"),
         ({"secret_expires_after_hours": 8761}, "8760"),
@@ -309,3 +326,193 @@ def test_bad_input_is_refused_before_any_request(
     assert word in outcome.msg
     assert VALUES[0] not in outcome.output
     assert emulator.requests == []
+
+
+def signed(emulator: Emulator, form: str = "nothing") -> dict[str, str]:
+    """Make BUILDS an owner that signs with its first secret, and return this credential."""
+    emulator.settings.masked_secret = form
+    accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
+    return {"client_id": BUILDS, "client_secret": VALUES[0]}
+
+
+def test_the_clock_of_the_api_decides(
+    start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's clock is a year ahead or behind: it deletes nothing, and renews in time."""
+    emulator = start(secret(0, 30), secret(1, 30))
+    for days in (-400, 400):
+        monkeypatch.setattr(
+            _account_secrets, "wall_clock", lambda days=days: time.time() + days * DAY
+        )
+        assert not run(emulator, **HOURS).changed
+    assert left(emulator) == list(SECRET_IDS)
+    emulator, file = start(), {"credentials_file": str(tmp_path / "builds.json")}
+    monkeypatch.setattr(_account_secrets, "wall_clock", lambda: time.time() - 400 * DAY)
+    assert run(emulator, **HOURS, **file).changed
+    emulator.wall = lambda: time.time() + 366 * DAY
+    assert run(emulator, **HOURS, **file).changed
+
+
+@pytest.mark.parametrize(
+    ("masked", "other", "expected"),
+    [
+        ("mdb_sa_sk_****bbbb", "mdb_sa_sk_****aaaa", True),
+        ("mdb_sa_sk_...bbbb", "mdb_sa_sk_...aaaa", True),
+        ("mdb_sa_sk_****aaaa", "mdb_sa_sk_****aaaa", False),
+        ("mdb_sa_sk_****bbbb", "mdb_sa_sk_****cccc", False),
+        ("mdb_sa_sk_****aa", "mdb_sa_sk_****bb", False),
+        ("mdb_sa_sk_****\u2026", "mdb_sa_sk_****\u2026", False),
+        ("mdb_sa_sk_****", "mdb_sa_sk_****aaaa", False),
+        ("mdb_sa_sk_...", "mdb_sa_sk_...", False),
+        ("****hidden", "****hidden", False),
+        ("", "", False),
+    ],
+)
+def test_what_a_mask_proves(masked: str, other: str, expected: bool) -> None:
+    """The value in use must be recognized as another one, and the mask must be as long as that."""
+    dates = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+    secrets = [
+        _service_accounts.Secret(secret_id, *dates, masked=text)
+        for secret_id, text in zip(SECRET_IDS, (masked, other))
+    ]
+    assert _account_secrets.is_other_value(secrets[0], secrets, VALUES[0]) == expected
+
+
+@pytest.mark.parametrize(("hours", "is_deleted"), [(2, True), (0.5, False)])
+def test_an_account_renews_its_own_secret(
+    start: Callable[..., Emulator], hours: float, is_deleted: bool
+) -> None:
+    """An hour after a secret has expired, no token of it is valid."""
+    emulator = start(secret(0, 3), secret(1, -hours / 24))
+    outcome = run(emulator, **HOURS, renew_before_hours=168, **signed(emulator))
+    assert (outcome.changed, SECRET_IDS[1] not in left(emulator)) == (is_deleted, is_deleted)
+
+
+def test_nothing_follows_a_lost_deletion_of_the_signing_secret(
+    start: Callable[..., Emulator],
+) -> None:
+    emulator = start(secret(0, 30))
+    emulator.add_fault(Fault("lost_after", method="DELETE"))
+    target = {"state": "absent", "secret_id": SECRET_IDS[0], "allow_own_account": True}
+    outcome = run(emulator, **target, **signed(emulator))
+    assert outcome.failed
+    assert "may have been carried out" in outcome.msg
+    oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
+    assert oauth == ["/api/oauth/token"]
+
+
+def test_a_secret_that_made_room_is_reported(start: Callable[..., Emulator]) -> None:
+    emulator = start(secret(0, 30), secret(1, -5))
+    refusal = {"status": 400, "code": "VALIDATION_ERROR"}
+    emulator.add_fault(Fault("status", method="POST", **refusal))
+    outcome = run(emulator, **HOURS, force=True)
+    assert (outcome.failed, outcome.changed, outcome.code) == (True, True, "VALIDATION_ERROR")
+    assert f"{SECRET_IDS[1]} was deleted" in outcome.msg
+
+
+def test_no_room_shows_what_each_secret_is(start: Callable[..., Emulator], tmp_path: Path) -> None:
+    emulator, file = start(secret(0, -5)), {"credentials_file": str(tmp_path / "builds.json")}
+    held = run(emulator, **HOURS, **file).result["service_account_secret"]["id"]
+    outcome = run(emulator, **HOURS, **file, force=True, make_room="none")
+    assert f"{SECRET_IDS[0]} expired at" in outcome.msg
+    assert f"{held} (in credentials_file) expires at" in outcome.msg
+    assert "Nothing was changed." in outcome.msg
+
+
+def test_the_other_of_two_runs_finds_the_file(
+    start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After DATA_CONCURRENCY_ERROR, the other run has done what this one wants."""
+    emulator, file = start(), {"credentials_file": str(tmp_path / "builds.json")}
+    conflict = {"status": 409, "code": "DATA_CONCURRENCY_ERROR"}
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, **conflict))
+
+    def pause(_backoff: object) -> float:
+        assert run(emulator, **HOURS, **file).changed
+        return 0.0
+
+    monkeypatch.setattr(_resource.Backoff, "pause_now", pause)
+    outcome = run(emulator, **HOURS, **file)
+    assert (outcome.changed, outcome.failed, len(left(emulator))) == (False, False, 1)
+
+
+def test_the_api_must_accept_the_deletion_of_a_new_secret(
+    start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it does not find the secret, it may not know it yet."""
+    emulator, clock = start(secret(0, 3)), VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 8.0
+    missing = {"status": 404, "code": "SERVICE_ACCOUNT_SECRET_NOT_FOUND"}
+    emulator.add_fault(Fault("status", method="DELETE", **missing))
+    monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=OSError(28, "No space")))
+    file = str(tmp_path / "builds.json")
+    outcome = run(emulator, **HOURS, force=True, credentials_file=file, clock=clock)
+    assert (outcome.failed, left(emulator)) == (True, [SECRET_IDS[0]])
+    # The other secret expires earlier anyway.
+    assert SECRET_IDS[0] not in outcome.msg
+
+
+def test_a_killed_run_does_not_block_the_next_one(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    """In a container, the process may have the same ID each time."""
+    emulator, file = start(), {"credentials_file": str(tmp_path / "builds.json")}
+    run(emulator, **HOURS, **file)
+    (tmp_path / f".builds.json.{os.getpid()}").write_text("half a secr")
+    assert run(emulator, **HOURS, **file, force=True).changed
+
+
+def test_the_next_task_finds_the_new_secret(start: Callable[..., Emulator], tmp_path: Path) -> None:
+    emulator, clock = start(), VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 2.0
+    options = {**HOURS, "credentials_file": str(tmp_path / "builds.json"), "clock": clock}
+    assert [run(emulator, **options).changed for _round in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("status", [404, 400])
+def test_a_secret_that_another_run_has_deleted(start: Callable[..., Emulator], status: int) -> None:
+    emulator = start(secret(0, 30))
+    missing = {"status": status, "code": "RESOURCE_NOT_FOUND", "after_write": True}
+    emulator.add_fault(Fault("status", method="DELETE", **missing))
+    outcome = run(emulator, state="absent", secret_id=SECRET_IDS[0])
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert outcome.result["service_account_secret"] is None
+
+
+def test_a_secret_that_the_api_gives_less_time_is_reported(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, each run would create another one."""
+    new = service_accounts._new_secret
+    monkeypatch.setattr(service_accounts, "_new_secret", lambda call, _hours: new(call, 100))
+    outcome = run(start(), **HOURS, renew_before_hours=168)
+    assert outcome.changed
+    assert "Lower renew_before_hours" in str(outcome.result["warnings"])
+
+
+def test_a_lost_creation_says_no_more_than_is_known(start: Callable[..., Emulator]) -> None:
+    emulator = start()
+    emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
+    assert "seven days" not in run(emulator, **HOURS).msg
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [
+        (
+            {**HOURS, "force": True},
+            {"secret_ids": [SECRET_IDS[0]], "secret_expires_after_hours": 8760},
+        ),
+        ({"state": "absent", "secret_id": SECRET_IDS[1]}, {"secret_ids": [SECRET_IDS[0]]}),
+    ],
+    ids=str,
+)
+def test_check_mode_shows_the_same_diff(
+    start: Callable[..., Emulator], options: dict[str, Any], after: dict[str, Any]
+) -> None:
+    emulator = start(secret(0, 30), secret(1, -5))
+    checked = run(emulator, **options, check=True, diff=True)
+    accounts(emulator)[BUILDS].secrets.reverse()
+    real = run(emulator, **options, diff=True)
+    assert checked.result["diff"] == real.result["diff"]
+    assert real.result["diff"] == {"before": {"secret_ids": list(SECRET_IDS)}, "after": after}

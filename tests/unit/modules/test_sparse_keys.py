@@ -14,6 +14,7 @@ from tests.emulator import Emulator, Fault
 from tests.support import (
     PLATFORMS,
     Outcome,
+    created_at,
     key_id,
     key_pair,
     org_id,
@@ -64,6 +65,7 @@ def test_it_is_listed_with_empty_values(sparse: Emulator, platform: str) -> None
     assert listed[0] == {
         "id": key_id(platform, 6),
         "public_key": public_key(platform, 6),
+        "created_at": created_at(key_id(platform, 6)),
         "description": "",
         "roles": [],
         "projects": [],

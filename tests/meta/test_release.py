@@ -112,7 +112,7 @@ def tag(folder: Path) -> None:
         (change_a_file, "not clean: CHANGELOG.md."),
         (leave_main, "branch is fix"),
         (leave_every_branch, "branch is none"),
-        (tag, "tag 1.2.0 is there"),
+        (tag, "tag 1.2.0 already exists"),
     ],
 )
 def test_the_message_of_git_is_shown(

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Service accounts in projects. What they share with API keys is tested there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.accounts import (
+    BUILDS,
+    DAY,
+    IN_PROJECT,
+    SECRET_IDS,
+    accounts,
+    own_account,
+    run_for_accounts,
+    world,
+)
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    Outcome,
+    VirtualClock,
+    client_id,
+    project_id,
+)
+
+OWNER = ["GROUP_OWNER"]
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
+    with Emulator(world(soon)) as running:
+        yield running
+
+
+def run_project(emulator: Emulator, **options: Any) -> Outcome:
+    base = {"service_account_id": BUILDS, "project_id": project_id("atlas")}
+    if options.get("state") != "absent":
+        base["roles"] = OWNER
+    return run_for_accounts(emulator, "project_service_account", **{**base, **options})
+
+
+def assigned(emulator: Emulator) -> dict[str, list[str]]:
+    return accounts(emulator)[BUILDS].projects
+
+
+def test_an_account_is_assigned_changed_and_removed_once(emulator: Emulator) -> None:
+    checked = run_project(emulator, check=True, diff=True)
+    assert emulator.writes == []
+    real, again = run_project(emulator, diff=True), run_project(emulator)
+    assert [checked.changed, real.changed, again.changed] == [True, True, False]
+    assert emulator.writes[0].path == f"{IN_PROJECT}/{BUILDS}:invite"
+    assert real.result["project_service_account"] == {
+        "project_id": project_id("atlas"),
+        "client_id": BUILDS,
+        "name": "builds",
+        "roles": OWNER,
+    }
+    assert checked.result["diff"] == real.result["diff"]
+    other = run_project(emulator, roles=["GROUP_READ_ONLY"])
+    assert other.changed
+    assert assigned(emulator) == {project_id("atlas"): ["GROUP_READ_ONLY"]}
+    removed, gone = (run_project(emulator, state="absent") for _round in range(2))
+    assert [removed.changed, gone.changed] == [True, False]
+    assert BUILDS in accounts(emulator)
+
+
+def test_a_first_assignment_warns_of_the_projects_owner(emulator: Emulator) -> None:
+    """Who owns the project may then rotate the account's secrets."""
+    assert project_id("atlas") in str(run_project(emulator).result["warnings"])
+    assert run_project(emulator).result.get("warnings", []) == []
+
+
+def test_an_assignment_by_another_run_is_changed(emulator: Emulator) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    emulator.settings.visibility_delay = 2.0
+    run_project(emulator, roles=["GROUP_READ_ONLY"], clock=clock)
+    outcome = run_project(emulator, clock=clock)
+    assert outcome.changed
+    assert assigned(emulator) == {project_id("atlas"): OWNER}
+
+
+def test_a_lost_assignment_is_looked_up(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", method="POST", path="*:invite"))
+    outcome = run_project(emulator)
+    assert (outcome.changed, outcome.failed) == (True, False)
+
+
+def test_the_own_account_stays_in_the_project(emulator: Emulator) -> None:
+    """Even if the project's list does not show its roles."""
+    accounts(emulator)[client_id("atlas")].projects = {project_id("atlas"): []}
+    target = {"service_account_id": client_id("atlas"), "state": "absent", **own_account(emulator)}
+    assert run_project(emulator, **target).result["error"]["type"] == "own_credential"
+    assert run_project(emulator, **target, allow_own_account=True).changed
+
+
+def test_an_invitation_without_an_account_in_the_response_is_looked_up(
+    emulator: Emulator,
+) -> None:
+    emulator.add_fault(Fault("json", method="POST", body={}))
+    assert run_project(emulator).failed
+    emulator.add_fault(Fault("json", method="POST", body={}, after_write=True))
+    assert run_project(emulator).changed
+
+
+def test_a_missing_project_is_named(emulator: Emulator) -> None:
+    outcome = run_project(emulator, project_id="deadbeefdeadbeefdeadbeef", state="absent")
+    assert (outcome.changed, outcome.failed) == (False, False)
+    assert "deadbeefdeadbeefdeadbeef" in str(outcome.result["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("identity", "roles", "expected"),
+    [
+        ({"name": "builds", "service_account_id": None}, OWNER, True),
+        ({"name": "builds", "service_account_id": None}, ["GROUP_READ_ONLY"], False),
+        ({}, OWNER, False),
+    ],
+    ids=str,
+)
+def test_an_owner_by_name_is_reported(
+    emulator: Emulator, identity: dict[str, Any], roles: list[str], expected: bool
+) -> None:
+    """Who may create accounts in any project can give one this name."""
+    warnings = str(run_project(emulator, **identity, roles=roles).result["warnings"])
+    assert ("gains GROUP_OWNER in project" in warnings) == expected
+
+
+def test_other_causes_have_the_code_of_an_assignment(emulator: Emulator) -> None:
+    refusal = {"status": 400, "code": "INVALID_ROLE_ASSIGNMENT"}
+    emulator.add_fault(Fault("status", method="POST", **refusal))
+    outcome = run_project(emulator, roles=["GROUP_UNKNOWN"])
+    assert outcome.code == "INVALID_ROLE_ASSIGNMENT"
+    assert "Check the roles" in outcome.msg
