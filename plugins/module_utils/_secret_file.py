@@ -33,9 +33,9 @@ _USE_A_FILE = "Use the path of a file in an existing directory."
 class SecretFormat:
     """A JSON object of strings.
 
-    ``label``: what messages call the secret, such as "key pair". ``noun``: what it belongs to.
-    ``id_field``: the one of ``fields`` that has the ID of what it belongs to. ``is_id``: whether a
-    text can be that ID.
+    ``label``: the term for the secret in messages, such as "key pair". ``noun``: the term for its
+    owner. ``id_field``: the field that holds the owner's ID. ``is_id``: whether a text can be that
+    ID.
     """
 
     label: str

@@ -211,11 +211,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _adoption,
     _assignment_task,
     _org_api_keys,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import Roles
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
+    API_KEYS,
     OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
@@ -250,8 +252,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
     def warnings(key: OrgApiKey, before: Roles, after: Roles) -> Sequence[str]:
         gains = {(params["project_id"], role) for role in set(after or ()) - set(before or ())}
-        is_risk = params["description"] and _org_api_keys.is_owner(gains)
-        return [_org_api_keys.owner_warning(key, gains)] if is_risk else []
+        return _adoption.owner_warnings(API_KEYS, key, gains) if params["description"] else []
 
     task = _assignment_task.Task(api, PROJECT_API_KEYS, params, warnings)
     return _assignment_task.ensure(task, find, check_mode)

@@ -135,6 +135,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _adoption,
     _assignment_task,
     _project_service_accounts,
     _service_accounts,
@@ -143,6 +144,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assig
     Roles,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    SERVICE_ACCOUNTS,
     ServiceAccount,
 )
 
@@ -174,17 +176,17 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         return account
 
     def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
-        project_id, gains = params["project_id"], set(after or ()) - set(before or ())
-        found = []
+        project_id = params["project_id"]
+        found: list[str] = []
         if after is not None and before is None:
             found.append(
                 f"Owners of project {project_id} can create and delete the secrets of service "
                 f"account {account} and change its access list, because it is assigned to the "
                 "project."
             )
-        if params["name"] and "GROUP_OWNER" in gains:
-            gained = f"GROUP_OWNER in project {project_id}"
-            found.append(_service_accounts.owner_warning(account, gained))
+        if params["name"]:
+            gains = {(project_id, role) for role in set(after or ()) - set(before or ())}
+            found += _adoption.owner_warnings(SERVICE_ACCOUNTS, account, gains)
         return found
 
     kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS

@@ -58,6 +58,7 @@ LAYERS = (
     "_resources._access_list_task",
     "_resources._access_lists",
     "_resources._absence",
+    "_resources._adoption",
     "_resources._writes",
     "_resources._resource",
     "_secret_file",

@@ -27,6 +27,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _assignments,
     _key_access_lists,
     _org_api_keys,
@@ -177,7 +178,7 @@ def advice() -> Iterator[tuple[str, str]]:
         _resolve._proxy({"http_proxy": None}, environ, "https://cloud.mongodb.com")
     yield "option_error", refused.value.message()
     yield "look_alikes", _resource.LOOK_ALIKES
-    yield "adoption", _org_api_keys.ADOPTION_ADVICE
+    yield "adoption", _adoption.advice(_org_api_keys.API_KEYS)
     caller = _errors.ApiError("refused", code="CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST")
     key = _org_api_keys.OrgApiKey("5f0d9a4e1c2b3a00112233a2", "shop", "zmmrboas", (), ())
     lists = _key_access_lists.API_KEY_LISTS

@@ -65,6 +65,7 @@ REVOKING = {
     "_resources._absence",
     "_resources._org_api_keys",
     "_resources._resource",
+    "_resources._writes",
     "_text",
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
 )
@@ -22,6 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     ApiError,
+    GuardError,
     KeysmithError,
     LostResponseError,
     MissingError,
@@ -35,6 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _absence,
     _access_list_task,
     _access_lists,
+    _adoption,
     _assignment_task,
     _assignments,
     _resource,
@@ -335,6 +338,28 @@ def test_it_may_be_renamed_already() -> None:
     assert caught.value.hint == (
         "new_name renames an existing robot. To create a robot, leave it unset."
     )
+
+
+def test_others_may_copy_its_name() -> None:
+    secret = _secret_file.SecretFormat("token", "robot", "id", ("id", "token"))
+    file = _secret_file.SecretFile("/f", secret)
+
+    def check(file: Any, *gains: str, is_held: bool = False) -> list[str]:
+        return _adoption.check(ROBOTS, ROBOT, gains, file, lambda _file: is_held)
+
+    assert check(file, "ORG_OWNER", is_held=True) == check(None, "ORG_MEMBER") == []
+    with pytest.raises(GuardError) as caught:
+        check(file, "ORG_OWNER")
+    assert caught.value.message() == (
+        f"credentials_file /f does not hold the token of robot {ROBOT} 'cleaner', which would gain "
+        "the roles ORG_OWNER. Nothing was changed. Anyone who may create robots in a project can "
+        "give a robot this name. Check that the robot is yours; then restore its file, use the "
+        "robot's ID, or set adopt to true."
+    )
+    assert check(None, "ORG_OWNER") == [
+        f"Robot {ROBOT} is identified by its name, 'cleaner', and gains ORG_OWNER. Anyone who may "
+        "create robots in a project can give a robot this name: identify owner robots by ID."
+    ]
 
 
 def test_a_task_deletes_it() -> None:

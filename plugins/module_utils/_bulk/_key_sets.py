@@ -38,6 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _assignments,
     _key_files,
     _org_api_keys,
@@ -424,16 +425,16 @@ def _adoption_warnings(params: Mapping[str, Any], changes: Sequence[Change]) -> 
     ]
     if not directory:
         return [
-            _org_api_keys.owner_warning(key, gains)
+            warning
             for key, gains in adopting
-            if _org_api_keys.is_owner(gains)
+            for warning in _adoption.owner_warnings(API_KEYS, key, gains)
         ]
     unknown = [key for key, _gains in adopting if not _key_files.is_in(directory, key, org_id)]
     if unknown:
         raise GuardError(
             f"credentials_dir {truncate_path(directory)} does not hold the key pairs of these API "
             f"keys, and they would gain roles: {_resource.described(unknown, API_KEYS)}",
-            hint=_org_api_keys.ADOPTION_ADVICE,
+            hint=_adoption.advice(API_KEYS),
             parameters=[key.id for key in unknown],
         )
     return []

@@ -67,10 +67,10 @@ class Goal:
 class AccessLists(Generic[Obj]):
     """The access lists of a resource's objects.
 
-    ``result_name``: what results call one. ``identity``: what identifies the owner in results.
+    ``result_name``: its name in results. ``identity``: what identifies the owner in results.
     ``missing``: the codes that say that an entry does not exist, none if they are not known.
-    ``name``: the name in the path. ``old_name``: that of Ops Manager before 5.0. ``max_entries``:
-    how many entries one can have, None if that is not known.
+    ``name``: the name in the path. ``old_name``: the name in the path of Ops Manager before 5.0.
+    ``max_entries``: how many entries one can have, None if that is not known.
     """
 
     resource: Resource[Obj]

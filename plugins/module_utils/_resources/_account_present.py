@@ -15,14 +15,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    GuardError,
     KeysmithError,
     OptionError,
     internal_error,
-    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
+    _adoption,
     _resource,
     _service_accounts,
 )
@@ -78,7 +77,13 @@ def change(
         _service_accounts.check_not_managed(api, params["org_id"], account)
         gains = set(plan.after["roles"]) - set(account.roles)
         if params["name"] and gains and not params["adopt"]:
-            warnings += adoption_warnings(account, gains, file, params["org_id"])
+            warnings += _adoption.check(
+                SERVICE_ACCOUNTS,
+                account,
+                gains,
+                file,
+                lambda file: bool(_account_files.held_id(file, account, params["org_id"])),
+            )
         if set(account.roles) - set(plan.after["roles"]):
             _resource.check_not_own(
                 api,
@@ -102,29 +107,6 @@ def change(
             error.results["diff"] = {"before": plan.before, "after": error.now.writable()}
         raise
     return {**result, "service_account": now.result()}
-
-
-def adoption_warnings(
-    account: ServiceAccount, gains: set[str], file: SecretFile | None, org_id: str
-) -> list[str]:
-    """Refuse to add roles to an account identified by name if the file has no secret of it.
-
-    Raises GuardError. Without ``credentials_file``, returns a warning if it becomes an owner.
-    """
-    if file is None:
-        if "ORG_OWNER" not in gains:
-            return []
-        return [_service_accounts.owner_warning(account, "ORG_OWNER")]
-    if _account_files.held_id(file, account, org_id) is None:
-        raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold a client secret of service "
-            f"account {account}, which would gain the roles {', '.join(sorted(gains))}",
-            hint="Nothing was changed. Anyone who may create service accounts in a project can "
-            "give one this name. Identify the account by service_account_id, or set adopt to true "
-            "if this is the account that you mean.",
-            parameters=[account.id],
-        )
-    return []
 
 
 def create(

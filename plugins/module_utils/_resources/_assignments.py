@@ -41,9 +41,9 @@ class Assignments(Generic[Obj]):
 
     ``path``: of a project's listing, with {} for its ID. ``parse``: takes the JSON of that listing.
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
-    is assigned already. ``result_name``: what results call an assignment. ``identity``: what they
-    have besides the project and the roles. ``is_invited``: whether objects are assigned by an
-    invitation, on every platform. ``query``: what a complete listing of a project needs.
+    is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
+    fields besides the project and the roles. ``is_invited``: whether objects are assigned by an
+    invitation, on every platform. ``query``: what the full list of a project needs.
     """
 
     resource: Resource[Obj]

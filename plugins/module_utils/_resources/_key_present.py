@@ -15,14 +15,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    GuardError,
     KeysmithError,
     OptionError,
-    truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
+    _adoption,
     _key_files,
     _new_keys,
     _org_api_keys,
@@ -98,7 +97,9 @@ def change(
         return result
     gains = set(plan.after["roles"]) - set(current["roles"])
     if params["description"] and gains and not params["adopt"]:
-        warnings += adoption_warnings(key, gains, file, params["org_id"])
+        warnings += _adoption.check(
+            API_KEYS, key, gains, file, lambda file: _key_files.holds(file, key, params["org_id"])
+        )
     loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
     if "access_list" in plan.changes():
         loss = "changing its own access list"
@@ -156,27 +157,6 @@ def apply(
 def changed_key(key: OrgApiKey, plan: Plan) -> dict[str, Any]:
     shown = {**key.result(), **plan.after}
     return {"changed": plan.is_change, "org_api_key": shown, "diff": plan.diff()}
-
-
-def adoption_warnings(
-    key: OrgApiKey, gains: set[str], file: SecretFile | None, org_id: str
-) -> list[str]:
-    """Refuse to add roles to a key identified by description without its key pair in the file.
-
-    Raises GuardError. Without ``credentials_file``, returns a warning if the key becomes an owner.
-    """
-    if file is None:
-        roles = {("", role) for role in gains}
-        return [_org_api_keys.owner_warning(key, roles)] if _org_api_keys.is_owner(roles) else []
-    if not _key_files.holds(file, key, org_id):
-        raise GuardError(
-            f"credentials_file {truncate_path(file.path)} does not hold the key pair of API key "
-            f"{key} {quoted(key.description)}, which would gain the roles "
-            f"{', '.join(sorted(gains))}",
-            hint=_org_api_keys.ADOPTION_ADVICE,
-            parameters=[key.id],
-        )
-    return []
 
 
 def create(

@@ -49,11 +49,6 @@ CREATE_FIRST = (
     "Create the key with org_api_key first. In check mode, a key that an earlier task would create "
     "does not exist."
 )
-ADOPTION_ADVICE = (
-    "Nothing was changed. Anyone who may create keys in a project can give a key this description. "
-    "Check that the key is yours; then restore its file, use the key's ID, or set adopt to true."
-)
-_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
 _JSON_NAMES = {"description": "desc", "roles": "roles"}
 
 # Pairs of a project's ID and the roles there, sorted.
@@ -350,25 +345,6 @@ def warn_if_last_owner(api: Client, org_id: str, key: OrgApiKey) -> None:
         return
     owner_ids = [other.id for other in keys if "ORG_OWNER" in other.roles and other.id != key.id]
     warn_of_last_owner(api, org_id, [key], owner_ids)
-
-
-def is_owner(roles: Iterable[tuple[str, str]]) -> bool:
-    """Return whether pairs of a project ID ("" for none) and a role make a key an owner."""
-    return any(role in _OWNER_ROLES for _project_id, role in roles)
-
-
-def owner_warning(key: OrgApiKey, gains: Iterable[tuple[str, str]]) -> str:
-    """Return the warning that a key identified by description becomes an owner."""
-    gained = ", ".join(
-        f"{role} in project {project_id}" if project_id else role
-        for project_id, role in sorted(gains)
-        if role in _OWNER_ROLES
-    )
-    return (
-        f"API key {key} is identified by its description, {quoted(key.description)}, and gains "
-        f"{gained}. Anyone who may create keys in a project can give a key this description: "
-        "identify owner keys by ID."
-    )
 
 
 def has_roles(key: OrgApiKey, roles: Collection[str] | None) -> bool:

@@ -71,9 +71,10 @@ Obj = TypeVar("Obj", bound=Object)
 class Listing(Generic[Obj]):
     """A list that the API offers.
 
-    ``title``: what messages call all of it. ``path``: below the API's base path. ``version``: of
-    the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes the
-    API's JSON; see ``Client``. ``query``: what a complete listing needs besides paging.
+    ``title``: the term for the list in messages. ``path``: below the API's base path.
+    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
+    ``parse``: takes the API's JSON; see ``Client``. ``query``: what the full list needs besides
+    paging.
     """
 
     title: str
@@ -118,13 +119,11 @@ class Resource(Generic[Obj]):
     ``parse``: takes the API's JSON and that ID. ``text``: the text by which people select one,
     which is not unique.
     ``missing``: the codes that say, if they are about an object, that it does not exist.
-    ``hints``: further codes after which the complete listing decides. ``text_name``: the API's word
-    for the text. ``id_option``: the option that takes an ID. ``result_name``: what results call an
-    object.
-    ``issued``: what messages call the part that only the response to a creation has. ``reader``:
-    the role that reading requires. ``query``: as in ``Listing``. ``topic``: what the codes about
-    such an object contain, if they are not known exactly; then the complete listing must agree with
-    each of them.
+    ``hints``: further codes after which the full list decides. ``text_name``: the API's word for
+    the text. ``id_option``: the option that takes an ID. ``result_name``: the name of an object in
+    results. ``issued``: the term for the part that only the response to a creation has.
+    ``reader``: the role that reading requires. ``query``: as in ``Listing``. ``topic``: a part of
+    all codes about such an object, if the codes are not known; then the full list must agree.
     """
 
     noun: str
@@ -161,6 +160,11 @@ class Resource(Generic[Obj]):
     @property
     def a_short_noun(self) -> str:
         return _with_article(self.short_noun)
+
+    def with_text(self, found: Obj) -> str:
+        """Return an object with its text as messages show it."""
+        text = quoted(self.text(found))
+        return str(found) if text in str(found) else f"{found} {text}"
 
     def of(self, org_id: str) -> Objects[Obj]:
         """Return the objects of an organization."""
@@ -374,9 +378,7 @@ def summarize(found: Sequence[Object]) -> str:
 def described(found: Iterable[Obj], resource: Resource[Obj]) -> str:
     """Return the objects with their texts as errors list them, up to SHOWN."""
     shown = sorted(found, key=lambda item: item.id)
-    texts = ((str(item), quoted(resource.text(item))) for item in shown[:SHOWN])
-    parts = (item if text in item else f"{item} {text}" for item, text in texts)
-    return ", ".join(parts) + _rest(shown)
+    return ", ".join(map(resource.with_text, shown[:SHOWN])) + _rest(shown)
 
 
 def _rest(found: Sequence[Object]) -> str:

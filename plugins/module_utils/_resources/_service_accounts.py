@@ -201,15 +201,6 @@ def check_not_managed(api: Client, org_id: str, account: ServiceAccount) -> None
         )
 
 
-def owner_warning(account: ServiceAccount, gained: str) -> str:
-    """Return the warning that an account identified by name becomes an owner."""
-    return (
-        f"Service account {account} is identified by its name and gains {gained}. Anyone who may "
-        "create service accounts in a project can give one this name: identify owners by "
-        "service_account_id."
-    )
-
-
 def list_own(api: Client, org_id: str) -> list[ServiceAccount]:
     """Return the accounts that MongoDB does not manage."""
     return _resource.list_all(api, replace(SERVICE_ACCOUNTS.of(org_id), query={}))

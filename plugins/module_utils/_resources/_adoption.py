@@ -1,0 +1,83 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guard objects that are identified by their text, which others can copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    GuardError,
+    truncate_path,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
+    Obj,
+    Resource,
+)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
+
+_OWNER_ROLES = frozenset({"ORG_OWNER", "GROUP_OWNER"})
+
+
+def check(
+    resource: Resource[Obj],
+    found: Obj,
+    gains: Collection[str],
+    file: SecretFile | None,
+    is_held: Callable[[SecretFile], bool],
+) -> list[str]:
+    """Refuse to add roles to an object identified by its text if the file is not its own.
+
+    ``is_held``: whether a file has the secret of exactly this object. Raises GuardError. Without a
+    file, returns a warning if the object becomes an owner.
+    """
+    if file is None:
+        return owner_warnings(resource, found, [("", role) for role in gains])
+    if not is_held(file):
+        raise GuardError(
+            f"credentials_file {truncate_path(file.path)} does not hold the {file.format.label} of "
+            f"{resource.noun} {resource.with_text(found)}, which would gain the roles "
+            f"{', '.join(sorted(gains))}",
+            hint=advice(resource),
+            parameters=[found.id],
+        )
+    return []
+
+
+def advice(resource: Resource[Obj]) -> str:
+    noun = resource.short_noun
+    return (
+        f"Nothing was changed. {_copies(resource)}. Check that the {noun} is yours; then restore "
+        f"its file, use the {noun}'s ID, or set adopt to true."
+    )
+
+
+def owner_warnings(
+    resource: Resource[Obj], found: Obj, gains: Collection[tuple[str, str]]
+) -> list[str]:
+    """Warn if an object identified by its text becomes an owner.
+
+    ``gains``: pairs of a project ID ("" for none) and a role.
+    """
+    gained = ", ".join(
+        f"{role} in project {project_id}" if project_id else role
+        for project_id, role in sorted(gains)
+        if role in _OWNER_ROLES
+    )
+    if not gained:
+        return []
+    return [
+        f"{resource.capital_noun} {found} is identified by its {resource.text_name}, "
+        f"{quoted(resource.text(found))}, and gains {gained}. {_copies(resource)}: identify owner "
+        f"{resource.short_noun}s by ID."
+    ]
+
+
+def _copies(resource: Resource[Obj]) -> str:
+    return (
+        f"Anyone who may create {resource.short_noun}s in a project can give "
+        f"{resource.a_short_noun} this {resource.text_name}"
+    )
