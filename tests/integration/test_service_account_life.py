@@ -20,7 +20,7 @@ import pytest
 from tests.emulator import Emulator
 from tests.emulator.state import ServiceAccount
 from tests.integration.playbook import GROUP, ORGS_INFO, AnsibleSandbox, Finished
-from tests.support import key_pair, org_id, project_id, seed
+from tests.support import PRIVATE_KEYS, key_pair, org_id, project_id, seed
 
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
 ACCOUNT = {"name": "builds"}
@@ -93,6 +93,7 @@ WRITES = (
 @dataclass(frozen=True)
 class Life:
     run: Finished
+    ad_hoc: Finished
     file: Path
     writes: list[str]
     accounts: dict[str, ServiceAccount]
@@ -129,9 +130,12 @@ def life(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Life:
         }
         sandbox = AnsibleSandbox(folder / "run", collections)
         run = sandbox.playbook([play], "--diff", "-vvv", environ=environ)
+        arguments = {"base_url": emulator.url, "org_id": ORG, **ACCOUNT, "state": "absent"}
+        module = "keysmith.mongodb.service_account"
+        ad_hoc = sandbox.ad_hoc(module, json.dumps(arguments), environ=environ)
         writes = [name_of(write.method, write.path) for write in emulator.writes]
         accounts = emulator.state.organizations[ORG].service_accounts
-    return Life(run, folder / "builds.json", writes, accounts)
+    return Life(run, ad_hoc, folder / "builds.json", writes, accounts)
 
 
 def test_every_step_succeeds_and_leaves_nothing_to_do(life: Life) -> None:
@@ -172,9 +176,15 @@ def test_no_secret_is_in_the_output(life: Life) -> None:
     value = json.loads(life.file.read_text("utf-8"))["client_secret"]
     assert value.startswith("mdb_sa_sk_")
     assert "mdb_sa_sk_" not in life.run.output
+    assert PRIVATE_KEYS["atlas"] not in life.run.output
 
 
 def test_the_account_is_gone(life: Life) -> None:
     client_id = life.run.result("create").values["service_account"]["client_id"]
     assert client_id not in life.accounts
     assert life.run.result("delete: again").values["service_account"] is None
+
+
+def test_an_ad_hoc_command_finds_nothing_to_do(life: Life) -> None:
+    assert life.ad_hoc.code == 0, life.ad_hoc.output
+    assert '"changed": false' in life.ad_hoc.stdout
