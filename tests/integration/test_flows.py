@@ -11,6 +11,8 @@ repeated; no secret is shown.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +49,17 @@ class Restart(Fault):
         super().play(exchange)
 
 
+class Canceled(Fault):
+    """Cancels the task before the response to a request, which is carried out."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__("slow", after=after, seconds=0)
+
+    def play(self, exchange: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        super().play(exchange)
+
+
 # The last one is the hardest, and the only one for platforms other than Atlas.
 FAULTS: list[Callable[[int], Fault]] = [
     lambda after: Fault("lost_before", after=after),
@@ -56,6 +69,7 @@ FAULTS: list[Callable[[int], Fault]] = [
     lambda after: Fault("status", after=after, status=500),
     lambda after: Fault("status", after=after, status=403, code="USER_UNAUTHORIZED"),
     lambda after: Fault("status", after=after, status=500, after_write=True),
+    Canceled,
     Restart,
 ]
 
