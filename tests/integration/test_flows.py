@@ -370,7 +370,8 @@ def check_faulty_run(
     made = created(emulator, platform, flow)
     assert len(made) <= 1
     if first.failed and made:
-        ((made_id, (secret, discard)),) = made.items()
+        (made_id,) = made
+        secret, discard = made[made_id]
         assert secret not in first.output
         assert first.result["error"]["parameters"] == [made_id]
         discard()

@@ -357,7 +357,7 @@ PLAN = [
     *[(task, refusal) for task in REFUSED for refusal in REFUSALS],
     # All modules share the client, so one or two failures per task are enough.
     *[(task, None) for task in ACCOUNT_TASKS],
-    *[(task, trouble) for task, trouble in zip(cycle(ACCOUNT_TASKS), TROUBLES)],
+    *zip(cycle(ACCOUNT_TASKS), TROUBLES),
 ]
 HOMES = [
     Home(number, is_broken=bool(trouble and trouble.is_broken))
