@@ -11,7 +11,6 @@ headers or body.
 
 from __future__ import annotations
 
-import copy
 import os
 import traceback
 from collections.abc import Iterable, Sequence
@@ -146,8 +145,8 @@ class KeysmithError(Exception):
 
     def with_context(self: E, **context: Any) -> E:
         """Return a copy of this error with some of its attributes replaced."""
-        error = copy.copy(self)
-        vars(error).update(context)
+        error = type(self).__new__(type(self), *self.args)
+        vars(error).update({**vars(self), **context})
         return error
 
     def message(self) -> str:

@@ -348,11 +348,10 @@ def with_access_lists(
     try:
         return [found for found in _workers.map_concurrent(result, keys, threads=THREADS) if found]
     except CancelledError as error:
-        error.state_after = (
-            f"The access lists of {len(read)} of {len(keys)} keys were read. No keys are returned, "
-            "because an incomplete list does not show what is missing."
-        )
-        raise
+        raise error.with_context(
+            state_after=f"The access lists of {len(read)} of {len(keys)} keys were read. No keys "
+            "are returned, because an incomplete list does not show what is missing."
+        ) from None
 
 
 def main() -> None:

@@ -564,8 +564,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     try:
         extra_results["warnings"] += _key_sets.check_guards(params, keys, wanted)
     except GuardError as error:
-        error.results = extra_results
-        raise
+        raise error.with_context(results=extra_results) from None
     _key_sets.warn_of_dangers(params, api, keys, wanted)
     if check_mode or not any(change.is_change for change in wanted.changes):
         return {**_changes.planned(wanted.changes), **extra_results}

@@ -305,6 +305,19 @@ def test_only_their_own_files_import_requests_and_ansible(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
+def test_no_error_is_changed_after_its_construction(path: Path) -> None:
+    attributes = vars(_errors.KeysmithError("It failed"))
+    changed = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        # The state of a request that is retried has some of the same attributes.
+        if node.attr in attributes and getattr(node.value, "id", "") not in {"self", "state"}
+    ]
+    assert not changed, "Use with_context."
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
 def test_the_emulator_and_the_plugins_share_nothing(path: Path) -> None:
     assert "tests" not in {
         (node.module or "").split(".")[0]

@@ -32,6 +32,15 @@ def test_every_error_has_a_documented_type(kind: type[KeysmithError]) -> None:
     assert fields.keys() == NAMES
 
 
+@pytest.mark.parametrize("kind", ERRORS)
+def test_context_is_added_to_a_copy(kind: type[KeysmithError]) -> None:
+    error = kind("It failed", hint="Try again.")
+    copy = error.with_context(state_after="Nothing is left.")
+    assert (type(copy), str(copy)) == (kind, "It failed")
+    assert copy.message() == "It failed. Try again. Nothing is left."
+    assert error.message() == "It failed. Try again."
+
+
 @pytest.mark.parametrize(("status", "kind"), [(429, "limit"), (400, "api"), (503, "api")])
 def test_a_rate_limit_is_a_limit(status: int, kind: str) -> None:
     assert ApiError("It failed", status=status).fields()["type"] == kind

@@ -307,8 +307,6 @@ def _partial(
         hint='See "failures" and "pending" in the result. Run the task again to finish.',
     )
     # If nothing failed, only a signal or the time limit can have left changes unmade.
-    error.cause = errors[0] if errors else work.api.cancellation.error()
-    if errors:
-        error.state_after = f"The first failure: {errors[0].message()}"
-    error.results = results
-    return error
+    cause = errors[0] if errors else work.api.cancellation.error()
+    state = f"The first failure: {errors[0].message()}" if errors else ""
+    return error.with_context(cause=cause, state_after=state, results=results)

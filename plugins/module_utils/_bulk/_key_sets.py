@@ -180,8 +180,8 @@ def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
             keys.append(_declared(params["platform"], item))
         except OptionError as error:
             shown = quoted(item["description"], _argspec.MAX_DESCRIPTION)
-            error.summary = f"In api_keys, {shown}: {error.summary}"
-            raise
+            summary = f"In api_keys, {shown}: {error.summary}"
+            raise error.with_context(summary=summary) from None
     return keys
 
 
@@ -377,13 +377,12 @@ def _match(
             group, API_KEYS.of(params["org_id"]), key.description, look_alikes=params["look_alikes"]
         )
     except AmbiguousError as error:
-        error.hint = (
-            "Nothing was changed. Declared keys are identified by description. "
+        raise error.with_context(
+            hint="Nothing was changed. Declared keys are identified by description. "
             f"{_resource.LOOK_ALIKES} Declare the exact description, give every key its own "
             "with new_description of org_api_key, or set look_alikes to ignore if only look-alikes "
             "are in the way."
-        )
-        raise
+        ) from None
 
 
 def _check_not_replaced(
@@ -480,10 +479,8 @@ def _read_access_lists(
     )
     found = {access_list.owner.id: access_list for access_list in lists if access_list}
     if len(found) < len(keys):
-        error = api.cancellation.error()
-        error.summary = f"Not all access lists were read, because {api.cancellation.reason}"
-        error.hint = "Nothing was changed."
-        raise error
+        summary = f"Not all access lists were read, because {api.cancellation.reason}"
+        raise api.cancellation.error().with_context(summary=summary, hint="Nothing was changed.")
     return found
 
 

@@ -421,11 +421,11 @@ def _delete(api: Client, access_list: AccessList[Obj], text: str) -> None:
 
     def is_owner_shown() -> bool:
         if _resource.find_by_id(api, access_list.owners, owner.id) is None:
-            error = _resource.missing_error(resource, owner, _explanation(resource))
-            error.state_after = (
+            state = (
                 f"A second read some seconds later shows that the {resource.noun} is still missing."
             )
-            raise error
+            error = _resource.missing_error(resource, owner, _explanation(resource))
+            raise error.with_context(state_after=state)
         return True
 
     _resource.delete_known(
@@ -454,13 +454,13 @@ def _resolve_outcome(
             lambda now: affected & now == affected & expected,
         )
     except KeysmithError:
-        error.state_after = (
-            f"Before this request the access list had {_to_text(access_list.now)}. Whether "
-            f"{_to_text(affected)} was changed is not known, because the list cannot be read now. "
-            "Run the task again to find out; that is safe."
-        )
-        error.results, error.now = access_list.result(), access_list
-        raise error from None
+        raise error.with_context(
+            state_after=f"Before this request the access list had {_to_text(access_list.now)}. "
+            f"Whether {_to_text(affected)} was changed is not known, because the list cannot be "
+            "read now. Run the task again to find out; that is safe.",
+            results=access_list.result(),
+            now=access_list,
+        ) from None
     # Other changes of this task may not be shown yet.
     access_list = replace(access_list, now=access_list.now - affected | read_now & affected)
     if access_list.now == expected:
@@ -470,23 +470,23 @@ def _resolve_outcome(
 
 def _changed(access_list: AccessList[Obj], error: KeysmithError) -> KeysmithError:
     """Return an error with what exists now."""
-    error.results, error.now = access_list.result(), access_list
+    state = error.state_after
     if error.outcome_unknown or access_list.is_changed:
-        error.state_after = (
+        state = (
             f"The access list {'was read again and ' if error.outcome_unknown else ''}now has "
             f"{_to_text(access_list.now)}. Run the task again to do the rest; that is safe."
         )
-    return error
+    return error.with_context(results=access_list.result(), now=access_list, state_after=state)
 
 
 def _explained(error: KeysmithError, access_list: AccessList[Obj]) -> KeysmithError:
     """Explain what an error means for an access list."""
     resource = access_list.owners.resource
     if error.code in _CALLER_STAYS:
-        error.hint = (
-            f"The API does not let {resource.a_noun} remove its own access: this request comes "
-            "from an address that no other entry of the list covers. Add an entry that covers it, "
-            "or remove this one with another credential or from another address."
+        error = error.with_context(
+            hint=f"The API does not let {resource.a_noun} remove its own access: this request "
+            "comes from an address that no other entry of the list covers. Add an entry that "
+            "covers it, or remove this one with another credential or from another address."
         )
     return _resource.as_missing_error(error, resource, access_list.owner, _explanation(resource))
 

@@ -104,7 +104,8 @@ def change(
         now = _service_accounts.update(api, params["org_id"], account, plan.changes())
     except KeysmithError as error:
         if isinstance(error.now, ServiceAccount):
-            error.results["diff"] = {"before": plan.before, "after": error.now.writable()}
+            diff = {"before": plan.before, "after": error.now.writable()}
+            raise error.with_context(results={**error.results, "diff": diff}) from None
         raise
     return {**result, "service_account": now.result()}
 

@@ -177,8 +177,9 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
         if gone:
             left = "" if isinstance(error, LimitError) else error.state_after
             ids = ", ".join(secret.id for secret in gone)
-            error.state_after = f"Secret {ids} was deleted first to make room. {left}".strip()
-            error.results = {**error.results, "changed": True}
+            state = f"Secret {ids} was deleted first to make room. {left}".strip()
+            results = {**error.results, "changed": True}
+            raise error.with_context(state_after=state, results=results) from None
         raise
     # Another run may have created the secret after this one has made room.
     return {**result, "changed": result["changed"] or bool(gone)}
@@ -198,13 +199,14 @@ def _repeat(
             return run()
         except ApiError as error:
             if error.code != CONCURRENT or error.outcome_unknown or attempts > params["retries"]:
-                error.attempts, error.waited = max(attempts, error.attempts), waited + error.waited
-                raise
+                raise error.with_context(
+                    attempts=max(attempts, error.attempts), waited=waited + error.waited
+                ) from None
         try:
             waited += backoff.pause_now()
         except CancelledError as error:
-            error.state_after = "The API refused the request, and nothing was changed by it."
-            raise
+            state = "The API refused the request, and nothing was changed by it."
+            raise error.with_context(state_after=state) from None
         attempts += 1
 
 
@@ -419,27 +421,26 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
         return [secret.id for secret in owner.secrets() if secret.id not in known_ids]
 
     try:
-        error.parameters = _resource.poll_after(owner.api, read, bool)
+        new_ids = _resource.poll_after(owner.api, read, bool)
     except KeysmithError as failure:
-        error.state_after = (
-            f"Whether a secret was created could not be checked: {failure.message()} Look at the "
-            "secrets of the account before you run the task again."
+        return error.with_context(
+            state_after=f"Whether a secret was created could not be checked: {failure.message()} "
+            "Look at the secrets of the account before you run the task again."
         )
-        return error
-    error.state_after = (
+    state = (
         f"No new secret has appeared within {_resource.SETTLE_TIME:.0f} s. Look at the secrets of "
         "the account again before you run the task again."
     )
-    if error.parameters:
-        error.results = {"changed": True}
-        error.state_after = (
-            f"New secrets of the account: {', '.join(error.parameters)}. Unless another run "
-            "created it, this task did, and its value is lost: delete it with state absent and "
-            "secret_id, then run the task again."
+    if new_ids:
+        state = (
+            f"New secrets of the account: {', '.join(new_ids)}. Unless another run created it, "
+            "this task did, and its value is lost: delete it with state absent and secret_id, "
+            "then run the task again."
         )
         if others:
-            error.state_after += " The other secret expires within seven days."
-    return error
+            state += " The other secret expires within seven days."
+    results = {"changed": True} if new_ids else {}
+    return error.with_context(parameters=new_ids, results=results, state_after=state)
 
 
 def _keep(
@@ -462,21 +463,20 @@ def _undo(
     owner: Owner, secret: Secret, error: KeysmithError, shortenings: Sequence[str]
 ) -> KeysmithError:
     """Delete a secret that this task has created, and return the error that says what is left."""
-    error.results = {"changed": True} if shortenings else {}
-    error.state_after = f"The new secret {secret.id} was deleted to clean up."
+    results = {"changed": True} if shortenings else {}
+    state = f"The new secret {secret.id} was deleted to clean up."
     try:
         with owner.api.cancellation.completing():
             send = partial(_delete, owner, secret)
             _resource.delete_created(owner.api, SERVICE_ACCOUNTS, owner.account, send, secret.id)
     except KeysmithError as undone:
         error = error if error.type == "orphan" else _resource.as_orphan(error)
-        error.parameters, error.results = [secret.id], {"changed": True}
-        error.state_after = (
+        error, results = error.with_context(parameters=[secret.id]), {"changed": True}
+        state = (
             f"The new secret {secret.id} could not be deleted to clean up, and its value is lost. "
             f"Delete it with state absent and secret_id. {undone.message()}"
         )
-    error.state_after = " ".join([error.state_after, *shortenings])
-    return error
+    return error.with_context(results=results, state_after=" ".join([state, *shortenings]))
 
 
 def _others(owner: Owner, created: Secret, expected: Sequence[Secret]) -> tuple[Secret, ...]:

@@ -129,14 +129,14 @@ def assign(api: Client, at: Assignment[Obj], roles: tuple[str, ...]) -> Roles:
             raise
         now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now is not None)
         if now is None:
-            error.hint = "The project's list does not show it yet. Run the task again later."
+            hint = "The project's list does not show it yet. Run the task again later."
             if at.kind.is_invited:
                 # Other causes have the same code.
-                error.hint = (
+                hint = (
                     f"The project's list does not show the {at.kind.resource.noun}. Check the "
                     "roles. If another run has just assigned it, run the task again later."
                 )
-            raise
+            raise error.with_context(hint=hint) from None
         return now
     return None
 
@@ -177,8 +177,7 @@ def unassign(api: Client, at: Assignment[Obj]) -> bool:
             api, lambda: api.delete(call), says_unassigned, lambda: _now(api, at) is not None
         )
     except KeysmithError as error:
-        if not error.outcome_unknown or not _is_confirmed(api, at, None, error):
-            raise
+        _confirm(api, at, None, error)
     return True
 
 
@@ -214,18 +213,18 @@ def _write(
     resource = at.kind.resource
     try:
         _resource.retry_unknown(api, resource, at.found, send)
-    except KeysmithError as error:
+    except KeysmithError as failure:
+        error = failure
         is_unknown = (
             _resource.says_missing(error, resource, at.found.id)
             or error.code == "RESOURCE_NOT_FOUND"
         )
         if _may_mean_unassigned(error) and is_unknown:
-            error.hint = (
-                f"The {resource.noun} was {resource.verb}d or removed from the project in the "
+            error = error.with_context(
+                hint=f"The {resource.noun} was {resource.verb}d or removed from the project in the "
                 "meantime, or a recent change is still propagating. Run the task again."
             )
-        if not error.outcome_unknown or not _is_confirmed(api, at, roles, error):
-            raise
+        _confirm(api, at, roles, error)
 
 
 def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any], bool | None]:
@@ -247,21 +246,26 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
     return parse_this
 
 
-def _is_confirmed(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> bool:
-    """Return whether the listing shows the expected roles. If not, the error says what it shows."""
+def _confirm(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> None:
+    """Raise an error, unless it leaves the outcome unknown and the list shows the expected roles.
+
+    Otherwise, the error says what the list shows.
+    """
+    if not error.outcome_unknown:
+        raise error from None
     try:
         now = _resource.poll_after(api, lambda: _now(api, at), lambda now: now == expected)
     except KeysmithError as failure:
-        error.state_after = (
-            f"Whether it was done anyway could not be checked: {failure.message()} It is safe to "
-            "run the task again."
-        )
-        return False
-    if now == expected:
-        return True
-    error.state_after = _shown_as(at, now)
-    error.results, error.now = {at.kind.result_name: at.result(now)}, now
-    return False
+        raise error.with_context(
+            state_after=f"Whether it was done anyway could not be checked: {failure.message()} It "
+            "is safe to run the task again."
+        ) from None
+    if now != expected:
+        raise error.with_context(
+            state_after=_shown_as(at, now),
+            results={at.kind.result_name: at.result(now)},
+            now=now,
+        ) from None
 
 
 def _shown_as(at: Assignment[Obj], now: Roles) -> str:

@@ -149,8 +149,8 @@ def apply(
             found = error.now
         elif isinstance(error.now, OrgApiKey):
             key = error.now
-        error.results = result() if result()["changed"] else {}
-        raise
+        shown = result()
+        raise error.with_context(results=shown if shown["changed"] else {}) from None
     return result()
 
 

@@ -77,7 +77,8 @@ def create(
         loss = f"{written.path} has its key pair." if written else ""
         undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.found, error, loss)
         if written and not undone.results:
-            undone.state_after += f" {_secret_file.discard(written)}"
+            state = f"{undone.state_after} {_secret_file.discard(written)}"
+            undone = undone.with_context(state_after=state)
         raise undone from None
     return Created(key, "" if file else created.secret)
 

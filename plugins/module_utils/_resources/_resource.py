@@ -408,7 +408,8 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
 def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiError) -> bool:
     """Return whether an error proves, by itself or with the list, that an object is missing.
 
-    If the list still has the object, the error has another cause, which its message explains.
+    If the list still has the object, the error has another cause, which its message explains. If
+    the codes are not known, raises the error with advice instead.
     """
     resource = objects.resource
     if not resource.topic and says_missing(error, resource, object_id):
@@ -418,9 +419,9 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
     # An object whose ID differs only in case is the same one for some servers.
     same = [item for item in list_all(api, objects) if item.id.lower() == object_id.lower()]
     if same and resource.topic:
-        error.hint = (
-            f"The full list has the {resource.noun} {same[0]}, so it is not missing. Check its ID, "
-            "or run the task again later."
+        raise error.with_context(
+            hint=f"The full list has the {resource.noun} {same[0]}, so it is not missing. Check "
+            "its ID, or run the task again later."
         )
     return not same
 
@@ -460,10 +461,9 @@ def as_missing_error(
     """
     if not says_missing(error, resource, found.id):
         return error
-    missing = missing_error(resource, found, hint)
-    missing.outcome_unknown = error.outcome_unknown
-    missing.attempts, missing.waited = error.attempts, error.waited
-    return missing
+    return missing_error(resource, found, hint).with_context(
+        outcome_unknown=error.outcome_unknown, attempts=error.attempts, waited=error.waited
+    )
 
 
 def missing_error(resource: Resource[Obj], found: Obj, hint: str) -> MissingError:
@@ -501,11 +501,10 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
             was_missing = gone
             backoff.pause_now()
     except KeysmithError as error:
-        error.state_after = (
-            f"The API accepted the request to {resource.verb} it. Whether the {resource.noun} "
-            "still works is not known."
-        )
-        raise
+        raise error.with_context(
+            state_after=f"The API accepted the request to {resource.verb} it. Whether the "
+            f"{resource.noun} still works is not known."
+        ) from None
 
 
 # Change, and find out what became of a change.
@@ -530,8 +529,7 @@ def retry_unknown(
             if error.outcome_unknown or not says_missing(error, resource, about):
                 raise
             if backoff.is_over:
-                error.attempts, error.waited = attempts, waited
-                raise
+                raise error.with_context(attempts=attempts, waited=waited) from None
             with _following(error, "The API refused the request, and nothing was changed by it."):
                 waited += backoff.pause_now()
             attempts += 1
@@ -553,11 +551,11 @@ def delete_known(
         try:
             send()
         except KeysmithError as failure:
-            error = failure
+            # Remember that an earlier attempt may have done it.
+            is_done = is_done or failure.outcome_unknown
+            error = failure.with_context(outcome_unknown=is_done)
         else:
             return True
-        # Remember that an earlier attempt may have done it.
-        error.outcome_unknown = is_done = is_done or error.outcome_unknown
         with api.cancellation.completing():
             with _following(error):
                 if not says_missing(error):
@@ -567,8 +565,8 @@ def delete_known(
                 api.cancellation.pause(SECOND_LOOK)
                 if not is_shown():
                     return is_done
-    error.state_after = "A second read shows that it still exists. Run the task again later."
-    raise error
+    state = "A second read shows that it still exists. Run the task again later."
+    raise error.with_context(state_after=state)
 
 
 def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
@@ -601,10 +599,11 @@ def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
     except KeysmithError as error:
         if is_own and error.outcome_unknown:
             api.forget_credential()
-            error.state_after = error.state_after or (
+            state = (
                 "The request may have been carried out. Then the signing credential no longer "
                 "works: check with another one."
             )
+            raise error.with_context(state_after=error.state_after or state) from None
         raise
     if is_own:
         api.forget_credential()
@@ -621,11 +620,12 @@ def _following(error: KeysmithError, state: str = "") -> Iterator[None]:
     try:
         yield
     except KeysmithError as failure:
-        failure.outcome_unknown = failure.outcome_unknown or error.outcome_unknown
-        failure.state_after = failure.state_after or state
-        if isinstance(failure, CancelledError):
-            failure.request = failure.request or error.request
-        raise
+        earlier = error.request if isinstance(failure, CancelledError) else None
+        raise failure.with_context(
+            outcome_unknown=failure.outcome_unknown or error.outcome_unknown,
+            state_after=failure.state_after or state,
+            request=failure.request or earlier,
+        ) from None
 
 
 def contradicted(resource: Resource[Obj], what: str) -> UnexpectedResponseError:
@@ -633,12 +633,11 @@ def contradicted(resource: Resource[Obj], what: str) -> UnexpectedResponseError:
 
     The change may have been made anyway.
     """
-    error = UnexpectedResponseError(
+    return UnexpectedResponseError(
         f"the API accepted the request, but its response {what}",
         hint=contradiction_advice(resource),
+        outcome_unknown=True,
     )
-    error.outcome_unknown = True
-    return error
 
 
 def contradiction_advice(resource: Resource[Obj]) -> str:
@@ -679,8 +678,8 @@ def change(
         except KeysmithError:
             raise error from None
         if now is None:
-            error.state_after = "The API shows it as missing now."
-            raise error from None
+            state = "The API shows it as missing now."
+            raise error.with_context(state_after=state) from None
         return now, None if is_as_wanted(now) else error
 
 
@@ -699,25 +698,23 @@ def undo_creation(
     The API must accept a DELETE. If it does not find the object, it may not know it yet. An error
     about an object that is left has the type ``orphan``. ``loss``: what happened to its secret.
     """
-    noun, verb = objects.resource.noun, objects.resource.verb
     resource = objects.resource
+    noun, verb = resource.noun, resource.verb
     try:
         with api.cancellation.completing():
             delete_created(api, resource, created, lambda: _delete(api, objects, created))
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
-        left.parameters = [created.id]
-        left.results = {"changed": True, objects.resource.result_name: created.result()}
-        left.now = created
-        left.state_after = (
-            f"The new {noun} could not be {verb}d to clean up, so {noun} {created} may still "
-            f"exist. {loss or f'Its {objects.resource.issued} is lost.'} {verb.capitalize()} it by "
-            f"its ID. {failure.message()}"
+        return left.with_context(
+            parameters=[created.id],
+            results={"changed": True, resource.result_name: created.result()},
+            now=created,
+            state_after=f"The new {noun} could not be {verb}d to clean up, so {noun} {created} may "
+            f"still exist. {loss or f'Its {resource.issued} is lost.'} {verb.capitalize()} it by "
+            f"its ID. {failure.message()}",
         )
-        return left
-    error.results, error.now = {}, None
-    error.state_after = f"The new {noun} was {verb}d to clean up: nothing is left."
-    return error
+    state = f"The new {noun} was {verb}d to clean up: nothing is left."
+    return error.with_context(results={}, now=None, state_after=state)
 
 
 def delete_created(
@@ -788,15 +785,16 @@ def lost_creation(
                 f"another run created it, this task did, and its {resource.issued} is lost: "
                 f"{resource.verb} it by its ID, then run the task again."
             )
-    error = as_orphan(cause)
-    error.parameters, error.state_after = [item.id for item in found], left
-    error.results = {"changed": True} if found else {}
-    return error
+    return as_orphan(cause).with_context(
+        parameters=[item.id for item in found],
+        state_after=left,
+        results={"changed": True} if found else {},
+    )
 
 
 def as_orphan(cause: KeysmithError) -> OrphanError:
     """Return an error as one about an object that may be left."""
-    error = OrphanError(
+    return OrphanError(
         cause.summary,
         hint=cause.hint,
         request=cause.request,
@@ -804,9 +802,9 @@ def as_orphan(cause: KeysmithError) -> OrphanError:
         code=cause.code,
         reason=cause.reason,
         detail=cause.detail,
+        attempts=cause.attempts,
+        waited=cause.waited,
     )
-    error.attempts, error.waited = cause.attempts, cause.waited
-    return error
 
 
 def duplicate_warnings(

@@ -293,17 +293,15 @@ def create(
             loss += "service_account_secret, or delete the account by its ID."
             if hours is None:
                 loss = "This task may have created one of them. Check them, then run it again."
-            error.state_after = (
-                f"New service accounts with this name: {', '.join(error.parameters)}. {loss}"
-            )
+            state = f"New service accounts with this name: {', '.join(error.parameters)}. {loss}"
+            raise error.with_context(state_after=state) from None
         raise
     except ApiError as error:
         is_refused = error.status == 400 and not error.outcome_unknown
         if hours is None and is_refused and error.code not in FULL_ORGANIZATION:
-            error.hint = (
-                "If this version of the API cannot create an account without a secret, set "
-                f"secret_expires_after_hours. {error.hint}".strip()
-            )
+            hint = "If this version of the API cannot create an account without a secret, set "
+            hint += f"secret_expires_after_hours. {error.hint}".strip()
+            raise error.with_context(hint=hint) from None
         raise
 
 

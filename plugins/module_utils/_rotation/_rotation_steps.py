@@ -145,7 +145,8 @@ def run(
         return phases[params["phase"]](task)
     except KeysmithError as error:
         if task.is_changed:
-            error.results = {**error.results, "changed": True}
+            results = {**error.results, "changed": True}
+            raise error.with_context(results=results) from None
         raise
 
 
@@ -373,8 +374,7 @@ class _Creation:
             # The key pair was not handed over, not even after a bug in this collection.
             self.task.api.add_no_log(created.secret)
             failure = error if isinstance(error, KeysmithError) else _errors.internal_error(error)
-            _undo(self.task, key, failure)
-            raise failure from None
+            raise _undo(self.task, key, failure) from None
         return created
 
     def key_pair(self, created: Created[OrgApiKey]) -> dict[str, str]:
@@ -394,20 +394,23 @@ class _Creation:
                 task.api, task.org_id, description, [_rotation.MEMBER], known_ids
             )
         except OrphanError as error:
-            self._undo_orphan(description, error)
-            raise
+            raise self._undo_orphan(description, error) from None
 
-    def _undo_orphan(self, description: str, error: OrphanError) -> None:
-        """Revoke the key of a POST whose response was lost, if the mark identifies it."""
+    def _undo_orphan(self, description: str, error: OrphanError) -> KeysmithError:
+        """Revoke the key of a POST whose response was lost, if the mark identifies it.
+
+        Returns the error with what exists now.
+        """
         if len(error.parameters) != 1:
-            return
+            return error
         try:
             with self.task.api.cancellation.completing():
                 key = _resource.find_by_id(self.task.api, self.task.keys, error.parameters[0])
         except KeysmithError:
-            return
+            return error
         if key and key.description == description and not _rotation.rights(key):
-            _undo(self.task, key, error)
+            return _undo(self.task, key, error)
+        return error
 
     def _complete(self, created: Created[OrgApiKey]) -> OrgApiKey:
         """Give a new key its access list, verify its key pair, and then give it its rights."""
@@ -502,23 +505,22 @@ def _write_mark(
     return _org_api_keys.update(task.api, task.org_id, key, {"description": description, **changes})
 
 
-def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> None:
-    """Revoke a replacement that was not handed over, and add to the error what exists now."""
+def _undo(task: _Task, key: OrgApiKey, error: KeysmithError) -> KeysmithError:
+    """Revoke a replacement that was not handed over. Return the error with what exists now."""
     was_changed = task.is_changed
     try:
         with task.api.cancellation.completing():
             _revoke(task, key)
     except KeysmithError as failure:
-        error.parameters = [*error.parameters, *({key.id} - {*error.parameters})]
-        error.results = {"changed": True, "org_api_key": key.result()}
-        error.state_after = (
-            f"Could not confirm that the new API key {key} was revoked: {failure.message()} "
-            f"{_OLD_WORKS} Run the task again; it recognizes the new key."
+        return error.with_context(
+            parameters=[*error.parameters, *({key.id} - {*error.parameters})],
+            results={"changed": True, "org_api_key": key.result()},
+            state_after=f"Could not confirm that the new API key {key} was revoked: "
+            f"{failure.message()} {_OLD_WORKS} Run the task again; it recognizes the new key.",
         )
-        return
-    error.results = {}
     task.is_changed = was_changed
-    error.state_after = f"The new API key {key} was revoked to clean up. {_OLD_WORKS}"
+    state = f"The new API key {key} was revoked to clean up. {_OLD_WORKS}"
+    return error.with_context(results={}, state_after=state)
 
 
 def _finish(task: _Task) -> dict[str, Any]:
@@ -582,12 +584,13 @@ def _take_steps(
                     new = _org_api_keys.update(api, task.org_id, new, {"description": plan.base})
                     task.is_changed = True
             except KeysmithError as error:
-                if task.is_changed:
-                    error.state_after = (
-                        f"{error.state_after} The replacement {new} is verified; run phase finish "
-                        "again to do the rest."
-                    ).strip()
-                raise
+                if not task.is_changed:
+                    raise
+                after = (
+                    f"{error.state_after} The replacement {new} is verified; run phase finish "
+                    "again to do the rest."
+                ).strip()
+                raise error.with_context(state_after=after) from None
     return new
 
 
@@ -718,11 +721,15 @@ def _not_accepted(key: OrgApiKey, waited: float, last: KeysmithError | None) -> 
     if last is None:
         return error
     response = " ".join(str(part) for part in (last.status, last.code) if part)
-    error.summary += f"; its last response was {response}"
-    error.hint = f"{last.hint} {error.hint}".strip()
-    error.status, error.code, error.reason = last.status, last.code, last.reason
-    error.detail, error.parameters = last.detail, list(last.parameters)
-    return error
+    return error.with_context(
+        summary=f"{error.summary}; its last response was {response}",
+        hint=f"{last.hint} {error.hint}".strip(),
+        status=last.status,
+        code=last.code,
+        reason=last.reason,
+        detail=last.detail,
+        parameters=last.parameters,
+    )
 
 
 def check(params: Mapping[str, Any]) -> None:
