@@ -20,7 +20,7 @@ DAY = 24 * 3600
 
 
 def world(*secrets: dict[str, Any]) -> dict[str, Any]:
-    """The organizations of other tests, with other accounts; ``secrets`` are those of BUILDS."""
+    """Return the organizations of ``tests.support``; ``secrets`` are those of account BUILDS."""
     start = seed()
     account = {"description": "Builds", "roles": ["ORG_READ_ONLY"]}
     signing = start["organizations"][0]["service_accounts"][0]

@@ -32,7 +32,7 @@ SAMPLES = {
     "org_api_key": Sample(lambda key, _project: {**key, "roles": ["ORG_READ_ONLY"]}),
     "org_api_key_access_list": Sample(lambda key, _project: {**key, "entries": ["192.0.2.1"]}),
     "org_api_key_info": Sample(lambda _key, _project: {}, writes=False),
-    # A token cannot sign marks, so they need a key.
+    # A token cannot sign marks, so the task needs a mark key.
     "org_api_key_rotation": Sample(
         lambda key, _project: {**key, "phase": "roll_back", "mark_key": "canary-of-the-marks"},
         writes=False,

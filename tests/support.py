@@ -87,7 +87,7 @@ def client_id(platform: str) -> str:
 
 
 def account_id(platform: str, number: int) -> str:
-    """Return the ID of an account: 1 signs, 2 has no secret and no project, 3 has both."""
+    """Return the ID of an account: 1 authenticates, 2 has no secret and no project, 3 has both."""
     return f"{client_id(platform)[:-1]}{number}"
 
 

@@ -45,7 +45,7 @@ CONNECTION = "platform base_url org_id api_public_key api_private_key".split()
 # Task keywords whose values are expressions without braces.
 EXPRESSIONS = ("when", "failed_when", "changed_when", "until", "that")
 PUBLIC_KEY, PRIVATE_KEY = "sign{}", "ca11ab1e-0000-4000-8000-{:012d}"
-# An item of keep is an ID or a public key if it has the form of one, and else a description.
+# An item of keep is an ID or a public key if it has the form of one, and otherwise a description.
 FORMS = {"api_user_id": re.compile("[0-9a-f]{24}"), "public_key": re.compile("[a-z]{8}")}
 # Survey questions without an answer, by the name of the play.
 UNANSWERED = {"Revoke one API key": ("description", "wait")}
@@ -56,7 +56,7 @@ NOT_RUN = {
     "^# (Refused|Accepted)": "See test_guides.py.",
     "^# Stops working when": "It shows what not to do.",
     "^# (Deprecated|Recommended)": "Variables of the role; see test_rotation.py.",
-    "new_description:": "A task of a longer procedure.",
+    "new_description:": "A task from a longer procedure.",
     "import_playbook": "test_awx.py runs this playbook.",
     "ansible.builtin.uri": "It needs the service that it sends the key pair to.",
 }

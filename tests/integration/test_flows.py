@@ -37,7 +37,7 @@ from tests.support import (
 
 
 class Restart(Fault):
-    """Loses a response in a restart of the server, which forgets all challenges."""
+    """Loses a response because the server restarts, which makes it forget all challenges."""
 
     def __init__(self, after: int) -> None:
         super().__init__("lost_after", after=after)
@@ -114,7 +114,7 @@ FLOWS = [
         },
     ),
     Flow(
-        "take an address away",
+        "remove an address",
         "org_api_key_access_list",
         lambda p: {"api_user_id": key_id(p, 7), "entries": ["192.0.2.0/24"], "state": "absent"},
     ),
@@ -137,7 +137,7 @@ FLOWS = [
         },
     ),
     Flow(
-        "take from a project",
+        "remove from a project",
         "project_api_key",
         lambda p: {"project_id": project_id(p), "description": "victim", "state": "absent"},
     ),
@@ -162,7 +162,7 @@ FLOWS = [
         },
     ),
     Flow(
-        "create as declared",
+        "create a declared key",
         "org_api_keys",
         lambda _p: {"api_keys": [{"description": "new one", "roles": ["ORG_MEMBER"]}]},
         creates="new one",
@@ -247,7 +247,7 @@ FLOWS = [
         platforms=WITH_ACCOUNTS,
     ),
     Flow(
-        "take an account from a project",
+        "remove an account from a project",
         "project_service_account",
         lambda p: {"name": "busy", "project_id": project_id(p), "state": "absent"},
         platforms=WITH_ACCOUNTS,

@@ -26,8 +26,8 @@ MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY.
 def clean_environment() -> dict[str, str]:
     """Return the environment without settings that would affect the demo."""
     settings = ("ANSIBLE_", "MONGODB_ATLAS_", "MCLI_", "KEYSMITH_MONGODB_", "PYTHONPATH")
-    colours = ("ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR")
-    env = {k: v for k, v in os.environ.items() if k in colours or not k.startswith(settings)}
+    colors = ("ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR")
+    env = {k: v for k, v in os.environ.items() if k in colors or not k.startswith(settings)}
     env["ANSIBLE_CONFIG"] = str(ROOT / "tests" / "tools" / "ansible.cfg")
     # The emulator runs on this machine, so no proxy must be used.
     env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"

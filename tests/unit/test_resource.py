@@ -110,7 +110,7 @@ def lost() -> KeysmithError:
 
 @dataclass
 class FakeApi:
-    """A client of one organization with robots. ``errors``: by method, before it does anything."""
+    """A client for one organization with robots. ``errors``: raised by method before a change."""
 
     robots: list[Robot] = field(default_factory=lambda: [ROBOT])
     errors: dict[str, list[Exception]] = field(default_factory=dict)
@@ -188,18 +188,18 @@ def test_it_is_found_by_id_and_by_text() -> None:
 def test_absence_is_proved_by_its_own_codes() -> None:
     api: Any = FakeApi([], {"GET": [refusal("ROBOT_ASLEEP")]})
     assert _resource.find_by_id(api, IN_ORG, ID) is None
-    # The hint alone was not a proof.
+    # The hint alone is not proof.
     assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"
     api = FakeApi([], {"GET": [refusal("API_KEY_NOT_FOUND", ID)]})
     with pytest.raises(ApiError):
         _resource.find_by_id(api, IN_ORG, ID)
 
 
-def test_it_is_deleted_and_waited_for() -> None:
+def test_a_deletion_waits_until_the_object_is_gone() -> None:
     api: Any = FakeApi()
     assert _resource.delete(api, IN_ORG, ROBOT) is True
     _resource.await_absence(api, IN_ORG, ROBOT, 60)
-    # It was gone when its turn came.
+    # It had been deleted before this request.
     api = FakeApi([], {"DELETE": [refusal("ROBOT_NOT_FOUND", ID)]})
     assert _resource.delete(api, IN_ORG, ROBOT) is False
     with pytest.raises(WaitTimeoutError, match="still shows the robot") as caught:
@@ -236,7 +236,7 @@ def test_the_signing_credential_is_guarded() -> None:
     assert "set allow_own_robot to true to allow this" in caught.value.message()
 
 
-def test_its_access_list_is_changed() -> None:
+def test_the_access_list_is_changed() -> None:
     api: Any = FakeApi(entries=["192.0.2.7"])
     found = _access_lists.read(api, ROBOT_LISTS, ORG, ROBOT)
     goal = _access_lists.Goal(_access_lists.normalize(["198.51.100.7"]), purge=True)
@@ -275,7 +275,7 @@ def test_a_missing_entry_has_its_own_codes() -> None:
     assert "key" not in api.warnings[0]
 
 
-def test_a_code_may_need_the_listing_as_well() -> None:
+def test_a_code_may_count_only_if_the_listing_agrees() -> None:
     careful = dataclasses.replace(ROBOTS, topic="ROBOT").of(ORG)
     gone = refusal("ROBOT_NOT_FOUND", ID)
     assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]

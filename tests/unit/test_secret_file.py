@@ -124,7 +124,7 @@ def test_only_what_was_inspected_is_replaced(
 
 
 @pytest.mark.parametrize("had_secret", [False, True])
-def test_a_file_that_appears_at_the_last_moment_is_left_alone(
+def test_a_file_that_appears_at_the_last_moment_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_secret: bool
 ) -> None:
     path, create = tmp_path / "pair.json", _secret_file._create
@@ -157,7 +157,7 @@ def test_a_secret_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_file_of_a_revoked_key_is_deleted_and_no_other(tmp_path: Path) -> None:
+def test_only_the_file_of_the_revoked_key_is_deleted(tmp_path: Path) -> None:
     path = tmp_path / "pair.json"
     written = stored(path)
     assert "was not changed" in discard(replace(written, content={**PAIR, "private_key": "x"}))
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_read_is_refused(
 @pytest.mark.parametrize(
     ("org_id", "description", "existing", "is_free"),
     [
-        # The key pair of a key that is gone, with the same description, is worthless.
+        # The key pair of a deleted key with the same description is worthless.
         (ORG, "backup ☃", [], True),
         (ORG, "backup ☃", [PAIR["api_user_id"]], False),
         (ORG, "another", [], False),

@@ -144,7 +144,7 @@ def plain(values: dict[str, Any]) -> Any:
     return json.loads(_OWN.sub("…", json.dumps(kept, sort_keys=True)))
 
 
-def test_there_are_pythons() -> None:
+def test_at_least_one_python_is_set() -> None:
     assert WITH_REQUESTS
     assert len(WITH_REQUESTS) == 2 * len(WITHOUT)
 

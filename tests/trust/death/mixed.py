@@ -192,7 +192,7 @@ def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
         for description in [*MADE, OLD]
     ]
     bulk = {"state": "absent", "description_match": ["bulk *"], "concurrency": 4}
-    # A service account has no key that would be kept.
+    # With a service account, no key is kept as the signing credential.
     others = [SIGNS, SINGLE, "bulk *", GUARDED, JOINING, PARTING, CHANGING, LEAVER, BYSTANDER]
     whole = {"api_keys": keys, "purge": True, "keep": others, "concurrency": 4}
     # Other tasks may revoke some of these before, after or at the same time.

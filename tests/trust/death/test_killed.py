@@ -46,7 +46,9 @@ SEED = os.environ.get("TRUST_SEED", "1")
 BATCHES = int(os.environ.get("TRUST_BATCHES", "5"))
 LATENCY = 0.003
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="kills by /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="kills processes through /proc"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def draw(mode: str, usual: Whole, chance: random.Random) -> Point:
     if mode == MOMENT:
         return Point(mode, delay=chance.uniform(0, usual.seconds))
     if mode == DONE and chance.random() < 0.5:
-        # Only here is something lost permanently: a private key that was never stored.
+        # Only these kills lose something permanently: a private key that was never stored.
         return Point(mode, chance.randrange(4), "POST", "*/orgs/*/apiKeys")
     delay = chance.uniform(0, 0.05) if mode == ANSWERED else 0.0
     return Point(mode, chance.randrange(6, usual.requests - 6), delay=delay)

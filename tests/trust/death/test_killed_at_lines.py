@@ -46,9 +46,9 @@ FILE = {**NEW, "credentials_file": "{folder}/{point}/pair.json"}
 CREATIONS = [
     Creation("into no file", "org_api_key", FILE),
     Creation("into an empty file", "org_api_key", FILE, ""),
-    Creation("over a pair of no worth", "org_api_key", FILE, worthless("point {point}")),
+    Creation("over a worthless key pair", "org_api_key", FILE, worthless("point {point}")),
     Creation(
-        "into a folder",
+        "into a directory",
         "org_api_keys",
         {"api_keys": [NEW], "credentials_dir": "{folder}/{point}"},
     ),
@@ -83,7 +83,7 @@ def test_a_kill_at_any_line_leaves_no_partial_file(
     lost = 0
     for point in range(points):
         lost += check(emulator, creation, tmp_path / str(point), text, point)
-    # Some kills came between the creation and the file, some before and some after.
+    # Some kills came between the creation of the key and the file, others before or after.
     assert 0 < lost < points
 
 
@@ -107,7 +107,7 @@ def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point
     def has_pair() -> bool:
         """Return whether the only key has its key pair in the only file."""
         found = files()
-        # A file that was created and not written is as good as none.
+        # A file that was created but not written counts as missing.
         if found == started or not any(found.values()):
             return False
         (content,), (key,) = found.values(), keys()

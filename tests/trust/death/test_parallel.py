@@ -162,7 +162,7 @@ def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections
     extra = 16
     both = threading.Barrier(2, timeout=60)
     with Emulator(seed(extra), sleep=lambda _seconds: both.wait()) as emulator:
-        # One thread each: more would hold two requests of the same process.
+        # One thread per process: with more, both held requests could come from the same process.
         emulator.add_fault(Fault("slow", "DELETE", times=2))
         common = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
         connection = {**common, **key_pair(platform), "concurrency": 1}
@@ -184,7 +184,7 @@ def test_two_revocations_of_the_same_keys_share_them(tmp_path: Path, collections
 
 
 class _AfterWrites(Fault):
-    """Delays a caller's listing until this many writes were made."""
+    """Delays a caller's listing until this many writes have been made."""
 
     def __init__(self, caller: str, writes: int) -> None:
         super().__init__("slow", "GET", "*/orgs/*/apiKeys", times=None)

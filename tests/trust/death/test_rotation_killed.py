@@ -25,7 +25,9 @@ PLATFORM = "atlas"
 OLD = key_id(PLATFORM, 2)
 KEYS, KEY = "*/orgs/*/apiKeys", "*/orgs/*/apiKeys/*"
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="kills by /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="kills processes through /proc"
+)
 
 
 @dataclass
@@ -55,7 +57,7 @@ class World:
         return outcome.result
 
     def check_end(self, *left: str) -> None:
-        """Assert that the file has the key pair of the only key that is like the old one."""
+        """Check that one replacement has the rights of the old key and its key pair in the file."""
         assert OLD not in self.keys
         (new,) = (key for key in self.new_keys() if key.id not in left)
         assert new.description == "victim"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Responses that are partly or completely wrong, and what they prove nevertheless."""
+"""Responses that are partly or completely wrong, and what they still prove."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _whole(asked: Asked, status: int, body: bytes, *headers: str) -> Sent:
 
 # The value of a missing field.
 LEFT_OUT: Any = object()
-# A value of each JSON type that is never right.
+# A wrong value of each JSON type.
 WRONG: tuple[Any, ...] = (LEFT_OUT, None, -1, ESCAPES, [[]], {"": None})
 
 

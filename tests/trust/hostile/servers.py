@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.support import MISSING_ID, org_id, project_id
 
 LOOPBACK = "127.0.0.1"
-# The share of the usual number of examples.
+# The fraction of the usual number of examples.
 FACTOR = float(os.environ.get("TRUST_EXAMPLES", "1"))
 
 KEY_ID = MISSING_ID
@@ -245,7 +245,7 @@ def _of_accounts(asked: Asked, path: str) -> tuple[int, Any]:
 
 
 def _changed(path: str, wish: Any) -> dict[str, Any]:
-    """Return the key after a change of it or of its roles in the project."""
+    """Return the key after a change to it or to its roles in the project."""
     wish = wish[0] if isinstance(wish, list) else wish
     place = {"groupId": PROJECT} if "/groups/" in path else {"orgId": ORG}
     others = [role for role in ROLES if not role.keys() & place.keys()]

@@ -90,8 +90,8 @@ PLACES: dict[str, Callable[[Path], str]] = {
     "an endless device": lambda _folder: "/dev/zero",
     "a device that is full": lambda _folder: "/dev/full",
     "a terminal": lambda _folder: "/dev/tty",
-    "a name too long": lambda folder: str(folder / ("x" * 300)),
-    "a path too long": lambda folder: str(folder) + "/x" * 4000,
+    "a name that is too long": lambda folder: str(folder / ("x" * 300)),
+    "a path that is too long": lambda folder: str(folder) + "/x" * 4000,
     "NUL": lambda folder: f"{folder}/a\x00b",
     "a path below a file": lambda folder: _text(folder) + "/below",
     "line breaks": lambda folder: f"{folder}/a\r\n\x1b[31mb",
@@ -166,7 +166,7 @@ NEW: dict[str, Any] = {"description": "new", "roles": ["ORG_MEMBER"]}
 
 
 def new_key(**options: Any) -> tuple[str, dict[str, Any]]:
-    """Return the module that creates a key with these options, and all its options."""
+    """Return the module that creates a key with these options, and the complete options."""
     common = {"org_id": org_id("atlas"), **key_pair("atlas"), "retries": 0}
     if "credentials_dir" in options:
         return "org_api_keys", {**common, "api_keys": [NEW], **options}

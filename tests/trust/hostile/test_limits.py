@@ -138,7 +138,10 @@ def key_number(number: int) -> dict[str, Any]:
 
 NEXT = {"links": [{"rel": "next", "href": "https://h/"}]}
 LISTINGS: dict[str, tuple[Callable[[int], Any], int]] = {
-    "a new key a page": (lambda n: {"results": [key_number(n)], "totalCount": 10**6, **NEXT}, 200),
+    "a new key per page": (
+        lambda n: {"results": [key_number(n)], "totalCount": 10**6, **NEXT},
+        200,
+    ),
     "the same page again": (lambda _n: {"results": [KEY], "totalCount": 10**6, **NEXT}, 8),
     "empty pages": (lambda _n: {"results": [], "totalCount": 5, **NEXT}, 4),
     "a key twice": (lambda _n: page([KEY, KEY]), 4),
@@ -152,11 +155,11 @@ def test_an_endless_listing_fails_the_task(name: str) -> None:
         options = {"base_url": server.url, "org_id": ORG, **TOKEN, "description": "gone"}
         outcome = run_module("org_api_key", {**options, "state": "absent"})
         assert len(server.asked) <= most
-    assert outcome.failed, "without the whole listing nothing is missing"
+    assert outcome.failed, "only the full list proves that a key is missing"
     assert outcome.result["error"]["type"] == "unexpected_response"
 
 
-# Near Python's own limit, and far from it on both sides.
+# Depths near Python's own limit, far below it and far above it.
 DEPTHS = (10, 900, 990, 100_000)
 NESTED: dict[str, Callable[[int], bytes]] = {
     "arrays": lambda depth: b"[" * depth + b"1" + b"]" * depth,

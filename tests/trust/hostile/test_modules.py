@@ -313,7 +313,7 @@ def _may_be_empty(sent: Sent) -> bool:
     return bool(blank) and head.split(b" ")[1:2] == [b"204"]
 
 
-# The number of examples of a task; revocations matter most.
+# The number of examples per task; revocations matter most.
 NUMBERS = {"org_api_key": 150, "org_api_keys": 120}
 
 

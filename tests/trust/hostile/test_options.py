@@ -80,10 +80,10 @@ VALUES = {
     "a fragment": f"a#{MARK}",
     "quoted line breaks": f"a%0d%0a{MARK}: 1",
     "a template": f"{{{{ {MARK} }}}}",
-    "an ID with more": f"{key_id('atlas', 3)}/{MARK}",
+    "an ID with extra text": f"{key_id('atlas', 3)}/{MARK}",
     "an ID of an account with more": f"{account_id('atlas', 2)}/{MARK}",
     "an ID with a line break": key_id("atlas", 3) + f"\n{MARK}",
-    "digits of another script": "\u0665" * 24 + MARK,
+    "digits in another script": "\u0665" * 24 + MARK,
     "a megabyte": "A" * 1_000_000 + MARK,
     "a quote": f'a", {MARK}="1',
 }
@@ -216,7 +216,7 @@ URLS = {
     "a port out of range": "http://127.0.0.1:65536",
     "port zero": "http://127.0.0.1:0",
     "a negative port": "http://127.0.0.1:-1",
-    "a port in letters": "http://127.0.0.1:http",
+    "a port of letters": "http://127.0.0.1:http",
     "an incomplete IPv6 address": "http://[::1",
     "an invalid IPv6 address": "http://[::g]",
     "two hosts": "http://127.0.0.1\\.example",
@@ -226,7 +226,7 @@ URLS = {
     "a percent": "http://127.0.0.1%00",
     "quoted line breaks": "http://127.0.0.1%0d%0aX-Evil",
     "a lone surrogate": "http://\ud800",
-    "a host of a megabyte": "http://" + "a" * 1_000_000,
+    "a host name of one megabyte": "http://" + "a" * 1_000_000,
     "many dots": "http://" + "." * 300,
     "a long label": "http://" + "a" * 64 + ".example",
 }
@@ -235,7 +235,7 @@ URLS = {
 @pytest.mark.parametrize("kind", URLS)
 @pytest.mark.parametrize("option", ["base_url", "http_proxy"])
 def test_an_invalid_url_is_rejected(emulator: Emulator, kind: str, option: str) -> None:
-    # Some of these are valid for a proxy, but no server responds there.
+    # Some of these are valid proxy addresses, but no server responds there.
     given = {option: URLS[kind]}
     outcome = run(emulator, "org_info", given)
     assert outcome.failed, outcome.output

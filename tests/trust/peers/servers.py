@@ -28,7 +28,7 @@ _APACHE_MODULES = (
 _BALANCER_MODULES = (
     "mpm_event authz_core headers proxy proxy_http proxy_balancer lbmethod_byrequests slotmem_shm"
 ).split()
-# The cookie that keeps a client at its node.
+# The cookie that keeps a client on its node.
 STICKY_COOKIE = "ROUTEID"
 # On Debian and Red Hat and their derivatives.
 _APACHE_FOLDERS = [Path("/usr/lib/apache2/modules"), Path("/usr/lib64/httpd/modules")]
@@ -112,7 +112,7 @@ ProxyPass / http://{LOOPBACK}:{upstream}/ nocanon
 
 @contextmanager
 def balancer(tmp_path: Path, nodes: Sequence[Server]) -> Iterator[Server]:
-    """Apache in front of several nodes, which it chooses by turns or by the client's cookie.
+    """Apache in front of several nodes, chosen in turn or by the client's cookie.
 
     A line of its log is status, method, path, node, cookie received, and cookie set.
     """

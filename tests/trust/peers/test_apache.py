@@ -92,12 +92,12 @@ DONE = {
         ASSIGN,
         lambda o, _v: list(victim(o).projects.values()) == [["GROUP_READ_ONLY"]],
     ),
-    # Its only request has an old nonce when it is retried after a 503.
+    # When its only request is retried after a 503, the nonce has expired.
     "organizations": Case(
         ORGS_INFO, {}, lambda o, v: [x["id"] for x in v["orgs"]] == [o.id], is_read=True
     ),
 }
-# With a wrong password: Apache does not accept these key pairs.
+# These key pairs have a wrong password, so Apache rejects them.
 REFUSED = {
     "refused-key": Case(MODULE, REVOKE, lambda o, _v: "victim" in described(o)),
     "refused-info": Case(KEYS_INFO, {"description": "victim"}, lambda _o, _v: True),

@@ -87,7 +87,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", RUNS)
-def test_a_module_stays_at_the_node_that_challenged_it(
+def test_a_module_stays_on_the_node_that_challenged_it(
     world: World, name: str, platform: str
 ) -> None:
     module, options = RUNS[name]

@@ -52,7 +52,7 @@ PREFIX = "/api/atlas/v2"
 
 # Parts of the specification that recorded responses of the API contradict.
 CORRECTIONS = {
-    # An address without a request so far has "count":0.
+    # An address from which no request has come yet has "count":0.
     ("UserAccessListResponse", "count"): ("minimum", 1),
     # Names of organizations may contain spaces.
     ("AtlasOrganization", "name"): ("pattern", r"^[\w\-.(),:&@+']{1,64}$"),
@@ -263,7 +263,7 @@ def test_every_request_is_one_of_the_specification(tmp_path: Path) -> None:
         logged = log.read_text("utf-8")
         assert logged.count("Request received") == len(asked)
         assert not re.search("violation|terminated with error", logged, re.IGNORECASE), logged
-        check_that_prism_looks(url, common["access_token"], emulator)
+        check_that_prism_validates(url, common["access_token"], emulator)
 
 
 def begin(emulator: Emulator, url: str) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def operation(method: str, path: str) -> str:
     return f"{method} {re.sub('accessList/.+', 'accessList/{address}', place)}"
 
 
-def check_that_prism_looks(url: str, token: str, emulator: Emulator) -> None:
+def check_that_prism_validates(url: str, token: str, emulator: Emulator) -> None:
     """Check that Prism rejects a wrong request and a wrong response."""
     arrived = len(emulator.requests)
     headers = {"Authorization": f"Bearer {token}"}

@@ -47,7 +47,7 @@ class Case:
 ADVICE = ("client_cert", "client_key")
 NGINX = {
     "authority by file": Case("nginx", "good", CA),
-    "authority by folder": Case("nginx", "good", FOLDER),
+    "authority by directory": Case("nginx", "good", FOLDER),
     "unknown authority": Case("nginx", "good", {}, ("ca_path",)),
     "expired": Case("nginx", "expired", CA, ("expired", "certificate renewed")),
     "wrong host": Case("nginx", "wrong-host", CA, ("Check base_url",)),
@@ -65,7 +65,7 @@ NGINX = {
     },
 }
 STUNNEL = {
-    "authority by folder": Case("stunnel", "only-1.3", FOLDER),
+    "authority by directory": Case("stunnel", "only-1.3", FOLDER),
     **{
         f"{name}, TLS {version}": Case("stunnel", f"{site}-{version}", options, messages, rounds)
         for version in VERSIONS
@@ -89,7 +89,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     authority.issue("client", "client.example.com")
     Authority(folder, "other-ca").issue("other-client", "client.example.com")
     if authority.hashed(folder / "hashed") is None:
-        pytest.skip("openssl, which makes the hashed names, is not installed")
+        pytest.skip("openssl, which creates the hashed names, is not installed")
     return authority
 
 

@@ -111,9 +111,9 @@ def life(world: World) -> dict[str, Case]:
         "create-echo": world.creation(CLOUD, CREATED + PRIVATE_KEYS[CLOUD], *ECHO),
         "change-create-many": world.many(ATLAS, CREATED + "shown as one of many"),
         "change-create-many-files": world.many(
-            ATLAS, CREATED + "with a folder", credentials_dir=str(world.files), **ACCOUNT
+            ATLAS, CREATED + "with a directory", credentials_dir=str(world.files), **ACCOUNT
         ),
-        "create-many-echo": world.many(CLOUD, CREATED + "as one of many, meeting an echo", *ECHO),
+        "create-many-echo": world.many(CLOUD, CREATED + "as one of many, with an echo", *ECHO),
         "change-secret": world.new_secret(SHOWN),
         "change-secret-file": world.new_secret(FILED, **world.file("secret.json"), **ACCOUNT),
         "secret-lost": replace(
@@ -124,7 +124,7 @@ def life(world: World) -> dict[str, Case]:
             SERVICE_ACCOUNT,
             CLOUD,
             *ECHO,
-            name=f"{CREATED}account meeting an echo",
+            name=f"{CREATED}account, with an echo",
             roles=["ORG_MEMBER"],
             secret_expires_after_hours=720,
         ),

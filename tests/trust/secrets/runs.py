@@ -33,7 +33,7 @@ from tests.integration.secret_search import PLANTED, PLANTED_FORMS, files, searc
 from tests.support import key_pair
 from tests.trust.secrets.world import ATLAS, ByCaller, Case, World, created_keys
 
-# It has a sitecustomize.py.
+# This directory has a sitecustomize.py.
 # A section of the trust tests has a total of 480 s.
 TIMEOUT = 450
 SPY = Path(__file__).resolve().parent / "python"

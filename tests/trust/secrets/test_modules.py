@@ -236,7 +236,7 @@ def _logging(searched: Searched) -> int:
     return sum("unable to convert" not in result.msg for result in results)
 
 
-def test_no_module_and_no_error_is_left_out(tmp_path: Path) -> None:
+def test_every_module_and_every_error_has_a_case(tmp_path: Path) -> None:
     with open_world(tmp_path / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         cases = matrix(world)
     modules = {case.module.rpartition(".")[2] for case in cases.values()}

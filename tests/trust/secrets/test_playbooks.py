@@ -52,12 +52,12 @@ WRONG_AWX_TOKEN = "ca11ab1e-awx-wrong-0123456789"
 ELSEWHERE = {"awx_setup", "demo"}
 
 
-def test_no_playbook_is_left_out() -> None:
+def test_every_playbook_has_cases() -> None:
     names = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     assert names == {*PLAYBOOKS, *ELSEWHERE}
 
 
-def test_no_role_is_left_out() -> None:
+def test_every_role_has_cases() -> None:
     assert {path.name for path in (ROOT / "roles").iterdir()} == {ROLE.rpartition(".")[2]}
 
 
@@ -105,7 +105,7 @@ def _check(listened: Listened, secrets: Mapping[str, str], logs: str = "syslog")
     assert not hits, f"{len(hits)} hits\n" + "\n".join(hits[:60])
 
 
-# As in the role's own tests: what fails at which step, and how it is rolled back.
+# As in the role's own tests: what fails, at which step, and how the rotation is rolled back.
 KEYS, KEY = "*/orgs/{org_id}/apiKeys", "*/orgs/{org_id}/apiKeys/*"
 UNVERIFIED = Step("GET", KEY, 0, 99, by_new_pair=True, name="echo", arguments={"status": 401})
 ROTATIONS = [

@@ -35,7 +35,7 @@ HOMES = {task: Home(number) for number, task in enumerate(TASKS)}
 
 
 class Echo(Fault):
-    """Sends a text wherever a response has free text."""
+    """Sends a text in every place where a response can have free text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__("status", times=None)

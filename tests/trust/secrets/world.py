@@ -78,7 +78,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Home:
-    """The organization of a case. Key 1 signs; keys 3 and 4 are duplicates.
+    """The organization of a case. Key 1 authenticates; keys 3 and 4 are duplicates.
 
     The first account signs, the second has no secret and no project, the third two secrets.
     """
@@ -213,12 +213,12 @@ class World:
         return Case({**options, **more}, messages, module=module)
 
     def creation(self, platform: str, name: str, *messages: str, **more: Any) -> Case:
-        """Return a case that creates a key with this description, or should."""
+        """Return a case that creates a key with this description, or is supposed to."""
         new = {"description": name, "roles": ["ORG_MEMBER"], "state": "present"}
         return self.other(MODULE, platform, *messages, **new, **more)
 
     def many(self, platform: str, name: str, *messages: str, **more: Any) -> Case:
-        """Return a case that creates a key with this description as one of many, or should."""
+        """Return a case that creates such a key as one of many, or is supposed to."""
         api_keys = [{"description": name, "roles": ["ORG_MEMBER"]}]
         return self.other(KEYS, platform, *messages, api_keys=api_keys, **more)
 

@@ -71,8 +71,8 @@ def test_an_account_is_assigned_changed_and_removed_once(emulator: Emulator) -> 
     assert BUILDS in accounts(emulator)
 
 
-def test_a_first_assignment_warns_of_the_projects_owner(emulator: Emulator) -> None:
-    """Who owns the project may then rotate the account's secrets."""
+def test_a_first_assignment_warns_about_project_owners(emulator: Emulator) -> None:
+    """An owner of the project can then rotate the account's secrets."""
     assert project_id("atlas") in str(run_project(emulator).result["warnings"])
     assert run_project(emulator).result.get("warnings", []) == []
 
@@ -110,7 +110,7 @@ def test_an_invitation_without_an_account_in_the_response_is_looked_up(
     assert run_project(emulator).changed
 
 
-def test_a_missing_project_is_named(emulator: Emulator) -> None:
+def test_a_missing_project_gives_a_warning(emulator: Emulator) -> None:
     outcome = run_project(emulator, project_id="deadbeefdeadbeefdeadbeef", state="absent")
     assert (outcome.changed, outcome.failed) == (False, False)
     assert "deadbeefdeadbeefdeadbeef" in str(outcome.result["warnings"])

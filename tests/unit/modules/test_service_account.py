@@ -89,7 +89,7 @@ def test_a_first_secret_is_written_to_a_file(emulator: Emulator, tmp_path: Path)
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_what_differs_is_changed(emulator: Emulator, check: bool) -> None:
+def test_only_differences_are_changed(emulator: Emulator, check: bool) -> None:
     options = {"new_name": "build", "description": "new", "roles": ["ORG_MEMBER"]}
     outcome = run(emulator, service_account_id=BUILDS, **options, check=check, diff=True)
     expected = {"name": "build", "description": "new", "roles": ["ORG_MEMBER"]}
@@ -99,7 +99,7 @@ def test_what_differs_is_changed(emulator: Emulator, check: bool) -> None:
         assert not run(emulator, name="builds", **options).changed
 
 
-def test_only_what_is_set_is_compared(emulator: Emulator) -> None:
+def test_unset_options_are_not_compared(emulator: Emulator) -> None:
     outcome = run(emulator, service_account_id=BUILDS, description="Builds")
     assert (outcome.changed, outcome.failed) == (False, False)
 
@@ -128,14 +128,14 @@ def test_an_account_is_deleted_once(
     assert BUILDS not in accounts(emulator)
 
 
-def test_absence_needs_the_complete_listing(emulator: Emulator) -> None:
+def test_only_the_full_list_proves_absence(emulator: Emulator) -> None:
     """A system-managed account is listed only on request, and must not count as missing."""
     run(emulator, service_account_id=MISSING_ACCOUNT, state="absent")
     queries = [request.query for request in emulator.requests if request.path == ACCOUNTS]
     assert [query["includeSystemManaged"] for query in queries] == ["true"]
 
 
-def test_a_404_about_an_account_that_is_listed_is_an_error(emulator: Emulator) -> None:
+def test_a_404_for_a_listed_account_is_an_error(emulator: Emulator) -> None:
     code = {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [BUILDS]}
     emulator.add_fault(Fault("status", path=f"{ACCOUNTS}/{BUILDS}", **code))
     outcome = run(emulator, service_account_id=BUILDS, state="absent")
@@ -150,7 +150,7 @@ def test_a_missing_organization_is_not_a_missing_account(emulator: Emulator) -> 
 
 
 @pytest.mark.parametrize("options", [{"state": "absent"}, {"new_name": "mine"}], ids=str)
-def test_system_managed_accounts_are_left_alone(
+def test_system_managed_accounts_are_never_changed(
     emulator: Emulator, options: dict[str, str]
 ) -> None:
     outcome = run(emulator, service_account_id=MANAGED, **options)
@@ -164,7 +164,7 @@ def test_an_id_never_creates_an_account(emulator: Emulator) -> None:
     assert emulator.writes == []
 
 
-def test_names_are_not_unique(emulator: Emulator) -> None:
+def test_an_ambiguous_name_is_refused(emulator: Emulator) -> None:
     outcome = run(emulator, name="twin", state="absent")
     assert outcome.result["error"]["type"] == "ambiguous"
     twins = [key for key, account in accounts(emulator).items() if account.name == "twin"]
@@ -172,7 +172,7 @@ def test_names_are_not_unique(emulator: Emulator) -> None:
     assert all(twin in outcome.msg for twin in twins)
 
 
-def test_look_alikes(emulator: Emulator) -> None:
+def test_a_look_alike_of_a_name_is_refused_unless_ignored(emulator: Emulator) -> None:
     outcome = run(emulator, name="Builds", state="absent")
     assert outcome.result["error"]["type"] == "ambiguous"
     assert BUILDS in outcome.msg
@@ -180,7 +180,7 @@ def test_look_alikes(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("options", [{"state": "absent"}, {"roles": ["ORG_MEMBER"]}], ids=str)
-def test_the_own_account_is_guarded(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_the_signing_account_is_guarded(emulator: Emulator, options: dict[str, Any]) -> None:
     own = client_id("atlas")
     account = {"client_id": own, "client_secret": accounts(emulator)[own].secrets[0].value}
     outcome = run(emulator, service_account_id=own, **options, **account)
@@ -190,7 +190,7 @@ def test_the_own_account_is_guarded(emulator: Emulator, options: dict[str, Any])
     assert (allowed.changed, allowed.failed) == (True, False)
 
 
-def test_a_token_does_not_say_whose_it_is(emulator: Emulator) -> None:
+def test_a_token_does_not_identify_its_account(emulator: Emulator) -> None:
     token = {"access_token": fetch_token(emulator.url, "atlas")}
     target = {"service_account_id": BUILDS, "state": "absent"}
     outcome = run(emulator, **target, **token)
@@ -201,13 +201,13 @@ def test_a_token_does_not_say_whose_it_is(emulator: Emulator) -> None:
         assert refused.result["error"]["type"] == "options"
         assert "access_token" in refused.msg
         assert "client_id" in refused.msg
-    # client_id may say it.
+    # With a token, client_id identifies the account.
     own = run(emulator, **target, **token, client_id=BUILDS)
     assert own.result["error"]["type"] == "own_credential"
     assert run(emulator, **target, **token, client_id=client_id("atlas")).changed
 
 
-def test_a_lost_creation_without_a_secret_is_taken_over(emulator: Emulator) -> None:
+def test_a_lost_creation_without_a_secret_is_looked_up_and_succeeds(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", method="POST", path=ACCOUNTS))
     outcome = run(emulator, **PRESENT)
     assert outcome.changed
@@ -215,7 +215,7 @@ def test_a_lost_creation_without_a_secret_is_taken_over(emulator: Emulator) -> N
     assert outcome.result["service_account"]["client_id"] in accounts(emulator)
 
 
-def test_a_lost_creation_with_a_secret_names_what_is_left(emulator: Emulator) -> None:
+def test_a_lost_creation_with_a_secret_reports_what_is_left(emulator: Emulator) -> None:
     known = set(accounts(emulator))
     emulator.add_fault(Fault("lost_after", method="POST", path=ACCOUNTS))
     outcome = run(emulator, **PRESENT, secret_expires_after_hours=8)
@@ -223,12 +223,12 @@ def test_a_lost_creation_with_a_secret_names_what_is_left(emulator: Emulator) ->
     assert {*outcome.result["error"]["parameters"]} == set(accounts(emulator)) - known
 
 
-def test_a_lost_deletion_is_reported(emulator: Emulator) -> None:
+def test_a_lost_deletion_counts_as_a_change(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", method="DELETE", path=f"{ACCOUNTS}/{BUILDS}"))
     assert run(emulator, service_account_id=BUILDS, state="absent").changed
 
 
-def test_an_api_that_does_not_know_the_field(emulator: Emulator) -> None:
+def test_an_api_without_the_field_fails_and_names_the_option(emulator: Emulator) -> None:
     emulator.settings.knows_without_initial_secret = False
     outcome = run(emulator, **PRESENT)
     assert outcome.failed
@@ -290,14 +290,14 @@ def test_an_account_gains_no_roles_by_name_without_its_file(
     assert run(emulator, **options, adopt=True).changed
 
 
-def test_an_owner_by_name_is_reported(emulator: Emulator) -> None:
+def test_an_owner_identified_by_name_gives_a_warning(emulator: Emulator) -> None:
     outcome = run(emulator, name="builds", roles=["ORG_OWNER"])
     assert outcome.changed
     assert BUILDS in str(outcome.result["warnings"])
 
 
-def test_requests(emulator: Emulator) -> None:
-    """With a key pair, the first request is the one that gets a challenge."""
+def test_few_requests_are_sent(emulator: Emulator) -> None:
+    """With a key pair, only the first request gets a challenge."""
     for state, expected in (("present", 2), ("absent", 3), ("absent", 3)):
         before = len(emulator.requests)
         options = {"state": state, "service_account_id": BUILDS}

@@ -59,8 +59,8 @@ def test_entries_are_added_and_removed_once(emulator: Emulator) -> None:
     assert accounts(emulator)[BUILDS].access_list == []
 
 
-def test_an_entry_that_is_gone_meanwhile_is_not_an_error(emulator: Emulator) -> None:
-    """Which code the API sends is not known: the list decides."""
+def test_an_entry_that_is_removed_in_the_meantime_is_not_an_error(emulator: Emulator) -> None:
+    """The API's code for this is not known, so the list decides."""
     accounts(emulator)[BUILDS].access_list = [A]
     emulator.add_fault(Fault("lost_after", method="DELETE", path="*accessList*"))
     assert run_list(emulator, entries=[A], state="absent").changed
@@ -77,7 +77,7 @@ def test_more_than_two_hundred_entries_are_refused(emulator: Emulator) -> None:
     assert len(emulator.requests) == before
 
 
-def test_the_list_of_the_own_account_is_guarded(emulator: Emulator) -> None:
+def test_the_list_of_the_signing_account_is_guarded(emulator: Emulator) -> None:
     options = {
         "service_account_id": client_id("atlas"),
         "entries": ["127.0.0.1"],
@@ -87,7 +87,7 @@ def test_the_list_of_the_own_account_is_guarded(emulator: Emulator) -> None:
     assert run_list(emulator, **options, allow_own_account=True).changed
 
 
-def test_a_missing_account_has_no_list(emulator: Emulator) -> None:
+def test_a_missing_account_fails_unless_state_is_absent(emulator: Emulator) -> None:
     outcome = run_list(emulator, service_account_id=MISSING_ACCOUNT)
     assert outcome.result["error"]["type"] == "missing"
     absent = run_list(emulator, service_account_id=MISSING_ACCOUNT, state="absent")

@@ -73,7 +73,7 @@ def test_accounts_are_filtered(emulator: Emulator, filters: dict[str, Any], expe
     assert len(run_info(emulator, **filters)) == expected
 
 
-def test_lists_and_projects_cost_a_request_each(emulator: Emulator) -> None:
+def test_access_lists_and_projects_take_one_request_per_account(emulator: Emulator) -> None:
     accounts(emulator)[BUILDS].access_list = [A]
     accounts(emulator)[BUILDS].projects = {project_id("atlas"): OWNER}
     (found,) = run_info(emulator, name="builds", access_list=True, projects=True)

@@ -39,7 +39,7 @@ HOURS = {"secret_expires_after_hours": 8760}
 
 
 def secret(number: int, days: float, used: float | None = None) -> dict[str, Any]:
-    """One of the two secrets, which expires in so many days."""
+    """Return a secret that expires after this number of days."""
     now = time.time()
     times = {"created_at": now - 10 * DAY + number, "expires_at": now + days * DAY}
     return {"id": SECRET_IDS[number], "value": VALUES[number], **times, "last_used_at": used}
@@ -85,8 +85,8 @@ def test_an_account_without_a_secret_gets_one(start: Callable[..., Emulator]) ->
     assert outcome.result["other_secrets"] == []
 
 
-def test_a_valid_secret_is_enough(start: Callable[..., Emulator]) -> None:
-    """Its value cannot be read again, and the task says so."""
+def test_no_secret_is_created_if_one_is_valid(start: Callable[..., Emulator]) -> None:
+    """A warning says that the value of the secret cannot be read again."""
     emulator = start(secret(0, 30))
     outcome = run(emulator, **HOURS)
     assert (outcome.changed, outcome.failed) == (False, False)
@@ -97,7 +97,7 @@ def test_a_valid_secret_is_enough(start: Callable[..., Emulator]) -> None:
     assert run(emulator, **HOURS, force=True).changed
 
 
-def test_an_expired_secret_makes_room_first(start: Callable[..., Emulator]) -> None:
+def test_an_expired_secret_is_deleted_first_to_make_room(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, -1), secret(1, -2))
     outcome = run(emulator, **HOURS)
     assert outcome.changed
@@ -117,7 +117,7 @@ def test_a_file_is_written_once_and_renewed_in_time(
     assert written["secret_id"] == first.result["service_account_secret"]["id"]
     assert written["client_secret"] not in first.output
     assert not run(emulator, **options).changed
-    # Close to its expiry, another one takes its place, and the old one stays for a while.
+    # Shortly before the secret expires, a new one replaces it in the file. The old one still works.
     held = accounts(emulator)[BUILDS].secrets[0]
     held.expires_at = time.time() + 23 * 3600
     second = run(emulator, **options)
@@ -149,7 +149,9 @@ def test_a_file_of_another_account_is_never_replaced(
     assert (file.read_text("utf-8"), left(emulator)) == (before, [])
 
 
-def test_two_valid_secrets_leave_no_room(start: Callable[..., Emulator]) -> None:
+def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(
+    start: Callable[..., Emulator],
+) -> None:
     emulator = start(secret(0, 30), secret(1, 5))
     outcome = run(emulator, **HOURS, force=True)
     assert outcome.result["error"]["type"] == "limit"
@@ -161,7 +163,7 @@ def test_two_valid_secrets_leave_no_room(start: Callable[..., Emulator]) -> None
     assert SECRET_IDS[1] in left(emulator)
 
 
-def test_none_deletes_nothing_that_has_expired(start: Callable[..., Emulator]) -> None:
+def test_with_make_room_none_an_expired_secret_is_kept(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 30), secret(1, -5))
     outcome = run(emulator, **HOURS, force=True, make_room="none")
     assert outcome.result["error"]["type"] == "limit"
@@ -169,7 +171,9 @@ def test_none_deletes_nothing_that_has_expired(start: Callable[..., Emulator]) -
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_what_the_api_shortens_is_reported(start: Callable[..., Emulator], check: bool) -> None:
+def test_a_lifetime_that_the_api_shortens_is_reported(
+    start: Callable[..., Emulator], check: bool
+) -> None:
     emulator = start(secret(0, 90))
     outcome = run(emulator, **HOURS, force=True, check=check)
     (other,) = outcome.result["other_secrets"]
@@ -195,7 +199,7 @@ def test_a_secret_is_deleted_once(start: Callable[..., Emulator]) -> None:
     assert left(emulator) == [SECRET_IDS[1]]
 
 
-def test_no_secret_of_an_account_that_is_missing(start: Callable[..., Emulator]) -> None:
+def test_a_missing_account_fails_unless_state_is_absent(start: Callable[..., Emulator]) -> None:
     emulator = start()
     target = {"state": "absent", "secret_id": SECRET_IDS[0]}
     outcome = run(emulator, **target, service_account_id=MISSING_ACCOUNT)
@@ -207,7 +211,7 @@ def test_no_secret_of_an_account_that_is_missing(start: Callable[..., Emulator])
 
 @pytest.mark.parametrize("form", ["end", "nothing"])
 def test_the_signing_secret_is_guarded(start: Callable[..., Emulator], form: str) -> None:
-    """Its masked value may show which one it is. If it does not, neither may be deleted."""
+    """A masked value may identify the signing secret. Otherwise, neither secret can be deleted."""
     emulator = start(secret(0, 30), secret(1, 30))
     emulator.settings.masked_secret = form
     accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
@@ -222,12 +226,12 @@ def test_the_signing_secret_is_guarded(start: Callable[..., Emulator], form: str
     options = {"state": "absent", "secret_id": SECRET_IDS[0], "allow_own_account": True}
     allowed = run(emulator, **options, **own)
     assert allowed.changed
-    # The token has gone with its secret: nothing is sent after the DELETE.
+    # The token became invalid with its secret, so nothing is sent after the DELETE.
     assert emulator.requests[-1].method == "DELETE"
     assert len(emulator.requests) - before == 3
 
 
-def test_the_own_account_may_get_another_secret(start: Callable[..., Emulator]) -> None:
+def test_the_signing_account_may_get_another_secret(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 90))
     accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
     own = {"client_id": BUILDS, "client_secret": VALUES[0]}
@@ -235,7 +239,7 @@ def test_the_own_account_may_get_another_secret(start: Callable[..., Emulator]) 
     assert (outcome.changed, len(outcome.result["warnings"])) == (True, 1)
 
 
-def test_make_room_never_takes_the_signing_secret(start: Callable[..., Emulator]) -> None:
+def test_make_room_never_deletes_the_signing_secret(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 30), secret(1, 30))
     accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
     own = {"client_id": BUILDS, "client_secret": VALUES[0]}
@@ -244,7 +248,7 @@ def test_make_room_never_takes_the_signing_secret(start: Callable[..., Emulator]
     assert left(emulator) == list(SECRET_IDS)
 
 
-def test_a_token_does_not_say_which_secret_signs(start: Callable[..., Emulator]) -> None:
+def test_a_token_does_not_identify_its_secret(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 30), secret(1, 30))
     token = {"access_token": fetch_token(emulator.url, "atlas")}
     target = {"state": "absent", "secret_id": SECRET_IDS[0]}
@@ -252,8 +256,8 @@ def test_a_token_does_not_say_which_secret_signs(start: Callable[..., Emulator])
     assert run(emulator, **target, **token, client_id=client_id("atlas")).changed
 
 
-def test_a_lost_creation_names_the_secret_that_is_left(start: Callable[..., Emulator]) -> None:
-    """It has taken a slot and shortened the other; another run may be about to use it."""
+def test_a_lost_creation_reports_the_secret_that_is_left(start: Callable[..., Emulator]) -> None:
+    """The new secret takes a slot and shortens the other. Another run may have created it."""
     emulator = start(secret(0, 30))
     emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
     outcome = run(emulator, **HOURS, force=True)
@@ -263,7 +267,7 @@ def test_a_lost_creation_names_the_secret_that_is_left(start: Callable[..., Emul
     assert [write.method for write in emulator.writes] == ["POST"]
 
 
-def test_a_concurrent_creation_is_tried_again(start: Callable[..., Emulator]) -> None:
+def test_a_refusal_after_a_concurrent_creation_is_retried(start: Callable[..., Emulator]) -> None:
     emulator = start()
     fault = {"status": 409, "code": "DATA_CONCURRENCY_ERROR"}
     emulator.add_fault(Fault("status", method="POST", path=SECRETS, times=2, **fault))
@@ -288,7 +292,7 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     outcome = run(emulator, **HOURS, force=True, credentials_file=str(file))
     assert outcome.failed
     assert left(emulator) == [SECRET_IDS[0]]
-    # That the other one expires sooner cannot be undone, and the message says so.
+    # The shorter life of the other secret cannot be undone, and the message says so.
     assert SECRET_IDS[0] in outcome.msg
     assert not file.exists()
 
