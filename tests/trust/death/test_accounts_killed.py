@@ -95,7 +95,7 @@ DEATHS = [
     Death("allow an address", ENTRIES, {**VICTIM, "entries": ["192.0.2.1"]}, "POST", "*/access*"),
     Death("invite", MEMBER, {**VICTIM, **PROJECT, **ROLES}, "POST", "*:invite"),
     Death("change in a project", MEMBER, {**BUSY, **PROJECT, **ROLES}, "PATCH", ACCOUNT),
-    Death("take out", MEMBER, {**BUSY, **PROJECT, **ABSENT}, "DELETE", ACCOUNT),
+    Death("remove from a project", MEMBER, {**BUSY, **PROJECT, **ABSENT}, "DELETE", ACCOUNT),
 ]
 
 
