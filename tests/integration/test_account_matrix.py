@@ -40,7 +40,7 @@ COUNTS = {
     "set an account's access list": (2, 3, 2),
     "assign an account to a project": (2, 3, 2),
     "change an account's roles in a project": (2, 3, 2),
-    "take an account from a project": (2, 3, 2),
+    "remove an account from a project": (2, 3, 2),
     # The list, and two requests for each of three accounts.
     "read accounts, their access lists and projects": (7, 7, 7),
 }

@@ -9,6 +9,8 @@ The write is carried out without a response, or never.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,16 @@ import pytest
 from tests.accounts import accounts
 from tests.emulator import Emulator, ServiceAccount
 from tests.emulator.state import Secret
-from tests.support import account_id, key_pair, org_id, project_id, run_as_owner, secret_id, seed
+from tests.support import (
+    ROOT,
+    account_id,
+    key_pair,
+    org_id,
+    project_id,
+    run_as_owner,
+    secret_id,
+    seed,
+)
 from tests.trust.death.kills import DONE, LOST, Point, module_until_killed
 
 PLATFORM = "atlas"
@@ -30,6 +41,7 @@ FILED = {"secret_expires_after_hours": 720, "credentials_file": "secret.json"}
 NEW = {"name": "new one", "roles": ["ORG_MEMBER"]}
 PROJECT = {"project_id": project_id(PLATFORM)}
 ROLES = {"roles": ["GROUP_READ_ONLY"]}
+SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 ACCOUNT, SECRETS = "*/serviceAccounts/*", "*/secrets"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="kills by /proc")
@@ -83,7 +95,7 @@ DEATHS = [
     Death("allow an address", ENTRIES, {**VICTIM, "entries": ["192.0.2.1"]}, "POST", "*/access*"),
     Death("invite", MEMBER, {**VICTIM, **PROJECT, **ROLES}, "POST", "*:invite"),
     Death("change in a project", MEMBER, {**BUSY, **PROJECT, **ROLES}, "PATCH", ACCOUNT),
-    Death("take out", MEMBER, {**BUSY, **PROJECT, **ABSENT}, "DELETE", ACCOUNT),
+    Death("remove from a project", MEMBER, {**BUSY, **PROJECT, **ABSENT}, "DELETE", ACCOUNT),
 ]
 
 
@@ -151,3 +163,60 @@ def check_secrets(emulator: Emulator, death: Death, file: Path, mode: str, warni
     if not is_lost:
         content = json.loads(file.read_text("utf-8"))
         assert secrets[content["secret_id"]] == content["client_secret"]
+
+
+# More than the lines that a run executes in the code that writes files.
+MOST = 200
+
+
+def test_a_kill_at_any_line_leaves_a_file_with_a_valid_secret(
+    emulator: Emulator, collections: Path, tmp_path: Path
+) -> None:
+    """Its readers find the old secret or the new one."""
+    begun = accounts(emulator)
+    for point in range(MOST):
+        secret = Secret(f"5a5e{point:020d}", f"mdb_sa_sk_canary-of-point-{point}")
+        client = f"mdb_sa_id_5a{point:022d}"
+        begun[client] = ServiceAccount(
+            client, f"point {point}", secrets=[secret], roles=["ORG_MEMBER"]
+        )
+        content = {
+            "org_id": org_id(PLATFORM),
+            "client_id": client,
+            "name": f"point {point}",
+            "secret_id": secret.id,
+            "client_secret": secret.value,
+            "expires_at": "2100-01-01T00:00:00Z",
+        }
+        (tmp_path / f"{point}.json").write_text(json.dumps(content), "utf-8")
+    task = {
+        "platform": PLATFORM,
+        "base_url": emulator.url,
+        "org_id": org_id(PLATFORM),
+        **key_pair(PLATFORM),
+        "name": "point {point}",
+        "secret_expires_after_hours": 8,
+        "credentials_file": f"{tmp_path}/{{point}}.json",
+        "force": True,
+    }
+    script = subprocess.run(
+        [sys.executable, SCRIPT, collections, SECRET, "_secret_file.py", json.dumps(task)],
+        cwd=ROOT,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert script.returncode == 0, script.stderr
+    points = int(script.stdout)
+    assert 20 < points < MOST
+    ends = set()
+    for point in range(points):
+        content = json.loads((tmp_path / f"{point}.json").read_text("utf-8"))
+        secrets = {one.id: one.value for one in accounts(emulator)[content["client_id"]].secrets}
+        assert secrets[content["secret_id"]] == content["client_secret"]
+        is_new = content["secret_id"] != f"5a5e{point:020d}"
+        ends.add((len(secrets), is_new))
+    # Some kills came before the creation, some between it and the file, and some after.
+    assert ends == {(1, False), (2, False), (2, True)}

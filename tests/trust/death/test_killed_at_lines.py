@@ -93,7 +93,12 @@ def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point
     started = {} if before is None else {"pair.json": before}
 
     def files() -> dict[str, str]:
-        return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+        found = sorted(folder.iterdir())
+        # A file is replaced by a hidden one next to it, which only a kill in between leaves.
+        hidden = [path for path in found if path.name.startswith(".pair.json.")]
+        assert len(hidden) <= (before is not None)
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in hidden)
+        return {path.name: path.read_text("utf-8") for path in found if path not in hidden}
 
     def keys() -> list[Any]:
         every = emulator.state.organizations[org_id(PLATFORM)].api_keys.values()
