@@ -320,7 +320,7 @@ def canaries(world: World) -> dict[str, str]:
 
 def created_keys(world: World) -> dict[str, str]:
     """Return what was created: private keys by description, client secrets by account name."""
-    created = {}
+    created: dict[str, str] = {}
     for organization in world.emulator.state.organizations.values():
         created |= {key.description: key.private_key for key in organization.api_keys.values()}
         accounts = organization.service_accounts.values()
