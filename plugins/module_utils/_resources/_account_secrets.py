@@ -25,6 +25,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     LimitError,
     OrphanError,
     OwnKeyError,
+    UnexpectedResponseError,
     internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
@@ -52,6 +53,20 @@ CONCURRENT = "DATA_CONCURRENCY_ERROR"
 _VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
 
 
+def listed_secrets(account: ServiceAccount | None) -> tuple[Secret, ...]:
+    """Return the secrets of an account, none if it is missing.
+
+    Raises UnexpectedResponseError if the API did not list them: then none is proved to be missing.
+    """
+    if account and not account.shows_secrets:
+        raise UnexpectedResponseError(
+            f"The API returned service account {account} without a list of its secrets, so it is "
+            "not known which ones exist",
+            hint="Look at the account in the web interface.",
+        )
+    return account.secrets if account else ()
+
+
 @dataclass(frozen=True)
 class Owner:
     """The account of a task, as the task has found it."""
@@ -68,7 +83,7 @@ class Owner:
         """Return the secrets that the account has now."""
         objects = SERVICE_ACCOUNTS.of(self.org_id)
         found = _resource.find_by_id(self.api, objects, self.account.id)
-        return found.secrets if found else ()
+        return listed_secrets(found)
 
 
 @dataclass(frozen=True)
@@ -277,7 +292,7 @@ def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> d
 
 def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     account = _service_accounts.find(api, params)
-    secrets = {secret.id: secret for secret in account.secrets} if account else {}
+    secrets = {secret.id: secret for secret in listed_secrets(account)}
     secret = secrets.pop(params["secret_id"], None)
     others = tuple(secrets.values())
     missing = _result(account, None, others, changed=False)

@@ -82,7 +82,8 @@ class Secret:
 class ServiceAccount:
     """An account. ``roles``: those in the organization or, in a project's list, in the project.
 
-    ``is_system_managed``: None if the API does not say it.
+    ``is_system_managed``: None if the API does not say it. ``shows_secrets``: whether the response
+    had a list of secrets, which the specification does not require.
     """
 
     id: str
@@ -92,6 +93,7 @@ class ServiceAccount:
     created_at: str | None = None
     secrets: tuple[Secret, ...] = ()
     is_system_managed: bool | None = None
+    shows_secrets: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         return f"{self.id} ({quoted(self.name)})"
@@ -148,6 +150,7 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
         # The order of the API is not known.
         secrets=tuple(sorted(found, key=lambda secret: (secret.created_at, secret.id))),
         is_system_managed=is_managed if isinstance(is_managed, bool) else None,
+        shows_secrets=secrets is not None,
     )
 
 

@@ -199,6 +199,21 @@ def test_a_secret_is_deleted_once(start: Callable[..., Emulator]) -> None:
     assert left(emulator) == [SECRET_IDS[1]]
 
 
+def test_a_response_without_secrets_does_not_prove_that_one_is_missing(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = start(secret(0, 30))
+    show = service_accounts._show
+
+    def show_no_secrets(*args: Any, **options: Any) -> dict[str, Any]:
+        return {name: value for name, value in show(*args, **options).items() if name != "secrets"}
+
+    monkeypatch.setattr(service_accounts, "_show", show_no_secrets)
+    outcome = run(emulator, state="absent", secret_id=SECRET_IDS[0])
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    assert left(emulator) == [SECRET_IDS[0]]
+
+
 def test_a_missing_account_fails_unless_state_is_absent(start: Callable[..., Emulator]) -> None:
     emulator = start()
     target = {"state": "absent", "secret_id": SECRET_IDS[0]}
