@@ -30,10 +30,10 @@ options:
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. Their order does not matter. They
-        begin with C(GROUP_).
-      - If O(name) identifies the account, the task warns if it gains C(GROUP_OWNER). Anyone who can
-        create accounts in a project can give an account this name.
+      - All roles of the account in the project, at least one. The order does not matter. Such
+        roles begin with C(GROUP_).
+      - If O(name) identifies the account, the task warns when the account gains C(GROUP_OWNER).
+        Anyone who can create accounts in a project can give an account this name.
       - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
@@ -158,7 +158,7 @@ RULES = [("state", "present", ("roles",))]
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that identify no account or several, and roles that no project has."""
+    """Refuse parameters that do not identify one account, and roles that no project has."""
     _argspec.check_account(params)
     if params["state"] == "present":
         account = {"noun": "service account", "in_org": "service_account"}
