@@ -552,7 +552,7 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
 
 @pytest.mark.slow
 def test_the_plays_of_the_guide_move_a_consumer(tmp_path: Path, collections: Path) -> None:
-    """All of them work with the account that the first one creates."""
+    """All plays use the account that the first one creates."""
     plays = [example for example in PLAYS if example.source == "guide_service_accounts.rst"]
     host, revocation = plays[0].host, plays[-2].content[0]["tasks"]
     runs = []

@@ -50,7 +50,7 @@ class Restart(Fault):
 
 
 class Canceled(Fault):
-    """Cancels the task before the response to a request, which is carried out."""
+    """Cancels the task before it gets the response to a request that is carried out."""
 
     def __init__(self, after: int) -> None:
         super().__init__("slow", after=after, seconds=0)
