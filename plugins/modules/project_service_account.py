@@ -11,8 +11,8 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Assigns a service account of the organization to a project, changes its roles there, or removes
     it from the project. The account, its secrets and its other projects are never changed.
-  - B(After an account is assigned to a project, owners of that project can create and delete its
-    secrets and change its access list.) The task that assigns the account warns about this.
+  - B(Owners of a project can create and delete the secrets of an assigned account and change its
+    access list.) The task that assigns the account warns about this.
   - An account is reported as not assigned only if the full list of the project's accounts does not
     contain it.
   - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
@@ -48,8 +48,9 @@ options:
     default: present
 notes:
   - To assign an account, the signing credential needs the role Organization Owner (C(ORG_OWNER)).
-  - To change the roles of an assigned account or to remove it, the signing credential needs Project
-    Owner (C(GROUP_OWNER)) in the project, and Organization Read Only (C(ORG_READ_ONLY)).
+  - To change the roles of an assigned account or to remove it, the signing credential needs two
+    roles. They are Project Owner (C(GROUP_OWNER)) in the project and Organization Read Only
+    (C(ORG_READ_ONLY)).
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.

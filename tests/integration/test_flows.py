@@ -81,8 +81,8 @@ class Flow:
     name: str
     module: str
     options: Callable[[str], dict[str, Any]]
-    # If the response to a creation is lost, the secret is lost: after the object is deleted, as the
-    # error advises, a second run creates another.
+    # If the response to a creation is lost, the secret is lost too. After the object is deleted, as
+    # the error advises, a second run creates another one.
     creates: str = ""
     writes: bool = True
     platforms: tuple[str, ...] = PLATFORMS

@@ -352,7 +352,7 @@ def _check_not_signing(
     """Return whether a secret could be the signing one. Raises OwnKeyError unless allowed.
 
     The API does not say which secret that is. A secret is ruled out if the masked values
-    show that another one is in use, or if the last token fetched with it has expired.
+    show that another one is in use. It is also ruled out if its last token has expired.
     """
     endpoint, identity = api.endpoint, SERVICE_ACCOUNTS.identity
     if not endpoint.is_account_unknown and not (identity and identity.is_own(api, account)):
