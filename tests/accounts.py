@@ -38,7 +38,7 @@ def accounts(emulator: Emulator) -> dict[str, ServiceAccount]:
 
 
 def run_for_accounts(emulator: Emulator, module: str, **options: Any) -> Outcome:
-    """Run a module with the key pair of the owner, unless ``options`` has a credential."""
+    """Run a module with the owner's key pair, unless ``options`` contains a credential."""
     ours = {name: options.pop(name) for name in ("check", "diff", "clock") if name in options}
     credential = {} if "client_id" in options else key_pair("atlas")
     base = {"base_url": emulator.url, "org_id": org_id("atlas"), **credential}
@@ -46,6 +46,6 @@ def run_for_accounts(emulator: Emulator, module: str, **options: Any) -> Outcome
 
 
 def own_account(emulator: Emulator) -> dict[str, str]:
-    """Return the credential of the account that signs."""
+    """Return the credential of the signing account."""
     account = accounts(emulator)[client_id("atlas")]
     return {"client_id": account.client_id, "client_secret": account.secrets[0].value}

@@ -12,17 +12,17 @@ class ModuleDocFragment:
 options:
   service_account_id:
     description:
-      - The client ID of the service account to manage. It is C(mdb_sa_id_) and 24 hexadecimal
-        digits.
+      - The client ID of the service account to manage. It consists of C(mdb_sa_id_) and
+        24 hexadecimal digits.
       - This is not the account that the task authenticates with, which O(client_id) sets.
-      - Exactly one of O(service_account_id) and O(name) identifies the account.
+      - To identify the account, set exactly one of O(service_account_id) and O(name).
     type: str
   name:
     description:
       - The name of the service account to manage. The module looks it up in the full list of the
         organization's service accounts.
-      - Names are not unique. If several accounts have this one, the task changes nothing and fails
-        with their client IDs.
+      - Names are not unique. If several accounts have this name, the task changes nothing and lists
+        their client IDs in the error.
     type: str
   look_alikes:
     description:
@@ -36,10 +36,10 @@ options:
     default: refuse
   allow_own_account:
     description:
-      - Whether the task may take access from its signing credential, if that is a service account.
-        By default, such a task fails and changes nothing, in check mode too.
-      - An O(access_token) does not show which account it belongs to. Set O(client_id) next to it to
-        name that account. Otherwise, a task with a token needs this option for each such change.
+      - Whether the task may reduce the access of its signing credential, if that is a service
+        account. By default, such a task fails and changes nothing. It also fails in check mode.
+      - An O(access_token) does not show which account it belongs to. To identify that account, set
+        O(client_id) as well. Otherwise, a task with a token needs this option for each such change.
     type: bool
     default: false
 notes:

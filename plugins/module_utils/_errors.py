@@ -184,7 +184,7 @@ class KeysmithError(Exception):
 
 
 class AdvisedError(KeysmithError):
-    """Base of the errors that the modules find themselves. Each of them says what to do."""
+    """Base of the errors that the modules detect themselves. Each says what to do."""
 
     def __init__(self, summary: str, *, hint: str, **details: Any) -> None:
         super().__init__(summary, hint=hint.strip(), **details)
@@ -312,7 +312,7 @@ class PartialError(KeysmithError):
 
 
 class LimitError(AdvisedError):
-    """The API has a limit, and the task may not make room for more."""
+    """A limit of the API is reached, and the task is not allowed to make room."""
 
     type = "limit"
 

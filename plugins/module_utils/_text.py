@@ -85,5 +85,5 @@ def creation_time(object_id: str) -> str | None:
 
 
 def to_date(moment: float) -> str:
-    """Return seconds since 1970 as the API writes a time, in UTC."""
+    """Format seconds since 1970 as the API formats times, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -271,7 +271,7 @@ org_api_key:
         roles: [GROUP_READ_ONLY]
   contains:
     id:
-      description: The ID of the key. V(none) if the key would be created in check mode.
+      description: The ID of the key. In check mode, V(none) for a new key.
       returned: success
       type: str
       sample: 6718e34b3d91647abb20e7b8
@@ -284,7 +284,7 @@ org_api_key:
       description:
         - When the key was created, in UTC. The API does not return it. The module derives it from
           the key's ID, whose first 8 digits are the time in seconds since 1970.
-        - V(none) if the key would be created in check mode.
+        - In check mode, V(none) for a new key.
       returned: success
       type: str
       sample: "2024-10-23T11:51:07Z"

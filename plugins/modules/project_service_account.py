@@ -11,8 +11,8 @@ author: The keysmith.mongodb authors (@keysmith)
 description:
   - Assigns a service account of the organization to a project, changes its roles there, or removes
     it from the project. The account, its secrets and its other projects are never changed.
-  - B(After an account is assigned to a project, owners of that project can create and delete its
-    secrets and change its access list.) The task that assigns the account warns about this.
+  - B(Owners of a project can create and delete the secrets of an assigned account and change its
+    access list.) The task that assigns the account warns about this.
   - An account is reported as not assigned only if the full list of the project's accounts does not
     contain it.
   - With O(state=absent), a project that does not exist (error code C(GROUP_NOT_FOUND)) counts as a
@@ -30,10 +30,10 @@ options:
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. Their order does not matter. They
-        begin with C(GROUP_).
-      - If O(name) identifies the account, the task warns if it gains C(GROUP_OWNER). Anyone who can
-        create accounts in a project can give an account this name.
+      - All roles of the account in the project, at least one. The order does not matter. Such
+        roles begin with C(GROUP_).
+      - If O(name) identifies the account, the task warns when the account gains C(GROUP_OWNER).
+        Anyone who can create accounts in a project can give an account this name.
       - Required with O(state=present), ignored with O(state=absent).
     type: list
     elements: str
@@ -48,8 +48,9 @@ options:
     default: present
 notes:
   - To assign an account, the signing credential needs the role Organization Owner (C(ORG_OWNER)).
-  - To change the roles of an assigned account or to remove it, the signing credential needs Project
-    Owner (C(GROUP_OWNER)) in the project, and Organization Read Only (C(ORG_READ_ONLY)).
+  - To change the roles of an assigned account or to remove it, the signing credential needs two
+    roles. They are Project Owner (C(GROUP_OWNER)) in the project and Organization Read Only
+    (C(ORG_READ_ONLY)).
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -158,7 +159,7 @@ RULES = [("state", "present", ("roles",))]
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that identify no account or several, and roles that no project has."""
+    """Refuse parameters that do not identify one account, and roles that no project has."""
     _argspec.check_account(params)
     if params["state"] == "present":
         account = {"noun": "service account", "in_org": "service_account"}

@@ -13,9 +13,9 @@ description:
   - An account is reported as absent only if the full list of accounts, including those that MongoDB
     manages, does not contain it.
   - Accounts that MongoDB manages are never changed or deleted.
-  - If the response to a create request is lost, the request is not repeated. An account without a
-    secret is then looked up and used. An account with a secret is reported as left, because its
-    secret is lost.
+  - If the response to a create request is lost, the request is not repeated. The module then looks
+    for the new account. If it was created without a secret, the task continues with it. Otherwise,
+    the task fails and reports the account, because its secret is lost.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -47,11 +47,11 @@ options:
     type: str
   roles:
     description:
-      - All roles of the account in the organization, at least one. Their order does not matter.
+      - All roles of the account in the organization, at least one. The order does not matter.
       - A new account requires roles. If this option is unset, an existing account keeps its roles.
       - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR), C(ORG_READ_ONLY), C(ORG_BILLING_ADMIN)
-        and C(ORG_BILLING_READ_ONLY) exist on Atlas and Cloud Manager.
-        C(ORG_STREAM_PROCESSING_ADMIN) exists on Atlas.
+        and C(ORG_BILLING_READ_ONLY) are available on Atlas and Cloud Manager.
+        C(ORG_STREAM_PROCESSING_ADMIN) is available on Atlas.
       - Roles in projects are never changed.
     type: list
     elements: str
@@ -66,22 +66,21 @@ options:
   credentials_file:
     description:
       - A file on the host where the module runs, for the first secret of a new account. The result
-        then has no RV(client_secret). Requires O(secret_expires_after_hours).
+        then does not contain RV(client_secret). Requires O(secret_expires_after_hours).
       - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
         C(expires_at). Only its owner can read it.
       - Before creating the account, the module checks that the directory is writable.
       - An existing file is overwritten only if it holds a secret of a deleted account with the same
         name. Any other file might be the only copy of a secret.
       - If the file cannot be written, the new account is deleted.
-      - If the account exists and the file does not hold a secret of it, the task warns. To write a
-        new secret to the file, use M(keysmith.mongodb.service_account_secret).
       - If the account exists and the file does not hold one of its secrets, the task warns and does
-        not change the file.
+        not change the file. To write a new secret to the file, use
+        M(keysmith.mongodb.service_account_secret).
     type: path
   adopt:
     description:
-      - Whether the task may add roles to an existing account that O(name) identifies if
-        O(credentials_file) does not hold a secret of this account.
+      - Whether the task may add roles to an existing account whose secret is not in
+        O(credentials_file). This applies only if O(name) identifies the account.
       - By default, such a task fails and changes nothing. Anyone who can create accounts in a
         project can give an account this name.
       - Without O(credentials_file), the task warns if such an account gains C(ORG_OWNER).
@@ -104,7 +103,7 @@ notes:
     nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
   - If the response to a change contradicts the task, the module keeps reading the account for up to
     10 seconds. If the account still differs, the task fails with
-    C(error.type=unexpected_response), and an account that it has just created is deleted.
+    C(error.type=unexpected_response). If the task has just created the account, it is deleted.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -112,14 +111,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Create a service account, without a secret
+- name: Create a service account without a secret
   keysmith.mongodb.service_account:
     org_id: "{{ org_id }}"
     name: deploy
     description: Deploys the shop
     roles: [ORG_READ_ONLY]
 
-- name: Create a service account, with its first secret in a file
+- name: Create a service account and write its first secret to a file
   keysmith.mongodb.service_account:
     org_id: "{{ org_id }}"
     name: deploy
@@ -280,7 +279,7 @@ ARGUMENT_SPEC: _argspec.Spec = {
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that identify no account or several, or that no account can have."""
+    """Refuse parameters that do not identify one account, or that no account can have."""
     _argspec.check_account(params)
     if params["state"] == "absent":
         if params["new_name"] is not None:

@@ -10,9 +10,9 @@ version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
   - Adds entries to the API access list of a service account, or removes them. The API accepts
-    requests of the account only from the addresses on this list.
+    requests from the account only if they come from an address on this list.
   - An empty list allows every address, unless the organization requires access lists.
-  - The API refuses to remove the address that a request of the account itself comes from.
+  - The API does not let an account remove the address that its own request comes from.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -28,7 +28,8 @@ options:
     required: true
   state:
     description:
-      - V(present) adds the entries that the list lacks. V(absent) removes the entries that it has.
+      - V(present) adds the entries that the list does not contain. V(absent) removes the entries
+        that it contains.
       - If the account does not exist, V(present) fails and V(absent) changes nothing.
     type: str
     choices: [present, absent]
@@ -36,8 +37,8 @@ options:
   purge:
     description:
       - Whether to remove all other entries. Rejected with O(state=absent).
-      - Missing entries are added before other entries are removed, and at most 200 entries can
-        exist in between.
+      - Missing entries are added before other entries are removed. In between, the list can have at
+        most 200 entries.
     type: bool
     default: false
 notes:
@@ -52,7 +53,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Allow a service account from two networks only
+- name: Restrict a service account to two networks
   keysmith.mongodb.service_account_access_list:
     org_id: "{{ org_id }}"
     service_account_id: "{{ service_account_id }}"
@@ -136,7 +137,7 @@ ARGUMENT_SPEC: _argspec.Spec = {
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that identify no account or several, and invalid or too many entries."""
+    """Refuse parameters that do not identify one account, and invalid or too many entries."""
     _argspec.check_account(params)
     entries = _access_list_task.goal_of(params).entries
     most = _project_service_accounts.ACCOUNT_LISTS.max_entries or 0

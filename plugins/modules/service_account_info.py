@@ -37,8 +37,8 @@ options:
     elements: str
   project_id:
     description:
-      - Returns only accounts that are assigned to this project. This takes another request, and
-        the role Project Read Only.
+      - Returns only accounts that are assigned to this project. This takes one more request and
+        requires the role Project Read Only.
     type: str
     aliases: [group_id]
   expires_within_hours:
@@ -48,7 +48,7 @@ options:
     type: float
   include_system_managed:
     description:
-      - Whether to return accounts that MongoDB manages too.
+      - Whether to also return accounts that MongoDB manages.
     type: bool
     default: false
   access_list:
@@ -75,7 +75,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find service accounts with a secret that has expired, or will expire within 30 days
+- name: Find service accounts with a secret that has expired or will expire within 30 days
   keysmith.mongodb.service_account_info:
     org_id: "{{ org_id }}"
     expires_within_hours: 720
@@ -172,7 +172,7 @@ service_accounts:
           type: str
           sample: "2026-12-01T06:30:00Z"
     system_managed:
-      description: Whether MongoDB manages the account, V(none) if the API does not say it.
+      description: Whether MongoDB manages the account. V(none) if the API does not say.
       returned: success
       type: bool
       sample: false

@@ -14,11 +14,11 @@ description:
     secret only if the file does not hold one that is valid for long enough. To renew the secret
     before it expires, run the same task regularly.
   - An account has at most two secrets. An expired secret counts until it is deleted. The API's
-    clock decides what has expired.
-  - A new secret shortens the lifetime of the other one to seven days at most, which cannot be
+    clock determines what has expired.
+  - A new secret shortens the lifetime of the other one to seven days at most. This cannot be
     undone. The task warns and shows the new expiry time in RV(other_secrets).
   - If the response to a create request is lost, the request is not repeated. The task fails with
-    the IDs of secrets that it may have left.
+    the IDs of any secrets that it may have left behind.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
@@ -45,14 +45,14 @@ options:
     type: int
   credentials_file:
     description:
-      - A file on the host where the module runs, for the secret. The result then has no
-        RV(client_secret).
+      - A file on the host where the module runs, for the secret. The result then does
+        not contain RV(client_secret).
       - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
         C(expires_at). Only its owner can read it.
       - The task changes nothing if the account has the secret in the file, and the secret expires
         in more than O(renew_before_hours) hours. Otherwise it creates a secret and replaces the
         file in one step.
-      - A file with anything but a secret of this account is never replaced.
+      - A file that holds anything other than a secret of this account is never replaced.
       - If the file cannot be written, the new secret is deleted.
       - If this option is unset, any valid secret of the account is enough. The task then warns that
         its value cannot be read again.
@@ -75,12 +75,12 @@ options:
     default: false
   make_room:
     description:
-      - Which secret to delete if the task must create one and the account has two.
+      - Which secret to delete if the task must create one and the account already has two.
       - V(expired) deletes an expired secret. V(oldest) deletes an expired secret or, if there is
         none, the older one. V(none) deletes nothing.
-      - If there is no room, the task changes nothing, and fails with a list of the secrets.
-      - A secret that may be the one that the task authenticates with is never deleted to make room,
-        even if O(allow_own_account) is set, unless it expired more than an hour ago.
+      - If there is no room, the task changes nothing and fails with a list of the secrets.
+      - A secret that the task may be authenticating with is never deleted to make room, even if
+        O(allow_own_account) is set. The only exception is one that expired more than an hour ago.
     type: str
     choices: [expired, oldest, none]
     default: expired
@@ -89,8 +89,8 @@ notes:
     nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
   - The API does not show which secret an access token was fetched with. A task with O(client_id)
     compares O(client_secret) with the ends of the masked secrets, if the API returns them. A secret
-    that expired more than an hour ago is never the one in use.
-  - The time of the API decides whether a secret has expired, if its responses contain the time.
+    that expired more than an hour ago cannot be the one in use.
+  - If the API's responses contain the time, that time determines whether a secret has expired.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -98,7 +98,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep a valid secret in a file, and replace it a week before it expires
+- name: Keep a valid secret in a file and replace it a week before it expires
   keysmith.mongodb.service_account_secret:
     org_id: "{{ org_id }}"
     service_account_id: "{{ service_account_id }}"
@@ -226,7 +226,7 @@ RULES = [
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that identify no account or several, and times that no secret can have."""
+    """Refuse parameters that do not identify one account, and times that no secret can have."""
     _argspec.check_account(params)
     hours, renew_before = params["secret_expires_after_hours"], params["renew_before_hours"]
     if params["state"] == "absent":

@@ -17,8 +17,9 @@ It follows recorded responses of Atlas, with these deliberate differences:
 - Only the fault `spurious_401` sends a spurious 401. Atlas sends one to some of the Digest requests
   that arrive at the same time.
 - The value of Vary, in a challenge, is invented. Only its name was recorded.
-- These codes for service accounts are invented: a missing account, secret or access list entry, a
-  third secret, and invalid fields. So is the form of masked secrets. No response was recorded.
+- Some codes for service accounts are invented: those for a missing account, secret or access list
+  entry, for a third secret and for invalid fields. The form of masked secrets is invented too. No
+  response was recorded.
 - Every 404 except GROUP_NOT_FOUND takes a token. How Atlas counts them is not known.
 """
 

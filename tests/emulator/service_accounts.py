@@ -22,7 +22,7 @@ from .responses import ApiError, Response
 from .state import Organization, Secret, ServiceAccount
 
 HOUR = 3600
-# A second secret shortens the life of the first to this.
+# A new secret shortens the lifetime of the other one to this.
 SHORTENED = 7 * 24 * HOUR
 HOURS = (8, 8760)
 MAX_SECRETS = 2

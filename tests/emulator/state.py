@@ -27,7 +27,7 @@ class Seed(TypedDict, total=False):
       publicKey), and also return foreign_roles (roles as JSON, such as {roleName: GLOBAL_OWNER}).
     - service_accounts [{client_id, client_secret, name, description, created_at, secrets [{id,
       value, created_at, expires_at, last_used_at}], roles, projects [{project_id, roles}],
-      access_list, is_system_managed}]. client_secret is short for one secret that does not expire.
+      access_list, is_system_managed}]. client_secret stands for one secret that does not expire.
       Times are seconds since 1970.
 
     IDs and key pairs are required.

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tasks of service accounts with each credential, in check mode, for real and again.
+"""All tasks for service accounts with each kind of credential: in check mode, for real and again.
 
-Requests that get a challenge, and those for tokens, are not in the numbers of requests.
+The request counts exclude requests that get a challenge, and requests for tokens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COUNTS = {
     "delete an account and wait": (1, 6, 1),
     "change an account by id": (1, 2, 1),
     "change an account": (1, 2, 1),
-    # The list is read again to find an account of the same name.
+    # The list is read again to find another account with this name.
     "create an account": (1, 3, 1),
     "create an account and a secret": (1, 3, 1),
     "create a secret": (1, 3, 1),
@@ -64,7 +64,7 @@ CREDENTIALS = ("pair", "account", "token")
 
 def credential_of(emulator: Emulator, platform: str, kind: str) -> dict[str, str]:
     if kind == "token":
-        # It is opaque, so the guards need to know whose it is.
+        # A token is opaque, so the guards need to know which account owns it.
         token = fetch_token(emulator.url, platform)
         return {"access_token": token, "client_id": client_id(platform)}
     return key_pair(platform) if kind == "pair" else service_account(platform)
@@ -73,7 +73,7 @@ def credential_of(emulator: Emulator, platform: str, kind: str) -> dict[str, str
 @pytest.mark.parametrize("kind", CREDENTIALS)
 @pytest.mark.parametrize("platform", WITH_ACCOUNTS)
 @pytest.mark.parametrize("flow", TASKS, ids=str)
-def test_a_task_of_accounts_is_done_once(
+def test_a_task_for_accounts_makes_its_change_once(
     emulator: Emulator, flow: Flow, platform: str, kind: str
 ) -> None:
     emulator.reset(seed())

@@ -393,7 +393,7 @@ def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, A
             file = files / f"{example.host}.yml"
             file.write_text(example.text, "utf-8")
             if "lookup(" in example.text:
-                # The file of an earlier play.
+                # The example reads a file that an earlier play writes.
                 secret = {name: variables[name] for name in ("client_id", "client_secret")}
                 Path(variables["credentials_file"]).write_text(json.dumps(secret), "utf-8")
             connection = {"platform": example.product, "base_url": emulator.url}
@@ -552,14 +552,14 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
 
 @pytest.mark.slow
 def test_the_plays_of_the_guide_move_a_consumer(tmp_path: Path, collections: Path) -> None:
-    """All of them work with the account that the first one creates."""
+    """All plays use the account that the first one creates."""
     plays = [example for example in PLAYS if example.source == "guide_service_accounts.rst"]
     host, revocation = plays[0].host, plays[-2].content[0]["tasks"]
     runs = []
     with _world(tmp_path / "files") as (emulator, needs, hosts):
         organization = emulator.state.organizations[needs[host].org_id]
         keys, accounts = {*organization.api_keys}, {*organization.service_accounts}
-        # The host of the consumer, too.
+        # The access list must also allow the host of the consumer.
         organization.api_keys[hosts[host]["api_user_id"]].access_list.append("127.0.0.0/8")
         variables = {
             **hosts[host],

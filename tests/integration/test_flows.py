@@ -50,7 +50,7 @@ class Restart(Fault):
 
 
 class Canceled(Fault):
-    """Cancels the task before the response to a request, which is carried out."""
+    """Cancels the task before it gets the response to a request that is carried out."""
 
     def __init__(self, after: int) -> None:
         super().__init__("slow", after=after, seconds=0)
@@ -81,8 +81,8 @@ class Flow:
     name: str
     module: str
     options: Callable[[str], dict[str, Any]]
-    # If the response to a creation is lost, the secret is lost: after the object is deleted, as the
-    # error advises, a second run creates another.
+    # If the response to a creation is lost, the secret is lost too. After the object is deleted, as
+    # the error advises, a second run creates another one.
     creates: str = ""
     writes: bool = True
     platforms: tuple[str, ...] = PLATFORMS

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a service account, with all modules for service accounts, in one ansible-playbook.
+"""The life of a service account in one playbook that uses all modules for service accounts.
 
 Each step runs in check mode, for real, and again.
 """
@@ -100,7 +100,7 @@ class Life:
 
 
 def name_of(method: str, path: str) -> str:
-    """Return a write without IDs: its method and the last part of its path that is a word."""
+    """Return the name of a write, without IDs: its method and the last word in its path."""
     words = [part for part in path.replace(":", "/").split("/") if part.isalpha()]
     return f"{method} {words[-1]}"
 

@@ -307,7 +307,7 @@ def create(api: Any, name: str, wanted: _writes.Wanted[Robot]) -> _writes.Create
     )
 
 
-def test_it_is_created_and_changed() -> None:
+def test_an_object_is_created_and_changed() -> None:
     api: Any = FakeApi()
     created = create(api, "cook", has_name("cook"))
     assert (created.found, created.secret) == (Robot(OTHER, "cook"), "s")
@@ -324,7 +324,7 @@ def test_it_is_created_and_changed() -> None:
     assert api.robots == []
 
 
-def test_it_may_be_renamed_already() -> None:
+def test_an_object_may_already_be_renamed() -> None:
     def pick(old: str, new: str | None, *robots: Robot) -> Robot | None:
         return _resource.pick_renamed(robots, IN_ORG, old, new, look_alikes="refuse")
 
@@ -340,7 +340,7 @@ def test_it_may_be_renamed_already() -> None:
     )
 
 
-def test_others_may_copy_its_name() -> None:
+def test_others_may_copy_the_name_of_an_object() -> None:
     secret = _secret_file.SecretFormat("token", "robot", "id", ("id", "token"))
     file = _secret_file.SecretFile("/f", secret)
 
@@ -362,7 +362,7 @@ def test_others_may_copy_its_name() -> None:
     ]
 
 
-def test_a_task_deletes_it() -> None:
+def test_a_task_deletes_an_object() -> None:
     api: Any = FakeApi()
 
     def ensure(
@@ -395,7 +395,7 @@ def test_a_task_deletes_it() -> None:
     assert (len(api.calls), len(api.warnings)) == (requests, 2)
 
 
-def test_a_task_changes_its_access_list() -> None:
+def test_a_task_changes_the_access_list_of_an_object() -> None:
     api: Any = FakeApi(entries=["192.0.2.7"])
     params = {
         "org_id": ORG,
@@ -420,7 +420,7 @@ def test_a_task_changes_its_access_list() -> None:
         _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
 
 
-def test_a_task_assigns_it_to_a_project() -> None:
+def test_a_task_assigns_an_object_to_a_project() -> None:
     api: Any = FakeApi()
 
     def ensure(*roles: str, state: str = "present") -> dict[str, Any]:

@@ -69,12 +69,12 @@ class Endpoint:
 
     @property
     def client_secret(self) -> str | None:
-        """Return the client secret of the service account, None if another credential signs."""
+        """Return the client secret of the service account, None for other credentials."""
         return getattr(self.credentials, "client_secret", None)
 
     @property
     def is_account_unknown(self) -> bool:
-        """Whether a service account signs and it is not known which one."""
+        """Whether the task authenticates with a service account, but which one is unknown."""
         return isinstance(self.credentials, AccessToken) and self.client_id is None
 
 
@@ -112,7 +112,7 @@ class Client:
         self.add_no_log = add_no_log
         # Shown to the user even if the task fails later.
         self.warnings: list[str] = []
-        # The API's time at its last response, in seconds since 1970; None if it is not known.
+        # The API's time in its last response, in seconds since 1970; None if it is not known.
         self.server_time: float | None = None
         self._has_written = False
 

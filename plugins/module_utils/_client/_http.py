@@ -121,7 +121,7 @@ class Auth:
         """Release what ``acquire`` obtained; never raises."""
 
     def forget(self) -> None:
-        """Forget a token that ended with its secret, so that it is not revoked."""
+        """Forget a token that became invalid with its secret, so that it is not revoked."""
 
     def handle_challenge(self, _response: Response) -> bool:
         """Return whether signing the same request again may resolve this 401. Sends nothing."""

@@ -34,7 +34,7 @@ def ensure(
 ) -> dict[str, Any]:
     """Delete an object, unless it is missing, and return the result of the task.
 
-    ``params``: ``wait``, ``wait_timeout`` and the option that allows to delete the signing
+    ``params``: ``wait``, ``wait_timeout`` and the option that allows deleting the signing
     credential. ``writable``: returns what a task can set, for the diff. ``warn``: warns about what
     the organization loses with the object.
     """

@@ -28,7 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 
 
 def goal_of(params: Mapping[str, Any]) -> Goal:
-    """Return what a task wants of the list. Raises OptionError."""
+    """Return the change to the list that a task asks for. Raises OptionError."""
     entries = _access_lists.normalize(params["entries"])
     if params["purge"] and params["state"] == "absent":
         raise OptionError(

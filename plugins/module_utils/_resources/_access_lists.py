@@ -70,7 +70,7 @@ class AccessLists(Generic[Obj]):
     ``result_name``: its name in results. ``identity``: what identifies the owner in results.
     ``missing``: the codes that say that an entry does not exist, none if they are not known.
     ``name``: the name in the path. ``old_name``: the name in the path of Ops Manager before 5.0.
-    ``max_entries``: how many entries one can have, None if that is not known.
+    ``max_entries``: how many entries a list can have, None if that is not known.
     """
 
     resource: Resource[Obj]
@@ -201,7 +201,7 @@ def parse_entry(data: Any) -> tuple[Network, str] | None:
 
 
 def check_size(planned: AccessList[Obj]) -> None:
-    """Refuse a change for which a list would have too many entries. Raises LimitError.
+    """Refuse a change that would give a list too many entries. Raises LimitError.
 
     Entries are added before others are removed, so that the list is never empty.
     """
@@ -210,7 +210,7 @@ def check_size(planned: AccessList[Obj]) -> None:
         until = " until others are removed" if planned.before - planned.now else ""
         raise LimitError(
             f"The access list of {planned.owners.resource.noun} {planned.owner} would have {count} "
-            f"entries{until}, and the API allows {most}. Nothing was changed",
+            f"entries{until}, but the API allows {most}. Nothing was changed",
             hint="Use CIDR blocks that cover several addresses, or remove entries first.",
         )
 
@@ -399,7 +399,8 @@ def _is_gone(
 ) -> bool:
     """Whether an error proves that an entry does not exist.
 
-    If the codes are not known, any one that is not about the path may say so, and the list decides.
+    If the codes are not known, any error that is not about the path may mean this. Then the list
+    decides.
     """
     codes = access_list.lists.missing
     if not isinstance(error, ApiError) or error.status not in {400, 404}:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files of client secrets."""
+"""Files that hold client secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def inspect(path: str) -> SecretFile:
 
 
 def content(org_id: str, account: ServiceAccount, secret: Secret, value: str) -> dict[str, str]:
-    """Return what the file of a new secret has."""
+    """Return the content of the file for a new secret."""
     return {
         "org_id": org_id,
         "client_id": account.id,
@@ -45,7 +45,7 @@ def content(org_id: str, account: ServiceAccount, secret: Secret, value: str) ->
 
 
 def warnings(file: SecretFile | None, account: ServiceAccount, org_id: str) -> list[str]:
-    """Warn if the file of an existing account does not hold a secret of it."""
+    """Warn if the file of an existing account does not hold one of its secrets."""
     if file is None or held_id(file, account, org_id) is not None:
         return []
     return [
@@ -55,7 +55,7 @@ def warnings(file: SecretFile | None, account: ServiceAccount, org_id: str) -> l
 
 
 def held_id(file: SecretFile, account: ServiceAccount, org_id: str) -> str | None:
-    """Return the ID of the secret in a file, None if it has none of this account."""
+    """Return the ID of the secret in a file, None if it is not a secret of this account."""
     found = file.content or {}
     is_same = (found.get("client_id"), found.get("org_id")) == (account.id, org_id)
     return found["secret_id"] if is_same else None

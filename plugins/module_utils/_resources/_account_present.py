@@ -157,7 +157,7 @@ def _keep(api: Client, org_id: str, account: ServiceAccount, value: str, file: S
             content = _account_files.content(org_id, account, account.secrets[0], value)
             _secret_file.write(file, content, f"the new service account {account}")
     except Exception as failure:
-        # Any exception: an account whose secret is lost must not be left without being reported.
+        # Catch everything: an account whose secret is lost must not be left behind unreported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
         objects = SERVICE_ACCOUNTS.of(org_id)
         raise _resource.undo_creation(api, objects, account, error) from None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The secrets of a service account: which one is valid, create one, delete one."""
+"""The secrets of a service account: find a valid one, create one, delete one."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ MAX_SECRETS = 2
 HOUR = 3600
 # A new secret shortens the lifetime of all others to this.
 SHORTENED = 7 * 24 * HOUR
-# Nothing was done, because another request was about the same account.
+# The API did nothing, because it was handling another request about the same account.
 CONCURRENT = "DATA_CONCURRENCY_ERROR"
-# The end of a masked value, as far as it is visible.
+# The visible end of a masked value.
 _VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
 
 
@@ -69,7 +69,7 @@ def listed_secrets(account: ServiceAccount | None) -> tuple[Secret, ...]:
 
 @dataclass(frozen=True)
 class Owner:
-    """The account of a task, as the task has found it."""
+    """The account of a task, as the task found it."""
 
     api: Client
     org_id: str
@@ -150,17 +150,17 @@ def shortening_warnings(before: Sequence[Secret], after: Sequence[Secret]) -> li
     expiries = {secret.id: secret for secret in before}
     return [
         f"Secret {secret.id} now expires at {secret.expires_at} instead of "
-        f"{expiries[secret.id].expires_at}, because a second secret shortens the first to seven "
-        "days. This cannot be undone."
+        f"{expiries[secret.id].expires_at}, because a new secret shortens the lifetime of "
+        "the other one to seven days. This cannot be undone."
         for secret in after
         if secret.id in expiries and secret.expiry < expiries[secret.id].expiry
     ]
 
 
 def is_other_value(secret: Secret, secrets: Sequence[Secret], value: str) -> bool:
-    """Whether masked values prove that a value is that of another secret of the account.
+    """Whether masked values prove that a value belongs to another secret of the account.
 
-    The visible end of another one must match, because not all that a mask shows is part of a value.
+    The visible end of the other one must match, because a mask may show more than parts of a value.
     """
 
     def end(of: Secret) -> str:
@@ -179,7 +179,7 @@ def wall_clock() -> float:
 
 
 def time_of(api: Client) -> float:
-    """Return the API's time, which decides what has expired: this machine's may be wrong."""
+    """Return the API's time, which determines what has expired. This machine's may be wrong."""
     return api.server_time or wall_clock()
 
 
@@ -196,7 +196,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
             results = {**error.results, "changed": True}
             raise error.with_context(state_after=state, results=results) from None
         raise
-    # Another run may have created the secret after this one has made room.
+    # Another run may have created the secret after this one made room.
     return {**result, "changed": result["changed"] or bool(gone)}
 
 
@@ -220,7 +220,7 @@ def _repeat(
         try:
             waited += backoff.pause_now()
         except CancelledError as error:
-            state = "The API refused the request, and nothing was changed by it."
+            state = "The API refused the request, so it changed nothing."
             raise error.with_context(state_after=state) from None
         attempts += 1
 
@@ -228,7 +228,7 @@ def _repeat(
 def _ensure(
     params: Mapping[str, Any], api: Client, gone: list[Secret], check_mode: bool
 ) -> dict[str, Any]:
-    """Look at the account, and do what is needed. ``gone``: gets the secret that made room."""
+    """Read the account and change what differs. ``gone``: receives the secret that made room."""
     org_id = params["org_id"]
     account = _service_accounts.find(api, params)
     if account is None:
@@ -306,7 +306,7 @@ def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
         return result
     with _resource.ending_credential(api, is_own=is_own):
         is_done = delete(Owner(api, params["org_id"], account), secret)
-    # Otherwise, another run or user has deleted it in the meantime.
+    # Otherwise, another run or user deleted it in the meantime.
     return result if is_done else missing
 
 
@@ -364,10 +364,10 @@ def _full(account: ServiceAccount, now: float, make_room: str, held_id: str | No
 def _check_not_signing(
     api: Client, account: ServiceAccount, secret: Secret, *, allowed: bool
 ) -> bool:
-    """Return whether a secret may be the one that signs. Raises OwnKeyError unless allowed.
+    """Return whether a secret could be the signing one. Raises OwnKeyError unless allowed.
 
-    The API does not say which one it is. Only the visible end of a masked value can prove that it
-    is another one, or that the last token of it has expired.
+    The API does not say which secret that is. A secret is ruled out if the masked values
+    show that another one is in use. It is also ruled out if its last token has expired.
     """
     endpoint, identity = api.endpoint, SERVICE_ACCOUNTS.identity
     if not endpoint.is_account_unknown and not (identity and identity.is_own(api, account)):
@@ -440,11 +440,11 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
     except KeysmithError as failure:
         return error.with_context(
             state_after=f"Whether a secret was created could not be checked: {failure.message()} "
-            "Look at the secrets of the account before you run the task again."
+            "Check the account's secrets before you run the task again."
         )
     state = (
-        f"No new secret has appeared within {_resource.SETTLE_TIME:.0f} s. Look at the secrets of "
-        "the account again before you run the task again."
+        f"No new secret has appeared within {_resource.SETTLE_TIME:.0f} s. Check the account's "
+        "secrets before you run the task again."
     )
     if new_ids:
         state = (
@@ -461,7 +461,7 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
 def _keep(
     owner: Owner, created: tuple[Secret, str], file: SecretFile, shortenings: Sequence[str]
 ) -> None:
-    """Write a new secret to a file, or delete it. ``shortenings``: what it has done to others."""
+    """Write a new secret to a file, or delete it. ``shortenings``: warnings about others."""
     api, account, (secret, value) = owner.api, owner.account, created
     api.add_no_log(value)
     try:
@@ -469,7 +469,7 @@ def _keep(
             content = _account_files.content(owner.org_id, account, secret, value)
             _secret_file.write(file, content, f"service account {account}")
     except Exception as failure:
-        # Any exception: a secret whose value is lost must not be left without being reported.
+        # Catch everything: a secret whose value is lost must not be left behind unreported.
         error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
         raise _undo(owner, secret, error, shortenings) from None
 
@@ -495,7 +495,7 @@ def _undo(
 
 
 def _others(owner: Owner, created: Secret, expected: Sequence[Secret]) -> tuple[Secret, ...]:
-    """Return the other secrets as they are after the creation, as expected if that is unknown.
+    """Return the other secrets after the creation, or the expected ones if they cannot be read.
 
     Waits until the API shows the new secret, so that the next task finds it.
     """

@@ -29,7 +29,7 @@ def check(
     file: SecretFile | None,
     is_held: Callable[[SecretFile], bool],
 ) -> list[str]:
-    """Refuse to add roles to an object identified by its text if the file is not its own.
+    """Refuse to add roles to an object identified by its text if the file lacks its secret.
 
     ``is_held``: whether a file has the secret of exactly this object. Raises GuardError. Without a
     file, returns a warning if the object becomes an owner.

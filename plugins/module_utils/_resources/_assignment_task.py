@@ -30,7 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 
 @dataclass(frozen=True)
 class Task(Generic[Obj]):
-    """What a task wants. ``warnings_of``: takes the object, and its roles before and after."""
+    """What a task asks for. ``warnings_of``: takes the object, and its roles before and after."""
 
     api: Client
     kind: Assignments[Obj]
@@ -47,7 +47,7 @@ class Task(Generic[Obj]):
         return None if is_absent else tuple(sorted(set(self.params["roles"])))
 
     def plan(self, found: Obj, before: Roles) -> dict[str, Any]:
-        """Return the result of the task. Raises OwnKeyError if it must not be reached."""
+        """Return the result of the task. Raises OwnKeyError if the change is refused."""
         current = None if before is None else {"roles": list(before)}
         plan = _plan.absent(current)
         if self.roles is not None:
@@ -95,7 +95,7 @@ def ensure(
             return result
         return _apply(task, at, before, result)
     except ApiError as error:
-        # After a lost response, it is not known whether this task has removed the object.
+        # After a lost response, it is not known whether this task removed the object.
         is_missing = _assignments.is_project_missing(error, task.project_id)
         if task.roles is not None or not is_missing or error.outcome_unknown:
             raise

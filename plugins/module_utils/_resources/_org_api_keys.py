@@ -93,7 +93,7 @@ class OrgApiKey:
 
 
 def identity(key: OrgApiKey | None) -> dict[str, Any]:
-    """Return what a user cannot set, for results; None for what does not exist yet."""
+    """Return the read-only fields of a key for results; None if the key does not exist yet."""
     return {name: getattr(key, name, None) for name in ("id", "public_key", "created_at")}
 
 
@@ -262,7 +262,7 @@ def _to_api(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wanted(asked: Mapping[str, Any], expected: Mapping[str, Any]) -> Wanted[OrgApiKey]:
-    """Return what a task asks of a key. ``expected``: all that it sets or leaves as it is."""
+    """Return what a task asks of a key. ``expected``: all values that it sets or keeps."""
 
     def fill(data: Mapping[str, Any], key: OrgApiKey) -> OrgApiKey:
         missing = {name for name in expected if data.get(_JSON_NAMES[name]) is None}
@@ -323,8 +323,8 @@ def warn_of_last_owner(
     if api.endpoint.public_key is None and last and not owner_ids:
         api.warnings.append(
             f"No API key of organization {org_id} would have the role ORG_OWNER after this change. "
-            f"The last one is {_resource.described(last, API_KEYS)}. Then only users and service "
-            "accounts own the organization."
+            f"The last one is {_resource.described(last, API_KEYS)}. Only users and service "
+            "accounts would then own the organization."
         )
 
 

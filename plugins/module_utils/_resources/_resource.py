@@ -60,7 +60,7 @@ class Object(Protocol):
         """The ID, a part of paths."""
 
     def result(self) -> dict[str, Any]:
-        """Return what results say of the object."""
+        """Return the object as results show it."""
 
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class SigningIdentity(Generic[Obj]):
     ``name``: what identifies it, such as "public key". ``of``: that of an object, None if the API
     hides it. ``signing``: that of the signing credential, None if that is of another kind.
     ``option``: the option that lets a task lose its own access. ``is_unknown``: whether the signing
-    credential is of this kind and it is not known which one.
+    credential is of this kind, but which one is unknown.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Resource(Generic[Obj]):
     the text. ``id_option``: the option that takes an ID. ``result_name``: the name of an object in
     results. ``issued``: the term for the part that only the response to a creation has.
     ``reader``: the role that reading requires. ``query``: as in ``Listing``. ``topic``: a part of
-    all codes about such an object, if the codes are not known; then the full list must agree.
+    all codes about such an object if the exact codes are not known. The full list must then agree.
     """
 
     noun: str
@@ -399,7 +399,7 @@ def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) 
     if resource.topic:
         is_about = resource.topic in error.code or _is_not_found(error)
         is_code = is_about and error.code.endswith("NOT_FOUND")
-        # A parameter may be the ID or words with it.
+        # A parameter may be the ID or text that contains it.
         words = " ".join(map(str, error.parameters)).lower()
         return is_code and (not error.parameters or object_id.lower() in words)
     return is_code and (not error.parameters or object_id in error.parameters)
@@ -427,7 +427,7 @@ def is_missing(api: Client, objects: Objects[Obj], object_id: str, error: ApiErr
 
 
 def is_gone(api: Client, objects: Objects[Obj], found: Obj) -> bool:
-    """Return whether an object is missing of which an error already says so.
+    """Return whether an object that an error reports as missing is really missing.
 
     If the codes are not known exactly, the error alone proves nothing.
     """
@@ -439,7 +439,7 @@ def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
         code = error.code or ""
         if resource.topic in code:
             return error.status in {400, 404}
-        # Web frameworks have codes in other letters, and no parameters.
+        # Codes of web frameworks are not in uppercase, and have no parameters.
         is_code = error.status == 404 and code.isupper()
         return is_code and not is_about_path(error.parameters)
     is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
@@ -447,7 +447,7 @@ def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
 
 
 def _is_not_found(error: ApiError) -> bool:
-    """Whether an error says that something is missing, which is not the path."""
+    """Whether an error says that something other than the path is missing."""
     is_code = error.status == 404 and error.code == "RESOURCE_NOT_FOUND"
     return is_code and not is_about_path(error.parameters)
 
@@ -530,7 +530,7 @@ def retry_unknown(
                 raise
             if backoff.is_over:
                 raise error.with_context(attempts=attempts, waited=waited) from None
-            with _following(error, "The API refused the request, and nothing was changed by it."):
+            with _following(error, "The API refused the request, so it changed nothing."):
                 waited += backoff.pause_now()
             attempts += 1
 
@@ -589,8 +589,8 @@ def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
 def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
     """Use the signing credential for the last time, if the block deletes it.
 
-    Its access token ends with it, so the token is not revoked later. That is also so if it is not
-    known whether the credential was deleted.
+    Its access token becomes invalid with it, so the token is not revoked later. The same applies
+    if it is not known whether the credential was deleted.
     """
     if is_own:
         api.expect_revocation()
@@ -600,7 +600,7 @@ def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
         if is_own and error.outcome_unknown:
             api.forget_credential()
             state = (
-                "The request may have been carried out. Then the signing credential no longer "
+                "The request may have been carried out. If so, the signing credential no longer "
                 "works: check with another one."
             )
             raise error.with_context(state_after=error.state_after or state) from None

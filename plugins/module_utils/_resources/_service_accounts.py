@@ -47,7 +47,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
 
 READER = "Organization Read Only"
 _DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|[+-]00:?00)")
-# The API has this field since September 2026.
+# The API has had this field since September 2026.
 _WITHOUT_SECRET = "withoutInitialSecret"  # noqa: S105  a field's name
 
 
@@ -82,8 +82,8 @@ class Secret:
 class ServiceAccount:
     """An account. ``roles``: those in the organization or, in a project's list, in the project.
 
-    ``is_system_managed``: None if the API does not say it. ``shows_secrets``: whether the response
-    had a list of secrets, which the specification does not require.
+    ``is_system_managed``: None if the API does not say. ``shows_secrets``: whether the response had
+    a list of secrets, which the specification does not require.
     """
 
     id: str
@@ -199,7 +199,7 @@ def check_not_managed(api: Client, org_id: str, account: ServiceAccount) -> None
     if is_managed:
         raise GuardError(
             f"The service account {account} is managed by MongoDB, and nothing was changed",
-            hint="Use another account. System-managed accounts are only listed.",
+            hint="Use another account. System-managed accounts can only be listed.",
             parameters=[account.id],
         )
 
@@ -210,7 +210,7 @@ def list_own(api: Client, org_id: str) -> list[ServiceAccount]:
 
 
 def find(api: Client, params: Mapping[str, Any]) -> ServiceAccount | None:
-    """Return the account that a task identifies, None if it is proved to be missing."""
+    """Return the account that a task identifies, None if the API proves that it is missing."""
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if params["service_account_id"]:
         return _resource.find_by_id(api, objects, params["service_account_id"])
@@ -267,7 +267,7 @@ def create(
 
     ``hours``: the lifetime of its first secret, None for an account without one. An account without
     a secret is complete even if the response is lost, so the new one with these values is returned.
-    Raises what ``_writes.create`` does.
+    Raises the same errors as ``_writes.create``.
     """
     objects = SERVICE_ACCOUNTS.of(org_id)
     secret = {_WITHOUT_SECRET: True} if hours is None else {"secretExpiresAfterHours": hours}
@@ -295,7 +295,7 @@ def create(
             loss = "If this task created it, its client secret is lost: create another one with "
             loss += "service_account_secret, or delete the account by its ID."
             if hours is None:
-                loss = "This task may have created one of them. Check them, then run it again."
+                loss = "This task may have created one. Check them, then run the task again."
             state = f"New service accounts with this name: {', '.join(error.parameters)}. {loss}"
             raise error.with_context(state_after=state) from None
         raise
@@ -314,7 +314,7 @@ def _find_left(
     new_ids: Sequence[str],
     asked: Wanted[ServiceAccount],
 ) -> ServiceAccount | None:
-    """Return the account that a creation without a response has left; None if that is not sure."""
+    """Return the account that a creation without a response left behind; None if uncertain."""
     if len(new_ids) != 1:
         return None
     try:
@@ -328,7 +328,7 @@ def _find_left(
 def update(
     api: Client, org_id: str, account: ServiceAccount, changes: Mapping[str, Any]
 ) -> ServiceAccount:
-    """Set the name, description or roles of an account, and return it as it is then."""
+    """Set the name, description or roles of an account, and return it as it is afterwards."""
     asked = _wanted({**account.writable(), **changes})
     return _writes.update(api, SERVICE_ACCOUNTS.of(org_id), account, changes, asked)
 

@@ -30,8 +30,8 @@ class Wanted(Generic[Obj]):
 
     ``is_met``: whether an object is as the task asked. ``text``: what it asked, for messages.
     ``state``: what an object is like, for messages. ``values``: returns what a task can set.
-    ``fill``: takes a response's JSON and the object in it, and returns the object with what the
-    response leaves out, which does not contradict the request.
+    ``fill``: takes a response's JSON and the object in it, and returns the object with the
+    requested values that the response leaves out. Leaving them out does not contradict the request.
     """
 
     is_met: Callable[[Obj], bool]
@@ -52,7 +52,7 @@ class Created(Generic[Obj]):
     secret: str = field(default="", repr=False)
 
 
-def create(  # noqa: PLR0917  each one is of another kind
+def create(  # noqa: PLR0917  each has a different type
     api: Client,
     objects: Objects[Obj],
     text: str,
@@ -139,7 +139,7 @@ def update(
         return api.patch(call, body, parse_this)
 
     def is_as_wanted(now: Obj) -> bool:
-        # After a lost response, another text may mean that something else has happened, too.
+        # After a lost response, another text may mean that something else also happened.
         return wanted.is_met(now) and resource.text(now) == expected
 
     now, error = _resource.change(api, objects, found, send, is_as_wanted)

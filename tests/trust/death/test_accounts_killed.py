@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task of a service account is killed at a write: the next run completes it or warns.
+"""Kill a task for a service account at a write; the next run completes the task or warns.
 
-The write is carried out without a response, or never.
+The write is carried out without a response, or not at all.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def found(emulator: Emulator, death: Death) -> ServiceAccount | None:
 
 
 def state(emulator: Emulator) -> list[Any]:
-    """Return the accounts without their secrets and the IDs of new ones."""
+    """Return the accounts without their IDs and secrets."""
     return sorted(
         (one.name, one.description, sorted(one.roles), one.projects, one.access_list)
         for one in accounts(emulator).values()
@@ -165,14 +165,14 @@ def check_secrets(emulator: Emulator, death: Death, file: Path, mode: str, warni
         assert secrets[content["secret_id"]] == content["client_secret"]
 
 
-# More than the lines that a run executes in the code that writes files.
+# More than the number of lines that a run executes in the code that writes files.
 MOST = 200
 
 
 def test_a_kill_at_any_line_leaves_a_file_with_a_valid_secret(
     emulator: Emulator, collections: Path, tmp_path: Path
 ) -> None:
-    """Its readers find the old secret or the new one."""
+    """Readers of the file find the old secret or the new one."""
     begun = accounts(emulator)
     for point in range(MOST):
         secret = Secret(f"5a5e{point:020d}", f"mdb_sa_sk_canary-of-point-{point}")

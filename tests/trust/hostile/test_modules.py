@@ -67,7 +67,7 @@ CREDENTIALS = {
         "api_private_key": PRIVATE_KEYS["atlas"],
     },
     "service_account": service_account("atlas"),
-    # The token is opaque, so the guards need to know whose it is.
+    # The token is opaque, so the guards need to know which account owns it.
     "access_token": {"access_token": TOKEN, "client_id": client_id("atlas")},
 }
 SECRETS = [

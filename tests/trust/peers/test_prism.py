@@ -270,7 +270,7 @@ def begin(emulator: Emulator, url: str) -> dict[str, Any]:
     """Return the options of all tasks, with a token of the emulator."""
     token = fetch_token(emulator.url, ATLAS)
     emulator.requests.clear()
-    # The token is opaque, so the guards need to know whose it is.
+    # The token is opaque, so the guards need to know which account owns it.
     return {
         "base_url": url,
         "access_token": token,

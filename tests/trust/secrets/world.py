@@ -80,7 +80,7 @@ class Case:
 class Home:
     """The organization of a case. Key 1 authenticates; keys 3 and 4 are duplicates.
 
-    The first account signs, the second has no secret and no project, the third two secrets.
+    Account 1 authenticates. Account 2 has no secret and no project. Account 3 has two secrets.
     """
 
     number: int

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Service accounts in projects. What they share with API keys is tested there."""
+"""Service accounts in projects. The tests of API keys cover the behavior that both share."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_lost_assignment_is_looked_up(emulator: Emulator) -> None:
     assert (outcome.changed, outcome.failed) == (True, False)
 
 
-def test_the_own_account_stays_in_the_project(emulator: Emulator) -> None:
+def test_the_own_account_is_not_removed_from_the_project(emulator: Emulator) -> None:
     """Even if the project's list does not show its roles."""
     accounts(emulator)[client_id("atlas")].projects = {project_id("atlas"): []}
     target = {"service_account_id": client_id("atlas"), "state": "absent", **own_account(emulator)}
@@ -125,15 +125,15 @@ def test_a_missing_project_gives_a_warning(emulator: Emulator) -> None:
     ],
     ids=str,
 )
-def test_an_owner_by_name_is_reported(
+def test_an_owner_identified_by_name_is_reported(
     emulator: Emulator, identity: dict[str, Any], roles: list[str], expected: bool
 ) -> None:
-    """Who may create accounts in any project can give one this name."""
+    """Anyone who can create accounts in any project can give one this name."""
     warnings = str(run_project(emulator, **identity, roles=roles).result["warnings"])
     assert ("gains GROUP_OWNER in project" in warnings) == expected
 
 
-def test_other_causes_have_the_code_of_an_assignment(emulator: Emulator) -> None:
+def test_the_code_of_an_existing_assignment_has_other_causes_too(emulator: Emulator) -> None:
     refusal = {"status": 400, "code": "INVALID_ROLE_ASSIGNMENT"}
     emulator.add_fault(Fault("status", method="POST", **refusal))
     outcome = run_project(emulator, roles=["GROUP_UNKNOWN"])

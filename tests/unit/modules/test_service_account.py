@@ -105,7 +105,7 @@ def test_unset_options_are_not_compared(emulator: Emulator) -> None:
 
 
 def test_roles_are_compared_exactly(emulator: Emulator) -> None:
-    """Unlike a key, an account gets no ORG_MEMBER from the API."""
+    """Unlike a key, an account does not get ORG_MEMBER from the API."""
     before = accounts(emulator)[BUILDS].roles
     outcome = run(emulator, service_account_id=BUILDS, roles=[*before, "ORG_MEMBER"])
     assert outcome.changed
@@ -129,7 +129,7 @@ def test_an_account_is_deleted_once(
 
 
 def test_only_the_full_list_proves_absence(emulator: Emulator) -> None:
-    """A system-managed account is listed only on request, and must not count as missing."""
+    """A system-managed account is listed only on request, but must not count as missing."""
     run(emulator, service_account_id=MISSING_ACCOUNT, state="absent")
     queries = [request.query for request in emulator.requests if request.path == ACCOUNTS]
     assert [query["includeSystemManaged"] for query in queries] == ["true"]
@@ -228,7 +228,7 @@ def test_a_lost_deletion_counts_as_a_change(emulator: Emulator) -> None:
     assert run(emulator, service_account_id=BUILDS, state="absent").changed
 
 
-def test_an_api_without_the_field_fails_and_names_the_option(emulator: Emulator) -> None:
+def test_an_api_without_the_field_fails_and_suggests_the_option(emulator: Emulator) -> None:
     emulator.settings.knows_without_initial_secret = False
     outcome = run(emulator, **PRESENT)
     assert outcome.failed
@@ -282,7 +282,7 @@ def test_a_new_account_needs_roles(emulator: Emulator) -> None:
 def test_an_account_gains_no_roles_by_name_without_its_file(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Anyone who may create accounts can give one this name."""
+    """Anyone who can create accounts can give one this name."""
     file = {"credentials_file": str(tmp_path / "x.json"), "secret_expires_after_hours": 8}
     options = {"name": "builds", "roles": ["ORG_OWNER"], **file}
     assert run(emulator, **options).result["error"]["type"] == "guard"
@@ -356,7 +356,7 @@ def test_nothing_else_proves_absence(emulator: Emulator, name: str, refusal: Any
     assert run(emulator, service_account_id=MISSING_ACCOUNT, state="absent").failed
 
 
-def test_an_id_in_other_letters_is_the_same_account(emulator: Emulator) -> None:
+def test_an_id_in_uppercase_is_the_same_account(emulator: Emulator) -> None:
     refused = run(emulator, service_account_id=UPPER, state="absent")
     assert refused.failed
     assert f"list has the service account {BUILDS}" in refused.msg
@@ -382,8 +382,10 @@ def test_an_old_api_does_not_say_which_accounts_are_managed(
     assert run(emulator, service_account_id=BUILDS, state="absent").changed
 
 
-def test_the_file_of_an_existing_account_is_missed(emulator: Emulator, tmp_path: Path) -> None:
-    """Nobody has a secret of this account in a file, as the task seems to say."""
+def test_an_existing_account_without_its_file_is_reported(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """The task suggests that a file holds a secret of this account, but no file does."""
     file = {"credentials_file": str(tmp_path / "x.json"), "secret_expires_after_hours": 8}
     outcome = run(emulator, name="builds", **file)
     assert (outcome.changed, outcome.failed) == (False, False)
@@ -394,10 +396,10 @@ def test_the_file_of_an_existing_account_is_missed(emulator: Emulator, tmp_path:
     ("hours", "expected", "not_expected"),
     [(8, "service_account_secret", "x.json"), (None, "may have created", "is lost")],
 )
-def test_what_a_lost_creation_has_left_is_not_hidden(
+def test_what_a_lost_creation_left_behind_is_reported(
     emulator: Emulator, hours: int | None, expected: str, not_expected: str
 ) -> None:
-    """The account may be there, but it cannot be read."""
+    """The account may exist, but it cannot be read."""
     known = set(accounts(emulator))
     emulator.add_fault(Fault("lost_after", method="POST", path=ACCOUNTS))
     failure = {"status": 500, "code": "UNEXPECTED_ERROR"}
@@ -417,7 +419,7 @@ def test_a_full_organization_is_not_an_old_api(emulator: Emulator) -> None:
     assert "secret_expires_after_hours" not in outcome.msg
 
 
-def test_nothing_follows_a_lost_deletion_of_the_own_account(emulator: Emulator) -> None:
+def test_no_request_follows_a_lost_deletion_of_the_own_account(emulator: Emulator) -> None:
     own = client_id("atlas")
     account = {"client_id": own, "client_secret": accounts(emulator)[own].secrets[0].value}
     emulator.add_fault(Fault("lost_after", method="DELETE", path=f"{ACCOUNTS}/{own}"))

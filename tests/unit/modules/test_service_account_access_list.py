@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Access lists of service accounts. What they share with those of API keys is tested there."""
+"""Access lists of service accounts. The tests of API keys cover the behavior that both share."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_missing_account_fails_unless_state_is_absent(emulator: Emulator) -> N
     assert (absent.changed, absent.failed) == (False, False)
 
 
-def test_an_account_that_is_listed_still_has_a_list(emulator: Emulator) -> None:
+def test_an_account_that_is_still_listed_has_an_access_list(emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", path=f"*{BUILDS}/accessList", times=None, **GONE))
     assert run_list(emulator, state="absent").result["error"]["type"] == "missing"
     assert run_for_accounts(

@@ -115,7 +115,7 @@ def test_filters_that_no_account_can_match_are_refused(
     assert emulator.requests == []
 
 
-def test_an_account_that_is_deleted_meanwhile_is_left_out(
+def test_an_account_deleted_in_the_meantime_is_left_out(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.add_fault(Fault("status", path=f"*{BUILDS}/groups", **GONE))
@@ -131,7 +131,7 @@ def test_an_account_that_is_deleted_meanwhile_is_left_out(
 
 
 def test_listings_are_complete(emulator: Emulator) -> None:
-    """By default, a project's list lacks system-managed accounts, too."""
+    """By default, a project's list also lacks system-managed accounts."""
     assignment = {"project_id": project_id("atlas"), "roles": ["GROUP_READ_ONLY"]}
     account = {"service_account_id": BUILDS}
     run_for_accounts(emulator, "project_service_account", **account, **assignment)

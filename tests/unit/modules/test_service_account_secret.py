@@ -163,7 +163,7 @@ def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(
     assert SECRET_IDS[1] in left(emulator)
 
 
-def test_with_make_room_none_an_expired_secret_is_kept(start: Callable[..., Emulator]) -> None:
+def test_make_room_none_keeps_an_expired_secret(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 30), secret(1, -5))
     outcome = run(emulator, **HOURS, force=True, make_room="none")
     assert outcome.result["error"]["type"] == "limit"
@@ -307,7 +307,7 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     outcome = run(emulator, **HOURS, force=True, credentials_file=str(file))
     assert outcome.failed
     assert left(emulator) == [SECRET_IDS[0]]
-    # The shorter life of the other secret cannot be undone, and the message says so.
+    # The shorter lifetime of the other secret cannot be undone, and the message says so.
     assert SECRET_IDS[0] in outcome.msg
     assert not file.exists()
 
@@ -347,17 +347,17 @@ def test_bad_input_is_refused_before_any_request(
     assert emulator.requests == []
 
 
-def signed(emulator: Emulator, form: str = "nothing") -> dict[str, str]:
-    """Make BUILDS an owner that signs with its first secret, and return this credential."""
+def signing(emulator: Emulator, form: str = "nothing") -> dict[str, str]:
+    """Make BUILDS an owner that authenticates with its first secret. Return this credential."""
     emulator.settings.masked_secret = form
     accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
     return {"client_id": BUILDS, "client_secret": VALUES[0]}
 
 
-def test_the_clock_of_the_api_decides(
+def test_the_clock_of_the_api_determines_what_has_expired(
     start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This machine's clock is a year ahead or behind: it deletes nothing, and renews in time."""
+    """Even if this machine's clock is a year off, nothing is deleted, and renewal is on time."""
     emulator = start(secret(0, 30), secret(1, 30))
     for days in (-400, 400):
         monkeypatch.setattr(
@@ -388,7 +388,7 @@ def test_the_clock_of_the_api_decides(
     ],
 )
 def test_what_a_mask_proves(masked: str, other: str, expected: bool) -> None:
-    """The value in use must be recognized as another one, and the mask must be as long as that."""
+    """The value in use must match the other mask, and both masks must show enough of the end."""
     dates = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
     secrets = [
         _service_accounts.Secret(secret_id, *dates, masked=text)
@@ -401,26 +401,26 @@ def test_what_a_mask_proves(masked: str, other: str, expected: bool) -> None:
 def test_an_account_renews_its_own_secret(
     start: Callable[..., Emulator], hours: float, is_deleted: bool
 ) -> None:
-    """An hour after a secret has expired, no token of it is valid."""
+    """An hour after a secret has expired, no token fetched with it is valid."""
     emulator = start(secret(0, 3), secret(1, -hours / 24))
-    outcome = run(emulator, **HOURS, renew_before_hours=168, **signed(emulator))
+    outcome = run(emulator, **HOURS, renew_before_hours=168, **signing(emulator))
     assert (outcome.changed, SECRET_IDS[1] not in left(emulator)) == (is_deleted, is_deleted)
 
 
-def test_nothing_follows_a_lost_deletion_of_the_signing_secret(
+def test_no_request_follows_a_lost_deletion_of_the_signing_secret(
     start: Callable[..., Emulator],
 ) -> None:
     emulator = start(secret(0, 30))
     emulator.add_fault(Fault("lost_after", method="DELETE"))
     target = {"state": "absent", "secret_id": SECRET_IDS[0], "allow_own_account": True}
-    outcome = run(emulator, **target, **signed(emulator))
+    outcome = run(emulator, **target, **signing(emulator))
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
     oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
     assert oauth == ["/api/oauth/token"]
 
 
-def test_a_secret_that_made_room_is_reported(start: Callable[..., Emulator]) -> None:
+def test_a_secret_deleted_to_make_room_is_reported(start: Callable[..., Emulator]) -> None:
     emulator = start(secret(0, 30), secret(1, -5))
     refusal = {"status": 400, "code": "VALIDATION_ERROR"}
     emulator.add_fault(Fault("status", method="POST", **refusal))
@@ -429,7 +429,9 @@ def test_a_secret_that_made_room_is_reported(start: Callable[..., Emulator]) -> 
     assert f"{SECRET_IDS[1]} was deleted" in outcome.msg
 
 
-def test_no_room_shows_what_each_secret_is(start: Callable[..., Emulator], tmp_path: Path) -> None:
+def test_without_room_the_error_describes_each_secret(
+    start: Callable[..., Emulator], tmp_path: Path
+) -> None:
     emulator, file = start(secret(0, -5)), {"credentials_file": str(tmp_path / "builds.json")}
     held = run(emulator, **HOURS, **file).result["service_account_secret"]["id"]
     outcome = run(emulator, **HOURS, **file, force=True, make_room="none")
@@ -438,7 +440,7 @@ def test_no_room_shows_what_each_secret_is(start: Callable[..., Emulator], tmp_p
     assert "Nothing was changed." in outcome.msg
 
 
-def test_the_other_of_two_runs_finds_the_file(
+def test_the_second_of_two_runs_finds_the_file(
     start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After DATA_CONCURRENCY_ERROR, the other run has done what this one wants."""
@@ -489,7 +491,9 @@ def test_the_next_task_finds_the_new_secret(start: Callable[..., Emulator], tmp_
 
 
 @pytest.mark.parametrize("status", [404, 400])
-def test_a_secret_that_another_run_has_deleted(start: Callable[..., Emulator], status: int) -> None:
+def test_a_secret_that_another_run_deleted_is_not_a_change(
+    start: Callable[..., Emulator], status: int
+) -> None:
     emulator = start(secret(0, 30))
     missing = {"status": status, "code": "RESOURCE_NOT_FOUND", "after_write": True}
     emulator.add_fault(Fault("status", method="DELETE", **missing))
@@ -498,7 +502,7 @@ def test_a_secret_that_another_run_has_deleted(start: Callable[..., Emulator], s
     assert outcome.result["service_account_secret"] is None
 
 
-def test_a_secret_that_the_api_gives_less_time_is_reported(
+def test_a_lifetime_within_renew_before_hours_is_reported(
     start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, each run would create another one."""
@@ -509,7 +513,7 @@ def test_a_secret_that_the_api_gives_less_time_is_reported(
     assert "Lower renew_before_hours" in str(outcome.result["warnings"])
 
 
-def test_a_lost_creation_says_no_more_than_is_known(start: Callable[..., Emulator]) -> None:
+def test_a_lost_creation_reports_only_what_is_known(start: Callable[..., Emulator]) -> None:
     emulator = start()
     emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
     assert "seven days" not in run(emulator, **HOURS).msg
