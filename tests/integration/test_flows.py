@@ -370,8 +370,7 @@ def check_faulty_run(
     made = created(emulator, platform, flow)
     assert len(made) <= 1
     if first.failed and made:
-        (made_id,) = made
-        secret, discard = made[made_id]
+        made_id, (secret, discard) = made.popitem()
         assert secret not in first.output
         assert first.result["error"]["parameters"] == [made_id]
         discard()

@@ -133,7 +133,7 @@ def test_any_object_is_a_key_or_rejected() -> None:
         except _responses.UnreadableError as error:
             problem = str(error)
         assert problem is None or (problem.isprintable() and len(problem) < 120)
-        assert (created is None) or created.key == key
+        assert (created is None) or created.found == key
         if key is not None:
             assert key.id == data["id"]
             assert is_id(key.id)
