@@ -61,7 +61,7 @@ options:
     aliases: [desc]
   roles:
     description:
-      - All roles of the key in the project, at least one. Their order does not matter.
+      - All roles of the key in the project, at least one. The order does not matter.
       - Each begins with C(GROUP_), such as C(GROUP_READ_ONLY) and C(GROUP_OWNER). Which roles exist
         depends on O(platform).
       - Required with O(state=present), ignored with O(state=absent).

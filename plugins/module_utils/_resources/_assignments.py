@@ -249,7 +249,7 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
 def _confirm(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> None:
     """Raise an error, unless it leaves the outcome unknown and the list shows the expected roles.
 
-    Otherwise, the error says what the list shows.
+    If the list shows other roles, the error says so.
     """
     if not error.outcome_unknown:
         raise error from None
