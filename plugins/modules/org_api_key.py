@@ -283,7 +283,7 @@ org_api_key:
     created_at:
       description:
         - When the key was created, in UTC. The API does not return it. The module derives it from
-          the key's ID, whose first 8 digits are the time in seconds since 1970.
+          the key's ID, whose first 8 digits encode it in seconds since 1970.
         - In check mode, V(none) for a new key.
       returned: success
       type: str

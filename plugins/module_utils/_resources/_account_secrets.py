@@ -56,7 +56,8 @@ _VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
 def listed_secrets(account: ServiceAccount | None) -> tuple[Secret, ...]:
     """Return the secrets of an account, none if it is missing.
 
-    Raises UnexpectedResponseError if the API did not list them: then none is proved to be missing.
+    Raises UnexpectedResponseError if the API did not list them. Then no secret is proved to be
+    missing.
     """
     if account and not account.shows_secrets:
         raise UnexpectedResponseError(

@@ -43,7 +43,7 @@ class Assignments(Generic[Obj]):
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
     is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
     fields besides the project and the roles. ``is_invited``: whether objects are assigned by an
-    invitation, on every platform. ``query``: what the full list of a project needs.
+    invitation, on every platform. ``query``: the parameters that the full list of a project needs.
     """
 
     resource: Resource[Obj]

@@ -71,9 +71,9 @@ Obj = TypeVar("Obj", bound=Object)
 class Listing(Generic[Obj]):
     """A list that the API offers.
 
-    ``title``: the term for the list in messages. ``path``: below the API's base path.
-    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
-    ``parse``: takes the API's JSON; see ``Client``. ``query``: what the full list needs besides
+    ``title``: the term for the list in messages. ``path``: below the API's base path. ``version``:
+    of the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes
+    the API's JSON; see ``Client``. ``query``: the parameters that the full list needs besides
     paging.
     """
 
@@ -154,7 +154,7 @@ class Resource(Generic[Obj]):
 
     @property
     def short_noun(self) -> str:
-        """Return the term for one that a message has described already."""
+        """Return the term for one that a message has already described."""
         return self.noun.split()[-1]
 
     @property

@@ -82,8 +82,8 @@ class Secret:
 class ServiceAccount:
     """An account. ``roles``: those in the organization or, in a project's list, in the project.
 
-    ``is_system_managed``: None if the API does not say. ``shows_secrets``: whether the response had
-    a list of secrets, which the specification does not require.
+    ``is_system_managed``: None if the API does not say. ``shows_secrets``: whether the response
+    contained a list of secrets, which the specification does not require.
     """
 
     id: str
