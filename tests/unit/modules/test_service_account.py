@@ -318,7 +318,7 @@ UPPER = f"mdb_sa_id_{BUILDS.removeprefix('mdb_sa_id_').upper()}"
     ],
     ids=str,
 )
-def test_any_refusal_about_the_account_needs_the_listing(
+def test_any_refusal_about_the_account_needs_the_full_list(
     emulator: Emulator, refusal: dict[str, Any]
 ) -> None:
     """The codes are not published. Each of these is proof only together with the full list."""
