@@ -81,8 +81,8 @@ options:
     description:
       - An access token of a service account, without the word C(Bearer). The task neither renews
         nor revokes it.
-      - To identify the account that it belongs to, also set O(client_id), without O(client_secret).
-        Tasks that delete service accounts or their secrets need this information.
+      - To identify the account that the token belongs to, also set O(client_id), without
+        O(client_secret). Tasks that delete service accounts or their secrets need this information.
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_ACCESS_TOKEN) for
         Atlas.
     type: str

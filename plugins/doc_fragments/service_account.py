@@ -14,7 +14,7 @@ options:
     description:
       - The client ID of the service account to manage. It consists of C(mdb_sa_id_) and
         24 hexadecimal digits.
-      - This is not the account that the task authenticates with, which O(client_id) sets.
+      - To set the account that the task authenticates with, use O(client_id) instead.
       - To identify the account, set exactly one of O(service_account_id) and O(name).
     type: str
   name:
@@ -37,13 +37,14 @@ options:
   allow_own_account:
     description:
       - Whether the task may reduce the access of its signing credential, if that is a service
-        account. By default, such a task fails and changes nothing. It also fails in check mode.
+        account. By default, such a task fails, even in check mode, and changes nothing.
       - An O(access_token) does not show which account it belongs to. To identify that account, set
-        O(client_id) as well. Otherwise, a task with a token needs this option for each such change.
+        O(client_id) as well. Otherwise, a task with a token needs this option for every change of
+        this kind.
     type: bool
     default: false
 notes:
   - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
     service accounts.
-  - Tested with an emulator and the public specification of Atlas, not with the real API.
+  - Tested against an emulator and the public specification of Atlas, not against the real API.
 """

@@ -4,8 +4,8 @@
 
 """Store a new secret, which the API returns only once, in a file with mode 0600.
 
-The file may be the only copy of a secret. It is replaced only if its content has not
-changed since it was inspected, and the caller has found that it is no longer needed.
+The file may be the only copy of a secret. It is replaced only if its content has not changed since
+its inspection and the caller knows that it is no longer needed.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def check_writable(path: str, *, check_mode: bool) -> None:
 def check_directory(what: str, directory: str, *, check_mode: bool) -> None:
     """Check that files can be created in a directory. Raises OptionError.
 
-    Check mode only looks at the permissions; otherwise, a file is created and deleted. ``what``
-    starts the error message.
+    In check mode, only the permissions are checked. Otherwise, a test file is created and deleted.
+    ``what`` starts the error message.
     """
     hint = "Check its permissions, on the machine where the module runs."
     try:
@@ -196,7 +196,7 @@ def discard(written: SecretFile) -> str:
 
 
 def _make_room(file: SecretFile) -> bool:
-    """Delete an empty file, and return whether there is one with content, which can be replaced.
+    """Delete an empty file. Return whether there is a file with content, which can be replaced.
 
     Raises FileExistsError if the file has other content than when it was inspected.
     """

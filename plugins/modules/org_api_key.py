@@ -25,8 +25,8 @@ options:
   state:
     description:
       - The state that the key should have.
-      - V(present) makes sure that the key exists with the given roles, description and access list.
-        A missing key is created only if O(description) identifies it.
+      - V(present) makes sure that the key exists with the specified roles, description and access
+        list. A missing key is created only if O(description) identifies it.
       - V(absent) makes sure that the key does not exist.
       - Before version 1.1.0, this option was required.
     type: str
@@ -65,7 +65,7 @@ options:
     version_added: 1.1.0
   roles:
     description:
-      - All roles of the key in the organization, at least one. Their order does not matter.
+      - All roles of the key in the organization, at least one. The order does not matter.
       - A new key requires roles. If this option is unset, an existing key keeps its roles.
       - C(ORG_OWNER), C(ORG_MEMBER), C(ORG_GROUP_CREATOR) and C(ORG_READ_ONLY) exist on all
         platforms.
@@ -96,8 +96,8 @@ options:
     description:
       - A file on the host where the module runs, for the key pair of a new key. The result then has
         no RV(private_key).
-      - The file is JSON with C(org_id), C(api_user_id), C(description), C(public_key) and
-        C(private_key). Only its owner can read it.
+      - The file contains a JSON object with C(org_id), C(api_user_id), C(description),
+        C(public_key) and C(private_key). Only its owner can read it.
       - Before creating the key, the module checks that the directory is writable.
       - An existing file is overwritten only if it holds the key pair of a deleted key with the same
         description. Any other file might be the only copy of a key pair.
@@ -283,7 +283,7 @@ org_api_key:
     created_at:
       description:
         - When the key was created, in UTC. The API does not return it. The module derives it from
-          the key's ID, whose first 8 digits are the time in seconds since 1970.
+          the key's ID, whose first 8 digits encode it in seconds since 1970.
         - In check mode, V(none) for a new key.
       returned: success
       type: str

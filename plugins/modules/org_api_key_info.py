@@ -169,7 +169,7 @@ org_api_keys:
     created_at:
       description:
         - When the key was created, in UTC. The API does not return it. The module derives it from
-          the key's ID, whose first 8 digits are the time in seconds since 1970.
+          the key's ID, whose first 8 digits encode it in seconds since 1970.
       returned: success
       type: str
       sample: "2024-10-23T11:51:07Z"

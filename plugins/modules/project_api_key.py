@@ -61,7 +61,7 @@ options:
     aliases: [desc]
   roles:
     description:
-      - All roles of the key in the project, at least one. Their order does not matter.
+      - All roles of the key in the project, at least one. The order does not matter.
       - Each begins with C(GROUP_), such as C(GROUP_READ_ONLY) and C(GROUP_OWNER). Which roles exist
         depends on O(platform).
       - Required with O(state=present), ignored with O(state=absent).
@@ -166,7 +166,7 @@ project_api_key:
       description:
         - When the key was created, in UTC. The key may have been assigned later.
         - The API does not return it. The module derives it from the key's ID, whose first 8 digits
-          are the time in seconds since 1970.
+          encode it in seconds since 1970.
       returned: success
       type: str
       sample: "2024-10-23T11:51:07Z"

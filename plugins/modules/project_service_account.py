@@ -30,8 +30,8 @@ options:
     aliases: [group_id]
   roles:
     description:
-      - All roles of the account in the project, at least one. The order does not matter. Such
-        roles begin with C(GROUP_).
+      - All roles of the account in the project, at least one. The order does not matter. Roles in
+        projects begin with C(GROUP_).
       - If O(name) identifies the account, the task warns when the account gains C(GROUP_OWNER).
         Anyone who can create accounts in a project can give an account this name.
       - Required with O(state=present), ignored with O(state=absent).
@@ -58,7 +58,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let a service account read a project
+- name: Allow a service account to read a project
   keysmith.mongodb.project_service_account:
     org_id: "{{ org_id }}"
     project_id: "{{ project_id }}"

@@ -24,17 +24,17 @@ options:
   state:
     description:
       - The state that the account should have.
-      - V(present) makes sure that the account exists with the given name, description and roles. A
-        missing account is created only if O(name) identifies it.
-      - V(absent) makes sure that the account does not exist. Its secrets stop working.
+      - V(present) makes sure that the account exists with the specified name, description and
+        roles. A missing account is created only if O(name) identifies it.
+      - V(absent) makes sure that the account does not exist. Its secrets then stop working.
     type: str
     choices: [present, absent]
     default: present
   new_name:
     description:
       - The new name of the account, 1 to 64 characters.
-      - If no account has O(name) but one has O(new_name), that account is used, so a second run
-        changes nothing. If both exist, or neither, the task fails.
+      - If no account has O(name) but one has O(new_name), the task uses that account. A second run
+        therefore changes nothing. If both exist, or neither does, the task fails.
       - If this option is set, the task never creates an account.
       - Rejected with O(state=absent), because the task would report a renamed account as absent.
     type: str
@@ -65,10 +65,11 @@ options:
     type: int
   credentials_file:
     description:
-      - A file on the host where the module runs, for the first secret of a new account. The result
-        then does not contain RV(client_secret). Requires O(secret_expires_after_hours).
-      - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
-        C(expires_at). Only its owner can read it.
+      - A file on the host where the module runs. The first secret of a new account is written to
+        this file, and the result does not contain RV(client_secret). Requires
+        O(secret_expires_after_hours).
+      - The file contains a JSON object with C(org_id), C(client_id), C(name), C(secret_id),
+        C(client_secret) and C(expires_at). Only its owner can read it.
       - Before creating the account, the module checks that the directory is writable.
       - An existing file is overwritten only if it holds a secret of a deleted account with the same
         name. Any other file might be the only copy of a secret.
@@ -83,7 +84,8 @@ options:
         O(credentials_file). This applies only if O(name) identifies the account.
       - By default, such a task fails and changes nothing. Anyone who can create accounts in a
         project can give an account this name.
-      - Without O(credentials_file), the task warns if such an account gains C(ORG_OWNER).
+      - Without O(credentials_file), the task does not fail, but it warns if such an account gains
+        C(ORG_OWNER).
     type: bool
     default: false
   wait:
@@ -99,8 +101,8 @@ options:
     type: float
     default: 60
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
-    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, or if
+    the task changes nothing, Organization Read Only (C(ORG_READ_ONLY)) is enough.
   - If the response to a change contradicts the task, the module keeps reading the account for up to
     10 seconds. If the account still differs, the task fails with
     C(error.type=unexpected_response). If the task has just created the account, it is deleted.
@@ -223,7 +225,7 @@ client_secret:
   description:
     - The value of the first secret of a new account. It cannot be read again. Set C(no_log=true),
       or use O(credentials_file), which keeps the value out of the result.
-  returned: if the task created an account with a secret, without O(credentials_file)
+  returned: if the task created an account with a secret and O(credentials_file) is unset
   type: str
   sample: mdb_sa_sk_...
 error:

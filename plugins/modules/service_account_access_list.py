@@ -28,8 +28,8 @@ options:
     required: true
   state:
     description:
-      - V(present) adds the entries that the list does not contain. V(absent) removes the entries
-        that it contains.
+      - V(present) adds the entries that are not on the list. V(absent) removes the entries that
+        are.
       - If the account does not exist, V(present) fails and V(absent) changes nothing.
     type: str
     choices: [present, absent]
@@ -42,8 +42,8 @@ options:
     type: bool
     default: false
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
-    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, or if
+    the task changes nothing, Organization Read Only (C(ORG_READ_ONLY)) is enough.
   - The module warns if the list becomes empty, or if its entries together allow every IPv4 or IPv6
     address.
 seealso:

@@ -67,7 +67,7 @@ notes:
     O(project_id), it also needs Project Read Only (C(GROUP_READ_ONLY)) in that project.
   - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
     service accounts.
-  - Tested with an emulator and the public specification of Atlas, not with the real API.
+  - Tested against an emulator and the public specification of Atlas, not against the real API.
 seealso:
   - name: Atlas Administration API, service accounts
     description: The API that the module calls.
@@ -236,7 +236,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._servi
     ServiceAccount,
 )
 
-# Requests that are sent at the same time.
+# The maximum number of requests that are sent at the same time.
 THREADS = 8
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -293,7 +293,7 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
 
 
 def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
-    """Return the account that the task identifies, or all of them."""
+    """Return the account that the task identifies, or all accounts if it identifies none."""
     objects = SERVICE_ACCOUNTS.of(params["org_id"])
     if not params["service_account_id"]:
         if params["include_system_managed"]:

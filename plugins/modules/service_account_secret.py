@@ -14,7 +14,7 @@ description:
     secret only if the file does not hold one that is valid for long enough. To renew the secret
     before it expires, run the same task regularly.
   - An account has at most two secrets. An expired secret counts until it is deleted. The API's
-    clock determines what has expired.
+    clock determines whether a secret has expired.
   - A new secret shortens the lifetime of the other one to seven days at most. This cannot be
     undone. The task warns and shows the new expiry time in RV(other_secrets).
   - If the response to a create request is lost, the request is not repeated. The task fails with
@@ -45,13 +45,13 @@ options:
     type: int
   credentials_file:
     description:
-      - A file on the host where the module runs, for the secret. The result then does
-        not contain RV(client_secret).
-      - The file is JSON with C(org_id), C(client_id), C(name), C(secret_id), C(client_secret) and
-        C(expires_at). Only its owner can read it.
-      - The task changes nothing if the account has the secret in the file, and the secret expires
-        in more than O(renew_before_hours) hours. Otherwise it creates a secret and replaces the
-        file in one step.
+      - A file on the host where the module runs. A new secret is written to this file, and the
+        result does not contain RV(client_secret).
+      - The file contains a JSON object with C(org_id), C(client_id), C(name), C(secret_id),
+        C(client_secret) and C(expires_at). Only its owner can read it.
+      - The task changes nothing if the account still has the secret in the file and this secret
+        expires in more than O(renew_before_hours) hours. Otherwise, it creates a secret and
+        replaces the file in one step.
       - A file that holds anything other than a secret of this account is never replaced.
       - If the file cannot be written, the new secret is deleted.
       - If this option is unset, any valid secret of the account is enough. The task then warns that
@@ -63,7 +63,7 @@ options:
         only after it has expired.
       - It must be less than O(secret_expires_after_hours), and should be at most half of it.
         Otherwise, the old secret may still be valid when the next one is needed.
-      - The old secret stays valid for the rest of its lifetime, but for seven days at most. All
+      - The old secret stays valid until it expires, but for no longer than seven days. All
         consumers must read the file again within that time.
     type: float
     default: 0
@@ -85,11 +85,11 @@ options:
     choices: [expired, oldest, none]
     default: expired
 notes:
-  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). If the task changes
-    nothing, and in check mode, it needs only Organization Read Only (C(ORG_READ_ONLY)).
+  - The signing credential needs the role Organization Owner (C(ORG_OWNER)). In check mode, or if
+    the task changes nothing, Organization Read Only (C(ORG_READ_ONLY)) is enough.
   - The API does not show which secret an access token was fetched with. A task with O(client_id)
-    compares O(client_secret) with the ends of the masked secrets, if the API returns them. A secret
-    that expired more than an hour ago cannot be the one in use.
+    compares O(client_secret) with the visible ends of the masked secrets, if the API returns them.
+    A secret that expired more than an hour ago cannot be the one in use.
   - If the API's responses contain the time, that time determines whether a secret has expired.
 seealso:
   - name: Atlas Administration API, service accounts
@@ -173,7 +173,7 @@ client_secret:
   description:
     - The value of a new secret. It cannot be read again. Set C(no_log=true), or use
       O(credentials_file), which keeps the value out of the result.
-  returned: if the task created a secret, without O(credentials_file)
+  returned: if the task created a secret and O(credentials_file) is unset
   type: str
   sample: mdb_sa_sk_...
 error:

@@ -22,7 +22,7 @@ from .responses import ApiError, Response
 from .state import Organization, Secret, ServiceAccount
 
 HOUR = 3600
-# A new secret shortens the lifetime of the other one to this.
+# A new secret shortens the lifetime of the other one to at most this.
 SHORTENED = 7 * 24 * HOUR
 HOURS = (8, 8760)
 MAX_SECRETS = 2

@@ -92,7 +92,7 @@ def test_a_task_for_accounts_makes_its_change_once(
         sent = [one for one in emulator.requests[before:] if one.status != 401]
         counts.append(len([one for one in sent if "/oauth/" not in one.path]))
         assert not (check and emulator.writes)
-        # Only a client secret is exchanged for a token, once.
+        # Only a client secret is exchanged for a token, and only once.
         assert len(sent) - counts[-1] == 2 * (kind == "account")
     checked, real, again = outcomes
     assert [outcome.msg for outcome in outcomes if outcome.failed] == []

@@ -34,7 +34,7 @@ NOT_RUN = {
     r"make ": "It installs packages from PyPI, and CI runs the targets.",
     r"ansible-galaxy collection install (awx\.awx )?keysmith\.mongodb": "It needs Galaxy.",
     r"(pip|pipx|sudo) ": "It needs PyPI or a system package, and changes the machine.",
-    r"\.venv/bin/python -m tests\.emulator": "It never ends. The test starts its own emulator.",
+    r"\.venv/bin/python -m tests\.emulator": "It never exits. The test starts its own emulator.",
     r"ansible-playbook keysmith\.mongodb\.awx_setup": "It needs AWX; see test_awx_setup.py.",
 }
 # Their documents say that they fail.

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fault at each request of each flow of each module.
 
-The requests of a flow are counted in a run without faults. Then each fault affects each of them
-once on Atlas; on the other platforms, only the hardest one does. The task reaches the same state or
-fails; it reports truthfully whether it changed anything; a second run converges; no POST is
+The requests of a flow are counted in a run without faults. Then, on Atlas, each fault affects each
+request once. On the other platforms, only the hardest fault does. The task reaches the same state
+or fails; it reports truthfully whether it changed anything; a second run converges; no POST is
 repeated; no secret is shown.
 """
 
@@ -76,7 +76,7 @@ FAULTS: list[Callable[[int], Fault]] = [
 
 @dataclass(frozen=True)
 class Flow:
-    """A task whose second run changes nothing; tests.support has the numbers of keys."""
+    """A task whose second run changes nothing. ``tests.support`` explains the numbers of keys."""
 
     name: str
     module: str
@@ -296,7 +296,7 @@ def run(emulator: Emulator, platform: str, flow: Flow) -> Outcome:
 
 
 def state(emulator: Emulator, platform: str) -> list[tuple[Any, ...]]:
-    """Return the keys and accounts of the organization, without what differs between runs."""
+    """Return the organization's keys and accounts without the values that differ between runs."""
     organization = emulator.state.organizations[org_id(platform)]
     keys, accounts = organization.api_keys.values(), organization.service_accounts.values()
     named = [(key.description, key, 0) for key in keys]
@@ -362,7 +362,7 @@ def check_faulty_run(
     assert "Internal error" not in first.msg
     assert PRIVATE_KEYS[platform] not in first.output
     if not first.failed:
-        # A creation may also succeed without the listing of duplicates.
+        # A creation may succeed even if duplicates cannot be listed.
         assert state(emulator, platform) == wanted
     assert first.changed is (state(emulator, platform) != started), first.msg
     posts = [r for r in emulator.requests if r.method == "POST" and r.status not in {401, 429}]

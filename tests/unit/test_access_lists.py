@@ -284,8 +284,8 @@ class FakeApi:
     """A client with an access list. ``script``: what each write raises or does.
 
     An error is raised. A list of entries replaces the access list just before the write, as if by
-    another user. A pair does both. ``shown`` has the lists that the next reads return instead of
-    the real one.
+    another user. A pair does both. ``shown`` contains the lists that the next reads return instead
+    of the real one.
     """
 
     def __init__(

@@ -41,9 +41,9 @@ def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> 
 class Case:
     """A task that fails, and its message.
 
-    The text has {host} for a loopback address, {folder} for the test's own directory and {new} for
-    the key that the task has created. Options have {url} and {host} for the emulator, {tls},
-    {proxy} and {dead} for the other places.
+    In the text, {host} stands for a loopback address, {folder} for the test's own directory and
+    {new} for the key that the task created. In options, {url} and {host} stand for the emulator,
+    {tls}, {proxy} and {dead} for the other places.
     """
 
     name: str

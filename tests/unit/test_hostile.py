@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Quick tests of the faults that tests/trust/hostile found."""
+"""Quick tests for the faults that tests/trust/hostile found."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ def test_a_missing_entry_has_its_own_codes() -> None:
     assert "key" not in api.warnings[0]
 
 
-def test_a_code_may_count_only_if_the_listing_agrees() -> None:
+def test_a_code_may_count_only_if_the_full_list_agrees() -> None:
     careful = dataclasses.replace(ROBOTS, topic="ROBOT").of(ORG)
     gone = refusal("ROBOT_NOT_FOUND", ID)
     assert _resource.find_by_id(FakeApi([], {"GET": [gone]}), careful, ID) is None  # type: ignore[arg-type]

@@ -127,7 +127,7 @@ def test_truncates_long_text_at_a_space() -> None:
         ("mdb_sa_id_6928f1c03d91647abb20e7b9", None),
     ],
 )
-def test_an_id_has_the_time_of_its_creation(object_id: str, moment: str | None) -> None:
+def test_an_id_contains_the_time_of_its_creation(object_id: str, moment: str | None) -> None:
     assert creation_time(object_id) == moment
 
 

@@ -512,7 +512,7 @@ def _token_window(request: Request, outcome: Response | TransportError) -> float
 
 
 def server_time(response: Response) -> float | None:
-    """Return the server's time in seconds since 1970, None if the response does not have it."""
+    """Return the server's time in seconds since 1970, None if the response does not contain it."""
     date = _date(response.headers.get("Date", ""))
     return date.timestamp() if date else None
 

@@ -263,7 +263,7 @@ def _find_credentials(
 ) -> dict[str, Credentials]:
     """Return the credentials that are set, by their names; one of each kind."""
     found: dict[str, Credentials] = {}
-    # Next to a token, a client ID says which account the token belongs to.
+    # With a token, a client ID identifies the account that the token belongs to.
     owner = _token_owner(known, values)
     for kind, names in known:
         parts = [values.get(name) for name in names]
@@ -283,7 +283,7 @@ def _find_credentials(
 
 
 def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str:
-    """Return the name of the client ID that is set next to an access token, without a secret."""
+    """Return the name of the client ID that is set with an access token but without a secret."""
     has_token = any(values.get(names[0]) for kind, names in known if kind is AccessToken)
     for kind, names in known:
         if kind is ServiceAccount and has_token and not values.get(names[1]):

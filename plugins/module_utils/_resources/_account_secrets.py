@@ -45,7 +45,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_d
 
 MAX_SECRETS = 2
 HOUR = 3600
-# A new secret shortens the lifetime of all others to this.
+# A new secret shortens the lifetime of all others to at most this.
 SHORTENED = 7 * 24 * HOUR
 # The API did nothing, because it was handling another request about the same account.
 CONCURRENT = "DATA_CONCURRENCY_ERROR"
@@ -56,7 +56,8 @@ _VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
 def listed_secrets(account: ServiceAccount | None) -> tuple[Secret, ...]:
     """Return the secrets of an account, none if it is missing.
 
-    Raises UnexpectedResponseError if the API did not list them: then none is proved to be missing.
+    Raises UnexpectedResponseError if the API did not list them. Then no secret is proved to be
+    missing.
     """
     if account and not account.shows_secrets:
         raise UnexpectedResponseError(
@@ -90,8 +91,8 @@ class Owner:
 class SecretPlan:
     """What a task does to have a valid secret.
 
-    ``kept``: the secret that is valid, if none is created. ``deleted``: the secret that is deleted
-    first. ``others``: the other secrets, as they are afterwards. ``is_full``: there is no room, and
+    ``kept``: the valid secret, if none is created. ``deleted``: the secret that is deleted first.
+    ``others``: the other secrets, as they are afterwards. ``is_full``: there is no room, and
     nothing may be deleted.
     """
 
@@ -113,8 +114,8 @@ def plan(
 ) -> SecretPlan:
     """Decide whether to create a secret, and what to delete first.
 
-    ``now``: seconds since 1970. ``is_filed``: whether a file keeps the secret; then only the secret
-    ``held_id``, which is in the file, can be the valid one. ``renew_before``: seconds.
+    ``now``: seconds since 1970. ``is_filed``: whether the task keeps the secret in a file. If so,
+    only the secret in the file, ``held_id``, can be the valid one. ``renew_before``: seconds.
     """
     valid = [secret for secret in secrets if secret.expiry > now + renew_before]
     if is_filed:
@@ -141,12 +142,12 @@ def _replaceable(secrets: Sequence[Secret], now: float, make_room: str) -> Secre
 
 
 def shortened(secret: Secret, now: float) -> Secret:
-    """Return a secret as it is after another one was created."""
+    """Return a secret as it is after another one is created."""
     return replace(secret, expires_at=to_date(min(secret.expiry, now + SHORTENED)))
 
 
 def shortening_warnings(before: Sequence[Secret], after: Sequence[Secret]) -> list[str]:
-    """Say which secrets now expire sooner than before."""
+    """Return warnings about the secrets that now expire sooner than before."""
     expiries = {secret.id: secret for secret in before}
     return [
         f"Secret {secret.id} now expires at {secret.expires_at} instead of "
@@ -160,7 +161,8 @@ def shortening_warnings(before: Sequence[Secret], after: Sequence[Secret]) -> li
 def is_other_value(secret: Secret, secrets: Sequence[Secret], value: str) -> bool:
     """Whether masked values prove that a value belongs to another secret of the account.
 
-    The visible end of the other one must match, because a mask may show more than parts of a value.
+    The visible end of the other secret must match. It is not enough that the end of this one
+    differs, because a mask may show characters that are not part of the value.
     """
 
     def end(of: Secret) -> str:
@@ -179,7 +181,7 @@ def wall_clock() -> float:
 
 
 def time_of(api: Client) -> float:
-    """Return the API's time, which determines what has expired. This machine's may be wrong."""
+    """Return the API's time, which determines what has expired. The local clock may be wrong."""
     return api.server_time or wall_clock()
 
 
@@ -426,7 +428,7 @@ def _create(owner: Owner, hours: int, others: Sequence[Secret]) -> tuple[Secret,
 
 
 def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> OrphanError:
-    """Return the error of a creation whose response was lost.
+    """Return the error about a creation whose response was lost.
 
     Nothing is deleted: another run may have created the new secret and be about to use it.
     """
@@ -461,7 +463,7 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
 def _keep(
     owner: Owner, created: tuple[Secret, str], file: SecretFile, shortenings: Sequence[str]
 ) -> None:
-    """Write a new secret to a file, or delete it. ``shortenings``: warnings about others."""
+    """Write a new secret to a file, or delete it. ``shortenings``: warnings about other secrets."""
     api, account, (secret, value) = owner.api, owner.account, created
     api.add_no_log(value)
     try:

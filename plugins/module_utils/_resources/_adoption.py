@@ -31,8 +31,8 @@ def check(
 ) -> list[str]:
     """Refuse to add roles to an object identified by its text if the file lacks its secret.
 
-    ``is_held``: whether a file has the secret of exactly this object. Raises GuardError. Without a
-    file, returns a warning if the object becomes an owner.
+    ``is_held``: whether a file holds the secret of exactly this object. Raises GuardError. Without
+    a file, returns a warning if the object becomes an owner.
     """
     if file is None:
         return owner_warnings(resource, found, [("", role) for role in gains])

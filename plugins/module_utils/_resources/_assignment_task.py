@@ -68,7 +68,7 @@ class Task(Generic[Obj]):
         }
 
     def unassigned(self, *warnings: str) -> dict[str, Any]:
-        """Return the result if the object was not assigned to the project."""
+        """Return the result for an object that was not assigned to the project."""
         result = {"changed": False, self.kind.result_name: None}
         return {**result, "diff": _plan.absent(None).diff(), "warnings": [*warnings]}
 

@@ -43,7 +43,7 @@ class Assignments(Generic[Obj]):
     ``roles_in``: the roles of an object in a project. ``taken``: the code that says that the object
     is already assigned. ``result_name``: the name of an assignment in results. ``identity``: its
     fields besides the project and the roles. ``is_invited``: whether objects are assigned by an
-    invitation, on every platform. ``query``: what the full list of a project needs.
+    invitation, on every platform. ``query``: the parameters that the full list of a project needs.
     """
 
     resource: Resource[Obj]
@@ -249,7 +249,7 @@ def _parse_write(at: Assignment[Obj], roles: tuple[str, ...]) -> Callable[[Any],
 def _confirm(api: Client, at: Assignment[Obj], expected: Roles, error: KeysmithError) -> None:
     """Raise an error, unless it leaves the outcome unknown and the list shows the expected roles.
 
-    Otherwise, the error says what the list shows.
+    If the list shows other roles, the error says so.
     """
     if not error.outcome_unknown:
         raise error from None

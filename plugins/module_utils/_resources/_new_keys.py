@@ -56,7 +56,7 @@ def create(
 
     This order never lets the key be used from an address that is not on its list. If anything
     fails, the key is revoked, and the error says so, or says what is left. ``known_ids``: the IDs
-    in the full list before the creation. The result has the private key unless that is in the file.
+    in the full list before the creation. The result contains the private key unless the file does.
     """
     is_listed = bool(wanted.access_list)
     roles = _FIRST_ROLES if is_listed else wanted.roles

@@ -71,7 +71,7 @@ class OrgApiKey:
 
     @property
     def created_at(self) -> str | None:
-        """Return when the key was created, from its ID. The API does not return it."""
+        """Return the creation time, derived from the ID. The API does not return it."""
         return creation_time(self.id)
 
     def __str__(self) -> str:
@@ -93,7 +93,7 @@ class OrgApiKey:
 
 
 def identity(key: OrgApiKey | None) -> dict[str, Any]:
-    """Return the read-only fields of a key for results; None if the key does not exist yet."""
+    """Return a key's read-only fields for results. They are None if the key does not exist yet."""
     return {name: getattr(key, name, None) for name in ("id", "public_key", "created_at")}
 
 

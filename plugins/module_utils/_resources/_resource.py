@@ -4,8 +4,8 @@
 
 """Describe kinds of API objects, and implement the operations that all kinds share.
 
-Find objects, prove absence, delete, wait, find what a lost response left behind, guard the signing
-credential. The functions raise the errors of ``_errors``.
+The functions find, change and delete objects, prove absence, find what a lost response left behind,
+and guard the signing credential. They raise the errors of ``_errors``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SETTLE_TIME = 10.0
 # Seconds between two reads that must agree that something is gone.
 SECOND_LOOK = 3.0
 _DELETE_ATTEMPTS = 3
-# The maximum number of objects in a message that may have very many.
+# The maximum number of objects that a message lists if there may be very many.
 SHOWN = 20
 LOOK_ALIKES = "Look-alikes differ only in case, whitespace, invisible characters or Unicode forms."
 
@@ -71,9 +71,9 @@ Obj = TypeVar("Obj", bound=Object)
 class Listing(Generic[Obj]):
     """A list that the API offers.
 
-    ``title``: the term for the list in messages. ``path``: below the API's base path.
-    ``version``: of the Atlas Administration API. ``reader``: the role that reading requires.
-    ``parse``: takes the API's JSON; see ``Client``. ``query``: what the full list needs besides
+    ``title``: the term for the list in messages. ``path``: below the API's base path. ``version``:
+    of the Atlas Administration API. ``reader``: the role that reading requires. ``parse``: takes
+    the API's JSON; see ``Client``. ``query``: the parameters that the full list needs besides
     paging.
     """
 
@@ -93,10 +93,10 @@ class Listing(Generic[Obj]):
 class SigningIdentity(Generic[Obj]):
     """How guards recognize the object that is the signing credential.
 
-    ``name``: what identifies it, such as "public key". ``of``: that of an object, None if the API
-    hides it. ``signing``: that of the signing credential, None if that is of another kind.
-    ``option``: the option that lets a task lose its own access. ``is_unknown``: whether the signing
-    credential is of this kind, but which one is unknown.
+    ``name``: what identifies it, such as "public key". ``of``: returns the value of an object, None
+    if the API hides it. ``signing``: the value of the signing credential, None if it is of another
+    kind. ``option``: the option that lets a task lose its own access. ``is_unknown``: whether the
+    signing credential is of this kind, but which one is unknown.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Resource(Generic[Obj]):
 
     @property
     def short_noun(self) -> str:
-        """Return the term for one that a message has described already."""
+        """Return the term for one that a message has already described."""
         return self.noun.split()[-1]
 
     @property
@@ -301,7 +301,7 @@ def pick_renamed(
     *,
     look_alikes: str,
 ) -> Obj | None:
-    """Return the object with the old text or, if it is renamed already, with the new one.
+    """Return the object with the old text or, if it has already been renamed, with the new one.
 
     Raises AmbiguousError if both exist, and MissingError if neither does and a new text is set.
     """
@@ -332,7 +332,7 @@ def pick_renamed(
 
 
 def check_look_alikes(listed: Iterable[Obj], objects: Objects[Obj], text: str) -> None:
-    """Refuse a text that no object has if the texts of some look like it."""
+    """Refuse a text that no object has exactly if the texts of some objects look like it."""
     resource = objects.resource
     similar = by_normalized(listed, resource).get(normalize_description(text))
     if similar:
@@ -391,7 +391,7 @@ def _rest(found: Sequence[Object]) -> str:
 def says_missing(error: KeysmithError, resource: Resource[Obj], object_id: str) -> bool:
     """Return whether an error says that this object does not exist (docs/apis.md: Absence).
 
-    The status is 400 or 404, and the parameters, if any, have the ID.
+    The status is 400 or 404, and the parameters, if any, contain the ID.
     """
     if not isinstance(error, ApiError) or error.status not in {400, 404} or not error.code:
         return False
@@ -457,7 +457,7 @@ def as_missing_error(
 ) -> KeysmithError:
     """Return MissingError if the API does not find an object that this task has seen.
 
-    Any other error is returned as it is.
+    Any other error is returned unchanged.
     """
     if not says_missing(error, resource, found.id):
         return error
@@ -516,8 +516,8 @@ def retry_unknown(
     """Send a request about an object that this task has seen until the API knows the object.
 
     The APIs are eventually consistent. An error that says that the object is missing is a refusal,
-    so nothing was done, and sending again is safe. ``part_id``: the ID of the part of the object
-    that the request is about.
+    so nothing was changed, and repeating the request is safe. ``part_id``: the ID of the part of
+    the object that the request is about.
     """
     about = part_id or found.id
     backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
@@ -629,7 +629,7 @@ def _following(error: KeysmithError, state: str = "") -> Iterator[None]:
 
 
 def contradicted(resource: Resource[Obj], what: str) -> UnexpectedResponseError:
-    """Return the error of a success whose response does not show what the task asked for.
+    """Return the error about a success whose response does not show what the task asked for.
 
     The change may have been made anyway.
     """
@@ -763,7 +763,7 @@ def lost_creation(
     known_ids: Collection[str],
     cause: KeysmithError,
 ) -> OrphanError:
-    """Return the error of a creation whose response was lost, with the objects it may have left."""
+    """Return the error about a creation whose response was lost, with what it may have left."""
     resource = objects.resource
     found: list[Obj] = []
     try:
@@ -813,7 +813,7 @@ def duplicate_warnings(
     created: Collection[Obj],
     known_ids: Collection[str],
 ) -> list[str]:
-    """Return warnings about objects with the same texts that others have created in the meantime.
+    """Return warnings about objects with the same texts that other runs created in the meantime.
 
     Never raises: the secrets of the new objects must be returned. Waits until the API lists
     the new objects, so that the next task finds them.
@@ -851,8 +851,8 @@ def check_not_own(
 ) -> bool:
     """Return whether an object is the signing credential. Raises OwnKeyError unless allowed.
 
-    ``loss`` completes "to allow". ``is_own_seen``: a listing shows the signing credential, so an
-    object whose identity is hidden is another one.
+    ``loss`` completes "to allow". ``is_own_seen``: whether a listing shows the signing credential,
+    so an object whose identity is hidden is another one.
     """
     identity = resource.identity
     if identity is None:

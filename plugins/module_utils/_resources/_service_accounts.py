@@ -82,8 +82,8 @@ class Secret:
 class ServiceAccount:
     """An account. ``roles``: those in the organization or, in a project's list, in the project.
 
-    ``is_system_managed``: None if the API does not say. ``shows_secrets``: whether the response had
-    a list of secrets, which the specification does not require.
+    ``is_system_managed``: None if the API does not say. ``shows_secrets``: whether the response
+    contained a list of secrets, which the specification does not require.
     """
 
     id: str
@@ -119,7 +119,7 @@ def seconds(date: str) -> float:
 
 
 def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
-    """Return the account that the API's JSON describes, None if it is not an object with content.
+    """Return the account that the API's JSON describes, None unless it is a non-empty object.
 
     Schemas: OrgServiceAccount, GroupServiceAccount. Values of secrets are not read. Raises
     UnreadableError.
@@ -247,7 +247,7 @@ def projects(api: Client, org_id: str, account: ServiceAccount) -> list[dict[str
 
 
 def not_found(params: Mapping[str, Any], hint: str) -> MissingError:
-    """Return the error about an account that a task identifies and that does not exist."""
+    """Return the error about an account that a task identifies but that does not exist."""
     which = params["service_account_id"] or quoted(params["name"])
     return MissingError(
         f"Service account {which} does not exist in organization {params['org_id']}, and nothing "
@@ -266,8 +266,8 @@ def create(
     """Create an account; ``wanted``: its name, description and roles.
 
     ``hours``: the lifetime of its first secret, None for an account without one. An account without
-    a secret is complete even if the response is lost, so the new one with these values is returned.
-    Raises the same errors as ``_writes.create``.
+    a secret is complete even if the response is lost, so the new account with these values is
+    returned. Raises the same errors as ``_writes.create``.
     """
     objects = SERVICE_ACCOUNTS.of(org_id)
     secret = {_WITHOUT_SECRET: True} if hours is None else {"secretExpiresAfterHours": hours}
@@ -367,7 +367,7 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     path="/orgs/{}/serviceAccounts",
     version="2024-08-05",
     reader=READER,
-    # Without it, a listing lacks accounts that exist.
+    # Without this, a listing leaves out accounts that exist.
     query={"includeSystemManaged": "true"},
     parse=parse,
     text=lambda account: account.name,
@@ -378,7 +378,7 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     topic="SERVICE_ACCOUNT",
     identity=SigningIdentity(
         name="client ID",
-        # Some servers may ignore its case.
+        # Some servers may ignore the case of an ID.
         of=lambda account: account.id.lower(),
         signing=lambda endpoint: endpoint.client_id and endpoint.client_id.lower(),
         option="allow_own_account",

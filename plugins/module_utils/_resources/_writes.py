@@ -29,9 +29,9 @@ class Wanted(Generic[Obj]):
     """What a task asks of an object.
 
     ``is_met``: whether an object is as the task asked. ``text``: what it asked, for messages.
-    ``state``: what an object is like, for messages. ``values``: returns what a task can set.
-    ``fill``: takes a response's JSON and the object in it, and returns the object with the
-    requested values that the response leaves out. Leaving them out does not contradict the request.
+    ``state``: describes an object, for messages. ``values``: returns what a task can set. ``fill``:
+    takes a response's JSON and the object in it, and returns the object with the requested values
+    that the response leaves out. Leaving them out does not contradict the request.
     """
 
     is_met: Callable[[Obj], bool]
@@ -43,7 +43,7 @@ class Wanted(Generic[Obj]):
 
 @dataclass(frozen=True)
 class Created(Generic[Obj]):
-    """A new object and its secret, which only the response to its creation has.
+    """A new object and its secret, which only the response to its creation contains.
 
     ``secret``: empty if there is none, or if it is in a file.
     """
@@ -87,7 +87,7 @@ def create(  # noqa: PLR0917  each has a different type
 def _confirm(
     api: Client, objects: Objects[Obj], created: Created[Obj], wanted: Wanted[Obj]
 ) -> Created[Obj]:
-    """Return a created object if the API shows it as asked after all; delete it otherwise."""
+    """Return a created object if the API shows it as requested after all. Otherwise, delete it."""
     found, noun = created.found, objects.resource.noun
 
     def is_done(now: Obj | None) -> bool:

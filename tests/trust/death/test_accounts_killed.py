@@ -44,17 +44,19 @@ ROLES = {"roles": ["GROUP_READ_ONLY"]}
 SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 ACCOUNT, SECRETS = "*/serviceAccounts/*", "*/secrets"
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="kills by /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="kills processes through /proc"
+)
 
 
 @dataclass(frozen=True)
 class Death:
     """A task, and the write at which it is killed.
 
-    ``again``: whether the next run changes something although the write was carried out.
+    ``again``: whether the next run changes something even though the write was carried out.
     ``secrets``: how many secrets the account has at the end if the write was carried out, and if it
-    was not. ``is_lost``: whether the value of the only one is then lost. ``is_full``: whether the
-    account starts with two secrets.
+    was not. ``is_lost``: whether the value of the only secret is then lost. ``is_full``: whether
+    the account starts with two secrets.
     """
 
     name: str
@@ -90,7 +92,7 @@ DEATHS = [
     Death("delete", TASK, {**VICTIM, **ABSENT}, "DELETE", ACCOUNT),
     Death("create a secret", SECRET, {**VICTIM, **FILED}, "POST", SECRETS, True, (2, 1)),
     Death("make room", SECRET, FULL, "DELETE", f"{SECRETS}/*", True, (2, 2), is_full=True),
-    Death("fill the room", SECRET, FULL, "POST", SECRETS, True, (2, 2), is_full=True),
+    Death("create after making room", SECRET, FULL, "POST", SECRETS, True, (2, 2), is_full=True),
     Death("delete a secret", SECRET, BUSY_SECRET, "DELETE", f"{SECRETS}/*"),
     Death("allow an address", ENTRIES, {**VICTIM, "entries": ["192.0.2.1"]}, "POST", "*/access*"),
     Death("invite", MEMBER, {**VICTIM, **PROJECT, **ROLES}, "POST", "*:invite"),

@@ -243,7 +243,7 @@ def other_responses(draw: st.DrawFn) -> Mutation:
 
 @st.composite
 def missing_responses(draw: st.DrawFn) -> Mutation:
-    """Draw responses that nearly prove that an object is missing, and some that do for keys."""
+    """Draw responses that almost prove that an object is missing, and some that do for keys."""
     status = draw(st.sampled_from([400, 404, 200, 401, 500, 502]))
     change = draw(st.fixed_dictionaries({}, optional={"errorCode": CODES, "parameters": JSON}))
     is_enveloped = draw(st.booleans())

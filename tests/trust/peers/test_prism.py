@@ -4,8 +4,8 @@
 """Every request of every module, and every response of the emulator, against the specification.
 
 Prism stands between them and rejects what the specification does not allow. The license of the
-specification keeps it out of this collection: TRUST_SPEC names the file, or several with a colon
-between them, of which the last one wins. Without it, the test is skipped, even in CI.
+specification keeps it out of this collection: TRUST_SPEC names the file, or several files separated
+by colons. The last one takes precedence. Without it, the test is skipped, even in CI.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_a_lost_assignment_is_looked_up(emulator: Emulator) -> None:
     assert (outcome.changed, outcome.failed) == (True, False)
 
 
-def test_the_own_account_is_not_removed_from_the_project(emulator: Emulator) -> None:
+def test_the_signing_account_is_not_removed_from_the_project(emulator: Emulator) -> None:
     """Even if the project's list does not show its roles."""
     accounts(emulator)[client_id("atlas")].projects = {project_id("atlas"): []}
     target = {"service_account_id": client_id("atlas"), "state": "absent", **own_account(emulator)}

@@ -318,10 +318,10 @@ UPPER = f"mdb_sa_id_{BUILDS.removeprefix('mdb_sa_id_').upper()}"
     ],
     ids=str,
 )
-def test_any_refusal_about_the_account_needs_the_listing(
+def test_any_refusal_about_the_account_needs_the_full_list(
     emulator: Emulator, refusal: dict[str, Any]
 ) -> None:
-    """No code is published. Each of these proves something only together with the full list."""
+    """The codes are not published. Each of these is proof only together with the full list."""
     target = {"service_account_id": MISSING_ACCOUNT, "state": "absent"}
     path = f"{ACCOUNTS}/{MISSING_ACCOUNT}"
     emulator.add_fault(Fault("status", path=path, times=None, **refusal))
@@ -419,7 +419,7 @@ def test_a_full_organization_is_not_an_old_api(emulator: Emulator) -> None:
     assert "secret_expires_after_hours" not in outcome.msg
 
 
-def test_no_request_follows_a_lost_deletion_of_the_own_account(emulator: Emulator) -> None:
+def test_no_request_follows_a_lost_deletion_of_the_signing_account(emulator: Emulator) -> None:
     own = client_id("atlas")
     account = {"client_id": own, "client_secret": accounts(emulator)[own].secrets[0].value}
     emulator.add_fault(Fault("lost_after", method="DELETE", path=f"{ACCOUNTS}/{own}"))

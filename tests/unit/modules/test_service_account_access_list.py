@@ -60,7 +60,7 @@ def test_entries_are_added_and_removed_once(emulator: Emulator) -> None:
 
 
 def test_an_entry_that_is_removed_in_the_meantime_is_not_an_error(emulator: Emulator) -> None:
-    """The API's code for this is not known, so the list decides."""
+    """The API's error code for this is not known, so the list decides."""
     accounts(emulator)[BUILDS].access_list = [A]
     emulator.add_fault(Fault("lost_after", method="DELETE", path="*accessList*"))
     assert run_list(emulator, entries=[A], state="absent").changed

@@ -131,7 +131,7 @@ def test_an_account_deleted_in_the_meantime_is_left_out(
 
 
 def test_listings_are_complete(emulator: Emulator) -> None:
-    """By default, a project's list also lacks system-managed accounts."""
+    """By default, a project's list does not contain system-managed accounts either."""
     assignment = {"project_id": project_id("atlas"), "roles": ["GROUP_READ_ONLY"]}
     account = {"service_account_id": BUILDS}
     run_for_accounts(emulator, "project_service_account", **account, **assignment)

@@ -460,7 +460,7 @@ def test_the_second_of_two_runs_finds_the_file(
 def test_the_api_must_accept_the_deletion_of_a_new_secret(
     start: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If it does not find the secret, it may not know it yet."""
+    """If the API does not find the secret, it may not know it yet."""
     emulator, clock = start(secret(0, 3)), VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 8.0
     missing = {"status": 404, "code": "SERVICE_ACCOUNT_SECRET_NOT_FOUND"}
