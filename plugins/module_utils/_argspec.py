@@ -231,7 +231,7 @@ def check_account(params: Mapping[str, Any]) -> None:
     value = params["service_account_id"]
     if not value or is_client_id(value):
         return
-    hint = "A client ID is mdb_sa_id_ and 24 hexadecimal digits. To use a name, set name."
+    hint = "A client ID consists of mdb_sa_id_ and 24 hexadecimal digits. To use a name, set name."
     if is_id(value) or is_public_key(value):
         hint += " For an API key, use the modules for API keys, such as org_api_key."
     shown = "hidden" if looks_secret(value) else quoted(value, 80)

@@ -874,7 +874,7 @@ def check_not_own(
         if is_unknown:
             which = (
                 f"The access token may belong to the {resource.noun} {found}, because client_id is "
-                "not set next to it"
+                "not set"
             )
             instead = "Set client_id to the account that the token belongs to"
         raise OwnKeyError(
