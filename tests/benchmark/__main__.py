@@ -433,7 +433,7 @@ def main() -> None:
         drawn: list[tuple[float, dict[str, list[float]]]] = []
         for latency in options.latency:
             figures = compare(latency, options.keys, options.runs, folder)
-            title = f"{latency * 1000:.0f} ms a round trip"
+            title = f"{latency * 1000:.0f} ms per round trip"
             show(f"Revoking keys, {title}", table(figures, options.keys))
             show(f"Against the floor, {title}", goals(figures, options.keys, import_cost))
             curves = {w.name: [figures[w.tag, n].median for n in options.keys] for w in WAYS}

@@ -31,7 +31,7 @@ def plot(
         for (marker, line), (name, seconds) in zip(STYLES, curves.items(), strict=True):
             axis.plot(counts, seconds, marker=marker, linestyle=line, label=name)
         axis.set(xscale="log", yscale="log", xlabel="keys to revoke")
-        axis.set_title(f"{latency * 1000:.0f} ms a round trip")
+        axis.set_title(f"{latency * 1000:.0f} ms per round trip")
         axis.set_xticks(counts, [str(count) for count in counts])
         axis.minorticks_off()
         axis.grid(visible=True, color="0.9")
