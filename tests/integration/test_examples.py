@@ -52,7 +52,6 @@ UNANSWERED = {"Revoke one API key": ("description", "wait")}
 # YAML in README and guides that is not run here: a pattern, and the reason.
 NOT_RUN = {
     "^all:": "An inventory; test_console_lines.py uses it.",
-    "^collections:": "For ansible-galaxy, which needs Galaxy.",
     "^# (Refused|Accepted)": "See test_guides.py.",
     "^# Stops working when": "It shows what not to do.",
     "^# (Deprecated|Recommended)": "Variables of the role; see test_rotation.py.",

@@ -22,9 +22,9 @@ from tests.emulator import Emulator, Fault
 from tests.integration.playbook import PATIENCE, AnsibleSandbox, kill
 from tests.support import ROOT
 
-# The request at which a process is killed is never carried out; carried out after the kill; carried
-# out before it without a response; or answered shortly before the kill. The last mode kills at a
-# point in time.
+# The request at which a process is killed is never carried out, is carried out after the kill, is
+# carried out before it without a response, or gets a response shortly before it. The last mode
+# kills at a point in time.
 MODES = LOST, LATE, DONE, ANSWERED, MOMENT = ("lost", "late", "done", "answered", "moment")
 
 
