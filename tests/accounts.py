@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.emulator import Emulator, ServiceAccount
 from tests.support import Outcome, client_id, key_pair, org_id, project_id, run_module, seed
@@ -17,6 +21,8 @@ MANAGED = "mdb_sa_id_5a000000000000000000b002"
 MISSING_ACCOUNT = "mdb_sa_id_deadbeefdeadbeefdeadbeef"
 SECRET_IDS = ("5a0000000000000000005001", "5a0000000000000000005002")
 DAY = 24 * 3600
+# The fault of an account that the API does not find.
+GONE = {"status": 404, "code": "SERVICE_ACCOUNT_NOT_FOUND", "parameters": [BUILDS]}
 
 
 def world(*secrets: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +41,14 @@ def world(*secrets: dict[str, Any]) -> dict[str, Any]:
 
 def accounts(emulator: Emulator) -> dict[str, ServiceAccount]:
     return emulator.state.organizations[org_id("atlas")].service_accounts
+
+
+@pytest.fixture
+def emulator_with_accounts() -> Iterator[Emulator]:
+    """Yield an emulator whose account BUILDS has one secret, which expires in a day."""
+    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
+    with Emulator(world(soon)) as running:
+        yield running
 
 
 def run_for_accounts(emulator: Emulator, module: str, **options: Any) -> Outcome:

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.accounts import (
     BUILDS,
-    DAY,
     IN_PROJECT,
-    SECRET_IDS,
     accounts,
+    emulator_with_accounts,
     own_account,
     run_for_accounts,
-    world,
 )
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -30,13 +26,8 @@ from tests.support import (
 )
 
 OWNER = ["GROUP_OWNER"]
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
-    with Emulator(world(soon)) as running:
-        yield running
+# Its account BUILDS has one secret, which expires in a day.
+emulator = emulator_with_accounts
 
 
 def run_project(emulator: Emulator, **options: Any) -> Outcome:

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.accounts import (
     BUILDS,
-    DAY,
+    GONE,
     MISSING_ACCOUNT,
-    SECRET_IDS,
     accounts,
+    emulator_with_accounts,
     own_account,
     run_for_accounts,
-    world,
 )
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -28,16 +25,8 @@ from tests.support import (
 )
 
 A, B = "192.0.2.1", "2001:db8::/32"
-
-
-GONE = {"status": 404, "code": "SERVICE_ACCOUNT_NOT_FOUND", "parameters": [BUILDS]}
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
-    with Emulator(world(soon)) as running:
-        yield running
+# Its account BUILDS has one secret, which expires in a day.
+emulator = emulator_with_accounts
 
 
 def run_list(emulator: Emulator, **options: Any) -> Outcome:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +13,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from tests.accounts import (
     ACCOUNTS,
     BUILDS,
-    DAY,
+    GONE,
     IN_PROJECT,
     MANAGED,
     MISSING_ACCOUNT,
     SECRET_IDS,
     accounts,
+    emulator_with_accounts,
     run_for_accounts,
-    world,
 )
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -31,16 +29,8 @@ from tests.support import (
 
 A = "192.0.2.1"
 OWNER = ["GROUP_OWNER"]
-
-
-GONE = {"status": 404, "code": "SERVICE_ACCOUNT_NOT_FOUND", "parameters": [BUILDS]}
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    soon = {"id": SECRET_IDS[0], "value": "mdb_sa_sk_soon", "expires_at": time.time() + DAY}
-    with Emulator(world(soon)) as running:
-        yield running
+# Its account BUILDS has one secret, which expires in a day.
+emulator = emulator_with_accounts
 
 
 def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
