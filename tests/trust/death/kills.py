@@ -153,3 +153,22 @@ def settle(emulator: Emulator, patience: float = 60) -> None:
         quiet = quiet + 1 if emulator.open_connections == 0 else 0
         assert time.monotonic() < deadline, "connections of dead processes stay open"
         time.sleep(0.01)
+
+
+def kill_at_lines(collections: Path, module: str, options: str) -> int:
+    """Kill a module before each line of the code that writes secrets; return the number of lines.
+
+    ``options``: as JSON, with {point} for the number of the kill.
+    """
+    script = Path(__file__).parent / "killed_at_lines.py"
+    ended = subprocess.run(
+        [sys.executable, script, collections, module, "_secret_file.py", options],
+        cwd=ROOT,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return int(ended.stdout)

@@ -9,8 +9,6 @@ The write is carried out without a response, or not at all.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from tests.accounts import accounts
 from tests.emulator import Emulator, ServiceAccount
 from tests.emulator.state import Secret
 from tests.support import (
-    ROOT,
     account_id,
     key_pair,
     org_id,
@@ -30,7 +27,7 @@ from tests.support import (
     secret_id,
     seed,
 )
-from tests.trust.death.kills import DONE, LOST, Point, module_until_killed
+from tests.trust.death.kills import DONE, LOST, Point, kill_at_lines, module_until_killed
 
 PLATFORM = "atlas"
 SECOND_ID = "5a5f" + "0" * 20
@@ -41,7 +38,6 @@ FILED = {"secret_expires_after_hours": 720, "credentials_file": "secret.json"}
 NEW = {"name": "new one", "roles": ["ORG_MEMBER"]}
 PROJECT = {"project_id": project_id(PLATFORM)}
 ROLES = {"roles": ["GROUP_READ_ONLY"]}
-SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 ACCOUNT, SECRETS = "*/serviceAccounts/*", "*/secrets"
 
 pytestmark = pytest.mark.skipif(
@@ -201,17 +197,7 @@ def test_a_kill_at_any_line_leaves_a_file_with_a_valid_secret(
         "credentials_file": f"{tmp_path}/{{point}}.json",
         "force": True,
     }
-    script = subprocess.run(
-        [sys.executable, SCRIPT, collections, SECRET, "_secret_file.py", json.dumps(task)],
-        cwd=ROOT,
-        check=False,
-        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert script.returncode == 0, script.stderr
-    points = int(script.stdout)
+    points = kill_at_lines(collections, SECRET, json.dumps(task))
     assert 20 < points < MOST
     ends = set()
     for point in range(points):

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator
-from tests.support import MISSING_ID, ROOT, key_pair, org_id, run_module
+from tests.support import MISSING_ID, key_pair, org_id, run_module
+from tests.trust.death.kills import kill_at_lines
 
 PLATFORM = "atlas"
-SCRIPT = Path(__file__).parent / "killed_at_lines.py"
 MOST = 500
 NEW = {"description": "point {point}", "roles": ["ORG_MEMBER"]}
 
@@ -68,17 +66,7 @@ def test_a_kill_at_any_line_leaves_no_partial_file(
     common = {"platform": PLATFORM, "base_url": emulator.url, "org_id": org_id(PLATFORM)}
     options = {**common, **key_pair(PLATFORM), **creation.options}
     text = json.dumps(options).replace("{folder}", str(tmp_path))
-    script = subprocess.run(
-        [sys.executable, SCRIPT, collections, creation.module, "_secret_file.py", text],
-        cwd=ROOT,
-        check=False,
-        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert script.returncode == 0, script.stderr
-    points = int(script.stdout)
+    points = kill_at_lines(collections, creation.module, text)
     assert 20 < points < MOST
     lost = 0
     for point in range(points):
