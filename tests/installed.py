@@ -16,8 +16,8 @@ import pytest
 VARIABLE = "TESTS_STRICT"
 # These cannot be installed: licenses do not allow it, or the machine lacks a feature.
 _ALLOWED = re.compile(
-    "the specification of the Atlas Administration API is not there"
-    "|the recorded responses of Atlas are not there"
+    "the specification of the Atlas Administration API is missing"
+    "|the recorded responses of Atlas are missing"
     "|this machine, or its file system, has no nameless files"
     "|this curl does not know SHA-256"
 )

@@ -105,7 +105,7 @@ class SetUp:
 def empty(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Any]:
     """Create stand-ins with two organizations and one execution environment."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
-        pytest.skip("awx.awx is not there: make .cache/awx")
+        pytest.skip("awx.awx is not installed (run make .cache/awx)")
     made: list[AwxStandIn] = []
 
     def make() -> SetUp:

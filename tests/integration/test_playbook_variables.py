@@ -305,7 +305,7 @@ def test_rotation_reads_its_variables_and_an_encrypted_password(
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_limit_without_localhost_fails(tmp_path: Path, collections: Path, playbook: str) -> None:
     if playbook == "awx_setup" and not (AWX_COLLECTION / "ansible_collections").is_dir():
-        pytest.skip("awx.awx is not there: make .cache/awx")
+        pytest.skip("awx.awx is not installed (run make .cache/awx)")
     paths = os.pathsep.join([str(collections), str(AWX_COLLECTION)])
     workshop = AnsibleSandbox(tmp_path / "run", collections)
     inventory = workshop.folder / "hosts.yml"

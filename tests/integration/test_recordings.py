@@ -111,7 +111,7 @@ def recordings() -> list[Any]:
     """Return the recordings as parameters of a test, or one that is skipped."""
     name = os.environ.get(VARIABLE)
     if not name:
-        reason = f"the recorded responses of Atlas are not there ({VARIABLE})"
+        reason = f"the recorded responses of Atlas are missing ({VARIABLE})"
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="none")]
     found = load(Path(name).read_text("utf-8"))
     names = (f"{n}-{one.method}-{one.place}-{one.status}" for n, one in enumerate(found))
@@ -533,7 +533,7 @@ def test_a_recorded_response_is_understood(one: Recording) -> None:
 
 @pytest.mark.skipif(
     not os.environ.get(VARIABLE),
-    reason=f"the recorded responses of Atlas are not there ({VARIABLE})",
+    reason=f"the recorded responses of Atlas are missing ({VARIABLE})",
 )
 def test_the_recordings_have_every_kind() -> None:
     found = load(Path(os.environ[VARIABLE]).read_text("utf-8"))

@@ -29,7 +29,7 @@ def test_it():
     ("strict", "reason", "expected"),
     [
         ("1", "nonesuch is not installed", 1),
-        ("1", "the recorded responses of Atlas are not there (KEYSMITH_RECORDINGS)", 0),
+        ("1", "the recorded responses of Atlas are missing (KEYSMITH_RECORDINGS)", 0),
         ("", "nonesuch is not installed", 0),
     ],
 )

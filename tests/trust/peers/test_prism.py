@@ -194,7 +194,7 @@ def specification(folder: Path) -> Path:
     named = os.environ.get(VARIABLE)
     paths = [*map(Path, named.split(os.pathsep))] if named else BESIDE
     if not named and not all(path.exists() for path in paths):
-        pytest.skip(f"the specification of the Atlas Administration API is not there ({VARIABLE})")
+        pytest.skip(f"the specification of the Atlas Administration API is missing ({VARIABLE})")
     document, *parts = [yaml.safe_load(path.read_text("utf-8")) for path in paths]
     for part in parts:
         document["paths"] |= part["paths"]

@@ -175,7 +175,7 @@ def test_demo_shows_no_secret(tmp_path: Path, collections: Path, is_echoed: bool
 def test_set_up_of_awx_shows_no_secret(tmp_path: Path, collections: Path, token: str) -> None:
     """Neither the playbook nor the modules of awx.awx show the token."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
-        pytest.skip("awx.awx is not there (make .cache/awx)")
+        pytest.skip("awx.awx is not installed (run make .cache/awx)")
     sandbox = AnsibleSandbox(tmp_path / "run", collections)
     names = {f"playbooks/{name}.yml" for name in PLAYBOOKS}
     with AwxStandIn(AWX_TOKEN, names) as awx:
