@@ -10,6 +10,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -272,7 +273,15 @@ def run_module(
         else:
             raise AssertionError("main() must end with exit_json or fail_json")
     text = output.getvalue()
-    return Outcome(json.loads(text), text, clock)
+    outcome = Outcome(json.loads(text), text, clock)
+    check_words(outcome.result, f"{options} {environ}")
+    return outcome
+
+
+def check_words(result: Mapping[str, Any], given: str) -> None:
+    """Fail if a message or a warning shows a value that is not there, unless the user gave it."""
+    shown = [result.get("msg", ""), *result.get("warnings", ()), *result.get("deprecations", ())]
+    assert "None" in given or not re.search(r"\bNone\b", " ".join(map(str, shown))), shown
 
 
 def run_as_owner(module: str, emulator: Any, platform: str, options: Any) -> Outcome:
