@@ -664,6 +664,42 @@ def test_refuses_invalid_id(value: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("abcdefgh", "service_account_id is 'abcdefgh', .* use the modules for API keys"),
+        (ORG, f"service_account_id is '{ORG}', .* use the modules for API keys"),
+        (UUID, "service_account_id is hidden, which is not"),
+        ("builds", "service_account_id is 'builds', .* To use a name, set name.$"),
+        ("x" * 50 + " " + "y" * 30, "service_account_id is 'x{50}' …, which"),
+    ],
+)
+def test_refuses_an_invalid_client_id(value: str, message: str) -> None:
+    account = {"platform": "atlas", "name": None, "service_account_id": value}
+    with pytest.raises(OptionError) as caught:
+        _argspec.check_account(account)
+    assert re.search(message, caught.value.message())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "name has 0"), ("n" * 65, "name has 65"), ("a/b+c", "name contains '\\+', '/'")],
+)
+def test_refuses_an_invalid_name_of_an_account(text: str, message: str) -> None:
+    account = {"platform": "atlas", "name": "n" * 64, "service_account_id": None}
+    _argspec.check_account(account)
+    with pytest.raises(OptionError, match=message):
+        _argspec.check_account({**account, "name": text})
+
+
+def test_refuses_a_lifetime_that_no_secret_can_have() -> None:
+    for hours in (None, 8, 8760):
+        _argspec.check_hours("secret_expires_after_hours", hours)
+    for hours in (7, 8761):
+        with pytest.raises(OptionError, match=f"secret_expires_after_hours is {hours}"):
+            _argspec.check_hours("secret_expires_after_hours", hours)
+
+
+@pytest.mark.parametrize(
     ("host", "has_warning"),
     [
         ("ops.example.com", True),
