@@ -464,6 +464,21 @@ def test_unexpected_json_after_a_post_leaves_the_outcome_unknown() -> None:
     assert caught.value.outcome_unknown
 
 
+def test_a_contradiction_in_a_response_is_reported_with_its_request() -> None:
+    def parse(_data: Any) -> None:
+        raise UnexpectedResponseError("it has another name", hint="Check it.")
+
+    api = client(lambda _query: (201, {}))
+    response = Response(201, "Created", {}, b"{}", attempts=3, waited=2.5)
+    api._http.send = lambda *_args, parse_response, **_more: parse_response(response)
+    with pytest.raises(UnexpectedResponseError) as caught:
+        api.patch(to("rename it"), {}, parse)
+    error = caught.value
+    assert (error.status, error.reason, error.attempts, error.waited) == (201, "Created", 3, 2.5)
+    assert error.request is not None
+    assert error.request.method == "PATCH"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
