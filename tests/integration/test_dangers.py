@@ -274,8 +274,14 @@ def test_the_signing_key_pair_counts_as_an_owner(emulator: Emulator) -> None:
     assert not [r for r in emulator.requests if r.path.endswith("/apiKeys")]
 
 
-def test_another_owner_key_takes_one_listing_and_gives_no_warning(emulator: Emulator) -> None:
-    outcome = run(emulator, "org_api_key", api_user_id=LISTED, state="absent", **ACCOUNT)
+@pytest.mark.parametrize(
+    ("module", "selected"),
+    [("org_api_key", {"api_user_id": LISTED}), ("org_api_keys", {"api_user_ids": [LISTED]})],
+)
+def test_another_owner_key_takes_one_listing_and_gives_no_warning(
+    emulator: Emulator, module: str, selected: dict[str, Any]
+) -> None:
+    outcome = run(emulator, module, state="absent", **selected, **ACCOUNT)
     assert outcome.changed
     assert last_owner(outcome) == []
     assert len([r for r in emulator.requests if r.path.endswith("/apiKeys")]) == 1
