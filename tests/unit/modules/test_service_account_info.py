@@ -20,21 +20,18 @@ from tests.accounts import (
     SECRET_IDS,
     accounts,
     emulator_with_accounts,
-    run_for_accounts,
+    run_task,
 )
 from tests.emulator import Emulator, Fault
-from tests.support import (
-    project_id,
-)
+from tests.support import project_id, run_as_owner
 
-A = "192.0.2.1"
+A, PROJECT = "192.0.2.1", project_id("atlas")
 OWNER = ["GROUP_OWNER"]
-# Its account BUILDS has one secret, which expires in a day.
 emulator = emulator_with_accounts
 
 
 def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
-    outcome = run_for_accounts(emulator, "service_account_info", **options)
+    outcome = run_as_owner("service_account_info", emulator, "atlas", options)
     assert not outcome.failed, outcome.msg
     assert not outcome.changed
     assert "mdb_sa_sk" not in outcome.output
@@ -53,7 +50,7 @@ def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
         ({"name": "twin"}, 2),
         ({"name_match": "b*"}, 1),
         ({"roles": ["ORG_OWNER"]}, 1),
-        ({"project_id": project_id("atlas")}, 0),
+        ({"project_id": PROJECT}, 0),
         ({"expires_within_hours": 48}, 1),
         ({"expires_within_hours": 8}, 0),
     ],
@@ -65,51 +62,21 @@ def test_accounts_are_filtered(emulator: Emulator, filters: dict[str, Any], expe
 
 def test_access_lists_and_projects_take_one_request_per_account(emulator: Emulator) -> None:
     accounts(emulator)[BUILDS].access_list = [A]
-    accounts(emulator)[BUILDS].projects = {project_id("atlas"): OWNER}
-    (found,) = run_info(emulator, name="builds", access_list=True, projects=True)
-    assert found["access_list"] == [A]
-    assert found["projects"] == [{"project_id": project_id("atlas"), "roles": OWNER}]
+    accounts(emulator)[BUILDS].projects = {PROJECT: OWNER}
+    (found,) = run_info(emulator, project_id=PROJECT, access_list=True, projects=True)
+    assert (found["client_id"], found["access_list"]) == (BUILDS, [A])
+    assert found["projects"] == [{"project_id": PROJECT, "roles": OWNER}]
     assert found["secrets"][0]["id"] == SECRET_IDS[0]
     paths = [request.path for request in emulator.requests[1:]]
-    assert sorted(paths) == [
-        ACCOUNTS,
-        f"{ACCOUNTS}/{BUILDS}/accessList",
-        f"{ACCOUNTS}/{BUILDS}/groups",
-    ]
-
-
-def test_a_project_filter_finds_its_accounts(emulator: Emulator) -> None:
-    accounts(emulator)[BUILDS].projects = {project_id("atlas"): OWNER}
-    assert [found["client_id"] for found in run_info(emulator, project_id=project_id("atlas"))] == [
-        BUILDS
-    ]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"service_account_id": "x"},
-        {"name": ""},
-        {"roles": ["GROUP_OWNER"]},
-        {"project_id": "x"},
-        {"expires_within_hours": -1},
-        {"expires_within_hours": "nan"},
-    ],
-    ids=str,
-)
-def test_filters_that_no_account_can_match_are_refused(
-    emulator: Emulator, options: dict[str, Any]
-) -> None:
-    outcome = run_for_accounts(emulator, "service_account_info", **options)
-    assert outcome.result["error"]["type"] == "options"
-    assert emulator.requests == []
+    own = f"{ACCOUNTS}/{BUILDS}"
+    assert sorted(paths) == [IN_PROJECT, ACCOUNTS, f"{own}/accessList", f"{own}/groups"]
 
 
 def test_an_account_deleted_in_the_meantime_is_left_out(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.add_fault(Fault("status", path=f"*{BUILDS}/groups", **GONE))
-    assert run_for_accounts(emulator, "service_account_info", name="builds", projects=True).failed
+    assert run_task("service_account_info", emulator, name="builds", projects=True).failed
     read = _service_accounts.projects
 
     def read_late(*args: Any) -> Any:
@@ -122,11 +89,9 @@ def test_an_account_deleted_in_the_meantime_is_left_out(
 
 def test_listings_are_complete(emulator: Emulator) -> None:
     """By default, a project's list does not contain system-managed accounts either."""
-    assignment = {"project_id": project_id("atlas"), "roles": ["GROUP_READ_ONLY"]}
-    account = {"service_account_id": BUILDS}
-    run_for_accounts(emulator, "project_service_account", **account, **assignment)
+    run_task("project_service_account", emulator, project_id=PROJECT, roles=OWNER)
     run_info(emulator)
-    run_info(emulator, include_system_managed=True, project_id=project_id("atlas"))
+    run_info(emulator, include_system_managed=True, project_id=PROJECT)
     flags = [
         (request.path, request.query.get("includeSystemManaged"))
         for request in emulator.requests
