@@ -49,16 +49,14 @@ BY_ID = [
         "delete an account by id",
         "service_account",
         lambda p: {"service_account_id": account_id(p, 2), "state": "absent"},
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "change an account by id",
         "service_account",
         lambda p: {"service_account_id": account_id(p, 2), "roles": ["ORG_READ_ONLY"]},
-        platforms=WITH_ACCOUNTS,
     ),
 ]
-TASKS = [*BY_ID, *(flow for flow in FLOWS if "service_account" in flow.module)]
+TASKS = [*BY_ID, *(flow for flow in FLOWS if flow.is_about_accounts)]
 CREDENTIALS = ("pair", "account", "token")
 
 

@@ -85,10 +85,26 @@ class Flow:
     # the error advises, a second run creates another one.
     creates: str = ""
     writes: bool = True
-    platforms: tuple[str, ...] = PLATFORMS
+
+    @property
+    def is_about_accounts(self) -> bool:
+        return "service_account" in self.module
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        return WITH_ACCOUNTS if self.is_about_accounts else PLATFORMS
 
     def __str__(self) -> str:
         return self.name
+
+
+BUSY = {"name": "busy"}
+NEW_ACCOUNT = {"name": "new one", "roles": ["ORG_MEMBER"]}
+
+
+def viewer(platform: str) -> dict[str, Any]:
+    """Return the options of an assignment to a project."""
+    return {"project_id": project_id(platform), "roles": ["GROUP_READ_ONLY"]}
 
 
 FLOWS = [
@@ -135,20 +151,12 @@ FLOWS = [
     Flow(
         "assign to a project",
         "project_api_key",
-        lambda p: {
-            "project_id": project_id(p),
-            "api_user_id": key_id(p, 3),
-            "roles": ["GROUP_READ_ONLY"],
-        },
+        lambda p: {"api_user_id": key_id(p, 3), **viewer(p)},
     ),
     Flow(
         "change roles in a project",
         "project_api_key",
-        lambda p: {
-            "project_id": project_id(p),
-            "description": "victim",
-            "roles": ["GROUP_READ_ONLY"],
-        },
+        lambda p: {"description": "victim", **viewer(p)},
     ),
     Flow(
         "remove from a project",
@@ -192,86 +200,59 @@ FLOWS = [
         "delete an account and wait",
         "service_account",
         lambda _p: {**ACCOUNT, "state": "absent", "wait": True},
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "create an account",
         "service_account",
-        lambda _p: {"name": "new one", "roles": ["ORG_MEMBER"]},
-        platforms=WITH_ACCOUNTS,
+        lambda _p: NEW_ACCOUNT,
     ),
     Flow(
         "create an account and a secret",
         "service_account",
-        lambda _p: {
-            "name": "new one",
-            "roles": ["ORG_MEMBER"],
-            "secret_expires_after_hours": 720,
-        },
+        lambda _p: {**NEW_ACCOUNT, "secret_expires_after_hours": 720},
         creates="new one",
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "change an account",
         "service_account",
         lambda _p: {**ACCOUNT, "new_name": "renamed", "roles": ["ORG_READ_ONLY"]},
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "delete a secret",
         "service_account_secret",
-        lambda p: {
-            "service_account_id": account_id(p, 3),
-            "secret_id": secret_id(p),
-            "state": "absent",
-        },
-        platforms=WITH_ACCOUNTS,
+        lambda p: {**BUSY, "secret_id": secret_id(p), "state": "absent"},
     ),
     Flow(
         "create a secret",
         "service_account_secret",
         lambda _p: {**ACCOUNT, "secret_expires_after_hours": 720},
         creates="secret of victim",
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "set an account's access list",
         "service_account_access_list",
         lambda _p: {**ACCOUNT, "entries": ["10.0.0.0/8", "2001:db8::1"], "purge": True},
-        platforms=WITH_ACCOUNTS,
     ),
     Flow(
         "assign an account to a project",
         "project_service_account",
-        lambda p: {
-            "project_id": project_id(p),
-            "service_account_id": account_id(p, 2),
-            "roles": ["GROUP_READ_ONLY"],
-        },
-        platforms=WITH_ACCOUNTS,
+        lambda p: {"service_account_id": account_id(p, 2), **viewer(p)},
     ),
     Flow(
         "change an account's roles in a project",
         "project_service_account",
-        lambda p: {
-            "project_id": project_id(p),
-            "name": "busy",
-            "roles": ["GROUP_READ_ONLY"],
-        },
-        platforms=WITH_ACCOUNTS,
+        lambda p: {**BUSY, **viewer(p)},
     ),
     Flow(
         "remove an account from a project",
         "project_service_account",
-        lambda p: {"name": "busy", "project_id": project_id(p), "state": "absent"},
-        platforms=WITH_ACCOUNTS,
+        lambda p: {**BUSY, "project_id": project_id(p), "state": "absent"},
     ),
     Flow(
         "read accounts, their access lists and projects",
         "service_account_info",
         lambda _p: {"access_list": True, "projects": True},
         writes=False,
-        platforms=WITH_ACCOUNTS,
     ),
 ]
 
@@ -282,7 +263,6 @@ def of_sample(module: str, sample: Sample) -> Flow:
         module,
         lambda p: sample.options({"api_user_id": key_id(p, 2)}, project_id(p)),
         writes=sample.writes,
-        platforms=sample.platforms,
     )
 
 

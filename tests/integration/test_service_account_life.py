@@ -23,16 +23,18 @@ from tests.integration.playbook import GROUP, ORGS_INFO, AnsibleSandbox, Finishe
 from tests.support import PRIVATE_KEYS, key_pair, org_id, project_id, seed
 
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
-ACCOUNT = {"name": "builds"}
 FILE = "{{ folder }}/builds.json"
+NAME = "builds"
+
+
+def step(module: str, **options: Any) -> dict[str, Any]:
+    return {f"keysmith.mongodb.{module}": {"name": NAME, **options}}
+
+
 STEPS: dict[str, dict[str, Any]] = {
-    "create": {"keysmith.mongodb.service_account": {**ACCOUNT, "roles": ["ORG_READ_ONLY"]}},
+    "create": step("service_account", roles=["ORG_READ_ONLY"]),
     "write a secret": {
-        "keysmith.mongodb.service_account_secret": {
-            **ACCOUNT,
-            "secret_expires_after_hours": 24,
-            "credentials_file": FILE,
-        },
+        **step("service_account_secret", secret_expires_after_hours=24, credentials_file=FILE),
         "register": "first",
     },
     "read with the secret": {
@@ -42,41 +44,23 @@ STEPS: dict[str, dict[str, Any]] = {
         },
         "vars": {"held": f"{{{{ lookup('file', '{FILE}') | from_json }}}}"},
     },
-    "set the access list": {
-        "keysmith.mongodb.service_account_access_list": {
-            **ACCOUNT,
-            "entries": ["192.0.2.0/24", "2001:db8::1"],
-            "purge": True,
-        }
-    },
-    "assign": {
-        "keysmith.mongodb.project_service_account": {
-            **ACCOUNT,
-            "project_id": PROJECT,
-            "roles": ["GROUP_READ_ONLY"],
-        }
-    },
-    "renew the secret": {
-        "keysmith.mongodb.service_account_secret": {
-            **ACCOUNT,
-            "secret_expires_after_hours": 48,
-            "renew_before_hours": 36,
-            "credentials_file": FILE,
-        }
-    },
-    "delete the old secret": {
-        "keysmith.mongodb.service_account_secret": {
-            **ACCOUNT,
-            "secret_id": "{{ first.service_account_secret.id }}",
-            "state": "absent",
-        }
-    },
-    "read": {
-        "keysmith.mongodb.service_account_info": {**ACCOUNT, "access_list": True, "projects": True}
-    },
-    "delete": {
-        "keysmith.mongodb.service_account": {**ACCOUNT, "state": "absent", "wait": True},
-    },
+    "set the access list": step(
+        "service_account_access_list", entries=["192.0.2.0/24", "2001:db8::1"], purge=True
+    ),
+    "assign": step("project_service_account", project_id=PROJECT, roles=["GROUP_READ_ONLY"]),
+    "renew the secret": step(
+        "service_account_secret",
+        secret_expires_after_hours=48,
+        renew_before_hours=36,
+        credentials_file=FILE,
+    ),
+    "delete the old secret": step(
+        "service_account_secret",
+        secret_id="{{ first.service_account_secret.id }}",
+        state="absent",
+    ),
+    "read": step("service_account_info", access_list=True, projects=True),
+    "delete": step("service_account", state="absent", wait=True),
 }
 READING = ("read", "read with the secret")
 WRITES = (
@@ -130,7 +114,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Life:
         }
         sandbox = AnsibleSandbox(folder / "run", collections)
         run = sandbox.playbook([play], "--diff", "-vvv", environ=environ)
-        arguments = {"base_url": emulator.url, "org_id": ORG, **ACCOUNT, "state": "absent"}
+        arguments = {"base_url": emulator.url, "org_id": ORG, "name": NAME, "state": "absent"}
         module = "keysmith.mongodb.service_account"
         ad_hoc = sandbox.ad_hoc(module, json.dumps(arguments), environ=environ)
         writes = [name_of(write.method, write.path) for write in emulator.writes]
