@@ -44,6 +44,11 @@ def start(emulator: Emulator) -> None:
     accounts(emulator)[account_id(PLATFORM, 3)].secrets.append(newer)
 
 
+def connection(emulator: Emulator) -> dict[str, str]:
+    where = {"platform": PLATFORM, "base_url": emulator.url, "org_id": org_id(PLATFORM)}
+    return {**where, **key_pair(PLATFORM)}
+
+
 def state(emulator: Emulator) -> list[Any]:
     """Return the accounts without the number of their secrets."""
     return [row[:-1] for row in test_flows.state(emulator, PLATFORM)]
@@ -66,8 +71,7 @@ def test_the_next_run_completes_a_killed_one(
     start(emulator)
     assert run_as_owner(flow.module, emulator, PLATFORM, options).changed
     whole, writes = state(emulator), emulator.writes
-    where = {"platform": PLATFORM, "base_url": emulator.url, "org_id": org_id(PLATFORM)}
-    killed = {**where, **key_pair(PLATFORM), **options}
+    killed = {**connection(emulator), **options}
     # The value of a new secret is lost. service_account_secret creates another one.
     is_repeated = has_secret and flow.module == SECRET
     is_lost = has_secret and not is_repeated and mode == DONE
@@ -119,10 +123,7 @@ def test_a_kill_at_any_line_leaves_a_file_with_a_valid_secret(
         }
         (tmp_path / f"{point}.json").write_text(json.dumps(content), "utf-8")
     task = {
-        "platform": PLATFORM,
-        "base_url": emulator.url,
-        "org_id": org_id(PLATFORM),
-        **key_pair(PLATFORM),
+        **connection(emulator),
         "name": "point {point}",
         "secret_expires_after_hours": 8,
         "credentials_file": f"{tmp_path}/{{point}}.json",
