@@ -264,19 +264,12 @@ def _to_api(values: Mapping[str, Any]) -> dict[str, Any]:
 def _wanted(asked: Mapping[str, Any], expected: Mapping[str, Any]) -> Wanted[OrgApiKey]:
     """Return what a task asks of a key. ``expected``: all values that it sets or keeps."""
 
-    def fill(data: Mapping[str, Any], key: OrgApiKey) -> OrgApiKey:
-        missing = {name for name in expected if data.get(_JSON_NAMES[name]) is None}
-        given = {name: expected[name] for name in missing}
-        if "roles" in given:
-            given["roles"] = tuple(sorted(given["roles"]))
-        return replace(key, **given)
-
     return Wanted(
         is_met=lambda key: _is_as_wanted(key, asked),
         text=_described(asked),
         state=_state,
         values=_settable,
-        fill=fill,
+        fill=lambda data, key: replace(key, **_writes.left_out(data, expected, _JSON_NAMES)),
     )
 
 

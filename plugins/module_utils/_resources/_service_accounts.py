@@ -46,6 +46,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
 )
 
 READER = "Organization Read Only"
+# The fields of a secret in results.
+SECRET_FIELDS = ("id", "created_at", "expires_at", "last_used_at")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|[+-]00:?00)")
 # The API has had this field since September 2026.
 _WITHOUT_SECRET = "withoutInitialSecret"  # noqa: S105  a field's name
@@ -70,12 +72,7 @@ class Secret:
         return seconds(self.expires_at)
 
     def result(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "created_at": self.created_at,
-            "expires_at": self.expires_at,
-            "last_used_at": self.last_used_at,
-        }
+        return {name: getattr(self, name) for name in SECRET_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     """
     if not isinstance(data, dict) or not data:
         return None
-    account_id, roles = data.get("clientId"), data.get("roles")
+    account_id = data.get("clientId")
     if not (isinstance(account_id, str) and is_client_id(account_id)):
         raise UnreadableError("a service account without a readable ID", "clientId", account_id)
     owner = f"service account {account_id}"
@@ -134,9 +131,6 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     for name, value in texts.items():
         if not isinstance(value, str):
             raise UnreadableError(owner, name, value)
-    is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
-    if roles is not None and not is_list:
-        raise UnreadableError(owner, "roles", roles)
     is_managed = data.get("systemManaged")
     secrets = data.get("secrets")
     if not isinstance(secrets, (list, type(None))):
@@ -145,7 +139,7 @@ def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
     return ServiceAccount(
         id=account_id,
         **texts,
-        roles=tuple(sorted(set(roles or ()))),
+        roles=_roles(owner, data),
         created_at=_date(owner, data, "createdAt"),
         # The order of the API is not known.
         secrets=tuple(sorted(found, key=lambda secret: (secret.created_at, secret.id))),
@@ -169,6 +163,14 @@ def parse_secret(data: Any, owner: str) -> Secret:
     return Secret(secret_id, created_at, expires_at, last_used_at, text)
 
 
+def _roles(owner: str, data: Mapping[str, Any]) -> tuple[str, ...]:
+    roles = data.get("roles")
+    is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
+    if roles is not None and not is_list:
+        raise UnreadableError(owner, "roles", roles)
+    return tuple(sorted(set(roles or ())))
+
+
 def _date(owner: str, data: Mapping[str, Any], name: str) -> str | None:
     value = data.get(name)
     if value is None:
@@ -184,11 +186,6 @@ def clear_value(data: Mapping[str, Any]) -> str | None:
     value = data.get("secret")
     is_clear = isinstance(value, str) and value and "*" not in value and "..." not in value
     return value if is_clear else None
-
-
-def has_roles(account: ServiceAccount, roles: Collection[str] | None) -> bool:
-    """Whether an account has exactly these roles; None stands for any."""
-    return roles is None or set(account.roles) == set(roles)
 
 
 def check_not_managed(api: Client, org_id: str, account: ServiceAccount) -> None:
@@ -220,6 +217,15 @@ def find(api: Client, params: Mapping[str, Any]) -> ServiceAccount | None:
     )
 
 
+def get(api: Client, params: Mapping[str, Any]) -> ServiceAccount:
+    """Return the account that a task changes. Raises MissingError and GuardError."""
+    account = find(api, params)
+    if account is None:
+        raise not_found(params, "Create it with service_account first.")
+    check_not_managed(api, params["org_id"], account)
+    return account
+
+
 def projects(api: Client, org_id: str, account: ServiceAccount) -> list[dict[str, Any]]:
     """Return the projects that an account is assigned to, sorted by ID, with its roles there."""
     objects = SERVICE_ACCOUNTS.of(org_id)
@@ -227,15 +233,12 @@ def projects(api: Client, org_id: str, account: ServiceAccount) -> list[dict[str
     def parse_project(data: Any) -> tuple[str, tuple[str, ...]] | None:
         if not isinstance(data, dict):
             return None
-        project_id, roles = data.get("groupId"), data.get("roles")
+        project_id = data.get("groupId")
         if not (isinstance(project_id, str) and is_id(project_id)):
             raise UnreadableError(
                 f"a project of service account {account.id}", "groupId", project_id
             )
-        is_list = isinstance(roles, list) and all(isinstance(role, str) for role in roles)
-        if roles is not None and not is_list:
-            raise UnreadableError(f"project {project_id}", "roles", roles)
-        return project_id, tuple(sorted(roles or ()))
+        return project_id, _roles(f"project {project_id}", data)
 
     call = objects.call(f"list the projects of {account}", READER, account.id, "groups")
     try:
@@ -334,31 +337,19 @@ def update(
 
 
 def _wanted(values: Mapping[str, Any]) -> Wanted[ServiceAccount]:
-    def is_met(account: ServiceAccount) -> bool:
-        texts = (account.name, account.description)
-        return texts == (values["name"], values["description"]) and has_roles(
-            account, values["roles"]
-        )
-
-    def fill(data: Mapping[str, Any], account: ServiceAccount) -> ServiceAccount:
-        missing = {name: value for name, value in values.items() if data.get(name) is None}
-        if "roles" in missing:
-            missing["roles"] = tuple(sorted(missing["roles"]))
-        return replace(account, **missing)
-
     return Wanted(
-        is_met=is_met,
+        is_met=lambda account: account.writable() == values,
         text=_described(values),
         state=lambda account: _described(account.writable()),
         values=ServiceAccount.writable,
-        fill=fill,
+        fill=lambda data, account: replace(account, **_writes.left_out(data, values)),
     )
 
 
 def _described(values: Mapping[str, Any]) -> str:
     return (
         f"{quoted(values['name'])}, described as {quoted(values['description'])}, with the roles "
-        f"{', '.join(sorted(values['roles'])) or 'none'}"
+        f"{', '.join(values['roles']) or 'none'}"
     )
 
 

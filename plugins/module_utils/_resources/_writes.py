@@ -52,6 +52,22 @@ class Created(Generic[Obj]):
     secret: str = field(default="", repr=False)
 
 
+def left_out(
+    data: Mapping[str, Any], values: Mapping[str, Any], json_names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the values that a response leaves out. ``json_names``: the API's names of the values.
+
+    See ``Wanted.fill``.
+    """
+    names = json_names or {}
+    missing = {
+        name: item for name, item in values.items() if data.get(names.get(name, name)) is None
+    }
+    if "roles" in missing:
+        missing["roles"] = tuple(sorted(missing["roles"]))
+    return missing
+
+
 def create(  # noqa: PLR0917  each has a different type
     api: Client,
     objects: Objects[Obj],
