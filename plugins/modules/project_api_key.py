@@ -203,7 +203,7 @@ error:
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
@@ -239,14 +239,14 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    def find(assigned: Mapping[str, OrgApiKey]) -> Optional[OrgApiKey]:
+    def find(assigned: Mapping[str, OrgApiKey]) -> OrgApiKey:
         """Return the key, from the project's keys if possible."""
         named = params["api_user_id"] or params["public_key"]
         for key in assigned.values():
             if named and named in {key.id, key.public_key}:
                 return key
         found = _org_api_keys.find(api, params["org_id"], params)
-        if found is None and params["state"] == "present":
+        if found is None:
             raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
         return found
 

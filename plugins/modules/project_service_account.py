@@ -128,7 +128,7 @@ error:
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
@@ -167,15 +167,6 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    def find(assigned: Mapping[str, ServiceAccount]) -> Optional[ServiceAccount]:
-        account = _service_accounts.find(api, params)
-        if account is None:
-            if params["state"] == "absent":
-                return None
-            raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(api, params["org_id"], account)
-        return account
-
     def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
         project_id = params["project_id"]
         found: list[str] = []
@@ -192,7 +183,9 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
 
     kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
     task = _assignment_task.Task(api, kind, params, warnings)
-    return _assignment_task.ensure(task, find, check_mode)
+    return _assignment_task.ensure(
+        task, lambda _assigned: _service_accounts.get(api, params), check_mode
+    )
 
 
 def main() -> None:

@@ -111,6 +111,7 @@ error:
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -123,9 +124,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _access_list_task,
     _project_service_accounts,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
-    ServiceAccount,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -149,14 +147,8 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    def find() -> ServiceAccount:
-        account = _service_accounts.find(api, params)
-        if account is None:
-            raise _service_accounts.not_found(params, "Create it with service_account first.")
-        _service_accounts.check_not_managed(api, params["org_id"], account)
-        return account
-
     lists = _project_service_accounts.ACCOUNT_LISTS
+    find = partial(_service_accounts.get, api, params)
     return _access_list_task.ensure(api, lists, params, find, check_mode)
 
 

@@ -15,6 +15,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
+    MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _assignments,
@@ -75,18 +76,21 @@ class Task(Generic[Obj]):
 
 def ensure(
     task: Task[Obj],
-    find: Callable[[Mapping[str, Obj]], Obj | None],
+    find: Callable[[Mapping[str, Obj]], Obj],
     check_mode: bool,
 ) -> dict[str, Any]:
     """Change the assignment, and return the result of the task.
 
-    ``find``: takes the objects of the project, and returns the one that the task identifies, None
-    if it is missing and the task has ``state: absent``.
+    ``find``: takes the objects of the project, and returns the one that the task identifies, or
+    raises MissingError.
     """
     try:
         assigned = _assignments.list_all(task.api, task.kind, task.project_id)
-        found = find(assigned)
-        if found is None:
+        try:
+            found = find(assigned)
+        except MissingError:
+            if task.roles is not None:
+                raise
             return task.unassigned()
         at = task.kind.of(task.project_id, found)
         before = at.roles(assigned)
