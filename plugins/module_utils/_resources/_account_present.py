@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -17,7 +18,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     OptionError,
-    internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
@@ -136,28 +136,16 @@ def create(
     result: dict[str, Any] = {"changed": True, "service_account": shown, "diff": plan.diff()}
     if check_mode:
         return result
-    created = _service_accounts.create(api, org_id, wanted, hours, known_ids)
-    account = created.found
-    result["service_account"] = account.result()
-    if created.secret:
-        if file:
-            _keep(api, org_id, account, created.secret, file)
-        else:
-            result["client_secret"] = created.secret
     objects = SERVICE_ACCOUNTS.of(org_id)
-    result["warnings"] = _resource.duplicate_warnings(api, objects, [account], known_ids)
-    return result
-
-
-def _keep(api: Client, org_id: str, account: ServiceAccount, value: str, file: SecretFile) -> None:
-    """Write the first secret of a new account to a file, or delete the account."""
-    api.add_no_log(value)
-    try:
-        with api.cancellation.completing():
+    created = _service_accounts.create(api, org_id, wanted, hours, known_ids)
+    account, value = created.found, created.secret
+    result["service_account"] = account.result()
+    if value and file:
+        api.add_no_log(value)
+        with _resource.undoing(api, partial(_resource.undo_creation, api, objects, account)):
             content = _account_files.content(org_id, account, account.secrets[0], value)
             _secret_file.write(file, content, f"the new service account {account}")
-    except Exception as failure:
-        # Catch everything: an account whose secret is lost must not be left behind unreported.
-        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
-        objects = SERVICE_ACCOUNTS.of(org_id)
-        raise _resource.undo_creation(api, objects, account, error) from None
+    elif value:
+        result["client_secret"] = value
+    result["warnings"] = _resource.duplicate_warnings(api, objects, [account], known_ids)
+    return result

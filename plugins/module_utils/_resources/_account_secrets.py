@@ -26,7 +26,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OrphanError,
     OwnKeyError,
     UnexpectedResponseError,
-    internal_error,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
@@ -34,13 +33,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _service_accounts,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
+    SECRET_FIELDS,
     SERVICE_ACCOUNTS,
     Secret,
     ServiceAccount,
     clear_value,
     parse_secret,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 
 MAX_SECRETS = 2
@@ -103,33 +102,31 @@ class SecretPlan:
 
 
 def plan(
-    secrets: Sequence[Secret],
-    now: float,
-    *,
-    held_id: str | None,
-    is_filed: bool,
-    renew_before: float = 0,
-    force: bool = False,
-    make_room: str = "expired",
+    secrets: Sequence[Secret], now: float, params: Mapping[str, Any], held_id: str | None
 ) -> SecretPlan:
     """Decide whether to create a secret, and what to delete first.
 
-    ``now``: seconds since 1970. ``is_filed``: whether the task keeps the secret in a file. If so,
-    only the secret in the file, ``held_id``, can be the valid one. ``renew_before``: seconds.
+    ``now``: seconds since 1970. ``held_id``: the secret in the file of the task. If the task has a
+    file, only that one can be the valid one.
     """
-    valid = [secret for secret in secrets if secret.expiry > now + renew_before]
-    if is_filed:
+    valid = [secret for secret in secrets if secret.expiry > _deadline(now, params)]
+    if params["credentials_file"]:
         valid = [secret for secret in valid if secret.id == held_id]
-    if valid and not force:
+    if valid and not params["force"]:
         kept = max(valid, key=lambda secret: secret.expiry)
         return SecretPlan(kept, others=tuple(other for other in secrets if other != kept))
     deleted = None
     if len(secrets) >= MAX_SECRETS:
-        deleted = _replaceable(secrets, now, make_room)
+        deleted = _replaceable(secrets, now, params["make_room"])
         if deleted is None:
             return SecretPlan(None, others=tuple(secrets), is_full=True)
     others = tuple(shortened(other, now) for other in secrets if other != deleted)
     return SecretPlan(None, deleted, others)
+
+
+def _deadline(now: float, params: Mapping[str, Any]) -> float:
+    """Return until when a valid secret must not expire, in seconds since 1970."""
+    return now + float(params["renew_before_hours"]) * HOUR
 
 
 def _replaceable(secrets: Sequence[Secret], now: float, make_room: str) -> Secret | None:
@@ -232,25 +229,14 @@ def _ensure(
 ) -> dict[str, Any]:
     """Read the account and change what differs. ``gone``: receives the secret that made room."""
     org_id = params["org_id"]
-    account = _service_accounts.find(api, params)
-    if account is None:
-        raise _service_accounts.not_found(params, "Create it with service_account first.")
+    account = _service_accounts.get(api, params)
     owner, now = Owner(api, org_id, account), time_of(api)
-    _service_accounts.check_not_managed(api, org_id, account)
     file = None
     if params["credentials_file"]:
         file = _account_files.inspect(params["credentials_file"])
         _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
     held_id = _account_files.held_id(file, account, org_id) if file else None
-    wanted = plan(
-        account.secrets,
-        now,
-        held_id=held_id,
-        is_filed=file is not None,
-        renew_before=params["renew_before_hours"] * HOUR,
-        force=params["force"],
-        make_room=params["make_room"],
-    )
+    wanted = plan(account.secrets, now, params, held_id)
     if wanted.kept:
         warnings = []
         if file is None:
@@ -275,10 +261,13 @@ def _ensure(
         gone.append(wanted.deleted)
     secret, value = _create(owner, params["secret_expires_after_hours"], wanted.others)
     if file:
-        _keep(owner, (secret, value), file, warnings)
+        api.add_no_log(value)
+        with _resource.undoing(api, partial(_undo, owner, secret, warnings)):
+            content = _account_files.content(org_id, account, secret, value)
+            _secret_file.write(file, content, f"service account {account}")
     others = _others(owner, secret, wanted.others)
     warnings = shortening_warnings(account.secrets, others)
-    if secret.expiry <= now + params["renew_before_hours"] * HOUR:
+    if secret.expiry <= _deadline(now, params):
         warnings.append(
             f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
             "renew_before_hours: the next run creates another one. Lower renew_before_hours."
@@ -333,8 +322,8 @@ def _result(
 ) -> dict[str, Any]:
     shown = None
     if account and (secret or changed):
-        empty = dict.fromkeys(("id", "created_at", "expires_at", "last_used_at"))
-        shown = {"client_id": account.id, **(secret.result() if secret else empty)}
+        fields = secret.result() if secret else dict.fromkeys(SECRET_FIELDS)
+        shown = {"client_id": account.id, **fields}
     return {
         "changed": changed,
         "service_account_secret": shown,
@@ -460,26 +449,13 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
     return error.with_context(parameters=new_ids, results=results, state_after=state)
 
 
-def _keep(
-    owner: Owner, created: tuple[Secret, str], file: SecretFile, shortenings: Sequence[str]
-) -> None:
-    """Write a new secret to a file, or delete it. ``shortenings``: warnings about other secrets."""
-    api, account, (secret, value) = owner.api, owner.account, created
-    api.add_no_log(value)
-    try:
-        with api.cancellation.completing():
-            content = _account_files.content(owner.org_id, account, secret, value)
-            _secret_file.write(file, content, f"service account {account}")
-    except Exception as failure:
-        # Catch everything: a secret whose value is lost must not be left behind unreported.
-        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
-        raise _undo(owner, secret, error, shortenings) from None
-
-
 def _undo(
-    owner: Owner, secret: Secret, error: KeysmithError, shortenings: Sequence[str]
+    owner: Owner, secret: Secret, shortenings: Sequence[str], error: KeysmithError
 ) -> KeysmithError:
-    """Delete a secret that this task has created, and return the error that says what is left."""
+    """Delete a secret that this task has created, and return the error that says what is left.
+
+    ``shortenings``: warnings about other secrets.
+    """
     results = {"changed": True} if shortenings else {}
     state = f"The new secret {secret.id} was deleted to clean up."
     try:
@@ -507,6 +483,5 @@ def _others(owner: Owner, created: Secret, expected: Sequence[Secret]) -> tuple[
         )
     except KeysmithError:
         return tuple(expected)
-    if created.id not in {secret.id for secret in secrets}:
-        return tuple(expected)
-    return tuple(secret for secret in secrets if secret.id != created.id)
+    others = tuple(secret for secret in secrets if secret.id != created.id)
+    return others if others != secrets else tuple(expected)

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-    internal_error,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
     _key_files,
@@ -62,24 +59,23 @@ def create(
     roles = _FIRST_ROLES if is_listed else wanted.roles
     created = _org_api_keys.create(api, org_id, wanted.description, roles, known_ids)
     key, file = created.found, file_of(created.found)
-    written = None
-    try:
-        with api.cancellation.completing():
-            if file:
-                api.add_no_log(created.secret)
-                content = _key_files.content(org_id, created)
-                written = _secret_file.write(file, content, f"the new API key {key}")
-            if is_listed:
-                key = _complete(api, org_id, key, wanted)
-    except Exception as failure:
-        # Catch every exception: a key that is left without its private key must be reported.
-        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
+    written: SecretFile | None = None
+
+    def undo(error: KeysmithError) -> KeysmithError:
         loss = f"{written.path} has its key pair." if written else ""
         undone = _resource.undo_creation(api, API_KEYS.of(org_id), created.found, error, loss)
         if written and not undone.results:
             state = f"{undone.state_after} {_secret_file.discard(written)}"
             undone = undone.with_context(state_after=state)
-        raise undone from None
+        return undone
+
+    with _resource.undoing(api, undo):
+        if file:
+            api.add_no_log(created.secret)
+            content = _key_files.content(org_id, created)
+            written = _secret_file.write(file, content, f"the new API key {key}")
+        if is_listed:
+            key = _complete(api, org_id, key, wanted)
     return Created(key, "" if file else created.secret)
 
 

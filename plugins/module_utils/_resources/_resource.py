@@ -30,6 +30,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OwnKeyError,
     UnexpectedResponseError,
     WaitTimeoutError,
+    internal_error,
     is_about_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
@@ -684,6 +685,21 @@ def change(
 
 
 # Create, or leave nothing behind.
+
+
+@contextmanager
+def undoing(api: Client, undo: Callable[[KeysmithError], KeysmithError]) -> Iterator[None]:
+    """Finish the block even if the task is canceled. If it fails, raise what ``undo`` returns.
+
+    This applies to every exception: what was created must not be left behind unreported, because
+    its secret is lost.
+    """
+    try:
+        with api.cancellation.completing():
+            yield
+    except Exception as failure:
+        error = failure if isinstance(failure, KeysmithError) else internal_error(failure)
+        raise undo(error) from None
 
 
 def undo_creation(
