@@ -326,7 +326,8 @@ def test_an_object_is_created_and_changed() -> None:
 
 def test_an_object_may_already_be_renamed() -> None:
     def pick(old: str, new: str | None, *robots: Robot) -> Robot | None:
-        return _resource.pick_renamed(robots, IN_ORG, old, new, look_alikes="refuse")
+        params = {"name": old, "new_name": new, "look_alikes": "refuse"}
+        return _resource.pick_renamed(robots, IN_ORG, params)
 
     other = Robot(OTHER, "cook")
     assert pick("cleaner", "cook", ROBOT) == pick("cook", "cleaner", ROBOT) == ROBOT

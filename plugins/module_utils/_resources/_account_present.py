@@ -15,22 +15,19 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _secret_file,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-    OptionError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_files,
     _adoption,
     _resource,
     _service_accounts,
+    _writes,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
     ServiceAccount,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
-from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -44,13 +41,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
             raise _service_accounts.not_found(params, hint)
         return change(params, api, account, file, check_mode)
     accounts = _resource.list_all(api, objects)
-    account = _resource.pick_renamed(
-        accounts,
-        objects,
-        params["name"],
-        params["new_name"],
-        look_alikes=params["look_alikes"],
-    )
+    account = _resource.pick_renamed(accounts, objects, params)
     if account is None:
         return create(params, api, accounts, file, check_mode)
     return change(params, api, account, file, check_mode)
@@ -118,14 +109,8 @@ def create(
     check_mode: bool,
 ) -> dict[str, Any]:
     org_id, name, hours = params["org_id"], params["name"], params["secret_expires_after_hours"]
-    if params["roles"] is None:
-        raise OptionError(
-            f"Service account {quoted(name)} does not exist", hint="To create it, set roles."
-        )
-    known_ids = {account.id for account in accounts}
-    if file:
-        _secret_file.check_free(file, known_ids, org_id=org_id, name=name)
-        _secret_file.check_writable(file.path, check_mode=check_mode)
+    objects = SERVICE_ACCOUNTS.of(org_id)
+    known_ids = _writes.check_creation(objects, params, accounts, file, check_mode)
     wanted = {
         "name": name,
         "description": params["description"] or name,
@@ -136,7 +121,6 @@ def create(
     result: dict[str, Any] = {"changed": True, "service_account": shown, "diff": plan.diff()}
     if check_mode:
         return result
-    objects = SERVICE_ACCOUNTS.of(org_id)
     created = _service_accounts.create(api, org_id, wanted, hours, known_ids)
     account, value = created.found, created.secret
     result["service_account"] = account.result()

@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import (
-    _plan,
-    _secret_file,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
-    KeysmithError,
-    OptionError,
-)
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import KeysmithError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._plan import Plan
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _access_lists,
@@ -26,6 +20,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _new_keys,
     _org_api_keys,
     _resource,
+    _writes,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
     AccessList,
@@ -59,13 +54,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
         return change(params, api, key, file, check_mode)
     objects = API_KEYS.of(params["org_id"])
     keys = _resource.list_all(api, objects)
-    key = _resource.pick_renamed(
-        keys,
-        objects,
-        params["description"],
-        params["new_description"],
-        look_alikes=params["look_alikes"],
-    )
+    key = _resource.pick_renamed(keys, objects, params)
     if key is None:
         return create(params, api, keys, file, check_mode)
     return change(params, api, key, file, check_mode)
@@ -166,21 +155,14 @@ def create(
     file: SecretFile | None,
     check_mode: bool,
 ) -> dict[str, Any]:
-    org_id, description, roles = params["org_id"], params["description"], params["roles"]
-    entries = wanted_entries(params)
-    if roles is None:
-        raise OptionError(
-            f"API key {quoted(description)} does not exist", hint="To create it, set roles."
-        )
-    known_ids = {key.id for key in keys}
-    if file:
-        _secret_file.check_free(file, known_ids, org_id=org_id, description=description)
-        _secret_file.check_writable(file.path, check_mode=check_mode)
+    org_id, description, entries = params["org_id"], params["description"], wanted_entries(params)
+    objects = API_KEYS.of(org_id)
+    known_ids = _writes.check_creation(objects, params, keys, file, check_mode)
     _org_api_keys.warn_of_new_private_key(api)
     if entries is not None:
         _access_lists.warn_of_opening(api, API_KEYS, quoted(description), None, entries)
     listed = None if entries is None else _access_lists.in_order(entries)
-    roles = sorted(set(roles))
+    roles = sorted(set(params["roles"]))
     plan = _plan.present(None, {"description": description, "roles": roles, "access_list": listed})
     if check_mode:
         planned = {**_org_api_keys.identity(None), **plan.after, "projects": []}
@@ -190,7 +172,7 @@ def create(
         list_name = _access_lists.name_for_new(api, API_KEY_LISTS, org_id, keys)
     wanted = _new_keys.Wanted(description, roles, entries, list_name)
     new = _new_keys.create(api, org_id, wanted, known_ids, lambda _key: file)
-    warnings = _resource.duplicate_warnings(api, API_KEYS.of(org_id), [new.found], known_ids)
+    warnings = _resource.duplicate_warnings(api, objects, [new.found], known_ids)
     plan = _plan.present(None, {**writable(new.found, None), "access_list": listed})
     private_key = {"private_key": new.secret} if new.secret else {}
     return {**changed_key(new.found, plan), **private_key, "warnings": warnings}

@@ -295,18 +295,15 @@ def pick_by_text(
 
 
 def pick_renamed(
-    listed: Sequence[Obj],
-    objects: Objects[Obj],
-    old: str,
-    new: str | None,
-    *,
-    look_alikes: str,
+    listed: Sequence[Obj], objects: Objects[Obj], params: Mapping[str, Any]
 ) -> Obj | None:
     """Return the object with the old text or, if it has already been renamed, with the new one.
 
     Raises AmbiguousError if both exist, and MissingError if neither does and a new text is set.
     """
     resource, text = objects.resource, objects.resource.text
+    old, new = params[resource.text_name], params[f"new_{resource.text_name}"]
+    look_alikes = params["look_alikes"]
     if new is None:
         return pick_by_text(listed, objects, old, look_alikes=look_alikes)
     # The two may look alike. An object that has one exactly is not a look-alike of the other.
