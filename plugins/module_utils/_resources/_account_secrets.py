@@ -91,24 +91,24 @@ class SecretPlan:
     """What a task does to have a valid secret.
 
     ``kept``: the valid secret, if none is created. ``deleted``: the secret that is deleted first.
-    ``others``: the other secrets, as they are afterwards. ``is_full``: there is no room, and
-    nothing may be deleted.
+    ``others``: the other secrets, as they are afterwards.
     """
 
     kept: Secret | None
     deleted: Secret | None = None
     others: tuple[Secret, ...] = ()
-    is_full: bool = False
 
 
 def plan(
-    secrets: Sequence[Secret], now: float, params: Mapping[str, Any], held_id: str | None
+    account: ServiceAccount, now: float, params: Mapping[str, Any], held_id: str | None
 ) -> SecretPlan:
     """Decide whether to create a secret, and what to delete first.
 
     ``now``: seconds since 1970. ``held_id``: the secret in the file of the task. If the task has a
-    file, only that one can be the valid one.
+    file, only that one can be the valid one. Raises LimitError if there is no room, and nothing may
+    be deleted.
     """
+    secrets, make_room = account.secrets, params["make_room"]
     valid = [secret for secret in secrets if secret.expiry > _deadline(now, params)]
     if params["credentials_file"]:
         valid = [secret for secret in valid if secret.id == held_id]
@@ -117,9 +117,9 @@ def plan(
         return SecretPlan(kept, others=tuple(other for other in secrets if other != kept))
     deleted = None
     if len(secrets) >= MAX_SECRETS:
-        deleted = _replaceable(secrets, now, params["make_room"])
+        deleted = _replaceable(secrets, now, make_room)
         if deleted is None:
-            return SecretPlan(None, others=tuple(secrets), is_full=True)
+            raise _full(account, now, make_room, held_id)
     others = tuple(shortened(other, now) for other in secrets if other != deleted)
     return SecretPlan(None, deleted, others)
 
@@ -166,20 +166,13 @@ def is_other_value(secret: Secret, secrets: Sequence[Secret], value: str) -> boo
         match = _VISIBLE_END.search(of.masked)
         return match[1] if match and of.masked.endswith(match[1]) else ""
 
-    def matches(of: Secret) -> bool:
-        return bool(end(of)) and value.endswith(end(of))
-
-    return bool(end(secret)) and not matches(secret) and any(map(matches, secrets))
-
-
-def wall_clock() -> float:
-    """Return this machine's time, in seconds since 1970. Tests replace it."""
-    return time.time()
+    own, ends = end(secret), filter(None, map(end, secrets))
+    return bool(own) and not value.endswith(own) and any(map(value.endswith, ends))
 
 
 def time_of(api: Client) -> float:
     """Return the API's time, which determines what has expired. The local clock may be wrong."""
-    return api.server_time or wall_clock()
+    return api.server_time or time.time()
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -236,7 +229,7 @@ def _ensure(
         file = _account_files.inspect(params["credentials_file"])
         _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
     held_id = _account_files.held_id(file, account, org_id) if file else None
-    wanted = plan(account.secrets, now, params, held_id)
+    wanted = plan(account, now, params, held_id)
     if wanted.kept:
         warnings = []
         if file is None:
@@ -244,9 +237,7 @@ def _ensure(
                 f"Service account {account} has a valid secret, {wanted.kept.id}, whose value "
                 "cannot be read again. To create another one, set force to true."
             ]
-        return _result(account, wanted.kept, wanted.others, changed=False, warnings=warnings)
-    if wanted.is_full:
-        raise _full(account, now, params["make_room"], held_id)
+        return _result(account, wanted.kept, wanted.others, warnings=warnings)
     if wanted.deleted:
         _check_not_signing(api, account, wanted.deleted, allowed=False)
     if file:
@@ -254,8 +245,7 @@ def _ensure(
     warnings = shortening_warnings(account.secrets, wanted.others)
     diff = _diff(account, wanted.others, params["secret_expires_after_hours"])
     if check_mode:
-        result = _result(account, None, wanted.others, changed=True, warnings=warnings)
-        return {**result, "diff": diff}
+        return _result(account, None, wanted.others, diff, warnings)
     if wanted.deleted:
         delete(owner, wanted.deleted)
         gone.append(wanted.deleted)
@@ -272,7 +262,7 @@ def _ensure(
             f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
             "renew_before_hours: the next run creates another one. Lower renew_before_hours."
         )
-    result = {**_result(account, secret, others, changed=True, warnings=warnings), "diff": diff}
+    result = _result(account, secret, others, diff, warnings)
     return result if file else {**result, "client_secret": value}
 
 
@@ -286,13 +276,12 @@ def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     secrets = {secret.id: secret for secret in listed_secrets(account)}
     secret = secrets.pop(params["secret_id"], None)
     others = tuple(secrets.values())
-    missing = _result(account, None, others, changed=False)
+    missing = _result(account, None, others)
     if account is None or secret is None:
         return missing
     _service_accounts.check_not_managed(api, params["org_id"], account)
     is_own = _check_not_signing(api, account, secret, allowed=params["allow_own_account"])
-    result = _result(account, secret, others, changed=True)
-    result["diff"] = _diff(account, others)
+    result = _result(account, secret, others, _diff(account, others))
     if check_mode:
         return result
     with _resource.ending_credential(api, is_own=is_own):
@@ -316,19 +305,19 @@ def _result(
     account: ServiceAccount | None,
     secret: Secret | None,
     others: Sequence[Secret],
-    *,
-    changed: bool,
+    diff: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
+    """Return the result of a task. ``diff``: None if nothing is changed."""
     shown = None
-    if account and (secret or changed):
+    if account and (secret or diff):
         fields = secret.result() if secret else dict.fromkeys(SECRET_FIELDS)
         shown = {"client_id": account.id, **fields}
     return {
-        "changed": changed,
+        "changed": diff is not None,
         "service_account_secret": shown,
         "other_secrets": [other.result() for other in others],
-        "diff": {"before": {}, "after": {}},
+        "diff": diff or {"before": {}, "after": {}},
         "warnings": [*warnings],
     }
 

@@ -303,8 +303,7 @@ def create(
             raise error.with_context(state_after=state) from None
         raise
     except ApiError as error:
-        is_refused = error.status == 400 and not error.outcome_unknown
-        if hours is None and is_refused and error.code not in FULL_ORGANIZATION:
+        if hours is None and error.status == 400 and error.code not in FULL_ORGANIZATION:
             hint = "If this version of the API cannot create an account without a secret, set "
             hint += f"secret_expires_after_hours. {error.hint}".strip()
             raise error.with_context(hint=hint) from None
