@@ -112,11 +112,11 @@ def check_public_key(value: str, name: str = "public_key") -> None:
     raise OptionError(f"{name} is not a valid public key", hint=hint)
 
 
-def check_description(name: str, value: str) -> None:
+def check_description(name: str, value: str, longest: int = MAX_DESCRIPTION) -> None:
     """Refuse a description that the APIs do not accept. Raises OptionError."""
-    if not 1 <= len(value) <= MAX_DESCRIPTION:
+    if not 1 <= len(value) <= longest:
         raise OptionError(
-            f"{name} has {len(value)} characters", hint=f"It must have 1 to {MAX_DESCRIPTION}."
+            f"{name} has {len(value)} characters", hint=f"It must have 1 to {longest}."
         )
 
 
@@ -247,10 +247,7 @@ def check_account_text(name: str, value: str | None, longest: int) -> None:
             f"{name} looks like a secret",
             hint="A name is visible to everyone who can list service accounts. Use another text.",
         )
-    if not 1 <= len(value) <= longest:
-        raise OptionError(
-            f"{name} has {len(value)} characters", hint=f"It must have 1 to {longest}."
-        )
+    check_description(name, value, longest)
     if value != value.strip():
         raise OptionError(
             f"{name} is {quoted(value)}, which begins or ends with a space",

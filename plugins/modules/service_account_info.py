@@ -307,13 +307,9 @@ def matches(params: Mapping[str, Any], account: ServiceAccount, now: float) -> b
     """Return whether all filters match. ``now``: seconds since 1970."""
     name, pattern, roles = params["name"], params["name_match"], params["roles"]
     hours = params["expires_within_hours"]
-    is_shown = not account.is_system_managed or (
-        params["include_system_managed"] or params["service_account_id"]
-    )
     deadline = now + (hours or 0) * _account_secrets.HOUR
     return bool(
-        is_shown
-        and (name is None or account.name == name)
+        (name is None or account.name == name)
         and (pattern is None or fnmatchcase(account.name, pattern))
         and (roles is None or set(roles) & set(account.roles))
         and (hours is None or any(secret.expiry <= deadline for secret in account.secrets))

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     is_client_id,
@@ -28,8 +31,10 @@ CLIENT_SECRET = SecretFormat(
 )
 
 
-def inspect(path: str) -> SecretFile:
-    return _secret_file.inspect(path, CLIENT_SECRET)
+def inspect(params: Mapping[str, Any]) -> SecretFile | None:
+    """Read the file of a task, None if it has none."""
+    path = params["credentials_file"]
+    return _secret_file.inspect(path, CLIENT_SECRET) if path else None
 
 
 def content(org_id: str, account: ServiceAccount, secret: Secret, value: str) -> dict[str, str]:
@@ -54,8 +59,8 @@ def warnings(file: SecretFile | None, account: ServiceAccount, org_id: str) -> l
     ]
 
 
-def held_id(file: SecretFile, account: ServiceAccount, org_id: str) -> str | None:
+def held_id(file: SecretFile | None, account: ServiceAccount, org_id: str) -> str | None:
     """Return the ID of the secret in a file, None if it is not a secret of this account."""
-    found = file.content or {}
+    found = (file and file.content) or {}
     is_same = (found.get("client_id"), found.get("org_id")) == (account.id, org_id)
     return found["secret_id"] if is_same else None

@@ -31,9 +31,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file impo
 
 
 def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    objects, file = SERVICE_ACCOUNTS.of(params["org_id"]), None
-    if params["credentials_file"]:
-        file = _account_files.inspect(params["credentials_file"])
+    objects, file = SERVICE_ACCOUNTS.of(params["org_id"]), _account_files.inspect(params)
     if params["service_account_id"]:
         account = _service_accounts.find(api, params)
         if account is None:

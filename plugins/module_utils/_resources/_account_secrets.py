@@ -120,7 +120,13 @@ def plan(
         deleted = _replaceable(secrets, now, make_room)
         if deleted is None:
             raise _full(account, now, make_room, held_id)
-    others = tuple(shortened(other, now) for other in secrets if other != deleted)
+    # Every other secret now expires within seven days.
+    soon = now + SHORTENED
+    others = tuple(
+        replace(other, expires_at=to_date(min(other.expiry, soon)))
+        for other in secrets
+        if other != deleted
+    )
     return SecretPlan(None, deleted, others)
 
 
@@ -136,11 +142,6 @@ def _replaceable(secrets: Sequence[Secret], now: float, make_room: str) -> Secre
     if make_room == "oldest":
         return min(secrets, key=lambda secret: secret.created_at)
     return None
-
-
-def shortened(secret: Secret, now: float) -> Secret:
-    """Return a secret as it is after another one is created."""
-    return replace(secret, expires_at=to_date(min(secret.expiry, now + SHORTENED)))
 
 
 def shortening_warnings(before: Sequence[Secret], after: Sequence[Secret]) -> list[str]:
@@ -224,11 +225,10 @@ def _ensure(
     org_id = params["org_id"]
     account = _service_accounts.get(api, params)
     owner, now = Owner(api, org_id, account), time_of(api)
-    file = None
-    if params["credentials_file"]:
-        file = _account_files.inspect(params["credentials_file"])
+    file = _account_files.inspect(params)
+    if file:
         _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
-    held_id = _account_files.held_id(file, account, org_id) if file else None
+    held_id = _account_files.held_id(file, account, org_id)
     wanted = plan(account, now, params, held_id)
     if wanted.kept:
         warnings = []
