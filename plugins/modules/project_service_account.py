@@ -144,10 +144,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     Roles,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
-    SERVICE_ACCOUNTS,
-    ServiceAccount,
-)
 
 ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.SERVICE_ACCOUNT,
@@ -167,7 +163,9 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    def warnings(account: ServiceAccount, before: Roles, after: Roles) -> Sequence[str]:
+    def warnings(
+        account: _service_accounts.ServiceAccount, before: Roles, after: Roles
+    ) -> Sequence[str]:
         project_id = params["project_id"]
         found: list[str] = []
         if after is not None and before is None:
@@ -178,7 +176,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             )
         if params["name"]:
             gains = {(project_id, role) for role in set(after or ()) - set(before or ())}
-            found += _adoption.owner_warnings(SERVICE_ACCOUNTS, account, gains)
+            found += _adoption.owner_warnings(_service_accounts.SERVICE_ACCOUNTS, account, gains)
         return found
 
     kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS

@@ -261,10 +261,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _absence,
     _service_accounts,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
-    SERVICE_ACCOUNTS,
-    ServiceAccount,
-)
 
 ARGUMENT_SPEC: _argspec.Spec = {
     **_argspec.SERVICE_ACCOUNT,
@@ -318,11 +314,11 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
         _service_accounts.check_not_managed(api, params["org_id"], account)
     return _absence.ensure(
         api,
-        SERVICE_ACCOUNTS.of(params["org_id"]),
+        _service_accounts.SERVICE_ACCOUNTS.of(params["org_id"]),
         account,
         params,
         check_mode=check_mode,
-        writable=ServiceAccount.writable,
+        writable=_service_accounts.ServiceAccount.writable,
     )
 
 

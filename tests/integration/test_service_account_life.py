@@ -24,11 +24,10 @@ from tests.support import PRIVATE_KEYS, key_pair, org_id, project_id, seed
 
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
 FILE = "{{ folder }}/builds.json"
-NAME = "builds"
 
 
 def step(module: str, **options: Any) -> dict[str, Any]:
-    return {f"keysmith.mongodb.{module}": {"name": NAME, **options}}
+    return {f"keysmith.mongodb.{module}": {"name": "builds", **options}}
 
 
 STEPS: dict[str, dict[str, Any]] = {
@@ -68,7 +67,6 @@ READING = ("read", "read with the secret")
 @dataclass(frozen=True)
 class Life:
     run: Finished
-    ad_hoc: Finished
     file: Path
     accounts: dict[str, ServiceAccount]
 
@@ -98,11 +96,8 @@ def life(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Life:
         }
         sandbox = AnsibleSandbox(folder / "run", collections)
         run = sandbox.playbook([play], "--diff", "-vvv", environ=environ)
-        arguments = {"base_url": emulator.url, "org_id": ORG, "name": NAME, "state": "absent"}
-        module = "keysmith.mongodb.service_account"
-        ad_hoc = sandbox.ad_hoc(module, json.dumps(arguments), environ=environ)
         accounts = emulator.state.organizations[ORG].service_accounts
-    return Life(run, ad_hoc, folder / "builds.json", accounts)
+    return Life(run, folder / "builds.json", accounts)
 
 
 def test_every_step_succeeds_and_leaves_nothing_to_do(life: Life) -> None:
@@ -137,8 +132,3 @@ def test_the_account_is_gone(life: Life) -> None:
     client_id = life.run.result("create").values["service_account"]["client_id"]
     assert client_id not in life.accounts
     assert life.run.result("delete: again").values["service_account"] is None
-
-
-def test_an_ad_hoc_command_finds_nothing_to_do(life: Life) -> None:
-    assert life.ad_hoc.code == 0, life.ad_hoc.output
-    assert '"changed": false' in life.ad_hoc.stdout

@@ -70,15 +70,25 @@ def new_key(home: Home, **more: Any) -> Options:
     return {"description": f"{CREATED}{home.number}", "roles": ["ORG_MEMBER"], **more}
 
 
+def of_key(**more: Any) -> Callable[[Home], Options]:
+    return lambda home: {"api_user_id": home.key_id(2), **more}
+
+
+def of_account(**more: Any) -> Callable[[Home], Options]:
+    """Return the options of a task for an account. A token is opaque, so it may belong to it."""
+    return lambda home: {
+        "service_account_id": home.account_id,
+        "allow_own_account": True,
+        **more,
+    }
+
+
 # A task of each module.
 TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
-    "revoke": (MODULE, lambda home: {"state": "absent", "api_user_id": home.key_id(2)}),
+    "revoke": (MODULE, of_key(state="absent")),
     "make": (MODULE, new_key),
     "revoke-many": (KEYS, lambda home: {"state": "absent", "api_user_ids": [home.key_id(2)]}),
-    "list-access": (
-        ACCESS_LIST,
-        lambda home: {"api_user_id": home.key_id(2), "entries": ["192.0.2.7"]},
-    ),
+    "list-access": (ACCESS_LIST, of_key(entries=["192.0.2.7"])),
     "assign": (
         PROJECT_KEY,
         lambda home: {
@@ -87,25 +97,13 @@ TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
             "roles": ["GROUP_OWNER"],
         },
     ),
-    "roll-back": (
-        ROTATION,
-        lambda home: {
-            "api_user_id": home.key_id(2),
-            "phase": "roll_back",
-            "mark_key": MARK_KEY,
-        },
-    ),
+    "roll-back": (ROTATION, of_key(phase="roll_back", mark_key=MARK_KEY)),
     "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),
     "read-organizations": (ORGS_INFO, lambda home: {}),
 }
 READING = {"roll-back", "read-keys", "read-organizations", "read-accounts"}
-# A token is opaque, so its account may be the one that a task is about.
-ANY = {"allow_own_account": True}
 ACCOUNT_TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
-    "delete-account": (
-        SERVICE_ACCOUNT,
-        lambda home: {"service_account_id": home.account_id, "state": "absent", **ANY},
-    ),
+    "delete-account": (SERVICE_ACCOUNT, of_account(state="absent")),
     "make-account": (
         SERVICE_ACCOUNT,
         lambda home: {
@@ -118,17 +116,10 @@ ACCOUNT_TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
         ACCOUNT_SECRET,
         lambda home: {"name": home.account_name, "secret_expires_after_hours": 720},
     ),
-    "list-account-access": (
-        ACCOUNT_LIST,
-        lambda home: {"service_account_id": home.account_id, "entries": ["192.0.2.7"], **ANY},
-    ),
+    "list-account-access": (ACCOUNT_LIST, of_account(entries=["192.0.2.7"])),
     "assign-account": (
         ACCOUNT_PROJECT,
-        lambda home: {
-            "service_account_id": home.account_id,
-            "project_id": home.id("aa"),
-            "roles": ["GROUP_OWNER"],
-        },
+        lambda home: {"project_id": home.id("aa"), **of_account(roles=["GROUP_OWNER"])(home)},
     ),
     "read-accounts": (ACCOUNTS_INFO, lambda home: {"access_list": True, "projects": True}),
 }
