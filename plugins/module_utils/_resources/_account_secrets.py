@@ -72,18 +72,16 @@ class Owner:
     """The account of a task, as the task found it."""
 
     api: Client
-    org_id: str
+    objects: _resource.Objects[ServiceAccount]
     account: ServiceAccount
 
     def call(self, operation: str, *parts: str) -> Call:
-        objects = SERVICE_ACCOUNTS.of(self.org_id)
-        return objects.call(operation, _resource.ORG_OWNER, self.account.id, "secrets", *parts)
+        role, account_id = _resource.ORG_OWNER, self.account.id
+        return self.objects.call(operation, role, account_id, "secrets", *parts)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Return the secrets that the account has now."""
-        objects = SERVICE_ACCOUNTS.of(self.org_id)
-        found = _resource.find_by_id(self.api, objects, self.account.id)
-        return listed_secrets(found)
+        return listed_secrets(_resource.find_by_id(self.api, self.objects, self.account.id))
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,7 @@ def _ensure(
     """Read the account and change what differs. ``gone``: receives the secret that made room."""
     org_id = params["org_id"]
     account = _service_accounts.get(api, params)
-    owner, now = Owner(api, org_id, account), time_of(api)
+    owner, now = Owner(api, SERVICE_ACCOUNTS.of(org_id), account), time_of(api)
     file = _account_files.inspect(params)
     if file:
         _secret_file.check_free(file, (), org_id=org_id, client_id=account.id)
@@ -285,7 +283,7 @@ def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     if check_mode:
         return result
     with _resource.ending_credential(api, is_own=is_own):
-        is_done = delete(Owner(api, params["org_id"], account), secret)
+        is_done = delete(Owner(api, SERVICE_ACCOUNTS.of(params["org_id"]), account), secret)
     # Otherwise, another run or user deleted it in the meantime.
     return result if is_done else missing
 

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -290,10 +291,12 @@ def create(
             api, objects, wanted["name"], {**wanted, **secret}, parse_new, asked, known_ids
         )
     except OrphanError as error:
-        if hours is None:
-            account = _find_left(api, objects, error.parameters, asked)
-            if account:
-                return Created(account)
+        account = None
+        if hours is None and len(error.parameters) == 1:
+            with suppress(KeysmithError), api.cancellation.completing():
+                account = _resource.find_by_id(api, objects, error.parameters[0])
+        if account and not account.secrets and asked.is_met(account):
+            return Created(account)
         if error.results.get("changed") and SERVICE_ACCOUNTS.result_name not in error.results:
             loss = "If this task created it, its client secret is lost: create another one with "
             loss += "service_account_secret, or delete the account by its ID."
@@ -308,23 +311,6 @@ def create(
             hint += f"secret_expires_after_hours. {error.hint}".strip()
             raise error.with_context(hint=hint) from None
         raise
-
-
-def _find_left(
-    api: Client,
-    objects: _resource.Objects[ServiceAccount],
-    new_ids: Sequence[str],
-    asked: Wanted[ServiceAccount],
-) -> ServiceAccount | None:
-    """Return the account that a creation without a response left behind; None if uncertain."""
-    if len(new_ids) != 1:
-        return None
-    try:
-        with api.cancellation.completing():
-            account = _resource.find_by_id(api, objects, new_ids[0])
-    except KeysmithError:
-        return None
-    return account if account and not account.secrets and asked.is_met(account) else None
 
 
 def update(
