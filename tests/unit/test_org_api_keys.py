@@ -341,18 +341,18 @@ def test_the_signing_credential_is_guarded(
 ) -> None:
     api: Any = FakeApi(own=own)
     found = key(public_key=public_key)
-    assert _resource.check_not_own(api, API_KEYS, found, allowed=True, loss="this") is is_own
+    allowed, refused = {"allow_own_key": True}, {"allow_own_key": False}
+    assert _resource.check_not_own(api, API_KEYS, found, allowed, loss="this") is is_own
     if not is_own:
-        assert not _resource.check_not_own(api, API_KEYS, found, allowed=False, loss="this")
+        assert not _resource.check_not_own(api, API_KEYS, found, refused, loss="this")
         return
     with pytest.raises(OwnKeyError, match="nothing was changed") as caught:
-        _resource.check_not_own(api, API_KEYS, found, allowed=False, loss="this")
+        _resource.check_not_own(api, API_KEYS, found, refused, loss="this")
     assert "set allow_own_key to true to allow this" in caught.value.message()
     # If a listing shows the signing credential, a key whose public key is hidden is another one.
-    is_hidden = public_key is None
-    own_seen = {"allowed": is_hidden, "loss": "this", "is_own_seen": True}
-    if is_hidden:
-        assert not _resource.check_not_own(api, API_KEYS, found, **own_seen)
+    if public_key is None:
+        seen = {"loss": "this", "is_own_seen": True}
+        assert not _resource.check_not_own(api, API_KEYS, found, refused, **seen)
 
 
 # Revoke

@@ -228,11 +228,12 @@ def test_a_creation_is_undone() -> None:
 
 def test_the_signing_credential_is_guarded() -> None:
     api: Any = FakeApi()
-    assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed=False, loss="this") is False
+    allowed, refused = {"allow_own_robot": True}, {"allow_own_robot": False}
+    assert _resource.check_not_own(api, ROBOTS, ROBOT, refused, loss="this") is False
     api.endpoint.client_id = ID
-    assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed=True, loss="this") is True
+    assert _resource.check_not_own(api, ROBOTS, ROBOT, allowed, loss="this") is True
     with pytest.raises(OwnKeyError) as caught:
-        _resource.check_not_own(api, ROBOTS, ROBOT, allowed=False, loss="this")
+        _resource.check_not_own(api, ROBOTS, ROBOT, refused, loss="this")
     assert "set allow_own_robot to true to allow this" in caught.value.message()
 
 

@@ -492,7 +492,7 @@ def _with_own(
         api,
         API_KEYS,
         cast("OrgApiKey", change.key),
-        allowed=params["allow_own_key"],
+        params,
         loss=loss,
         is_own_seen=any(key.public_key == api.endpoint.public_key for key in keys),
     )

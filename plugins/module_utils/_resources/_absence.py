@@ -42,11 +42,9 @@ def ensure(
     missing = {"changed": False, resource.result_name: None, "diff": _plan.absent(None).diff()}
     if found is None:
         return missing
-    identity, verb = resource.identity, resource.verb
+    verb = resource.verb
     loss = f"{verb[:-1]}ing it and losing this access"
-    is_own = identity is not None and _resource.check_not_own(
-        api, resource, found, allowed=params[identity.option], loss=loss
-    )
+    is_own = _resource.check_not_own(api, resource, found, params, loss=loss)
     if is_own and params["wait"]:
         raise OwnKeyError(
             f"This task authenticates, or may authenticate, with the {resource.noun} {found}. Once "

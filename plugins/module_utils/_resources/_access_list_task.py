@@ -55,14 +55,9 @@ def ensure(
         owner = find()
         found = _access_lists.read(api, lists, params["org_id"], owner)
         planned = replace(found, now=goal.of(found.now))
-        if planned.is_changed and resource.identity:
-            _resource.check_not_own(
-                api,
-                resource,
-                owner,
-                allowed=params[resource.identity.option],
-                loss="changing its own access list",
-            )
+        if planned.is_changed:
+            loss = "changing its own access list"
+            _resource.check_not_own(api, resource, owner, params, loss=loss)
         _access_lists.check_size(planned)
         _access_lists.warn_of_opening(api, resource, str(owner), found.now, planned.now)
         if check_mode or not planned.is_changed:

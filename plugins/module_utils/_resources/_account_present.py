@@ -74,13 +74,8 @@ def change(
                 lambda file: bool(_account_files.held_id(file, account, params["org_id"])),
             )
         if set(account.roles) - set(plan.after["roles"]):
-            _resource.check_not_own(
-                api,
-                SERVICE_ACCOUNTS,
-                account,
-                allowed=params["allow_own_account"],
-                loss="taking a role from it",
-            )
+            loss = "taking a role from it"
+            _resource.check_not_own(api, SERVICE_ACCOUNTS, account, params, loss=loss)
     result = {
         "changed": plan.is_change,
         "service_account": {**account.result(), **plan.after},

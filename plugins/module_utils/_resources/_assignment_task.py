@@ -57,10 +57,9 @@ class Task(Generic[Obj]):
         is_absent = self.roles is None
         # A listing may show an object without its roles.
         is_loss = before is not None and (is_absent or set(before) - set(self.roles or ()))
-        if resource.identity and is_loss:
+        if is_loss:
             loss = "removing it from the project" if is_absent else "removing a role from it"
-            allowed = self.params[resource.identity.option]
-            _resource.check_not_own(self.api, resource, found, allowed=allowed, loss=loss)
+            _resource.check_not_own(self.api, resource, found, self.params, loss=loss)
         return {
             "changed": plan.is_change,
             self.kind.result_name: self.kind.of(self.project_id, found).result(self.roles),

@@ -93,7 +93,7 @@ def change(
     if "access_list" in plan.changes():
         loss = "changing its own access list"
     if loss:
-        _resource.check_not_own(api, API_KEYS, key, allowed=params["allow_own_key"], loss=loss)
+        _resource.check_not_own(api, API_KEYS, key, params, loss=loss)
     if found and entries is not None:
         _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, entries)
     if "ORG_OWNER" not in plan.after["roles"]:

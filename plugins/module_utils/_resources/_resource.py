@@ -857,15 +857,15 @@ def check_not_own(
     api: Client,
     resource: Resource[Obj],
     found: Obj,
+    params: Mapping[str, Any],
     *,
-    allowed: bool,
     loss: str,
     is_own_seen: bool = False,
 ) -> bool:
     """Return whether an object is the signing credential. Raises OwnKeyError unless allowed.
 
-    ``loss`` completes "to allow". ``is_own_seen``: whether a listing shows the signing credential,
-    so an object whose identity is hidden is another one.
+    ``params``: the options of the task. ``loss`` completes "to allow". ``is_own_seen``: whether a
+    listing shows the signing credential, so an object whose identity is hidden is another one.
     """
     identity = resource.identity
     if identity is None:
@@ -876,7 +876,7 @@ def check_not_own(
     is_own, is_hidden = identity.is_own(api, found), identity.of(found) is None and not is_own_seen
     if not (is_own or is_hidden or is_unknown):
         return False
-    if not allowed:
+    if not params[identity.option]:
         which = f"The {resource.noun} {found} is the one that this task authenticates with"
         if is_hidden:
             which = (

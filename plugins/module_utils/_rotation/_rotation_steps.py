@@ -313,9 +313,7 @@ def _begin(task: _Task) -> dict[str, Any]:
 
 def _check_own(task: _Task, old: OrgApiKey) -> bool:
     """Return whether the old key is the signing credential. Raises OwnKeyError unless allowed."""
-    is_own = _resource.check_not_own(
-        task.api, API_KEYS, old, allowed=task.params["allow_own_key"], loss="rotating it"
-    )
+    is_own = _resource.check_not_own(task.api, API_KEYS, old, task.params, loss="rotating it")
     if old.public_key is None and _secret(task).public_key is not None:
         raise OptionError(
             f"The API does not return the public key of API key {old.id}, so the rotation's marks "
@@ -635,7 +633,8 @@ def _roll_back(task: _Task) -> dict[str, Any]:
     plan = _rotation.plan_roll_back(state, successor_id)
     for action, key in plan.steps:
         if action == _rotation.REVOKE_REPLACEMENT:
-            _resource.check_not_own(task.api, API_KEYS, key, allowed=False, loss="rolling it back")
+            never, loss = {"allow_own_key": False}, "rolling it back"
+            _resource.check_not_own(task.api, API_KEYS, key, never, loss=loss)
         if task.check_mode:
             task.is_changed = True
         elif action == _rotation.REVOKE_LEFTOVER:
