@@ -35,6 +35,7 @@ from tests.accounts import (
 from tests.emulator import Emulator, Fault, service_accounts
 from tests.support import VirtualClock, client_id, fetch_token
 
+Options = dict[str, Any]
 SECRETS = f"{ACCOUNTS}/{BUILDS}/secrets"
 VALUES = ("mdb_sa_sk_first-0123456789aaaa", "mdb_sa_sk_second-0123456789bbbb")
 HOURS = {"secret_expires_after_hours": 8760}
@@ -43,14 +44,14 @@ ABSENT = {"state": "absent", "secret_id": SECRET_IDS[0]}
 run = partial(run_task, "service_account_secret")
 
 
-def secret(number: int, days: float) -> dict[str, Any]:
+def secret(number: int, days: float) -> Options:
     """Return a secret that expires after this number of days."""
     now = time.time()
     times = {"created_at": now - 10 * DAY + number, "expires_at": now + days * DAY}
     return {"id": SECRET_IDS[number], "value": VALUES[number], **times}
 
 
-def start(emulator: Emulator, *secrets: dict[str, Any]) -> None:
+def start(emulator: Emulator, *secrets: Options) -> None:
     """Give account BUILDS these secrets."""
     emulator.reset(world(*secrets))
 
@@ -63,7 +64,7 @@ def emulator(emulator: Emulator) -> Emulator:
 
 
 @pytest.fixture
-def filed(tmp_path: Path) -> dict[str, Any]:
+def filed(tmp_path: Path) -> Options:
     """Return the options of a task that keeps its secret in a file."""
     return {**HOURS, "credentials_file": str(tmp_path / "builds.json")}
 
@@ -103,9 +104,7 @@ def test_an_expired_secret_is_deleted_first_to_make_room(emulator: Emulator) -> 
     assert left(emulator) == [SECRET_IDS[0], outcome.result["service_account_secret"]["id"]]
 
 
-def test_a_file_is_written_once_and_renewed_in_time(
-    emulator: Emulator, filed: dict[str, Any]
-) -> None:
+def test_a_file_is_written_once_and_renewed_in_time(emulator: Emulator, filed: Options) -> None:
     file, options = Path(filed["credentials_file"]), {**filed, "renew_before_hours": 24}
     first = run(emulator, **options)
     assert first.changed
@@ -126,9 +125,7 @@ def test_a_file_is_written_once_and_renewed_in_time(
     assert run(emulator, **options).changed
 
 
-def test_a_file_of_another_account_is_never_replaced(
-    emulator: Emulator, filed: dict[str, Any]
-) -> None:
+def test_a_file_of_another_account_is_never_replaced(emulator: Emulator, filed: Options) -> None:
     run(emulator, **filed, service_account_id=client_id("atlas"))
     file = Path(filed["credentials_file"])
     before = file.read_text("utf-8")
@@ -189,7 +186,7 @@ def test_the_signing_secret_is_guarded(emulator: Emulator, form: str) -> None:
 
 @pytest.mark.parametrize("others", [[], [secret(0, 30)]])
 def test_a_lost_creation_reports_the_secret_that_is_left(
-    emulator: Emulator, others: list[dict[str, Any]]
+    emulator: Emulator, others: list[Options]
 ) -> None:
     """The new secret takes a slot and shortens the other. Another run may have created it."""
     start(emulator, *others)
@@ -214,13 +211,13 @@ def test_a_refusal_after_a_concurrent_creation_is_retried(emulator: Emulator) ->
 
 
 def test_the_clock_of_the_api_determines_what_has_expired(
-    emulator: Emulator, filed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if this machine's clock is a year off, nothing is deleted, and renewal is on time."""
     start(emulator, secret(0, 30), secret(1, 30))
     for days in (400, -400):
-        local_clock = Mock(time=Mock(return_value=time.time() + days * DAY))
-        monkeypatch.setattr(_account_secrets, "time", local_clock)
+        local_time = Mock(return_value=time.time() + days * DAY)
+        monkeypatch.setattr(_account_secrets, "wall_clock", local_time)
         assert not run(emulator, **HOURS).changed
     assert left(emulator) == list(SECRET_IDS)
     start(emulator)
@@ -274,9 +271,7 @@ def test_a_secret_deleted_to_make_room_is_reported(emulator: Emulator) -> None:
     assert f"{SECRET_IDS[1]} was deleted" in outcome.msg
 
 
-def test_without_room_the_error_describes_each_secret(
-    emulator: Emulator, filed: dict[str, Any]
-) -> None:
+def test_without_room_the_error_describes_each_secret(emulator: Emulator, filed: Options) -> None:
     start(emulator, secret(0, -5))
     held = run(emulator, **filed).result["service_account_secret"]["id"]
     outcome = run(emulator, **filed, force=True, make_room="none")
@@ -287,7 +282,7 @@ def test_without_room_the_error_describes_each_secret(
 
 
 def test_the_second_of_two_runs_finds_the_file(
-    emulator: Emulator, filed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After DATA_CONCURRENCY_ERROR, the other run has done what this one wants."""
     emulator.add_fault(Fault("status", method="POST", path=SECRETS, **CONFLICT))
@@ -303,7 +298,7 @@ def test_the_second_of_two_runs_finds_the_file(
 
 @pytest.mark.parametrize("days", [3, 90])
 def test_a_file_that_cannot_be_written_leaves_no_secret(
-    emulator: Emulator, filed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, days: int
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     """If the API does not find the new secret, it may not know it yet."""
     start(emulator, secret(0, days))
@@ -320,7 +315,7 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
 
 
 def test_a_killed_run_does_not_block_the_next_one(
-    emulator: Emulator, filed: dict[str, Any], tmp_path: Path
+    emulator: Emulator, filed: Options, tmp_path: Path
 ) -> None:
     """In a container, the process may have the same ID each time."""
     run(emulator, **filed)
@@ -328,7 +323,7 @@ def test_a_killed_run_does_not_block_the_next_one(
     assert run(emulator, **filed, force=True).changed
 
 
-def test_the_next_task_finds_the_new_secret(emulator: Emulator, filed: dict[str, Any]) -> None:
+def test_the_next_task_finds_the_new_secret(emulator: Emulator, filed: Options) -> None:
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 2.0
     assert [run(emulator, **filed, clock=clock).changed for _round in range(2)] == [True, False]
@@ -367,7 +362,7 @@ def test_a_lifetime_within_renew_before_hours_is_reported(
     ids=str,
 )
 def test_check_mode_shows_the_same_diff(
-    emulator: Emulator, options: dict[str, Any], after: dict[str, Any]
+    emulator: Emulator, options: Options, after: Options
 ) -> None:
     start(emulator, secret(0, 30), secret(1, -5))
     checked = run(emulator, **options, check=True, diff=True)

@@ -25,13 +25,14 @@ from tests.accounts import (
 from tests.emulator import Emulator, Fault
 from tests.support import client_id, fetch_token, project_id
 
+Options = dict[str, Any]
 ACCOUNT, SECRET, INFO = "service_account", "service_account_secret", "service_account_info"
 LIST, PROJECT = "service_account_access_list", "project_service_account"
 CLIENT_SECRET = "mdb_sa_sk_0123456789"
 ABSENT = {"state": "absent"}
 HOURS = {"secret_expires_after_hours": 8760}
 IN_PROJECT = {"project_id": project_id("atlas"), "roles": ["GROUP_OWNER"]}
-TASKS: list[tuple[str, dict[str, Any]]] = [
+TASKS: list[tuple[str, Options]] = [
     (ACCOUNT, {"roles": ["ORG_MEMBER"]}),
     (ACCOUNT, ABSENT),
     (SECRET, HOURS),
@@ -48,7 +49,7 @@ emulator = emulator_with_accounts
 
 @each_task
 def test_a_missing_account_is_an_error_unless_state_is_absent(
-    emulator: Emulator, module: str, options: dict[str, Any]
+    emulator: Emulator, module: str, options: Options
 ) -> None:
     outcome = run_task(module, emulator, service_account_id=MISSING_ACCOUNT, **options)
     expected = None if "state" in options else "missing"
@@ -63,7 +64,7 @@ def test_only_system_managed_accounts_are_never_changed(
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     module: str,
-    options: dict[str, Any],
+    options: Options,
     hidden: str,
 ) -> None:
     """Even if an old API does not say which accounts these are."""
@@ -77,7 +78,7 @@ def test_only_system_managed_accounts_are_never_changed(
 @pytest.mark.parametrize(("name", "found"), [("twin", TWINS), ("Builds", [BUILDS])])
 @each_task
 def test_a_name_must_be_the_exact_name_of_one_account(
-    emulator: Emulator, module: str, options: dict[str, Any], name: str, found: list[str]
+    emulator: Emulator, module: str, options: Options, name: str, found: list[str]
 ) -> None:
     outcome = run_task(module, emulator, name=name, **options)
     assert outcome.result["error"]["type"] == "ambiguous"
@@ -87,17 +88,13 @@ def test_a_name_must_be_the_exact_name_of_one_account(
 
 
 @pytest.mark.parametrize(("options", "changed"), [(TASKS[0][1], True), (ABSENT, False)])
-def test_look_alikes_can_be_ignored(
-    emulator: Emulator, options: dict[str, Any], changed: bool
-) -> None:
+def test_look_alikes_can_be_ignored(emulator: Emulator, options: Options, changed: bool) -> None:
     outcome = run_task(ACCOUNT, emulator, name="Builds", look_alikes="ignore", **options)
     assert (outcome.changed, outcome.failed) == (changed, False)
 
 
 @pytest.mark.parametrize(("module", "options"), [*TASKS[:2], TASKS[4], TASKS[7]], ids=str)
-def test_the_signing_account_is_guarded(
-    emulator: Emulator, module: str, options: dict[str, Any]
-) -> None:
+def test_the_signing_account_is_guarded(emulator: Emulator, module: str, options: Options) -> None:
     """Even if the project's list does not show its roles."""
     own = client_id("atlas")
     accounts(emulator)[own].projects = {project_id("atlas"): []}
@@ -109,7 +106,7 @@ def test_the_signing_account_is_guarded(
 
 @pytest.mark.parametrize(("module", "options"), DELETIONS, ids=str)
 def test_a_token_does_not_identify_its_account(
-    emulator: Emulator, module: str, options: dict[str, Any]
+    emulator: Emulator, module: str, options: Options
 ) -> None:
     token = {"access_token": fetch_token(emulator.url, "atlas"), **options}
     outcome = run_task(module, emulator, **token)
@@ -128,7 +125,7 @@ def test_a_token_does_not_identify_its_account(
 
 @pytest.mark.parametrize(("module", "options"), DELETIONS, ids=str)
 def test_no_request_follows_a_lost_deletion_of_the_signing_credential(
-    emulator: Emulator, module: str, options: dict[str, Any]
+    emulator: Emulator, module: str, options: Options
 ) -> None:
     emulator.add_fault(Fault("lost_after", method="DELETE"))
     outcome = run_task(module, emulator, **options, allow_own_account=True, **signing(emulator))
@@ -186,7 +183,7 @@ def test_no_request_follows_a_lost_deletion_of_the_signing_credential(
     ids=str,
 )
 def test_bad_input_is_refused_before_any_request(
-    emulator: Emulator, module: str, options: dict[str, Any], word: str
+    emulator: Emulator, module: str, options: Options, word: str
 ) -> None:
     outcome = run_task(module, emulator, **options)
     assert outcome.result["error"]["type"] == "options"
