@@ -231,10 +231,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _resource,
     _service_accounts,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
-    SERVICE_ACCOUNTS,
-    ServiceAccount,
-)
 
 # The maximum number of requests that are sent at the same time.
 THREADS = 8
@@ -266,14 +262,14 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     found = find(params, api)
     now = _account_secrets.time_of(api)
     accounts = [account for account in found if matches(params, account, now)]
-    objects = SERVICE_ACCOUNTS.of(params["org_id"])
+    objects = _service_accounts.SERVICE_ACCOUNTS.of(params["org_id"])
     if params["project_id"]:
         kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
         assigned = _assignments.list_all(api, kind, params["project_id"])
         accounts = [account for account in accounts if account.id in assigned]
     accounts.sort(key=lambda account: (account.name, account.id))
 
-    def result(account: ServiceAccount) -> Optional[dict[str, Any]]:
+    def result(account: _service_accounts.ServiceAccount) -> Optional[dict[str, Any]]:
         shown = {**account.result(), "system_managed": account.is_system_managed}
         try:
             if params["access_list"]:
@@ -292,9 +288,9 @@ def run(params: Mapping[str, Any], api: Client, _check_mode: bool) -> dict[str, 
     return {"changed": False, "service_accounts": [item for item in shown if item]}
 
 
-def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
+def find(params: Mapping[str, Any], api: Client) -> list[_service_accounts.ServiceAccount]:
     """Return the account that the task identifies, or all accounts if it identifies none."""
-    objects = SERVICE_ACCOUNTS.of(params["org_id"])
+    objects = _service_accounts.SERVICE_ACCOUNTS.of(params["org_id"])
     if not params["service_account_id"]:
         if params["include_system_managed"]:
             return _resource.list_all(api, objects)
@@ -303,7 +299,9 @@ def find(params: Mapping[str, Any], api: Client) -> list[ServiceAccount]:
     return [account] if account else []
 
 
-def matches(params: Mapping[str, Any], account: ServiceAccount, now: float) -> bool:
+def matches(
+    params: Mapping[str, Any], account: _service_accounts.ServiceAccount, now: float
+) -> bool:
     """Return whether all filters match. ``now``: seconds since 1970."""
     name, pattern, roles = params["name"], params["name_match"], params["roles"]
     hours = params["expires_within_hours"]

@@ -117,12 +117,6 @@ def test_an_api_without_the_field_fails_and_suggests_the_option(emulator: Emulat
     assert "secret_expires_after_hours" in outcome.msg
 
 
-def test_a_new_account_needs_roles(emulator: Emulator) -> None:
-    outcome = run(emulator, name="deploy")
-    assert outcome.result["error"]["type"] == "options"
-    assert emulator.writes == []
-
-
 def test_an_account_gains_no_roles_by_name_without_its_file(
     emulator: Emulator, tmp_path: Path
 ) -> None:
