@@ -8,8 +8,6 @@ The request counts exclude requests that get a challenge, and requests for token
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.emulator import Emulator
@@ -20,8 +18,7 @@ from tests.support import (
     client_id,
     fetch_token,
     key_pair,
-    org_id,
-    run_module,
+    run_as_owner,
     seed,
     service_account,
 )
@@ -75,18 +72,13 @@ def test_a_task_for_accounts_makes_its_change_once(
     emulator: Emulator, flow: Flow, platform: str, kind: str
 ) -> None:
     emulator.reset(seed())
-    options: dict[str, Any] = {
-        "platform": platform,
-        "base_url": emulator.url,
-        "org_id": org_id(platform),
-        **credential_of(emulator, platform, kind),
-        **flow.options(platform),
-    }
+    task = {**credential_of(emulator, platform, kind), **flow.options(platform), "diff": True}
     emulator.writes.clear()
     outcomes, counts = [], []
     for check in (True, False, False):
         before = len(emulator.requests)
-        outcomes.append(run_module(flow.module, options, check=check, diff=True))
+        options = {**task, "check": check}
+        outcomes.append(run_as_owner(flow.module, emulator, platform, options))
         sent = [one for one in emulator.requests[before:] if one.status != 401]
         counts.append(len([one for one in sent if "/oauth/" not in one.path]))
         assert not (check and emulator.writes)

@@ -168,7 +168,6 @@ def test_no_request_follows_a_lost_deletion_of_the_signing_credential(
         (SECRET, {**HOURS, "renew_before_hours": -1}, "renew_before_hours"),
         (SECRET, {**HOURS, "renew_before_hours": "nan"}, "renew_before_hours"),
         (SECRET, {**HOURS, "name": CLIENT_SECRET}, "secret"),
-        (SECRET, {**HOURS, "make_room": "all"}, "make_room"),
         (SECRET, {"secret_expires_after_hours": 8761}, "8760"),
         (LIST, {"entries": [f"10.0.{n // 250}.{n % 250}" for n in range(201)]}, "200"),
         (LIST, {"entries": ["192.0.2.1"], "service_account_id": "x"}, "mdb_sa_id_"),
