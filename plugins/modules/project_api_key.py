@@ -202,7 +202,7 @@ error:
 # Must come first: a Python that is too old cannot import the rest.
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _python  # pylint: disable=unused-import  # noqa: F401  isort: skip
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
@@ -211,13 +211,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _adoption,
     _assignment_task,
     _org_api_keys,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import Roles
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._org_api_keys import (
-    API_KEYS,
     OrgApiKey,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._project_api_keys import (
@@ -250,11 +247,7 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
             raise _org_api_keys.not_found(params["org_id"], params, _org_api_keys.CREATE_FIRST)
         return found
 
-    def warnings(key: OrgApiKey, before: Roles, after: Roles) -> Sequence[str]:
-        gains = {(params["project_id"], role) for role in set(after or ()) - set(before or ())}
-        return _adoption.owner_warnings(API_KEYS, key, gains) if params["description"] else []
-
-    task = _assignment_task.Task(api, PROJECT_API_KEYS, params, warnings)
+    task = _assignment_task.Task(api, PROJECT_API_KEYS, params)
     return _assignment_task.ensure(task, find, check_mode)
 
 

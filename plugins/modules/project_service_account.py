@@ -136,13 +136,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
-    _adoption,
     _assignment_task,
     _project_service_accounts,
     _service_accounts,
-)
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
-    Roles,
 )
 
 ARGUMENT_SPEC: _argspec.Spec = {
@@ -163,21 +159,12 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
-    def warnings(
-        account: _service_accounts.ServiceAccount, before: Roles, after: Roles
-    ) -> Sequence[str]:
+    def warnings(account: _service_accounts.ServiceAccount) -> Sequence[str]:
         project_id = params["project_id"]
-        found: list[str] = []
-        if after is not None and before is None:
-            found.append(
-                f"Owners of project {project_id} can create and delete the secrets of service "
-                f"account {account} and change its access list, because it is assigned to the "
-                "project."
-            )
-        if params["name"]:
-            gains = {(project_id, role) for role in set(after or ()) - set(before or ())}
-            found += _adoption.owner_warnings(_service_accounts.SERVICE_ACCOUNTS, account, gains)
-        return found
+        return [
+            f"Owners of project {project_id} can create and delete the secrets of service account "
+            f"{account} and change its access list, because it is assigned to the project."
+        ]
 
     kind = _project_service_accounts.PROJECT_SERVICE_ACCOUNTS
     task = _assignment_task.Task(api, kind, params, warnings)

@@ -426,11 +426,13 @@ def test_a_task_assigns_an_object_to_a_project() -> None:
     api: Any = FakeApi()
 
     def ensure(*roles: str, state: str = "present") -> dict[str, Any]:
-        params = {"project_id": PROJECT, "state": state, "roles": roles, "allow_own_robot": False}
-        task = _assignment_task.Task(api, PROJECT_ROBOTS, params, lambda *_change: ["careful"])
+        params = {"project_id": PROJECT, "state": state, "roles": roles, "name": "cleaner"}
+        params["allow_own_robot"] = False
+        task = _assignment_task.Task(api, PROJECT_ROBOTS, params, lambda _found: ["careful"])
         return _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
 
-    assert ensure("A", "B")["project_robot"]["roles"] == ["A", "B"]
+    result = ensure("A", "B")
+    assert (result["project_robot"]["roles"], result["warnings"]) == (["A", "B"], ["careful"])
     assert ensure("B", "A")["changed"] is False
     assert ensure("A")["diff"] == {"before": {"roles": ["A", "B"]}, "after": {"roles": ["A"]}}
     api.endpoint.client_id = ID
@@ -439,7 +441,7 @@ def test_a_task_assigns_an_object_to_a_project() -> None:
     api.endpoint.client_id = None
     result = ensure(state="absent")
     assert (result["changed"], result["project_robot"], api.assigned) == (True, None, [])
-    assert result["warnings"] == ["careful"]
+    assert result["warnings"] == []
     assert ensure(state="absent")["changed"] is False
     api.errors["LIST"] = [refusal("GROUP_NOT_FOUND", PROJECT)]
     assert "no robot is assigned" in ensure(state="absent")["warnings"][0]

@@ -18,6 +18,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     MissingError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _adoption,
     _assignments,
     _resource,
 )
@@ -31,12 +32,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
 
 @dataclass(frozen=True)
 class Task(Generic[Obj]):
-    """What a task asks for. ``warnings_of``: takes the object, and its roles before and after."""
+    """What a task asks for. ``warn_of_first``: returns warnings about a new assignment."""
 
     api: Client
     kind: Assignments[Obj]
     params: Mapping[str, Any]
-    warnings_of: Callable[[Obj, Roles, Roles], Sequence[str]]
+    warn_of_first: Callable[[Obj], Sequence[str]] = lambda _found: ()
 
     @property
     def project_id(self) -> str:
@@ -55,6 +56,11 @@ class Task(Generic[Obj]):
             plan = _plan.present(current, {"roles": list(self.roles)})
         resource = self.kind.resource
         is_absent = self.roles is None
+        warnings = [] if is_absent or before is not None else [*self.warn_of_first(found)]
+        if self.params[resource.text_name]:
+            gains = set(self.roles or ()) - set(before or ())
+            in_project = {(self.project_id, role) for role in gains}
+            warnings += _adoption.owner_warnings(resource, found, in_project)
         # A listing may show an object without its roles.
         is_loss = before is not None and (is_absent or set(before) - set(self.roles or ()))
         if is_loss:
@@ -64,7 +70,7 @@ class Task(Generic[Obj]):
             "changed": plan.is_change,
             self.kind.result_name: self.kind.of(self.project_id, found).result(self.roles),
             "diff": plan.diff(),
-            "warnings": [*self.warnings_of(found, before, self.roles)],
+            "warnings": warnings,
         }
 
     def unassigned(self, *warnings: str) -> dict[str, Any]:
