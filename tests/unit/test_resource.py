@@ -347,7 +347,8 @@ def test_others_may_copy_the_name_of_an_object() -> None:
     file = _secret_file.SecretFile("/f", secret)
 
     def check(file: Any, *gains: str, is_held: bool = False) -> list[str]:
-        return _adoption.check(ROBOTS, ROBOT, gains, file, lambda _file: is_held)
+        params = {"name": "cleaner", "adopt": False}
+        return _adoption.check(ROBOTS, ROBOT, gains, params, file, is_held=is_held)
 
     assert check(file, "ORG_OWNER", is_held=True) == check(None, "ORG_MEMBER") == []
     with pytest.raises(GuardError) as caught:

@@ -65,14 +65,8 @@ def change(
     if plan.is_change:
         _service_accounts.check_not_managed(api, params["org_id"], account)
         gains = set(plan.after["roles"]) - set(account.roles)
-        if params["name"] and gains and not params["adopt"]:
-            warnings += _adoption.check(
-                SERVICE_ACCOUNTS,
-                account,
-                gains,
-                file,
-                lambda file: bool(_account_files.held_id(file, account, params["org_id"])),
-            )
+        is_held = bool(_account_files.held_id(file, account, params["org_id"]))
+        warnings += _adoption.check(SERVICE_ACCOUNTS, account, gains, params, file, is_held=is_held)
         if set(account.roles) - set(plan.after["roles"]):
             loss = "taking a role from it"
             _resource.check_not_own(api, SERVICE_ACCOUNTS, account, params, loss=loss)

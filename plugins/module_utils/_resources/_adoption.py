@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
@@ -26,17 +27,21 @@ def check(
     resource: Resource[Obj],
     found: Obj,
     gains: Collection[str],
+    params: Mapping[str, Any],
     file: SecretFile | None,
-    is_held: Callable[[SecretFile], bool],
+    *,
+    is_held: bool,
 ) -> list[str]:
     """Refuse to add roles to an object identified by its text if the file lacks its secret.
 
-    ``is_held``: whether a file holds the secret of exactly this object. Raises GuardError. Without
-    a file, returns a warning if the object becomes an owner.
+    ``is_held``: whether the file holds the secret of exactly this object. Raises GuardError, unless
+    ``params`` allow it. Without a file, returns a warning if the object becomes an owner.
     """
+    if not params[resource.text_name] or not gains or params["adopt"]:
+        return []
     if file is None:
         return owner_warnings(resource, found, [("", role) for role in gains])
-    if not is_held(file):
+    if not is_held:
         raise GuardError(
             f"credentials_file {truncate_path(file.path)} does not hold the {file.format.label} of "
             f"{resource.noun} {resource.with_text(found)}, which would gain the roles "

@@ -85,10 +85,8 @@ def change(
     if not plan.is_change:
         return result
     gains = set(plan.after["roles"]) - set(current["roles"])
-    if params["description"] and gains and not params["adopt"]:
-        warnings += _adoption.check(
-            API_KEYS, key, gains, file, lambda file: _key_files.holds(file, key, params["org_id"])
-        )
+    is_held = file is not None and _key_files.holds(file, key, params["org_id"])
+    warnings += _adoption.check(API_KEYS, key, gains, params, file, is_held=is_held)
     loss = "taking a role from it" if set(current["roles"]) - set(plan.after["roles"]) else ""
     if "access_list" in plan.changes():
         loss = "changing its own access list"
