@@ -21,7 +21,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _adoption,
     _resource,
     _service_accounts,
-    _writes,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._service_accounts import (
     SERVICE_ACCOUNTS,
@@ -97,7 +96,7 @@ def create(
 ) -> dict[str, Any]:
     org_id, name, hours = params["org_id"], params["name"], params["secret_expires_after_hours"]
     objects = SERVICE_ACCOUNTS.of(org_id)
-    known_ids = _writes.check_creation(objects, params, accounts, file, check_mode)
+    known_ids = _adoption.check_creation(objects, params, accounts, file, check_mode)
     wanted = {
         "name": name,
         "description": params["description"] or name,

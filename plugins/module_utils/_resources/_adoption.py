@@ -2,19 +2,22 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guard objects that are identified by their text, which others can copy."""
+"""Guard objects that are identified by their text, which others can copy, and check creations."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     GuardError,
+    OptionError,
     truncate_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resource import (
     Obj,
+    Objects,
     Resource,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
@@ -86,3 +89,29 @@ def _copies(resource: Resource[Obj]) -> str:
         f"Anyone who may create {resource.short_noun}s in a project can give "
         f"{resource.a_short_noun} this {resource.text_name}"
     )
+
+
+def check_creation(
+    objects: Objects[Obj],
+    params: Mapping[str, Any],
+    listed: Sequence[Obj],
+    file: SecretFile | None,
+    check_mode: bool,
+) -> set[str]:
+    """Check that a task may create an object, and return the IDs of those that exist.
+
+    Raises OptionError if the task sets no roles, or if the file cannot be written or holds a secret
+    that may be needed.
+    """
+    resource, known_ids = objects.resource, {found.id for found in listed}
+    text = params[resource.text_name]
+    if params["roles"] is None:
+        raise OptionError(
+            f"{resource.capital_noun} {quoted(text)} does not exist",
+            hint="To create it, set roles.",
+        )
+    if file:
+        same = {"org_id": objects.org_id, resource.text_name: text}
+        _secret_file.check_free(file, known_ids, **same)
+        _secret_file.check_writable(file.path, check_mode=check_mode)
+    return known_ids

@@ -20,7 +20,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import
     _new_keys,
     _org_api_keys,
     _resource,
-    _writes,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
     AccessList,
@@ -155,7 +154,7 @@ def create(
 ) -> dict[str, Any]:
     org_id, description, entries = params["org_id"], params["description"], wanted_entries(params)
     objects = API_KEYS.of(org_id)
-    known_ids = _writes.check_creation(objects, params, keys, file, check_mode)
+    known_ids = _adoption.check_creation(objects, params, keys, file, check_mode)
     _org_api_keys.warn_of_new_private_key(api)
     if entries is not None:
         _access_lists.warn_of_opening(api, API_KEYS, quoted(description), None, entries)

@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
-    OptionError,
     UnexpectedResponseError,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
@@ -23,7 +21,6 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._resou
     Obj,
     Objects,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._secret_file import SecretFile
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
 
@@ -69,32 +66,6 @@ def left_out(
     if "roles" in missing:
         missing["roles"] = tuple(sorted(missing["roles"]))
     return missing
-
-
-def check_creation(
-    objects: Objects[Obj],
-    params: Mapping[str, Any],
-    listed: Sequence[Obj],
-    file: SecretFile | None,
-    check_mode: bool,
-) -> set[str]:
-    """Check that a task may create an object, and return the IDs of those that exist.
-
-    Raises OptionError if the task sets no roles, or if the file cannot be written or holds a secret
-    that may be needed.
-    """
-    resource, known_ids = objects.resource, {found.id for found in listed}
-    text = params[resource.text_name]
-    if params["roles"] is None:
-        raise OptionError(
-            f"{resource.capital_noun} {quoted(text)} does not exist",
-            hint="To create it, set roles.",
-        )
-    if file:
-        same = {"org_id": objects.org_id, resource.text_name: text}
-        _secret_file.check_free(file, known_ids, **same)
-        _secret_file.check_writable(file.path, check_mode=check_mode)
-    return known_ids
 
 
 def create(  # noqa: PLR0917  each has a different type
