@@ -175,10 +175,8 @@ def _secret(task: _Task) -> _Secret:
         return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
     if isinstance(credentials, AccessToken):
-        tokens = [n for kind, n in connection.platform.env_credentials if kind is AccessToken]
-        without = {name: value for name, value in environ.items() if (name,) not in tokens}
         try:
-            credentials = _resolve.resolve({**params, "access_token": None}, without).credentials
+            credentials = _resolve.resolve(params, environ, ignores_token=True).credentials
         except OptionError:
             credentials = None
     if isinstance(credentials, ServiceAccount):

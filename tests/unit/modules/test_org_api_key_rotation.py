@@ -275,9 +275,12 @@ def test_the_signing_credential_does_not_revoke_itself(world: World) -> None:
     assert world.finish(**own, new_private_key=private_key(begun)).result["state"] == "rotated"
 
 
-def test_marks_are_made_with_the_secret_that_is_set_with_a_token(world: World) -> None:
+@pytest.mark.parametrize("owner", [{}, {"client_id": service_account("atlas")["client_id"]}])
+def test_marks_are_made_with_the_secret_that_is_set_with_a_token(
+    world: World, owner: dict[str, str]
+) -> None:
     token = fetch_token(world.emulator.url, "atlas")
-    by_token = {"access_token": token, "mark_key": None}
+    by_token = {"access_token": token, "mark_key": None, **owner}
     refused(world.run("begin", **by_token), "options")
     assert world.emulator.writes == []
     environ = {
