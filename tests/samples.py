@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support import PLATFORMS
+from tests.support import PLATFORMS, key_pair, service_account
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,28 @@ class Sample:
 
     ``options`` gets the options that identify a key, whose description is ``victim``, and the ID of
     a project that the key is not in. Service accounts are identified by the name ``victim``; the
-    platforms without them refuse the task.
+    platforms without them refuse the task. Without ``key_pair``, only a client secret can sign it.
     """
 
     options: Callable[[dict[str, Any], str], dict[str, Any]]
     writes: bool = True
     platforms: tuple[str, ...] = PLATFORMS
+    key_pair: bool = True
+
+    def signer(self, platform: str) -> dict[str, str]:
+        return key_pair(platform) if self.key_pair else service_account(platform)
 
 
 WITH_ACCOUNTS = ("atlas", "cloud_manager")
 ACCOUNT = {"name": "victim"}
 SAMPLES = {
+    # The token does not work.
+    "access_token": Sample(
+        lambda _key, _project: {"state": "absent", "token": "t0ken-of-yesterday-0123456789"},
+        writes=False,
+        platforms=WITH_ACCOUNTS,
+        key_pair=False,
+    ),
     "org_api_key": Sample(lambda key, _project: {**key, "roles": ["ORG_READ_ONLY"]}),
     "org_api_key_access_list": Sample(lambda key, _project: {**key, "entries": ["192.0.2.1"]}),
     "org_api_key_info": Sample(lambda _key, _project: {}, writes=False),
@@ -63,7 +74,14 @@ SAMPLES = {
 VICTIM = {"description": "victim"}
 
 
+# Modules whose tasks only a client secret can sign.
+ONLY_ACCOUNTS = {module for module, sample in SAMPLES.items() if not sample.key_pair}
+
+
 def others(modules: Iterable[str]) -> dict[str, Sample]:
-    """Return the samples of the modules for which a table has no task."""
-    known = {*modules}
+    """Return the samples of the modules for which a table has no task.
+
+    Modules that a key pair cannot sign are left out.
+    """
+    known = {*modules, *ONLY_ACCOUNTS}
     return {module: sample for module, sample in SAMPLES.items() if module not in known}

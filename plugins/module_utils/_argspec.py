@@ -219,14 +219,19 @@ HOURS = (8, 8760)
 _ACCOUNT_TEXT = re.compile(r"[^\W_]|[-_.,' ]")
 
 
-def check_account(params: Mapping[str, Any]) -> None:
-    """Refuse a platform without service accounts, and an invalid client ID. Raises OptionError."""
+def check_has_accounts(params: Mapping[str, Any]) -> None:
+    """Refuse a platform without service accounts. Raises OptionError."""
     platform = PLATFORMS[params["platform"]]
     if not platform.has_service_accounts:
         raise OptionError(
             f"{platform.title} has no service accounts",
             hint="Use the modules for API keys, or set platform to atlas.",
         )
+
+
+def check_account(params: Mapping[str, Any]) -> None:
+    """Refuse a platform without service accounts, and an invalid client ID. Raises OptionError."""
+    check_has_accounts(params)
     check_account_text("name", params["name"], MAX_NAME)
     value = params["service_account_id"]
     if not value or is_client_id(value):

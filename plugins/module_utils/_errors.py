@@ -87,7 +87,8 @@ class Request:
 
     ``path`` starts at the host's root and has no query. ``operation`` completes "Could not …".
     ``required_role`` is the role that the caller needs, ``credential_name`` describes the signing
-    credential, and ``platform`` is the product's name.
+    credential, and ``platform`` is the product's name. ``has_ready_token``: the task got its access
+    token from elsewhere.
     """
 
     method: str
@@ -97,6 +98,7 @@ class Request:
     required_role: str = ""
     credential_name: str = "the credential"
     platform: str = "the API"
+    has_ready_token: bool = False
 
     @property
     def url(self) -> str:
@@ -435,6 +437,16 @@ _WRONG_ADDRESS = (
     "There is no {platform} API at {url}. Check base_url and platform. This does not prove "
     "that anything is missing."
 )
+TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
+_REJECTED_BEARER = (
+    "The access token has expired or was revoked, or it is not valid for the API at {base_url}. A "
+    "token is valid for one hour. Fetch a new one with the module access_token."
+)
+_FETCH_FEWER = (
+    "Each task with client_id and client_secret fetches an access token. Fetch one token with the "
+    "module access_token, and set the option access_token in all other tasks, for example with "
+    "module_defaults."
+)
 
 
 def is_about_path(parameters: Sequence[Any]) -> bool:
@@ -448,10 +460,22 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
         return _unproved_absence(status, parameters, request)
     if code == "RESOURCE_NOT_FOUND" and is_about_path(parameters):
         advice = _WRONG_ADDRESS
+    elif status == 401 and code in UNSPECIFIC_401 and request.has_ready_token:
+        advice = _REJECTED_BEARER
+    elif status == 429 and request.path == TOKEN_PATH:
+        advice = _token_limit(parameters) + _FETCH_FEWER
     else:
         found = (text for codes, text in _ADVICE_BY_CODE.items() if code in codes)
         advice = next(found, None) or _advice_by_status(status, code)
     return _fill(advice, request, parameters)
+
+
+def _token_limit(parameters: Sequence[Any]) -> str:
+    """Return the limit in a 429 of the token endpoint: the path, a number, and minutes."""
+    numbers = [item for item in parameters[1:] if isinstance(item, (int, float))]
+    if len(parameters) != 3 or len(numbers) != 2:
+        return ""
+    return "The API reports a limit of {:g} tokens in {:g} min. ".format(*numbers)
 
 
 def _fill(advice: str, request: Request, parameters: Sequence[Any] = ()) -> str:

@@ -57,6 +57,8 @@ def execute(
     run: Run,
     *,
     filters: Collection[str] = (),
+    needs_org: bool = True,
+    ignores_token: Callable[[Mapping[str, Any]], bool] = lambda _params: False,
     **rules: Any,
 ) -> None:
     """Run a module, from reading its options to exiting.
@@ -67,11 +69,14 @@ def execute(
     options that it sets. The result's ``warnings`` become warnings of the task.
 
     ``filters`` are the options that select objects, and so must not be empty; if ``org_id`` is one
-    of them, no organization is required. ``rules`` are those of AnsibleModule, such as
-    ``required_one_of``.
+    of them, no organization is required, and neither is one without ``needs_org``.
+    ``ignores_token(params)`` returns whether the task does not use an access token to authenticate.
+    ``rules`` are those of AnsibleModule, such as ``required_one_of``.
     """
     module = _Module({**_argspec.CONNECTION_OPTIONS, **argument_spec}, filters, rules)
     module.mask_secrets()
+    module.needs_org = needs_org and "org_id" not in filters
+    module.ignores_token = ignores_token(module.params)
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
@@ -90,6 +95,8 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         self, spec: _argspec.Spec, filters: Collection[str], rules: dict[str, Any]
     ) -> None:
         self.filters = filters
+        self.needs_org = True
+        self.ignores_token = False
         self.refusal: OptionError | None = None
         super().__init__(argument_spec=spec, supports_check_mode=True, **rules)
 
@@ -148,7 +155,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
             )
         if module.refusal:
             raise module.refusal
-        connection = resolve(module.params, os.environ)
+        connection = resolve(module.params, os.environ, ignores_token=module.ignores_token)
         params = {
             **module.params,
             "task_org_id": module.params["org_id"],
@@ -159,7 +166,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         if connection.org_id is not None:
             name = "org_id" if params["task_org_id"] else connection.platform.env_org_id
             _argspec.check_id(name, connection.org_id)
-        elif "org_id" not in module.filters:
+        elif module.needs_org:
             raise OptionError(
                 "No organization is set",
                 hint="Set org_id, or the environment variable that platform reads it from "

@@ -43,6 +43,7 @@ LAYERS = (
     "_input",
     "_resources._key_present",
     "_resources._account_present",
+    "_resources._access_tokens",
     "_resources._account_secrets",
     "_resources._account_files",
     "_resources._project_service_accounts",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration import playbook, test_flows
 from tests.meta.test_collection import PREFIX
-from tests.samples import SAMPLES
+from tests.samples import ONLY_ACCOUNTS, SAMPLES
 from tests.support import COLLECTION, MODULES
 from tests.trust.hostile import test_modules
 from tests.trust.peers import test_apache, test_prism
@@ -42,13 +42,17 @@ TABLES: dict[str, Callable[[], Iterable[str]]] = {
     "hostile test_modules.TASKS": lambda: [task.module for task in test_modules.TASKS],
     "test_targets.TASKS": of_targets,
 }
+# A key pair or a ready token signs the tasks of the other tables. The unit tests of modules that
+# need a client secret have the faults.
+WITH_SECRETS = {"samples.SAMPLES", "hostile test_modules.TASKS", "test_targets.TASKS"}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_of_tests_has_every_module(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The tests of targets read it on import.
     monkeypatch.setenv("VERSIONS_TARGETS", os.environ.get("VERSIONS_TARGETS", "{}"))
-    assert sorted(set(TABLES[name]())) == MODULES
+    missing = set() if name in WITH_SECRETS else ONLY_ACCOUNTS
+    assert set(TABLES[name]()) == {*MODULES} - missing
 
 
 def test_the_options_of_the_connection_are_those_of_playbooks() -> None:

@@ -20,7 +20,16 @@ import pytest
 
 from tests.emulator import Emulator, Fault
 from tests.integration.peers import LOOPBACK, Authority, ForwardProxy, dead_port
-from tests.support import MISSING_ID, client_id, key_id, key_pair, org_id, run_module, seed
+from tests.support import (
+    MISSING_ID,
+    client_id,
+    key_id,
+    key_pair,
+    org_id,
+    run_module,
+    seed,
+    service_account,
+)
 
 KEY, KEYS, ACCESS_LIST = "org_api_key", "org_api_keys", "org_api_key_access_list"
 INFO, ROTATION = "org_api_key_info", "org_api_key_rotation"
@@ -30,6 +39,7 @@ NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 NO_KEY_PAIR = {"api_public_key": None, "api_private_key": None}
 WRONG = "00000009-1111-4111-8111-000000000000"
 UNKNOWN_HOST = "opsmanager.example.com"
+TOKEN_PATH = "/api/oauth/token"
 
 
 def lasting(name: str, method: str = "*", path: str = "*", **arguments: Any) -> Fault:
@@ -250,11 +260,21 @@ CASES = [
         "an access token is rejected",
         (
             "Could not read the API key 5ae000000000000000000002: the API returned 401 "
-            'UNEXPECTED_ERROR, "You are not authorized for this resource". Check the access '
-            "token: it may be wrong, expired or revoked, or belong to another organization. If it "
-            "is new, wait a few seconds and try again. Also check base_url (http://{host})."
+            'UNEXPECTED_ERROR, "You are not authorized for this resource". The access token has '
+            "expired or was revoked, or it is not valid for the API at http://{host}. A token is "
+            "valid for one hour. Fetch a new one with the module access_token."
         ),
         {**REVOKE, "access_token": "t0ken-of-yesterday-0123456789", **NO_KEY_PAIR},
+    ),
+    Case(
+        "a key pair cannot fetch a token",
+        (
+            "An API key cannot fetch or revoke access tokens. Set client_id and client_secret in "
+            "this task. If module_defaults or the environment sets another credential, remove it "
+            "for this task."
+        ),
+        {},
+        "access_token",
     ),
     Case(
         "there is no credential",
@@ -419,6 +439,26 @@ CASES = [
         REVOKE,
         KEY,
         lasting("status", status=429, code="RATE_LIMITED", retry_after=3600),
+    ),
+    Case(
+        "the limit of token requests is exceeded",
+        (
+            "Could not get an access token for the service account "
+            "mdb_sa_id_5a0000000000000000000001: the API returned 429 RATE_LIMITED, "
+            '"Emulated failure". The API reports a limit of 50 tokens in 1 min. Each task with '
+            "client_id and client_secret fetches an access token. Fetch one token with the module "
+            "access_token, and set the option access_token in all other tasks, for example with "
+            "module_defaults."
+        ),
+        {**REVOKE, **NO_KEY_PAIR, **service_account("atlas"), "retry_max_wait": 30},
+        KEY,
+        lasting(
+            "status",
+            path=TOKEN_PATH,
+            status=429,
+            code="RATE_LIMITED",
+            parameters=[TOKEN_PATH, 50, 1],
+        ),
     ),
     Case(
         "the time limit is reached",

@@ -22,6 +22,7 @@ import pytest
 from tests.emulator import Emulator
 from tests.integration.playbook import (
     ACCESS_LIST,
+    ACCESS_TOKEN,
     GROUP,
     KEYS,
     KEYS_INFO,
@@ -32,7 +33,7 @@ from tests.integration.playbook import (
     Finished,
 )
 from tests.samples import others
-from tests.support import PRIVATE_KEYS
+from tests.support import CLIENT_SECRETS, PRIVATE_KEYS
 
 TARGETS: dict[str, str] = json.loads(os.environ["VERSIONS_TARGETS"])
 WITH_REQUESTS = sorted(name for name in TARGETS if not name.endswith("-none"))
@@ -61,6 +62,19 @@ TASKS: dict[str, dict[str, Any]] = {
     "revoke again": {MODULE: {**KEY, "state": "absent"}},
 }
 UNCHANGED = {"read", "read organizations", "revoke again"}
+NO_CREDENTIAL = {"api_public_key": "", "api_private_key": ""}
+ACCOUNT = {
+    **NO_CREDENTIAL,
+    "client_id": "mdb_sa_id_{{ connection_of_test.org_id }}",
+    "client_secret": CLIENT_SECRETS["atlas"],
+}
+TOKEN = "{{ token.access_token }}"
+TASKS |= {
+    "fetch a token": {ACCESS_TOKEN: ACCOUNT, "register": "token"},
+    "use the token": {ORGS_INFO: {**NO_CREDENTIAL, "access_token": TOKEN}},
+    "revoke the token": {ACCESS_TOKEN: {**ACCOUNT, "token": TOKEN, "state": "absent"}},
+}
+UNCHANGED |= {"use the token"}
 _OTHERS = others(name.rpartition(".")[2] for task in TASKS.values() for name in task)
 for _module, _sample in _OTHERS.items():
     _task = {f"keysmith.mongodb.{_module}": _sample.options(KEY, "{{ project }}")}
@@ -98,7 +112,12 @@ def _organization(number: int, host: str) -> dict[str, Any]:
             }
         ],
         "service_accounts": [
-            {"client_id": f"mdb_sa_id_5a{number:022d}", "name": "victim", "roles": ["ORG_MEMBER"]}
+            {
+                "client_id": f"mdb_sa_id_5a{number:022d}",
+                "client_secret": CLIENT_SECRETS["atlas"],
+                "roles": ["ORG_READ_ONLY"],
+            },
+            {"client_id": f"mdb_sa_id_5b{number:022d}", "name": "victim", "roles": ["ORG_MEMBER"]},
         ],
     }
 
@@ -140,7 +159,8 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
 
 def plain(values: dict[str, Any]) -> Any:
     """Return a result without the values that differ between keys and hosts."""
-    kept = {k: v for k, v in values.items() if k not in {"invocation", "ansible_facts"}}
+    dropped = {"invocation", "ansible_facts", "access_token"}
+    kept = {k: v for k, v in values.items() if k not in dropped}
     return json.loads(_OWN.sub("…", json.dumps(kept, sort_keys=True)))
 
 
@@ -160,7 +180,8 @@ def test_a_key_is_created_changed_and_revoked(lives: Lives, host: str) -> None:
     assert found["access_list"] == ["192.0.2.0/24", "2001:db8::1"]
     assert [p["roles"] for p in found["projects"]] == [["GROUP_OWNER"]]
     assert [o["name"] for o in results["read organizations"].values["orgs"]] == ["The organization"]
-    (account,) = results["service_account_info"].values["service_accounts"]
+    found_accounts = results["service_account_info"].values["service_accounts"]
+    (account,) = [one for one in found_accounts if one["name"] == "victim"]
     secret = results["service_account_secret"].values["service_account_secret"]
     assert [item["id"] for item in account["secrets"]] == [secret["id"]]
     changed = results["service_account"].values["service_account"]

@@ -18,16 +18,16 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
-    TOKEN_PATH,
     Auth,
     Http,
     Response,
+    server_time,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     Credentials,
@@ -36,6 +36,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
     is_header_safe,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    TOKEN_PATH,
     UNSPECIFIC_401,
     KeysmithError,
     Request,
@@ -45,6 +46,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 
 # Seconds. Revoking the token at the end is a best effort.
 REVOKE_TIMEOUT = 5.0
+# Seconds. No token is valid for so long; the API's are valid for an hour.
+MAX_LIFETIME = 366 * 24 * 3600
 REVOKE_PATH = "/api/oauth/revoke"
 
 
@@ -74,6 +77,20 @@ class BearerAuth(Auth):
         return prepared
 
 
+@dataclass(frozen=True)
+class IssuedToken:
+    """A new access token.
+
+    ``expires_in``: its lifetime in seconds, None if the API does not say. ``issued_at``: the API's
+    time, in seconds since 1970, None if the response does not have it.
+    """
+
+    value: str = field(repr=False)
+    token_type: str
+    expires_in: int | None
+    issued_at: float | None
+
+
 class ServiceAccountAuth(BearerAuth):
     """Fetches an access token for the task and revokes it at the end.
 
@@ -93,6 +110,8 @@ class ServiceAccountAuth(BearerAuth):
         self._http = http
         self._base_url = base_url
         self._platform = platform
+        self.token_request = self._request(TOKEN_PATH, f"get an access token for {account}")
+        self.revoke_request = self._request(REVOKE_PATH, "revoke the access token")
         self._add_no_log = add_no_log
         self._lock = threading.Lock()
         # A token that was rejected when it was new; another one would not help.
@@ -106,7 +125,7 @@ class ServiceAccountAuth(BearerAuth):
         return before
 
     def replace_token(self, token: str, response: Response) -> bool:
-        if response.status != 401 or not _is_unspecific(response) or self._may_be_deleted:
+        if response.status != 401 or not is_unspecific(response) or self._may_be_deleted:
             return False
         with self._lock:
             if not token:
@@ -124,7 +143,13 @@ class ServiceAccountAuth(BearerAuth):
         return True
 
     def _fetch(self) -> str:
-        request = self._request(TOKEN_PATH, f"get an access token for {self._account}")
+        token = self.fetch_token().value
+        self._add_no_log(token)
+        return token
+
+    def fetch_token(self) -> IssuedToken:
+        """Return a new token, which the caller must mask and revoke."""
+        request = self.token_request
         try:
             response = self._post(request, {"grant_type": "client_credentials"})
             if not _responses.is_success(response):
@@ -140,8 +165,29 @@ class ServiceAccountAuth(BearerAuth):
                 "A token may have been issued; it expires within an hour. Nothing else was changed."
             )
             raise error.with_context(state_after=state) from None
-        self._add_no_log(token)
-        return token
+        token_type, lifetime = payload.get("token_type"), payload.get("expires_in")
+        is_number = isinstance(lifetime, int) and not isinstance(lifetime, bool)
+        if not is_number or not 0 <= int(lifetime or 0) <= MAX_LIFETIME:
+            lifetime = None
+        return IssuedToken(
+            token,
+            token_type if isinstance(token_type, str) and is_header_safe(token_type) else "Bearer",
+            lifetime,
+            server_time(response),
+        )
+
+    def revoke_token(self, token: str, timeout: float | None = None) -> None:
+        """Revoke a token. The API also accepts the request if the token does not exist."""
+        request = self.revoke_request
+        form = {"token": token, "token_type_hint": "access_token"}
+        response = self._post(request, form, timeout)
+        if not _responses.is_success(response):
+            raise _responses.as_error(response, request)
+        if not _responses.is_empty(response):
+            what = f"is {_responses.describe_body(response)}"
+            raise _responses.unexpected(
+                response, request, f"{what}; a successful revocation returns an empty body"
+            )
 
     def distrust(self) -> None:
         self._may_be_deleted = True
@@ -153,11 +199,10 @@ class ServiceAccountAuth(BearerAuth):
     def release(self) -> None:
         if not self._token:
             return
-        form = {"token": self._token, "token_type_hint": "access_token"}
-        self._token = ""
+        token, self._token = self._token, ""
         # Best effort: the token expires within an hour.
         with suppress(Exception):
-            self._post(self._request(REVOKE_PATH, "revoke the access token"), form, REVOKE_TIMEOUT)
+            self.revoke_token(token, REVOKE_TIMEOUT)
 
     def _request(self, path: str, operation: str) -> Request:
         return Request(
@@ -274,7 +319,7 @@ class DigestAuth(Auth):
                 hint=hint,
             )
         if current.nonce and not (
-            usable and (usable[0].is_stale or (current.count > 1 and _is_unspecific(response)))
+            usable and (usable[0].is_stale or (current.count > 1 and is_unspecific(response)))
         ):
             # The nonce was new, or the 401 has another reason.
             return False
@@ -291,7 +336,7 @@ class DigestAuth(Auth):
             # A load balancer may renew its cookie with each response.
             self._current.nonce.cookies = response.cookies
         with self._lock:
-            if response.status != 401 or not _is_unspecific(response):
+            if response.status != 401 or not is_unspecific(response):
                 if _is_signature_accepted(response):
                     self._is_trusted, self._refusals = True, 0
                 return 0
@@ -316,7 +361,7 @@ def _is_signature_accepted(response: Response) -> bool:
     """Return whether a response shows that the API accepted the credential."""
     if _responses.is_success(response):
         return True
-    return 400 <= response.status < 500 and response.status != 429 and not _is_unspecific(response)
+    return 400 <= response.status < 500 and response.status != 429 and not is_unspecific(response)
 
 
 def _usable_challenges(response: Response) -> list[Challenge]:
@@ -324,7 +369,8 @@ def _usable_challenges(response: Response) -> list[Challenge]:
     return [challenge for challenge in offered if challenge.algorithm in _HASHES]
 
 
-def _is_unspecific(response: Response) -> bool:
+def is_unspecific(response: Response) -> bool:
+    """Return whether an error has no code that adds something to its status."""
     payload = response.payload if isinstance(response.payload, dict) else {}
     code = payload.get("errorCode")
     return code is None or (isinstance(code, str) and code in UNSPECIFIC_401)

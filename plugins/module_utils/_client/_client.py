@@ -6,12 +6,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    BearerAuth,
+    IssuedToken,
+    ServiceAccountAuth,
+    is_unspecific,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
 )
@@ -29,6 +36,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    IP_NOT_LISTED,
+    LIST_REQUIRED,
     ApiError,
     CancelledError,
     DeadlineError,
@@ -131,6 +140,53 @@ class Client:
     def forget_credential(self) -> None:
         """Send nothing more with a credential that the task has deleted."""
         self._auth.forget()
+
+    def issue_token(self) -> IssuedToken:
+        """Fetch a token for other tasks: it is not masked, and not revoked by ``close``."""
+        account = self._account
+        self._check_cancelled(account.token_request)
+        self._has_written = True
+        return account.fetch_token()
+
+    def revoke_token(self, token: str) -> None:
+        """Revoke a token of the signing account, which need not exist."""
+        account = self._account
+        self._check_cancelled(account.revoke_request)
+        self._has_written = True
+        account.revoke_token(token)
+
+    @property
+    def _account(self) -> ServiceAccountAuth:
+        if not isinstance(self._auth, ServiceAccountAuth):
+            raise TypeError("only a service account has tokens")
+        return self._auth
+
+    def is_valid(self, token: AccessToken, call: Call) -> bool:
+        """Return whether the API accepts a token, by sending a GET that needs no role.
+
+        A 403 because of an access list counts too: the token works from another address.
+        """
+        asking = copy.copy(self)
+        asking._auth = BearerAuth(token.token)
+        asking.endpoint = replace(self.endpoint, credentials=token)
+        request = asking._request("GET", call)
+        response = asking._exchange(request, call)
+        if _responses.is_success(response):
+            _parsed(
+                response,
+                request,
+                lambda data: data if isinstance(data, dict) else None,
+                response.payload,
+            )
+            return True
+        # A proxy or gateway may also return 401.
+        is_of_api = _responses.is_of_api(response) or _responses.is_empty(response)
+        if response.status == 401 and is_unspecific(response) and is_of_api:
+            return False
+        error = _responses.as_error(response, request)
+        if isinstance(error, ApiError) and error.code in IP_NOT_LISTED | LIST_REQUIRED:
+            return True
+        raise error
 
     def close(self) -> None:
         self._auth.release()
@@ -277,6 +333,7 @@ class Client:
             required_role=call.required_role,
             credential_name=str(self.endpoint.credentials),
             platform=self.endpoint.platform.title,
+            has_ready_token=isinstance(self.endpoint.credentials, AccessToken),
         )
 
     def _check_cancelled(self, request: Request) -> None:
@@ -295,6 +352,21 @@ class Client:
         deadline: float | None = None,
         body: Any = None,
     ) -> Response:
+        response = self._exchange(request, call, query, deadline, body)
+        if not _responses.is_success(response):
+            raise _responses.as_error(response, request)
+        self.server_time = server_time(response) or self.server_time
+        return response
+
+    def _exchange(
+        self,
+        request: Request,
+        call: Call,
+        query: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        body: Any = None,
+    ) -> Response:
+        """Send a request, with a new token if necessary, and return the response."""
         self._check_cancelled(request)
         query = {**call.query, **(query or {})}
         if self.endpoint.envelope:
@@ -328,9 +400,6 @@ class Client:
             raise error.with_context(
                 outcome_unknown=error.outcome_unknown or response.outcome_unknown
             ) from None
-        if not _responses.is_success(response):
-            raise _responses.as_error(response, request)
-        self.server_time = server_time(response) or self.server_time
         return response
 
 

@@ -42,6 +42,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http
     HttpSettings,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    TOKEN_PATH,
     CancelledError,
     KeysmithError,
     LostResponseError,
@@ -70,7 +71,6 @@ INITIAL_BACKOFF = 0.5
 # longer than it takes to compute the next request.
 MAX_IDLE = 0.4
 MAX_BACKOFF = 20.0
-TOKEN_PATH = "/api/oauth/token"  # noqa: S105  a path
 _RETRIED_METHODS = frozenset({"GET", "DELETE"})
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 # The encodings in which a small body can expand at most about 1,000 times. Other encodings have no

@@ -97,9 +97,12 @@ class Connection:
     warnings: tuple[str, ...] = ()
 
 
-def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection:
+def resolve(
+    params: Mapping[str, Any], environ: Mapping[str, str], *, ignores_token: bool = False
+) -> Connection:
     """Return the connection that a task and its environment describe.
 
+    ``ignores_token``: an access token is not a credential, and neither is a client ID next to it.
     Raises OptionError if credentials or addresses are missing, ambiguous or unusable.
     """
     source, name = _setting("platform", params, environ, _ENV_PLATFORM)
@@ -109,7 +112,7 @@ def resolve(params: Mapping[str, Any], environ: Mapping[str, str]) -> Connection
         )
     platform = PLATFORMS[name or "atlas"]
     base_url = _base_url(params, environ, platform)
-    credentials = _credentials(params, environ, platform)
+    credentials = _credentials(params, environ, platform, ignores_token)
     http = _http_settings(params, environ, base_url)
     return Connection(
         platform=platform,
@@ -220,11 +223,23 @@ def _is_host(name: str) -> bool:
 
 
 def _credentials(
-    params: Mapping[str, Any], environ: Mapping[str, str], platform: Platform
+    params: Mapping[str, Any],
+    environ: Mapping[str, str],
+    platform: Platform,
+    ignores_token: bool,
 ) -> Credentials:
+    if ignores_token:
+        params = _without_token(CREDENTIAL_OPTIONS, params)
+        environ = _without_token(platform.env_credentials, environ)
     found = _find_credentials(CREDENTIAL_OPTIONS, params, "option") or _find_credentials(
         platform.env_credentials, environ, "environment variable"
     )
+    if not found and ignores_token:
+        raise OptionError(
+            "No client ID and client secret are set",
+            hint="Set client_id and client_secret. This task does not authenticate with an access "
+            "token.",
+        )
     if not found:
         preferred: dict[Any, str] = {}
         for kind, names in platform.env_credentials:
@@ -250,12 +265,17 @@ def _credentials(
             f"{platform.title} has no service accounts and no access tokens",
             hint="Use api_public_key and api_private_key, or set platform.",
         )
+    check_credential(source, credentials, platform)
+    return credentials
+
+
+def check_credential(source: str, credentials: Credentials, platform: Platform) -> None:
+    """Refuse a credential with an invalid part, without showing it. Raises OptionError."""
     parts = {name: part for name, part in vars(credentials).items() if part is not None}
     for part, value in parts.items():
         _check_not_mistaken(source, part, value, parts, platform)
     for part, value in parts.items():
         _check_format(source, part, value)
-    return credentials
 
 
 def _find_credentials(
@@ -289,6 +309,13 @@ def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str:
         if kind is ServiceAccount and has_token and not values.get(names[1]):
             return names[0] if values.get(names[0]) else ""
     return ""
+
+
+def _without_token(known: CredentialNames, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values without access tokens, and without a client ID that names their owner."""
+    ignored = {name for kind, names in known if kind is AccessToken for name in names}
+    ignored.add(_token_owner(known, values))
+    return {name: value for name, value in values.items() if name not in ignored}
 
 
 def _check_not_mistaken(

@@ -70,6 +70,8 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
             yield parts[-1]
             if kind is ServiceAccount and all(parts):
                 yield ServiceAccount(*map(str, parts)).basic()
+    # The token that a task revokes.
+    yield params.get("token")
     # A private key or a client secret may be in the wrong option.
     yield from filter(looks_secret, _leaves(params))
     yield from filter(is_client_secret, (params.get(name) for name in _DESCRIPTIONS))

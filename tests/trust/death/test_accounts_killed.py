@@ -19,7 +19,16 @@ from tests.emulator import Emulator, ServiceAccount
 from tests.emulator.state import Secret
 from tests.integration import test_flows
 from tests.integration.test_flows import BUSY, FLOWS, Flow
-from tests.support import account_id, key_pair, org_id, run_as_owner, seed
+from tests.support import (
+    account_id,
+    fetch_token,
+    key_pair,
+    org_id,
+    run_as_owner,
+    run_module,
+    seed,
+    service_account,
+)
 from tests.trust.death.kills import DONE, LOST, Point, kill_at_lines, module_until_killed
 
 PLATFORM = "atlas"
@@ -35,6 +44,20 @@ TASKS = [*(flow for flow in FLOWS if flow.is_about_accounts and flow.writes), MA
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="kills processes through /proc"
 )
+
+
+@pytest.mark.parametrize("mode", [DONE, LOST])
+def test_the_next_run_completes_a_killed_revocation_of_a_token(
+    emulator: Emulator, collections: Path, mode: str
+) -> None:
+    options = {"base_url": emulator.url, **service_account(PLATFORM), "state": "absent"}
+    options["token"] = fetch_token(emulator.url, PLATFORM)
+    point = Point(mode, 0, "POST", "*/revoke")
+    module_until_killed(collections, "access_token", options, emulator, point)
+    runs = [run_module("access_token", options) for _run in range(2)]
+    assert [run.msg for run in runs if run.failed] == []
+    assert [run.changed for run in runs] == [mode == LOST, False]
+    assert emulator.state.tokens == {}
 
 
 def start(emulator: Emulator) -> None:

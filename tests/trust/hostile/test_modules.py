@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.samples import WITH_ACCOUNTS, others
 from tests.support import (
+    API_PATHS,
     PLATFORMS,
     PRIVATE_KEYS,
     Outcome,
@@ -78,6 +79,7 @@ SECRETS = [
     PRIVATE_KEY,
     CLIENT_SECRET,
 ]
+ROOTS, REVOKE = {*API_PATHS.values()}, "/api/oauth/revoke"
 BY_ID = {"api_user_id": KEY_ID}
 NAMES = [BY_ID, {"public_key": KEY["publicKey"]}, {"description": KEY["desc"]}]
 
@@ -91,10 +93,15 @@ class Task:
     path: str = "/apiKeys"
     absent: dict[str, Any] = field(default_factory=dict)
     is_change: bool = True
+    signers: tuple[str, ...] = tuple(CREDENTIALS)
 
     @property
     def is_account(self) -> bool:
-        return "service_account" in self.module
+        return "service_account" in self.module or self.is_token
+
+    @property
+    def is_token(self) -> bool:
+        return self.module == "access_token"
 
     def __str__(self) -> str:
         return "-".join([self.module, self.options.get("state", ""), *self.options][:3])
@@ -177,6 +184,11 @@ TASKS += [
         BY_ACCOUNT,
     ),
 ]
+ONLY_SECRET: dict[str, Any] = {"signers": ("service_account",)}
+TASKS += [
+    Task("access_token", {}, **ONLY_SECRET),
+    Task("access_token", {"token": TOKEN, **ABSENT}, **ONLY_SECRET),
+]
 TASKS += [
     Task(module, sample.options(BY_ID, PROJECT), is_change=sample.writes)
     for module, sample in others(task.module for task in TASKS).items()
@@ -200,6 +212,8 @@ def has(item: Any, wanted: dict[str, Any]) -> bool:
 
 def after_deletion(asked: Asked, gone: list[str]) -> tuple[int, Any]:
     """Return the right response to a request when these paths have been deleted."""
+    if asked.path in ROOTS and REVOKE in gone:
+        return 401, {"error": 401}
     if asked.method == "GET" and asked.path in gone:
         return (404, ACCOUNT_NOT_FOUND) if ACCOUNTS in asked.path else (400, NOT_FOUND)
     status, data = faithful(asked)
@@ -222,6 +236,7 @@ def run(
         which = max((n for n in faults if n <= number), default=-1) if lasting else number
         mutate = faults.get(which, right_response)
         gone = [one.asked.path for one in log if one.asked.method == "DELETE"]
+        gone += [REVOKE for one in log if one.asked.path == REVOKE]
         sent = mutate(asked, *after_deletion(asked, gone))
         log.append(sent)
         return sent.wire
@@ -247,6 +262,7 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
     assert "Traceback" not in text
     # The documented exceptions: the private key of a new key, and a new client secret.
     text = re.sub(rf'"private_key": "{PRIVATE_KEY}"|"client_secret": "{CLIENT_SECRET}"', "", text)
+    text = re.sub(r'"access_token": "t0ken-x+"', "", text) if task.is_token else text
     assert not [secret for secret in SECRETS if secret in text], text
     for words in [outcome.msg, *map(str, outcome.result.get("warnings", []))]:
         assert words.isprintable()
@@ -257,6 +273,12 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
         return
     if not task.is_change:
         assert not outcome.changed
+        return
+    if task.is_token and task.options:
+        # The last response is that to the token.
+        assert log[-1].asked.path in ROOTS
+        assert log[-1].meaning()[0] == 401
+        assert outcome.changed is (REVOKE in {sent.asked.path for sent in log})
         return
     if not task.absent:
         return
@@ -324,7 +346,7 @@ def test_any_response_ends_a_task_cleanly_and_truthfully(task: Task) -> None:
     @examples(50 if task.is_account else NUMBERS.get(task.module, 100))
     @given(
         st.sampled_from(WITH_ACCOUNTS if task.is_account else PLATFORMS),
-        st.sampled_from(list(CREDENTIALS)),
+        st.sampled_from(task.signers),
         st.dictionaries(st.integers(0, 4), MUTATIONS, min_size=1, max_size=2),
         st.booleans(),
     )
@@ -347,7 +369,8 @@ def test_any_response_ends_a_task_cleanly_and_truthfully(task: Task) -> None:
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_each_field_may_be_wrong_or_missing(task: Task) -> None:
     """Random responses would miss most fields, so this test tries each of them."""
-    _outcome, right = run(task, "atlas", "access_token", {}, lasting=False)
+    signer = task.signers[-1]
+    _outcome, right = run(task, "atlas", signer, {}, lasting=False)
     # A task that waits repeats a request; one of them is enough.
     asked = [(sent.asked.method, sent.asked.target) for sent in right]
     tried = 0
@@ -358,13 +381,14 @@ def test_each_field_may_be_wrong_or_missing(task: Task) -> None:
         for which, _place in enumerate(places(data)):
             for value in WRONG:
                 fault = {number: replace_field(which, value)}
-                check(task, *run(task, "atlas", "access_token", fault, lasting=False))
+                check(task, *run(task, "atlas", signer, fault, lasting=False))
                 tried += 1
     assert tried
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
-@pytest.mark.parametrize("credentials", CREDENTIALS)
+@pytest.mark.parametrize(
+    ("task", "credentials"), [(task, name) for task in TASKS for name in task.signers], ids=str
+)
 def test_right_responses_succeed(task: Task, credentials: str) -> None:
     """Otherwise the tests above would prove little."""
     outcome, log = run(task, "atlas", credentials, {}, lasting=False)

@@ -26,7 +26,6 @@ from tests.support import (
     Outcome,
     account_id,
     key_id,
-    key_pair,
     org_id,
     project_id,
     run_module,
@@ -139,7 +138,7 @@ def tasks(module: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def run(emulator: Emulator, module: str, options: Mapping[str, Any]) -> Outcome:
-    credentials = key_pair("atlas")
+    credentials = SAMPLES[module].signer("atlas")
     if {"client_id", "client_secret"} & options.keys():
         credentials = service_account("atlas")
     elif "access_token" in options:

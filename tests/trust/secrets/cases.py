@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tests.emulator import Fault
 from tests.integration.peers import LOOPBACK
 from tests.integration.playbook import (
+    ACCESS_TOKEN,
     ROTATION,
     SERVICE_ACCOUNT,
 )
@@ -103,6 +104,9 @@ def life(world: World) -> dict[str, Case]:
         ),
         "change-create-no-log": replace(
             world.creation(ATLAS, CREATED + "with no_log"), no_log=True
+        ),
+        "change-token-no-log": replace(
+            world.other(ACCESS_TOKEN, **ACCOUNT, token="", state="present"), no_log=True
         ),
         "change-create-file": world.creation(
             ATLAS, CREATED + "with a file", **world.file("kept.json")

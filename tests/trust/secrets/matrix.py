@@ -37,6 +37,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 from tests.emulator import Fault
 from tests.integration.playbook import (
     ACCESS_LIST,
+    ACCESS_TOKEN,
     ACCOUNT_LIST,
     ACCOUNT_PROJECT,
     ACCOUNT_SECRET,
@@ -272,6 +273,18 @@ SPECIALS = (
         is_changed=True,
     ),
     Special(
+        "alive",
+        ApiError,
+        ECHO,
+        ACCESS_TOKEN,
+        # The emulator echoes each revocation.
+        lambda world, home: {
+            **home.account(),
+            "token": fetch_token(world.emulator.url, **home.account()),
+            "state": "absent",
+        },
+    ),
+    Special(
         "no-room",
         LimitError,
         ("has 2 secrets",),
@@ -378,7 +391,9 @@ def matrix(world: World) -> dict[str, Case]:
             world.faults |= dict.fromkeys(home.callers, trouble.fault(secret_of(case.options)))
         cases[f"{task}-meets-{trouble.name if trouble else 'nothing'}"] = case
     for special, home in zip(SPECIALS, SPECIAL_HOMES):
-        options = base(world, home) | home.pair() | special.options(world, home)
+        own = special.options(world, home)
+        pair = {} if "client_id" in own else home.pair()
+        options = base(world, home) | pair | own
         cases[f"ends-in-{special.name}"] = Case(
             options,
             special.messages,

@@ -54,6 +54,7 @@ SECRETS_OF_A_TASK = {
     "api_private_key",
     "client_secret",
     "access_token",
+    "token",
     "http_proxy",
     "mark_key",
     "new_private_key",

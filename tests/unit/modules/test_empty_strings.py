@@ -18,7 +18,6 @@ from tests.support import (
     COLLECTION,
     MODULES,
     key_id,
-    key_pair,
     org_id,
     project_id,
     run_module,
@@ -62,9 +61,10 @@ def filters(module: str) -> Iterable[str]:
 
 
 def minimal_task(emulator: Emulator, module: str) -> dict[str, Any]:
-    connection = {"base_url": emulator.url, "org_id": org_id("atlas"), **key_pair("atlas")}
-    sample = SAMPLES[module].options({"api_user_id": key_id("atlas", 3)}, project_id("atlas"))
-    return {**connection, **sample}
+    connection = {"base_url": emulator.url, "org_id": org_id("atlas")}
+    sample = SAMPLES[module]
+    options = sample.options({"api_user_id": key_id("atlas", 3)}, project_id("atlas"))
+    return {**connection, **sample.signer("atlas"), **options}
 
 
 @pytest.mark.parametrize("empty", ["", None])

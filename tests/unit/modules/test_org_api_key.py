@@ -326,7 +326,7 @@ def test_empty_strings_count_as_unset(emulator: Emulator) -> None:
             "invalid_client",
             "the service account mdb_sa_id_",
         ),
-        ({"access_token": "expired-token"}, "UNEXPECTED_ERROR", "the access token"),
+        ({"access_token": "expired-token"}, "UNEXPECTED_ERROR", "has expired or was revoked"),
         (
             {"platform": "cloud_manager", "org_id": org_id("atlas"), **key_pair("atlas")},
             "EXPECTED_NON_ATLAS_ORG",
