@@ -45,7 +45,7 @@ options:
       - The public key of the API key to authenticate with. Requests are signed with HTTP Digest.
       - Set exactly one kind of credential, either in the task or in the environment. The kinds are
         O(api_public_key) with O(api_private_key), O(client_id) with O(client_secret), and
-        O(access_token), optionally with O(client_id).
+        O(access_token), optionally with O(client_id) and O(client_secret).
       - Options set in the task override all environment variables, even those for another kind of
         credential.
       - Environment variables are read on the host where the module runs. With C(connection=local),
@@ -65,8 +65,8 @@ options:
     description:
       - The client ID of the service account to authenticate with. It begins with C(mdb_sa_id_).
       - With O(client_secret), the task fetches an access token and revokes it at the end.
-      - With O(access_token) and without O(client_secret), this is the account that owns the token.
-        Tasks that manage service accounts then protect only this account.
+      - With O(access_token), this is the account that owns the token. Tasks that manage service
+        accounts then protect only this account.
       - Ops Manager has no service accounts. Cloud Manager has no environment variables for them.
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_CLIENT_ID) for
         Atlas.
@@ -79,10 +79,13 @@ options:
     type: str
   access_token:
     description:
-      - An access token of a service account, without the word C(Bearer). The task neither renews
-        nor revokes it.
-      - To identify the account that the token belongs to, also set O(client_id), without
-        O(client_secret). Tasks that delete service accounts or their secrets need this information.
+      - An access token of a service account, without the word C(Bearer). The task does not revoke
+        it.
+      - To identify the account that the token belongs to, also set O(client_id). Tasks that delete
+        service accounts or their secrets need this information.
+      - If O(client_secret) is also set and the token has expired, the task fetches its own token
+        and continues. If O(client_secret) is not set, the task uses the one in the environment
+        variables, but only if they contain the same O(client_id).
       - If the task sets no credential, defaults to the value of E(MONGODB_ATLAS_ACCESS_TOKEN) for
         Atlas.
     type: str

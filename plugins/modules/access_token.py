@@ -5,32 +5,33 @@
 
 DOCUMENTATION = r"""
 module: access_token
-short_description: Fetch one access token for many tasks, or revoke it
+short_description: Fetch or revoke an access token for many tasks
 version_added: 3.1.0
 author: The keysmith.mongodb authors (@keysmith)
 description:
-  - Fetches an access token of a service account, for the option O(access_token) of other tasks. It
-    works with all modules of this collection.
-  - Each task that authenticates with O(client_id) and O(client_secret) fetches its own token. The
-    API allows 50 token requests per minute for one account and address. A play with many tasks
-    should therefore fetch one token and revoke it at the end.
+  - Fetches an access token of a service account, or revokes one. Set the token as O(access_token)
+    in other tasks. All modules of this collection accept it.
+  - A task that authenticates with O(client_id) and O(client_secret) fetches its own token. The API
+    allows 50 token requests per minute for each account and address. A play with many tasks should
+    therefore fetch one token and revoke it at the end.
   - A token is valid for one hour. It cannot be renewed.
 extends_documentation_fragment:
   - keysmith.mongodb.attributes
   - keysmith.mongodb.connection
 attributes:
   check_mode:
-    description: In check mode, O(state=absent) revokes nothing and reports whether it would.
+    description: In check mode, O(state=absent) revokes nothing and reports whether it would revoke
+      the token.
     details:
-      - O(state=present) fetches a token in check mode too, because the tasks after it need the
-        token to read. The token expires after one hour. To revoke it in check mode as well, set
-        C(check_mode=false) in the task with O(state=absent).
+      - O(state=present) fetches a token in check mode too, because later tasks need it to read. The
+        token expires after one hour. To revoke it in check mode as well, set C(check_mode=false)
+        for the task with O(state=absent).
     support: partial
   diff_mode:
     description: There is no diff, because a token has no fields that can be changed.
     support: N/A
   idempotent:
-    description: With O(state=absent), changes nothing when run a second time.
+    description: O(state=absent) changes nothing when run a second time.
     details:
       - O(state=present) fetches a new token each time.
     support: partial
@@ -38,28 +39,30 @@ options:
   state:
     description:
       - What the task does.
-      - V(present) fetches a new token. The task does not revoke it at its end.
+      - V(present) fetches a new token. Unlike other tasks, it does not revoke the token at its end.
       - V(absent) revokes O(token).
     type: str
     choices: [present, absent]
     default: present
   token:
     description:
-      - The token to revoke, without the word C(Bearer). Required with O(state=absent), rejected
+      - The token to revoke, without the word C(Bearer). Required with O(state=absent). Not allowed
         with O(state=present).
-      - The task first checks whether the token still works. If not, it changes nothing. After the
-        revocation, it checks that the token no longer works.
+      - The task first checks whether the token still works. If not, it reports no change. After it
+        has revoked the token, it checks that the token no longer works.
       - Only the account that fetched a token can revoke it.
     type: str
 notes:
   - Authenticate with O(client_id) and O(client_secret), or their environment variables. No role is
     required.
-  - With O(state=present), an O(access_token) is rejected, also one from C(module_defaults). With
-    O(state=absent), it is ignored, and so is an O(client_id) without O(client_secret) next to it.
+  - With O(state=present), O(access_token) must not be set, not even in C(module_defaults).
+  - With O(state=absent), O(access_token) is ignored. An O(client_id) next to it is also ignored if
+    O(client_secret) is not set.
   - The module does not use O(org_id).
-  - The value of the token is part of the result and is not hidden in the output, because a hidden
-    value could not be used by other tasks. Set C(no_log=true), as the examples do. Do not store the
-    token with M(ansible.builtin.set_fact), where a cache can write it to disk.
+  - The token is part of the result. The module does not mask it in the output, because other tasks
+    could not use a masked token. Set C(no_log=true), as in the examples.
+  - Do not store the token with M(ansible.builtin.set_fact), because a fact cache can write it to
+    disk.
   - Works with Atlas and with the preview of service accounts in Cloud Manager. Ops Manager has no
     service accounts.
   - Tested with an emulator, not with the real API.
@@ -106,7 +109,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 access_token:
-  description: The token. It is a secret, so set C(no_log=true).
+  description: The token. It is a secret, so set C(no_log=true) for the task.
   returned: success and O(state=present)
   type: str
   sample: eyJhbGciOiJFUzUxMiIs...
@@ -116,12 +119,12 @@ token_type:
   type: str
   sample: Bearer
 expires_in:
-  description: How many seconds the token is valid. V(none) if the API does not say.
+  description: The lifetime of the token in seconds. V(none) if the API does not return it.
   returned: success and O(state=present)
   type: int
   sample: 3600
 expires_at:
-  description: When the token expires. V(none) if the API does not say how long it is valid.
+  description: When the token expires. V(none) if the API does not return its lifetime.
   returned: success and O(state=present)
   type: str
   sample: "2026-11-28T13:00:00Z"
@@ -181,7 +184,7 @@ def is_absent(params: Mapping[str, Any]) -> bool:
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse a platform without tokens, and a token that cannot be one or has no use."""
+    """Refuse a platform without tokens, and a token that is invalid or not needed."""
     _argspec.check_has_accounts(params)
     if params["token"] is None:
         return

@@ -113,8 +113,8 @@ options:
       - The secret that authenticates marks, at least 16 characters. All runs of a rotation must use
         the same one.
       - If unset, defaults to the private key or client secret that the task authenticates with.
-        With an access token, it defaults to the private key or client secret in the environment
-        variables, and is required if there is none.
+        With an access token, it defaults to O(client_secret), and then to the private key or client
+        secret in the environment variables. If there is none, this option is required.
       - If this default is the private key of the old key, it authenticates marks until
         O(phase=finish) has verified the new key pair. From then on, the new private key
         authenticates them. During the grace period, authenticate with the new key pair or pass it

@@ -35,6 +35,7 @@ ACCOUNT_LIST = "keysmith.mongodb.service_account_access_list"
 ACCOUNT_PROJECT = "keysmith.mongodb.project_service_account"
 ACCOUNTS_INFO = "keysmith.mongodb.service_account_info"
 ACCESS_TOKEN = "keysmith.mongodb.access_token"
+API_REQUEST = "keysmith.mongodb.api_request"
 GROUP = "group/keysmith.mongodb.all"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
 # Its sitecustomize.py runs in every Python process, modules included.

@@ -310,6 +310,26 @@ def test_an_expired_token_is_replaced() -> None:
     assert server.asked[-1][2]["token"] == ["two"]
 
 
+def test_a_ready_token_is_replaced_but_not_revoked() -> None:
+    concealed: list[str] = []
+    server = TokenServer(*tokens("own"), {})
+    ready = AccessToken("ready", "mdb_sa_id_1", "hidden")
+    auth = choose_auth(ready, server, URL, "MongoDB Atlas", concealed.append)  # type: ignore[arg-type]
+    assert auth.acquire() == "ready"
+    assert sign(auth) == "Bearer ready"
+    auth.release()
+    assert server.asked == []
+    assert auth.replace_token("ready", refused(code="UNEXPECTED_ERROR"))
+    assert sign(auth) == "Bearer own"
+    assert concealed == ["own"]
+    auth.release()
+    auth.release()
+    assert [form.get("token") for _request, _headers, form, _deadline in server.asked] == [
+        None,
+        ["own"],
+    ]
+
+
 def test_a_new_token_that_is_rejected_is_not_replaced() -> None:
     server = TokenServer(*tokens("one", "two", "three"))
     auth = account_auth(server, [])

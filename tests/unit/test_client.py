@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     MAX_BODY,
+    Receiver,
     Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._responses import (
@@ -75,7 +76,9 @@ class FakeHttp:
         deadline: float | None,
         body: bytes | None,
         outcome_unknown: bool,
+        receiver: Receiver | None,
     ) -> Response:
+        assert receiver is None
         asked = {"path": request.path, "query": query, "headers": headers}
         self.asked.append(asked if body is None else {**asked, "body": json.loads(body)})
         status, body = self.respond(dict(query or {}))

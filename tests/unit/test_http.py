@@ -29,6 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock im
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     Auth,
     Http,
+    Receiver,
     Response,
     may_have_happened,
     may_retry,
@@ -88,7 +89,9 @@ class ScriptedHttp(Http):
         self.outcomes = list(outcomes)
         self.timeouts: list[float] = []
 
-    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Response:
+    def _send_once(
+        self, prepared: Any, request: Request, timeout: float, _receiver: Receiver | None
+    ) -> Response:
         self.timeouts.append(timeout)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -346,10 +349,10 @@ def test_a_cancellation_in_a_shared_wait_keeps_outcome_unknown() -> None:
     http_ = ScriptedHttp([response(502)])
     send = http_._send_once
 
-    def send_and_refuse(prepared: Any, request: Request, timeout: float) -> Response:
+    def send_and_refuse(prepared: Any, request: Request, timeout: float, receiver: Any) -> Response:
         _wait, generation = http_._limiter.acquire()
         http_._limiter.pause(generation, 60)
-        return send(prepared, request, timeout)
+        return send(prepared, request, timeout, receiver)
 
     http_._send_once = send_and_refuse  # type: ignore[method-assign]
     http_.cancellation.set_limit(30)
@@ -760,8 +763,15 @@ def test_only_warnings_that_quote_headers_are_filtered() -> None:
         logging.makeLogRecord({"msg": text})
         for text in ("Failed to parse headers (url=%s): %s", "Connection pool is full")
     )
-    assert not _http._has_no_headers(quoting)
-    assert _http._has_no_headers(other)
+    assert not _http._without_secrets(quoting)
+    assert _http._without_secrets(other)
+
+
+def test_queries_are_not_logged() -> None:
+    arguments = ("GET", "/orgs?token=canary", 200)
+    record = logging.makeLogRecord({"msg": '"%s %s" %s', "args": arguments})
+    assert _http._without_secrets(record)
+    assert record.getMessage() == '"GET /orgs" 200'
 
 
 @pytest.mark.parametrize(

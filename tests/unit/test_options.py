@@ -101,6 +101,22 @@ def test_secret_options_have_no_log() -> None:
         # Options override the environment, even with another kind of credential.
         (PAIR, {**ENV_ACCOUNT, **ENV_TOKEN}, KeyPair("abcdefgh", "private")),
         (TOKEN, ENV_PAIR, AccessToken("token")),
+        # With a token, a service account is the owner of the token.
+        ({**TOKEN, "client_id": CLIENT_ID}, ENV_PAIR, AccessToken("token", CLIENT_ID)),
+        ({**TOKEN, **ACCOUNT}, {}, AccessToken("token", CLIENT_ID, "mdb_sa_sk_secret")),
+        ({}, {**ENV_TOKEN, **ENV_ACCOUNT}, AccessToken("envtoken", CLIENT_ID, "envsecret")),
+        # The owner's secret may be in the environment, but that of another account is of no use.
+        (
+            {**TOKEN, "client_id": CLIENT_ID},
+            {**ENV_ACCOUNT, **ENV_PAIR},
+            AccessToken("token", CLIENT_ID, "envsecret"),
+        ),
+        (TOKEN, ENV_ACCOUNT, AccessToken("token")),
+        (
+            {**TOKEN, "client_id": CLIENT_ID[:-1] + "f"},
+            ENV_ACCOUNT,
+            AccessToken("token", CLIENT_ID[:-1] + "f"),
+        ),
         (
             ACCOUNT,
             {"MONGODB_ATLAS_PUBLIC_KEY": "half"},
@@ -138,6 +154,7 @@ def test_credentials_come_from_task_then_environment(
         ({"api_private_key": "x"}, ENV_PAIR, "api_private_key is set, and api_public_key is not"),
         ({"client_id": CLIENT_ID}, {}, "client_id is set, and client_secret is not"),
         ({"client_secret": "x", **PAIR}, {}, "client_secret is set, and client_id is not"),
+        ({"client_secret": "x", **TOKEN}, {}, "client_secret is set, and client_id is not"),
         (
             {},
             {"MONGODB_ATLAS_PUBLIC_API_KEY": "x"},

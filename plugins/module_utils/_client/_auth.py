@@ -46,7 +46,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 
 # Seconds. Revoking the token at the end is a best effort.
 REVOKE_TIMEOUT = 5.0
-# Seconds. No token is valid for so long; the API's are valid for an hour.
+# Seconds. A longer lifetime is an error of the server; the API's tokens are valid for an hour.
 MAX_LIFETIME = 366 * 24 * 3600
 REVOKE_PATH = "/api/oauth/revoke"
 
@@ -63,6 +63,15 @@ def choose_auth(
         return DigestAuth(credentials)
     if isinstance(credentials, ServiceAccount):
         return ServiceAccountAuth(credentials, http, base_url, platform, add_no_log)
+    if credentials.owner:
+        return ServiceAccountAuth(
+            credentials.owner,
+            http,
+            base_url,
+            platform,
+            add_no_log,
+            ready_token=credentials.token,
+        )
     return BearerAuth(credentials.token)
 
 
@@ -94,7 +103,8 @@ class IssuedToken:
 class ServiceAccountAuth(BearerAuth):
     """Fetches an access token for the task and revokes it at the end.
 
-    A token may expire during the task. Then all threads share one new token.
+    A token may expire during the task. Then all threads share one new token. ``ready_token`` is
+    used first. It belongs to other tasks too, so it is not revoked.
     """
 
     def __init__(
@@ -104,8 +114,11 @@ class ServiceAccountAuth(BearerAuth):
         base_url: str,
         platform: str,
         add_no_log: Callable[[str], None],
+        *,
+        ready_token: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(ready_token)
+        self._ready_token = ready_token
         self._account = account
         self._http = http
         self._base_url = base_url
@@ -197,7 +210,7 @@ class ServiceAccountAuth(BearerAuth):
             self._token = ""
 
     def release(self) -> None:
-        if not self._token:
+        if self._token in {"", self._ready_token}:
             return
         token, self._token = self._token, ""
         # Best effort: the token expires within an hour.
@@ -370,7 +383,7 @@ def _usable_challenges(response: Response) -> list[Challenge]:
 
 
 def is_unspecific(response: Response) -> bool:
-    """Return whether an error has no code that adds something to its status."""
+    """Return whether an error has no code, or one that says no more than its status."""
     payload = response.payload if isinstance(response.payload, dict) else {}
     code = payload.get("errorCode")
     return code is None or (isinstance(code, str) and code in UNSPECIFIC_401)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _responses
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
@@ -27,12 +27,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http imp
     MAX_BODY,
     Auth,
     Http,
+    Receiver,
     Response,
     server_time,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
     Credentials,
+    ServiceAccount,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
@@ -55,6 +57,8 @@ LISTING_ATTEMPTS = 4
 LISTING_PAUSE = 0.5
 
 T = TypeVar("T")
+# Each item of a sequence is sent as a parameter with the same name.
+Query = Mapping[str, Union[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,13 @@ class Endpoint:
 
     @property
     def client_secret(self) -> str | None:
-        """Return the client secret of the service account, None for other credentials."""
-        return getattr(self.credentials, "client_secret", None)
+        """Return the client secret of the service account, None for other credentials.
+
+        A token may come from another secret of its owner.
+        """
+        if isinstance(self.credentials, ServiceAccount):
+            return self.credentials.client_secret
+        return None
 
     @property
     def is_account_unknown(self) -> bool:
@@ -93,14 +102,16 @@ class Call:
 
     ``path`` follows the API's own path (``/orgs/…``). ``operation`` completes "Could not …" in
     errors. ``required_role`` is the role that the caller needs. ``version`` is the version of the
-    Atlas Administration API; the other APIs have only one.
+    Atlas Administration API; the other APIs have only one. ``media`` is the format of the response:
+    one of ``json``, ``gzip`` and ``csv``.
     """
 
     path: str
     operation: str
     required_role: str
     version: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
+    media: str = "json"
 
 
 class Client:
@@ -123,6 +134,7 @@ class Client:
         self.warnings: list[str] = []
         # The API's time in its last response, in seconds since 1970; None if it is not known.
         self.server_time: float | None = None
+        self.last_response: Response | None = None
         self._has_written = False
 
     @property
@@ -142,14 +154,14 @@ class Client:
         self._auth.forget()
 
     def issue_token(self) -> IssuedToken:
-        """Fetch a token for other tasks: it is not masked, and not revoked by ``close``."""
+        """Fetch a token for other tasks. It is not masked, and ``close`` does not revoke it."""
         account = self._account
         self._check_cancelled(account.token_request)
         self._has_written = True
         return account.fetch_token()
 
     def revoke_token(self, token: str) -> None:
-        """Revoke a token of the signing account, which need not exist."""
+        """Revoke a token of the signing account. The token may no longer exist."""
         account = self._account
         self._check_cancelled(account.revoke_request)
         self._has_written = True
@@ -211,6 +223,32 @@ class Client:
         """Send a JSON patch and return the parsed response; retried like ``post``."""
         return self._write("PATCH", call, body, parse)
 
+    def call(self, method: str, call: Call, body: Any = None) -> Response:
+        """Send a request with any method, and return the successful response: JSON or nothing.
+
+        It is retried like ``get``, ``post``, ``patch`` or ``delete``; PUT like PATCH.
+        """
+        request = self._request(method, call)
+        response = self._send(request, call, body=body)
+        if not response.is_json and response.body.strip():
+            what = f"is {_responses.describe_body(response)}, not the expected JSON"
+            raise _responses.unexpected(response, request, what)
+        return response
+
+    def download(self, call: Call, receiver: Receiver) -> Response:
+        """Pass the body of a response, of any size, to a receiver, and return the response.
+
+        The receiver may keep the body only if this returns a response with status 200. A short body
+        may be an error or an HTML page, even if its headers say otherwise.
+        """
+        request = self._request("GET", call)
+        response = self._send(request, call, receiver=receiver)
+        is_file = response.is_received and not _responses.is_html(response)
+        if response.body.strip() and not response.is_json and not is_file:
+            what = f"is {_responses.describe_body(response)}, not the expected file"
+            raise _responses.unexpected(response, request, what)
+        return response
+
     def _write(self, method: str, call: Call, body: Any, parse: Callable[[Any], T | None]) -> T:
         request = self._request(method, call)
         response = self._send(request, call, body=body)
@@ -248,14 +286,17 @@ class Client:
         call: Call,
         parse: Callable[[Any], T | None],
         identity: Callable[[T], str],
+        *,
+        may_be_bare: bool = False,
     ) -> list[T]:
         """Return all items of a list that is known to be complete: no other items exist.
 
         ``identity`` identifies a value, to detect duplicates. A concurrent change between two
         requests moves items across pages. The list is read again if its pages are
         inconsistent. A list of several pages is read until two reads are equal, in any order.
-        Raises UnexpectedResponseError if no complete list can be read, and DeadlineError if it
-        takes too long.
+        ``may_be_bare``: the API may return a plain array without pages. Raises
+        UnexpectedResponseError if no complete list can be read, and DeadlineError if it takes too
+        long.
         """
         request = self._request("GET", call)
         deadline = self._http.busy_time + self._http.listing_time
@@ -264,7 +305,13 @@ class Client:
             if attempt and before is None:
                 self.cancellation.pause(LISTING_PAUSE)
             items, pages = self._listing(
-                request, call, parse, identity, deadline, is_again=attempt > 0
+                request,
+                call,
+                parse,
+                identity,
+                deadline,
+                is_again=attempt > 0,
+                may_be_bare=may_be_bare,
             )
             if items is not None and (pages == 1 or items == before):
                 return list(items.values())
@@ -280,6 +327,7 @@ class Client:
         deadline: float,
         *,
         is_again: bool,
+        may_be_bare: bool,
     ) -> tuple[dict[str, T] | None, int]:
         """Read every page once; return the items (None if inconsistent) and the page count.
 
@@ -300,11 +348,18 @@ class Client:
                 )
             query = {"itemsPerPage": str(ITEMS_PER_PAGE), "pageNum": str(number)}
             response = self._send(request, call, query)
+            if may_be_bare and isinstance(response.payload, list):
+                parsed = (_parsed(response, request, parse, item) for item in response.payload)
+                return _by_place(parsed), 1
             page = _responses.page(response, request)
             size += len(response.body)
             if size > MAX_LISTING:
                 break
             total = max(total, page.total)
+            is_last = not page.has_next and len(page.items) < ITEMS_PER_PAGE
+            if may_be_bare and number == 1 and is_last and len(page.items) >= total:
+                # Lists of any kind may have equal items.
+                return _by_place(_parsed(response, request, parse, item) for item in page.items), 1
             known = len(items)
             for item in page.items:
                 value = _parsed(response, request, parse, item)
@@ -348,31 +403,39 @@ class Client:
         self,
         request: Request,
         call: Call,
-        query: Mapping[str, str] | None = None,
+        more_query: Mapping[str, str] | None = None,
+        *,
         deadline: float | None = None,
         body: Any = None,
+        receiver: Receiver | None = None,
     ) -> Response:
-        response = self._exchange(request, call, query, deadline, body)
+        response = self._exchange(
+            request, call, more_query, deadline=deadline, body=body, receiver=receiver
+        )
         if not _responses.is_success(response):
             raise _responses.as_error(response, request)
         self.server_time = server_time(response) or self.server_time
+        self.last_response = response
         return response
 
     def _exchange(
         self,
         request: Request,
         call: Call,
-        query: Mapping[str, str] | None = None,
+        more_query: Mapping[str, str] | None = None,
+        *,
         deadline: float | None = None,
         body: Any = None,
+        receiver: Receiver | None = None,
     ) -> Response:
         """Send a request, with a new token if necessary, and return the response."""
         self._check_cancelled(request)
-        query = {**call.query, **(query or {})}
-        if self.endpoint.envelope:
+        query = {**call.query, **(more_query or {})}
+        # A receiver gets the body as it is, and cannot remove an envelope.
+        if self.endpoint.envelope and receiver is None:
             query["envelope"] = "true"
         media_type = self.endpoint.platform.media_type.format(call.version)
-        headers = {"Accept": media_type}
+        headers = {"Accept": _accepted(media_type, call.media)}
         if body is not None:
             headers["Content-Type"] = media_type
 
@@ -386,6 +449,7 @@ class Client:
                 body=None if body is None else json.dumps(body).encode(),
                 deadline=deadline,
                 outcome_unknown=outcome_unknown,
+                receiver=receiver,
             )
 
         token = self._auth.acquire()
@@ -401,6 +465,19 @@ class Client:
                 outcome_unknown=error.outcome_unknown or response.outcome_unknown
             ) from None
         return response
+
+
+def _by_place(values: Iterable[T]) -> dict[str, T]:
+    return {str(place): value for place, value in enumerate(values)}
+
+
+def _accepted(media_type: str, media: str) -> str:
+    """Return the media type of a response in another format."""
+    if media == "json":
+        return media_type
+    versioned = media_type.replace("+json", f"+{media}")
+    plain = {"gzip": "application/gzip", "csv": "text/csv"}[media]
+    return plain if versioned == media_type else versioned
 
 
 def _parsed(response: Response, request: Request, parse: Callable[[Any], T | None], data: Any) -> T:

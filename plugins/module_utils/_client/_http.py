@@ -16,12 +16,12 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
@@ -77,6 +77,7 @@ _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 # limit before urllib3 2.6. None is requested, but some gateways compress anyway.
 _DECODED = frozenset({"gzip", "deflate"})
 _DECODED_AT_ONCE = 1024
+_STREAMED_AT_ONCE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Response:
 
     ``outcome_unknown``: an earlier attempt of the same request may have been carried out.
     ``was_accepted``: a 401 without a reason, although the API accepted the credential earlier in
-    this task. ``cookies`` route the next request to the same server if a load balancer set any.
+    this task. ``is_received``: a receiver has the body. ``cookies`` route the next request to the
+    same server if a load balancer set any.
     """
 
     status: int
@@ -98,7 +100,21 @@ class Response:
     waited: float = 0.0
     outcome_unknown: bool = False
     was_accepted: bool = False
+    is_received: bool = False
     cookies: Any = field(default=None, repr=False, compare=False)
+
+
+class Receiver(Protocol):
+    """Takes the body of a response, of any size, in parts.
+
+    It raises only KeysmithErrors, because others would be mistaken for network errors.
+    """
+
+    def restart(self) -> None:
+        """Discard the parts received so far, and expect a body from its beginning."""
+
+    def write(self, part: bytes) -> None:
+        """Take the next part of the body."""
 
 
 class Auth:
@@ -198,16 +214,19 @@ class Http:
         *,
         parse_response: Parser,
         headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         body: bytes | None = None,
         deadline: float | None = None,
         outcome_unknown: bool = False,
+        receiver: Receiver | None = None,
     ) -> Response:
         """Send a request, retry it if that is safe and useful, and return the last response.
 
         ``parse_response`` unwraps a response before its status is judged. ``deadline`` (of the
         clock) ends the retries early. ``outcome_unknown``: the request was sent before and may have
-        been carried out. Raises TransportError and UnexpectedResponseError.
+        been carried out. ``receiver`` takes the body of a response with status 200, unless it is an
+        HTML page; the returned one has it too if it is short. Raises TransportError and
+        UnexpectedResponseError.
         """
         state = SendState(outcome_unknown)
         while True:
@@ -217,7 +236,7 @@ class Http:
             try:
                 prepared = self._prepare(request, headers, query, body)
                 outcome: Response | TransportError = self._exchange(
-                    prepared, request, auth, parse_response, deadline
+                    prepared, request, auth, parse_response, deadline=deadline, receiver=receiver
                 )
             except TransportError as error:
                 outcome = error
@@ -350,7 +369,7 @@ class Http:
         self,
         request: Request,
         headers: Mapping[str, str],
-        query: Mapping[str, str] | None,
+        query: Mapping[str, str | Sequence[str]] | None,
         body: bytes | None,
     ) -> Any:
         with self._library_errors(request):
@@ -366,7 +385,9 @@ class Http:
         request: Request,
         auth: Auth,
         parse_response: Parser,
+        *,
         deadline: float | None,
+        receiver: Receiver | None,
     ) -> Response:
         """Send a request, and send it again after a challenge or a stale nonce."""
         timeout = self._settings.timeout
@@ -379,14 +400,16 @@ class Http:
             cookies = (auth.cookies or self._session.cookies).copy()
             signed.headers.pop("Cookie", None)
             signed.prepare_cookies(cookies)
-            response = self._send_once(signed, request, timeout)
+            response = self._send_once(signed, request, timeout, receiver)
             cookies.update(response.cookies or {})
             response = parse_response(replace(response, cookies=cookies))
             if response.status != 401 or not challenges_left or not auth.handle_challenge(response):
                 break
         return response
 
-    def _send_once(self, prepared: Any, request: Request, timeout: float) -> Response:
+    def _send_once(
+        self, prepared: Any, request: Request, timeout: float, receiver: Receiver | None
+    ) -> Response:
         with self._connections.take(request.method), self._library_errors(request):
             raw = self._session.send(
                 prepared,
@@ -398,16 +421,20 @@ class Http:
                 allow_redirects=False,
             )
             try:
-                return self._receive(raw, request)
+                return self._receive(raw, request, receiver)
             finally:
                 # A body that was read completely has already returned its connection.
                 raw.close()
 
-    def _receive(self, raw: Any, request: Request) -> Response:
+    def _receive(self, raw: Any, request: Request, receiver: Receiver | None) -> Response:
         location = raw.headers.get("Location")
         if 300 <= raw.status_code < 400 and location:
             raise redirect(raw.status_code, location, request)
-        body = _read_body(raw, request)
+        is_received = receiver is not None and raw.status_code == 200 and not _is_html(raw)
+        if receiver and is_received:
+            body = self._stream(raw, request, receiver)
+        else:
+            body = _read_body(raw, request)
         self._has_response = True
         reason = sanitize(raw.reason or "", 60)
         if self._proxies and is_of_proxy(raw, request):
@@ -419,8 +446,21 @@ class Http:
             reason=reason,
             headers=raw.headers,
             body=body,
+            is_received=is_received,
             cookies=raw.cookies,
         )
+
+    def _stream(self, raw: Any, request: Request, receiver: Receiver) -> bytes:
+        """Pass a body to the receiver, and return it if it is as short as that of an error."""
+        _check_has_end(raw, request)
+        receiver.restart()
+        start = bytearray()
+        for part in _parts(raw, request, _STREAMED_AT_ONCE):
+            self.cancellation.check(request)
+            receiver.write(part)
+            if len(start) <= _STREAMED_AT_ONCE:
+                start += part
+        return bytes(start) if len(start) <= _STREAMED_AT_ONCE else b""
 
     @contextmanager
     def _library_errors(self, request: Request) -> Iterator[None]:
@@ -528,7 +568,7 @@ def _date(value: str) -> datetime | None:
 
 def _session(settings: HttpSettings, connections: _Connections) -> Any:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_has_no_headers)
+        logging.getLogger(name).addFilter(_without_secrets)
     session = requests.Session()
     # Ignore the environment: netrc would replace a bearer token, and the CA bundle and proxies of
     # the environment would override options. They are resolved together with the options.
@@ -548,11 +588,16 @@ def _session(settings: HttpSettings, connections: _Connections) -> Any:
     return session
 
 
-def _has_no_headers(record: logging.LogRecord) -> bool:
-    """Filter out log records in which urllib3 quotes headers that it cannot parse.
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Remove the queries of URLs, which may contain secrets, from a log record of urllib3.
 
-    A server may have echoed the token or the client secret in them.
+    Filter out records with headers that urllib3 cannot parse, because a server may have echoed the
+    token or the client secret in them.
     """
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+        )
     return "parse headers" not in str(record.msg)
 
 
@@ -676,54 +721,86 @@ class _DeadlineReader(io.RawIOBase):
 
 
 def _read_body(raw: Any, request: Request) -> bytes:
-    """Read a complete body of at most MAX_BODY bytes.
+    """Return a complete body of at most MAX_BODY bytes. Raises the same errors as _parts."""
+    body = bytearray()
+    for part in _parts(raw, request, MAX_BODY + 1):
+        body += part
+        if len(body) > MAX_BODY:
+            raise UnexpectedResponseError(
+                f"the response ({raw.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, "
+                "more than the API ever returns",
+                request=request,
+                status=raw.status_code,
+                hint=_check_base_url(request),
+            )
+    return bytes(body)
+
+
+def _check_base_url(request: Request) -> str:
+    return f"Check that base_url ({request.base_url}) is the address of {request.platform}."
+
+
+def _is_html(raw: Any) -> bool:
+    return "text/html" in raw.headers.get("Content-Type", "").lower()
+
+
+def _check_has_end(raw: Any, request: Request) -> None:
+    """Refuse a response without a length, which may have been cut off."""
+    if not _is_chunked(raw) and not raw.headers.get("Content-Length"):
+        raise UnexpectedResponseError(
+            f"the response ({raw.status_code}) does not contain its length, so part of it may be "
+            "missing",
+            request=request,
+            status=raw.status_code,
+            hint="Check the proxy or gateway in between: it must send Content-Length or use "
+            "chunked transfer encoding.",
+        )
+
+
+def _is_chunked(raw: Any) -> bool:
+    return "chunked" in raw.headers.get("Transfer-Encoding", "").lower()
+
+
+def _parts(raw: Any, request: Request, at_once: int) -> Iterator[bytes]:
+    """Yield a complete body in parts of at most ``at_once`` bytes, unless they are compressed.
 
     Compressed bodies are decoded in small parts: only the newest versions of urllib3 limit the size
     of a decoded part. Raises LostResponseError for an incomplete or damaged body, and
-    UnexpectedResponseError for one that is too long or has another encoding.
+    UnexpectedResponseError for a body with another encoding.
     """
     encoding = raw.headers.get("Content-Encoding", "").strip().lower()
     is_decoded = encoding in _DECODED
-    size = _DECODED_AT_ONCE if is_decoded else MAX_BODY + 1
-    body = bytearray()
+    size = _DECODED_AT_ONCE if is_decoded else at_once
+    is_empty = True
     try:
-        while len(body) <= MAX_BODY:
+        while True:
             before = raw.raw.tell()
             part = raw.raw.read(size, decode_content=is_decoded)
             # A part may decode to nothing, such as the header of a gzip member.
             if not part and raw.raw.tell() == before:
                 break
-            body += part or b""
+            is_empty = is_empty and not part
+            yield part or b""
     except urllib3.exceptions.DecodeError:
         raise LostResponseError(f"the response is damaged ({encoding})", request=request) from None
-    where = f"Check that base_url ({request.base_url}) is the address of {request.platform}."
-    if len(body) > MAX_BODY:
-        raise UnexpectedResponseError(
-            f"the response ({raw.status_code}) is longer than {MAX_BODY // 1024 // 1024} MiB, more "
-            "than the API ever returns",
-            request=request,
-            status=raw.status_code,
-            hint=where,
-        )
     if raw.raw.tell() < _announced_length(raw):
         raise LostResponseError(
             "the connection broke in the middle of the response", request=request
         )
-    if body and not is_decoded and encoding not in {"", "identity"}:
+    if not is_empty and not is_decoded and encoding not in {"", "identity"}:
         raise UnexpectedResponseError(
             f"the response ({raw.status_code}) has an unexpected Content-Encoding: "
             f"{sanitize(encoding, 40)}",
             request=request,
             status=raw.status_code,
-            hint=f"Check the proxy or gateway in between: it must not compress responses. {where}",
+            hint="Check the proxy or gateway in between: it must not compress responses. "
+            f"{_check_base_url(request)}",
         )
-    return bytes(body)
 
 
 def _announced_length(raw: Any) -> int:
     """Return the Content-Length that applies to the body; old urllib3 versions do not check it."""
     length = raw.headers.get("Content-Length", "").strip()
-    is_chunked = "chunked" in raw.headers.get("Transfer-Encoding", "").lower()
-    if raw.status_code in {204, 304} or is_chunked:
+    if raw.status_code in {204, 304} or _is_chunked(raw):
         return 0
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0

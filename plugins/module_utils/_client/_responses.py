@@ -35,6 +35,8 @@ _MAX_DETAIL = 2000
 # Some errors list every address of an access list.
 _MAX_PARAMETERS = 1000
 _MAX_DIGITS = 40
+# With more levels, code that handles JSON, such as Ansible's, exceeds Python's recursion limit.
+_MAX_DEPTH = 100
 
 
 def parse_response(response: Response) -> Response:
@@ -49,7 +51,10 @@ def parse_response(response: Response) -> Response:
             response.body.removeprefix(codecs.BOM_UTF8).decode(),
             parse_constant=_refuse_constant,
             parse_int=_int,
+            parse_float=_float,
         )
+        if _is_deeper(payload, _MAX_DEPTH):
+            return response
         if b"\\ud" in response.body.lower():
             payload = _without_lone_surrogates(payload)
     except (ValueError, RecursionError):
@@ -266,12 +271,21 @@ def describe_body(response: Response) -> str:
         return "empty"
     if response.is_json:
         return "JSON"
-    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type == "text/html" or response.body.lstrip()[:1] == b"<":
+    if is_html(response) or response.body.lstrip()[:1] == b"<":
         return "an HTML page"
+    media_type = _media_type(response)
     if "json" in media_type:
         return "invalid JSON"
     return f"not JSON ({sanitize(media_type, 60)})" if media_type else "not JSON"
+
+
+def is_html(response: Response) -> bool:
+    start = response.body.lstrip()[:20].lower()
+    return _media_type(response) == "text/html" or start.startswith((b"<html", b"<!doctype html"))
+
+
+def _media_type(response: Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _client_certificate_hint(response: Response, request: Request) -> str:
@@ -310,6 +324,27 @@ def _int(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise ValueError("too many digits")
     return int(digits)
+
+
+def _float(digits: str) -> float:
+    """Parse a number. Raises ValueError if JSON cannot represent it, as 1e999."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("the number is too large")
+    return number
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether JSON has more nested lists and objects than this."""
+    found = [value]
+    for _level in range(levels + 1):
+        found = [item for item in found if isinstance(item, (dict, list))]
+        if not found:
+            return False
+        found = [
+            part for item in found for part in (item.values() if isinstance(item, dict) else item)
+        ]
+    return True
 
 
 def _without_lone_surrogates(value: Any) -> Any:

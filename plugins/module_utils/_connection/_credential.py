@@ -47,10 +47,21 @@ class ServiceAccount:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """``client_id``: the service account that it belongs to, None if that is not known."""
+    """``client_id``: the service account that it belongs to, None if that is not known.
+
+    With ``client_secret``, the task can fetch another token when this one expires.
+    """
 
     token: str = field(repr=False)
     client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+    @property
+    def owner(self) -> ServiceAccount | None:
+        """The account that can fetch another token, None if the task does not know its secret."""
+        if self.client_id is None or self.client_secret is None:
+            return None
+        return ServiceAccount(self.client_id, self.client_secret)
 
     def __str__(self) -> str:
         return "the access token"

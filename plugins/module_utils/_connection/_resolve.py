@@ -16,7 +16,7 @@ import ssl
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -260,6 +260,8 @@ def _credentials(
             f"Two kinds of credentials are set: {', and '.join(found)}", hint="Set exactly one."
         )
     source, credentials = next(iter(found.items()))
+    if isinstance(credentials, AccessToken) and credentials.owner is None:
+        credentials = _with_secret(credentials, environ, platform)
     if not isinstance(credentials, KeyPair) and not platform.has_service_accounts:
         raise OptionError(
             f"{platform.title} has no service accounts and no access tokens",
@@ -283,11 +285,12 @@ def _find_credentials(
 ) -> dict[str, Credentials]:
     """Return the credentials that are set, by their names; one of each kind."""
     found: dict[str, Credentials] = {}
-    # With a token, a client ID identifies the account that the token belongs to.
-    owner = _token_owner(known, values)
+    # With a token, a service account is the one that the token belongs to. Its secret is optional.
+    owner: list[str] = []
     for kind, names in known:
         parts = [values.get(name) for name in names]
-        if kind is ServiceAccount and owner:
+        if kind is ServiceAccount and parts[0] and _has_token(known, values):
+            owner = [name for name in names if values.get(name)]
             continue
         if not any(parts) or any(isinstance(other, kind) for other in found.values()):
             continue
@@ -297,24 +300,29 @@ def _find_credentials(
                 f"The {what} {present} is set, and {missing} is not",
                 hint=f"Set {missing} too: both must come from the same source.",
             )
-        used = [*names, owner] if kind is AccessToken and owner else [*names]
+        used = [*names, *owner] if kind is AccessToken else [*names]
         found[" with ".join(used)] = kind(*(str(values[name]) for name in used))
     return found
 
 
-def _token_owner(known: CredentialNames, values: Mapping[str, Any]) -> str:
-    """Return the name of the client ID that is set with an access token but without a secret."""
-    has_token = any(values.get(names[0]) for kind, names in known if kind is AccessToken)
-    for kind, names in known:
-        if kind is ServiceAccount and has_token and not values.get(names[1]):
-            return names[0] if values.get(names[0]) else ""
-    return ""
+def _has_token(known: CredentialNames, values: Mapping[str, Any]) -> bool:
+    return any(values.get(names[0]) for kind, names in known if kind is AccessToken)
+
+
+def _with_secret(token: AccessToken, environ: Mapping[str, str], platform: Platform) -> AccessToken:
+    """Return a token with its owner's secret, if the environment has it."""
+    for kind, names in platform.env_credentials:
+        if kind is ServiceAccount and token.client_id and token.client_id == environ.get(names[0]):
+            return replace(token, client_secret=environ.get(names[1]) or None)
+    return token
 
 
 def _without_token(known: CredentialNames, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values without access tokens, and without a client ID that names their owner."""
+    """Return values without access tokens, and without a client ID that only names their owner."""
     ignored = {name for kind, names in known if kind is AccessToken for name in names}
-    ignored.add(_token_owner(known, values))
+    for kind, names in known:
+        if kind is ServiceAccount and _has_token(known, values) and not values.get(names[1]):
+            ignored.add(names[0])
     return {name: value for name, value in values.items() if name not in ignored}
 
 

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -31,6 +32,8 @@ _MIN_WITHHELD = 4
 _DESCRIPTIONS = frozenset(
     {"description", "desc", "new_description", "descriptions", "description_match", "keep", "name"}
 )
+# Options with JSON of any kind. A UUID in them is more likely an ID, which results must show.
+_JSON = frozenset({"body", "query"})
 _ENV_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -42,6 +45,13 @@ def find_secrets(
     masked = {secret for secret in secrets if len(secret) >= MIN_MASKED}
     withheld = {secret for secret in secrets - masked if len(secret) >= _MIN_WITHHELD}
     return _all_forms(masked), _all_forms(withheld)
+
+
+def withheld_forms(texts: Iterable[str]) -> set[str]:
+    """Return the forms in which a server may quote these secrets, or a line of one."""
+    secrets = {part for text in texts for part in (text, *text.splitlines())}
+    secrets |= {json.dumps(secret)[1:-1] for secret in secrets}
+    return _all_forms({secret for secret in secrets if len(secret) >= _MIN_WITHHELD})
 
 
 def _all_forms(secrets: set[str]) -> set[str]:
@@ -73,7 +83,8 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
     # The token that a task revokes.
     yield params.get("token")
     # A private key or a client secret may be in the wrong option.
-    yield from filter(looks_secret, _leaves(params))
+    yield from filter(looks_secret, _leaves(params, _DESCRIPTIONS | _JSON))
+    yield from filter(is_client_secret, _leaves([params.get(name) for name in _JSON], ()))
     yield from filter(is_client_secret, (params.get(name) for name in _DESCRIPTIONS))
     urls = [params.get("http_proxy"), params.get("base_url")]
     urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
@@ -82,15 +93,15 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
         yield from _url_secrets(str(url))
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """Yield all scalars in nested lists and dictionaries, except descriptions."""
+def _leaves(value: Any, others: Collection[str]) -> Iterator[Any]:
+    """Yield all scalars in nested lists and dictionaries, except in fields named in ``others``."""
     if isinstance(value, Mapping):
-        value = [item for name, item in value.items() if name not in _DESCRIPTIONS]
+        value = [item for name, item in value.items() if name not in others]
     if not isinstance(value, list):
         yield value
         return
     for item in value:
-        yield from _leaves(item)
+        yield from _leaves(item, others)
 
 
 def _url_secrets(url: str) -> Iterator[str]:

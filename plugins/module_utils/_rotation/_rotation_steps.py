@@ -168,13 +168,15 @@ class _Secret:
 def _secret(task: _Task) -> _Secret:
     """Return ``mark_key``, or the secret of the credential that it defaults to. Raises OptionError.
 
-    An access token changes, so the environment must have a key pair or a service account too.
+    An access token changes, so the task or the environment must have a lasting secret too.
     """
     params, environ, connection = task.params, task.environ, task.connection
     if params["mark_key"]:
         return _Secret(params["mark_key"])
     credentials: Credentials | None = connection.credentials
-    if isinstance(credentials, AccessToken):
+    if isinstance(credentials, AccessToken) and credentials.owner:
+        credentials = credentials.owner
+    elif isinstance(credentials, AccessToken):
         try:
             credentials = _resolve.resolve(params, environ, ignores_token=True).credentials
         except OptionError:
@@ -185,8 +187,8 @@ def _secret(task: _Task) -> _Secret:
         return _Secret(credentials.private_key, credentials.public_key)
     raise OptionError(
         "The task authenticates with an access token, so the rotation has no secret for its marks",
-        hint="Set mark_key. Or set the environment variables of a key pair or of a service account "
-        "on the host where the module runs.",
+        hint="Set mark_key, or client_id and client_secret. Or set the environment variables of a "
+        "key pair or of a service account on the host where the module runs.",
     )
 
 

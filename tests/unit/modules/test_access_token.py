@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a token and a secret": (
         {"access_token": DEAD, **service_account("atlas")},
-        "Two kinds of credentials are set",
+        "An access token cannot fetch another one",
     ),
     "only a token, absent": (
         {**ABSENT, "access_token": DEAD},
@@ -194,7 +194,7 @@ UNCLEAR: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", UNCLEAR)
-def test_a_token_is_not_called_dead_without_proof(emulator: Emulator, name: str) -> None:
+def test_an_unclear_response_is_an_error(emulator: Emulator, name: str) -> None:
     token = fetch_token(emulator.url, "atlas")
     emulator.add_fault(UNCLEAR[name])
     outcome = revoke(emulator, token)
@@ -229,7 +229,7 @@ def test_a_wrong_secret_fails_the_revocation(emulator: Emulator) -> None:
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_request_of_a_revocation_may_fail(emulator: Emulator, fault: Any, number: int) -> None:
-    """The task revokes the token or fails, and never reports what is not so."""
+    """The task revokes the token or fails. It never reports a wrong result."""
     token = fetch_token(emulator.url, "atlas")
     emulator.add_fault(fault(number))
     outcome = revoke(emulator, token)
@@ -285,7 +285,7 @@ def test_without_a_ready_token_tasks_wait_and_explain(emulator: Emulator) -> Non
 
 @pytest.mark.parametrize("reason", ["expired", "revoked", "unknown"])
 @pytest.mark.parametrize("module", ["org_info", "service_account_info"])
-def test_a_token_that_ends_during_a_play_is_blamed(
+def test_an_error_explains_that_the_token_has_expired(
     emulator: Emulator, module: str, reason: str
 ) -> None:
     clock = VirtualClock()
@@ -304,3 +304,47 @@ def test_a_token_that_ends_during_a_play_is_blamed(
     assert outcome.result["error"]["status"] == 401
     assert "The access token has expired or was revoked" in outcome.msg
     assert "access_token." in outcome.msg
+
+
+@pytest.mark.parametrize("source", ["options", "environment"])
+def test_a_task_that_knows_the_secret_continues_with_its_own_token(
+    emulator: Emulator, source: str
+) -> None:
+    clock = VirtualClock()
+    emulator.clock = clock.now
+    token = run(emulator).result["access_token"]
+    account = service_account("atlas")
+    environ = {name: account[option] for name, option in ENVIRON.items()}
+    if source == "options":
+        environ = {}
+    else:
+        del account["client_secret"]
+    options = {
+        "base_url": emulator.url,
+        "org_id": org_id("atlas"),
+        "access_token": token,
+        **account,
+    }
+    run_module("service_account_info", options, clock=clock, environ=environ)
+    assert len([path for path in sent(emulator) if "oauth" in path]) == 1
+    clock.time += 3600
+    emulator.requests.clear()
+    outcome = run_module("service_account_info", options, clock=clock, environ=environ)
+    assert not outcome.failed, outcome.msg
+    oauth = [f"POST /api/oauth/{name}" for name in ("token", "revoke")]
+    assert [request for request in sent(emulator) if "oauth" in request] == oauth
+    assert emulator.state.tokens == {}
+    assert not [text for text in (token, CLIENT_SECRETS["atlas"]) if text in outcome.output]
+
+
+def test_the_secret_next_to_a_token_may_be_wrong(emulator: Emulator) -> None:
+    options = {
+        "base_url": emulator.url,
+        "org_id": org_id("atlas"),
+        "access_token": DEAD,
+        "client_id": client_id("atlas"),
+        "client_secret": "mdb_sa_sk_of-another-account",
+    }
+    outcome = run_module("org_info", options)
+    assert outcome.result["error"]["status"] == 401
+    assert "The access token has expired or was revoked" in outcome.msg

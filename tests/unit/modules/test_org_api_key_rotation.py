@@ -297,6 +297,23 @@ def test_marks_are_made_with_the_secret_that_is_set_with_a_token(
         assert secret not in begun.output + finished.output
 
 
+@pytest.mark.parametrize("with_token", ["begin", "finish"])
+def test_marks_are_made_with_the_secret_of_the_owner_of_a_token(
+    world: World, with_token: str
+) -> None:
+    account = {**service_account("atlas"), "mark_key": None}
+    token = {"access_token": fetch_token(world.emulator.url, "atlas")}
+    begun = world.begin(**account, **(token if with_token == "begin" else {}))
+    finished = world.finish(
+        **account,
+        **(token if with_token == "finish" else {}),
+        new_private_key=private_key(begun),
+    )
+    assert finished.result["state"] == "rotated"
+    for secret in (token["access_token"], CLIENT_SECRETS["atlas"]):
+        assert secret not in begun.output + finished.output
+
+
 def test_a_key_pair_and_a_service_account_in_addition_to_a_token_are_refused(world: World) -> None:
     environ = {
         "MONGODB_ATLAS_CLIENT_ID": service_account("atlas")["client_id"],

@@ -184,6 +184,24 @@ def test_the_signing_secret_is_guarded(emulator: Emulator, form: str) -> None:
     assert len(emulator.requests) - before == 3
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_token_may_come_from_another_secret_than_the_one_next_to_it(
+    emulator: Emulator, number: int
+) -> None:
+    """Not even a masked value that identifies the secret next to it rules another one out."""
+    start(emulator, secret(0, 30), secret(1, 30))
+    emulator.settings.masked_secret = "end"
+    accounts(emulator)[BUILDS].roles = ["ORG_OWNER"]
+    token = fetch_token(emulator.url, client_id=BUILDS, client_secret=VALUES[number])
+    own = {"client_id": BUILDS, "client_secret": VALUES[0], "access_token": token}
+    options = {"state": "absent", "secret_id": SECRET_IDS[1], **own}
+    assert run(emulator, **options).result["error"]["type"] == "own_credential"
+    emulator.requests.clear()
+    assert run(emulator, **options, allow_own_account=True).changed
+    # The task neither fetches a token nor revokes that of the other tasks.
+    assert not [request for request in emulator.requests if "/oauth/" in request.path]
+
+
 @pytest.mark.parametrize("others", [[], [secret(0, 30)]])
 def test_a_lost_creation_reports_the_secret_that_is_left(
     emulator: Emulator, others: list[Options]

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role and the playbooks with several module calls fetch one token for each service account."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator, Fault
+from tests.integration.playbook import GROUP, AnsibleSandbox, Finished, from_variables
+from tests.integration.rotations import OLD, OWNER, ROLE, Organization
+from tests.support import fetch_token
+
+pytestmark = pytest.mark.slow
+
+FETCH, REVOKE = "/api/oauth/token", "/api/oauth/revoke"
+CONNECTION = (
+    "platform base_url org_id api_public_key api_private_key client_id client_secret access_token"
+).split()
+VARIABLES = {"client_id": "MONGODB_ATLAS_CLIENT_ID", "client_secret": "MONGODB_ATLAS_CLIENT_SECRET"}
+STORE = """
+- name: Let an hour pass
+  ansible.builtin.set_fact:
+    __rotate_org_api_key_token: >-
+      {{ __rotate_org_api_key_token | combine({'expires_at': '2026-01-01T00:00:00Z'}) }}
+  when: case.is_late | default(false)
+  no_log: true
+- name: Break
+  ansible.builtin.fail:
+    msg: The key pair cannot be stored.
+  when: case.is_broken | default(false)
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """``tokens``: how many tokens a host fetches, revokes, and leaves valid."""
+
+    tokens: tuple[int, int, int]
+    # A key pair, a wrong secret, or the account: in options, in the environment, or with a token.
+    signer: str = "options"
+    product: str = "atlas"
+    has_failed: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
+    # Another host represents the same organization, and comes first.
+    same_as: str = ""
+
+
+ROTATIONS = {
+    "options": Case((1, 1, 0)),
+    "environment": Case((1, 1, 0), "environment"),
+    "check": Case((1, 1, 0), product="cloud_manager", variables={"check": True}),
+    "broken": Case((1, 1, 0), has_failed=True, variables={"is_broken": True}),
+    # The first token is still valid, because no hour has passed for the emulator.
+    "late": Case((2, 1, 1), variables={"is_late": True}),
+    "late-environment": Case((2, 1, 1), "environment", variables={"is_late": True}),
+    "missing": Case((1, 1, 0), has_failed=True, variables={"description": "no such key"}),
+    "token": Case((0, 0, 1), "token"),
+    # The next task of the role tries again, and reports the failure.
+    "wrong-secret": Case((2, 0, 0), "wrong secret", has_failed=True),
+    "key-pair": Case((0, 0, 0), "key pair", "ops_manager"),
+}
+AUDITS = {
+    "options": Case((1, 1, 0)),
+    "options-again": Case((1, 1, 0), has_failed=True, same_as="options"),
+    "environment": Case((1, 1, 0), "environment"),
+    "environment-again": Case((1, 1, 0), "environment", has_failed=True, same_as="environment"),
+    "preview": Case((1, 1, 0), product="cloud_manager"),
+    "no-organization": Case((1, 1, 0), has_failed=True, variables={"org_id": "0" * 24}),
+    "token": Case((0, 0, 1), "token"),
+    # Each task tries again.
+    "wrong-secret": Case((3, 0, 0), "wrong secret", has_failed=True),
+    "key-pair": Case((0, 0, 0), "key pair", "ops_manager"),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """An emulator with an organization for each case, and the tokens of the cases."""
+
+    cases: Mapping[str, Case]
+    organizations: Mapping[str, Organization]
+    emulator: Emulator
+    tokens: Mapping[str, str]
+
+    def credential(self, name: str) -> dict[str, str]:
+        organization = self.organizations[name]
+        account = organization.account()
+        return {
+            "options": account,
+            "environment": {},
+            "key pair": organization.pair(OWNER),
+            "wrong secret": {**account, "client_secret": account["client_secret"] + "x"},
+            "token": {**account, "access_token": self.tokens.get(name, "")},
+        }[self.cases[name].signer]
+
+    def environ(self, name: str) -> dict[str, str]:
+        account = self.organizations[name].account()
+        if self.cases[name].signer != "environment":
+            return {}
+        return {variable: account[option] for option, variable in VARIABLES.items()}
+
+    def check(self, run: Finished) -> None:
+        """Assert how many tokens each host has fetched and revoked, and that none is shown."""
+        sent: Counter[tuple[str, str]] = Counter()
+        seen = {*self.tokens.values()}
+        for request in self.emulator.requests:
+            kind, _space, value = request.headers.get("Authorization", "").partition(" ")
+            if kind == "Bearer":
+                seen.add(value)
+            if request.path in {FETCH, REVOKE}:
+                account = base64.b64decode(value).decode().partition(":")[0]
+                sent[account, request.path] += 1
+        valid = Counter(token.client_id for token in self.emulator.state.tokens.values())
+        found = {
+            name: (sent[account, FETCH], sent[account, REVOKE], valid[account])
+            for name in self.cases
+            for account in [self.organizations[name].account()["client_id"]]
+        }
+        assert found == {name: case.tokens for name, case in self.cases.items()}
+        texts = [run.output, *(str(result.values) for result in run.results)]
+        # At -vvv, Ansible shows the values of the keyword environment.
+        secrets = [
+            self.organizations[name].account()["client_secret"]
+            for name, case in self.cases.items()
+            if case.signer != "environment"
+        ]
+        assert seen
+        shown = [text for secret in {*seen, *secrets} for text in texts if secret in text]
+        assert not shown, shown[0]
+
+
+@contextmanager
+def world_of(cases: Mapping[str, Case]) -> Iterator[World]:
+    organizations = {
+        name: Organization(n, case.product, f"the key of {name}", {}, ())
+        for n, (name, case) in enumerate(cases.items())
+    }
+    organizations |= {n: organizations[c.same_as] for n, c in cases.items() if c.same_as}
+    seeds = {o.org_id: o.seed() for o in organizations.values()}
+    with Emulator({"organizations": [*seeds.values()]}) as emulator:
+        tokens = {
+            name: fetch_token(emulator.url, **organizations[name].account())
+            for name, case in cases.items()
+            if case.signer == "token"
+        }
+        emulator.requests.clear()
+        yield World(cases, organizations, emulator, tokens)
+
+
+@pytest.mark.each_core
+def test_the_role_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
+    with world_of(ROTATIONS) as world:
+        (tmp_path / "store.yml").write_text(STORE, "utf-8")
+        hosts = {
+            name: {
+                "connection": {
+                    "platform": case.product,
+                    "base_url": world.emulator.url,
+                    "org_id": world.organizations[name].org_id,
+                    **world.credential(name),
+                },
+                "environ": world.environ(name),
+                "old_id": ""
+                if "description" in case.variables
+                else world.organizations[name].key_id(OLD),
+                "case": case.variables,
+            }
+            for name, case in ROTATIONS.items()
+        }
+        role = {
+            "name": "Rotate",
+            "ansible.builtin.include_role": {
+                "name": ROLE,
+                "apply": {"check_mode": "{{ case.check | default(false) }}"},
+            },
+            "vars": {
+                "rotate_org_api_key_api_user_id": "{{ old_id }}",
+                "rotate_org_api_key_description": "{{ case.description | default('') }}",
+                "rotate_org_api_key_store_tasks": str(tmp_path / "store.yml"),
+            },
+        }
+        play = {
+            "hosts": "all",
+            "strategy": "free",
+            "environment": "{{ environ }}",
+            "module_defaults": {GROUP: from_variables(CONNECTION, "connection")},
+            "tasks": [role, {"name": "End", "ansible.builtin.debug": {"msg": "Rotated"}}],
+        }
+        sandbox = AnsibleSandbox(tmp_path / "run", collections)
+        run = sandbox.playbook([play], "-vvv", "--forks=4", hosts=hosts)
+        world.check(run)
+    ended = {result.host for result in run.results if result.task == "End"}
+    assert ended == {name for name, case in ROTATIONS.items() if not case.has_failed}
+    # In check mode and after the rotation, the tasks with the token report no change.
+    changed = {r.task for r in run.results if r.changed and r.host in {"options", "missing"}}
+    assert not [task for task in changed if "token" in task]
+    refused = [r.msg for r in run.results if r.host == "wrong-secret" and r.failed]
+    assert len(refused) == 1
+    assert "invalid_client" in refused[0]
+
+
+def test_a_playbook_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
+    with world_of({"environment": Case((1, 1, 0), "environment")}) as world:
+        organization = world.organizations["environment"]
+        variables = {
+            "base_url": world.emulator.url,
+            "org_id": organization.org_id,
+            "api_user_id": organization.key_id(OLD),
+            "rotate_org_api_key_file": str(tmp_path / "pair.json"),
+        }
+        sandbox = AnsibleSandbox(tmp_path / "run", collections)
+        environ = world.environ("environment")
+        run = playbook(sandbox, "rotate_org_api_key", variables, environ=environ)
+        world.check(run)
+    assert run.code == 0, run.output
+
+
+@pytest.mark.parametrize("name", ["rotate_org_api_key", "audit_org_api_keys"])
+def test_a_failed_revocation_is_shown_after_success(
+    tmp_path: Path, collections: Path, name: str
+) -> None:
+    with world_of({"options": Case((1, 1, 1))}) as world:
+        fault = Fault("status", "POST", REVOKE, times=None, status=400, code="EMULATED")
+        world.emulator.add_fault(fault)
+        organization = world.organizations["options"]
+        variables = {
+            "base_url": world.emulator.url,
+            "org_id": organization.org_id,
+            **organization.account(),
+            "api_user_id": organization.key_id(OLD),
+            "rotate_org_api_key_file": str(tmp_path / "pair.json"),
+            "audit_org_api_keys_dest": str(tmp_path / "audit"),
+        }
+        run = playbook(AnsibleSandbox(tmp_path / "run", collections), name, variables, environ={})
+        world.check(run)
+    assert run.code == 0, run.output
+    (revoked,) = [r for r in run.results if r.task.endswith("Revoke the access token")]
+    assert (revoked.status, revoked.error["code"]) == ("failed", "EMULATED")
+
+
+def test_an_audit_fetches_one_token_for_each_account(tmp_path: Path, collections: Path) -> None:
+    with world_of(AUDITS) as world:
+        hosts = {
+            name: {
+                "platform": case.product,
+                "base_url": world.emulator.url,
+                "org_id": world.organizations[name].org_id,
+                **world.credential(name),
+                **case.variables,
+            }
+            for name, case in AUDITS.items()
+        }
+        variables = {
+            "audit_org_api_keys_hosts": "all",
+            "audit_org_api_keys_dest": str(tmp_path / "to"),
+        }
+        sandbox = AnsibleSandbox(tmp_path / "run", collections)
+        inventory = sandbox.write([], hosts)[1]
+        arguments = ["-i", str(inventory), "--forks=4"]
+        environ = world.environ("environment")
+        run = playbook(sandbox, "audit_org_api_keys", variables, *arguments, environ=environ)
+        world.check(run)
+    last = [result for result in run.results if result.task == "Fail if anything could not be read"]
+    assert {result.host: result.failed for result in last} == {
+        name: case.has_failed for name, case in AUDITS.items()
+    }
+
+
+def playbook(
+    sandbox: AnsibleSandbox,
+    name: str,
+    variables: Mapping[str, Any],
+    *arguments: str,
+    environ: Mapping[str, str],
+) -> Finished:
+    command: Sequence[str] = [
+        *(sys.executable, "-m", "ansible", "playbook", f"keysmith.mongodb.{name}"),
+        *("-vvv", "-e", json.dumps(variables), *arguments),
+    ]
+    return sandbox.finish(sandbox.spawn(command, environ))
