@@ -40,6 +40,7 @@ SAMPLES = {
         platforms=WITH_ACCOUNTS,
         key_pair=False,
     ),
+    "api_request": Sample(lambda _key, _project: {"path": "/orgs"}, writes=False),
     "org_api_key": Sample(lambda key, _project: {**key, "roles": ["ORG_READ_ONLY"]}),
     "org_api_key_access_list": Sample(lambda key, _project: {**key, "entries": ["192.0.2.1"]}),
     "org_api_key_info": Sample(lambda _key, _project: {}, writes=False),

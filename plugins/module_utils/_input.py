@@ -25,6 +25,14 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quot
 Spec = Mapping[str, Mapping[str, Any]]
 
 _TEXTS = frozenset({"str", "path"})
+# Options that are sent as they are.
+_STRUCTURED = {"dict": (Mapping,), "raw": (Mapping, list)}
+_NOT_STRUCTURED = {
+    "dict": "It must be a dictionary. Write each name and value below it.",
+    "raw": "It must be a dictionary or a list. Write it as YAML, without quotes and without the "
+    "filter to_json, or parse JSON with the filter from_json. In an ad-hoc command, write all "
+    "arguments as JSON.",
+}
 _MAX_SHOWN = 120
 _QUOTE_IT = (
     "YAML and Jinja turn unquoted text such as 0042, 1.10, yes or 2026-01-31 into values of other "
@@ -41,6 +49,10 @@ _WIDENING = {
     "keep": "no key would be kept",
     "credentials_file": "the private key would become part of the result",
     "credentials_dir": "the private keys would become part of the result",
+    "body": "the request would be sent without it",
+    "query": "the request would be sent without it",
+    "dest": "the response would become part of the result",
+    "unique_by": "the task would create another object each time it runs",
     "grace_period": "the old key would be revoked immediately",
 }
 _OPEN = "the key could be used from any address"
@@ -111,6 +123,10 @@ def _check_texts(params: Mapping[str, Any], spec: Spec, place: str) -> None:
             continue
         if canonical in _LISTS_WITH_COMMAS and kind == "list":
             _check_not_split(name, value)
+        # Ansible would parse text and change the types of the values in it.
+        expected = (*_STRUCTURED.get(kind, (object,)), type(None))
+        if value != "" and not isinstance(value, expected):
+            raise OptionError(f"{name} is {_describe(value)}", hint=_NOT_STRUCTURED[kind])
         if value is None or isinstance(value, str):
             continue
         is_secret = bool(option.get("no_log"))
@@ -175,6 +191,8 @@ def _describe(value: Any) -> str:
 def _not_text(where: str, value: Any, is_secret: bool, what: str = "text") -> OptionError:
     shown = f" ({value})" if not is_secret and _is_plain(value) else ""
     hint = _ONE_TEXT if isinstance(value, (list, dict)) and what == "text" else _QUOTE_IT
+    if isinstance(value, dict) and "changed" in value:
+        hint = "It is the result of another task. Use one of its fields, such as result.name."
     return OptionError(f"{where} is {_describe(value)}{shown}, and must be {what}", hint=hint)
 
 

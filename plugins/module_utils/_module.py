@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.common.parameters import remove_values, sanitize_keys
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
@@ -37,6 +38,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secr
     MIN_MASKED,
     find_secrets,
     secret_forms,
+    withheld_forms,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
@@ -51,6 +53,21 @@ Run = Callable[[Mapping[str, Any], Client, bool], dict[str, Any]]
 Check = Callable[[Mapping[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class Redaction:
+    """How to hide the secrets in options with JSON.
+
+    ``redacted`` returns JSON without them, and ``secret_texts`` returns them.
+    """
+
+    options: Collection[str]
+    redacted: Callable[[Any], Any]
+    secret_texts: Callable[[Any], Iterator[str]]
+
+
+NO_REDACTION = Redaction((), redacted=dict, secret_texts=iter)
+
+
 def execute(
     argument_spec: _argspec.Spec,
     check: Check,
@@ -59,6 +76,7 @@ def execute(
     filters: Collection[str] = (),
     needs_org: bool = True,
     ignores_token: Callable[[Mapping[str, Any]], bool] = lambda _params: False,
+    redaction: Redaction = NO_REDACTION,
     **rules: Any,
 ) -> None:
     """Run a module, from reading its options to exiting.
@@ -69,17 +87,22 @@ def execute(
     options that it sets. The result's ``warnings`` become warnings of the task.
 
     ``filters`` are the options that select objects, and so must not be empty; if ``org_id`` is one
-    of them, no organization is required, and neither is one without ``needs_org``.
-    ``ignores_token(params)`` returns whether the task does not use an access token to authenticate.
-    ``rules`` are those of AnsibleModule, such as ``required_one_of``.
+    of them, no organization is required. ``needs_org``: whether the task needs an organization.
+    ``ignores_token(params)`` returns whether the task does not authenticate with an access token.
+    ``redaction`` hides secrets from output; ``run`` gets the options as they are. ``rules`` are
+    those of AnsibleModule, such as ``required_one_of``.
     """
-    module = _Module({**_argspec.CONNECTION_OPTIONS, **argument_spec}, filters, rules)
+    module = _Module({**_argspec.CONNECTION_OPTIONS, **argument_spec}, filters, redaction, rules)
     module.mask_secrets()
     module.needs_org = needs_org and "org_id" not in filters
     module.ignores_token = ignores_token(module.params)
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
+    # Ansible masks secrets in values only, and a server may use any name.
+    names = "\n".join(_names(result.get("json")))
+    if any(secret in names for secret in module.no_log_values):
+        result["json"] = sanitize_keys(result["json"], module.no_log_values)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     # Within "except", Ansible would add the traceback.
@@ -92,11 +115,16 @@ class _Module(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that registers all secrets before Ansible validates or logs options."""
 
     def __init__(
-        self, spec: _argspec.Spec, filters: Collection[str], rules: dict[str, Any]
+        self,
+        spec: _argspec.Spec,
+        filters: Collection[str],
+        redaction: Redaction,
+        rules: dict[str, Any],
     ) -> None:
         self.filters = filters
         self.needs_org = True
         self.ignores_token = False
+        self._redaction = redaction
         self.refusal: OptionError | None = None
         super().__init__(argument_spec=spec, supports_check_mode=True, **rules)
 
@@ -108,6 +136,10 @@ class _Module(AnsibleModule):  # type: ignore[misc]
             _input.drop_refused(self.params, self.argument_spec)
         _input.drop_empty(self.params, self.argument_spec)
         self.task_options = frozenset(self.params)
+        # Ansible logs and returns the options in ``params``.
+        names = self.task_options.intersection(self._redaction.options)
+        self.originals = {name: self.params[name] for name in names}
+        self.params.update(self._redaction.redacted(self.originals))
 
     def add_no_log(self, secrets: set[str]) -> None:
         self.no_log_values.update(secrets)
@@ -116,7 +148,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """Register the secrets of options and environment for masking."""
         masked, withheld = find_secrets(self.params, os.environ)
         self.add_no_log(masked)
-        withhold(withheld)
+        withhold(withheld | withheld_forms(self._redaction.secret_texts(self.originals)))
 
     def _log_invocation(self) -> None:
         """Log the options without secrets.
@@ -145,6 +177,20 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         raise AssertionError("fail_json returned")
 
 
+def _names(value: Any) -> set[str]:
+    """Return the names of all fields in JSON."""
+    names: set[str] = set()
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            names.update(item)
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+    return names
+
+
 def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, Any]]:
     """Return whether the module failed, and its result."""
     try:
@@ -158,6 +204,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
         connection = resolve(module.params, os.environ, ignores_token=module.ignores_token)
         params = {
             **module.params,
+            **module.originals,
             "task_org_id": module.params["org_id"],
             "task_options": module.task_options,
             "org_id": connection.org_id,

@@ -354,13 +354,13 @@ def get_key(call: Call, org_id: str, key_id: str) -> Response:
 def create_key(call: Call, org_id: str) -> Response:
     organization = find_organization(call, org_id)
     body = _key_body(call, organization.product, required=("desc", "roles"))
-    key = _new_key(call, organization, body["desc"])
+    key = new_key(call, organization, body["desc"])
     key.roles = _with_member(call, body["roles"])
     _change(call, organization, key.id, key)
     return Response(200, show(call, organization, key, clear=True), changed=True)
 
 
-def _new_key(call: Call, organization: Organization, description: str) -> ApiKey:
+def new_key(call: Call, organization: Organization, description: str) -> ApiKey:
     limit = call.settings.max_api_keys
     if limit is not None and len(organization.api_keys) >= limit:
         raise call.fail("MAX_API_KEYS_PER_ORG_EXCEEDED", limit)

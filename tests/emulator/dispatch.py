@@ -12,18 +12,16 @@ from urllib.parse import unquote
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Submount
 
-from . import api, service_accounts
+from . import api, others, service_accounts
 from .api import ATLAS, ATLAS_JSON, PUBLIC, Call
 from .auth import is_listed
 from .responses import ApiError, Response
 from .state import ID
 
-HANDLERS = {**api.HANDLERS, **service_accounts.HANDLERS}
+HANDLERS = {**api.HANDLERS, **service_accounts.HANDLERS, **others.HANDLERS}
+RULES = (*api.ENDPOINTS, *service_accounts.ENDPOINTS, *others.ENDPOINTS)
 ROUTES = Map(
-    [
-        Submount(prefix, [rule.empty() for rule in (*api.ENDPOINTS, *service_accounts.ENDPOINTS)])
-        for prefix in (ATLAS, PUBLIC)
-    ],
+    [Submount(prefix, [rule.empty() for rule in RULES]) for prefix in (ATLAS, PUBLIC)],
     strict_slashes=False,
     merge_slashes=False,
 )
@@ -42,7 +40,7 @@ def response(call: Call) -> Response:
     version = VERSIONS.get(find_endpoint(call)[0], OLDEST)
     try:
         result = _dispatch(call)
-        if call.is_atlas:
+        if call.is_atlas and result.raw is None:
             result.content_type = ATLAS_JSON.replace(OLDEST, version)
     except ApiError as failure:
         result = failure.response
@@ -65,7 +63,7 @@ def _dispatch(call: Call) -> Response:
         raise call.fail("RESOURCE_NOT_FOUND", call.path)
     if "list_name" in values and values["list_name"] not in api.list_names(call):
         raise call.fail("RESOURCE_NOT_FOUND", call.path)
-    if call.is_atlas and not _accepts(call, VERSIONS.get(endpoint, OLDEST)):
+    if call.is_atlas and not _accepts(call, endpoint):
         raise call.fail("INVALID_VERSION_DATE")
     entries = call.caller.holder.access_list
     if entries and not is_listed(call.address, entries):
@@ -80,10 +78,12 @@ def _dispatch(call: Call) -> Response:
     return handler(call, **ids)
 
 
-def _accepts(call: Call, oldest: str) -> bool:
+def _accepts(call: Call, endpoint: str) -> bool:
     """Return whether a call accepts a version that has the endpoint; later dates map to it."""
+    oldest = VERSIONS.get(endpoint, OLDEST)
     accepted = call.request.headers.get("Accept", "")
-    for found in re.findall(r"application/vnd\.atlas\.(\d{4}-\d\d-\d\d)\+json", accepted):
+    form = rf"application/vnd\.atlas\.(\d{{4}}-\d\d-\d\d)\+{others.FORMATS.get(endpoint, 'json')}"
+    for found in re.findall(form, accepted):
         try:
             return date.fromisoformat(found) >= date.fromisoformat(oldest)
         except ValueError:

@@ -15,6 +15,7 @@ JSON = "application/json"
 # errorCode: the HTTP status and the text, in which each %s is replaced by a parameter, in order.
 ERRORS: dict[str, tuple[int, str]] = {
     "ADDRESS_ALREADY_IN_ACCESS_LIST": (409, "Address %s is already on the access list."),
+    "ALERT_CONFIG_NOT_FOUND": (404, "No alert configuration with ID %s exists in group %s."),
     "API_KEY_ACCESS_LIST_ACCESS_DENIED": (
         401,
         "API key access lists are only accessible by the API key or by a user administrator.",
@@ -37,6 +38,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         400,
         "Cannot remove caller's IP address %s from access list",
     ),
+    "CLUSTER_NOT_FOUND": (404, "No cluster named %s exists in group %s."),
     "DUPLICATE_ADDRESSES_IN_INPUT": (400, "Address %s is in the input more than once."),
     "EXPECTED_NON_ATLAS_ORG": (404, "Organization %s is an Atlas organization."),
     "GROUP_NOT_FOUND": (404, "No group with ID %s exists."),

@@ -21,6 +21,10 @@ class Seed(TypedDict, total=False):
     An organization has id, name, product (atlas, cloud_manager, ops_manager), requires_access_list,
     projects [{id, name}] and:
 
+    - settings, as the API returns them
+    - others: objects of other kinds, as the API returns them, by kind and then by ID or name. The
+      kinds are invoices, accessList (of Ops Manager), <project ID>/alertConfigs and
+      <project ID>/clusters.
     - also_visible_to: the public keys or client IDs of other organizations that may read its name
     - api_keys [{id, description, public_key, private_key, roles, projects [{project_id, roles}],
       access_list, unset, foreign_roles}]. The APIs do not return the fields in unset (desc, roles,
@@ -95,6 +99,9 @@ class Organization:
     requires_access_list: bool = False
     also_visible_to: list[str] = field(default_factory=list)
     projects: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    # Objects of other kinds, as the API returns them: by kind, and then by ID or name.
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     service_accounts: dict[str, ServiceAccount] = field(default_factory=dict)
     # Changes that reads do not show yet: when they will, the ID, and the previous object.

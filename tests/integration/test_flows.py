@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from tests.emulator import Emulator, Fault
 from tests.samples import ACCOUNT, WITH_ACCOUNTS, Sample, others
 from tests.support import (
     PLATFORMS,
-    PRIVATE_KEYS,
     Outcome,
     account_id,
     key_id,
@@ -35,6 +34,7 @@ from tests.support import (
     run_module,
     secret_id,
     seed,
+    service_account,
 )
 
 
@@ -85,6 +85,8 @@ class Flow:
     # the error advises, a second run creates another one.
     creates: str = ""
     writes: bool = True
+    signer: Callable[[str], dict[str, str]] = key_pair
+    only_on: tuple[str, ...] = ()
 
     @property
     def is_about_accounts(self) -> bool:
@@ -92,7 +94,7 @@ class Flow:
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        return WITH_ACCOUNTS if self.is_about_accounts else PLATFORMS
+        return self.only_on or (WITH_ACCOUNTS if self.is_about_accounts else PLATFORMS)
 
     def __str__(self) -> str:
         return self.name
@@ -257,6 +259,57 @@ FLOWS = [
 ]
 
 
+def keys_path(platform: str, number: int = 0) -> str:
+    """Return the path of the organization's keys, or of one of them."""
+    return f"/orgs/{org_id(platform)}/apiKeys" + (f"/{key_id(platform, number)}" if number else "")
+
+
+FLOWS += [
+    Flow(
+        "read an object at a path",
+        "api_request",
+        lambda p: {"path": keys_path(p, 2)},
+        writes=False,
+    ),
+    Flow(
+        "read all pages at a path",
+        "api_request",
+        lambda p: {"path": keys_path(p), "all_pages": True},
+        writes=False,
+    ),
+    Flow(
+        "post what is unique",
+        "api_request",
+        lambda p: {
+            "method": "POST",
+            "path": keys_path(p),
+            "body": {"desc": "new one", "roles": ["ORG_MEMBER"]},
+            "unique_by": ["desc"],
+        },
+        creates="new one",
+    ),
+    Flow(
+        "patch what differs",
+        "api_request",
+        lambda p: {
+            "method": "PATCH",
+            "path": keys_path(p, 2),
+            "body": {"desc": "renamed"},
+            "compare": True,
+        },
+    ),
+    Flow(
+        "delete what may be missing",
+        "api_request",
+        lambda p: {
+            "method": "DELETE",
+            "path": keys_path(p, 2),
+            "missing_codes": ["API_KEY_NOT_FOUND"],
+        },
+    ),
+]
+
+
 def of_sample(module: str, sample: Sample) -> Flow:
     return Flow(
         module,
@@ -270,9 +323,22 @@ def of_sample(module: str, sample: Sample) -> Flow:
 FLOWS += [of_sample(*item) for item in others(flow.module for flow in FLOWS).items()]
 
 
+def expired_token(platform: str) -> dict[str, str]:
+    """Return a token that no longer works, and the account with which a task gets another one."""
+    return {"access_token": "t0ken-of-yesterday-0123456789", **service_account(platform)}
+
+
+RENEWING = ("create", "change roles", "revoke by id", "post what is unique", "patch what differs")
+FLOWS += [
+    replace(flow, name=f"{flow.name}, renew the token", only_on=("atlas",), signer=expired_token)
+    for flow in FLOWS
+    if flow.name in RENEWING
+]
+
+
 def run(emulator: Emulator, platform: str, flow: Flow) -> Outcome:
     common = {"platform": platform, "base_url": emulator.url, "org_id": org_id(platform)}
-    return run_module(flow.module, {**common, **key_pair(platform), **flow.options(platform)})
+    return run_module(flow.module, {**common, **flow.signer(platform), **flow.options(platform)})
 
 
 def state(emulator: Emulator, platform: str) -> list[tuple[Any, ...]]:
@@ -340,7 +406,8 @@ def check_faulty_run(
     started = state(emulator, platform)
     first = run(emulator, platform, flow)
     assert "Internal error" not in first.msg
-    assert PRIVATE_KEYS[platform] not in first.output
+    for name, value in flow.signer(platform).items():
+        assert name in {"api_public_key", "client_id"} or value not in first.output
     if not first.failed:
         # A creation may succeed even if duplicates cannot be listed.
         assert state(emulator, platform) == wanted
@@ -359,3 +426,72 @@ def check_faulty_run(
     assert state(emulator, platform) == wanted
     if not first.failed:
         assert not again.changed
+
+
+# Requests to any endpoint without an option that looks up what a lost response has led to.
+PLAIN: list[dict[str, Any]] = [
+    {"method": "POST", "path": "", "body": {"desc": "new one", "roles": ["ORG_MEMBER"]}},
+    {"method": "PATCH", "path": "/" + key_id("atlas", 2), "body": {"desc": "renamed"}},
+    {"method": "DELETE", "path": "/" + key_id("atlas", 2)},
+]
+
+
+@pytest.mark.parametrize("options", PLAIN, ids=lambda options: str(options["method"]))
+def test_a_plain_request_is_never_misreported(emulator: Emulator, options: dict[str, Any]) -> None:
+    flow = Flow(
+        "plain", "api_request", lambda p: {**options, "path": keys_path(p) + options["path"]}
+    )
+    started = state(emulator, "atlas")
+    assert run(emulator, "atlas", flow).changed
+    wanted = state(emulator, "atlas")
+    count = len([request for request in emulator.requests if request.status != 401])
+    for number in range(count):
+        for fault in FAULTS:
+            emulator.reset(seed())
+            emulator.add_fault(fault(number))
+            outcome = run(emulator, "atlas", flow)
+            is_done = state(emulator, "atlas") == wanted
+            assert is_done or state(emulator, "atlas") == started
+            assert outcome.changed is not outcome.failed
+            assert is_done or outcome.failed
+            assert ("may have been carried out" in outcome.msg) or not (outcome.failed and is_done)
+            sent = [r for r in emulator.requests if r.method == options["method"]]
+            sent = [request for request in sent if request.status not in {401, 429}]
+            assert len(sent) <= (3 if options["method"] == "DELETE" else 1)
+
+
+DOWNLOAD_FAULTS: list[Callable[[int], Fault]] = [
+    *FAULTS,
+    lambda after: Fault("truncated", after=after),
+    lambda after: Fault("truncated", after=after, keep=0),
+    lambda after: Fault("html", after=after, status=200),
+    lambda after: Fault("redirect", after=after),
+    lambda after: Fault("status", after=after, status=202, body="{}"),
+    lambda after: Fault("status", after=after, status=406, code="X"),
+]
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_a_file_is_old_or_new_after_each_fault(
+    emulator: Emulator, tmp_path: Path, before: bytes | None
+) -> None:
+    file = tmp_path / "organization.json"
+    options = {"path": f"/orgs/{org_id('atlas')}", "dest": str(file)}
+    flow = Flow("save", "api_request", lambda _p: options)
+    assert run(emulator, "atlas", flow).changed
+    wanted = file.read_bytes()
+    for fault in DOWNLOAD_FAULTS:
+        file.unlink()
+        if before is not None:
+            file.write_bytes(before)
+        emulator.reset(seed())
+        emulator.add_fault(fault(0))
+        outcome = run(emulator, "atlas", flow)
+        content = file.read_bytes() if file.exists() else None
+        assert content in (before, wanted), outcome.msg
+        assert outcome.changed is (content == wanted), outcome.msg
+        assert set(tmp_path.iterdir()) <= {file}
+        again = run(emulator, "atlas", flow)
+        assert again.changed is (content != wanted)
+        assert file.read_bytes() == wanted
+    assert emulator.writes == []

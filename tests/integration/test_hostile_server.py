@@ -16,6 +16,8 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -253,3 +255,67 @@ def test_a_proxy_without_a_scheme_is_refused(shown: str) -> None:
     assert "http_proxy is not the address of an http or https proxy" in outcome.msg
     assert "passw0rd" not in outcome.output
     assert raw.asked == []
+
+
+# Responses to a GET that are neither JSON that can be returned nor a file that can be saved.
+GZIP = "Content-Encoding: gzip"
+UNFIT = {
+    "an error with status 200": http("200 OK", json.dumps({**NOT_FOUND, "error": 404}).encode()),
+    "an error in an envelope": http("200 OK", b'{"status": 404, "content": {"errorCode": "X"}}'),
+    "a page": http("200 OK", b"<html>", "Content-Type: text/HTML; charset=utf-8"),
+    "a page without a type": http("200 OK", b"\n<!DOCTYPE HTML><html></html>"),
+    "a part": http("206 Partial Content", b"id,na"),
+    "a redirect": http("302 Found", b"id,name", "Location: /files/1"),
+    "another encoding": http("200 OK", b"id,name", "Content-Encoding: br"),
+    "two encodings": http("200 OK", gzip.compress(gzip.compress(b"id")), f"{GZIP}, gzip"),
+    "a damaged encoding": http("200 OK", b"id,name", GZIP),
+    "two lengths": CUT_SHORT["two lengths"],
+    "a chunk with a negative length": CUT_SHORT["a chunk with a negative length"],
+    "a body without a length": b"HTTP/1.1 200 OK\r\n\r\nid,name",
+    "not HTTP": CUT_SHORT["not HTTP"],
+}
+PATCH = {"method": "PATCH", "body": {"a": 1}, "compare": True}
+UNREADABLE = {
+    "deep lists": b"[" * 500 + b"]" * 500,
+    "deep objects": b'{"a":' * 200 + b"1" + b"}" * 200,
+    "a number that is too large": b'{"a": -1e999}',
+    "a number with too many digits": b"9" * 100_000,
+    "a number that JSON does not have": b"[NaN]",
+    "no text": b'"\xff"',
+}
+
+
+def read(raw: RawServer, **options: object) -> Outcome:
+    common = {"base_url": raw.url, "access_token": "token", "retries": 0, "timeout": 2}
+    return run_module("api_request", {**common, "path": "/x", **options})
+
+
+@pytest.mark.parametrize("answer", UNFIT.values(), ids=UNFIT)
+def test_a_response_that_is_not_a_file_is_not_saved(answer: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with server(get=answer) as raw:
+        outcome = read(raw, dest=str(file))
+    assert outcome.failed, outcome.output
+    assert not outcome.changed
+    assert "Internal error" not in outcome.msg
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a\x00b"])
+def test_a_server_does_not_choose_the_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "file"
+    disposition = f'Content-Disposition: attachment; filename="{name}"'
+    with server(get=http("200 OK", b"id,name", disposition)) as raw:
+        assert read(raw, dest=str(file)).changed
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "id,name")]
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("options", [{}, {"all_pages": True}, PATCH], ids=["get", "all", "patch"])
+def test_json_that_cannot_be_returned_is_an_error(body: bytes, options: dict[str, Any]) -> None:
+    with server(get=http("200 OK", body)) as raw:
+        outcome = read(raw, **options)
+        assert set(raw.asked) == {"GET"}
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "unexpected_response"

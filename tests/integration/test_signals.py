@@ -122,6 +122,18 @@ CASES = [
         lambda result: bool(result["client_secret"] and result["service_account_secret"]["id"]),
         read="*/serviceAccounts*",
     ),
+    Case(
+        "post",
+        "api_request",
+        {
+            "method": "POST",
+            "path": f"/orgs/{ORG}/apiKeys",
+            "body": {"desc": "new one", "roles": ["ORG_MEMBER"]},
+            "unique_by": ["desc"],
+        },
+        ("POST", "*/apiKeys"),
+        lambda result: bool(result["json"]["id"] and result["status"] == 200),
+    ),
 ]
 
 

@@ -37,6 +37,12 @@ VICTIM = {"api_user_id": key_id("atlas", 2)}
 REVOKE = {**VICTIM, "state": "absent"}
 NEW = {"description": "new one", "roles": ["ORG_MEMBER"]}
 NO_KEY_PAIR = {"api_public_key": None, "api_private_key": None}
+REQUEST = "api_request"
+POST = {
+    "path": f"/orgs/{org_id('atlas')}/apiKeys",
+    "method": "POST",
+    "body": {"desc": "new one", "roles": ["ORG_MEMBER"]},
+}
 WRONG = "00000009-1111-4111-8111-000000000000"
 UNKNOWN_HOST = "opsmanager.example.com"
 TOKEN_PATH = "/api/oauth/token"
@@ -461,6 +467,65 @@ CASES = [
         ),
     ),
     Case(
+        "the response to a POST is lost",
+        (
+            "Could not send POST /api/atlas/v2/orgs/5a0000000000000000000001/apiKeys: the "
+            "connection to {host} broke before the response was complete. Check the network to the "
+            "API. The request may have been carried out. Check what exists before you run the task "
+            "again, because the task would send the request again."
+        ),
+        POST,
+        REQUEST,
+        lasting("lost_after", "POST"),
+    ),
+    Case(
+        "the response to a POST with unique_by is lost",
+        (
+            "Could not send POST /api/atlas/v2/orgs/5a0000000000000000000001/apiKeys: the "
+            "connection to {host} broke before the response was complete. Check the network to the "
+            "API. An item with these values exists now: {new}. Unless another run created it, this "
+            "task did. If the response contained a secret that is shown only once, the secret is "
+            "lost: delete the item, then run the task again."
+        ),
+        {**POST, "unique_by": ["desc"]},
+        REQUEST,
+        lasting("lost_after", "POST"),
+    ),
+    Case(
+        "a DELETE finds nothing",
+        (
+            "Could not send DELETE /api/atlas/v2/groups/deadbeefdeadbeefdeadbeef/clusters/shop: "
+            'the API returned 404 RESOURCE_NOT_FOUND, "Emulated failure". The path or something in '
+            "it does not exist, or the credential has no access to it. Check path, and also "
+            "platform and base_url (http://{host}). To accept that the object does not exist, add "
+            "RESOURCE_NOT_FOUND to missing_codes."
+        ),
+        {"path": f"/groups/{MISSING_ID}/clusters/shop", "method": "DELETE"},
+        REQUEST,
+        lasting("status", status=404, code="RESOURCE_NOT_FOUND"),
+    ),
+    Case(
+        "a response is not JSON",
+        (
+            "Could not send GET /api/atlas/v2/orgs/invoices: the response (200 OK) is not JSON "
+            "(text/csv), not the expected JSON. Check that base_url (http://{host}) is the address "
+            "of MongoDB Atlas, and that no login page or proxy intercepts the request. To save a "
+            "response that is not JSON in a file, set dest."
+        ),
+        {"path": "/orgs/invoices"},
+        REQUEST,
+        lasting("status", status=200, body="a,b", headers={"Content-Type": "text/csv"}),
+    ),
+    Case(
+        "a path has a host",
+        (
+            "path is 'https://cloud.mongodb.com/orgs', which does not begin with /. Set the host "
+            "with base_url and parameters with query."
+        ),
+        {"path": "https://cloud.mongodb.com/orgs"},
+        REQUEST,
+    ),
+    Case(
         "the time limit is reached",
         (
             "Could not list the API keys of organization 5a0000000000000000000001: the time limit "
@@ -608,4 +673,5 @@ def test_a_message_is_the_agreed_one(
     said = said.replace(str(tmp_path), "{folder}")
     for key in [key for name, key in keys.items() if name not in before]:
         said = said.replace(f"{key.id} ({key.public_key})", "{new}")
+        said = said.replace(f"'{key.id}'", "{new}")
     assert said == case.text

@@ -89,6 +89,13 @@ def test_refuses_value_that_is_not_text(params: dict[str, Any], start: str) -> N
     assert "in quotes" in refused
 
 
+def test_a_result_of_a_task_is_recognized() -> None:
+    """Users easily set a registered variable instead of one of its fields."""
+    refused = message({"access_token": {"changed": True, "access_token": SECRET}})
+    assert "Use one of its fields" in refused
+    assert SECRET not in refused
+
+
 @pytest.mark.parametrize(
     ("value", "start"),
     [

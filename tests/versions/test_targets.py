@@ -23,6 +23,7 @@ from tests.emulator import Emulator
 from tests.integration.playbook import (
     ACCESS_LIST,
     ACCESS_TOKEN,
+    API_REQUEST,
     GROUP,
     KEYS,
     KEYS_INFO,
@@ -75,6 +76,29 @@ TASKS |= {
     "revoke the token": {ACCESS_TOKEN: {**ACCOUNT, "token": TOKEN, "state": "absent"}},
 }
 UNCHANGED |= {"use the token"}
+PATH = "/orgs/{{ connection_of_test.org_id }}"
+POST = {
+    "method": "POST",
+    "path": f"{PATH}/apiKeys",
+    "body": {"desc": f"{NAME} of a request", "roles": ["ORG_MEMBER"]},
+    "unique_by": ["desc"],
+}
+OBJECT = f"{PATH}/apiKeys/{{{{ posted.json.id }}}}"
+PATCH = {"method": "PATCH", "path": OBJECT, "body": {"desc": NAME}, "compare": True}
+DELETE = {"method": "DELETE", "path": OBJECT, "missing_codes": ["API_KEY_NOT_FOUND"]}
+SAVE = {"path": PATH, "dest": "{{ folder }}/organization.json"}
+TASKS |= {
+    "post": {API_REQUEST: POST, "register": "posted"},
+    "post again": {API_REQUEST: POST},
+    "patch": {API_REQUEST: PATCH},
+    "patch again": {API_REQUEST: PATCH},
+    "save": {API_REQUEST: SAVE},
+    "save again": {API_REQUEST: SAVE},
+    "get": {API_REQUEST: {"path": "/orgs", "all_pages": True}},
+    "delete": {API_REQUEST: DELETE},
+    "delete again": {API_REQUEST: DELETE},
+}
+UNCHANGED |= {"get", *(name for name in TASKS if name.endswith(" again"))}
 _OTHERS = others(name.rpartition(".")[2] for task in TASKS.values() for name in task)
 for _module, _sample in _OTHERS.items():
     _task = {f"keysmith.mongodb.{_module}": _sample.options(KEY, "{{ project }}")}
@@ -85,6 +109,7 @@ for _module, _sample in _OTHERS.items():
 _OWN = re.compile(
     r"\b(?:(?:mdb_sa_id_)?[0-9a-f]{24}|mdb_sa_sk_[\w-]+|\d{4}-\d\d-\d\dT[\d:.]+Z|[a-z]{8})(?!\w)"
     r"|/\S*/folder-[\w.-]+"
+    r'|(?<="privateKey": ")[^"]+'
 )
 
 
@@ -159,7 +184,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
 
 def plain(values: dict[str, Any]) -> Any:
     """Return a result without the values that differ between keys and hosts."""
-    dropped = {"invocation", "ansible_facts", "access_token"}
+    dropped = {"invocation", "ansible_facts", "access_token", "headers"}
     kept = {k: v for k, v in values.items() if k not in dropped}
     return json.loads(_OWN.sub("…", json.dumps(kept, sort_keys=True)))
 
@@ -189,7 +214,10 @@ def test_a_key_is_created_changed_and_revoked(lives: Lives, host: str) -> None:
     pair = json.loads((lives.folders[host] / "pair.json").read_text("utf-8"))
     assert pair["api_user_id"] == found["id"]
     assert pair["private_key"] not in lives.run.output
-    assert len(list(lives.folders[host].iterdir())) == 1 + len(DECLARED)
+    saved = json.loads((lives.folders[host] / "organization.json").read_text("utf-8"))
+    assert saved["name"] == "The organization"
+    assert [item["name"] for item in results["get"].values["json"]] == [saved["name"]]
+    assert len(list(lives.folders[host].iterdir())) == 2 + len(DECLARED)
     assert [key["description"] for key in lives.keys[host]] == ["signs"]
 
 

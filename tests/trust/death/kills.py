@@ -155,14 +155,17 @@ def settle(emulator: Emulator, patience: float = 60) -> None:
         time.sleep(0.01)
 
 
-def kill_at_lines(collections: Path, module: str, options: str) -> int:
-    """Kill a module before each line of the code that writes secrets; return the number of lines.
+def kill_at_lines(
+    collections: Path, module: str, options: str, file: str = "_secret_file.py"
+) -> int:
+    """Kill a module before each line of the code that writes files; return the number of lines.
 
-    ``options``: as JSON, with {point} for the number of the kill.
+    ``options``: as JSON, with {point} for the number of the kill. ``file``: by default, the code
+    that writes secrets.
     """
     script = Path(__file__).parent / "killed_at_lines.py"
     ended = subprocess.run(
-        [sys.executable, script, collections, module, "_secret_file.py", options],
+        [sys.executable, script, collections, module, file, options],
         cwd=ROOT,
         check=False,
         env={"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},

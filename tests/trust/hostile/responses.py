@@ -134,12 +134,16 @@ class Sent:
     @property
     def is_missing(self) -> bool:
         """Whether the API says that the key does not exist, and refers to no other key."""
+        return self.says("API_KEY_NOT_FOUND", KEY_ID)
+
+    def says(self, code: str, object_id: str) -> bool:
+        """Whether the API says with this code that an object does not exist, and names no other."""
         status, data = self.meaning()
-        if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
+        if not isinstance(data, dict) or data.get("errorCode") != code:
             return False
         named = data.get("parameters")
         named = [item for item in named if _is_word(item)] if isinstance(named, list) else []
-        return status in {400, 404} and (not named or KEY_ID in named)
+        return status in {400, 404} and (not named or object_id in named)
 
     @property
     def is_deletion(self) -> bool:

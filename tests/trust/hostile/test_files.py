@@ -19,8 +19,18 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _download
 from tests.emulator import Emulator, Fault
-from tests.support import ROOT, Outcome, VirtualClock, key_id, key_pair, org_id, run_module
+from tests.support import (
+    ROOT,
+    Outcome,
+    VirtualClock,
+    key_id,
+    key_pair,
+    org_id,
+    run_as_owner,
+    run_module,
+)
 from tests.trust.hostile.servers import (
     NEW_ID,
     ORG,
@@ -28,6 +38,7 @@ from tests.trust.hostile.servers import (
     Asked,
     encoded,
     faithful,
+    http,
     serving,
 )
 
@@ -301,3 +312,131 @@ def test_a_file_that_appears_later_is_not_overwritten(
     assert "The new API key was revoked to clean up: nothing is left." in outcome.msg
     assert PRIVATE_KEY not in outcome.output
     assert left(tmp_path) == states[0]
+
+
+# A download may replace any regular file, so only these paths are refused.
+NO_DESTS = {
+    **PLACES,
+    "a link to a text": lambda folder: _link(folder / "link", _text(folder)),
+    "a missing directory": lambda folder: f"{folder}/new/",
+    "a missing directory with a dot": lambda folder: f"{folder}/new/.",
+    "a file in a missing directory": lambda folder: f"{folder}/new/file",
+}
+del NO_DESTS["line breaks"]
+DOWNLOAD = {**key_pair("atlas"), "org_id": org_id("atlas"), "path": "/orgs", "retries": 0}
+
+
+@pytest.mark.parametrize("name", NO_DESTS)
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_downloaded_to_an_invalid_path(
+    emulator: Emulator, tmp_path: Path, name: str, check: bool
+) -> None:
+    options = {**DOWNLOAD, "base_url": emulator.url, "dest": NO_DESTS[name](tmp_path)}
+    before = left(tmp_path)
+    with in_time():
+        outcome = run_module("api_request", options, check=check)
+    assert outcome.failed, outcome.output
+    assert outcome.result["error"]["type"] == "options"
+    assert "dest" in outcome.msg
+    assert outcome.msg.isprintable()
+    assert CANARY not in outcome.output
+    assert emulator.requests == []
+    assert left(tmp_path) == before
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_a_download_that_cannot_be_written_changes_nothing(
+    emulator: Emulator, tmp_path: Path, old: str | None
+) -> None:
+    if old:
+        (tmp_path / "file").write_text(old, "utf-8")
+    before = left(tmp_path)
+    options = {**DOWNLOAD, "base_url": emulator.url, "dest": str(tmp_path / "file")}
+    result = in_child(LIMITED, ["api_request", options])
+    assert result["failed"]
+    assert "File too large" in result["msg"]
+    assert left(tmp_path) == before
+
+
+# Files of downloads.
+
+
+def download(url: str, file: Path | str, **more: Any) -> Outcome:
+    options = {"base_url": url, "access_token": "t0ken-0123456789", "path": "/x", "retries": 0}
+    with in_time():
+        return run_module("api_request", {**options, "dest": str(file)}, **more)
+
+
+@pytest.mark.parametrize("name", [name for name in PLACES if name != "line breaks"])
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_saved_in_what_is_not_a_file(
+    emulator: Emulator, tmp_path: Path, name: str, check: bool
+) -> None:
+    path = PLACES[name](tmp_path)
+    before = left(tmp_path)
+    outcome = download(emulator.url, path, check=check)
+    assert outcome.result["error"]["type"] == "options"
+    assert "dest" in outcome.msg
+    assert outcome.msg.isprintable()
+    assert len(outcome.msg) < 10_000
+    assert emulator.requests == []
+    assert left(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_what_appears_during_a_download_is_not_read_or_followed(tmp_path: Path, name: str) -> None:
+    """Another user may be able to write to the directory."""
+    file = tmp_path / "file"
+    file.write_text("old", "utf-8")
+
+    def respond(_asked: Asked) -> bytes:
+        file.unlink()
+        RACES[name](file)
+        (tmp_path / "text").touch()
+        return http("200 OK", b"new")
+
+    with serving(respond) as server:
+        outcome = download(server.url, file)
+    assert outcome.failed is (name == "a directory")
+    assert outcome.changed is not outcome.failed
+    found = left(tmp_path)
+    assert found.pop("file") == ("-" if outcome.failed else "new")
+    # The target of the link has not changed.
+    assert found in ({"text": ""}, {"text": json.dumps(PAIR)})
+
+
+def test_a_link_in_place_of_a_download_is_not_followed(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, root would give away one of its own files."""
+    emulator.add_fault(Fault("status", status=200, body="new"))
+    own, file = tmp_path / "own", tmp_path / "file"
+    own.write_text(CANARY, "utf-8")
+    own.chmod(0o600)
+    file.write_text("old", "utf-8")
+    file.chmod(0o4666)
+    write = _download.Download.write
+
+    def swapped(self: Any, part: bytes) -> None:
+        write(self, part)
+        (hidden,) = tmp_path.glob(".file.*")
+        hidden.unlink()
+        hidden.symlink_to(own)
+
+    monkeypatch.setattr(_download.Download, "write", swapped)
+    with in_time():
+        run_as_owner("api_request", emulator, "atlas", {"path": "/x", "dest": str(file)})
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    assert own.read_text("utf-8") == CANARY
+
+
+def test_a_file_that_cannot_be_saved_is_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old", "utf-8")
+    with serving(lambda _asked: http("200 OK", b"new" * 100)) as server:
+        options = {"base_url": server.url, "access_token": "t0ken-0123456789"}
+        task = ("api_request", {**options, "path": "/x", "dest": str(file)})
+        result = in_child(LIMITED, task)
+    assert result["failed"]
+    assert "could not be written (File too large), and was not changed" in result["msg"]
+    assert left(tmp_path) == {"file": "old"}

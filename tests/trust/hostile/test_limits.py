@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,13 +209,13 @@ name, options = json.loads(sys.argv[1])
 run_module(name, {**options, "base_url": "http://127.0.0.1:9", "retries": 0})
 before = peak()
 outcome = run_module(name, options)
-print(json.dumps([outcome.result, peak() - before]))
+print(json.dumps([outcome.result, peak() - before, peak()]))
 """
 MIB = 1024 * 1024
 
 
-def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """Return a module's result, and the MiB it took beyond a small response."""
+def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
+    """Return a module's result, the MiB it took beyond a small response, and all MiB it took."""
     with serving(respond) as server:
         options = {"base_url": server.url, "org_id": ORG, "timeout": 60, **options}
         child = subprocess.run(
@@ -225,8 +226,8 @@ def measured(respond: Respond, options: dict[str, Any]) -> tuple[dict[str, Any],
             text=True,
             timeout=300,
         )
-    result, kib = json.loads(child.stdout)
-    return result, kib / 1024
+    result, beyond, most = json.loads(child.stdout)
+    return result, beyond / 1024, most / 1024
 
 
 @functools.cache
@@ -281,9 +282,32 @@ HUGE: dict[str, tuple[Respond, dict[str, Any], int]] = {
 @pytest.mark.parametrize("name", HUGE)
 def test_an_endless_response_takes_limited_memory(name: str) -> None:
     respond, options, most = HUGE[name]
-    result, mib = measured(respond, dict(options))
+    result, mib, _whole = measured(respond, dict(options))
     assert result["failed"]
     assert "Internal error" not in result["msg"]
     assert result["msg"].isprintable()
     assert len(json.dumps(result)) < MIB
     assert mib < most
+
+
+SIZE = 200 * MIB
+LENGTH = b"Content-Length: %d\r\n\r\n" % SIZE
+# The format that the task asks for, and the response.
+FILES: dict[str, tuple[str, Callable[[], Pieces]]] = {
+    "json": ("json", lambda: itertools.chain([HEAD, LENGTH], itertools.repeat(b" " * MIB, 200))),
+    "gzip": ("gzip", lambda: itertools.chain([HEAD, LENGTH], itertools.repeat(b"z" * MIB, 200))),
+    "a compressed response": ("csv", lambda: packed("200 OK", bomb(200))),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_download_of_200_mib_takes_little_memory(name: str, tmp_path: Path) -> None:
+    """The figure includes the tests' own libraries, which take most of it."""
+    accept_format, response = FILES[name]
+    options = {"module": "api_request", **TOKEN, "path": "/x", "dest": str(tmp_path / "x")}
+    options["accept_format"] = accept_format
+    result, beyond, whole = measured(only(response), options)
+    assert result["changed"], result
+    assert (tmp_path / "x").stat().st_size == SIZE
+    assert beyond < 10
+    assert whole < 80

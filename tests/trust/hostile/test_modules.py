@@ -68,6 +68,8 @@ CREDENTIALS = {
         "api_private_key": PRIVATE_KEYS["atlas"],
     },
     "service_account": service_account("atlas"),
+    # If the token is rejected, the task fetches another one.
+    "token_and_secret": {"access_token": TOKEN, **service_account("atlas")},
     # The token is opaque, so the guards need to know which account owns it.
     "access_token": {"access_token": TOKEN, "client_id": client_id("atlas")},
 }
@@ -189,6 +191,32 @@ TASKS += [
     Task("access_token", {}, **ONLY_SECRET),
     Task("access_token", {"token": TOKEN, **ABSENT}, **ONLY_SECRET),
 ]
+KEYS_PATH = f"/orgs/{ORG}/apiKeys"
+OF_KEY = {"path": f"{KEYS_PATH}/{KEY_ID}"}
+CODES = ["API_KEY_NOT_FOUND"]
+TASKS += [
+    Task("api_request", OF_KEY, is_change=False),
+    Task("api_request", {"path": KEYS_PATH, "all_pages": True}, is_change=False),
+    Task(
+        "api_request",
+        {
+            "unique_by": ["desc"],
+            "path": KEYS_PATH,
+            "method": "POST",
+            "body": {"desc": "new", "roles": ["ORG_MEMBER"]},
+        },
+    ),
+    Task(
+        "api_request",
+        {"compare": True, **OF_KEY, "method": "PATCH", "body": {"desc": "renamed"}},
+    ),
+    Task(
+        "api_request",
+        {"missing_codes": CODES, **OF_KEY, "method": "DELETE"},
+        # A key pair reads the key before.
+        signers=("access_token", "service_account", "key_pair"),
+    ),
+]
 TASKS += [
     Task(module, sample.options(BY_ID, PROJECT), is_change=sample.writes)
     for module, sample in others(task.module for task in TASKS).items()
@@ -263,10 +291,15 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
     # The documented exceptions: the private key of a new key, and a new client secret.
     text = re.sub(rf'"private_key": "{PRIVATE_KEY}"|"client_secret": "{CLIENT_SECRET}"', "", text)
     text = re.sub(r'"access_token": "t0ken-x+"', "", text) if task.is_token else text
+    if task.module == "api_request":
+        text = text.replace(f'"privateKey": "{PRIVATE_KEY}"', "")
     assert not [secret for secret in SECRETS if secret in text], text
     for words in [outcome.msg, *map(str, outcome.result.get("warnings", []))]:
         assert words.isprintable()
         assert len(words) < 20_000
+    is_request = task.module == "api_request" and task.is_change
+    if is_request:
+        check_request(task.options, outcome, log)
     if outcome.failed:
         assert outcome.msg
         assert outcome.result["error"].keys() >= {"status", "code", "path"}
@@ -280,7 +313,7 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
         assert log[-1].meaning()[0] == 401
         assert outcome.changed is (REVOKE in {sent.asked.path for sent in log})
         return
-    if not task.absent:
+    if not task.absent or is_request:
         return
     if outcome.changed:
         assert was_deleted(task, log), [sent.wire for sent in log]
@@ -288,7 +321,36 @@ def check(task: Task, outcome: Outcome, log: list[Sent]) -> None:
         assert was_missing(task, log), [sent.wire for sent in log]
 
 
+def check_request(options: dict[str, Any], outcome: Outcome, log: list[Sent]) -> None:
+    """Check a request that changes something; the API's codes say what is missing."""
+    sent = [one for one in log if one.asked.method == options["method"]]
+    sent = [one for one in sent if one.asked.path.endswith(options["path"])]
+    results = [one.meaning() for one in sent if one.status is not None]
+    if options["method"] != "DELETE":
+        # A lost response has no status.
+        unrefused = [one for one in sent if one.meaning()[0] not in {401, 429}]
+        assert len(unrefused) <= 1
+    is_done = len(results) < len(sent) or any(200 <= status < 300 for status, _data in results)
+    is_missing = bool(results) and is_missing_error(*results[-1])
+    if outcome.failed:
+        assert outcome.changed is (outcome.result["error"]["type"] == "orphan")
+    elif options["method"] == "DELETE":
+        assert is_done or (is_missing and len(sent) > 1) if outcome.changed else is_missing
+    elif not outcome.changed:
+        assert not sent
+    elif not is_done:
+        # The change was looked up.
+        assert log[-1].meaning()[1]["desc"] == options["body"]["desc"]
+
+
+def is_missing_error(status: int, data: Any) -> bool:
+    return status in {400, 404} and isinstance(data, dict) and data.get("errorCode") in CODES
+
+
 def was_missing(task: Task, log: list[Sent]) -> bool:
+    project_id = task.options.get("project_id")
+    if project_id and any(sent.says("GROUP_NOT_FOUND", project_id) for sent in log):
+        return True
     if task.is_account:
         return was_account_missing(task, log)
     if any(sent.is_missing for sent in log):

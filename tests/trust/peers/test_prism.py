@@ -92,6 +92,10 @@ OPERATIONS = {
     f"POST {PROJECT_ACCOUNT}:invite",
     f"PATCH {PROJECT_ACCOUNT}",
     f"DELETE {PROJECT_ACCOUNT}",
+    "GET /groups",
+    "GET /groups/{id}",
+    "GET /orgs/{id}/settings",
+    "PATCH /orgs/{id}/settings",
 }
 
 
@@ -180,6 +184,19 @@ STORY = [
     Step("service_account_info", {"access_list": True, "projects": True}, is_write=False),
     Step("service_account", {"name": "another", "state": "absent"}),
     Step("service_account", {"service_account_id": account_id(ATLAS, 2), "state": "absent"}),
+    Step("api_request", {"path": "/groups", "all_pages": True}, is_write=False),
+    Step("api_request", {"path": f"/groups/{project_id(ATLAS)}"}, is_write=False),
+    Step(
+        "api_request",
+        {
+            "method": "PATCH",
+            "path": f"/orgs/{org_id(ATLAS)}/settings",
+            "body": {"maxServiceAccountSecretValidityInHours": 720},
+            "compare": True,
+            # The specification has no later version, and Prism does not map versions.
+            "api_version": "2023-01-01",
+        },
+    ),
 ]
 # The other modules. Prism does not pass Digest on, so no new key pair can be verified and no
 # rotation begun.
@@ -229,7 +246,7 @@ def prism(tmp_path: Path, upstream: str) -> Iterator[tuple[str, Path]]:
 ENVELOPED = [
     step
     for step in STORY
-    if step.module.startswith(("org_", "service_account_info"))
+    if (step.module.startswith(("org_", "service_account_info")) or "all_pages" in step.options)
     and not {"state", "purge", "api_keys"} & step.options.keys()
 ]
 # Enough keys for a second page. Digest is not tested: Prism itself rejects the first request,

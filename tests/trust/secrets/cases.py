@@ -12,6 +12,7 @@ from tests.emulator import Fault
 from tests.integration.peers import LOOPBACK
 from tests.integration.playbook import (
     ACCESS_TOKEN,
+    API_REQUEST,
     ROTATION,
     SERVICE_ACCOUNT,
 )
@@ -20,11 +21,13 @@ from tests.support import (
     client_id,
     key_id,
     key_pair,
+    org_id,
     public_key,
 )
 from tests.trust.secrets.world import (
     ACCOUNT,
     ATLAS,
+    BODY_SECRET,
     CLIENT_SECRET,
     CLOUD,
     CREATED,
@@ -107,6 +110,17 @@ def life(world: World) -> dict[str, Case]:
         ),
         "change-token-no-log": replace(
             world.other(ACCESS_TOKEN, **ACCOUNT, token="", state="present"), no_log=True
+        ),
+        # The response shows what was sent.
+        "change-settings-no-log": replace(
+            world.other(
+                API_REQUEST,
+                method="PATCH",
+                path=f"/orgs/{org_id(ATLAS)}/settings",
+                body={"notifications": {"apiToken": BODY_SECRET}},
+                compare=True,
+            ),
+            no_log=True,
         ),
         "change-create-file": world.creation(
             ATLAS, CREATED + "with a file", **world.file("kept.json")

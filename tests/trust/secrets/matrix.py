@@ -42,6 +42,7 @@ from tests.integration.playbook import (
     ACCOUNT_PROJECT,
     ACCOUNT_SECRET,
     ACCOUNTS_INFO,
+    API_REQUEST,
     KEYS,
     KEYS_INFO,
     MODULE,
@@ -53,10 +54,12 @@ from tests.integration.playbook import (
 from tests.support import MISSING_ID, fetch_token
 from tests.trust.secrets.world import (
     ATLAS,
+    BODY_SECRET,
     CREATED,
     ECHO,
     LOST,
     MARK_KEY,
+    QUERY_SECRET,
     Case,
     Home,
     World,
@@ -64,7 +67,7 @@ from tests.trust.secrets.world import (
 
 Options = dict[str, Any]
 SECRETS = ("api_private_key", "client_secret", "access_token")
-KINDS = ("pair", "account", "token")
+KINDS = ("pair", "account", "token", "token and secret")
 
 
 def new_key(home: Home, **more: Any) -> Options:
@@ -99,6 +102,19 @@ TASKS: dict[str, tuple[str, Callable[[Home], Options]]] = {
         },
     ),
     "roll-back": (ROTATION, of_key(phase="roll_back", mark_key=MARK_KEY)),
+    "send": (
+        API_REQUEST,
+        lambda home: {
+            "method": "POST",
+            "path": "/groups",
+            "query": {"token": QUERY_SECRET},
+            "body": {
+                "name": "new",
+                "orgId": home.org_id,
+                "ldap": [{"bindPassword": BODY_SECRET}, {"credentials": {"of": [BODY_SECRET]}}],
+            },
+        },
+    ),
     "read-keys": (KEYS_INFO, lambda home: {"access_list": True}),
     "read-organizations": (ORGS_INFO, lambda home: {}),
 }
@@ -155,6 +171,7 @@ MISPLACED = {
     "pair": ("looks like a private key",),
     "account": ("line breaks",),
     "token": ("Remove the word Bearer",),
+    "token and secret": ("line breaks",),
 }
 
 
@@ -371,8 +388,9 @@ SPECIAL_HOMES = [Home(len(PLAN) + number) for number in range(len(SPECIALS))]
 
 
 def credentials(world: World, home: Home, kind: str) -> Options:
-    if kind == "token":
-        return {"access_token": fetch_token(world.emulator.url, **home.account())}
+    if "token" in kind:
+        token = {"access_token": fetch_token(world.emulator.url, **home.account())}
+        return token | (home.account() if "secret" in kind else {})
     return home.pair() if kind == "pair" else home.account()
 
 

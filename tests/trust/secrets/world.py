@@ -37,6 +37,8 @@ URL_PASSWORD = "b4se-url-c&nary-0123456789"
 WRONG_PRIVATE_KEY = "ca11ab1e-dead-4ead-8ead-00000000dead"
 MEMBER_PRIVATE_KEY = "ca11ab1e-6666-4666-8666-00006666feed"
 MARK_KEY = "canary-of-the-marks-0123456789"
+BODY_SECRET = 'b0dy-c&nary+0123456789 "in quotes"'
+QUERY_SECRET = "qu3ry/c&nary+0123456789"
 CANARIES = {
     "the private key of Atlas": PRIVATE_KEYS[ATLAS],
     "the private key of Cloud Manager": PRIVATE_KEYS[CLOUD],
@@ -45,6 +47,8 @@ CANARIES = {
     "the private key of the member": MEMBER_PRIVATE_KEY,
     "the client secret": CLIENT_SECRET,
     "the key of marks": MARK_KEY,
+    "the secret in a body": BODY_SECRET,
+    "the secret in a query": QUERY_SECRET,
     "the password of the proxy": PROXY_PASSWORD,
     "the password in base_url": URL_PASSWORD,
     "a masked client secret": "mdb_sa_sk_****",

@@ -1,0 +1,680 @@
+# Copyright (c) 2026, The keysmith.mongodb authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to any endpoint. Checks of path, query and body have their own tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+import pytest
+
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _download
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _any_object
+from tests.emulator import Emulator, Fault
+from tests.support import (
+    API_PATHS,
+    MISSING_ID,
+    PLATFORMS,
+    Outcome,
+    VirtualClock,
+    account_id,
+    client_id,
+    fetch_token,
+    key_id,
+    key_pair,
+    org_id,
+    project_id,
+    public_key,
+    run_as_owner,
+    seed,
+    service_account,
+)
+
+KEYS = f"/orgs/{org_id('atlas')}/apiKeys"
+VICTIM = f"{KEYS}/{key_id('atlas', 2)}"
+OWN = f"{KEYS}/{key_id('atlas', 1)}"
+CANARY = "canary-of-a-body"
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(seed()) as running:
+        yield running
+
+
+def send(emulator: Emulator, platform: str = "atlas", **options: Any) -> Outcome:
+    return run_as_owner("api_request", emulator, platform, options)
+
+
+def respond(emulator: Emulator, body: str, status: int = 200, **match: Any) -> None:
+    emulator.add_fault(Fault("status", status=status, body=body, **{"times": None, **match}))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("envelope", [False, True])
+def test_a_request_is_sent_as_it_is_on_every_platform(
+    emulator: Emulator, platform: str, envelope: bool
+) -> None:
+    path = f"/orgs/{org_id(platform)}/apiKeys/{key_id(platform, 2)}"
+    options = {"envelope": envelope, "path": API_PATHS[platform] + path}
+    read = send(emulator, platform, **options)
+    assert (read.changed, read.result["status"]) == (False, 200)
+    assert read.result["json"]["desc"] == "victim"
+    changed = send(emulator, platform, **options, method="PATCH", body={"desc": "x"}, diff=True)
+    assert (changed.changed, changed.result["json"]["desc"]) == (True, "x")
+    assert changed.result["diff"] == {"before": {}, "after": {"desc": "x"}}
+    gone = send(emulator, platform, **options, method="DELETE")
+    assert gone.changed
+    assert not gone.result["json"]
+    assert send(emulator, platform, **options).code == "API_KEY_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": KEYS, "method": "POST", "body": {"desc": "a", "roles": ["ORG_MEMBER"]}},
+        {"path": VICTIM, "method": "PATCH", "body": {"desc": "a"}},
+        {"path": VICTIM, "method": "PATCH", "body": {"desc": "a"}, "compare": True},
+        {"path": VICTIM, "method": "DELETE"},
+        {"path": VICTIM, "method": "DELETE", "missing_codes": ["API_KEY_NOT_FOUND"]},
+        {
+            "path": KEYS,
+            "method": "POST",
+            "body": {"desc": "a", "roles": ["ORG_MEMBER"]},
+            "unique_by": ["desc"],
+        },
+    ],
+    ids=str,
+)
+def test_check_mode_sends_only_gets_and_predicts(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    checked = send(emulator, **options, check=True, diff=True)
+    assert {request.method for request in emulator.requests} <= {"GET"}
+    real = send(emulator, **options, diff=True)
+    assert (checked.changed, real.changed) == (True, True)
+    assert checked.result["diff"] == real.result["diff"]
+    assert (checked.result["status"], checked.result["json"]) == (None, None)
+    assert len(emulator.writes) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"path": ""}, "path"),
+        ({"path": "/orgs//x"}, "//"),
+        ({"path": "/orgs", "api_version": "soon"}, "api_version"),
+        ({"path": "/orgs", "query": {"a": None}}, "null"),
+        ({"path": "/orgs", "query": "a=b"}, "query is text"),
+        ({"path": "/orgs", "body": {"a": 1}}, "method is GET"),
+        (
+            {"path": "/orgs", "method": "POST", "body": f'{{"password": "{CANARY}"}}'},
+            "body is text",
+        ),
+        ({"path": "/orgs", "method": "POST", "body": ""}, "body is empty"),
+        ({"path": "/orgs", "method": "POST", "all_pages": True}, "all_pages"),
+        ({"path": "/orgs", "compare": True}, "compare"),
+        ({"path": "/orgs", "method": "PUT", "body": {}, "ignore": ["a"]}, "ignore"),
+        ({"path": "/orgs", "unique_by": ["a"]}, "unique_by"),
+        ({"path": "/orgs", "method": "POST", "body": {}, "unique_by": ["a"]}, "not a field"),
+        ({"path": "/orgs", "method": "POST", "body": {}, "unique_by": []}, "empty list"),
+        ({"path": "/orgs", "missing_codes": ["A"]}, "missing_codes"),
+        ({"path": "/orgs", "all_pages": True, "query": {"pageNum": 2}}, "pageNum"),
+        ({"path": "/orgs", "accept_format": "csv"}, "accept_format"),
+        ({"path": "/orgs", "all_pages": True, "dest": "/tmp/x"}, "all_pages and dest"),
+        ({"path": "/orgs", "method": "DELETE", "dest": "/tmp/x"}, "dest is set"),
+        ({"path": "/orgs", "dest": "/missing/x"}, "not a directory"),
+        ({"path": "/orgs", "dest": "/"}, "dest"),
+    ],
+    ids=str,
+)
+def test_refuses_options_before_any_request(
+    emulator: Emulator, options: dict[str, Any], why: str
+) -> None:
+    outcome = send(emulator, **options)
+    assert outcome.result["error"]["type"] == "options"
+    assert why in outcome.msg
+    assert emulator.requests == []
+    assert CANARY not in outcome.output
+
+
+def test_a_version_is_requested_and_a_deprecation_is_reported(emulator: Emulator) -> None:
+    dates = {"Deprecation": "Sat, 1 Aug 2026 00:00:00 GMT", "Sunset": "2027-01-01"}
+    limits = {"RateLimit-Limit": "100", "X-Other": "1"}
+    fault = {"status": 200, "body": "{}", "headers": {**dates, **limits}}
+    emulator.add_fault(Fault("status", **fault))
+    outcome = send(emulator, path="/orgs", api_version="2024-08-05")
+    assert emulator.requests[-1].headers["Accept"] == "application/vnd.atlas.2024-08-05+json"
+    assert outcome.result["headers"] == {
+        "deprecation": dates["Deprecation"],
+        "sunset": "2027-01-01",
+        "ratelimit_limit": "100",
+    }
+    assert "Sunset: 2027-01-01" in str(outcome.result["warnings"])
+    send(emulator, path="/orgs")
+    assert emulator.requests[-1].headers["Accept"] == "application/vnd.atlas.2025-03-12+json"
+
+
+def test_a_query_is_sent_with_its_types(emulator: Emulator) -> None:
+    send(emulator, path="/orgs", query={"includeCount": False, "n": 1, "name": ["a b"]})
+    sent = emulator.requests[-1].query
+    assert sent == {"includeCount": "false", "n": "1", "name": "a b"}
+
+
+def test_a_202_is_reported(emulator: Emulator) -> None:
+    respond(emulator, '{"state": "PENDING"}', 202, method="POST")
+    assert send(emulator, path=VICTIM, method="POST").result["status"] == 202
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "GET", "DELETE"])
+def test_retries_follow_the_policy(emulator: Emulator, method: str) -> None:
+    """A request that may have been carried out is sent again only if that is harmless."""
+    emulator.add_fault(Fault("status", method=method, path=f"*{project_id('atlas')}*", status=503))
+    body = {"body": {}} if method in {"PATCH", "PUT"} else {}
+    outcome = send(emulator, path=f"/groups/{project_id('atlas')}/x", method=method, **body)
+    count = sum(request.status == 503 for request in emulator.requests)
+    sent = [request for request in emulator.requests if request.status not in {401, None}]
+    assert count == 1
+    assert len(sent) == (2 if method in {"GET", "DELETE"} else 1)
+    is_open = method in {"POST", "PATCH"}
+    assert ("Check what exists" in outcome.msg) == is_open
+
+
+def test_secret_texts_are_hidden_and_sent(emulator: Emulator) -> None:
+    body = {"desc": "a", "roles": ["ORG_MEMBER"], "notify": [{"apiToken": CANARY}]}
+    respond(emulator, f'{{"error": 400, "errorCode": "X", "detail": "bad {CANARY}"}}', 400)
+    options = {"method": "POST", "body": body, "query": {"token": CANARY}, "diff": True}
+    outcome = send(emulator, path=KEYS, **options)
+    assert outcome.code == "X"
+    assert CANARY not in outcome.output
+    # ansible-core 2.21 and newer omit the invocation.
+    assert outcome.result.get("invocation", {}).get("module_args", options)["body"]["desc"] == "a"
+    assert CANARY.encode() in emulator.requests[-1].body
+    emulator.clear_faults()
+    emulator.add_fault(Fault("json", method="POST", body={}))
+    outcome = send(emulator, path=KEYS, **options)
+    assert outcome.result["diff"]["after"]["notify"] == [{"apiToken": "hidden"}]
+    assert CANARY not in outcome.output
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [str, quote, lambda text: json.dumps(text)[1:-1], lambda text: text.splitlines()[1]],
+    ids=["plain", "url", "json", "line"],
+)
+def test_a_quoted_secret_is_hidden_in_every_form(
+    emulator: Emulator, spelling: Callable[[str], str]
+) -> None:
+    secret = f'{{\n{CANARY} in quotes: "ü?"\n}}'
+    said = spelling(secret)
+    error = {"error": 400, "errorCode": "X", "detail": f"Bad value {said}!", "parameters": [said]}
+    respond(emulator, json.dumps(error), 400)
+    outcome = send(emulator, path="/x", method="POST", body={"serviceAccountKey": secret})
+    assert "Bad value" in outcome.msg
+    assert CANARY not in outcome.output
+
+
+def test_a_response_that_is_not_json_is_an_error(emulator: Emulator) -> None:
+    respond(emulator, "id,name\n")
+    outcome = send(emulator, path="/orgs")
+    assert outcome.result["error"]["type"] == "unexpected_response"
+
+
+def test_a_uuid_in_a_body_is_not_a_secret(emulator: Emulator) -> None:
+    """A private key is a UUID, but so are many IDs."""
+    uuid, secret = "ca11ab1e-1111-4111-8111-000000000001", "mdb_sa_sk_canary-of-a-body"
+    emulator.add_fault(Fault("json", method="POST", body={"jobId": uuid, "said": secret}))
+    outcome = send(emulator, path="/x", method="POST", body={"jobId": uuid, "name": secret})
+    assert outcome.result["json"]["jobId"] == uuid
+    assert secret not in outcome.output
+
+
+def test_a_secret_in_a_name_is_masked(emulator: Emulator) -> None:
+    token = fetch_token(emulator.url, "atlas")
+    emulator.add_fault(Fault("json", method="GET", body={f"of {token}": [{token: 1}]}))
+    outcome = send(emulator, path="/x", access_token=token)
+    assert outcome.result["status"] == 200
+    assert token not in outcome.output
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        OWN,
+        f"{OWN}/accessList",
+        OWN.replace("apiKeys", "%61piKeys"),
+        OWN.replace("apiKeys", "%2561piKeys"),
+        OWN.replace("apiKeys/", "apiKeys%2F"),
+        OWN.replace("apiKeys/", "apiKeys\\"),
+        OWN.replace("apiKeys/", "apiKeys;a=b/"),
+        f"{OWN};a=b",
+        f"{OWN}%2FaccessList",
+        f"{OWN}%3Aaction",
+        f"/groups/{project_id('atlas')}/apiKeys/{key_id('atlas', 1)}",
+    ],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_the_signing_key_is_not_changed(emulator: Emulator, path: str, check: bool) -> None:
+    """A list of a project's keys shows it too."""
+    keys = emulator.state.organizations[org_id("atlas")].api_keys
+    keys[key_id("atlas", 1)].projects = {project_id("atlas"): ["GROUP_OWNER"]}
+    outcome = send(emulator, path=path, method="DELETE", check=check)
+    assert outcome.result["error"]["type"] == "own_credential", outcome.msg
+    assert public_key("atlas", 1) in outcome.msg
+    assert emulator.writes == []
+
+
+def test_a_global_key_does_not_delete_itself(emulator: Emulator) -> None:
+    organization = emulator.state.organizations[org_id("ops_manager")]
+    own, other = (organization.api_keys[key_id("ops_manager", n)] for n in (1, 2))
+    own.foreign_roles, other.foreign_roles = (
+        [{"roleName": role}] for role in ("GLOBAL_OWNER", "GLOBAL_READ_ONLY")
+    )
+    options = {"method": "DELETE", "missing_codes": ["API_KEY_NOT_FOUND"]}
+    outcome = send(emulator, "ops_manager", path=f"/admin/apiKeys/{own.id}", **options)
+    assert outcome.result["error"]["type"] == "own_credential", outcome.msg
+    for changed in (True, False):
+        outcome = send(emulator, "ops_manager", path=f"/admin/apiKeys/{other.id}", **options)
+        assert (outcome.failed, outcome.changed) == (False, changed), outcome.msg
+
+
+def test_the_signing_key_is_changed_if_allowed(emulator: Emulator) -> None:
+    assert send(emulator, path=OWN, method="DELETE", allow_own_key=True).changed
+
+
+def test_a_key_with_a_hidden_public_key_may_be_the_signing_key(emulator: Emulator) -> None:
+    key = json.dumps({"id": key_id("atlas", 2)})
+    keys = f'{{"results": [{key}], "totalCount": 1}}'
+    respond(emulator, keys, path="*/apiKeys")
+    respond(emulator, key, path="*/apiKeys/*", method="GET")
+    outcome = send(emulator, path=VICTIM, method="DELETE")
+    assert outcome.result["error"]["type"] == "own_credential"
+
+
+def test_a_key_that_cannot_be_read_may_be_the_signing_key(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("status", method="GET", path="*/apiKeys/*", status=403, code="X"))
+    outcome = send(emulator, path=VICTIM, method="DELETE")
+    assert outcome.code == "X"
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("suffix", ["", "/secrets", "/accessList"])
+def test_the_signing_account_is_not_changed(emulator: Emulator, suffix: str) -> None:
+    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}{suffix}"
+    outcome = send(emulator, path=own, method="DELETE", **service_account("atlas"))
+    assert outcome.result["error"]["type"] == "own_credential"
+    assert emulator.writes == []
+
+
+def test_the_signing_account_is_deleted_if_allowed(emulator: Emulator) -> None:
+    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}"
+    options = {**service_account("atlas"), "allow_own_account": True}
+    assert send(emulator, path=own, method="DELETE", **options).changed
+    assert [request.path for request in emulator.requests][-1].endswith(own)
+
+
+def test_the_own_account_is_deleted_after_its_token_has_expired(emulator: Emulator) -> None:
+    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}"
+    options = {**service_account("atlas"), "access_token": "expired", "allow_own_account": True}
+    outcome = send(emulator, path=own, method="DELETE", **options)
+    assert outcome.changed, outcome.msg
+    deletions = [request for request in emulator.requests if request.method == "DELETE"]
+    assert len(deletions) == 1
+
+
+def test_a_token_may_belong_to_any_account(emulator: Emulator) -> None:
+    other = f"/orgs/{org_id('atlas')}/serviceAccounts/{account_id('atlas', 2)}"
+    token = {"access_token": fetch_token(emulator.url, "atlas")}
+    for path in (other, other.replace("Accounts/", "Accounts%2F")):
+        refused = send(emulator, path=path, method="DELETE", **token)
+        assert refused.result["error"]["type"] == "own_credential"
+        assert "client_id" in refused.msg
+    token["client_id"] = client_id("atlas")
+    assert send(emulator, path=other, method="DELETE", **token).changed
+
+
+def test_compare_sends_nothing_if_the_body_is_there(emulator: Emulator) -> None:
+    options = {"path": VICTIM, "method": "PATCH", "compare": True, "diff": True}
+    first = send(emulator, **options, body={"desc": "new"})
+    again = send(emulator, **options, body={"desc": "new", "token": "x"}, ignore=["token"])
+    assert (first.changed, again.changed) == (True, False)
+    assert first.result["diff"] == {"before": {"desc": "victim"}, "after": {"desc": "new"}}
+    assert again.result["json"]["desc"] == "new"
+    assert len(emulator.writes) == 1
+
+
+def test_a_lost_change_is_looked_up(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", method="PATCH"))
+    options = {"path": VICTIM, "method": "PATCH", "body": {"desc": "new"}}
+    assert send(emulator, **options, compare=True).changed
+    emulator.add_fault(Fault("lost_after", method="PATCH"))
+    assert "Check what exists" in send(emulator, **options).msg
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": VICTIM, "method": "PATCH", "body": {"desc": "new"}, "compare": True},
+        {
+            "path": KEYS,
+            "method": "POST",
+            "body": {"desc": "new", "roles": ["ORG_MEMBER"]},
+            "unique_by": ["desc"],
+        },
+    ],
+    ids=lambda options: str(options["method"]),
+)
+def test_a_lost_request_may_not_be_looked_up(emulator: Emulator, options: dict[str, Any]) -> None:
+    """The task reads the path before the request, and cannot read it afterwards."""
+    emulator.add_fault(Fault("lost_after", method=options["method"]))
+    readings = 1 if options["method"] == "POST" else 2
+    emulator.add_fault(
+        Fault("status", method="GET", path="*/apiKeys*", after=readings, status=403, times=None)
+    )
+    outcome = send(emulator, **options)
+    assert outcome.result["error"]["type"] == "transport", outcome.msg
+    assert "may have been carried out" in outcome.msg
+    assert not outcome.changed
+    assert len(emulator.writes) == 1
+
+
+def test_items_without_ids_are_compared_as_a_whole() -> None:
+    """The order of lists in them may differ from one response to the next."""
+    one, same, other = (
+        _any_object._Item.of({"a": inner})
+        for inner in ([1, {"b": [2, 3]}], [{"b": [3, 2]}, 1], [1, {"b": [2, 2]}])
+    )
+    assert one == same
+    assert one != other
+
+
+def test_unique_by_creates_once(emulator: Emulator) -> None:
+    body = {"desc": "new", "roles": ["ORG_MEMBER"]}
+    options = {"path": KEYS, "method": "POST", "unique_by": ["desc"]}
+    first, again = (send(emulator, **options, body=body) for _round in range(2))
+    assert (first.changed, again.changed) == (True, False)
+    assert again.result["json"]["id"] == first.result["json"]["id"]
+    several = send(emulator, **options, body={**body, "desc": "twin"})
+    assert several.result["error"]["type"] == "ambiguous"
+    assert key_id("atlas", 4) in several.msg
+    unknown = send(emulator, **{**options, "unique_by": ["x"]}, body={**body, "x": 1})
+    assert unknown.result["error"]["type"] == "ambiguous"
+    assert len(emulator.writes) == 1
+
+
+def test_a_lost_creation_is_looked_up(emulator: Emulator) -> None:
+    """The item is listed only seconds later, and the response may have had its secret."""
+    body = {"desc": "new", "roles": ["ORG_MEMBER"]}
+    options = {"path": KEYS, "method": "POST", "unique_by": ["desc"], "body": body}
+    emulator.add_fault(Fault("lost_after", method="POST"))
+    clock = VirtualClock()
+    emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0
+    lost = send(emulator, **options, clock=clock)
+    (made,) = [
+        key.id
+        for key in emulator.state.organizations[org_id("atlas")].api_keys.values()
+        if key.description == "new"
+    ]
+    assert (lost.failed, lost.changed) == (True, True)
+    assert lost.result["error"]["type"] == "orphan"
+    assert lost.result["error"]["parameters"] == [made]
+    emulator.add_fault(Fault("lost_before", method="POST"))
+    options["body"] = {**body, "desc": "newer"}
+    unsent = send(emulator, **options)
+    assert (unsent.failed, unsent.changed) == (True, False)
+    assert "Run the task again to find out" in unsent.msg
+    assert len(emulator.writes) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"path": "/nowhere"}, "Check path"),
+        ({"path": f"{KEYS}/{MISSING_ID}"}, "Check path"),
+        ({"path": "/nowhere", "dest": "/tmp/x"}, "Check path"),
+        (
+            {"path": f"{KEYS}/{MISSING_ID}", "method": "DELETE", "allow_own_key": True},
+            "add API_KEY_NOT_FOUND to missing_codes",
+        ),
+        ({"path": VICTIM, "all_pages": True}, "all_pages needs a path that returns a list"),
+        (
+            {"path": VICTIM, "method": "POST", "body": {"desc": "a"}, "unique_by": ["desc"]},
+            "unique_by needs a path that returns a list",
+        ),
+    ],
+    ids=str,
+)
+def test_advice_is_about_the_options_of_the_task(
+    emulator: Emulator, options: dict[str, Any], advice: str
+) -> None:
+    outcome = send(emulator, **options)
+    assert outcome.failed
+    assert advice in outcome.msg
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_only_the_codes_of_the_task_mean_missing(emulator: Emulator, check: bool) -> None:
+    options = {"path": f"{KEYS}/{MISSING_ID}", "method": "DELETE", "check": check}
+    codes = ["API_KEY_NOT_FOUND"]
+    assert send(emulator, **options, missing_codes=["OTHER"]).failed
+    outcome = send(emulator, **options, missing_codes=codes)
+    assert (outcome.failed, outcome.changed) == (False, False)
+    respond(emulator, '{"error": 403, "errorCode": "API_KEY_NOT_FOUND"}', 403, path="*dead*")
+    assert send(emulator, **options, missing_codes=codes, allow_own_key=True).failed
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_guard_may_find_that_something_is_missing(emulator: Emulator, check: bool) -> None:
+    """It reads the keys of the project before the request is sent."""
+    path = f"/groups/{MISSING_ID}/apiKeys/{key_id('atlas', 2)}"
+    options = {"path": path, "method": "DELETE", "check": check}
+    assert send(emulator, **options).code == "GROUP_NOT_FOUND"
+    outcome = send(emulator, **options, missing_codes=["GROUP_NOT_FOUND"])
+    assert (outcome.failed, outcome.changed, outcome.result["status"]) == (False, False, 404)
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_path_that_the_api_does_not_have_is_not_a_missing_object(
+    emulator: Emulator, check: bool
+) -> None:
+    """The code is the same, but the parameter is the path."""
+    options = {"path": "/groupz/x", "method": "DELETE", "missing_codes": ["RESOURCE_NOT_FOUND"]}
+    outcome = send(emulator, **options, check=check)
+    assert outcome.code == "RESOURCE_NOT_FOUND"
+    assert "Check path" in outcome.msg
+    assert "missing_codes" not in outcome.msg
+    respond(emulator, '{"error": 404, "errorCode": "RESOURCE_NOT_FOUND", "parameters": ["x"]}', 404)
+    outcome = send(emulator, **options, check=check)
+    assert (outcome.failed, outcome.changed) == (False, False)
+
+
+def test_a_lost_deletion_is_a_change(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", method="DELETE"))
+    options = {"path": VICTIM, "method": "DELETE", "missing_codes": ["API_KEY_NOT_FOUND"]}
+    assert send(emulator, **options).changed
+    assert not send(emulator, **options).changed
+
+
+def test_check_mode_warns_if_a_path_cannot_be_read(emulator: Emulator) -> None:
+    path = f"/groups/{project_id('atlas')}/apiKeys/{key_id('atlas', 2)}"
+    options = {"path": path, "method": "DELETE", "missing_codes": ["X"], "check": True}
+    outcome = send(emulator, **options)
+    assert outcome.changed
+    assert "Could not check whether" in str(outcome.result["warnings"])
+
+
+@pytest.mark.parametrize("envelope", [False, True])
+def test_all_pages_are_read(envelope: bool) -> None:
+    with Emulator(seed(extra_keys=600)) as emulator:
+        outcome = send(emulator, path=KEYS, all_pages=True, envelope=envelope)
+        assert not outcome.failed, outcome.msg
+        assert len(outcome.result["json"]) == 607
+        assert outcome.result["status"] == 200
+
+
+@pytest.mark.parametrize("all_pages", [False, True])
+@pytest.mark.parametrize("envelope", [False, True])
+def test_a_plain_list_is_returned(emulator: Emulator, envelope: bool, all_pages: bool) -> None:
+    items = "[1, 1, {}]"
+    respond(emulator, f'{{"status": 200, "content": {items}}}' if envelope else items)
+    outcome = send(emulator, path="/x", all_pages=all_pages, envelope=envelope)
+    assert outcome.result["json"] == [1, 1, {}]
+
+
+@pytest.mark.parametrize("all_pages", [False, True])
+def test_a_status_in_an_envelope_counts(emulator: Emulator, all_pages: bool) -> None:
+    error = {"error": 404, "errorCode": "GROUP_NOT_FOUND", "detail": "none"}
+    respond(emulator, json.dumps({"status": 404, "content": error}), method="GET")
+    outcome = send(emulator, path="/x", all_pages=all_pages, envelope=True)
+    assert (outcome.code, outcome.result["error"]["status"]) == ("GROUP_NOT_FOUND", 404)
+    respond(emulator, '{"status": 202, "content": {"id": 1}}', method="POST")
+    outcome = send(emulator, path="/x", method="POST", envelope=True)
+    assert (outcome.result["status"], outcome.result["json"]) == (202, {"id": 1})
+
+
+def test_items_of_a_list_may_be_equal(emulator: Emulator) -> None:
+    respond(emulator, '{"results": [{"a": 1}, {"a": 1}], "totalCount": 2}')
+    assert send(emulator, path="/x", all_pages=True).result["json"] == [{"a": 1}, {"a": 1}]
+
+
+def test_a_member_sees_what_the_api_says(emulator: Emulator) -> None:
+    outcome = send(emulator, path="/orgs", method="PUT", body={}, **key_pair("atlas", 6))
+    assert outcome.result["error"]["status"] == 405
+    assert "Check path and method" in outcome.msg
+
+
+# Files.
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_is_written_only_if_it_differs(emulator: Emulator, tmp_path: Path) -> None:
+    options = {"path": "/x", "dest": str(tmp_path / "x"), "envelope": True}
+    respond(emulator, "id,name\n", times=4)
+    checked = send(emulator, **options, check=True)
+    assert (checked.changed, files(tmp_path)) == (True, {})
+    first, again, known = (send(emulator, **options, check=n == 2) for n in range(3))
+    assert [first.changed, again.changed, known.changed] == [True, False, False]
+    assert (first.result["dest"], first.result["status"]) == (options["dest"], 200)
+    assert files(tmp_path) == {"x": b"id,name\n"}
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
+    (tmp_path / "x").chmod(0o640)
+    respond(emulator, "other")
+    assert send(emulator, **options).changed
+    assert files(tmp_path) == {"x": b"other"}
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+def test_a_changed_file_keeps_its_owner(emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("old")
+    owner = (tmp_path / "x").stat()
+    respond(emulator, "{}")
+    with mock.patch("os.fchown", side_effect=PermissionError) as chown:
+        assert send(emulator, path="/x", dest=str(tmp_path / "x")).changed
+    # Only root may change the owner, but others may choose one of their groups.
+    asked = [call.args[1:] for call in chown.call_args_list]
+    assert asked == [(-1, owner.st_gid), (owner.st_uid, -1)]
+    assert files(tmp_path) == {"x": b"{}"}
+
+
+def test_the_new_file_is_next_to_the_old_one(emulator: Emulator, tmp_path: Path) -> None:
+    """Elsewhere, it could be on another file system."""
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "inner")
+    respond(emulator, "{}")
+    with mock.patch("os.replace", side_effect=os.replace) as replaced:
+        assert send(emulator, path="/x", dest=str(tmp_path / "link" / ".." / "x")).changed
+    assert Path(replaced.call_args.args[0]).parent == tmp_path / "real"
+    assert (tmp_path / "real" / "x").read_bytes() == b"{}"
+
+
+def test_a_file_may_be_deleted_during_a_download(emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{}")
+    respond(emulator, "{}")
+
+    def write(self: _download.Download, part: bytes) -> None:
+        (tmp_path / "x").unlink(missing_ok=True)
+        original(self, part)
+
+    original = _download.Download.write
+    with mock.patch.object(_download.Download, "write", write):
+        assert send(emulator, path="/x", dest=str(tmp_path / "x")).changed
+    assert files(tmp_path) == {"x": b"{}"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", status=404, code="X", times=None),
+        Fault("html", status=200, times=None),
+        Fault("truncated", times=None),
+        Fault("garbage", times=None),
+    ],
+    ids=lambda fault: str(fault.name),
+)
+def test_a_file_is_written_completely_or_not_at_all(
+    emulator: Emulator, tmp_path: Path, fault: Fault
+) -> None:
+    (tmp_path / "x").write_text("old")
+    emulator.add_fault(fault)
+    assert send(emulator, path=KEYS, dest=str(tmp_path / "x")).failed
+    assert files(tmp_path) == {"x": b"old"}
+
+
+def test_a_download_starts_again(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.add_fault(Fault("truncated", keep=20))
+    emulator.add_fault(Fault("json", after=1, body={"a": 1}))
+    assert send(emulator, path="/x", dest=str(tmp_path / "x")).changed
+    assert json.loads((tmp_path / "x").read_text()) == {"a": 1}
+
+
+def test_other_formats_follow_a_406(emulator: Emulator, tmp_path: Path) -> None:
+    options = {"path": "/x", "dest": str(tmp_path / "x")}
+    emulator.add_fault(Fault("status", status=406, code="X", times=2))
+    respond(emulator, "a,b")
+    assert send(emulator, **options).changed
+    accepted = [
+        request.headers["Accept"].rpartition("+")[2]
+        for request in emulator.requests
+        if request.status in {200, 406}
+    ]
+    assert accepted == ["json", "gzip", "csv"]
+    emulator.clear_faults()
+    emulator.add_fault(Fault("status", status=406, code="X", times=None))
+    refused = send(emulator, **options, accept_format="gzip")
+    assert "accept_format" in refused.msg
+    assert emulator.requests[-1].headers["Accept"] == "application/vnd.atlas.2025-03-12+gzip"
+    send(emulator, "ops_manager", **options, accept_format="csv")
+    assert emulator.requests[-1].headers["Accept"] == "text/csv"
+
+
+def test_a_file_that_is_not_ready_is_not_saved(emulator: Emulator, tmp_path: Path) -> None:
+    respond(emulator, '{"state": "PENDING"}', 202)
+    outcome = send(emulator, path="/x", dest=str(tmp_path / "x"))
+    assert (outcome.changed, outcome.result["status"]) == (False, 202)
+    assert outcome.result["dest"] is None
+    assert files(tmp_path) == {}
+
+
+def test_a_large_file_is_never_in_memory(emulator: Emulator, tmp_path: Path) -> None:
+    """A response that is not saved has a limit of 16 MiB."""
+    respond(emulator, "0123456789abcdef" * 2**21)
+    assert "longer than 16 MiB" in send(emulator, path="/x").msg
+    parts = _http._STREAMED_AT_ONCE
+    read = []
+    with mock.patch.object(_download.Download, "write", lambda _self, part: read.append(len(part))):
+        send(emulator, path="/x", dest=str(tmp_path / "x"), check=True)
+    assert sum(read) == 2**25
+    assert max(read) <= parts
