@@ -138,11 +138,15 @@ class Server:
 
 
 def _is_whole(response: bytes) -> bool:
-    """Whether a response comes from ``http`` and is complete, so that another may follow."""
+    """Whether a response comes from ``http`` and is complete, so that another may follow.
+
+    After a status such as 100, the client waits for another one, so nothing may keep it waiting.
+    """
     head, blank, body = response.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     marked = len(lines) > 1 and lines[1] == b"Content-Length: %d" % len(body)
-    return bool(blank) and marked and b"\r\nConnection: close" not in head
+    is_last = b"\r\nConnection: close" in head or head[8:10] == b" 1"
+    return bool(blank) and marked and not is_last
 
 
 @contextmanager
