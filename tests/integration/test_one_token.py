@@ -159,7 +159,6 @@ def world_of(cases: Mapping[str, Case]) -> Iterator[World]:
         yield World(cases, organizations, emulator, tokens)
 
 
-@pytest.mark.each_core
 def test_the_role_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
     with world_of(ROTATIONS) as world:
         (tmp_path / "store.yml").write_text(STORE, "utf-8")
@@ -211,6 +210,7 @@ def test_the_role_fetches_one_token_and_revokes_it(tmp_path: Path, collections: 
     assert "invalid_client" in refused[0]
 
 
+@pytest.mark.each_core
 def test_a_playbook_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
     with world_of({"environment": Case((1, 1, 0), "environment")}) as world:
         organization = world.organizations["environment"]
