@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -285,8 +284,5 @@ def playbook(
     *arguments: str,
     environ: Mapping[str, str],
 ) -> Finished:
-    command: Sequence[str] = [
-        *(sys.executable, "-m", "ansible", "playbook", f"keysmith.mongodb.{name}"),
-        *("-vvv", "-e", json.dumps(variables), *arguments),
-    ]
-    return sandbox.finish(sandbox.spawn(command, environ))
+    command = ["-m", "ansible", "playbook", "-vvv", f"keysmith.mongodb.{name}"]
+    return sandbox.python(*command, *arguments, "-e", json.dumps(variables), environ=environ)
