@@ -21,6 +21,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._cred
     contains_secret,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import Platform
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._secrets import leaves
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import OptionError
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import quoted
 
@@ -162,20 +163,10 @@ def check_body(method: str, body: Any) -> None:
             "body is not a dictionary or a list",
             hint="Write the JSON as YAML, without quotes and without the filter to_json.",
         )
-    if any(isinstance(leaf, float) and not math.isfinite(leaf) for leaf in _leaves(body)):
+    if any(isinstance(leaf, float) and not math.isfinite(leaf) for leaf in leaves(body)):
         raise OptionError(
             "body contains a number that JSON does not support", hint="Remove .inf or .nan."
         )
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if not isinstance(value, (list, tuple)):
-        yield value
-        return
-    for item in value:
-        yield from _leaves(item)
 
 
 def check_version(version: str | None, platform: Platform) -> str:

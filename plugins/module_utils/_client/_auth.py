@@ -196,11 +196,7 @@ class ServiceAccountAuth(BearerAuth):
         response = self._post(request, form, timeout)
         if not _responses.is_success(response):
             raise _responses.as_error(response, request)
-        if not _responses.is_empty(response):
-            what = f"is {_responses.describe_body(response)}"
-            raise _responses.unexpected(
-                response, request, f"{what}; a successful revocation returns an empty body"
-            )
+        _responses.check_empty(response, request, "revocation")
 
     def distrust(self) -> None:
         self._may_be_deleted = True

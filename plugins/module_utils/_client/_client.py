@@ -182,7 +182,7 @@ class Client:
         asking._auth = BearerAuth(token.token)
         asking.endpoint = replace(self.endpoint, credentials=token)
         request = asking._request("GET", call)
-        response = asking._exchange(request, call)
+        response = asking._send(request, call, may_fail=True)
         if _responses.is_success(response):
             _parsed(
                 response,
@@ -275,11 +275,7 @@ class Client:
         """
         request = self._request("DELETE", call)
         response = self._send(request, call)
-        if not _responses.is_empty(response):
-            what = f"is {_responses.describe_body(response)}"
-            raise _responses.unexpected(
-                response, request, f"{what}; a successful deletion returns an empty body"
-            )
+        _responses.check_empty(response, request, "deletion")
 
     def pages(
         self,
@@ -408,27 +404,12 @@ class Client:
         deadline: float | None = None,
         body: Any = None,
         receiver: Receiver | None = None,
+        may_fail: bool = False,
     ) -> Response:
-        response = self._exchange(
-            request, call, more_query, deadline=deadline, body=body, receiver=receiver
-        )
-        if not _responses.is_success(response):
-            raise _responses.as_error(response, request)
-        self.server_time = server_time(response) or self.server_time
-        self.last_response = response
-        return response
+        """Send a request, with a new token if necessary, and return the successful response.
 
-    def _exchange(
-        self,
-        request: Request,
-        call: Call,
-        more_query: Mapping[str, str] | None = None,
-        *,
-        deadline: float | None = None,
-        body: Any = None,
-        receiver: Receiver | None = None,
-    ) -> Response:
-        """Send a request, with a new token if necessary, and return the response."""
+        ``may_fail``: a response that is an error is returned too, instead of raised.
+        """
         self._check_cancelled(request)
         query = {**call.query, **(more_query or {})}
         # A receiver gets the body as it is, and cannot remove an envelope.
@@ -464,6 +445,11 @@ class Client:
             raise error.with_context(
                 outcome_unknown=error.outcome_unknown or response.outcome_unknown
             ) from None
+        if _responses.is_success(response):
+            self.server_time = server_time(response) or self.server_time
+            self.last_response = response
+        elif not may_fail:
+            raise _responses.as_error(response, request)
         return response
 
 

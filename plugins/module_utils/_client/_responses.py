@@ -208,6 +208,16 @@ def unexpected(
     )
 
 
+def check_empty(response: Response, request: Request, operation: str) -> None:
+    """Refuse a successful response with content. Raises UnexpectedResponseError.
+
+    ``operation``: what returns an empty body if it is successful, such as "deletion".
+    """
+    if not is_empty(response):
+        what = f"is {describe_body(response)}; a successful {operation} returns an empty body"
+        raise unexpected(response, request, what)
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a list. ``total``: how many items the API counts on all pages."""

@@ -83,8 +83,8 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
     # The token that a task revokes.
     yield params.get("token")
     # A private key or a client secret may be in the wrong option.
-    yield from filter(looks_secret, _leaves(params, _DESCRIPTIONS | _JSON))
-    yield from filter(is_client_secret, _leaves([params.get(name) for name in _JSON], ()))
+    yield from filter(looks_secret, leaves(params, _DESCRIPTIONS | _JSON))
+    yield from filter(is_client_secret, leaves([params.get(name) for name in _JSON]))
     yield from filter(is_client_secret, (params.get(name) for name in _DESCRIPTIONS))
     urls = [params.get("http_proxy"), params.get("base_url")]
     urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
@@ -93,15 +93,15 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
         yield from _url_secrets(str(url))
 
 
-def _leaves(value: Any, others: Collection[str]) -> Iterator[Any]:
+def leaves(value: Any, others: Collection[str] = ()) -> Iterator[Any]:
     """Yield all scalars in nested lists and dictionaries, except in fields named in ``others``."""
     if isinstance(value, Mapping):
         value = [item for name, item in value.items() if name not in others]
-    if not isinstance(value, list):
+    if not isinstance(value, (list, tuple)):
         yield value
         return
     for item in value:
-        yield from _leaves(item, others)
+        yield from leaves(item, others)
 
 
 def _url_secrets(url: str) -> Iterator[str]:

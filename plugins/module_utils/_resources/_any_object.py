@@ -164,7 +164,7 @@ def perform(task: Task, check_mode: bool) -> dict[str, Any]:
         # The guard reads objects along the path, and one of them may be missing.
         if not _says_missing(task, error):
             raise
-        return {**_missing(task, error, changed=False), "diff": {"before": {}, "after": {}}}
+        return {**_missing(error, changed=False), "diff": {"before": {}, "after": {}}}
     plan = _PLANS.get(task.method, _plan_delete)
     unchanged, before, after = plan(task, check_mode)
     diff = {"before": _endpoints.redacted(before), "after": _endpoints.redacted(after)}
@@ -269,7 +269,7 @@ def _plan_delete(task: Task, check_mode: bool) -> Plan:
         task.send("GET")
     except ApiError as error:
         if _says_missing(task, error):
-            return _missing(task, error, changed=False), {}, {}
+            return _missing(error, changed=False), {}, {}
         if error.status != 405:
             raise
         task.api.warnings.append(
@@ -291,7 +291,7 @@ def _is_wrong_path(error: ApiError) -> bool:
     )
 
 
-def _missing(task: Task, error: ApiError, *, changed: bool) -> dict[str, Any]:
+def _missing(error: ApiError, *, changed: bool) -> dict[str, Any]:
     return {"changed": changed, "status": error.status, "json": None, "headers": {}}
 
 
@@ -314,7 +314,7 @@ def _write(task: Task) -> dict[str, Any]:
     except KeysmithError as error:
         if isinstance(error, ApiError) and _says_missing(task, error):
             # If the response to an earlier attempt was lost, that attempt deleted the object.
-            return _missing(task, error, changed=error.outcome_unknown)
+            return _missing(error, changed=error.outcome_unknown)
         if not error.outcome_unknown:
             raise
         if task.params["compare"] and _is_changed(task):
@@ -365,9 +365,7 @@ def _name(item: Mapping[str, Any]) -> str:
 
 
 def _is_safe_again(task: Task) -> bool:
-    return task.method in {"DELETE", "PUT"} or bool(
-        task.params["compare"] or task.params["unique_by"]
-    )
+    return task.method in {"DELETE", "PUT"} or bool(task.params["compare"])
 
 
 def _result(task: Task, *, changed: bool, data: Any) -> dict[str, Any]:
