@@ -56,7 +56,7 @@ slow: .venv/.test-ready .cache/awx  ## run the integration tests that make test 
 	@$(PYTEST) --dist loadfile -m slow $(ARGS)
 
 # ARGS has a different meaning for each target.
-test-all:  ## run test, slow, trust and versions: 25 minutes
+test-all:  ## run test, slow, trust and versions: 30 minutes
 	@for target in test slow trust versions; do $(MAKE) $$target ARGS= || exit; done
 
 trust: .venv/.test-ready .cache/awx .cache/prism  ## run the tests with real servers, fuzzing and kills, see docs/trust.md (ARGS="peers" selects some)
