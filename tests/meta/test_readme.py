@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import Path
 
 import yaml
 
@@ -84,6 +85,21 @@ def test_the_compatibility_table_is_the_matrix_of_ci() -> None:
     text = " ".join(section.split())
     assert f"ansible-core {min(CORES)} or newer" in text
     assert f"Python {TARGETS[0]} or newer with `requests` {oldest} or newer" in text
+
+
+def test_modules_run_on_every_python_with_the_oldest_and_newest_requests() -> None:
+    pythons = {version: Path(version) for version in TARGETS}
+    targets = versions.make_targets(pythons)
+    chosen = {
+        core: versions.choose_targets(versions.make_core(core, "3.12", Path("python")), targets)
+        for core in ENDS
+    }
+    assert {name for names in chosen.values() for name in names} == {
+        f"{version}-{kind}" for version in TARGETS for kind in ("oldest", "newest", "none")
+    }
+    newest = TARGETS.index(versions.NEWEST_TARGET[ENDS[0]])
+    for core, supported in zip(ENDS, (TARGETS[: newest + 1], TARGETS)):
+        assert {name.partition("-")[0] for name in chosen[core]} == set(supported)
 
 
 def test_the_install_lines_have_the_version() -> None:

@@ -132,11 +132,20 @@ def is_for_each_core(path: Path, fixtures: Collection[str], *, is_slow: bool) ->
     return not is_slow and (not is_integration or "collections" in fixtures)
 
 
-def choose_targets(version: str, targets: dict[str, list[Environment]]) -> dict[str, str]:
-    """Return the Pythons for modules of an ansible-core, by environment."""
-    newest = TARGETS.index(NEWEST_TARGET.get(version, TARGETS[-1]))
-    chosen = [e for python in TARGETS[: newest + 1] for e in targets.get(python, [])]
-    return {e.name.removeprefix("target-"): str(e.python) for e in chosen}
+def choose_targets(core: Core, targets: dict[str, list[Environment]]) -> dict[str, str]:
+    """Return the Pythons for modules of an ansible-core, by environment.
+
+    Modules run there with the same requests as on the control node. On a Python that the oldest
+    ansible-core does not support, they run with the oldest and the newest.
+    """
+    newest = TARGETS.index(NEWEST_TARGET.get(core.version, TARGETS[-1]))
+    shared = TARGETS.index(NEWEST_TARGET[ENDS[0]])
+    return {
+        environment.name.removeprefix("target-"): str(environment.python)
+        for n, python in enumerate(TARGETS[: newest + 1])
+        for environment in targets.get(python, [])
+        if n > shared or environment.name.endswith((f"-{core.requests}", "-none"))
+    }
 
 
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
@@ -242,7 +251,7 @@ def main(arguments: list[str]) -> int:
     exit_on_sigterm()
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         tasks = [
-            pool.submit(run, core, WORKERS // at_once, choose_targets(core.version, targets))
+            pool.submit(run, core, WORKERS // at_once, choose_targets(core, targets))
             for core in cores
         ]
         try:

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life cycle of a key, with every module, on each Python for modules.
 
-`make versions` sets them in VERSIONS_TARGETS: with the oldest requests, with the newest, and
-without it. One ansible-playbook process runs them all. A host is a Python with its own
-organization.
+`make versions` sets them in VERSIONS_TARGETS: with the oldest or the newest requests, and without
+it. One ansible-playbook process runs them all. A host is a Python with its own organization.
 """
 
 from __future__ import annotations
@@ -191,7 +190,9 @@ def plain(values: dict[str, Any]) -> Any:
 
 def test_at_least_one_python_is_set() -> None:
     assert WITH_REQUESTS
-    assert len(WITH_REQUESTS) == 2 * len(WITHOUT)
+    assert {host.split("-")[0] for host in WITH_REQUESTS} == {
+        host.split("-")[0] for host in WITHOUT
+    }
 
 
 @pytest.mark.parametrize("host", WITH_REQUESTS)
