@@ -8,6 +8,7 @@ mutmut itself starts pytest for each mutant, which takes half of the time.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import signal
 import tempfile
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 from tests import json_lines
 
-# Names a file with the mutants and their changes, the file of mutmut's stats, and the file for
-# the results.
+# Names a file with the mutants and their changes, the file of mutmut's stats, the file for the
+# results, and how many seconds of tests try a mutant.
 VARIABLE = "MUTANTS_TO_TRY"
 # One more than there are processors, because some tests wait for a server.
 WORKERS = (os.cpu_count() or 1) + 1
@@ -34,11 +35,28 @@ PATIENCE = 5
 LEAST_SECONDS = 10
 SURVIVED, KILLED, BROKEN = 0, 1, 2
 VERDICTS = {SURVIVED: "survived", KILLED: "killed", BROKEN: "not tried"}
-# A file in a mutant's directory that names the test file which found it.
+# A file in a mutant's directory that names the test which found it.
 FINDER = "finder"
-# How many mutants of a file each test file has found.
-Finders = dict[str, Counter[str]]
-MOST_SECONDS = 10
+# How many of the tests that have found a mutant of the same function run first.
+MOST_FINDERS = 30
+
+
+@dataclass
+class Finders:
+    """The tests that have found mutants.
+
+    ``files`` has how many mutants of a file each test file has found, and ``tests`` the tests that
+    have found mutants of a function, the latest last.
+    """
+
+    files: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    tests: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, mutant: str, test: str) -> None:
+        self.files[file_of(mutant)][Path(test.partition("::")[0]).name] += 1
+        tests = self.tests[mangled_name_from_mutant_name(mutant)]
+        tests.pop(test, None)
+        tests[test] = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +75,20 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     seconds = defaultdict(float, stats["duration_by_test"])
     by_function = stats["tests_by_mangled_function_name"]
     running: dict[int, Run] = {}
-    finders: Finders = defaultdict(Counter)
+    finders = Finders()
     control = given["control"]
+    by_name = {item.nodeid: item for item in session.items}
+    # Collecting garbage in a fork would copy almost all memory of this process.
+    gc.collect()
+    gc.freeze()
     for mutant, diff in [(control, []), *given["mutants"]]:
-        names = set(by_function.get(mangled_name_from_mutant_name(mutant), ()))
-        items = [item for item in session.items if mutant == control or item.nodeid in names]
-        if mutant != control:
-            items = in_order(items, mutant, seconds, finders)
+        names = by_function.get(mangled_name_from_mutant_name(mutant), ())
+        items = [by_name[name] for name in names if name in by_name]
+        items = (
+            session.items
+            if mutant == control
+            else in_order(items, mutant, seconds, finders, given["seconds"])
+        )
         if len(running) >= WORKERS:
             collect(running, given["results"], finders)
         folder = tempfile.mkdtemp(prefix="mutant-")
@@ -78,26 +103,35 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def in_order(
-    items: list[pytest.Item], mutant: str, seconds: dict[str, float], finders: Finders
+    items: list[pytest.Item],
+    mutant: str,
+    seconds: dict[str, float],
+    finders: Finders,
+    most_seconds: float,
 ) -> list[pytest.Item]:
-    """Return tests file by file, the most promising first, up to MOST_SECONDS.
+    """Return the most promising tests first, up to ``most_seconds``.
 
-    The first is the mutant's own test file, followed by those that have found most of its
-    neighbors for their time. Other tests hardly ever find a mutant.
+    The first are the tests that have found mutants of the same function, and the mutant's own test
+    file. The files follow that have found most of its neighbors for their time, the quickest tests
+    first. Other tests hardly ever find a mutant.
     """
+    by_test = {item.nodeid: item for item in items}
+    latest = list(finders.tests[mangled_name_from_mutant_name(mutant)])[: -MOST_FINDERS - 1 : -1]
+    found = [by_test.pop(test) for test in latest if test in by_test]
+    total = sum(seconds[item.nodeid] for item in found)
     by_file: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in items:
+    for item in by_test.values():
         by_file[item.path.name].append(item)
-    cost = {name: sum(seconds[i.nodeid] for i in found) for name, found in by_file.items()}
-    own, known = f"test{file_of(mutant)}", finders[file_of(mutant)]
-    found: list[pytest.Item] = []
-    total = 0.0
+    cost = {name: sum(seconds[i.nodeid] for i in items) for name, items in by_file.items()}
+    own, known = f"test{file_of(mutant)}", finders.files[file_of(mutant)]
     for name in sorted(
         by_file, key=lambda n: (not n.startswith(own), -known[n] / (cost[n] + 0.1), cost[n])
     ):
-        if not found or total + cost[name] <= MOST_SECONDS:
-            found += by_file[name]
-            total += cost[name]
+        for item in sorted(by_file[name], key=lambda i: seconds[i.nodeid]):
+            total += seconds[item.nodeid]
+            if total > most_seconds:
+                return found
+            found.append(item)
     return found
 
 
@@ -107,6 +141,7 @@ def file_of(mutant: str) -> str:
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
     """Run tests up to the first failure, and return an exit code."""
+    gc.disable()
     try:
         session.config.pluginmanager.unregister(name="terminalreporter")
         # Two processes must not share a directory.
@@ -117,7 +152,7 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
         for item, following in zip(items, [*items[1:], None]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
-                (Path(folder) / FINDER).write_text(item.path.name, "utf-8")
+                (Path(folder) / FINDER).write_text(item.nodeid, "utf-8")
                 return KILLED
     except BaseException:
         return BROKEN
@@ -136,7 +171,7 @@ def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
                 del running[pid]
                 finder = Path(run.folder) / FINDER
                 if finder.exists():
-                    finders[file_of(run.mutant)][finder.read_text("utf-8")] += 1
+                    finders.add(run.mutant, finder.read_text("utf-8"))
                 shutil.rmtree(run.folder, ignore_errors=True)
                 code = os.waitstatus_to_exitcode(status)
                 # The mutant has killed the process, unless the trial itself is broken.

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make mutants`: put small mistakes into plugins/module_utils, which the tests must find.
 
-mutants.py [--again | --resume] [NAME...]: --again tries only those not found last time
-and new ones, --resume those that an interrupted run did not try. A NAME is the name of a mutant and
-may contain * and ?. mutmut creates the mutants in .cache/mutants and learns which tests reach which
-function; mutant_tests.py runs these tests. It fails if fewer than 95% are found, or if one that is
-not found has no line in mutants.txt. It prints these and the lines that are no longer needed. With
-a NAME, it only prints them.
+mutants.py [--again | --resume] [--seconds S] [NAME...]: --again tries only those not found last
+time and new ones, --resume those that an interrupted run did not try. Each is tried with tests that
+take 5 seconds, or S. A NAME is the name of a mutant and may contain * and ?.
+
+mutmut creates the mutants in .cache/mutants and learns which tests reach which function;
+mutant_tests.py runs these tests. It fails if fewer than 95% are found, or if one that is not found
+has no line in mutants.txt. It prints these and the lines that are no longer needed. With a NAME, it
+only prints them.
 
 Mutants that change only the text of a message are not tried: the tests check the most frequent
 messages, and of the others `error.type` and the names they contain.
@@ -42,9 +44,18 @@ GOAL = 95.0
 # Tests that run in one process; other processes have no mutants.
 TESTS = (
     "tests/unit",
+    "tests/integration/test_access_list_matrix.py",
+    "tests/integration/test_account_matrix.py",
     "tests/integration/test_dangers.py",
     "tests/integration/test_faults.py",
+    "tests/integration/test_flows.py",
     "tests/integration/test_hostile_server.py",
+    "tests/integration/test_masking.py",
+    "tests/integration/test_org_api_key_info_faults.py",
+    "tests/integration/test_org_api_key_info_pages.py",
+    "tests/integration/test_org_api_key_present_faults.py",
+    "tests/integration/test_project_api_key_matrix.py",
+    "tests/integration/test_recordings.py",
     "tests/integration/test_rotation_attacked.py",
     "tests/integration/test_rotation_interrupted.py",
     "tests/integration/test_rotation_walks.py",
@@ -153,13 +164,14 @@ def make() -> None:
     run(command, CACHE, [CACHE / "plugin", CACHE / "mutants" / COLLECTION])
 
 
-def try_out(mutants: list[Mutant]) -> None:
-    """Run the tests with each mutant, and record the verdicts."""
+def try_out(mutants: list[Mutant], seconds: float) -> None:
+    """Run tests with each mutant, up to some seconds, and record the verdicts."""
     to_try = {
         "control": CONTROL,
         "mutants": [(mutant.name, mutant.diff) for mutant in mutants],
         "stats": str(CACHE / "mutants" / "mutmut-stats.json"),
         "results": str(RESULTS),
+        "seconds": seconds,
     }
     (CACHE / "to-try.json").write_text(json.dumps(to_try), "utf-8")
     options = [*OPTIONS, "-ptests.tools.mutant_tests", *(str(COLLECTION / test) for test in TESTS)]
@@ -284,6 +296,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--again", action="store_true", help="only those not found last time")
     parser.add_argument("--resume", action="store_true", help="only those not tried last time")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long tests try each mutant")
     parser.add_argument("--report", action="store_true", help="only report the last run")
     given = parser.parse_args()
     if not given.report:
@@ -293,7 +306,8 @@ def main() -> int:
         if not (given.names or given.again or given.resume):
             RESULTS.unlink(missing_ok=True)
         tried = [mutant for mutant in read() if not mutant.is_of_words]
-        try_out([m for m in tried if fits(m, given.names, again=given.again, resume=given.resume)])
+        chosen = [m for m in tried if fits(m, given.names, again=given.again, resume=given.resume)]
+        try_out(chosen, given.seconds)
     every = read()
     mutants = [mutant for mutant in every if not mutant.is_of_words]
     table, percentage = report(mutants)
