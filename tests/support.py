@@ -25,6 +25,8 @@ from unittest import mock
 import requests
 from ansible.module_utils.common import warnings
 
+from tests import returns
+
 CORE = tuple(int(part) for part in importlib.metadata.version("ansible-core").split(".")[:2])
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "ansible_collections.keysmith.mongodb"
@@ -238,10 +240,13 @@ def run_module(
     *,
     environ: Mapping[str, str] | None = None,
     check: bool = False,
-    diff: bool = False,
+    diff: bool | None = None,
     clock: VirtualClock | None = None,
 ) -> Outcome:
-    """Run a module's main() in this process, and return what Ansible would read."""
+    """Run a module's main() in this process, and return what Ansible would read.
+
+    Without ``diff``, the difference is only checked, and not returned.
+    """
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.{name}")
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._module")
     clocks = importlib.import_module(f"{COLLECTION}.plugins.module_utils._client._clock")
@@ -249,7 +254,7 @@ def run_module(
     arguments = {
         **options,
         "_ansible_check_mode": check,
-        "_ansible_diff": diff,
+        "_ansible_diff": diff is not False,
         "_ansible_remote_tmp": "/tmp",
         "_ansible_no_log": False,
         "_ansible_syslog_facility": "LOG_USER",
@@ -275,6 +280,9 @@ def run_module(
     text = output.getvalue()
     outcome = Outcome(json.loads(text), text, clock)
     check_words(outcome.result, f"{options} {environ}")
+    returns.check(name, outcome.result)
+    if diff is None:
+        outcome.result.pop("diff", None)
     return outcome
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils import _python
 from tests.support import MODULES, ROOT
 
 COLLECTIONS = ROOT / ".cache" / "linked"
@@ -53,14 +52,6 @@ def test_the_python_is_checked_before_anything_else_is_imported(module: str) -> 
     assert " import _python " in ours[0]
     # Python 3.6 does not know this import.
     assert "from __future__ import annotations" not in lines
-
-
-@pytest.mark.parametrize(
-    ("version", "is_rejected"),
-    [((3, 8, 18), True), ((2, 7, 18), True), ((3, 9, 0), False), ((4, 0, 0), False)],
-)
-def test_only_an_old_python_is_rejected(version: tuple[int, ...], is_rejected: bool) -> None:
-    assert (_python.refusal(version, "/usr/bin/python3") is not None) is is_rejected
 
 
 @pytest.mark.parametrize(

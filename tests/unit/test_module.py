@@ -114,3 +114,12 @@ def test_masks_secrets_in_warnings(emulator: Emulator, form: str) -> None:
     outcome = run_module("org_api_keys", options)
     assert "matches no API key of organization" in outcome.output
     assert secret not in outcome.output
+
+
+@pytest.mark.parametrize("diff", [True, False])
+def test_a_difference_is_returned_only_if_it_is_asked_for(emulator: Emulator, diff: bool) -> None:
+    options = {"base_url": emulator.url, **key_pair("atlas"), "org_id": org_id("atlas")}
+    change = {"api_user_id": key_id("atlas", 2), "new_description": "new"}
+    outcome = run_module("org_api_key", {**options, **change}, diff=diff)
+    assert outcome.changed
+    assert ("diff" in outcome.result) is diff
