@@ -20,6 +20,11 @@ COMMON = {
     *("changed", "failed", "msg", "warnings", "deprecations", "exception", "invocation", "diff"),
     *("gid", "group", "mode", "owner", "secontext", "size", "state", "uid"),
 }
+# What an error of a type always has, because a request was sent.
+OF_REQUEST = {
+    "api": ("status", "reason", "method", "path"),
+    "transport": ("reason", "method", "path"),
+}
 # Another value, whose fields this one has too.
 REFERENCE = re.compile(r"RV\(keysmith\.mongodb\.(\w+)#module:(\w+)\)")
 
@@ -42,10 +47,19 @@ def check(module: str, result: Mapping[str, Any]) -> None:
     values = {name: result[name] for name in result if name in docs or name not in COMMON}
     failed = result.get("failed", False)
     _check_dict(module, values, docs, is_complete=not failed)
-    if not failed:
+    if failed:
+        _check_error(result["error"])
+    else:
         assert isinstance(result["changed"], bool), result
     if "diff" in result:
         assert set(result["diff"]) == {"before", "after"}, result["diff"]
+
+
+def _check_error(error: Mapping[str, Any]) -> None:
+    assert error.keys() == documented("org_api_key")["error"]["contains"].keys()
+    assert (error["method"] is None) == (error["path"] is None), error
+    unknown = [name for name in OF_REQUEST.get(error["type"], ()) if error[name] is None]
+    assert not unknown, f"{unknown} of {error}"
 
 
 def _check_dict(

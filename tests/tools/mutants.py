@@ -69,8 +69,8 @@ FEW = "*._plan.*"
 RESULTS = CACHE / "results.jsonl"
 FOUND = ("killed", "timeout")
 LITERAL = re.compile(r"""(?P<quote>['"])(?P<text>.*?)(?P=quote)""")
-# Two consecutive words.
-PHRASE = re.compile(r"[A-Za-z]{2,} +[A-Za-z]{2,}")
+# Two consecutive words, or the last word of a sentence.
+PHRASE = re.compile(r"[A-Za-z]{2,} +[A-Za-z]{2,}|[a-z]{2,}\.$")
 OPTIONS = ["-pimport_plugins", "-pno:xdist", "-knot playbook and not slow"]
 # pytest would create a package from the directories above the tests, without the plugins; and
 # mutmut has looked into them before they were filled.

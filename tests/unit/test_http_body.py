@@ -106,7 +106,8 @@ def test_a_decompression_bomb_uses_limited_memory(body: bytes, encoding: str) ->
 
 
 TOO_LONG = r"the response \(200\) is longer than 1 MiB, more than the API ever returns\. Check that"
-BROKEN, DAMAGED = "broke in the middle of the response", r"the response is damaged \(gzip\)"
+BROKEN = r"broke in the middle of the response\. Check the network to the API"
+DAMAGED = r"the response is damaged \(gzip\)\. Check the proxy or gateway in between"
 
 
 @pytest.mark.parametrize(

@@ -782,10 +782,18 @@ def _parts(raw: Any, request: Request, at_once: int) -> Iterator[bytes]:
             is_empty = is_empty and not part
             yield part or b""
     except urllib3.exceptions.DecodeError:
-        raise LostResponseError(f"the response is damaged ({encoding})", request=request) from None
+        raise LostResponseError(
+            f"the response is damaged ({encoding})",
+            request=request,
+            reason="damaged response",
+            hint="Check the proxy or gateway in between.",
+        ) from None
     if raw.raw.tell() < _announced_length(raw):
         raise LostResponseError(
-            "the connection broke in the middle of the response", request=request
+            "the connection broke in the middle of the response",
+            request=request,
+            reason="connection broken",
+            hint="Check the network to the API.",
         )
     if not is_empty and not is_decoded and encoding not in {"", "identity"}:
         raise UnexpectedResponseError(
