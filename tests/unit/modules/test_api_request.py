@@ -147,21 +147,42 @@ def test_refuses_options_before_any_request(
     assert CANARY not in outcome.output
 
 
-def test_a_version_is_requested_and_a_deprecation_is_reported(emulator: Emulator) -> None:
-    dates = {"Deprecation": "Sat, 1 Aug 2026 00:00:00 GMT", "Sunset": "2027-01-01"}
-    limits = {"RateLimit-Limit": "100", "X-Other": "1"}
-    fault = {"status": 200, "body": "{}", "headers": {**dates, **limits}}
-    emulator.add_fault(Fault("status", **fault))
-    outcome = send(emulator, path="/orgs", api_version="2024-08-05")
+def test_a_version_is_requested(emulator: Emulator) -> None:
+    send(emulator, path="/orgs", api_version="2024-08-05")
     assert emulator.requests[-1].headers["Accept"] == "application/vnd.atlas.2024-08-05+json"
-    assert outcome.result["headers"] == {
-        "deprecation": dates["Deprecation"],
-        "sunset": "2027-01-01",
-        "ratelimit_limit": "100",
-    }
-    assert "Sunset: 2027-01-01" in str(outcome.result["warnings"])
     send(emulator, path="/orgs")
     assert emulator.requests[-1].headers["Accept"] == "application/vnd.atlas.2025-03-12+json"
+
+
+@pytest.mark.parametrize(
+    ("dates", "shown"),
+    [
+        (
+            {"Deprecation": "Sat, 1 Aug 2026 00:00:00 GMT", "Sunset": "2027-01-01"},
+            "Deprecation: Sat, 1 Aug 2026 00:00:00 GMT and Sunset: 2027-01-01",
+        ),
+        ({"Deprecation": "true"}, "Deprecation: true"),
+        ({"Sunset": "2027-01-01"}, "Sunset: 2027-01-01"),
+        ({}, None),
+    ],
+)
+def test_headers_are_returned_and_a_deprecation_is_reported(
+    emulator: Emulator, dates: dict[str, str], shown: str | None
+) -> None:
+    headers = {**dates, "RateLimit-Limit": "100 " * 99, "X-Other": "1"}
+    emulator.add_fault(Fault("status", status=200, body="{}", headers=headers))
+    result = send(emulator, path="/orgs", api_version="2024-08-05").result
+    limit = result["headers"].pop("ratelimit_limit")
+    assert limit.startswith("100 " * 40)
+    assert len(limit) <= 201
+    assert result["headers"] == {name.lower(): date for name, date in dates.items()}
+    warned = (
+        "The API marks GET /api/atlas/v2/orgs (version 2024-08-05) as deprecated: its response has "
+        f"{shown}. Set api_version to a later version, or use another path."
+    )
+    warnings = result.get("warnings", [])
+    assert len(warnings) == bool(shown)
+    assert all(warned in str(warning) for warning in warnings)
 
 
 def test_a_query_is_sent_with_its_types(emulator: Emulator) -> None:
@@ -269,7 +290,8 @@ def test_the_signing_key_is_not_changed(emulator: Emulator, path: str, check: bo
     keys[key_id("atlas", 1)].projects = {project_id("atlas"): ["GROUP_OWNER"]}
     outcome = send(emulator, path=path, method="DELETE", check=check)
     assert outcome.result["error"]["type"] == "own_credential", outcome.msg
-    assert public_key("atlas", 1) in outcome.msg
+    assert f"path refers to the API key {public_key('atlas', 1)}, which" in outcome.msg
+    assert "or set allow_own_key to true" in outcome.msg
     assert emulator.writes == []
 
 
@@ -298,6 +320,8 @@ def test_a_key_with_a_hidden_public_key_may_be_the_signing_key(emulator: Emulato
     respond(emulator, key, path="*/apiKeys/*", method="GET")
     outcome = send(emulator, path=VICTIM, method="DELETE")
     assert outcome.result["error"]["type"] == "own_credential"
+    assert f"public key of {key_id('atlas', 2)}, so it may be the one" in outcome.msg
+    assert "or set allow_own_key to true" in outcome.msg
 
 
 def test_a_key_that_cannot_be_read_may_be_the_signing_key(emulator: Emulator) -> None:
@@ -312,6 +336,8 @@ def test_the_signing_account_is_not_changed(emulator: Emulator, suffix: str) -> 
     own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}{suffix}"
     outcome = send(emulator, path=own, method="DELETE", **service_account("atlas"))
     assert outcome.result["error"]["type"] == "own_credential"
+    assert f"path refers to the service account {client_id('atlas')}, which" in outcome.msg
+    assert "or set allow_own_account to true" in outcome.msg
     assert emulator.writes == []
 
 
@@ -337,7 +363,8 @@ def test_a_token_may_belong_to_any_account(emulator: Emulator) -> None:
     for path in (other, other.replace("Accounts/", "Accounts%2F")):
         refused = send(emulator, path=path, method="DELETE", **token)
         assert refused.result["error"]["type"] == "own_credential"
-        assert "client_id" in refused.msg
+        assert "because client_id is not set" in refused.msg
+        assert "Set client_id to" in refused.msg
     token["client_id"] = client_id("atlas")
     assert send(emulator, path=other, method="DELETE", **token).changed
 
