@@ -212,7 +212,10 @@ def test_another_account_cannot_revoke_a_token(emulator: Emulator) -> None:
     assert not outcome.changed
     assert outcome.result["error"]["type"] == "unexpected_response"
     assert "the token still works" in outcome.msg
-    assert f"Check that the service account {BUSY['client_id']} fetched it" in outcome.msg
+    assert outcome.msg.endswith(
+        f"Check that the service account {BUSY['client_id']} fetched it: another account cannot "
+        "revoke it. The token still works. It expires within an hour."
+    )
     assert token in emulator.state.tokens
 
 
@@ -240,6 +243,26 @@ def test_each_request_of_a_revocation_may_fail(emulator: Emulator, fault: Any, n
     emulator.clear_faults()
     again = revoke(emulator, token)
     assert (again.changed, again.failed) == (not is_revoked, False), again.msg
+
+
+def test_a_lost_revocation_says_whether_the_token_works(emulator: Emulator) -> None:
+    token = fetch_token(emulator.url, "atlas")
+    emulator.add_fault(Fault("lost_before", path="*/oauth/revoke", times=None, anonymous=True))
+    outcome = revoke(emulator, token)
+    assert outcome.failed
+    assert outcome.result["error"]["type"] == "transport"
+    assert outcome.result["error"]["path"] == "/api/oauth/revoke"
+    assert outcome.msg.endswith("The token still works. It expires within an hour.")
+
+
+def test_a_lost_revocation_may_stay_unknown(emulator: Emulator) -> None:
+    token = fetch_token(emulator.url, "atlas")
+    emulator.add_fault(Fault("lost_before", path="*/oauth/revoke", times=None, anonymous=True))
+    emulator.add_fault(Fault("status", "GET", after=1, times=None, status=403, anonymous=True))
+    outcome = revoke(emulator, token)
+    assert outcome.failed
+    assert outcome.result["error"]["path"] == "/api/oauth/revoke"
+    assert outcome.msg.endswith("The token may have been revoked. Run the task again to find out.")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
