@@ -9,6 +9,7 @@ mutmut itself starts pytest for each mutant, which takes half of the time.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import shutil
@@ -112,22 +113,22 @@ def in_order(
     """Return the most promising tests first, up to ``most_seconds``.
 
     The first are the tests that have found mutants of the same function, and the mutant's own test
-    file. The files follow that have found most of its neighbors for their time, the quickest tests
-    first. Other tests hardly ever find a mutant.
+    file. Then comes the quickest test of each other file, the next one of each, and so on, because
+    the tests of a file are alike. The files come first that have found most of the mutant's
+    neighbors for their time.
     """
     by_test = {item.nodeid: item for item in items}
     latest = list(finders.tests[mangled_name_from_mutant_name(mutant)])[: -MOST_FINDERS - 1 : -1]
     found = [by_test.pop(test) for test in latest if test in by_test]
     total = sum(seconds[item.nodeid] for item in found)
     by_file: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in by_test.values():
+    for item in sorted(by_test.values(), key=lambda item: seconds[item.nodeid]):
         by_file[item.path.name].append(item)
     cost = {name: sum(seconds[i.nodeid] for i in items) for name, items in by_file.items()}
-    own, known = f"test{file_of(mutant)}", finders.files[file_of(mutant)]
-    for name in sorted(
-        by_file, key=lambda n: (not n.startswith(own), -known[n] / (cost[n] + 0.1), cost[n])
-    ):
-        for item in sorted(by_file[name], key=lambda i: seconds[i.nodeid]):
+    own, known = by_file.pop(f"test{file_of(mutant)}.py", []), finders.files[file_of(mutant)]
+    names = sorted(by_file, key=lambda name: (-known[name] / (cost[name] + 0.1), cost[name]))
+    for item in itertools.chain(own, *itertools.zip_longest(*(by_file[name] for name in names))):
+        if item is not None:
             total += seconds[item.nodeid]
             if total > most_seconds:
                 return found

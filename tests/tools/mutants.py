@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make mutants`: put small mistakes into plugins/module_utils, which the tests must find.
 
-mutants.py [--again | --resume] [--seconds S] [NAME...]: --again tries only those not found last
-time and new ones, --resume those that an interrupted run did not try. Each is tried with tests that
-take 5 seconds, or S. A NAME is the name of a mutant and may contain * and ?.
+mutants.py [--again | --resume] [--seconds S] [NAME...]: --again tries only new ones and those that
+were not found last time and are not in mutants.txt, --resume those that an interrupted run did not
+try. Each is tried with tests that take 5 seconds, or S. A NAME is the name of a mutant and may
+contain * and ?.
 
 mutmut creates the mutants in .cache/mutants and learns which tests reach which function;
 mutant_tests.py runs these tests. It fails if fewer than 95% are found, or if one that is not found
@@ -282,13 +283,20 @@ def survivors(mutants: list[Mutant]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fits(mutant: Mutant, names: list[str], *, again: bool = False, resume: bool = False) -> bool:
-    """Return whether to try a mutant."""
-    if names and not any(fnmatch.fnmatchcase(mutant.name, name) for name in names):
-        return False
-    if resume:
-        return mutant.status == "not tried"
-    return not (again and mutant.status in FOUND)
+def choose(
+    mutants: list[Mutant], given: argparse.Namespace, allowed: Collection[str]
+) -> list[Mutant]:
+    """Return the mutants to try, those first that were not tried last time."""
+    return sorted(
+        (
+            mutant
+            for mutant in mutants
+            if (not given.names or any(fnmatch.fnmatchcase(mutant.name, n) for n in given.names))
+            and not (given.resume and mutant.status != "not tried")
+            and not (given.again and (mutant.status in FOUND or mutant.line in allowed))
+        ),
+        key=lambda mutant: mutant.status != "not tried",
+    )
 
 
 def main() -> int:
@@ -299,6 +307,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long tests try each mutant")
     parser.add_argument("--report", action="store_true", help="only report the last run")
     given = parser.parse_args()
+    allowed = parse_allowed(ALLOWED.read_text("utf-8"))
     if not given.report:
         prepare()
         make()
@@ -306,8 +315,7 @@ def main() -> int:
         if not (given.names or given.again or given.resume):
             RESULTS.unlink(missing_ok=True)
         tried = [mutant for mutant in read() if not mutant.is_of_words]
-        chosen = [m for m in tried if fits(m, given.names, again=given.again, resume=given.resume)]
-        try_out(chosen, given.seconds)
+        try_out(choose(tried, given, allowed), given.seconds)
     every = read()
     mutants = [mutant for mutant in every if not mutant.is_of_words]
     table, percentage = report(mutants)
@@ -316,7 +324,7 @@ def main() -> int:
     print(table)
     print(f"{percentage:.1f}% found; the others are in {CACHE.relative_to(ROOT)}/survivors.txt")
     print(f"{len(every) - len(mutants)} that change only the text of a message were not tried")
-    unexplained, outdated = compare(mutants, parse_allowed(ALLOWED.read_text("utf-8")))
+    unexplained, outdated = compare(mutants, allowed)
     place = ALLOWED.relative_to(ROOT)
     for line in unexplained:
         print(f"Not in {place}: {line}")
