@@ -16,11 +16,14 @@ from urllib.parse import parse_qs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    MAX_LIFETIME,
     BearerAuth,
     Challenge,
     DigestAuth,
+    IssuedToken,
     ServiceAccountAuth,
     choose_auth,
     digest_header,
@@ -219,6 +222,7 @@ def test_a_reused_nonce_is_replaced_unless_the_401_has_another_reason() -> None:
 def test_a_401_without_a_supported_digest_is_unexpected(header: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         DigestAuth(KeyPair("abcdefgh", "x")).handle_challenge(refused(header))
+    assert (caught.value.status, caught.value.reason) == (401, "Unauthorized")
     assert "without a supported Digest" in caught.value.message()
     assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
 
@@ -254,7 +258,8 @@ class TokenServer:
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return parse_response(Response(200, "OK", {}, json.dumps(outcome).encode()))
+        headers = CaseInsensitiveDict({"Date": "Thu, 01 Jan 1970 00:02:03 GMT"})
+        return parse_response(Response(200, "OK", headers, json.dumps(outcome).encode()))
 
 
 def account_auth(server: TokenServer, concealed: list[str]) -> ServiceAccountAuth:
@@ -292,6 +297,24 @@ def test_a_token_is_fetched_masked_and_revoked() -> None:
         (get, headers, {"grant_type": ["client_credentials"]}, None),
         (revoke, headers, revoked, 105.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"token_type": "Other", "expires_in": 3600}, ("Other", 3600)),
+        ({"token_type": "a b\n", "expires_in": 0}, ("Bearer", 0)),
+        ({"token_type": 1, "expires_in": True}, ("Bearer", None)),
+        ({"expires_in": MAX_LIFETIME}, ("Bearer", MAX_LIFETIME)),
+        ({"expires_in": MAX_LIFETIME + 1}, ("Bearer", None)),
+        ({"expires_in": -1}, ("Bearer", None)),
+    ],
+)
+def test_a_token_has_its_type_and_lifetime(fields: Any, expected: tuple[str, Any]) -> None:
+    server = TokenServer({"access_token": "t0ken", **fields})
+    found = account_auth(server, []).fetch_token()
+    # The server's time is in seconds since 1970.
+    assert found == IssuedToken("t0ken", *expected, 123.0)
 
 
 def tokens(*names: str) -> list[Any]:

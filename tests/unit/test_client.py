@@ -158,8 +158,10 @@ def test_a_low_count_does_not_cause_an_extra_request() -> None:
 )
 def test_an_incomplete_list_is_an_error(respond: Any) -> None:
     api = client(respond)
-    with pytest.raises(UnexpectedResponseError, match="never consistent"):
+    with pytest.raises(UnexpectedResponseError, match="never consistent") as caught:
         api.pages(to("list"), lambda item: item["id"], str)
+    assert "try again later" in caught.value.message()
+    assert caught.value.fields()["method"] == "GET"
     assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_ATTEMPTS - 1)
 
 
@@ -256,8 +258,10 @@ def test_an_endless_list_fails_without_a_second_reading(size: int) -> None:
         return 200, {"results": items, "totalCount": 9999, "links": [{"rel": "next"}]}
 
     api = client(respond)
-    with pytest.raises(UnexpectedResponseError, match="did not end after"):
+    with pytest.raises(UnexpectedResponseError, match="did not end after") as caught:
         api.pages(to("list"), lambda item: item["id"], str)
+    assert "Check that base_url" in caught.value.message()
+    assert caught.value.fields()["method"] == "GET"
     # The number of pages is limited, and so is their total size.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
 

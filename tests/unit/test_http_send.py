@@ -119,8 +119,9 @@ def test_a_redirect_is_refused_and_its_connection_returned(status: int) -> None:
     http = OneResponse(response(status, Location="https://elsewhere.example/sign-on?user=x"))
     with pytest.raises(
         RedirectError, match=rf"\({status}\) to https://elsewhere\.example/sign-on$"
-    ):
+    ) as caught:
         http.call()
+    assert (caught.value.status, caught.value.reason) == (status, "redirect")
     assert http.answer.raw.closed
 
 
