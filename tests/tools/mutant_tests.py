@@ -17,8 +17,9 @@ import signal
 import tempfile
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mutmut.mutation.trampoline import set_mutant_under_test
@@ -42,22 +43,61 @@ FINDER = "finder"
 MOST_FINDERS = 30
 
 
-@dataclass
-class Finders:
-    """The tests that have found mutants.
+class Tests:
+    """The tests that reach each function, and those that have found its mutants.
 
-    ``files`` has how many mutants of a file each test file has found, and ``tests`` the tests that
-    have found mutants of a function, the latest last.
+    ``stats`` is mutmut's, with times in seconds. A mutant is tried with tests that take up to
+    ``most_seconds``.
     """
 
-    files: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    tests: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    def __init__(
+        self, items: list[pytest.Item], stats: dict[str, Any], most_seconds: float
+    ) -> None:
+        by_name = {item.nodeid: item for item in items}
+        self.seconds = defaultdict(float, stats["duration_by_test"])
+        self._most_seconds = most_seconds
+        self._by_function: dict[str, list[pytest.Item]] = {}
+        # How many functions a test reaches.
+        self._reach: Counter[str] = Counter()
+        for function, names in stats["tests_by_mangled_function_name"].items():
+            self._by_function[function] = [by_name[name] for name in names if name in by_name]
+            self._reach.update(names)
+        # The tests that have found mutants of a function, the latest last.
+        self._finders: dict[str, dict[str, None]] = defaultdict(dict)
 
-    def add(self, mutant: str, test: str) -> None:
-        self.files[file_of(mutant)][Path(test.partition("::")[0]).name] += 1
-        tests = self.tests[mangled_name_from_mutant_name(mutant)]
-        tests.pop(test, None)
-        tests[test] = None
+    def add_finder(self, mutant: str, test: str) -> None:
+        finders = self._finders[mangled_name_from_mutant_name(mutant)]
+        finders.pop(test, None)
+        finders[test] = None
+
+    def choose(self, mutant: str) -> list[pytest.Item]:
+        """Return the most promising tests first.
+
+        The first are those that have found mutants of the same function. For half of the time, the
+        tests follow that reach the fewest functions, because they check most about each. Then comes
+        the quickest test of each file, the next one of each, and so on, because the tests of a file
+        are alike.
+        """
+        function = mangled_name_from_mutant_name(mutant)
+        left = {item.nodeid: item for item in self._by_function.get(function, ())}
+        latest = list(self._finders[function])[: -MOST_FINDERS - 1 : -1]
+        chosen = [left.pop(test) for test in latest if test in left]
+        total = sum(self.seconds[item.nodeid] for item in chosen)
+        for test in sorted(left, key=lambda test: (self._reach[test], self.seconds[test])):
+            total += self.seconds[test]
+            if total > self._most_seconds / 2:
+                break
+            chosen.append(left.pop(test))
+        by_file: dict[str, list[pytest.Item]] = defaultdict(list)
+        for item in sorted(left.values(), key=lambda item: self.seconds[item.nodeid]):
+            by_file[item.path.name].append(item)
+        for item in itertools.chain(*itertools.zip_longest(*by_file.values())):
+            if item is not None:
+                total += self.seconds[item.nodeid]
+                if total > self._most_seconds:
+                    break
+                chosen.append(item)
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -73,71 +113,27 @@ class Run:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     given = json.loads(Path(os.environ[VARIABLE]).read_text("utf-8"))
     stats = json.loads(Path(given["stats"]).read_text("utf-8"))
-    seconds = defaultdict(float, stats["duration_by_test"])
-    by_function = stats["tests_by_mangled_function_name"]
+    tests = Tests(session.items, stats, given["seconds"])
+    del stats
     running: dict[int, Run] = {}
-    finders = Finders()
     control = given["control"]
-    by_name = {item.nodeid: item for item in session.items}
     # Collecting garbage in a fork would copy almost all memory of this process.
     gc.collect()
     gc.freeze()
     for mutant, diff in [(control, []), *given["mutants"]]:
-        names = by_function.get(mangled_name_from_mutant_name(mutant), ())
-        items = [by_name[name] for name in names if name in by_name]
-        items = (
-            session.items
-            if mutant == control
-            else in_order(items, mutant, seconds, finders, given["seconds"])
-        )
+        items = session.items if mutant == control else tests.choose(mutant)
         if len(running) >= WORKERS:
-            collect(running, given["results"], finders)
+            collect(running, given["results"], tests)
         folder = tempfile.mkdtemp(prefix="mutant-")
-        ends = time.monotonic() + LEAST_SECONDS + PATIENCE * sum(seconds[i.nodeid] for i in items)
+        seconds = sum(tests.seconds[item.nodeid] for item in items)
+        ends = time.monotonic() + LEAST_SECONDS + PATIENCE * seconds
         pid = os.fork()
         if not pid:
             os._exit(try_mutant(session, mutant, items, folder))
         running[pid] = Run(mutant, diff, ends, folder)
     while running:
-        collect(running, given["results"], finders)
+        collect(running, given["results"], tests)
     return True
-
-
-def in_order(
-    items: list[pytest.Item],
-    mutant: str,
-    seconds: dict[str, float],
-    finders: Finders,
-    most_seconds: float,
-) -> list[pytest.Item]:
-    """Return the most promising tests first, up to ``most_seconds``.
-
-    The first are the tests that have found mutants of the same function, and the mutant's own test
-    file. Then comes the quickest test of each other file, the next one of each, and so on, because
-    the tests of a file are alike. The files come first that have found most of the mutant's
-    neighbors for their time.
-    """
-    by_test = {item.nodeid: item for item in items}
-    latest = list(finders.tests[mangled_name_from_mutant_name(mutant)])[: -MOST_FINDERS - 1 : -1]
-    found = [by_test.pop(test) for test in latest if test in by_test]
-    total = sum(seconds[item.nodeid] for item in found)
-    by_file: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in sorted(by_test.values(), key=lambda item: seconds[item.nodeid]):
-        by_file[item.path.name].append(item)
-    cost = {name: sum(seconds[i.nodeid] for i in items) for name, items in by_file.items()}
-    own, known = by_file.pop(f"test{file_of(mutant)}.py", []), finders.files[file_of(mutant)]
-    names = sorted(by_file, key=lambda name: (-known[name] / (cost[name] + 0.1), cost[name]))
-    for item in itertools.chain(own, *itertools.zip_longest(*(by_file[name] for name in names))):
-        if item is not None:
-            total += seconds[item.nodeid]
-            if total > most_seconds:
-                return found
-            found.append(item)
-    return found
-
-
-def file_of(mutant: str) -> str:
-    return mutant.split(".")[-2]
 
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
@@ -160,7 +156,7 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
     return SURVIVED
 
 
-def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
+def collect(running: dict[int, Run], results: str, tests: Tests) -> None:
     """Wait for a process to end, and record its verdict."""
     while True:
         for pid, run in list(running.items()):
@@ -172,7 +168,7 @@ def collect(running: dict[int, Run], results: str, finders: Finders) -> None:
                 del running[pid]
                 finder = Path(run.folder) / FINDER
                 if finder.exists():
-                    finders.add(run.mutant, finder.read_text("utf-8"))
+                    tests.add_finder(run.mutant, finder.read_text("utf-8"))
                 shutil.rmtree(run.folder, ignore_errors=True)
                 code = os.waitstatus_to_exitcode(status)
                 # The mutant has killed the process, unless the trial itself is broken.
