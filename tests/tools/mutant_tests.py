@@ -39,7 +39,7 @@ SURVIVED, KILLED, BROKEN = 0, 1, 2
 VERDICTS = {SURVIVED: "survived", KILLED: "killed", BROKEN: "not tried"}
 # A file in a mutant's directory that names the test which found it.
 FINDER = "finder"
-# How many of the tests that have found a mutant of the same function run first.
+# How many of the tests run first that have found a mutant of the same function, and of its file.
 MOST_FINDERS = 30
 
 
@@ -62,26 +62,32 @@ class Tests:
         for function, names in stats["tests_by_mangled_function_name"].items():
             self._by_function[function] = [by_name[name] for name in names if name in by_name]
             self._reach.update(names)
-        # The tests that have found mutants of a function, the latest last.
+        # The tests that have found mutants of a function, the latest last, and of a file.
         self._finders: dict[str, dict[str, None]] = defaultdict(dict)
+        self._of_file: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add_finder(self, mutant: str, test: str) -> None:
         finders = self._finders[mangled_name_from_mutant_name(mutant)]
         finders.pop(test, None)
         finders[test] = None
+        self._of_file[file_of(mutant)][test] += 1
 
     def choose(self, mutant: str) -> list[pytest.Item]:
         """Return the most promising tests first.
 
-        The first are those that have found mutants of the same function. For half of the time, the
-        tests follow that reach the fewest functions, because they check most about each. Then comes
-        the quickest test of each file, the next one of each, and so on, because the tests of a file
-        are alike.
+        The first are those that have found mutants of the same function or file. For half of the
+        time, the tests follow that reach the fewest functions, because they check most about each.
+        Then comes the quickest test of each file, the next one of each, and so on, because the
+        tests of a file are alike.
         """
         function = mangled_name_from_mutant_name(mutant)
         left = {item.nodeid: item for item in self._by_function.get(function, ())}
         latest = list(self._finders[function])[: -MOST_FINDERS - 1 : -1]
-        chosen = [left.pop(test) for test in latest if test in left]
+        best = [
+            test for test, _found in self._of_file[file_of(mutant)].most_common() if test in left
+        ]
+        names = dict.fromkeys([*latest, *best[:MOST_FINDERS]])
+        chosen = [left.pop(test) for test in names if test in left]
         total = sum(self.seconds[item.nodeid] for item in chosen)
         for test in sorted(left, key=lambda test: (self._reach[test], self.seconds[test])):
             total += self.seconds[test]
@@ -134,6 +140,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     while running:
         collect(running, given["results"], tests)
     return True
+
+
+def file_of(mutant: str) -> str:
+    return mutant.split(".")[-2]
 
 
 def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], folder: str) -> int:
