@@ -44,6 +44,7 @@ from tests.support import (
     MISSING_ID,
     PLATFORMS,
     PRIVATE_KEYS,
+    Outcome,
     VirtualClock,
     created_at,
     fetch_token,
@@ -156,6 +157,44 @@ def test_check_mode_reports_the_plan(world: World) -> None:
     real = world.finish(diff=True, new_private_key=private_key(begun))
     for name in ("state", "actions", "org_api_key", "diff", "old_api_user_id"):
         assert real.result[name] == checked.result[name], name
+
+
+def test_the_difference_shows_each_key_of_a_phase(world: World) -> None:
+    def shown(description: str) -> dict[str, Any]:
+        assert world.old.projects
+        projects = [{"project_id": p, "roles": sorted(r)} for p, r in world.old.projects.items()]
+        roles = sorted(world.old.roles)
+        return {"description": description, "roles": roles, "projects": projects}
+
+    def difference(outcome: Outcome) -> Any:
+        before, after = (outcome.result["diff"][name] for name in ("before", "after"))
+        assert before.keys() == after.keys() == {"api_keys"}
+        return before["api_keys"], after["api_keys"]
+
+    old = shown("victim")
+    assert difference(world.begin(check=True, diff=True)) == ([], [old])
+    begun = world.begin(diff=True)
+    issued = shown(world.new_key().description)
+    assert difference(begun) == ([], [issued])
+    pair = {"new_private_key": private_key(begun)}
+    checked = world.finish(**pair, check=True, diff=True)
+    assert difference(checked) == ([old, issued], [old])
+    waiting = world.finish(**pair, grace_period=DAY, diff=True)
+    verified = shown(world.new_key().description)
+    assert verified != issued
+    assert difference(waiting) == ([issued], [verified])
+    assert difference(world.begin(diff=True)) == ([], [])
+    world.now += DAY
+    assert difference(world.finish(diff=True)) == ([old, verified], [old])
+
+
+def test_the_difference_of_a_rollback_is_the_replacement(world: World) -> None:
+    world.begin()
+    new = world.new_key()
+    done = succeeded(world.run("roll_back", successor_id=new.id, diff=True))
+    (before,) = done.result["diff"]["before"]["api_keys"]
+    assert before["description"] == new.description
+    assert done.result["diff"]["after"]["api_keys"] == []
 
 
 def test_roll_back_keeps_the_old_key(world: World) -> None:
