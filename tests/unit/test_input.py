@@ -32,6 +32,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "access_token": {"type": "str", "no_log": True},
     "wait": {"type": "bool"},
     "timeout": {"type": "float"},
+    "query": {"type": "dict"},
+    "body": {"type": "raw"},
     "api_keys": {
         "type": "list",
         "elements": "dict",
@@ -87,6 +89,35 @@ def test_refuses_value_that_is_not_text(params: dict[str, Any], start: str) -> N
     assert SECRET not in refused
     assert "`| string` at its source" in refused or "is null" in refused
     assert "in quotes" in refused
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [{"api_keys": []}, {"state": None}, {"state": "x"}, {"wait": True}, {"query": {}}],
+)
+def test_each_option_is_checked(accepted: dict[str, Any]) -> None:
+    for params in ({**accepted, "description": 34}, {"description": 34, **accepted}):
+        assert message(params).startswith("description is a number (34)")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "start"),
+    [
+        ("query", "a=b", "query is text. It must be a dictionary. Write each name and value below"),
+        ("query", [], "query is a list. It must be a dictionary. Write"),
+        ("body", "{}", "body is text. It must be a dictionary or a list. Write it as YAML"),
+        ("body", 1, "body is a number. It must be a dictionary or a list. Write it as YAML"),
+    ],
+)
+def test_refuses_value_that_is_not_structured(name: str, value: Any, start: str) -> None:
+    assert message({name: value}).startswith(start)
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}])
+@pytest.mark.parametrize("name", ["query", "body"])
+def test_accepts_structured_values(name: str, value: Any) -> None:
+    assert refuse({name: value}, SPEC, ()) is None
+    assert refuse({"body": [1]}, SPEC, ()) is None
 
 
 def test_a_result_of_a_task_is_recognized() -> None:
