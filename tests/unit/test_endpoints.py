@@ -110,45 +110,47 @@ def test_a_query_keeps_its_types(value: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "why"),
     [
-        {"a": None},
-        {"a": {}},
-        {"a": [[]]},
-        {"a": float("nan")},
-        {"a": ""},
-        {"a": []},
-        {"a": ["b", ""]},
-        {"envelope": True},
+        ({"a": None}, "'a' in query is null. Leave it out"),
+        ({"a": {}}, "'a' in query is not text, a number or a boolean. Leave it out"),
+        ({"a": [[]]}, "an item of 'a' in query is empty. Leave it out"),
+        ({"a": float("nan")}, "'a' in query is not text, a number or a boolean. Leave it out"),
+        ({"b": 1, "a": ""}, "'a' in query is empty. Leave it out"),
+        ({"a": []}, "'a' in query is empty. Leave it out"),
+        ({"a": ["b", ""]}, "an item of 'a' in query is empty. Leave it out"),
+        ({"envelope": True}, "'envelope' in query is not allowed. Use the option envelope"),
     ],
     ids=str,
 )
-def test_refuses_a_query_that_cannot_be_sent(query: dict[str, Any]) -> None:
-    with pytest.raises(OptionError):
+def test_refuses_a_query_that_cannot_be_sent(query: dict[str, Any], why: str) -> None:
+    with pytest.raises(OptionError) as refused:
         _endpoints.query_texts(query)
+    assert refused.value.message().startswith(why)
 
 
 @pytest.mark.parametrize(
-    ("method", "body", "is_fine"),
+    ("method", "body", "why"),
     [
-        ("GET", None, True),
-        ("GET", {}, False),
-        ("POST", None, True),
-        ("POST", [], True),
-        ("POST", '{"a": 1}', False),
-        ("PATCH", None, False),
-        ("PUT", None, False),
-        ("PUT", {"a": [{"b": 1.5}]}, True),
-        ("PUT", {"a": [{"b": float("inf")}]}, False),
-        ("DELETE", None, True),
+        ("GET", None, None),
+        ("GET", {}, "body is set, but method is GET. Set parameters with query"),
+        ("POST", None, None),
+        ("POST", [], None),
+        ("POST", '{"a": 1}', "body is not a dictionary or a list. Write the JSON as YAML"),
+        ("PATCH", None, "body is not set, but method is PATCH. "),
+        ("PUT", None, "body is not set, but method is PUT. "),
+        ("PUT", {"a": [{"b": 1.5}]}, None),
+        ("PUT", {"a": [{"b": float("inf")}]}, "body contains a number that JSON does not"),
+        ("DELETE", None, None),
     ],
 )
-def test_a_body_must_fit_the_method(method: str, body: Any, is_fine: bool) -> None:
-    if is_fine:
+def test_a_body_must_fit_the_method(method: str, body: Any, why: str | None) -> None:
+    if why is None:
         _endpoints.check_body(method, body)
         return
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError) as refused:
         _endpoints.check_body(method, body)
+    assert refused.value.message().startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -157,18 +159,29 @@ def test_a_body_must_fit_the_method(method: str, body: Any, is_fine: bool) -> No
         (None, ATLAS, "2025-03-12"),
         ("2024-08-05", ATLAS, "2024-08-05"),
         ("preview", ATLAS, "preview"),
-        ("2024-13-05", ATLAS, None),
-        ("20240805", ATLAS, None),
-        ("latest", ATLAS, None),
-        ("2024-08-05", OPS_MANAGER, None),
     ],
 )
-def test_a_version_is_a_date_or_preview(version: Any, platform: Any, expected: Any) -> None:
-    if expected:
-        assert _endpoints.check_version(version, platform) == expected
-        return
-    with pytest.raises(OptionError):
+def test_a_version_is_a_date_or_preview(version: Any, platform: Any, expected: str) -> None:
+    assert _endpoints.check_version(version, platform) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "platform", "why"),
+    [
+        ("2024-13-05", ATLAS, "api_version is '2024-13-05'. It must be a date, such as"),
+        ("20240805", ATLAS, "api_version is '20240805'. It must be a date, such as"),
+        ("latest", ATLAS, "api_version is 'latest'. It must be a date, such as"),
+        (
+            "2024-08-05",
+            OPS_MANAGER,
+            "api_version is set, but the API of MongoDB Ops Manager has no versions. Leave it out",
+        ),
+    ],
+)
+def test_refuses_another_version(version: Any, platform: Any, why: str) -> None:
+    with pytest.raises(OptionError) as refused:
         _endpoints.check_version(version, platform)
+    assert refused.value.message().startswith(why)
 
 
 def test_the_documentation_names_the_default_version() -> None:
