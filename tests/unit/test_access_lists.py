@@ -28,13 +28,17 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._plat
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
+    LimitError,
     LostResponseError,
     MissingError,
     OptionError,
     Request,
     UnexpectedResponseError,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_lists
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_lists,
+    _project_service_accounts,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._access_lists import (
     AccessList,
     Goal,
@@ -500,6 +504,75 @@ def test_an_unreadable_list_after_a_conflict_is_reported() -> None:
 )
 def test_the_response_to_additions_must_be_a_list(data: Any, expected: bool | None) -> None:
     assert _access_lists._parse_list(data, API_KEYS, frozenset()) is expected
+
+
+@pytest.mark.parametrize(
+    ("shown", "more", "is_contradiction"),
+    [
+        ([A, B], {}, False),
+        ([A], {}, True),
+        ([A], {"totalCount": 1}, True),
+        # The entry may be on another page.
+        ([A], {"totalCount": 2}, False),
+        ([A], {"totalCount": "1"}, False),
+        ([A, None], {}, False),
+    ],
+)
+def test_the_response_to_additions_must_show_them(
+    shown: list[Any], more: dict[str, Any], is_contradiction: bool
+) -> None:
+    data = {"results": [entry and {"cidrBlock": entry} for entry in shown], **more}
+    added = networks(A, B)
+    if not is_contradiction:
+        assert _access_lists._parse_list(data, API_KEYS, added) is True
+        return
+    with pytest.raises(UnexpectedResponseError) as caught:
+        _access_lists._parse_list(data, API_KEYS, added)
+    assert f"shows a list without {B}" in caught.value.message()
+
+
+def networks(*entries: str) -> frozenset[Any]:
+    return frozenset(map(ipaddress.ip_network, entries))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (198, 200, None),
+        (0, 201, "would have 201 entries, but the API allows 200. Nothing was changed"),
+        # Nothing is added.
+        (300, 300, None),
+        (300, 299, None),
+    ],
+)
+def test_a_list_must_not_become_too_long(before: int, now: int, words: str | None) -> None:
+    check_size(planned(range(before), range(now)), words)
+
+
+def test_entries_that_will_be_removed_count() -> None:
+    words = "would have 201 entries until others are removed, but the API allows 200"
+    check_size(planned(range(101), range(100, 201)), words)
+    check_size(planned(range(101), range(100, 200)), None)
+
+
+def planned(before: range, now: range) -> AccessList[Any]:
+    lists: list[Any] = [
+        frozenset(ipaddress.ip_network(f"192.0.{n // 256}.{n % 256}") for n in numbers)
+        for numbers in (before, now)
+    ]
+    return AccessList(
+        _project_service_accounts.ACCOUNT_LISTS, API_KEYS.of(ORG), KEY, "accessList", {}, *lists
+    )
+
+
+def check_size(planned: AccessList[Any], words: str | None) -> None:
+    if words is None:
+        _access_lists.check_size(planned)
+        return
+    with pytest.raises(LimitError) as caught:
+        _access_lists.check_size(planned)
+    assert f"The access list of API key {KEY} {words}" in caught.value.message()
+    assert "Use CIDR blocks" in caught.value.message()
 
 
 def test_after_a_lost_response_additions_are_looked_up_and_not_sent_again() -> None:

@@ -271,8 +271,7 @@ def _diff(state: State, plan: Plan) -> dict[str, Any]:
         after.append(created.writable())
     if written and plan.new:
         before.append(written.writable())
-        description = plan.base if plan.includes(_rotation.RENAME) else plan.new.description
-        after.append({**written.writable(), "description": description})
+        after.append({**written.writable(), "description": plan.new.description})
     return {"before": {"api_keys": before}, "after": {"api_keys": after}}
 
 
