@@ -280,7 +280,9 @@ def run_module(
     text = output.getvalue()
     outcome = Outcome(json.loads(text), text, clock)
     check_words(outcome.result, f"{options} {environ}")
-    returns.check(name, outcome.result)
+    # The example of a guide has no documentation.
+    if hasattr(module, "RETURN"):
+        returns.check(name, outcome.result)
     if diff is None:
         outcome.result.pop("diff", None)
     return outcome
