@@ -9,9 +9,11 @@ import json
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from tests.accounts import (
     ACCOUNTS,
     BUILDS,
@@ -21,7 +23,7 @@ from tests.accounts import (
     run_task,
 )
 from tests.emulator import Emulator, Fault
-from tests.support import fetch_token, org_id
+from tests.support import client_id, fetch_token, org_id, service_account
 
 PRESENT = {"name": "deploy", "description": "Deploys", "roles": ["ORG_READ_ONLY"]}
 HOURS = {"secret_expires_after_hours": 8}
@@ -126,6 +128,46 @@ def test_an_account_gains_no_roles_by_name_without_its_file(
     assert run(emulator, **options).result["error"]["type"] == "guard"
     assert emulator.writes == []
     assert run(emulator, **options, adopt=True).changed
+
+
+def test_an_account_may_gain_roles_if_the_file_holds_it(emulator: Emulator, tmp_path: Path) -> None:
+    options = {**PRESENT, **HOURS, "credentials_file": str(tmp_path / "deploy.json")}
+    assert run(emulator, **options).changed
+    more = run(emulator, **{**options, "roles": ["ORG_MEMBER", "ORG_READ_ONLY"]})
+    assert (more.changed, more.failed) == (True, False), more.msg
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_the_signing_account_keeps_its_roles(emulator: Emulator, check: bool) -> None:
+    own = {"service_account_id": client_id("atlas"), **service_account("atlas")}
+    roles = accounts(emulator)[client_id("atlas")].roles
+    outcome = run(emulator, **own, roles=["ORG_READ_ONLY"], check=check)
+    assert outcome.result["error"]["type"] == "own_credential"
+    assert "taking a role from it" in outcome.msg
+    assert accounts(emulator)[client_id("atlas")].roles == roles
+
+
+def test_an_account_is_not_created_by_id(emulator: Emulator) -> None:
+    outcome = run(emulator, service_account_id=MISSING_ACCOUNT, roles=["ORG_MEMBER"])
+    assert outcome.result["error"]["type"] == "missing"
+    assert "To create an account, identify it by name." in outcome.msg
+
+
+@pytest.mark.parametrize("is_undone", [True, False])
+def test_a_file_that_cannot_be_written_leaves_no_account(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_undone: bool
+) -> None:
+    known = set(accounts(emulator))
+    if not is_undone:
+        emulator.add_fault(Fault("status", method="DELETE", times=None, status=403, code="X"))
+    monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=OSError(28, "No space")))
+    outcome = run(emulator, **PRESENT, **HOURS, credentials_file=str(tmp_path / "deploy.json"))
+    new = set(accounts(emulator)) - known
+    assert (outcome.failed, outcome.changed) == (True, not is_undone)
+    assert len(new) == (not is_undone)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert all(account in outcome.msg for account in new)
+    assert "the new service account" in outcome.msg
 
 
 def test_an_owner_identified_by_name_gives_a_warning(emulator: Emulator) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,15 @@ def test_no_secret_is_created_if_one_is_valid(emulator: Emulator) -> None:
     assert run(emulator, **HOURS, force=True).changed
 
 
+def test_the_secret_that_is_valid_longest_is_kept(emulator: Emulator) -> None:
+    start(emulator, secret(0, 5), secret(1, 30))
+    outcome = run(emulator, **HOURS)
+    assert outcome.result["service_account_secret"]["id"] == SECRET_IDS[1]
+    assert [other["id"] for other in outcome.result["other_secrets"]] == [SECRET_IDS[0]]
+    (warning,) = outcome.result["warnings"]
+    assert f"has a valid secret, {SECRET_IDS[1]}, whose value cannot be read again" in str(warning)
+
+
 def test_an_expired_secret_is_deleted_first_to_make_room(emulator: Emulator) -> None:
     start(emulator, secret(0, -1), secret(1, -2))
     outcome = run(emulator, **HOURS)
@@ -137,7 +147,9 @@ def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(emulator: Em
     start(emulator, secret(0, 30), secret(1, 5))
     outcome = run(emulator, **HOURS, force=True)
     assert outcome.result["error"]["type"] == "limit"
-    assert all(secret_id in outcome.msg for secret_id in SECRET_IDS)
+    assert outcome.result["error"]["parameters"] == list(SECRET_IDS)
+    assert outcome.msg.count("last used never") == 2
+    assert "or set make_room to oldest. Nothing was changed." in outcome.msg
     assert emulator.writes == []
     oldest = run(emulator, **HOURS, force=True, make_room="oldest")
     assert oldest.changed
@@ -164,6 +176,8 @@ def test_a_response_without_secrets_does_not_prove_that_one_is_missing(
     hide(monkeypatch, "secrets")
     outcome = run(emulator, **ABSENT)
     assert outcome.result["error"]["type"] == "unexpected_response"
+    assert f"service account {BUILDS} ('builds') without a list of its secrets" in outcome.msg
+    assert "Look at the account in the web interface" in outcome.msg
     assert left(emulator) == [SECRET_IDS[0]]
 
 
@@ -214,7 +228,27 @@ def test_a_lost_creation_reports_the_secret_that_is_left(
     (new,) = set(left(emulator)) - {SECRET_IDS[0]}
     assert outcome.result["error"]["parameters"] == [new]
     assert [write.method for write in emulator.writes] == ["POST"]
+    assert outcome.changed
+    assert f"New secrets of the account: {new}. Unless another run created it" in outcome.msg
     assert ("seven days" in outcome.msg) == bool(others)
+
+
+def test_after_a_lost_creation_no_secret_may_be_left(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_before", method="POST", path=SECRETS))
+    outcome = run(emulator, **HOURS)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert outcome.result["error"]["parameters"] == []
+    assert "No new secret has appeared within" in outcome.msg
+    assert not outcome.changed
+
+
+def test_after_a_lost_creation_the_account_may_be_unreadable(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lost_after", method="POST", path=SECRETS))
+    emulator.add_fault(Fault("status", method="GET", after=1, times=None, status=403, code="X"))
+    outcome = run(emulator, **HOURS)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert "Whether a secret was created could not be checked: Could not read" in outcome.msg
+    assert outcome.msg.endswith("Check the account's secrets before you run the task again.")
 
 
 def test_a_refusal_after_a_concurrent_creation_is_retried(emulator: Emulator) -> None:
@@ -225,6 +259,9 @@ def test_a_refusal_after_a_concurrent_creation_is_retried(emulator: Emulator) ->
     emulator.add_fault(Fault("status", method="POST", path=SECRETS, times=None, **CONFLICT))
     again = run(emulator, **HOURS, force=True, retries=2)
     assert (again.failed, again.code) == (True, "DATA_CONCURRENCY_ERROR")
+    waited = re.search(r"\(3 attempts, (\d+) s of waiting\)", again.msg)
+    assert waited
+    assert 1 <= int(waited[1]) <= 60
     assert len([r for r in emulator.requests if r.method == "POST"]) == 3 + 3
 
 
@@ -286,7 +323,8 @@ def test_a_secret_deleted_to_make_room_is_reported(emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", method="POST", **refusal))
     outcome = run(emulator, **HOURS, force=True)
     assert (outcome.failed, outcome.changed, outcome.code) == (True, True, "VALIDATION_ERROR")
-    assert f"{SECRET_IDS[1]} was deleted" in outcome.msg
+    assert f"Secret {SECRET_IDS[1]} was deleted first to make room." in outcome.msg
+    assert "Nothing was changed" not in outcome.msg
 
 
 def test_without_room_the_error_describes_each_secret(emulator: Emulator, filed: Options) -> None:
@@ -328,8 +366,23 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     outcome = run(emulator, **filed, force=True, clock=clock)
     assert (outcome.failed, left(emulator)) == (True, [SECRET_IDS[0]])
     # A shorter lifetime of the other secret cannot be undone, and the message says so.
-    assert (SECRET_IDS[0] in outcome.msg) == (days > 7)
+    assert (SECRET_IDS[0] in outcome.msg) == outcome.changed == (days > 7)
+    assert "was deleted to clean up." in outcome.msg
     assert not Path(filed["credentials_file"]).exists()
+
+
+def test_a_new_secret_that_cannot_be_deleted_is_reported(
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_fault(Fault("status", method="DELETE", times=None, status=403, code="X"))
+    monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=OSError(28, "No space")))
+    outcome = run(emulator, **filed)
+    (new,) = left(emulator)
+    assert (outcome.failed, outcome.changed) == (True, True)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert outcome.result["error"]["parameters"] == [new]
+    assert f"The new secret {new} could not be deleted to clean up, and its value" in outcome.msg
+    assert f"Could not delete secret {new} of {BUILDS}" in outcome.msg
 
 
 def test_a_killed_run_does_not_block_the_next_one(
