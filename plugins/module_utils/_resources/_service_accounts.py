@@ -156,8 +156,10 @@ def parse_secret(data: Any, owner: str) -> Secret:
         raise UnreadableError(f"a secret of {owner}", "id", secret_id)
     owner = f"secret {secret_id} of {owner}"
     created_at, expires_at = _date(owner, data, "createdAt"), _date(owner, data, "expiresAt")
-    if created_at is None or expires_at is None:
-        raise UnreadableError(owner, "expiresAt", expires_at)
+    if created_at is None:
+        raise UnreadableError(owner, "createdAt", None)
+    if expires_at is None:
+        raise UnreadableError(owner, "expiresAt", None)
     masked = data.get("maskedSecretValue")
     last_used_at = _date(owner, data, "lastUsedAt")
     text = masked if isinstance(masked, str) else ""
