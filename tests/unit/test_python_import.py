@@ -51,8 +51,9 @@ def test_a_file_in_an_archive_is_compiled_only_once(
     deep = sys.modules["sent.deep"]
     for name in ("sent", "sent.one", "sent.deep", "sent.deep.one"):
         monkeypatch.delitem(sys.modules, name)
-    assert type(before.__loader__) is zipimporter
-    assert [type(m.__loader__) for m in (deep, module)] == [_python._Importer] * 2
+    assert isinstance(before.__loader__, zipimporter)
+    assert not isinstance(before.__loader__, _python._Importer)
+    assert all(isinstance(found.__loader__, _python._Importer) for found in (deep, module))
     assert deep.__file__ == str(archive / "sent" / "deep" / "__init__.py")
     assert module.__file__ == str(archive / "sent" / "deep" / "one.py")
     # Other directories keep the importer of Python.
