@@ -16,7 +16,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     CredentialsFileError,
@@ -47,11 +47,15 @@ class SecretFormat:
 
 @dataclass(frozen=True)
 class SecretFile:
-    """A file as it was found. ``content``: None if there is no file or an empty one."""
+    """A file as it was found. ``content``: None if there is no file or an empty one.
+
+    ``empty``: what identifies an empty file, None if there is no file or it has content.
+    """
 
     path: str
     format: SecretFormat
     content: Mapping[str, str] | None = None
+    empty: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def state(self) -> str:
@@ -85,7 +89,7 @@ def inspect(path: str, secret: SecretFormat) -> SecretFile:
         kind = kinds.get(stat.S_IFMT(status.st_mode), "not a regular file")
         raise _refusal(path, f"is {kind}", _USE_A_FILE)
     if status.st_size == 0:
-        return SecretFile(path, secret)
+        return SecretFile(path, secret, empty=_identity(status))
     try:
         with open(_resolve(path), encoding="utf-8") as file:
             content = json.loads(file.read(_MAX_SIZE))
@@ -198,19 +202,39 @@ def discard(written: SecretFile) -> str:
 def _make_room(file: SecretFile) -> bool:
     """Delete an empty file. Return whether there is a file with content, which can be replaced.
 
-    Raises FileExistsError if the file has other content than when it was inspected.
+    Raises FileExistsError if the file is not as it was when it was inspected. An empty file that
+    has appeared since then will have the secret of another process.
     """
     try:
         now = inspect(file.path, file.format)
-        is_same = now in (file, replace(file, content=None))
+        is_same = now in (file, replace(file, content=None)) and now.empty in (None, file.empty)
     except OptionError:
         is_same = False
     if not is_same:
         raise FileExistsError(file.path)
-    if now.content is None:
-        with suppress(FileNotFoundError):
-            os.unlink(_resolve(file.path))
+    if now.empty:
+        _delete_empty(_resolve(file.path), now.empty)
     return now.content is not None
+
+
+def _delete_empty(path: str, identity: tuple[int, int]) -> None:
+    """Delete an empty file. Raises FileExistsError if another one has just taken its place."""
+    directory, name = os.path.split(path)
+    aside = os.path.join(directory, f".{name}.{os.urandom(4).hex()}")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return
+    status = os.lstat(aside)
+    if status.st_size or _identity(status) != identity:
+        os.rename(aside, path)
+        raise FileExistsError(path)
+    os.unlink(aside)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    # The number alone may be that of a file that was deleted.
+    return status.st_ino, status.st_mtime_ns
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -9,7 +9,9 @@ import json
 import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -91,11 +93,11 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
     ("before", "now", "is_written"),
     [
         (None, None, True),
-        (None, "", True),
+        (None, "", False),
         (None, PAIR, False),
         ("", PAIR, False),
         (PAIR, PAIR, True),
-        (PAIR, "", True),
+        (PAIR, "", False),
         (PAIR, None, True),
         (PAIR, {**PAIR, "private_key": "other"}, False),
         (PAIR, [1], False),
@@ -120,7 +122,58 @@ def test_only_what_was_inspected_is_replaced(
         return
     with pytest.raises(CredentialsFileError, match="another process wrote to it"):
         write(found, new, "it")
-    assert json.loads(path.read_text(encoding="utf-8")) == now
+    left = path.read_text(encoding="utf-8")
+    assert (json.loads(left) if left else "") == now
+
+
+def test_an_empty_file_gives_way(tmp_path: Path) -> None:
+    path = tmp_path / "pair.json"
+    path.touch(0o644)
+    write(inspect(str(path), KEY_PAIR), PAIR, "it")
+    assert json.loads(path.read_text(encoding="utf-8")) == PAIR
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_that_another_process_has_just_created_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is empty until that process writes its secret, which would be lost."""
+    path, rename = tmp_path / "pair.json", os.rename
+    path.touch()
+    found = inspect(str(path), KEY_PAIR)
+    theirs = []
+
+    def rename_late(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        path.unlink()
+        theirs.append(path.open("x"))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename_late)
+    with pytest.raises(CredentialsFileError, match="another process"):
+        write(found, PAIR, "it")
+    (file,) = theirs
+    with file:
+        file.write("theirs")
+    assert path.read_text(encoding="utf-8") == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_one_of_several_runs_writes_a_new_file(tmp_path: Path) -> None:
+    def run(path: Path, number: int) -> bool:
+        try:
+            write(free(path), {**PAIR, "private_key": str(number)}, "it")
+        except CredentialsFileError:
+            return False
+        return True
+
+    for attempt in range(25):
+        path = tmp_path / f"{attempt}.json"
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(partial(run, path), range(4)))
+        assert done.count(True) == 1
+        assert json.loads(path.read_text("utf-8"))["private_key"] == str(done.index(True))
 
 
 @pytest.mark.parametrize("had_secret", [False, True])

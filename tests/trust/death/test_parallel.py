@@ -45,8 +45,8 @@ LATENCY = 0.01
 # The messages with which a task may fail if others change the same keys. A partial failure of many
 # keys is allowed only if each of its failures has one of these messages.
 EXCUSES = (
-    r"The key pair of the new API key .* could not be written to .*: another process has written "
-    r"to it in the meantime, and it was not overwritten\. Run the task again\. The new API key was "
+    r"The key pair of the new API key .* could not be written to .*: another process wrote "
+    r"to it in the meantime, so it was not overwritten\. Run the task again\. The new API key was "
     r"revoked to clean up: nothing is left\.",
     r"\d+ API keys of organization [^:]+ have the description .*",
     r"The API does not find the API key .*, which this task has seen.*",
