@@ -39,7 +39,8 @@ SURVIVED, KILLED, BROKEN = 0, 1, 2
 VERDICTS = {SURVIVED: "survived", KILLED: "killed", BROKEN: "not tried"}
 # A file in a mutant's directory that names the test which found it.
 FINDER = "finder"
-# How many of the tests run first that have found a mutant of the same function, and of its file.
+# How many tests run first because they have found mutants of the same function, and how many more
+# because they have found mutants of the same file.
 MOST_FINDERS = 30
 
 
@@ -90,18 +91,18 @@ class Tests:
         chosen = [left.pop(test) for test in names if test in left]
         total = sum(self.seconds[item.nodeid] for item in chosen)
         for test in sorted(left, key=lambda test: (self._reach[test], self.seconds[test])):
-            total += self.seconds[test]
-            if total > self._most_seconds / 2:
+            if total + self.seconds[test] > self._most_seconds / 2:
                 break
+            total += self.seconds[test]
             chosen.append(left.pop(test))
         by_file: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in sorted(left.values(), key=lambda item: self.seconds[item.nodeid]):
             by_file[item.path.name].append(item)
         for item in itertools.chain(*itertools.zip_longest(*by_file.values())):
             if item is not None:
-                total += self.seconds[item.nodeid]
-                if total > self._most_seconds:
+                if total + self.seconds[item.nodeid] > self._most_seconds:
                     break
+                total += self.seconds[item.nodeid]
                 chosen.append(item)
         return chosen
 
