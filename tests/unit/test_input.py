@@ -113,11 +113,11 @@ def test_refuses_value_that_is_not_structured(name: str, value: Any, start: str)
     assert message({name: value}).startswith(start)
 
 
-@pytest.mark.parametrize("value", [{}, {"a": 1}])
-@pytest.mark.parametrize("name", ["query", "body"])
-def test_accepts_structured_values(name: str, value: Any) -> None:
-    assert refuse({name: value}, SPEC, ()) is None
-    assert refuse({"body": [1]}, SPEC, ()) is None
+@pytest.mark.parametrize(
+    "params", [{"query": {}}, {"query": {"a": 1}}, {"body": {}}, {"body": {"a": 1}}, {"body": [1]}]
+)
+def test_accepts_structured_values(params: dict[str, Any]) -> None:
+    assert refuse(params, SPEC, ()) is None
 
 
 def test_a_result_of_a_task_is_recognized() -> None:

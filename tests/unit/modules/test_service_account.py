@@ -154,7 +154,7 @@ def test_an_account_is_not_created_by_id(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("is_undone", [True, False])
-def test_a_file_that_cannot_be_written_leaves_no_account(
+def test_an_account_whose_file_cannot_be_written_is_deleted_or_reported(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_undone: bool
 ) -> None:
     known = set(accounts(emulator))
