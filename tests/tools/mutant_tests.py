@@ -152,6 +152,8 @@ def try_mutant(session: pytest.Session, mutant: str, items: list[pytest.Item], f
     gc.disable()
     try:
         session.config.pluginmanager.unregister(name="terminalreporter")
+        # Nobody reads the failures, and to show the lines of mutated files takes long.
+        session.config.option.tbstyle = "line"
         # Two processes must not share a directory.
         base = Path(folder) / "pytest-of-mutants" / "pytest-0"
         base.mkdir(parents=True)
