@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import ssl
@@ -93,6 +94,13 @@ def test_secret_options_have_no_log() -> None:
         (PAIR, {}, KeyPair("abcdefgh", "private")),
         (ACCOUNT, {}, ServiceAccount(CLIENT_ID, "mdb_sa_sk_secret")),
         (TOKEN, {}, AccessToken("token")),
+        # A public key may have any length, and quotes if it has 8 characters.
+        (
+            {"api_public_key": "any-length", "api_private_key": 'with"quote'},
+            {},
+            KeyPair("any-length", 'with"quote'),
+        ),
+        ({**PAIR, "api_public_key": 'abc"efgh'}, {}, KeyPair('abc"efgh', "private")),
         ({}, ENV_PAIR, KeyPair("envpublc", "envprivate")),
         ({}, ENV_OLD_PAIR, KeyPair("oldpublc", "oldprivate")),
         ({}, {**ENV_OLD_PAIR, **ENV_PAIR}, KeyPair("envpublc", "envprivate")),
@@ -148,9 +156,18 @@ def test_credentials_come_from_task_then_environment(
     ("options", "environ", "message"),
     [
         ({}, {}, "No credential is set.*MONGODB_ATLAS_PUBLIC_API_KEY"),
-        (OPS, {**ENV_PAIR, **ENV_TOKEN}, "No credential is set.*MCLI_PUBLIC_API_KEY"),
+        (
+            OPS,
+            {**ENV_PAIR, **ENV_TOKEN},
+            "No credential is set. Set api_public_key and api_private_key, or the environment "
+            r"variables of MongoDB Ops Manager \(MCLI_PUBLIC_API_KEY",
+        ),
         ({}, ENV_MCLI, "No credential is set"),
-        ({"api_public_key": "abcdefgh"}, {}, "api_public_key is set, and api_private_key is not"),
+        (
+            {"api_public_key": "abcdefgh"},
+            {},
+            "The option api_public_key is set, and api_private_key is not",
+        ),
         ({"api_private_key": "x"}, ENV_PAIR, "api_private_key is set, and api_public_key is not"),
         ({"client_id": CLIENT_ID}, {}, "client_id is set, and client_secret is not"),
         ({"client_secret": "x", **PAIR}, {}, "client_secret is set, and client_id is not"),
@@ -158,7 +175,8 @@ def test_credentials_come_from_task_then_environment(
         (
             {},
             {"MONGODB_ATLAS_PUBLIC_API_KEY": "x"},
-            "MONGODB_ATLAS_PUBLIC_API_KEY is set, and MONGODB_ATLAS_PRIVATE_API_KEY is not",
+            "The environment variable MONGODB_ATLAS_PUBLIC_API_KEY is set, and "
+            "MONGODB_ATLAS_PRIVATE_API_KEY is not",
         ),
         (
             {},
@@ -193,7 +211,11 @@ def test_credentials_come_from_task_then_environment(
         ({"api_public_key": "a\nb", "api_private_key": "x"}, {}, "public key is not valid"),
         ({"api_public_key": 'a"b', "api_private_key": "x"}, {}, "public key is not valid"),
         ({**PAIR, "api_private_key": "x\n"}, {}, "private key is not valid"),
-        ({**PAIR, "api_public_key": ORG}, {}, "public key looks like the ID of an API key"),
+        (
+            {**PAIR, "api_public_key": ORG},
+            {},
+            "public key looks like the ID of an API key. Use the public key",
+        ),
         ({"access_token": "Bearer x"}, {}, "token is not valid.*Bearer"),
         ({"access_token": "x\r\nX-Evil: 1"}, {}, "token is not valid.*Bearer"),
         ({"client_id": CLIENT_ID, "client_secret": "a b"}, {}, "client secret is not valid"),
@@ -204,7 +226,7 @@ def test_credentials_come_from_task_then_environment(
         (
             {**PAIR, "http_proxy": "socks5://proxy:1080"},
             {"NO_PROXY": "*"},
-            "http_proxy is a SOCKS proxy, which is not supported. Set an http or https proxy.",
+            r"http_proxy is a SOCKS proxy, which is not supported\. Set an http or https proxy\.$",
         ),
         (
             PAIR,
@@ -224,6 +246,16 @@ def test_credentials_come_from_task_then_environment(
             "variable MONGODB_ATLAS_BASE_URL is not a valid http",
         ),
         (PAIR, {"KEYSMITH_MONGODB_PLATFORM": "x" * 50 + " " + "y" * 30}, "'x{50}' …"),
+        (
+            {**PAIR, "validate_certs": False, "ca_path": "/ca"},
+            {},
+            "validate_certs is false, so ca_path would have no effect. Remove one of them",
+        ),
+        (
+            {**PAIR, "ca_path": "/ca"},
+            {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"},
+            "variable KEYSMITH_MONGODB_VALIDATE_CERTS is false, so ca_path would have no effect",
+        ),
     ],
 )
 def test_refuses_invalid_connection(
@@ -290,7 +322,11 @@ def test_base_url_comes_from_task_environment_or_platform(
     ("platform", "url", "message"),
     [
         ("ops_manager", None, "no default address.*MCLI_OPS_MANAGER_URL"),
-        ("atlas", "ftp://x", "not a valid http or https"),
+        (
+            "atlas",
+            "ftp://x",
+            r"not a valid http or https URL\. Example: https://opsmanager\.example\.com:8443\.$",
+        ),
         ("atlas", "cloud.mongodb.com", "not a valid http or https"),
         ("atlas", "https://", "not a valid http or https"),
         ("atlas", "https://user:secret@x", "username or password"),
@@ -304,7 +340,12 @@ def test_base_url_comes_from_task_environment_or_platform(
         ("atlas", "https://x/a\\b", "not a valid http or https"),
         ("atlas", "https://:secret@x", "username or password"),
         ("atlas", "https://x?", "query or a fragment"),
-        ("atlas", "https://x/api/public/v1.0", "platform to cloud_manager or ops_manager"),
+        ("atlas", "https://x#y", "query or a fragment"),
+        (
+            "atlas",
+            "https://x/api/public/v1.0",
+            "base_url ends in /api/public/v1.0, .* MongoDB Atlas.* to cloud_manager or ops_manager",
+        ),
         ("ops_manager", "https://x/api/atlas/v2/", "platform to atlas"),
     ],
 )
@@ -369,7 +410,7 @@ def test_refuses_proxy_without_scheme(proxy: str, source: str) -> None:
     name = source if source == "http_proxy" else f"The environment variable {source}"
     assert message.startswith(f"{name} is not the address of an http or https proxy")
     assert "u:" not in message
-    assert "http://proxy.example.com:3128" in message
+    assert message.endswith(" Example: http://proxy.example.com:3128.")
 
 
 SERVICE_SECRET = "mdb_sa_sk_canary"
@@ -431,6 +472,10 @@ def test_ca_comes_from_task_then_environment_then_system(tmp_path: Path) -> None
     for name, expected in zip(environ.copy(), ("own", "requests", "curl")):
         assert resolve(params(**PAIR), environ).http.verify == files[expected]
         del environ[name]
+    directory = tmp_path / "hashed"
+    directory.mkdir()
+    (directory / "0a1b2c3d.0").touch()
+    assert resolve(params(**PAIR, ca_path=str(directory)), {}).http.verify == str(directory)
     system = resolve(params(**PAIR), {}).http.verify
     assert system is True or Path(str(system)).exists()
 
@@ -470,9 +515,18 @@ def test_finds_ca_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_validate_certs_comes_from_task_then_environment() -> None:
     off = {"KEYSMITH_MONGODB_VALIDATE_CERTS": "no"}
-    assert resolve(params(**PAIR), off).http.verify is False
-    assert resolve(params(**PAIR, validate_certs=False), {}).http.verify is False
-    assert resolve(params(**PAIR, validate_certs=True), off).http.verify is not False
+    on = resolve(params(**PAIR, validate_certs=True), off)
+    assert on.http.verify is not False
+    assert on.warnings == ()
+    variable = "The environment variable KEYSMITH_MONGODB_VALIDATE_CERTS"
+    for source, connection in (
+        (variable, resolve(params(**PAIR), off)),
+        ("validate_certs", resolve(params(**PAIR, validate_certs=False), {})),
+    ):
+        assert connection.http.verify is False
+        (warning,) = connection.warnings
+        assert f"not verified: {source} is false." in warning
+        assert "between this host and cloud.mongodb.com can" in warning
 
 
 @pytest.mark.parametrize(
@@ -485,6 +539,11 @@ def test_validate_certs_comes_from_task_then_environment() -> None:
 def test_environment_accepts_ansible_booleans(word: str, expected: bool) -> None:
     environ = {"KEYSMITH_MONGODB_VALIDATE_CERTS": word}
     assert (resolve(params(**PAIR), environ).http.verify is not False) is expected
+
+
+@pytest.mark.parametrize("envelope", [True, False])
+def test_envelope_comes_from_the_task(envelope: bool) -> None:
+    assert resolve(params(**PAIR, envelope=envelope), {}).envelope is envelope
 
 
 def test_limits_reach_the_transport() -> None:
@@ -555,6 +614,8 @@ def test_finds_secrets_in_options_and_environment() -> None:
         http_proxy="http://user:secrets%2F4@proxy",
         base_url="https://user:secrets5@host",
     )
+    # The token that the module access_token revokes.
+    options["token"] = "secrets/6"
     environ = {
         "MONGODB_ATLAS_PRIVATE_API_KEY": "environ1",
         "MONGODB_ATLAS_PRIVATE_KEY": "environ2",
@@ -579,6 +640,7 @@ def test_finds_secrets_in_options_and_environment() -> None:
         "secrets%2F4",
         "secrets/4",
         "secrets5",
+        "secrets%2F6",
     }
     assert found >= {f"environ{number}" for number in range(1, 8)}
     assert found >= {base64.b64encode(text.encode()).decode() for text in basic}
@@ -608,8 +670,30 @@ def test_finds_secret_in_the_wrong_option(options: dict[str, Any]) -> None:
     assert {UUID, "mdb_sa_sk_abc", f"{UUID}\n"} & masked({**params(), **options}, {})
 
 
-def test_does_not_mask_descriptions() -> None:
-    assert not masked({**params(), "description": UUID, "keep": [UUID]}, {})
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"description": "{}"},
+        {"keep": ["{}"]},
+        {"descriptions": ["a", "{}"]},
+        {"api_keys": [{"description": "{}"}]},
+        {"body": {"jobs": [{"id": "{}"}]}},
+        {"query": {"id": "{}"}},
+    ],
+    ids=str,
+)
+def test_free_text_may_be_a_uuid_but_not_a_client_secret(place: dict[str, Any]) -> None:
+    text = json.dumps(place)
+    assert not masked({**params(), **json.loads(text.replace("{}", UUID))}, {})
+    for value in ("mdb_sa_sk_1", " mdb_sa_sk_1"):
+        found = masked({**params(), **json.loads(text.replace("{}", value))}, {})
+        assert found == _secrets.secret_forms(value)
+
+
+def test_withheld_secrets_have_forms_for_json_and_for_each_line() -> None:
+    found = _secrets.withheld_forms(['a "b"\nline', "abc"])
+    parts = ['a "b"\nline', 'a "b"', "line", r'a \"b\"\nline', r'a \"b\"']
+    assert found == {form for part in parts for form in _secrets.secret_forms(part)}
 
 
 def test_a_secret_has_forms_for_urls_html_forms_and_base64() -> None:

@@ -84,8 +84,7 @@ def _secrets(params: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[
     yield params.get("token")
     # A private key or a client secret may be in the wrong option.
     yield from filter(looks_secret, leaves(params, _DESCRIPTIONS | _JSON))
-    yield from filter(is_client_secret, leaves([params.get(name) for name in _JSON]))
-    yield from filter(is_client_secret, (params.get(name) for name in _DESCRIPTIONS))
+    yield from filter(is_client_secret, leaves(params))
     urls = [params.get("http_proxy"), params.get("base_url")]
     urls += [value for name, value in environ.items() if name.lower() in _ENV_PROXIES]
     urls += [environ.get(platform.env_base_url) for platform in PLATFORMS.values()]
