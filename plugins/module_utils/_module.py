@@ -114,6 +114,10 @@ def execute(
 class _Module(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that registers all secrets before Ansible validates or logs options."""
 
+    needs_org: bool
+    ignores_token: bool
+    refusal: OptionError | None = None
+
     def __init__(
         self,
         spec: _argspec.Spec,
@@ -122,10 +126,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         rules: dict[str, Any],
     ) -> None:
         self.filters = filters
-        self.needs_org = True
-        self.ignores_token = False
         self._redaction = redaction
-        self.refusal: OptionError | None = None
         super().__init__(argument_spec=spec, supports_check_mode=True, **rules)
 
     def _load_params(self) -> None:
@@ -196,7 +197,7 @@ def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, A
     try:
         if not _requests.HAS_REQUESTS:
             raise OptionError(
-                missing_required_lib("requests").rstrip("."),
+                missing_required_lib("requests"),
                 hint=f"The import failed: {sanitize(_requests.WHY_NOT)}.",
             )
         if module.refusal:

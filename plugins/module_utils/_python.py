@@ -20,7 +20,7 @@ OLDEST = (3, 9)
 
 def refusal(version: "Sequence[int]", executable: str) -> "Optional[dict[str, Any]]":
     """Return the result of a module if this Python version is too old, otherwise None."""
-    if tuple(version[:2]) >= OLDEST:
+    if tuple(version) >= OLDEST:
         return None
     found = ".".join(str(number) for number in version[:3])
     return {

@@ -129,12 +129,11 @@ def _setting(
     option: str, params: Mapping[str, Any], environ: Mapping[str, str], *variables: str
 ) -> tuple[str, Any]:
     """Return the source of an option, as text, and its value; None if it is not set."""
-    if params[option] is not None:
-        return option, params[option]
-    for name in variables:
-        if environ.get(name):
-            return f"The environment variable {name}", environ[name]
-    return "", None
+    if params[option] is None:
+        for name in variables:
+            if environ.get(name):
+                return f"The environment variable {name}", environ[name]
+    return option, params[option]
 
 
 def _warnings(
