@@ -35,6 +35,8 @@ ATLAS, OPS_MANAGER = PLATFORMS["atlas"], PLATFORMS["ops_manager"]
         ("/users/J%C3%BCrgen", "/users/J%C3%BCrgen"),
         ("/users/a%252Fb", "/users/a%252Fb"),
         ("/apis/v2", "/apis/v2"),
+        ("/groups/X", "/groups/X"),
+        ("/" + "a" * 3999, "/" + "a" * 3999),
     ],
 )
 def test_a_path_may_begin_with_the_path_of_the_api(path: str, expected: str) -> None:
@@ -48,7 +50,9 @@ def test_a_path_may_begin_with_the_path_of_the_api(path: str, expected: str) -> 
         ("orgs", "begin with /"),
         ("https://cloud.mongodb.com/orgs", "begin with /"),
         ("//evil.example/orgs", "//"),
-        ("/orgs//apiKeys", "//"),
+        ("/orgs//apiKeys", "'/orgs//apiKeys', which contains //. "),
+        ("//" + "a" * 150 + " " + "b" * 100, "a' …, which contains //"),
+        ("/api/" + "a" * 150 + " " + "b" * 100, "a' …, which is not below /api/atlas/v2"),
         ("/orgs/", "ends with /"),
         ("/orgs?pageNum=1", "query"),
         ("/orgs#top", "%23"),
@@ -120,6 +124,7 @@ def test_a_query_keeps_its_types(value: Any, expected: Any) -> None:
         ({"a": []}, "'a' in query is empty. Leave it out"),
         ({"a": ["b", ""]}, "an item of 'a' in query is empty. Leave it out"),
         ({"envelope": True}, "'envelope' in query is not allowed. Use the option envelope"),
+        ({"n" * 60 + " " + "m" * 40: ""}, f"'{'n' * 60}' … in query is empty"),
     ],
     ids=str,
 )
@@ -171,6 +176,7 @@ def test_a_version_is_a_date_or_preview(version: Any, platform: Any, expected: s
         ("2024-13-05", ATLAS, "api_version is '2024-13-05'. It must be a date, such as"),
         ("20240805", ATLAS, "api_version is '20240805'. It must be a date, such as"),
         ("latest", ATLAS, "api_version is 'latest'. It must be a date, such as"),
+        ("v" * 30 + " " + "w" * 20, ATLAS, f"api_version is '{'v' * 30}' …. It must be a date"),
         (
             "2024-08-05",
             OPS_MANAGER,
@@ -258,6 +264,13 @@ def test_whether_json_has_the_wanted_values(wanted: Any, current: Any, expected:
 
 
 def test_a_diff_has_only_the_fields_of_the_body() -> None:
-    current = {"a": {"b": 1, "c": 2}, "d": [{"id": 1, "e": 2}], "f": 3, "h": {"i": 1}}
-    part = _endpoints.shared_part({"a": {"b": 5}, "d": [], "g": 1, "h": {}}, current, {"id"})
-    assert part == {"a": {"b": 1}, "d": [{"e": 2}], "h": {"i": 1}}
+    current = {
+        "a": {"b": 1, "c": 2},
+        "d": [{"id": 1, "e": 2}],
+        "f": 3,
+        "h": {"i": {"id": 1, "j": 1}},
+        "k": [1],
+    }
+    wanted = {"a": {"b": 5}, "d": [], "g": 1, "h": {}, "k": {"l": 1}}
+    part = _endpoints.shared_part(wanted, current, {"id"})
+    assert part == {"a": {"b": 1}, "d": [{"e": 2}], "h": {"i": {"j": 1}}, "k": [1]}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -17,8 +18,16 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._input import (
 )
 
 SPEC: dict[str, dict[str, Any]] = {
+    "api_keys": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "description": {"type": "str"},
+            "roles": {"type": "list", "elements": "str"},
+            "access_list": {"type": "list", "elements": "str"},
+        },
+    },
     "state": {"type": "str"},
-    "description": {"type": "str", "aliases": ["desc"]},
     "credentials_file": {"type": "path"},
     "credentials_dir": {"type": "path"},
     "keep": {"type": "list", "elements": "str"},
@@ -34,15 +43,10 @@ SPEC: dict[str, dict[str, Any]] = {
     "timeout": {"type": "float"},
     "query": {"type": "dict"},
     "body": {"type": "raw"},
-    "api_keys": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "description": {"type": "str"},
-            "roles": {"type": "list", "elements": "str"},
-            "access_list": {"type": "list", "elements": "str"},
-        },
-    },
+    "access_list": {"type": "list", "elements": "str"},
+    "secrets": {"type": "list", "elements": "str", "no_log": True},
+    "of_no_type": {},
+    "description": {"type": "str", "aliases": ["desc"]},
 }
 SECRET = "5f0d9a4e-1c2b-4a00-8223-3011aabbccdd"
 
@@ -58,6 +62,7 @@ def message(params: dict[str, Any], *filters: str) -> str:
     ("params", "start"),
     [
         ({"description": 34}, "description is a number (34), and must be text"),
+        ({"description": 10**119}, f"description is a number ({10**119}), and must be text"),
         ({"desc": 1.1}, "desc is a number (1.1), and must be text"),
         ({"description": False}, "description is a boolean (False), and must be text"),
         ({"description": {"a": SECRET}}, "description is a dictionary, and must be text"),
@@ -67,7 +72,11 @@ def message(params: dict[str, Any], *filters: str) -> str:
         ({"credentials_file": 42}, "credentials_file is a number (42), and must be text"),
         ({"keep": 1.1}, "keep is a number (1.1), and must be a list of strings"),
         ({"keep": ["a", 1.1]}, "item 2 of keep is a number (1.1), and must be text"),
+        ({"keep": {"a": 1}}, "keep is a dictionary, and must be a list of strings"),
         ({"keep": [None]}, "item 1 of keep is null"),
+        ({"secrets": 1234}, "secrets is a number, and must be a list of strings"),
+        ({"secrets": [1234]}, "item 1 of secrets is a number, and must be text"),
+        ({"of_no_type": 34}, "of_no_type is a number (34), and must be text"),
         ({"keep": [{"private_key": "x"}]}, "item 1 of keep is a dictionary, and must be text"),
         ({"api_private_key": [SECRET]}, "api_private_key is a list, and must be text"),
         ({"access_token": {"x": "y"}}, "access_token is a dictionary, and must be text"),
@@ -89,6 +98,8 @@ def test_refuses_value_that_is_not_text(params: dict[str, Any], start: str) -> N
     assert SECRET not in refused
     assert "`| string` at its source" in refused or "is null" in refused
     assert "in quotes" in refused
+    has_parts = bool(re.search("is a (list|dictionary).* must be text$", start))
+    assert ("write a loop" in refused) == has_parts
 
 
 @pytest.mark.parametrize(
@@ -114,7 +125,15 @@ def test_refuses_value_that_is_not_structured(name: str, value: Any, start: str)
 
 
 @pytest.mark.parametrize(
-    "params", [{"query": {}}, {"query": {"a": 1}}, {"body": {}}, {"body": {"a": 1}}, {"body": [1]}]
+    "params",
+    [
+        {"query": {}},
+        {"query": {"a": 1}},
+        {"body": {}},
+        {"body": {"a": 1}},
+        {"body": [1]},
+        {"body": [{"access_list": ""}]},
+    ],
 )
 def test_accepts_structured_values(params: dict[str, Any]) -> None:
     assert refuse(params, SPEC, ()) is None
@@ -174,12 +193,16 @@ def test_drops_values_that_ansible_would_show() -> None:
         "description": {"private_key": SECRET},
         "keep": [SECRET],
         "api_keys": [{"description": 5}],
+        "state": "a@b",
         "api_private_key": "x\udc00",
         "base_url": "https://user:pass@host",
         "unknown": {"a": SECRET},
     }
     drop_refused(params, SPEC)
-    assert params == {"_ansible_diff": True, "api_private_key": "x?"}
+    assert params == {"_ansible_diff": True, "state": "a@b", "api_private_key": "x?"}
+    address = {"base_url": "https://host"}
+    drop_refused(address, SPEC)
+    assert address == {"base_url": "https://host"}
 
 
 MASKS = ["********", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]
@@ -224,11 +247,22 @@ def test_refuses_url_with_a_user(url: str) -> None:
 
 @pytest.mark.parametrize("empty", ["", None])
 @pytest.mark.parametrize(
-    "name", ["state", "keep", "credentials_file", "credentials_dir", "description", "desc"]
+    ("name", "consequence"),
+    [
+        ("state", "the task would create or change something (present)"),
+        ("keep", "no key would be kept"),
+        ("credentials_file", "the private key would become part of the result"),
+        ("credentials_dir", "the private keys would become part of the result"),
+        ("description", "everything that the other options match would be selected"),
+        ("desc", "everything that the other options match would be selected"),
+        ("access_list", "the key could be used from any address"),
+    ],
 )
-def test_refuses_empty_value_that_would_widen_the_task(name: str, empty: Any) -> None:
+def test_refuses_empty_value_that_would_widen_the_task(
+    name: str, consequence: str, empty: Any
+) -> None:
     refused = message({name: empty}, "description")
-    assert refused.startswith(f"{name} is empty")
+    assert refused.startswith(f"{name} is empty. If it counted as unset, {consequence}.")
     assert "default(omit, true)" in refused
 
 
@@ -242,14 +276,15 @@ def test_refuses_empty_organization_next_to_a_credential(credential: str, empty:
     assert refuse({"org_id": empty, credential: empty}, SPEC, ()) is None
     refused = message({"org_id": empty, credential: SECRET})
     assert SECRET not in refused
-    assert refused.startswith("org_id is empty")
+    assert refused.startswith("org_id is empty. If it counted as unset, the environment's")
     assert "default(omit, true)" in refused
 
 
 @pytest.mark.parametrize("empty", ["", None])
 def test_refuses_empty_access_list_of_a_declared_key(empty: Any) -> None:
     refused = message({"api_keys": [{"access_list": []}, {"access_list": empty}]})
-    assert refused.startswith("access_list in item 2 of api_keys is empty")
+    assert refused.startswith("access_list in item 2 of api_keys is empty. If it counted as unset,")
+    assert "from any address" in refused
 
 
 @pytest.mark.parametrize(
@@ -279,6 +314,8 @@ def test_leaves_other_values_to_the_module(params: dict[str, Any]) -> None:
         # Ansible refuses values of other types.
         ({"api_keys": ["", {"description": ""}]}, {"api_keys": ["", {}]}),
         ({"api_keys": {"description": ""}}, {"api_keys": {"description": ""}}),
+        # The options of other lists are not known.
+        ({"body": [{"a": ""}]}, {"body": [{"a": ""}]}),
     ],
 )
 def test_drops_empty_options(params: dict[str, Any], expected: dict[str, Any]) -> None:

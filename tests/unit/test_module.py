@@ -78,7 +78,7 @@ def test_value_that_ansible_refuses_is_truncated_and_without_secrets(
     secret = key_pair("atlas")["api_private_key"]
     task = {"base_url": emulator.url, **key_pair("atlas"), "state": f"{secret} " + "x " * 5000}
     outcome = run_module("org_api_key", task)
-    assert len(outcome.msg) < 2100
+    assert 1900 < len(outcome.msg) < 2100
     assert secret not in outcome.output
     assert outcome.result["error"]["type"] == "options"
 
@@ -98,6 +98,25 @@ def test_uses_the_organization_of_the_environment(
     outcome = run_module("org_api_key_info", options, environ=environ)
     assert not outcome.failed, outcome.msg
     assert all(org_id("atlas") in request.path for request in emulator.requests)
+
+
+def test_an_organization_is_needed_unless_it_is_a_filter(emulator: Emulator) -> None:
+    options = {"base_url": emulator.url, **key_pair("atlas")}
+    outcome = run_module("org_api_key_info", options)
+    assert outcome.msg.startswith("No organization is set. Set org_id, or the environment variable")
+    assert "MONGODB_ATLAS_ORG_ID" in outcome.msg
+    assert outcome.result["error"]["type"] == "options"
+    assert not emulator.requests
+    assert not run_module("org_info", options).failed
+
+
+def test_an_invalid_organization_is_reported_with_its_source(emulator: Emulator) -> None:
+    options = {"base_url": emulator.url, **key_pair("atlas")}
+    environ = {"MONGODB_ATLAS_ORG_ID": "x"}
+    outcome = run_module("org_api_key_info", options, environ=environ)
+    assert outcome.msg.startswith("MONGODB_ATLAS_ORG_ID is 'x'")
+    outcome = run_module("org_api_key_info", {**options, "org_id": "y"}, environ=environ)
+    assert outcome.msg.startswith("org_id is 'y'")
 
 
 @pytest.mark.parametrize("form", ["{}", "goes with {}, it says"])

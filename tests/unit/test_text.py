@@ -44,6 +44,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
         ("key 3", "key\u200b \u00ad3"),
         ("clé", "cle\u200b\u0301"),
         ("deploy", "dep\x08loy\x00"),
+        ("deploy", "deploy\ud800"),
         ("ﬁle", "file"),
         ("deploy", "".join(chr(0xFEE0 + ord(char)) for char in "deploy")),
         ("clé", unicodedata.normalize("NFD", "clé")),
@@ -109,6 +110,7 @@ def test_quoted_text_is_one_line_of_whole_words(text: str, limit: int) -> None:
 
 def test_truncates_long_text_at_a_space() -> None:
     assert quoted("first second third", 12) == "'first' …"
+    assert quoted("first second", 12) == "'first second'"
     assert quoted("x" * 500, 400) == "…"
 
 
