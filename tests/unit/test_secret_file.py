@@ -120,16 +120,25 @@ def test_only_what_was_inspected_is_replaced(
         write(found, new, "it")
         assert json.loads(path.read_text(encoding="utf-8")) == new
         return
-    with pytest.raises(CredentialsFileError, match="another process wrote to it"):
+    with pytest.raises(CredentialsFileError, match="another process wrote to it") as caught:
         write(found, new, "it")
+    assert "Run the task again." in caught.value.message()
     left = path.read_text(encoding="utf-8")
     assert (json.loads(left) if left else "") == now
+
+
+def assert_is_hidden(name: str, path: Path) -> None:
+    """Check that the name of another file puts it next to a file, on the same file system."""
+    assert Path(name).parent == path.parent
+    assert re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}", Path(name).name)
 
 
 def test_an_empty_file_gives_way(tmp_path: Path) -> None:
     path = tmp_path / "pair.json"
     path.touch(0o644)
-    write(inspect(str(path), KEY_PAIR), PAIR, "it")
+    with mock.patch("os.rename", side_effect=os.rename) as renamed:
+        write(inspect(str(path), KEY_PAIR), PAIR, "it")
+    assert_is_hidden(renamed.call_args.args[1], path)
     assert json.loads(path.read_text(encoding="utf-8")) == PAIR
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
@@ -204,10 +213,26 @@ def test_a_secret_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     assert inspect(str(path), KEY_PAIR) == found
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
-    written = write(found, new, "it")
+    with mock.patch("os.replace", side_effect=os.replace) as replaced:
+        written = write(found, new, "it")
+    assert_is_hidden(replaced.call_args.args[0], path)
     assert inspect(str(path), KEY_PAIR) == written
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["replace", "fsync"])
+def test_the_first_of_two_failures_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = tmp_path / "pair.json"
+    found = stored(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, failing, mock.Mock(side_effect=OSError(5, "I/O error")))
+        patched.setattr(os, "unlink", mock.Mock(side_effect=OSError(13, "Not you")))
+        with pytest.raises(CredentialsFileError, match="I/O error"):
+            write(found, {**PAIR, "private_key": "new"}, "it")
+    assert inspect(str(path), KEY_PAIR) == found
 
 
 def test_only_the_file_of_the_revoked_key_is_deleted(tmp_path: Path) -> None:
@@ -232,9 +257,20 @@ def test_anything_but_a_file_of_this_collection_is_refused(tmp_path: Path) -> No
     (tmp_path / "id").write_text(json.dumps({**PAIR, "api_user_id": "x"}), encoding="utf-8")
     (tmp_path / "long").write_text(json.dumps({**PAIR, "x": "y" * 70_000}), encoding="utf-8")
     os.mkfifo(tmp_path / "pipe")
-    for entry in tmp_path.iterdir():
-        with pytest.raises(OptionError, match="nothing was created"):
-            inspect(str(entry), KEY_PAIR)
+    reasons = {
+        "directory": "is a directory",
+        "link": "is a symbolic link",
+        "pipe": "is not a regular file",
+        "missing/": "is a directory that does not exist",
+        "a\0b": "contains a NUL character",
+    }
+    other = "holds something other than a key pair of this module"
+    for name in {*reasons, *(entry.name for entry in tmp_path.iterdir())}:
+        with pytest.raises(OptionError) as caught:
+            inspect(f"{tmp_path}/{name}", KEY_PAIR)
+        reason = reasons.get(name, other)
+        shown = f"credentials_file {tmp_path}/{name} {reason}, and nothing was created."
+        assert caught.value.message().startswith(shown.replace("\0", " "))
     stored(tmp_path / "pair.json")
     with pytest.raises(OptionError, match=r"cannot be accessed \(Not a directory\)"):
         inspect(str(tmp_path / "pair.json" / "below"), KEY_PAIR)

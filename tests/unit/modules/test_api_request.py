@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,8 +133,19 @@ def test_check_mode_sends_only_gets_and_predicts(
         ({"path": "/orgs", "accept_format": "csv"}, "accept_format"),
         ({"path": "/orgs", "all_pages": True, "dest": "/tmp/x"}, "all_pages and dest"),
         ({"path": "/orgs", "method": "DELETE", "dest": "/tmp/x"}, "dest is set"),
-        ({"path": "/orgs", "dest": "/missing/x"}, "not a directory"),
-        ({"path": "/orgs", "dest": "/"}, "dest"),
+        (
+            {"path": "/orgs", "dest": "/missing/x"},
+            "dest /missing/x is in /missing, which is not a directory",
+        ),
+        ({"path": "/orgs", "dest": "/"}, "dest / is not a regular file"),
+        (
+            {"path": "/orgs", "dest": "/missing/"},
+            "dest /missing/ is not the path of a file. Use the path of a file",
+        ),
+        (
+            {"path": "/orgs", "dest": "/x\0y"},
+            "dest /x y cannot be accessed. Check the path, and the permissions",
+        ),
     ],
     ids=str,
 )
@@ -261,9 +273,12 @@ def test_a_uuid_in_a_body_is_not_a_secret(emulator: Emulator) -> None:
 
 def test_a_secret_in_a_name_is_masked(emulator: Emulator) -> None:
     token = fetch_token(emulator.url, "atlas")
-    emulator.add_fault(Fault("json", method="GET", body={f"of {token}": [{token: 1}]}))
+    body = {"a": {f"of {token}": 1}, "b": [[{token: 2}], 3]}
+    emulator.add_fault(Fault("json", method="GET", body=body))
     outcome = send(emulator, path="/x", access_token=token)
     assert outcome.result["status"] == 200
+    assert list(outcome.result["json"]["a"].values()) == [1]
+    assert outcome.result["json"]["b"][1] == 3
     assert token not in outcome.output
 
 
@@ -590,7 +605,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_file_is_written_only_if_it_differs(emulator: Emulator, tmp_path: Path) -> None:
     options = {"path": "/x", "dest": str(tmp_path / "x"), "envelope": True}
     respond(emulator, "id,name\n", times=4)
-    checked = send(emulator, **options, check=True)
+    with mock.patch("tempfile.TemporaryFile", side_effect=AssertionError):
+        checked = send(emulator, **options, check=True)
     assert (checked.changed, files(tmp_path)) == (True, {})
     first, again, known = (send(emulator, **options, check=n == 2) for n in range(3))
     assert [first.changed, again.changed, known.changed] == [True, False, False]
@@ -623,7 +639,9 @@ def test_the_new_file_is_next_to_the_old_one(emulator: Emulator, tmp_path: Path)
     respond(emulator, "{}")
     with mock.patch("os.replace", side_effect=os.replace) as replaced:
         assert send(emulator, path="/x", dest=str(tmp_path / "link" / ".." / "x")).changed
-    assert Path(replaced.call_args.args[0]).parent == tmp_path / "real"
+    new = Path(replaced.call_args.args[0])
+    assert new.parent == tmp_path / "real"
+    assert re.fullmatch(r"\.x\.[0-9a-f]{8}", new.name)
     assert (tmp_path / "real" / "x").read_bytes() == b"{}"
 
 
@@ -658,6 +676,37 @@ def test_a_file_is_written_completely_or_not_at_all(
     emulator.add_fault(fault)
     assert send(emulator, path=KEYS, dest=str(tmp_path / "x")).failed
     assert files(tmp_path) == {"x": b"old"}
+
+
+def test_a_file_is_compared_in_parts_and_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may be large, and another process may put a pipe in its place."""
+    (tmp_path / "x").write_bytes(b"0123456789")
+    checksum = mock.Mock()
+    monkeypatch.setattr(_download, "_AT_ONCE", 4)
+    monkeypatch.setattr(_download.hashlib, "sha256", lambda: checksum)
+    with mock.patch("os.open", side_effect=os.open) as opened:
+        assert _download._checksum(str(tmp_path / "x")) == checksum.digest()
+    parts = [call.args[0] for call in checksum.update.call_args_list]
+    assert parts == [b"0123", b"4567", b"89"]
+    (call,) = opened.call_args_list
+    assert call.args[1] & os.O_NONBLOCK
+
+
+def test_a_file_that_cannot_be_closed_is_deleted(tmp_path: Path) -> None:
+    """The last bytes are written when the file is closed."""
+    download = _download.Download(str(tmp_path / "x"), check_mode=False)
+    download.restart()
+    assert download._file is not None
+    with (
+        download._file as file,
+        mock.patch.object(download, "_file") as full,
+    ):
+        full.close.side_effect = OSError(28, "No space left")
+        download.close()
+        assert not file.closed
+    assert files(tmp_path) == {}
 
 
 def test_a_download_starts_again(emulator: Emulator, tmp_path: Path) -> None:
