@@ -19,7 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Op
 
 @pytest.mark.parametrize(
     ("version", "is_rejected"),
-    [((3, 8, 18), True), ((2, 7, 18), True), ((3, 9, 0), False), ((4, 0, 0), False)],
+    [((3, 8, 18), True), ((2, 7), True), ((3, 9), False), ((3, 9, 0), False), ((4, 0, 0), False)],
 )
 def test_only_an_old_python_is_rejected(version: tuple[int, ...], is_rejected: bool) -> None:
     assert (_python.refusal(version, "/usr/bin/python3") is not None) is is_rejected
