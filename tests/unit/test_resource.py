@@ -286,6 +286,127 @@ def test_a_code_may_count_only_if_the_full_list_agrees() -> None:
     assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"
 
 
+@pytest.mark.parametrize(
+    ("topic", "status", "code", "is_hint"),
+    [
+        ("", 400, "ROBOT_ASLEEP", True),
+        ("", 404, "ROBOT_ASLEEP", True),
+        ("", 400, "ROBOT_NOT_FOUND", True),
+        ("", 401, "ROBOT_ASLEEP", False),
+        ("", 404, "OTHER", False),
+        ("ROBOT", 400, "NO_ROBOT", True),
+        ("ROBOT", 404, "NO_ROBOT", True),
+        ("ROBOT", 401, "NO_ROBOT", False),
+        ("ROBOT", 404, "OTHER", True),
+        ("ROBOT", 400, "OTHER", False),
+        ("ROBOT", 404, "Not Found", False),
+        ("ROBOT", 404, "", False),
+    ],
+)
+def test_an_error_may_hint_at_absence(topic: str, status: int, code: str, is_hint: bool) -> None:
+    objects = dataclasses.replace(ROBOTS, topic=topic).of(ORG)
+    error = refusal(code, ID, status=status)
+    assert _resource.is_missing(FakeApi([]), objects, ID, error) is is_hint  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("topic", "parameters", "says_it"),
+    [
+        ("", [], True),
+        ("", [ID], True),
+        ("", [f"robot {ID}"], False),
+        ("", [OTHER], False),
+        ("ROBOT", [], True),
+        ("ROBOT", ["of", f"robot {ID.upper()}", 1], True),
+        ("ROBOT", [ID[:12], ID[12:]], False),
+        ("ROBOT", [OTHER], False),
+    ],
+)
+def test_an_error_about_another_object_says_nothing(
+    topic: str, parameters: list[Any], says_it: bool
+) -> None:
+    resource = dataclasses.replace(ROBOTS, topic=topic)
+    error = refusal("ROBOT_NOT_FOUND", *parameters)
+    assert _resource.says_missing(error, resource, ID) is says_it
+
+
+def test_a_listed_object_is_named_by_the_error_about_it() -> None:
+    careful = dataclasses.replace(ROBOTS, topic="ROBOT").of(ORG)
+    with pytest.raises(ApiError) as caught:
+        _resource.is_missing(FakeApi(), careful, ID, refusal("ROBOT_NOT_FOUND"))  # type: ignore[arg-type]
+    assert str(ROBOT) in caught.value.hint
+
+
+def test_a_response_about_another_object_is_none() -> None:
+    api: Any = FakeApi()
+    api.get = lambda _call, parse, _until: parse(vars(Robot(OTHER, "cook")))
+    assert _resource.find_by_id(api, IN_ORG, ID) is None
+    assert _resource.find_by_id(api, IN_ORG, OTHER.upper()) == Robot(OTHER, "cook")
+
+
+def test_reading_needs_the_role_of_a_reader_and_has_a_deadline() -> None:
+    api, calls = FakeApi(), []
+
+    def get(call: Call, _parse: Any, until: Any) -> None:
+        calls.append((call.required_role, until))
+
+    def pages(call: Call, _parse: Any, _identity: Any) -> list[Any]:
+        calls.append((call.required_role, call.query))
+        return []
+
+    api.get, api.pages = get, pages  # type: ignore[method-assign, assignment]
+    _resource.find_by_id(api, IN_ORG, ID, 7.0)  # type: ignore[arg-type]
+    listing = dataclasses.replace(PROJECT_ROBOTS, query={"flat": "true"}).listing(PROJECT)
+    _resource.list_all(api, listing)  # type: ignore[arg-type]
+    assert calls == [(IN_ORG.reader, 7.0), (listing.reader, {"flat": "true"})]
+    assert (IN_ORG.reader, listing.reader) == ("Organization Member", "Project Read Only")
+    assert listing.title == f"robots of project {PROJECT}"
+
+
+def test_a_noun_has_its_article() -> None:
+    assert ROBOTS.a_noun == "a robot"
+    assert dataclasses.replace(ROBOTS, noun="API key").a_noun == "an API key"
+
+
+@pytest.mark.parametrize(("count", "rest"), [(20, ""), (21, " and 1 more"), (23, " and 3 more")])
+def test_a_message_lists_twenty_objects(count: int, rest: str) -> None:
+    robots = [Robot(f"{number:024}", "cook") for number in range(count)]
+    text = _resource.described(robots, ROBOTS)
+    assert text.count("(cook)") == 20
+    assert text.removesuffix(rest).endswith(ROBOTS.with_text(robots[19]))
+
+
+def test_a_contradicted_change_gives_advice() -> None:
+    error = _resource.contradicted(ROBOTS, "shows nothing")
+    assert error.hint == _resource.contradiction_advice(ROBOTS)
+
+
+@pytest.mark.parametrize(
+    "error", [OrphanError("not stored", parameters=["x"]), KeysmithError("no list", code="C")]
+)
+def test_an_object_that_cannot_be_deleted_is_named(error: KeysmithError) -> None:
+    api: Any = FakeApi([ROBOT], {"DELETE": [refusal("FORBIDDEN", status=403)]})
+    left = _resource.undo_creation(api, IN_ORG, ROBOT, error, "Its token is in /f.")
+    assert isinstance(left, OrphanError)
+    assert (left.summary, left.code, left.parameters) == (error.summary, error.code, [ID])
+    assert left.results == {"changed": True, "robot": ROBOT.result()}
+    assert left.now == ROBOT
+    assert str(ROBOT) in left.state_after
+    assert "Its token is in /f." in left.state_after
+
+
+def test_a_lost_change_is_read_again_until_it_shows() -> None:
+    api: Any = FakeApi()
+    cook = dataclasses.replace(ROBOT, name="cook")
+    reads = iter([ROBOT, ROBOT, cook])
+
+    def send() -> Robot:
+        raise lost()
+
+    api.get = lambda _call, _parse, _until: next(reads)
+    assert _resource.change(api, IN_ORG, ROBOT, send, lambda now: now == cook) == (cook, None)
+
+
 def has_name(name: str) -> _writes.Wanted[Robot]:
     return _writes.Wanted(
         is_met=lambda robot: robot.name == name,
@@ -326,13 +447,18 @@ def test_an_object_is_created_and_changed() -> None:
 
 
 def test_an_object_may_already_be_renamed() -> None:
-    def pick(old: str, new: str | None, *robots: Robot) -> Robot | None:
-        params = {"name": old, "new_name": new, "look_alikes": "refuse"}
+    def pick(
+        old: str, new: str | None, *robots: Robot, look_alikes: str = "refuse"
+    ) -> Robot | None:
+        params = {"name": old, "new_name": new, "look_alikes": look_alikes}
         return _resource.pick_renamed(robots, IN_ORG, params)
 
     other = Robot(OTHER, "cook")
     assert pick("cleaner", "cook", ROBOT) == pick("cook", "cleaner", ROBOT) == ROBOT
     assert pick("cook", None, ROBOT) is None
+    assert pick("Cleaner", None, ROBOT, look_alikes="ignore") is None
+    assert pick("Cleaner", "cook", ROBOT, other, look_alikes="ignore") == other
+    assert pick("cook", "Cleaner", ROBOT, other, look_alikes="ignore") == other
     with pytest.raises(AmbiguousError, match=r"Robot .* has the old name and robot .* the new one"):
         pick("cleaner", "cook", ROBOT, other)
     with pytest.raises(MissingError, match=r"No robot of .* has the name 'x' or 'y'") as caught:
