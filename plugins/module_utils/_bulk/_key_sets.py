@@ -177,7 +177,7 @@ def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
         try:
             keys.append(_declared(params["platform"], item))
         except OptionError as error:
-            shown = quoted(item["description"], _argspec.MAX_DESCRIPTION)
+            shown = quoted(item["description"])
             summary = f"In api_keys, {shown}: {error.summary}"
             raise error.with_context(summary=summary) from None
     return keys
