@@ -279,7 +279,7 @@ def run_module(
             raise AssertionError("main() must end with exit_json or fail_json")
     text = output.getvalue()
     outcome = Outcome(json.loads(text), text, clock)
-    check_words(outcome.result, f"{options} {environ}")
+    check_words(outcome.result, f"{options} {environ or {}}")
     # The example of a guide has no documentation.
     if hasattr(module, "RETURN"):
         returns.check(name, outcome.result)

@@ -185,8 +185,9 @@ def test_org_api_keys_warns_of_each_list_that_it_opens(emulator: Emulator, check
         {**NEW, "access_list": []},
         {**NEW, "description": "new two", "access_list": ["::/0"]},
         {**NEW, "description": "new three"},
-        # It is empty already.
+        # These are empty already.
         {"description": "signs", "access_list": []},
+        {"description": "ünïcode ☃ key", "roles": ["ORG_MEMBER"], "access_list": []},
     ]
     outcome = run(emulator, "org_api_keys", api_keys=api_keys, check=check)
     assert not outcome.failed

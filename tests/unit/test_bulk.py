@@ -161,6 +161,22 @@ def test_new_projects_are_kept_if_the_response_for_roles_lacks_them(done: list[A
     assert run.key.roles == MEMBER
 
 
+def test_a_failed_change_of_roles_leaves_the_projects(
+    done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing = key(1, projects=((PROJECTS[0], READ),))
+
+    def fail(*_arguments: Any) -> None:
+        error = ApiError("no", status=500)
+        # The response does not show the projects.
+        error.results, error.now = {"changed": True}, replace(existing, roles=OWNER, projects=())
+        raise error
+
+    monkeypatch.setattr(_org_api_keys, "update", fail)
+    ([run], _warnings) = work().apply([wanted(existing, roles=("ORG_READ_ONLY",))])
+    assert run.key == replace(existing, roles=OWNER)
+
+
 @pytest.mark.parametrize("is_left", [True, False])
 def test_a_key_whose_pair_cannot_be_stored_may_remain(
     done: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_left: bool

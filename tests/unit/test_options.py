@@ -10,6 +10,8 @@ import json
 import os
 import re
 import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -565,6 +567,24 @@ def test_lists_all_unknown_roles() -> None:
         _argspec.check_roles("atlas", ["ORG_EMPEROR", "ORG_OWNER", "ORG_KING"])
 
 
+@pytest.mark.parametrize(
+    ("check", "roles", "message"),
+    [
+        (partial(_argspec.check_roles, "atlas"), [], "but a key must have"),
+        (partial(_argspec.check_roles, "atlas"), ["GROUP_OWNER"], "with project_api_key\\.$"),
+        (_argspec.check_project_roles, [], "a key in .* the key .*, use project_api_key with"),
+        (_argspec.check_project_roles, ["ORG_OWNER"], "with org_api_key\\.$"),
+        (_argspec.check_org_role_names, ["GROUP_OWNER"], "find the keys of"),
+    ],
+)
+def test_wrong_roles_of_a_key_name_the_module_to_use(
+    check: Callable[[list[str]], None], roles: list[str], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        check(roles)
+    assert re.search(message, caught.value.message())
+
+
 def test_refuses_unusable_tls_files(tmp_path: Path) -> None:
     plain, encrypted, empty = (tmp_path / name for name in ("plain.pem", "encrypted.pem", "empty"))
     plain.write_text("-----BEGIN PRIVATE KEY-----\n")
@@ -767,7 +787,7 @@ def test_refuses_invalid_id(value: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("abcdefgh", "service_account_id is 'abcdefgh', .* use the modules for API keys"),
+        ("abcdefgh", "service_account_id is 'abcdefgh', .* mdb_sa_id_ .* modules for API keys"),
         (ORG, f"service_account_id is '{ORG}', .* use the modules for API keys"),
         (UUID, "service_account_id is hidden, which is not"),
         ("builds", "service_account_id is 'builds', .* To use a name, set name.$"),

@@ -74,6 +74,23 @@ def test_a_key_must_match_one_value_of_each_selector(
     assert [key for key in KEYS if selection.fits(key)] == [KEYS[number] for number in numbers]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "roles", "expected"),
+    [
+        ("*", None, True),
+        ("?*", None, False),
+        ("*", ["ORG_MEMBER"], True),
+        ("*", ["ORG_OWNER"], False),
+    ],
+)
+def test_a_key_without_a_description_may_fit_except_for_it(
+    pattern: str, roles: list[str] | None, expected: bool
+) -> None:
+    selection = Selection(description_match=[pattern], roles=roles)
+    assert selection.would_fit_described(key(0, "", "ORG_MEMBER")) is expected
+    assert not selection.would_fit_described(key(0, "named", "ORG_MEMBER"))
+
+
 def test_values_that_no_key_has_are_reported_once_and_in_order() -> None:
     selection = Selection(
         api_user_ids=["f" * 24, IDS[0], "e" * 24, "f" * 24],
@@ -97,7 +114,10 @@ def test_values_that_no_key_has_are_reported_once_and_in_order() -> None:
 def test_a_key_that_may_exist_in_another_form_is_not_missing(selection: Selection) -> None:
     with pytest.raises(AmbiguousError) as caught:
         check_provable(selection, ORG, [HIDDEN, *KEYS[1:]], look_alikes="refuse")
-    assert "Nothing was changed." in caught.value.message()
+    message = caught.value.message()
+    assert "Nothing was changed." in message
+    assert ORG in message
+    assert ("api_user_ids" in message) is (selection.public_keys is not None)
 
 
 def test_only_the_selected_values_must_be_provable() -> None:
@@ -132,15 +152,17 @@ def test_a_public_key_in_keep_that_may_be_hidden_is_refused() -> None:
     known = [str(KEYS[1].public_key), "laptop *"]
     check_keep(known, ORG, [HIDDEN, *KEYS[1:]], KEYS[2:], on_missing="fail")
     for item in ("zzzzzzzz", " ZZZZZZZZ\n"):
-        with pytest.raises(AmbiguousError, match="public key zzzzzzzz"):
+        with pytest.raises(AmbiguousError, match=f"{ORG} has the public key zzzzzzzz") as caught:
             check_keep([item], ORG, [HIDDEN, *KEYS[1:]], [], on_missing="warn")
+        assert "keep" in caught.value.hint
 
 
 @pytest.mark.parametrize("item", ["nightly backup", "NIGHTLY *", "shouting"])
 def test_an_item_that_only_looks_like_a_key_is_refused(item: str) -> None:
     loud = replace(key(0, "Nightly  Backup"), public_key="SHOUTING")
     with pytest.raises(AmbiguousError, match="keep: "):
-        check_kept_exactly([item], ORG, [loud], [loud])
+        # The first item matches exactly.
+        check_kept_exactly([loud.id, item], ORG, [loud], [loud])
     check_kept_exactly([item], ORG, KEYS, KEYS)
 
 

@@ -104,8 +104,8 @@ class Change:
         return {**_org_api_keys.identity(self.key), **(self.after() or self.before())}
 
     def gains(self) -> set[tuple[str, str]]:
-        """Return the roles that an existing key gains, as pairs: a project ID or "", and a role."""
-        return _rights(self.target) - _rights(self.key) if self.key and self.target else set()
+        """Return the roles that the key gains, as pairs: a project ID or "", and a role."""
+        return _rights(self.target) - _rights(self.key)
 
     def lost_projects(self) -> set[str]:
         """Return the projects that an updated key is removed from."""

@@ -129,8 +129,6 @@ def check_selection(params: Mapping[str, Any]) -> None:
         _argspec.check_id("api_user_ids", api_user_id)
     for public_key in params["public_keys"] or ():
         _argspec.check_public_key(public_key, "public_keys")
-    if params["project_id"]:
-        _argspec.check_id("project_id", params["project_id"])
     _argspec.check_org_role_names(params["roles"] or [])
 
 
@@ -179,7 +177,7 @@ def declared(params: Mapping[str, Any]) -> list[DesiredKey]:
         try:
             keys.append(_declared(params["platform"], item))
         except OptionError as error:
-            shown = quoted(item["description"], _argspec.MAX_DESCRIPTION)
+            shown = quoted(item["description"])
             summary = f"In api_keys, {shown}: {error.summary}"
             raise error.with_context(summary=summary) from None
     return keys

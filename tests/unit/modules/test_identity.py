@@ -154,11 +154,12 @@ def test_rename_refuses_look_alikes_of_both_descriptions(emulator: Emulator) -> 
 
 
 def test_declared_keys_may_look_alike_only_if_ignored(emulator: Emulator) -> None:
-    declared = [{"description": name, "roles": ["ORG_MEMBER"]} for name in ("new", "New")]
+    names = ("new", "New", "Victim")
+    declared = [{"description": name, "roles": ["ORG_MEMBER"]} for name in names]
     outcome = run(emulator, "org_api_keys", api_keys=declared)
     refused(outcome, "options", emulator)
     outcome = run(emulator, "org_api_keys", api_keys=declared, look_alikes="ignore")
-    assert len(outcome.result["created"]) == 2
+    assert len(outcome.result["created"]) == 3
 
 
 @pytest.mark.parametrize("look_alikes", ["refuse", "ignore"])
@@ -186,7 +187,7 @@ def test_pattern_selects_exactly_and_warns(emulator: Emulator) -> None:
     outcome = revoke_many(emulator, description_match=patterns, check=True)
     assert {key["id"] for key in outcome.result["revoked"]} == {TWIN, key_id("atlas", 5)}
     assert key_id("atlas", 3) in warnings(outcome)
-    assert "'gone *' matches no API key" in warnings(outcome)
+    assert f"'gone *' matches no API key of organization {ORG}" in warnings(outcome)
 
 
 def test_exact_keep_item_keeps_no_look_alike(emulator: Emulator) -> None:
@@ -237,6 +238,7 @@ def test_reports_listed_signing_credential(emulator: Emulator) -> None:
     assert [key["reason"] for key in outcome.result["unselected"]] == ["own_key"]
     outcome = revoke_many(emulator, api_user_ids=[SIGNER, VICTIM], on_unselected="report")
     assert [key["id"] for key in outcome.result["revoked"]] == [VICTIM]
+    assert outcome.result["kept"] == []
     # A key that only a pattern selects is not listed by the task.
     outcome = revoke_many(emulator, description_match=["signs"])
     assert [key["reason"] for key in outcome.result["kept"]] == ["own_key"]
@@ -323,7 +325,9 @@ def test_key_without_new_rights_needs_no_key_pair(emulator: Emulator, tmp_path: 
 
 def test_adopts_declared_keys_individually(emulator: Emulator, tmp_path: Path) -> None:
     declared = {"api_keys": [OWNER], "credentials_dir": str(tmp_path)}
-    refused(run(emulator, "org_api_keys", **declared), "guard", emulator)
+    outcome = run(emulator, "org_api_keys", **declared)
+    assert VICTIM in refused(outcome, "guard", emulator)
+    assert outcome.result["error"]["parameters"] == [VICTIM]
     pair_file(tmp_path / f"{VICTIM}.json")
     assert run(emulator, "org_api_keys", **declared, check=True).changed
     (tmp_path / f"{VICTIM}.json").unlink()

@@ -254,6 +254,7 @@ def test_a_change_that_was_only_rate_limited_is_pending(crowd: Emulator) -> None
     assert outcome.result["error"]["type"] == "limit"
     assert outcome.result["failures"] == []
     assert sorted(ids(outcome.result["pending"])) == sorted(EXTRA)
+    assert outcome.msg.endswith("Run the task again to finish.")
 
 
 def test_a_time_limit_stops_the_listing_between_two_pages(emulator: Emulator) -> None:
@@ -297,6 +298,7 @@ def test_a_time_limit_stops_the_reading_of_access_lists(emulator: Emulator) -> N
     api_keys = [{"description": name, "access_list": []} for name in ("victim", "member")]
     outcome = run(emulator, api_keys=api_keys, concurrency=1, time_limit=1, clock=clock)
     assert "Not all access lists were read, because the time limit was reached" in outcome.msg
+    assert "Nothing was changed." in outcome.msg
     assert not outcome.changed
     read = [r for r in emulator.requests if r.path.endswith("/accessList") and r.status == 200]
     assert len(read) == 1
@@ -390,7 +392,11 @@ def test_an_empty_list_removes_all_projects_or_addresses(emulator: Emulator) -> 
         {"description": "victim", "projects": []},
         {"description": "listed elsewhere", "access_list": []},
     ]
-    assert run(emulator, api_keys=api_keys).changed
+    outcome = run(emulator, api_keys=api_keys, diff=True)
+    assert outcome.changed
+    diff = outcome.result["diff"]
+    lists = [[k.get("access_list") for k in diff[when]["api_keys"]] for when in ("before", "after")]
+    assert lists == [[["192.0.2.0/24"], None], [[], None]]
     assert keys(emulator)[key_id("atlas", 2)]["projects"] == []
     assert keys(emulator)[key_id("atlas", 7)]["access_list"] == []
 
@@ -556,10 +562,21 @@ def test_new_keys_need_one_more_listing_in_total(emulator: Emulator) -> None:
     [
         ({"api_keys": [{"description": "twin"}]}, "2 API keys of organization"),
         ({"api_keys": [{"description": "victim\n"}]}, "look like it"),
-        ({"api_keys": [{"description": "no key"}]}, "new keys need roles: 'no key'"),
         (
-            {"api_keys": [NEW, {"description": "victim"}], "keep": ["vic*"]},
+            {"api_keys": [{"description": "no key"}, NEW, {"description": "no other"}]},
+            "new keys need roles: 'no key', 'no other'",
+        ),
+        (
+            {"api_keys": [NEW, {"description": "victim"}], "keep": ["vic*", "new*"]},
+            "In both api_keys and keep: 'new one', 'victim'",
+        ),
+        (
+            {"api_keys": [NEW, {"description": "victim"}], "keep": [key_id("atlas", 2)]},
             "In both api_keys and keep: 'victim'",
+        ),
+        (
+            {"api_keys": [{"description": "victim", "roles": ["ORG_OWNER"]}], "keep": ["VIC*"]},
+            "keep: 'VIC*' does not match",
         ),
         ({"api_keys": [{"description": "signs", "roles": ["ORG_MEMBER"]}]}, "allow_own_key"),
         ({"api_keys": [{"description": "signs", "access_list": ["10.0.0.1"]}]}, "allow_own_key"),
@@ -592,9 +609,18 @@ def test_a_harmless_change_of_the_signing_credential_is_allowed(emulator: Emulat
         ({"state": "absent"}, "No key is selected"),
         ({"state": "absent", "roles": "", "descriptions": ""}, "descriptions"),
         # A variable without a value must not widen a selection, or narrow what is kept.
-        ({"state": "absent", "api_user_ids": [""], "roles": ["ORG_OWNER"]}, "api_user_ids"),
-        ({"state": "absent", "roles": ["ORG_OWNER"], "keep": [""]}, "keep"),
-        ({"state": "absent", "api_user_ids": ["x"]}, "api_user_ids"),
+        *(
+            ({"state": "absent", "roles": ["ORG_OWNER"], name: [""]}, f"{name} has an empty item")
+            for name in (
+                "api_user_ids",
+                "public_keys",
+                "descriptions",
+                "description_match",
+                "roles",
+                "keep",
+            )
+        ),
+        ({"state": "absent", "api_user_ids": ["x"]}, "api_user_ids is 'x'"),
         ({"state": "absent", "api_user_ids": [client_id("atlas")]}, "service account"),
         ({"state": "absent", "public_keys": ["ABC"]}, "public_keys"),
         (
@@ -602,7 +628,7 @@ def test_a_harmless_change_of_the_signing_credential_is_allowed(emulator: Emulat
             "looks like a private key",
         ),
         ({"state": "absent", "roles": ["GROUP_OWNER"]}, "GROUP_OWNER"),
-        ({"state": "absent", "project_id": "x"}, "project_id"),
+        ({"state": "absent", "project_id": "x"}, "project_id is 'x'"),
         (
             {"state": "absent", "description_match": "*, twin"},
             "Write ['*, twin'] if the comma is part of it, or ['*', 'twin'].",
@@ -621,14 +647,14 @@ def test_a_harmless_change_of_the_signing_credential_is_allowed(emulator: Emulat
         ),
         ({"api_keys": [{**NEW, "roles": []}]}, "roles"),
         ({"api_keys": [{**NEW, "roles": ["ORG_EMPEROR"]}]}, "ORG_EMPEROR"),
-        ({"api_keys": [{**NEW, "description": "x" * 251}]}, "250"),
+        ({"api_keys": [{**NEW, "description": "x" * 251}]}, ": description has 251"),
         ({"api_keys": [{**NEW, "description": ""}]}, "description found in api_keys"),
-        ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "several keys"),
+        ({"api_keys": [NEW, {**NEW, "description": "new  one "}]}, "'new one', 'new  one '"),
         # Some versions of ansible-core treat it as an empty text, others as no text.
         ({"api_keys": [{**NEW, "access_list": [None]}]}, "access_list"),
         ({"api_keys": [{**NEW, "access_list": [""]}]}, "access_list"),
         ({"api_keys": [{**NEW, "roles": [""]}]}, "In api_keys, 'new one': "),
-        ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "here"),
+        ({"api_keys": [{**NEW, "access_list": ["here"]}]}, "access_list has 'here'"),
         (
             {"api_keys": [{**NEW, "projects": [{"project_id": "x", "roles": ["GROUP_OWNER"]}]}]},
             "In api_keys, 'new one': project_id",
@@ -975,13 +1001,14 @@ def test_a_missing_project_gives_a_warning_and_is_not_a_change(emulator: Emulato
         {"description": name, "projects": [{"project_id": project_id("atlas"), "roles": roles}]}
         for name, roles in (("victim", ["GROUP_READ_ONLY"]), ("member", ["GROUP_OWNER"]))
     ]
+    declared.append({"description": "listed elsewhere"})
     assert run(emulator, api_keys=declared, check=True).changed
     for check in (False, False, True):
         outcome = run(emulator, api_keys=declared, check=check)
         assert not outcome.failed, outcome.msg
         (warning,) = [text for text in outcome.result["warnings"] if gone in str(text)]
         assert "GROUP_NOT_FOUND" in str(warning)
-        still = [key_id("atlas", 6), key_id("atlas", 2)]
+        still = [key_id("atlas", number) for number in (7, 6, 2)]
         assert outcome.changed or ids(outcome.result["unchanged"]) == still
     assert not outcome.changed
     assert not run(emulator, api_keys=declared).changed
