@@ -722,10 +722,14 @@ def test_an_unclear_response_about_a_token_is_an_error(
     status: int, body: Any, error: type[KeysmithError]
 ) -> None:
     api = client(lambda _query: (status, body))
+    api.endpoint = replace(api.endpoint, credentials=ServiceAccount("mdb_sa_id_1", "hidden"))
     with pytest.raises(error) as caught:
         api.is_valid(AccessToken("other"), to("check it"))
     assert caught.value.status == status
-    assert caught.value.fields()["method"] == "GET"
+    assert caught.value.request is not None
+    assert caught.value.request.method == "GET"
+    # The error is about the token, not about the credential of the task.
+    assert caught.value.request.credential_name == "the access token"
 
 
 def test_an_unreadable_item_of_a_list_without_pages_is_reported() -> None:
