@@ -308,6 +308,7 @@ def test_a_token_is_fetched_masked_and_revoked() -> None:
         ({"expires_in": MAX_LIFETIME}, ("Bearer", MAX_LIFETIME)),
         ({"expires_in": MAX_LIFETIME + 1}, ("Bearer", None)),
         ({"expires_in": -1}, ("Bearer", None)),
+        ({}, ("Bearer", None)),
     ],
 )
 def test_a_token_has_its_type_and_lifetime(fields: Any, expected: tuple[str, Any]) -> None:
@@ -315,6 +316,19 @@ def test_a_token_has_its_type_and_lifetime(fields: Any, expected: tuple[str, Any
     found = account_auth(server, []).fetch_token()
     # The server's time is in seconds since 1970.
     assert found == IssuedToken("t0ken", *expected, 123.0)
+
+
+@pytest.mark.parametrize("secret", [None, "hidden"])
+def test_an_error_of_the_token_endpoint_names_the_platform(secret: str | None) -> None:
+    server = TokenServer({})
+    account: Any = ServiceAccount("mdb_sa_id_1", "hidden")
+    if secret:
+        account = AccessToken("ready", account.client_id, secret)
+    auth: Any = choose_auth(account, server, URL, "MongoDB Atlas", print)  # type: ignore[arg-type]
+    with pytest.raises(UnexpectedResponseError) as caught:
+        auth.fetch_token()
+    operation = "get an access token for the service account mdb_sa_id_1"
+    assert caught.value.request == token_request("token", operation)
 
 
 def tokens(*names: str) -> list[Any]:
@@ -499,9 +513,13 @@ def test_a_401_before_any_success_is_not_unexplained() -> None:
         (401, "USER_UNAUTHORIZED", True),
         (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", True),
         (404, "API_KEY_NOT_FOUND", True),
+        (400, "BAD_REQUEST", True),
+        (499, "SOMETHING_NEW", True),
         (404, None, False),
         (429, "RATE_LIMITED", False),
         (500, "UNEXPECTED_ERROR", False),
+        (500, "SOMETHING_NEW", False),
+        (302, "SOMETHING_NEW", False),
     ],
 )
 def test_an_error_with_a_reason_shows_that_the_key_pair_was_accepted(

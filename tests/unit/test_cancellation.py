@@ -19,7 +19,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancella
     Cancellation,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
-from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import CancelledError
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
+    Request,
+)
 from tests.support import VirtualClock
 
 
@@ -153,6 +156,18 @@ def test_an_ignored_signal_stays_ignored() -> None:
         assert stop.reason == ""
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("has_signal", [False, True])
+def test_the_error_names_the_request_that_is_not_sent(has_signal: bool) -> None:
+    request = Request("GET", "https://h", "/x", "read it")
+    stop = stop_of(VirtualClock())
+    with armed(stop, 9 if has_signal else 0):
+        if has_signal:
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(CancelledError) as caught:
+            stop.check(request)
+    assert caught.value.request == request
 
 
 def test_a_time_limit_works_in_another_thread() -> None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import BearerAuth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import (
+    BearerAuth,
+    ServiceAccountAuth,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
 )
@@ -36,8 +40,13 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._credential import (
     AccessToken,
+    ServiceAccount,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import ATLAS
+from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._platform import (
+    ATLAS,
+    CLOUD_MANAGER,
+    Platform,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     CancelledError,
@@ -80,6 +89,8 @@ class FakeHttp:
     ) -> Response:
         assert receiver is None
         asked = {"path": request.path, "query": query, "headers": headers}
+        if deadline is not None:
+            asked["deadline"] = deadline
         self.asked.append(asked if body is None else {**asked, "body": json.loads(body)})
         status, body = self.respond(dict(query or {}))
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -161,6 +172,7 @@ def test_an_incomplete_list_is_an_error(respond: Any) -> None:
     with pytest.raises(UnexpectedResponseError, match="never consistent") as caught:
         api.pages(to("list"), lambda item: item["id"], str)
     assert "try again later" in caught.value.message()
+    assert f"read {LISTING_ATTEMPTS} times" in caught.value.message()
     assert caught.value.fields()["method"] == "GET"
     assert api._http.virtual.sleeps == [LISTING_PAUSE] * (LISTING_ATTEMPTS - 1)
 
@@ -174,8 +186,16 @@ def test_an_incomplete_list_is_an_error(respond: Any) -> None:
         (listing(700, total=400, links=False), 700),
     ],
 )
-def test_a_low_count_does_not_end_the_list(respond: Any, count: int) -> None:
-    assert len(pages(respond)) == count
+@pytest.mark.parametrize("may_be_bare", [False, True])
+def test_a_low_count_does_not_end_the_list(respond: Any, count: int, may_be_bare: bool) -> None:
+    assert len(listed(client(respond), may_be_bare=may_be_bare)) == count
+
+
+@pytest.mark.parametrize("respond", [lambda _query: (200, [{"id": "1"}]), listing(1)])
+def test_a_list_without_pages_is_one_request(respond: Any) -> None:
+    api = client(respond)
+    assert len(listed(api, may_be_bare=True)) == 1
+    assert len(api._http.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -261,6 +281,7 @@ def test_an_endless_list_fails_without_a_second_reading(size: int) -> None:
     with pytest.raises(UnexpectedResponseError, match="did not end after") as caught:
         api.pages(to("list"), lambda item: item["id"], str)
     assert "Check that base_url" in caught.value.message()
+    assert f"after {len(api._http.asked)} pages" in caught.value.message()
     assert caught.value.fields()["method"] == "GET"
     # The number of pages is limited, and so is their total size.
     assert len(api._http.asked) == (MAX_PAGES if size == 1 else 8)
@@ -329,6 +350,7 @@ def listed(api: Any, **how: Any) -> list[Any]:
         (listing(5000), 60, 7),  # of 10 pages
         (listing(1000), 140, 3),  # the second page of the second reading
         (listing(1000), 210, 2),  # the second reading
+        (listing(1000), 420, 1),  # the second page of the first reading
         (listing(0, total=5), 210, 2),  # one inconsistent page, read twice
     ],
 )
@@ -340,6 +362,10 @@ def test_a_list_must_be_complete_in_time(respond: Any, seconds: float, asked: in
     assert caught.value.message() == (
         "Could not list: the list was not complete within 420 s. Check the network to the API, "
         "or raise timeout."
+    )
+    assert (caught.value.fields()["reason"], caught.value.fields()["path"]) == (
+        "timeout",
+        "/api/atlas/v2/x",
     )
 
 
@@ -441,22 +467,33 @@ def test_a_body_is_json_of_the_versioned_type(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("method", "call"),
     [
-        lambda api, call: api.get(call, dict),
-        lambda api, call: api.pages(call, dict, str),
-        lambda api, call: api.post(call, {}, dict),
-        lambda api, call: api.patch(call, {}, dict),
-        lambda api, call: api.delete(call),
+        ("GET", lambda api, call: api.get(call, dict)),
+        ("GET", lambda api, call: api.pages(call, dict, str)),
+        ("POST", lambda api, call: api.post(call, {}, dict)),
+        ("PATCH", lambda api, call: api.patch(call, {}, dict)),
+        ("DELETE", lambda api, call: api.delete(call)),
+        ("GET", lambda api, call: api.is_valid(AccessToken("other"), call)),
     ],
 )
-def test_an_error_names_the_operation_and_the_required_role(call: Any) -> None:
+def test_an_error_names_the_request_and_the_required_role(method: str, call: Any) -> None:
     api = client(lambda _query: (403, {"error": 403, "errorCode": "X"}))
     with pytest.raises(ApiError) as caught:
         call(api, to("do it", "Organization Owner"))
     message = caught.value.message()
     assert message.startswith("Could not do it: ")
     assert "has the required role (Organization Owner)" in message
+    assert caught.value.request == Request(
+        method,
+        "https://h",
+        "/api/atlas/v2/x",
+        "do it",
+        "Organization Owner",
+        credential_name="the access token",
+        platform="MongoDB Atlas",
+        has_ready_token=True,
+    )
 
 
 def test_a_post_may_return_an_empty_body() -> None:
@@ -510,7 +547,10 @@ def test_only_an_empty_success_deletes(
         return
     with pytest.raises(error) as caught:
         api.delete(to("revoke it"))
-    assert "Could not revoke it" in caught.value.message()  # type: ignore[attr-defined]
+    message = caught.value.message()  # type: ignore[attr-defined]
+    assert "Could not revoke it" in message
+    has_content = status == 200 and error is UnexpectedResponseError
+    assert ("a successful deletion" in message) is has_content
 
 
 class Expiring(BearerAuth):
@@ -564,3 +604,138 @@ def test_a_failed_token_keeps_the_outcome_of_earlier_attempts(
     with pytest.raises(kind) as caught:
         api.delete(to("revoke it"))
     assert caught.value.outcome_unknown is outcome_unknown
+
+
+@pytest.mark.parametrize(
+    ("platform", "media", "accepted"),
+    [
+        (ATLAS, "json", "application/vnd.atlas.2023-01-01+json"),
+        (ATLAS, "gzip", "application/vnd.atlas.2023-01-01+gzip"),
+        (ATLAS, "csv", "application/vnd.atlas.2023-01-01+csv"),
+        (CLOUD_MANAGER, "json", "application/json"),
+        (CLOUD_MANAGER, "gzip", "application/gzip"),
+        (CLOUD_MANAGER, "csv", "text/csv"),
+    ],
+)
+def test_the_format_of_a_response_is_requested(
+    platform: Platform, media: str, accepted: str
+) -> None:
+    api = client(lambda _query: (200, {}))
+    api.endpoint = replace(api.endpoint, platform=platform)
+    api.call("GET", replace(to("read it"), media=media))
+    assert api._http.asked[0]["headers"] == {"Accept": accepted}
+
+
+def test_a_get_passes_its_deadline_on() -> None:
+    api = client(lambda _query: (200, {}))
+    api.get(to("read it"), parse, deadline=7.5)
+    assert api._http.asked[0]["deadline"] == 7.5
+
+
+def test_a_download_of_something_else_is_described() -> None:
+    api = client(lambda _query: (200, {}))
+    response = Response(200, "", {}, b"<html>")
+    api._http.send = lambda *_args, parse_response, **_more: parse_response(response)
+    with pytest.raises(UnexpectedResponseError, match="an HTML page, not the expected file"):
+        api.download(to("download it"), None)
+
+
+def test_the_last_known_time_of_the_api_is_kept() -> None:
+    headers = [{"Date": "Thu, 01 Jan 1970 00:01:40 GMT"}, {}]
+    api = client(lambda _query: (200, {}))
+    api._http.send = lambda *_args, **_more: Response(204, "", headers.pop(0), b"")
+    for _request in range(2):
+        api.delete(to("revoke it"))
+        assert api.server_time == 100
+
+
+def of_account(*responses: tuple[int, Any]) -> Any:
+    """A client whose signing credential is a service account."""
+    account, left = ServiceAccount("mdb_sa_id_1", "hidden"), list(responses)
+    http = FakeHttp(lambda _query: left.pop(0))
+
+    def send(request: Request, _auth: Any, *, parse_response: Any, **_more: Any) -> Response:
+        http.asked.append({"path": request.path})
+        status, body = left.pop(0)
+        return parse_response(Response(status, "", {}, json.dumps(body).encode()))
+
+    http.send = send  # type: ignore[method-assign]
+    auth = ServiceAccountAuth(account, http, "https://h", ATLAS.title, print)  # type: ignore[arg-type]
+    endpoint = Endpoint("https://h", ATLAS, account, envelope=False)
+    return Client(http, auth, endpoint, print)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "call"),
+    [
+        ({"access_token": "t0ken"}, "/api/oauth/token", lambda api: api.issue_token().value),
+        ({}, "/api/oauth/revoke", lambda api: api.revoke_token("t0ken") or "t0ken"),
+    ],
+)
+def test_a_token_is_neither_issued_nor_revoked_after_cancellation(
+    body: Any, path: str, call: Callable[[Any], str]
+) -> None:
+    api = of_account((200, body))
+    assert call(api) == "t0ken"
+    for changed, stopped in ((True, api), (False, of_account())):
+        stopped.cancellation.set_limit(0)
+        with pytest.raises(CancelledError) as caught:
+            call(stopped)
+        assert (caught.value.fields()["method"], caught.value.fields()["path"]) == ("POST", path)
+        assert (caught.value.state_after != "Nothing was changed.") is changed
+    assert api._http.asked == [{"path": path}]
+
+
+def test_the_response_to_a_revocation_must_be_empty() -> None:
+    with pytest.raises(UnexpectedResponseError, match="a successful revocation") as caught:
+        of_account((200, {"id": 1})).revoke_token("t0ken")
+    assert caught.value.fields()["path"] == "/api/oauth/revoke"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, {}, True),
+        (401, b"", False),
+        (401, {"error": 401, "errorCode": "UNEXPECTED_ERROR"}, False),
+        (403, {"error": 403, "errorCode": "IP_ADDRESS_NOT_ON_ACCESS_LIST"}, True),
+        (403, {"error": 403, "errorCode": "ORG_REQUIRES_ACCESS_LIST"}, True),
+    ],
+)
+def test_only_the_api_decides_whether_a_token_is_valid(
+    status: int, body: Any, expected: bool
+) -> None:
+    api = client(lambda _query: (status, body))
+    assert api.is_valid(AccessToken("other"), to("check it")) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, [], UnexpectedResponseError),
+        (200, b"<html>sign on</html>", UnexpectedResponseError),
+        (401, b"<html>Unauthorized", ApiError),
+        (401, {"error": 401, "errorCode": "USER_UNAUTHORIZED"}, ApiError),
+    ],
+)
+def test_an_unclear_response_about_a_token_is_an_error(
+    status: int, body: Any, error: type[KeysmithError]
+) -> None:
+    api = client(lambda _query: (status, body))
+    api.endpoint = replace(api.endpoint, credentials=ServiceAccount("mdb_sa_id_1", "hidden"))
+    with pytest.raises(error) as caught:
+        api.is_valid(AccessToken("other"), to("check it"))
+    assert caught.value.status == status
+    assert caught.value.request is not None
+    assert caught.value.request.method == "GET"
+    # The error is about the token, not about the credential of the task.
+    assert caught.value.request.credential_name == "the access token"
+
+
+def test_an_unreadable_item_of_a_list_without_pages_is_reported() -> None:
+    item = [{"id": "1"}]
+    for body in (item, {"results": item, "totalCount": 1}):
+        api = client(lambda _query, body=body: (200, body))
+        with pytest.raises(UnexpectedResponseError, match="not the expected object") as caught:
+            api.pages(to("list"), lambda _item: None, str, may_be_bare=True)
+        assert caught.value.fields()["path"] == "/api/atlas/v2/x"

@@ -46,6 +46,7 @@ def test_concurrent_429s_count_as_one() -> None:
     clock.sleep(1)
     again = limits.acquire()[1]
     assert limits.throttle_count(again) == 2
+    assert [limits.is_outdated(sent) for sent in (generations[0], again)] == [True, False]
     # A request sent before the pause, whose response arrives now.
     assert limits.throttle_count(generations[0]) == 1
     # Each pause starts a new generation.

@@ -19,9 +19,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._response
     UnreadableError,
     as_error,
     is_empty,
+    is_html,
     is_success,
     page,
     parse_response,
+    unreadable,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
@@ -79,6 +81,7 @@ def response(status: int, body: Any = b"", content_type: str = "application/json
         (401, {"status": 400, "content": NOT_FOUND}, 401, NOT_FOUND),
         (502, {"status": 400, "content": NOT_FOUND}, 502, NOT_FOUND),
         (404, {"status": 400, "content": NOT_FOUND}, 404, NOT_FOUND),
+        (300, NOT_FOUND, 300, NOT_FOUND),
         # Not envelopes.
         (200, {"status": 204}, 200, {"status": 204}),
         (200, {"status": 200, "other": 1}, 200, {"status": 200, "other": 1}),
@@ -104,10 +107,19 @@ def test_envelopes_are_removed(http_status: int, body: Any, status: int, payload
         b'{"a": Infinity}',
         b"{",
         b"1" * 5000 + b"x",
+        b"1" * 41,
+        b"1e999",
+        b"[" * 101 + b"]" * 101,
+        b'{"a": ' * 101 + b"1" + b"}" * 101,
     ],
 )
 def test_invalid_json_is_not_parsed(body: bytes) -> None:
     assert not response(200, body).is_json
+
+
+@pytest.mark.parametrize("body", [b"[" * 100 + b"]" * 100, b'{"a": ' * 100 + b"1" + b"}" * 100])
+def test_json_of_a_hundred_levels_is_parsed(body: bytes) -> None:
+    assert response(200, body).is_json
 
 
 def test_lone_surrogates_are_replaced() -> None:
@@ -364,6 +376,7 @@ def test_errors_other_than_the_apis_are_unexpected(
         ("", b"no", "not JSON"),
         (f"{'x' * 30} {'x' * 30}", b"no", f"not JSON ({'x' * 30} …)"),
         ("application/json", b" ", "empty"),
+        ("application/json", b'{"status": 404, "content": null}', "empty"),
     ],
 )
 def test_an_unexpected_body_is_described(media_type: str, body: bytes, kind: str) -> None:
@@ -385,7 +398,9 @@ def test_a_400_or_403_over_tls_suggests_a_client_certificate(
 ) -> None:
     """nginx returns 400 "No required SSL certificate was sent"."""
     error = as_error(response(status, b"<html>", "text/html"), replace(REQUEST, base_url=base_url))
-    assert ("client_cert and client_key" in error.message()) is is_named
+    message = error.message()
+    assert ("client_cert and client_key" in message) is is_named
+    assert is_named or "anything is missing. The request may" in message
 
 
 @pytest.mark.parametrize("before", range(0, 2100, 50))
@@ -580,3 +595,57 @@ def test_a_key_is_read_with_its_roles_sorted() -> None:
 def test_an_invalid_page_is_unexpected(payload: Any) -> None:
     with pytest.raises(UnexpectedResponseError, match=r"the response \(200.*not the expected list"):
         page(response(200, payload), REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "expected"),
+    [
+        ("text/html", b"sign on", True),
+        ("", b" \n<HTML>", True),
+        ("", b"\n<!DOCTYPE html>", True),
+        ("", b"<html lang='en'> \n", True),
+        ("", b"<p>", False),
+        ("text/plain", b"an <html> page", False),
+    ],
+)
+def test_html_is_recognized(media_type: str, body: bytes, expected: bool) -> None:
+    assert is_html(response(200, body, media_type)) is expected
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, {"error": 500, "errorCode": "X", "reason": "Its reason"}), (404, b"<html>")],
+)
+def test_an_error_keeps_the_attempts_and_the_reason(method: str, status: int, body: Any) -> None:
+    found = replace(response(status, body), attempts=3, waited=2.5)
+    error = as_error(found, replace(REQUEST, method=method))
+    reason = "Reason" if isinstance(body, bytes) else "Its reason"
+    assert (error.attempts, error.waited, error.reason) == (3, 2.5, reason)
+    assert error.outcome_unknown is (method == "DELETE")
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "words"),
+    [
+        (None, None, "returned 500 Reason."),
+        ("X", None, "returned 500 X."),
+        ("X", "The words.", 'returned 500 X, "The words".'),
+        ("X", "The words...", 'returned 500 X, "The words".'),
+    ],
+)
+def test_an_error_quotes_the_api(code: str | None, detail: str | None, words: str) -> None:
+    body = {"error": 500, "errorCode": code, "detail": detail}
+    assert words in as_error(response(500, body), REQUEST).message()
+
+
+def test_an_error_without_any_reason_has_only_a_status() -> None:
+    error = as_error(parse_response(Response(500, "", {}, b"{}")), REQUEST)
+    assert "returned 500." in error.message()
+
+
+def test_an_unreadable_field_leads_to_the_address_and_the_platform() -> None:
+    cause = UnreadableError("API key 5a", "desc", 5)
+    message = unreadable(response(200, {}), REQUEST, cause).message()
+    assert f"base_url ({REQUEST.base_url}) is the address of MongoDB Atlas" in message
+    assert "newer version of this collection" in message
