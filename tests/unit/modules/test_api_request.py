@@ -795,6 +795,9 @@ def test_a_status_in_an_envelope_counts(emulator: Emulator, all_pages: bool) -> 
     respond(emulator, '{"status": 202, "content": {"id": 1}}', method="POST")
     outcome = send(emulator, path="/x", method="POST", envelope=True)
     assert (outcome.result["status"], outcome.result["json"]) == (202, {"id": 1})
+    respond(emulator, '{"status": 204, "content": null}', method="DELETE")
+    outcome = send(emulator, path="/x", method="DELETE", envelope=True)
+    assert (outcome.result["status"], outcome.result["json"]) == (204, None)
 
 
 def test_items_of_a_list_may_be_equal(emulator: Emulator) -> None:
@@ -806,6 +809,11 @@ def test_a_member_sees_what_the_api_says(emulator: Emulator) -> None:
     outcome = send(emulator, path="/orgs", method="PUT", body={}, **key_pair("atlas", 6))
     assert outcome.result["error"]["status"] == 405
     assert "Check path and method" in outcome.msg
+    outcome = send(emulator, path=VICTIM, method="PATCH", body={}, **key_pair("atlas", 6))
+    assert outcome.code == "USER_UNAUTHORIZED"
+    # This module does not know which role the path needs.
+    assert "does not have the required role" in outcome.msg
+    assert "required role (" not in outcome.msg
 
 
 # Files.
