@@ -140,6 +140,11 @@ def test_host_bits_are_refused_and_the_network_is_suggested(
     assert f"has host bits set. Use {network} or {address}." in message
 
 
+def test_a_long_entry_is_not_shown() -> None:
+    with pytest.raises(OptionError, match="entries has …, which is not an IP address"):
+        normalize(["1" * 100])
+
+
 def test_duplicates_are_dropped_and_the_order_is_numerical() -> None:
     entries = ["::1", "10.0.0.10", "10.0.0.9", "10.0.0.9/32", "9.0.0.0/8", "9.0.0.0/16", "0::1/128"]
     assert in_order(normalize(entries)) == [
