@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,6 +138,11 @@ def test_host_bits_are_refused_and_the_network_is_suggested(
     message = caught.value.message()
     assert f"'{entry}'" in message
     assert f"has host bits set. Use {network} or {address}." in message
+
+
+def test_a_long_entry_is_not_shown() -> None:
+    with pytest.raises(OptionError, match="entries has …, which is not an IP address"):
+        normalize(["1" * 100])
 
 
 def test_duplicates_are_dropped_and_the_order_is_numerical() -> None:
@@ -287,9 +293,9 @@ def lost() -> LostResponseError:
 class FakeApi:
     """A client with an access list. ``script``: what each write raises or does.
 
-    An error is raised. A list of entries replaces the access list just before the write, as if by
-    another user. A pair does both. ``shown`` contains the lists that the next reads return instead
-    of the real one.
+    An error is raised. "stop" stops the task after the write. A list of entries replaces the access
+    list just before the write, as if by another user. A pair does both. ``shown`` contains the
+    lists that the next reads return instead of the real one.
     """
 
     def __init__(
@@ -347,6 +353,8 @@ class FakeApi:
         failure: Exception | None = error if isinstance(error, Exception) else None
         if isinstance(others, list):
             self.entries = others
+        if others == "stop":
+            self.cancellation.set_limit(0)
         if others == "done":
             write()
         if failure is not None:
@@ -487,6 +495,43 @@ def test_nothing_else_means_that_an_entry_is_missing(error: ApiError) -> None:
     assert caught.value.results["org_api_key_access_list"]["entries"] == [A]
 
 
+@pytest.mark.parametrize(
+    ("error", "others", "is_gone"),
+    [
+        (api_error(404, "X", A), [B], True),
+        (api_error(404, None), [B], True),
+        (api_error(404, "X", A), [A, B], False),
+        (api_error(400, "X", A), [B], False),
+        (api_error(403, "X", A), [B], False),
+        (api_error(404, "RESOURCE_NOT_FOUND", "/api/x"), [B], False),
+    ],
+)
+def test_without_known_codes_the_list_shows_whether_an_entry_exists(
+    error: ApiError, others: list[str], is_gone: bool
+) -> None:
+    lists = replace(API_KEY_LISTS, missing=frozenset())
+    api: Any = FakeApi(A, B, script=[(others, error)])
+    found, goal = read(api, lists, ORG, KEY), Goal(normalize([A]), is_present=False)
+    if is_gone:
+        done = change(api, found, goal)
+        assert (done.is_changed, entries(done.now)) == (False, [B])
+        return
+    with pytest.raises(ApiError) as caught:
+        change(api, found, goal)
+    assert (caught.value.status, caught.value.code) == (error.status, error.code)
+
+
+def test_a_task_that_is_stopped_between_two_requests_reports_the_list() -> None:
+    api = FakeApi(A, script=["stop"])
+    with pytest.raises(CancelledError) as caught:
+        work(api, Goal(normalize([B]), purge=True))
+    assert api.calls == ["GET accessList", f"POST {B}"]
+    assert caught.value.results["changed"] is True
+    assert caught.value.results["org_api_key_access_list"]["entries"] == [A, B]
+    assert entries(caught.value.now.now) == [A, B]
+    assert f"now has {A}, {B}. Run the task again" in caught.value.message()
+
+
 def test_an_unreadable_list_after_a_conflict_is_reported() -> None:
     conflict = api_error(409, CONFLICTS[0], A)
     api = FakeApi(C, script=[(["10.0.0.0/8"], conflict)], shown=[[C], api_error(503, "X")])
@@ -533,6 +578,40 @@ def test_the_response_to_additions_must_show_them(
 
 def networks(*entries: str) -> frozenset[Any]:
     return frozenset(map(ipaddress.ip_network, entries))
+
+
+HALVES = ("0.0.0.0/1", "128.0.0.0/1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (None, (), "becomes empty"),
+        ((A,), (), "becomes empty"),
+        ((), (), None),
+        ((A,), (B,), None),
+        (None, (A, C), None),
+        ((), ("0.0.0.0/0",), "will allow every IPv4 address"),
+        ((A,), ("::/0", A), "will allow every IPv6 address"),
+        ((A,), ("::/0", "0.0.0.0/0"), "will allow every IPv4 and IPv6 address"),
+        (None, HALVES, "will allow every IPv4 address"),
+        (HALVES, ("0.0.0.0/0",), None),
+        (("0.0.0.0/0",), ("0.0.0.0/0", "::/0"), "will allow every IPv6 address"),
+        (("0.0.0.0/0",), (A,), None),
+        ((), ("0.0.0.0/1",), None),
+    ],
+)
+def test_a_list_that_no_longer_limits_anything_is_reported(
+    before: tuple[str, ...] | None, after: tuple[str, ...], words: str | None
+) -> None:
+    api: Any = SimpleNamespace(warnings=[])
+    old = None if before is None else networks(*before)
+    _access_lists.warn_of_opening(api, API_KEYS, KEY.id, old, networks(*after))
+    if words is None:
+        assert api.warnings == []
+        return
+    (warning,) = api.warnings
+    assert f"The access list of API key {KEY.id} {words}" in warning
 
 
 @pytest.mark.parametrize(
@@ -609,6 +688,7 @@ def test_lost_additions_and_an_unreadable_list_are_reported(failure: Any) -> Non
         "out; that is safe."
     )
     assert caught.value.results["org_api_key_access_list"]["entries"] == [C]
+    assert entries(caught.value.now.now) == [C]
 
 
 def test_a_lost_removal_is_looked_up() -> None:
@@ -649,6 +729,16 @@ def test_a_key_that_is_revoked_in_the_meantime_is_reported_as_missing(
         work(api, Goal(normalize([B]), purge=True))
     assert caught.value.results.get("changed", False) is (missing == "DELETE")
     assert caught.value.outcome_unknown is outcome_unknown
+    assert f"the API key {KEY}" in caught.value.message()
+
+
+def test_a_second_read_confirms_that_a_key_was_revoked_in_the_meantime() -> None:
+    api: Any = FakeApi(A, script=[api_error(400, "API_KEY_NOT_FOUND", KEY.id)])
+    with pytest.raises(MissingError) as caught:
+        work(api, Goal(normalize([A]), is_present=False))
+    assert api.calls[1:] == [f"DELETE {A}", "GET key"]
+    assert f"does not find the API key {KEY}, " in caught.value.message()
+    assert caught.value.state_after.startswith("A second read some seconds later")
 
 
 @pytest.mark.parametrize("refusals", [1, 4])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -27,6 +29,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     KeysmithError,
     LostResponseError,
     MissingError,
+    OptionError,
     OrphanError,
     OwnKeyError,
     Request,
@@ -478,17 +481,46 @@ def test_others_may_copy_the_name_of_an_object() -> None:
 
     assert check(file, "ORG_OWNER", is_held=True) == check(None, "ORG_MEMBER") == []
     with pytest.raises(GuardError) as caught:
-        check(file, "ORG_OWNER")
+        check(file, "ORG_OWNER", "ORG_MEMBER")
+    assert caught.value.parameters == [ID]
     assert caught.value.message() == (
         f"credentials_file /f does not hold the token of robot {ROBOT} 'cleaner', which would gain "
-        "the roles ORG_OWNER. Nothing was changed. Anyone who may create robots in a project can "
-        "give a robot this name. Check that the robot is yours; then restore its file, use the "
-        "robot's ID, or set adopt to true."
+        "the roles ORG_MEMBER, ORG_OWNER. Nothing was changed. Anyone who may create robots in a "
+        "project can give a robot this name. Check that the robot is yours; then restore its file, "
+        "use the robot's ID, or set adopt to true."
     )
     assert check(None, "ORG_OWNER") == [
         f"Robot {ROBOT} is identified by its name, 'cleaner', and gains ORG_OWNER. Anyone who may "
         "create robots in a project can give a robot this name: identify owner robots by ID."
     ]
+    gains = [("", "ORG_OWNER"), (PROJECT, "GROUP_OWNER"), (PROJECT, "GROUP_READ_ONLY")]
+    (warning,) = _adoption.owner_warnings(ROBOTS, ROBOT, gains)
+    assert f"and gains ORG_OWNER, GROUP_OWNER in project {PROJECT}. " in warning
+
+
+@pytest.mark.parametrize(
+    ("robot_id", "org_id", "name", "is_free"),
+    [
+        # The file holds the token of a robot that no longer exists.
+        (OTHER, ORG, "cleaner", True),
+        (ID, ORG, "cleaner", False),
+        (OTHER, PROJECT, "cleaner", False),
+        (OTHER, ORG, "cook", False),
+    ],
+)
+def test_a_creation_does_not_replace_a_secret_that_may_be_needed(
+    tmp_path: Path, robot_id: str, org_id: str, name: str, is_free: bool
+) -> None:
+    secret = _secret_file.SecretFormat("token", "robot", "id", ("id", "org_id", "name"))
+    content = {"id": robot_id, "org_id": org_id, "name": name}
+    file = _secret_file.SecretFile(str(tmp_path / "f"), secret, content)
+    params = {"name": "cleaner", "roles": []}
+    if is_free:
+        with mock.patch("os.open", side_effect=AssertionError):
+            assert _adoption.check_creation(IN_ORG, params, [ROBOT], file, True) == {ID}
+        return
+    with pytest.raises(OptionError, match=f"holds the token of another robot, {robot_id}"):
+        _adoption.check_creation(IN_ORG, params, [ROBOT], file, True)
 
 
 def test_a_task_deletes_an_object() -> None:
@@ -555,20 +587,52 @@ def test_a_task_assigns_an_object_to_a_project() -> None:
     def ensure(*roles: str, state: str = "present") -> dict[str, Any]:
         params = {"project_id": PROJECT, "state": state, "roles": roles, "name": "cleaner"}
         params["allow_own_robot"] = False
-        task = _assignment_task.Task(api, PROJECT_ROBOTS, params, lambda _found: ["careful"])
+        task = _assignment_task.Task(api, PROJECT_ROBOTS, params, lambda found: [f"Mind {found}"])
         return _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
 
     result = ensure("A", "B")
-    assert (result["project_robot"]["roles"], result["warnings"]) == (["A", "B"], ["careful"])
+    assert (result["project_robot"]["roles"], result["warnings"]) == (["A", "B"], [f"Mind {ROBOT}"])
     assert ensure("B", "A")["changed"] is False
     assert ensure("A")["diff"] == {"before": {"roles": ["A", "B"]}, "after": {"roles": ["A"]}}
     api.endpoint.client_id = ID
-    with pytest.raises(OwnKeyError, match="authenticates with"):
+    with pytest.raises(OwnKeyError, match="authenticates with") as own:
         ensure(state="absent")
+    assert own.value.hint.endswith("to allow removing it from the project.")
+    with pytest.raises(OwnKeyError, match="authenticates with") as own:
+        ensure("B")
+    assert own.value.hint.endswith("to allow removing a role from it.")
     api.endpoint.client_id = None
     result = ensure(state="absent")
     assert (result["changed"], result["project_robot"], api.assigned) == (True, None, [])
     assert result["warnings"] == []
-    assert ensure(state="absent")["changed"] is False
-    api.errors["LIST"] = [refusal("GROUP_NOT_FOUND", PROJECT)]
+    result = ensure(state="absent")
+    assert (result["changed"], result["warnings"]) == (False, [])
+    gone = refusal("GROUP_NOT_FOUND", PROJECT)
+    api.errors["LIST"] = [gone]
     assert "no robot is assigned" in ensure(state="absent")["warnings"][0]
+    # Nothing else proves that the robot is not assigned.
+    maybe = gone.with_context(outcome_unknown=True)
+    for error in (refusal("X", PROJECT, status=403), maybe):
+        api.errors["LIST"] = [error]
+        with pytest.raises(ApiError) as caught:
+            ensure(state="absent")
+        assert caught.value.code == error.code
+
+
+def test_a_lost_change_may_find_that_the_object_is_not_assigned() -> None:
+    api: Any = FakeApi(assigned=[dataclasses.replace(ROBOT, roles=("A",))])
+
+    def remove_and_lose(*_arguments: Any) -> None:
+        api.assigned.clear()
+        raise lost()
+
+    api.patch = remove_and_lose
+    params = {"project_id": PROJECT, "state": "present", "roles": ["B"], "name": None}
+    task = _assignment_task.Task(api, PROJECT_ROBOTS, {**params, "allow_own_robot": False})
+    with pytest.raises(LostResponseError) as caught:
+        _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
+    assert caught.value.results == {
+        "project_robot": None,
+        "changed": True,
+        "diff": {"before": {"roles": ["A"]}, "after": {}},
+    }

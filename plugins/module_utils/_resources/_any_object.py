@@ -405,9 +405,9 @@ def check_not_own(task: Task) -> None:
     """
     endpoint, parts = task.api.endpoint, _endpoints.path_parts(task.path)
     if not task.params["allow_own_account"]:
-        is_own = endpoint.client_id and endpoint.client_id.lower() in "/".join(parts).lower()
-        if is_own:
-            raise _own_error(f"the service account {endpoint.client_id}", "allow_own_account")
+        own = endpoint.client_id
+        if own and any(own.lower() in part.lower() for part in parts):
+            raise _own_error(f"the service account {own}", "allow_own_account")
         if endpoint.is_account_unknown and "serviceaccounts" in map(str.lower, parts[:-1]):
             raise OwnKeyError(
                 "The access token may belong to the service account in path, because client_id is "
@@ -431,10 +431,11 @@ def _check_not_own_key(task: Task) -> None:
     for place, name in enumerate(parts[:-1], start=1):
         if name.lower() != "apikeys":
             continue
-        listing = "".join(f"/{quote(part, safe='')}" for part in parts[:place])
+        # No part contains a slash.
+        listing = "".join(f"/{quote(part)}" for part in parts[:place])
         # A colon separates the ID from an action.
         key_id = parts[place].partition(":")[0]
-        found = _key_at(task, listing, f"{listing}/{quote(key_id, safe='')}", key_id.lower())
+        found = _key_at(task, listing, f"{listing}/{quote(key_id)}", key_id.lower())
         if found is None:
             continue
         public_key = found.get("publicKey")
@@ -470,5 +471,5 @@ def _ends_own_account(task: Task) -> bool:
     """Return whether the request deletes the signing service account, and its token with it."""
     parts = _endpoints.path_parts(task.path.lower())
     own = (task.api.endpoint.client_id or "").lower()
-    is_account = parts[:1] == ["orgs"] and parts[-2:] == ["serviceaccounts", own]
-    return task.method == "DELETE" and bool(own) and is_account
+    is_account = parts[:1] == ["orgs"] and parts[2:] == ["serviceaccounts", own]
+    return task.method == "DELETE" and is_account

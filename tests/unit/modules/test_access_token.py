@@ -6,10 +6,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import IssuedToken
+from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
+    _access_tokens,
+    _account_secrets,
+)
 from tests.emulator import Emulator, Fault
 from tests.integration.test_flows import FAULTS
 from tests.samples import WITH_ACCOUNTS
@@ -100,6 +106,20 @@ def test_a_field_of_the_response_may_be_wrong(emulator: Emulator, name: str, val
     expected = right | ({"expires_in": None} if name == "expires_in" else {})
     assert {field: outcome.result[field] for field in right} == expected
     assert (outcome.result["expires_at"] is None) is (name == "expires_in")
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "expires_at"),
+    [(1_000_000.0, "1970-01-12T14:46:40Z"), (None, "1970-01-12T14:47:40Z")],
+    ids=["time of the API", "time of this machine"],
+)
+def test_a_lifetime_begins_when_the_token_is_issued(
+    monkeypatch: pytest.MonkeyPatch, issued_at: float | None, expires_at: str
+) -> None:
+    monkeypatch.setattr(_account_secrets, "wall_clock", lambda: 1_000_060.0)
+    token = IssuedToken("t", "Bearer", 3600, issued_at)
+    api: Any = SimpleNamespace(issue_token=lambda: token, endpoint=SimpleNamespace(client_id="c"))
+    assert _access_tokens.fetch(api)["expires_at"] == expires_at
 
 
 ABSENT = {"state": "absent", "token": DEAD}

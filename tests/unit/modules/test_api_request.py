@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 from urllib.parse import quote
@@ -19,6 +20,12 @@ import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _download
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    ApiError,
+    KeysmithError,
+    LostResponseError,
+    UnexpectedResponseError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _any_object
 from tests.emulator import Emulator, Fault
 from tests.support import (
@@ -43,6 +50,8 @@ from tests.support import (
 KEYS = f"/orgs/{org_id('atlas')}/apiKeys"
 VICTIM = f"{KEYS}/{key_id('atlas', 2)}"
 OWN = f"{KEYS}/{key_id('atlas', 1)}"
+OWN_ACCOUNT = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}"
+ATLAS = API_PATHS["atlas"]
 CANARY = "canary-of-a-body"
 
 
@@ -73,9 +82,10 @@ def test_a_request_is_sent_as_it_is_on_every_platform(
     changed = send(emulator, platform, **options, method="PATCH", body={"desc": "x"}, diff=True)
     assert (changed.changed, changed.result["json"]["desc"]) == (True, "x")
     assert changed.result["diff"] == {"before": {}, "after": {"desc": "x"}}
-    gone = send(emulator, platform, **options, method="DELETE")
+    gone = send(emulator, platform, **options, method="DELETE", diff=True)
     assert gone.changed
-    assert not gone.result["json"]
+    assert gone.result["json"] == ({} if envelope or platform == "ops_manager" else None)
+    assert gone.result["diff"] == {"before": {"path": path}, "after": {}}
     assert send(emulator, platform, **options).code == "API_KEY_NOT_FOUND"
 
 
@@ -201,6 +211,17 @@ def test_a_query_is_sent_with_its_types(emulator: Emulator) -> None:
     send(emulator, path="/orgs", query={"includeCount": False, "n": 1, "name": ["a b"]})
     sent = emulator.requests[-1].query
     assert sent == {"includeCount": "false", "n": "1", "name": "a b"}
+
+
+def test_the_guard_reads_the_key_in_the_path_without_the_query(emulator: Emulator) -> None:
+    options = {"path": f"{VICTIM}/accessList/192.0.2.7", "method": "DELETE", "query": {"n": 1}}
+    # The read may be repeated.
+    emulator.add_fault(Fault("status", "GET", status=503))
+    send(emulator, **options)
+    read, written = emulator.requests[-2:]
+    assert (read.method, read.path, read.query) == ("GET", f"{ATLAS}{VICTIM}", {})
+    assert (written.method, written.path) == ("DELETE", ATLAS + options["path"])
+    assert written.query == {"n": "1"}
 
 
 def test_a_202_is_reported(emulator: Emulator) -> None:
@@ -343,13 +364,64 @@ def test_a_key_that_cannot_be_read_may_be_the_signing_key(emulator: Emulator) ->
     emulator.add_fault(Fault("status", method="GET", path="*/apiKeys/*", status=403, code="X"))
     outcome = send(emulator, path=VICTIM, method="DELETE")
     assert outcome.code == "X"
+    assert f"Could not send GET {ATLAS}{VICTIM}:" in outcome.msg
+    assert emulator.writes == []
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_a_key_that_cannot_be_read_is_looked_up_in_the_list(
+    emulator: Emulator, status: int
+) -> None:
+    fault = Fault("status", "GET", "*/apiKeys/*", status=status, code="X", times=None)
+    emulator.add_fault(fault)
+    assert send(emulator, path=OWN, method="DELETE").result["error"]["type"] == "own_credential"
+    assert send(emulator, path=VICTIM, method="DELETE").changed
+
+
+def test_the_guard_checks_every_key_in_a_path(emulator: Emulator) -> None:
+    """The first one does not exist."""
+    outer, inner = "*/apiKeys/other", "*/apiKeys/other/apiKeys"
+    keys = [{"id": key_id("atlas", 1), "publicKey": public_key("atlas", 1)}]
+    emulator.add_fault(Fault("json", "GET", inner, body=keys))
+    emulator.add_fault(Fault("status", "GET", f"{outer}*", status=404, times=None))
+    path = f"{KEYS}/other/apiKeys/{key_id('atlas', 1)}"
+    outcome = send(emulator, path=path, method="DELETE")
+    assert outcome.result["error"]["type"] == "own_credential", outcome.msg
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "after"),
+    [
+        ({"path": VICTIM, "method": "PATCH", "body": {"desc": "a"}, "compare": True}, VICTIM, 1),
+        (
+            {"path": VICTIM, "method": "DELETE", "missing_codes": ["Y"], "check": True},
+            VICTIM,
+            1,
+        ),
+        (
+            {"path": OWN_ACCOUNT, "method": "DELETE", "allow_own_account": True},
+            OWN_ACCOUNT,
+            0,
+        ),
+    ],
+    ids=["compare", "missing_codes", "own account"],
+)
+def test_a_failed_read_before_a_write_is_reported_as_one(
+    emulator: Emulator, options: dict[str, Any], path: str, after: int
+) -> None:
+    signer = service_account("atlas") if path == OWN_ACCOUNT else {}
+    emulator.add_fault(Fault("status", "GET", f"*{path}", after=after, status=403, code="X"))
+    outcome = send(emulator, **options, **signer)
+    error = outcome.result["error"]
+    assert (error["method"], error["path"], error["code"]) == ("GET", ATLAS + path, "X")
+    assert f"Could not send GET {ATLAS}{path}:" in outcome.msg
     assert emulator.writes == []
 
 
 @pytest.mark.parametrize("suffix", ["", "/secrets", "/accessList"])
 def test_the_signing_account_is_not_changed(emulator: Emulator, suffix: str) -> None:
-    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}{suffix}"
-    outcome = send(emulator, path=own, method="DELETE", **service_account("atlas"))
+    path = f"{OWN_ACCOUNT}{suffix}"
+    outcome = send(emulator, path=path, method="DELETE", **service_account("atlas"))
     assert outcome.result["error"]["type"] == "own_credential"
     assert f"path refers to the service account {client_id('atlas')}, which" in outcome.msg
     assert "or set allow_own_account to true" in outcome.msg
@@ -357,16 +429,35 @@ def test_the_signing_account_is_not_changed(emulator: Emulator, suffix: str) -> 
 
 
 def test_the_signing_account_is_deleted_if_allowed(emulator: Emulator) -> None:
-    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}"
     options = {**service_account("atlas"), "allow_own_account": True}
-    assert send(emulator, path=own, method="DELETE", **options).changed
-    assert [request.path for request in emulator.requests][-1].endswith(own)
+    assert send(emulator, path=OWN_ACCOUNT, method="DELETE", **options).changed
+    assert [request.path for request in emulator.requests][-1].endswith(OWN_ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        (OWN_ACCOUNT, "PATCH"),
+        (f"{OWN_ACCOUNT}/secrets/{MISSING_ID}", "DELETE"),
+        (f"/orgs/{org_id('atlas')}/serviceAccounts/{account_id('atlas', 2)}", "DELETE"),
+        (f"/groups/{project_id('atlas')}/serviceAccounts/{client_id('atlas')}", "DELETE"),
+    ],
+)
+def test_only_the_deletion_of_the_own_account_is_preceded_by_a_get(
+    emulator: Emulator, path: str, method: str
+) -> None:
+    """Its token is still needed after all other requests, to revoke it."""
+    body = {"body": {"name": "a"}} if method == "PATCH" else {}
+    options = {**service_account("atlas"), "allow_own_account": True, **body}
+    send(emulator, path=path, method=method, **options)
+    methods = [request.method for request in emulator.requests]
+    assert methods == ["POST", method, "POST"]
+    assert emulator.state.tokens == {}
 
 
 def test_the_own_account_is_deleted_after_its_token_has_expired(emulator: Emulator) -> None:
-    own = f"/orgs/{org_id('atlas')}/serviceAccounts/{client_id('atlas')}"
     options = {**service_account("atlas"), "access_token": "expired", "allow_own_account": True}
-    outcome = send(emulator, path=own, method="DELETE", **options)
+    outcome = send(emulator, path=OWN_ACCOUNT, method="DELETE", **options)
     assert outcome.changed, outcome.msg
     deletions = [request for request in emulator.requests if request.method == "DELETE"]
     assert len(deletions) == 1
@@ -391,13 +482,38 @@ def test_compare_sends_nothing_if_the_body_is_there(emulator: Emulator) -> None:
     assert (first.changed, again.changed) == (True, False)
     assert first.result["diff"] == {"before": {"desc": "victim"}, "after": {"desc": "new"}}
     assert again.result["json"]["desc"] == "new"
+    assert again.result["diff"] == {"before": {"desc": "new"}, "after": {"desc": "new"}}
     assert len(emulator.writes) == 1
+
+
+def test_an_ignored_field_is_not_in_the_diff(emulator: Emulator) -> None:
+    options = {"path": VICTIM, "method": "PATCH", "compare": True, "ignore": ["id"]}
+    outcome = send(emulator, **options, body={"desc": "a", "id": "b"}, diff=True, check=True)
+    assert outcome.result["diff"] == {"before": {"desc": "victim"}, "after": {"desc": "a"}}
+
+
+def test_an_ignored_field_does_not_matter_after_a_lost_change(emulator: Emulator) -> None:
+    emulator.add_fault(Fault("json", "GET", body={"a": 1, "b": 1}))
+    emulator.add_fault(Fault("json", "GET", body={"a": 2, "b": 1}, times=None))
+    emulator.add_fault(Fault("lost_before", "PUT"))
+    options = {"path": "/x", "method": "PUT", "compare": True, "ignore": ["b"]}
+    assert send(emulator, **options, body={"a": 2, "b": 2}).changed
+
+
+def test_a_creation_may_have_no_body(emulator: Emulator) -> None:
+    outcome = send(emulator, path="/x", method="POST", check=True, diff=True)
+    assert outcome.result["diff"] == {"before": {}, "after": {}}
 
 
 def test_a_lost_change_is_looked_up(emulator: Emulator) -> None:
     emulator.add_fault(Fault("lost_after", method="PATCH"))
+    # The read that follows may be repeated.
+    emulator.add_fault(Fault("status", "GET", "*/apiKeys/*", after=2, status=503))
     options = {"path": VICTIM, "method": "PATCH", "body": {"desc": "new"}}
-    assert send(emulator, **options, compare=True).changed
+    found = send(emulator, **options, compare=True)
+    assert found.changed
+    assert found.result["json"]["desc"] == "new"
+    assert [request.status for request in emulator.requests].count(503) == 1
     emulator.add_fault(Fault("lost_after", method="PATCH"))
     assert "Check what exists" in send(emulator, **options).msg
 
@@ -425,6 +541,7 @@ def test_a_lost_request_may_not_be_looked_up(emulator: Emulator, options: dict[s
     outcome = send(emulator, **options)
     assert outcome.result["error"]["type"] == "transport", outcome.msg
     assert "may have been carried out" in outcome.msg
+    assert "Check what exists" not in outcome.msg
     assert not outcome.changed
     assert len(emulator.writes) == 1
 
@@ -439,6 +556,15 @@ def test_items_without_ids_are_compared_as_a_whole() -> None:
     assert one != other
 
 
+def test_items_with_ids_are_equal_if_their_ids_are() -> None:
+    one, changed, other = (
+        _any_object._Item.of({"id": name, "a": value})
+        for name, value in (("x", 1), ("x", 2), ("y", 1))
+    )
+    assert one == changed
+    assert one != other
+
+
 def test_unique_by_creates_once(emulator: Emulator) -> None:
     body = {"desc": "new", "roles": ["ORG_MEMBER"]}
     options = {"path": KEYS, "method": "POST", "unique_by": ["desc"]}
@@ -447,10 +573,49 @@ def test_unique_by_creates_once(emulator: Emulator) -> None:
     assert again.result["json"]["id"] == first.result["json"]["id"]
     several = send(emulator, **options, body={**body, "desc": "twin"})
     assert several.result["error"]["type"] == "ambiguous"
-    assert key_id("atlas", 4) in several.msg
-    unknown = send(emulator, **{**options, "unique_by": ["x"]}, body={**body, "x": 1})
+    assert f"2 items of GET {ATLAS}{KEYS} have" in several.msg
+    assert f"in 'desc': '{key_id('atlas', 4)}', '{key_id('atlas', 5)}'." in several.msg
+    fields = {"x": 1, "y": 2}
+    unknown = send(emulator, **{**options, "unique_by": [*fields]}, body={**body, **fields})
     assert unknown.result["error"]["type"] == "ambiguous"
+    assert f"no item of GET {ATLAS}{KEYS} has the field 'x', 'y'. Nothing" in unknown.msg
     assert len(emulator.writes) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_items_may_have_no_ids(emulator: Emulator, count: int) -> None:
+    options = {"path": "/x", "method": "POST", "unique_by": ["a"], "body": {"a": 1}}
+    items = {"results": [{"a": 1}] * count, "totalCount": count}
+    emulator.add_fault(Fault("json", "GET", body={"results": [], "totalCount": 0}))
+    emulator.add_fault(Fault("json", "GET", body=items, times=None))
+    emulator.add_fault(Fault("lost_before", "POST"))
+    outcome = send(emulator, **options)
+    error = outcome.result["error"]
+    if count == 1:
+        assert (error["type"], error["parameters"]) == ("orphan", [])
+        # The list is read only until it shows the item.
+        assert [request.method for request in emulator.requests][-3:] == ["GET", "POST", "GET"]
+        assert "exists now: 'without id'." in outcome.msg
+        outcome = send(emulator, **options)
+        assert not outcome.failed
+        return
+    assert error["type"] == "transport"
+    assert "in 'a': 'without id', 'without id'." in send(emulator, **options).msg
+
+
+def test_long_names_are_not_shown(emulator: Emulator) -> None:
+    long = "x" * 300
+    assert _any_object._name({"id": long}) == _any_object._fields([long]) == "…"
+    response: Any = SimpleNamespace(headers={f"RateLimit-{long}": "1"})
+    assert dict(_any_object._shown_headers(response)) == {"…": "1"}
+    item = {"id": long, "a": 1}
+    emulator.add_fault(Fault("json", "GET", body=[]))
+    emulator.add_fault(Fault("json", "GET", body=[item], times=None))
+    emulator.add_fault(Fault("lost_before", "POST"))
+    lost = send(emulator, path="/x", method="POST", unique_by=["a"], body={"a": 1})
+    assert lost.result["error"]["parameters"] == ["…"]
+    hidden = send(emulator, path=f"/x/apiKeys/{long}", method="DELETE")
+    assert "does not return the public key of …, so" in hidden.msg
 
 
 def test_a_lost_creation_is_looked_up(emulator: Emulator) -> None:
@@ -501,6 +666,54 @@ def test_advice_is_about_the_options_of_the_task(
     outcome = send(emulator, **options)
     assert outcome.failed
     assert advice in outcome.msg
+    method = "DELETE" if options.get("method") == "DELETE" else "GET"
+    assert f"Could not send {method} {ATLAS}{options['path']}:" in outcome.msg
+
+
+NOT_FOUND, TO_FILE = "Check path, and also platform and base_url", "set dest"
+READ = {"method": "GET", "dest": None, "all_pages": False, "unique_by": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "params", "advice"),
+    [
+        (UnexpectedResponseError, 200, None, {}, TO_FILE),
+        (UnexpectedResponseError, 299, None, {}, TO_FILE),
+        (UnexpectedResponseError, 200, None, {"all_pages": True}, "all_pages needs a path"),
+        (UnexpectedResponseError, 200, None, {"unique_by": ["a"]}, "unique_by needs a path"),
+        (UnexpectedResponseError, 200, None, {"dest": "/x"}, None),
+        (UnexpectedResponseError, 200, None, {"method": "POST"}, None),
+        (UnexpectedResponseError, 200, "html", {}, None),
+        (UnexpectedResponseError, 300, None, {}, None),
+        (UnexpectedResponseError, None, None, {}, None),
+        (LostResponseError, 200, None, {}, None),
+        (ApiError, 404, None, {}, NOT_FOUND),
+        (ApiError, 400, "X_NOT_FOUND", {}, NOT_FOUND),
+        (ApiError, 400, "X", {}, None),
+        (ApiError, 403, "X_NOT_FOUND", {}, None),
+        (ApiError, 404, None, {"method": "DELETE"}, NOT_FOUND),
+        (ApiError, 404, "X", {"method": "DELETE"}, "add X to missing_codes"),
+        (ApiError, 405, None, {}, "Check path and method"),
+        (ApiError, 406, None, {}, "accept_format"),
+        (ApiError, 410, None, {}, "Set api_version"),
+    ],
+)
+def test_advice_follows_from_the_error_and_the_options(
+    error: type[KeysmithError],
+    status: int | None,
+    code: str | None,
+    params: dict[str, Any],
+    advice: str | None,
+) -> None:
+    body = b"<html>" if code == "html" else b"a,b"
+    api: Any = SimpleNamespace(
+        last_response=SimpleNamespace(body=body, headers={}),
+        endpoint=SimpleNamespace(base_url="https://h"),
+    )
+    task = _any_object.Task(api, {**READ, **params}, "/x", "")
+    hint = _any_object._advice(task, error("x", hint="As before.", status=status, code=code))
+    assert advice in hint if advice else hint == "As before."
+    assert ("missing_codes" in hint) == ("missing_codes" in (advice or ""))
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -520,8 +733,16 @@ def test_the_guard_may_find_that_something_is_missing(emulator: Emulator, check:
     path = f"/groups/{MISSING_ID}/apiKeys/{key_id('atlas', 2)}"
     options = {"path": path, "method": "DELETE", "check": check}
     assert send(emulator, **options).code == "GROUP_NOT_FOUND"
-    outcome = send(emulator, **options, missing_codes=["GROUP_NOT_FOUND"])
-    assert (outcome.failed, outcome.changed, outcome.result["status"]) == (False, False, 404)
+    expected = {
+        "changed": False,
+        "status": 404,
+        "json": None,
+        "headers": {},
+        "diff": {"before": {}, "after": {}},
+    }
+    outcome = send(emulator, **options, missing_codes=["GROUP_NOT_FOUND"], diff=True)
+    assert not outcome.failed, outcome.msg
+    assert {name: outcome.result[name] for name in expected} == expected
     assert emulator.writes == []
 
 
@@ -552,7 +773,17 @@ def test_check_mode_warns_if_a_path_cannot_be_read(emulator: Emulator) -> None:
     options = {"path": path, "method": "DELETE", "missing_codes": ["X"], "check": True}
     outcome = send(emulator, **options)
     assert outcome.changed
-    assert "Could not check whether" in str(outcome.result["warnings"])
+    warnings = str(outcome.result["warnings"])
+    assert f"Could not check whether DELETE {ATLAS}{path} would" in warnings
+
+
+@pytest.mark.parametrize(("check", "codes"), [(False, ["X"]), (True, []), (True, None)], ids=str)
+def test_a_deletion_is_checked_only_if_its_object_may_be_missing(
+    emulator: Emulator, check: bool, codes: list[str] | None
+) -> None:
+    options = {"missing_codes": codes, "allow_own_key": True}
+    assert send(emulator, path=VICTIM, method="DELETE", check=check, **options).changed
+    assert "GET" not in {request.method for request in emulator.requests}
 
 
 @pytest.mark.parametrize("envelope", [False, True])
@@ -582,6 +813,9 @@ def test_a_status_in_an_envelope_counts(emulator: Emulator, all_pages: bool) -> 
     respond(emulator, '{"status": 202, "content": {"id": 1}}', method="POST")
     outcome = send(emulator, path="/x", method="POST", envelope=True)
     assert (outcome.result["status"], outcome.result["json"]) == (202, {"id": 1})
+    respond(emulator, '{"status": 204, "content": null}', method="DELETE")
+    outcome = send(emulator, path="/x", method="DELETE", envelope=True)
+    assert (outcome.result["status"], outcome.result["json"]) == (204, None)
 
 
 def test_items_of_a_list_may_be_equal(emulator: Emulator) -> None:
@@ -593,6 +827,11 @@ def test_a_member_sees_what_the_api_says(emulator: Emulator) -> None:
     outcome = send(emulator, path="/orgs", method="PUT", body={}, **key_pair("atlas", 6))
     assert outcome.result["error"]["status"] == 405
     assert "Check path and method" in outcome.msg
+    outcome = send(emulator, path=VICTIM, method="PATCH", body={}, **key_pair("atlas", 6))
+    assert outcome.code == "USER_UNAUTHORIZED"
+    # This module does not know which role the path needs.
+    assert "does not have the required role" in outcome.msg
+    assert "required role (" not in outcome.msg
 
 
 # Files.
@@ -740,6 +979,7 @@ def test_a_file_that_is_not_ready_is_not_saved(emulator: Emulator, tmp_path: Pat
     respond(emulator, '{"state": "PENDING"}', 202)
     outcome = send(emulator, path="/x", dest=str(tmp_path / "x"))
     assert (outcome.changed, outcome.result["status"]) == (False, 202)
+    assert outcome.result["json"] == {"state": "PENDING"}
     assert outcome.result["dest"] is None
     assert files(tmp_path) == {}
 
