@@ -712,7 +712,7 @@ def test_free_text_may_be_a_uuid_but_not_a_client_secret(place: dict[str, Any]) 
 
 def test_withheld_secrets_have_forms_for_json_and_for_each_line() -> None:
     found = _secrets.withheld_forms(['a "b"\nline', "abc"])
-    parts = ['a "b"\nline', 'a "b"', "line", r'a \"b\"\nline', r'a \"b\"']
+    parts = ['a "b"\nline', 'a "b"', "line", r"a \"b\"\nline", r"a \"b\""]
     assert found == {form for part in parts for form in _secrets.secret_forms(part)}
 
 

@@ -82,8 +82,8 @@ def check(emulator: Emulator, creation: Creation, folder: Path, text: str, point
 
     def files() -> dict[str, str]:
         found = sorted(folder.iterdir())
-        # A file is replaced by a hidden one next to it, and an empty file is renamed to a hidden one
-        # before it is deleted. Only a kill in between leaves either of them.
+        # A file is replaced by a hidden one next to it, and an empty file is hidden before it is
+        # deleted. Only a kill in between leaves either of them.
         hidden = [path for path in found if path.name.startswith(".pair.json.")]
         assert len(hidden) <= (before is not None)
         for status in (path.stat() for path in hidden):
