@@ -645,6 +645,7 @@ def test_an_error_keeps_the_attempts_and_the_reason(method: str, status: int, bo
         ("X", None, "returned 500 X."),
         ("X", "The words.", 'returned 500 X, "The words".'),
         ("X", "The words...", 'returned 500 X, "The words".'),
+        ("X", "It has an X.", 'returned 500 X, "It has an X".'),
     ],
 )
 def test_an_error_quotes_the_api(code: str | None, detail: str | None, words: str) -> None:
