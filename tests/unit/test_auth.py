@@ -225,6 +225,8 @@ def test_a_401_without_a_supported_digest_is_unexpected(header: str) -> None:
     assert (caught.value.status, caught.value.reason) == (401, "Unauthorized")
     assert "without a supported Digest" in caught.value.message()
     assert ("SHA-512-256" in caught.value.message()) == ("SHA-512-256" in header)
+    message = caught.value.message()
+    assert ("Digest challenge. " in message) is ("(algorithm " not in message)
 
 
 def test_an_access_token_cannot_be_replaced() -> None:
@@ -485,6 +487,13 @@ def test_an_unexplained_401_counts_after_a_success(code: str | None) -> None:
     assert [auth.unexplained_refusals(refused(code=code)) for _answer in range(3)] == [1, 2, 3]
     auth.unexplained_refusals(ACCEPTED)
     assert auth.unexplained_refusals(refused(code=code)) == 1
+
+
+def test_an_unexplained_401_is_followed_by_its_first_challenge() -> None:
+    auth = trusted()
+    first, second = (f'Digest realm="r", nonce="{nonce}"' for nonce in ("one", "two"))
+    auth.unexplained_refusals(refused(f"{first}, {second}"))
+    assert 'nonce="one"' in sign(auth)
 
 
 def test_unexplained_401s_count_across_threads() -> None:

@@ -644,6 +644,7 @@ def test_the_last_known_time_of_the_api_is_kept() -> None:
     headers = [{"Date": "Thu, 01 Jan 1970 00:01:40 GMT"}, {}]
     api = client(lambda _query: (200, {}))
     api._http.send = lambda *_args, **_more: Response(204, "", headers.pop(0), b"")
+    assert (api.server_time, api.last_response) == (None, None)
     for _request in range(2):
         api.delete(to("revoke it"))
         assert api.server_time == 100

@@ -415,6 +415,19 @@ def test_a_word_is_never_cut_in_half(before: int) -> None:
         assert "00a1" not in shown
 
 
+@pytest.mark.parametrize("name", ["error", "errorCode"])
+def test_a_code_is_shorter_than_a_detail(name: str) -> None:
+    text = "x " * 500
+    error = as_error(response(400, {name: text, "detail": text}), REQUEST)
+    assert len(error.fields()["code"]) < 150
+    assert name == "error" or len(error.fields()["detail"]) > 500
+
+
+def test_a_body_without_a_type_is_described() -> None:
+    message = as_error(Response(404, "", {}, b"no"), REQUEST).message()
+    assert "is not JSON, not an API error." in message
+
+
 def test_hostile_text_is_sanitized() -> None:
     body = {"error": 400, "errorCode": "X\x1b[31m", "detail": "a\r\nb\x00" + "c" * 9999}
     error = as_error(response(400, body), REQUEST)
@@ -632,6 +645,7 @@ def test_an_error_keeps_the_attempts_and_the_reason(method: str, status: int, bo
         ("X", None, "returned 500 X."),
         ("X", "The words.", 'returned 500 X, "The words".'),
         ("X", "The words...", 'returned 500 X, "The words".'),
+        ("X", "It has an X.", 'returned 500 X, "It has an X".'),
     ],
 )
 def test_an_error_quotes_the_api(code: str | None, detail: str | None, words: str) -> None:

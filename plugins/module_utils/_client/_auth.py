@@ -78,7 +78,7 @@ def choose_auth(
 class BearerAuth(Auth):
     """An existing access token."""
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str) -> None:
         self._token = token
 
     def __call__(self, prepared: Any) -> Any:
