@@ -66,7 +66,7 @@ def _check_error(error: Mapping[str, Any]) -> None:
 def has_advice(failure: Mapping[str, Any]) -> bool:
     """Return whether a message says more than what happened.
 
-    Ansible rejects arguments without advice, and whoever stops a task needs none.
+    Ansible rejects arguments without advice, and a canceled task needs none.
     """
     return failure["error"]["type"] in {"options", "cancelled"} or bool(
         re.search(r"[.?!)] \w", failure["msg"])
