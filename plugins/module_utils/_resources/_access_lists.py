@@ -371,7 +371,7 @@ def _post(api: Client, access_list: AccessList[Obj], networks: Networks) -> None
         api.post(call, body, lambda data: _parse_list(data, resource, networks))
 
     try:
-        _resource.retry_unknown(api, resource, access_list.owner, send)
+        _resource.retry_unknown(api, resource, access_list.owner.id, send)
     except ApiError as error:
         raise _explained(error, access_list) from None
 

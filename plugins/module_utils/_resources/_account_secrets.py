@@ -240,7 +240,7 @@ def _ensure(
                 f"Service account {account} has a valid secret, {wanted.kept.id}, whose value "
                 "cannot be read again. To create another one, set force to true."
             ]
-        return _result(account, wanted.kept, wanted.others, warnings=warnings)
+        return _result(_shown(account, wanted.kept), wanted.others, warnings=warnings)
     if wanted.deleted:
         _check_not_signing(api, account, wanted.deleted, allowed=False)
     if file:
@@ -248,7 +248,7 @@ def _ensure(
     warnings = shortening_warnings(account.secrets, wanted.others)
     diff = _diff(account, wanted.others, params["secret_expires_after_hours"])
     if check_mode:
-        return _result(account, None, wanted.others, diff, warnings)
+        return _result(_shown(account, None), wanted.others, diff, warnings)
     if wanted.deleted:
         delete(owner, wanted.deleted)
         gone.append(wanted.deleted)
@@ -265,7 +265,7 @@ def _ensure(
             f"The API lets secret {secret.id} expire at {secret.expires_at}, which is within "
             "renew_before_hours: the next run creates another one. Lower renew_before_hours."
         )
-    result = _result(account, secret, others, diff, warnings)
+    result = _result(_shown(account, secret), others, diff, warnings)
     return result if file else {**result, "client_secret": value}
 
 
@@ -279,12 +279,12 @@ def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> 
     secrets = {secret.id: secret for secret in listed_secrets(account)}
     secret = secrets.pop(params["secret_id"], None)
     others = tuple(secrets.values())
-    missing = _result(account, None, others)
+    missing = _result(None, others)
     if account is None or secret is None:
         return missing
     _service_accounts.check_not_managed(api, params["org_id"], account)
     is_own = _check_not_signing(api, account, secret, allowed=params["allow_own_account"])
-    result = _result(account, secret, others, _diff(account, others))
+    result = _result(_shown(account, secret), others, _diff(account, others))
     if check_mode:
         return result
     with _resource.ending_credential(api, is_own=is_own):
@@ -304,18 +304,19 @@ def _diff(
     return {"before": before, "after": after}
 
 
+def _shown(account: ServiceAccount, secret: Secret | None) -> dict[str, Any]:
+    """Return a secret for the result. A new one has no fields yet in check mode."""
+    fields = secret.result() if secret else dict.fromkeys(SECRET_FIELDS)
+    return {"client_id": account.id, **fields}
+
+
 def _result(
-    account: ServiceAccount | None,
-    secret: Secret | None,
+    shown: Mapping[str, Any] | None,
     others: Sequence[Secret],
     diff: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the result of a task. ``diff``: None if nothing is changed."""
-    shown = None
-    if account and (secret or diff):
-        fields = secret.result() if secret else dict.fromkeys(SECRET_FIELDS)
-        shown = {"client_id": account.id, **fields}
     return {
         "changed": diff is not None,
         "service_account_secret": shown,
@@ -395,8 +396,7 @@ def _create(owner: Owner, hours: int, others: Sequence[Secret]) -> tuple[Secret,
     account, known_ids = owner.account, {secret.id for secret in owner.account.secrets}
 
     def parse(data: Any) -> tuple[Secret, str] | None:
-        value = clear_value(data) if isinstance(data, dict) else None
-        secret = parse_secret(data, f"service account {account.id}")
+        secret, value = parse_secret(data, f"service account {account.id}"), clear_value(data)
         return (secret, value) if value and secret.id not in known_ids else None
 
     call, body = owner.call(f"create a secret of {account}"), {"secretExpiresAfterHours": hours}
@@ -453,10 +453,10 @@ def _undo(
     try:
         with owner.api.cancellation.completing():
             send = partial(_delete, owner, secret)
-            _resource.delete_created(owner.api, SERVICE_ACCOUNTS, owner.account, send, secret.id)
+            _resource.delete_created(owner.api, SERVICE_ACCOUNTS, secret.id, send)
     except KeysmithError as undone:
-        error = error if error.type == "orphan" else _resource.as_orphan(error)
-        error, results = error.with_context(parameters=[secret.id]), {"changed": True}
+        error = _resource.as_orphan(error).with_context(parameters=[secret.id])
+        results = {"changed": True}
         state = (
             f"The new secret {secret.id} could not be deleted to clean up, and its value is lost. "
             f"Delete it with state absent and secret_id. {undone.message()}"

@@ -212,7 +212,7 @@ def _write(
     """Send a request. After a lost response, the object may have the roles anyway."""
     resource = at.kind.resource
     try:
-        _resource.retry_unknown(api, resource, at.found, send)
+        _resource.retry_unknown(api, resource, at.found.id, send)
     except KeysmithError as failure:
         error = failure
         is_unknown = (

@@ -509,22 +509,21 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
 
 
 def retry_unknown(
-    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], T], part_id: str = ""
+    api: Client, resource: Resource[Obj], known_id: str, send: Callable[[], T]
 ) -> T:
     """Send a request about an object that this task has seen until the API knows the object.
 
     The APIs are eventually consistent. An error that says that the object is missing is a refusal,
-    so nothing was changed, and repeating the request is safe. ``part_id``: the ID of the part of
-    the object that the request is about.
+    so nothing was changed, and repeating the request is safe. ``known_id``: the ID of the object,
+    or of the part of it that the request is about.
     """
-    about = part_id or found.id
     backoff = Backoff(api, deadline=api.clock.now() + SETTLE_TIME)
     attempts, waited = 1, 0.0
     while True:
         try:
             return send()
         except ApiError as error:
-            if error.outcome_unknown or not says_missing(error, resource, about):
+            if error.outcome_unknown or not says_missing(error, resource, known_id):
                 raise
             if backoff.is_over:
                 raise error.with_context(attempts=attempts, waited=waited) from None
@@ -660,7 +659,7 @@ def change(
     """
     resource = objects.resource
     try:
-        return retry_unknown(api, resource, found, send), None
+        return retry_unknown(api, resource, found.id, send), None
     except KeysmithError as failure:
         error = as_missing_error(
             failure, resource, found, f"Only {resource.a_noun} that exists can be changed."
@@ -715,7 +714,7 @@ def undo_creation(
     noun, verb = resource.noun, resource.verb
     try:
         with api.cancellation.completing():
-            delete_created(api, resource, created, lambda: _delete(api, objects, created))
+            delete_created(api, resource, created.id, lambda: _delete(api, objects, created))
     except KeysmithError as failure:
         left = error if error.type == "orphan" else as_orphan(error)
         return left.with_context(
@@ -731,17 +730,17 @@ def undo_creation(
 
 
 def delete_created(
-    api: Client, resource: Resource[Obj], found: Obj, send: Callable[[], None], part_id: str = ""
+    api: Client, resource: Resource[Obj], new_id: str, send: Callable[[], None]
 ) -> None:
     """Delete a new object, or a new part of one. The API must accept the request.
 
-    If it does not find the object, it may not know it yet. ``part_id``: as in ``retry_unknown``.
+    If it does not find the object, it may not know it yet.
     """
     try:
-        retry_unknown(api, resource, found, send, part_id)
+        retry_unknown(api, resource, new_id, send)
     except ApiError as error:
         # An attempt whose response was lost may have done it.
-        if not (error.outcome_unknown and says_missing(error, resource, part_id or found.id)):
+        if not (error.outcome_unknown and says_missing(error, resource, new_id)):
             raise
 
 

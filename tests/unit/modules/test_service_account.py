@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def test_an_account_gains_no_roles_by_name_without_its_file(
     options = {"name": "builds", "roles": ["ORG_OWNER"], **file}
     assert run(emulator, **options).result["error"]["type"] == "guard"
     assert emulator.writes == []
-    assert run(emulator, **options, adopt=True).changed
+    adopted = run(emulator, **options, adopt=True)
+    assert adopted.changed
+    assert "no secret was created for it" in str(adopted.result["warnings"])
 
 
 def test_an_account_may_gain_roles_if_the_file_holds_it(emulator: Emulator, tmp_path: Path) -> None:
@@ -237,12 +240,13 @@ def test_an_id_in_uppercase_is_the_same_account(emulator: Emulator) -> None:
     assert BUILDS in accounts(emulator)
 
 
+@pytest.mark.parametrize("identity", [{"name": "builds"}, {"service_account_id": BUILDS}], ids=str)
 def test_an_existing_account_without_its_file_is_reported(
-    emulator: Emulator, tmp_path: Path
+    emulator: Emulator, tmp_path: Path, identity: dict[str, str]
 ) -> None:
     """The task suggests that a file holds a secret of this account, but no file does."""
     file = {"credentials_file": str(tmp_path / "x.json"), **HOURS}
-    outcome = run(emulator, name="builds", **file)
+    outcome = run(emulator, **identity, **file)
     assert (outcome.changed, outcome.failed) == (False, False)
     assert "service_account_secret" in str(outcome.result["warnings"])
 
@@ -272,3 +276,33 @@ def test_a_full_organization_is_not_an_old_api(emulator: Emulator) -> None:
     assert outcome.code == "MAX_SERVICE_ACCOUNTS_PER_ORG_EXCEEDED"
     assert "delete unused ones" in outcome.msg
     assert "secret_expires_after_hours" not in outcome.msg
+
+
+def test_a_new_account_never_replaces_the_file_of_another_one(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "deploy.json"
+    options = {**PRESENT, **HOURS, "credentials_file": str(file)}
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=OSError(28, "No space")))
+    assert run(emulator, **options, check=True).changed
+    assert run(emulator, **options).result["error"]["type"] == "options"
+    monkeypatch.undo()
+    assert run(emulator, **options).changed
+    before = file.read_text("utf-8")
+    outcome = run(emulator, **{**options, "name": "other"})
+    assert outcome.result["error"]["type"] == "options"
+    assert "other" not in [account.name for account in accounts(emulator).values()]
+    assert file.read_text("utf-8") == before
+
+
+def test_a_lost_change_shows_what_the_account_is_like(emulator: Emulator) -> None:
+    """Another task may have changed it at the same time."""
+    account = {"name": "builds", "description": "Builds", "roles": ["ORG_READ_ONLY"]}
+    now = {**account, "description": "other"}
+    body = {"clientId": BUILDS, **now, "systemManaged": False, "secrets": []}
+    emulator.add_fault(Fault("lost_before", method="PATCH"))
+    emulator.add_fault(Fault("json", method="GET", after=1, times=None, body=body))
+    outcome = run(emulator, description="new", diff=True)
+    assert outcome.failed
+    assert outcome.result["diff"] == {"before": account, "after": now}
+    assert outcome.result["service_account"]["description"] == "other"

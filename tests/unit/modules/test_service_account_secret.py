@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,16 @@ from unittest.mock import Mock
 import pytest
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
+from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
+    LimitError,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import (
     _account_secrets,
     _resource,
     _service_accounts,
 )
+from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 from tests.accounts import (
     ACCOUNTS,
     BUILDS,
@@ -34,7 +39,7 @@ from tests.accounts import (
     world,
 )
 from tests.emulator import Emulator, Fault, service_accounts
-from tests.support import VirtualClock, client_id, fetch_token
+from tests.support import VirtualClock, client_id, fetch_token, org_id
 
 Options = dict[str, Any]
 SECRETS = f"{ACCOUNTS}/{BUILDS}/secrets"
@@ -141,6 +146,19 @@ def test_a_file_of_another_account_is_never_replaced(emulator: Emulator, filed: 
     before = file.read_text("utf-8")
     assert run(emulator, **filed).result["error"]["type"] == "options"
     assert (file.read_text("utf-8"), left(emulator)) == (before, [])
+    other = json.dumps({**json.loads(before), "client_id": BUILDS, "org_id": org_id("ops_manager")})
+    file.write_text(other)
+    assert run(emulator, **filed).result["error"]["type"] == "options"
+    assert (file.read_text("utf-8"), left(emulator)) == (other, [])
+
+
+def test_check_mode_writes_no_file(
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the test file that shows whether the directory can be written to."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=AssertionError))
+    assert run(emulator, **filed, check=True).changed
+    assert run(emulator, **filed).failed
 
 
 def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(emulator: Emulator) -> None:
@@ -149,6 +167,7 @@ def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(emulator: Em
     assert outcome.result["error"]["type"] == "limit"
     assert outcome.result["error"]["parameters"] == list(SECRET_IDS)
     assert outcome.msg.count("last used never") == 2
+    assert f"last used never; {SECRET_IDS[1]} expires at" in outcome.msg
     assert "or set make_room to oldest. Nothing was changed." in outcome.msg
     assert emulator.writes == []
     oldest = run(emulator, **HOURS, force=True, make_room="oldest")
@@ -157,12 +176,23 @@ def test_two_valid_secrets_leave_no_room_unless_make_room_is_oldest(emulator: Em
     assert SECRET_IDS[1] in left(emulator)
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_a_lifetime_that_the_api_shortens_is_reported(emulator: Emulator, check: bool) -> None:
+@pytest.mark.parametrize(
+    ("case", "days"), [("check mode", 7), ("read", 3), ("unreadable", 7), ("not shown yet", 7)]
+)
+def test_a_lifetime_that_the_api_shortens_is_reported(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, case: str, days: int
+) -> None:
+    """As the API shows it, or as documented if the API does not show it."""
     start(emulator, secret(0, 90))
-    outcome = run(emulator, **HOURS, force=True, check=check)
+    monkeypatch.setattr(service_accounts, "SHORTENED", 3 * DAY)
+    clock = VirtualClock()
+    if case == "unreadable":
+        emulator.add_fault(Fault("status", method="GET", after=1, times=None, status=403, code="X"))
+    if case == "not shown yet":
+        emulator.clock, emulator.settings.visibility_delay = clock.now, 1000.0
+    outcome = run(emulator, **HOURS, force=True, check=case == "check mode", clock=clock)
     (other,) = outcome.result["other_secrets"]
-    soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 7 * DAY))
+    soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + days * DAY))
     assert other["expires_at"].startswith(soon)
     (warning,) = outcome.result["warnings"]
     assert SECRET_IDS[0] in str(warning)
@@ -189,8 +219,13 @@ def test_the_signing_secret_is_guarded(emulator: Emulator, form: str) -> None:
     own = signing(emulator)
     outcome = run(emulator, **ABSENT, **own)
     assert outcome.result["error"]["type"] == "own_credential"
+    assert outcome.result["error"]["parameters"] == [SECRET_IDS[0]]
+    assert f"Secret {SECRET_IDS[0]} of service account {BUILDS} ('builds') may be" in outcome.msg
+    assert "Use another credential. With state absent, you can also set allow_own" in outcome.msg
     other = {**ABSENT, "secret_id": SECRET_IDS[1]}
     assert run(emulator, **other, **own).changed == (form == "end")
+    # The token of the signing secret is still valid.
+    assert emulator.requests[-1].path.endswith("/oauth/revoke")
     before = len(emulator.requests)
     assert run(emulator, **ABSENT, allow_own_account=True, **own).changed
     # The token became invalid with its secret, so nothing is sent after the DELETE.
@@ -257,12 +292,39 @@ def test_a_refusal_after_a_concurrent_creation_is_retried(emulator: Emulator) ->
     assert outcome.changed
     assert len(left(emulator)) == 1
     emulator.add_fault(Fault("status", method="POST", path=SECRETS, times=None, **CONFLICT))
-    again = run(emulator, **HOURS, force=True, retries=2)
+    again = run(emulator, **HOURS, force=True, retries=3)
     assert (again.failed, again.code) == (True, "DATA_CONCURRENCY_ERROR")
-    waited = re.search(r"\(3 attempts, (\d+) s of waiting\)", again.msg)
-    assert waited
-    assert 1 <= int(waited[1]) <= 60
-    assert len([r for r in emulator.requests if r.method == "POST"]) == 3 + 3
+    assert f"(4 attempts, {sum(again.clock.sleeps):.0f} s of waiting)" in again.msg
+    assert len([r for r in emulator.requests if r.method == "POST"]) == 3 + 4
+
+
+def test_the_pauses_of_every_attempt_count(emulator: Emulator) -> None:
+    """Those between the attempts of one request, and those between requests."""
+    for status in (409, 429, 429, 400):
+        code = CONFLICT["code"] if status == 409 else "X"
+        emulator.add_fault(Fault("status", method="POST", path=SECRETS, status=status, code=code))
+    outcome = run(emulator, **HOURS)
+    assert outcome.code == "X"
+    assert f"(3 attempts, {sum(outcome.clock.sleeps):.0f} s of waiting)" in outcome.msg
+    assert f"Could not create a secret of {BUILDS}" in outcome.msg
+
+
+def test_a_refusal_after_a_concurrent_change_does_not_end_a_deletion(emulator: Emulator) -> None:
+    start(emulator, secret(0, 30))
+    emulator.add_fault(Fault("status", method="DELETE", times=2, **CONFLICT))
+    assert run(emulator, **ABSENT).changed
+    assert left(emulator) == []
+
+
+def test_a_task_that_is_stopped_between_attempts_has_changed_nothing(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, **CONFLICT))
+    stop = Mock(side_effect=CancelledError("stopped"))
+    monkeypatch.setattr(_resource.Backoff, "pause_now", stop)
+    outcome = run(emulator, **HOURS)
+    assert outcome.result["error"]["type"] == "cancelled"
+    assert "The API refused the request, so it changed nothing." in outcome.msg
 
 
 def test_the_clock_of_the_api_determines_what_has_expired(
@@ -317,30 +379,108 @@ def test_an_account_renews_its_own_secret(
     assert (outcome.changed, SECRET_IDS[1] not in left(emulator)) == (is_deleted, is_deleted)
 
 
-def test_a_secret_deleted_to_make_room_is_reported(emulator: Emulator) -> None:
+def test_an_expired_secret_of_the_own_account_may_be_deleted(emulator: Emulator) -> None:
+    start(emulator, secret(0, 3), secret(1, -1))
+    emulator.settings.masked_secret = "nothing"
+    options = {**ABSENT, "secret_id": SECRET_IDS[1], **signing(emulator)}
+    assert run(emulator, **options).changed
+    # The token of the signing secret is still valid.
+    assert emulator.requests[-1].path.endswith("/oauth/revoke")
+
+
+REFUSED = Fault("status", method="POST", status=400, code="VALIDATION_ERROR")
+LOST = Fault("lost_before", method="POST", path=SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "more"),
+    [(REFUSED, "api", ""), (LOST, "orphan", " No new secret has appeared within")],
+)
+def test_a_secret_deleted_to_make_room_is_reported(
+    emulator: Emulator, fault: Fault, error: str, more: str
+) -> None:
     start(emulator, secret(0, 30), secret(1, -5))
-    refusal = {"status": 400, "code": "VALIDATION_ERROR"}
-    emulator.add_fault(Fault("status", method="POST", **refusal))
+    emulator.add_fault(fault)
     outcome = run(emulator, **HOURS, force=True)
-    assert (outcome.failed, outcome.changed, outcome.code) == (True, True, "VALIDATION_ERROR")
-    assert f"Secret {SECRET_IDS[1]} was deleted first to make room." in outcome.msg
+    assert (outcome.failed, outcome.changed) == (True, True)
+    assert outcome.result["error"]["type"] == error
+    assert f"Secret {SECRET_IDS[1]} was deleted first to make room.{more}" in outcome.msg
     assert "Nothing was changed" not in outcome.msg
 
 
+@pytest.mark.parametrize(
+    ("make_room", "error", "deleted"),
+    [("expired", "limit", SECRET_IDS[1]), ("oldest", "api", ", ".join(SECRET_IDS))],
+)
+def test_another_run_may_take_the_room(
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    make_room: str,
+    error: str,
+    deleted: str,
+) -> None:
+    is_oldest = make_room == "oldest"
+    start(emulator, secret(0, 30), secret(1, 5 if is_oldest else -5))
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, **CONFLICT))
+
+    def pause(_backoff: object) -> float:
+        assert run(emulator, **HOURS, force=True).changed
+        emulator.add_fault(Fault("status", method="POST", status=400, code="VALIDATION_ERROR"))
+        return 0.0
+
+    monkeypatch.setattr(_resource.Backoff, "pause_now", pause)
+    outcome = run(emulator, **HOURS, force=True, make_room=make_room)
+    assert outcome.changed
+    assert outcome.result["error"]["type"] == error
+    assert outcome.msg.endswith(f" Secret {deleted} was deleted first to make room.")
+    assert "Nothing was changed" not in outcome.msg
+
+
+def planned(*expiries: float, **options: Any) -> tuple[_account_secrets.SecretPlan, list[Any]]:
+    """Plan for an account whose secrets expire in so many seconds, and return its secrets too."""
+    now = _service_accounts.seconds("2026-01-01T00:00:00Z")
+    secrets = [
+        _service_accounts.Secret(name, "2025-01-01T00:00:00Z", to_date(now + expiry))
+        for name, expiry in zip(SECRET_IDS, expiries)
+    ]
+    account = _service_accounts.ServiceAccount(BUILDS, "", "", (), secrets=tuple(secrets))
+    params = {"credentials_file": None, "force": False, "make_room": "expired"}
+    params |= {"renew_before_hours": 1, **options}
+    return _account_secrets.plan(account, now, params, None), secrets
+
+
+def test_a_secret_expires_at_an_exact_time() -> None:
+    plan, (kept,) = planned(3601)
+    assert plan == _account_secrets.SecretPlan(kept)
+    plan, others = planned(3600)
+    assert plan == _account_secrets.SecretPlan(None, None, tuple(others))
+    plan, (expired, other) = planned(0, 1)
+    assert plan == _account_secrets.SecretPlan(None, expired, (other,))
+    with pytest.raises(LimitError, match=f"{SECRET_IDS[0]} expired at .*{SECRET_IDS[1]} expires"):
+        planned(0, 1, make_room="none")
+
+
 def test_without_room_the_error_describes_each_secret(emulator: Emulator, filed: Options) -> None:
-    start(emulator, secret(0, -5))
+    start(emulator, {**secret(0, -5), "last_used_at": time.time() - 6 * DAY})
     held = run(emulator, **filed).result["service_account_secret"]["id"]
     outcome = run(emulator, **filed, force=True, make_room="none")
     assert outcome.result["error"]["type"] == "limit"
     assert f"{SECRET_IDS[0]} expired at" in outcome.msg
+    assert outcome.msg.count("last used at") == outcome.msg.count("last used never") == 1
     assert f"{held} (in credentials_file) expires at" in outcome.msg
+    assert "or change make_room" in outcome.msg
     assert "Nothing was changed." in outcome.msg
 
 
+@pytest.mark.parametrize("secrets", [[], [secret(0, 30), secret(1, -5)]])
 def test_the_second_of_two_runs_finds_the_file(
-    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch, secrets: list[Options]
 ) -> None:
-    """After DATA_CONCURRENCY_ERROR, the other run has done what this one wants."""
+    """After DATA_CONCURRENCY_ERROR, the other run has done what this one wants.
+
+    But this one may have deleted a secret to make room.
+    """
+    start(emulator, *secrets)
     emulator.add_fault(Fault("status", method="POST", path=SECRETS, **CONFLICT))
 
     def pause(_backoff: object) -> float:
@@ -349,7 +489,8 @@ def test_the_second_of_two_runs_finds_the_file(
 
     monkeypatch.setattr(_resource.Backoff, "pause_now", pause)
     outcome = run(emulator, **filed)
-    assert (outcome.changed, outcome.failed, len(left(emulator))) == (False, False, 1)
+    assert (outcome.changed, outcome.failed) == (bool(secrets), False)
+    assert len(left(emulator)) == (2 if secrets else 1)
 
 
 @pytest.mark.parametrize("days", [3, 90])
@@ -366,16 +507,19 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     outcome = run(emulator, **filed, force=True, clock=clock)
     assert (outcome.failed, left(emulator)) == (True, [SECRET_IDS[0]])
     # A shorter lifetime of the other secret cannot be undone, and the message says so.
-    assert (SECRET_IDS[0] in outcome.msg) == outcome.changed == (days > 7)
+    shortened = f"was deleted to clean up. Secret {SECRET_IDS[0]} now expires"
+    assert (shortened in outcome.msg) == outcome.changed == (days > 7)
     assert "was deleted to clean up." in outcome.msg
+    assert f"The client secret of service account {BUILDS} ('builds') could not be" in outcome.msg
     assert not Path(filed["credentials_file"]).exists()
 
 
+@pytest.mark.parametrize("failure", [OSError(28, "No space"), RuntimeError()])
 def test_a_new_secret_that_cannot_be_deleted_is_reported(
-    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     emulator.add_fault(Fault("status", method="DELETE", times=None, status=403, code="X"))
-    monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=OSError(28, "No space")))
+    monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=failure))
     outcome = run(emulator, **filed)
     (new,) = left(emulator)
     assert (outcome.failed, outcome.changed) == (True, True)
@@ -383,6 +527,42 @@ def test_a_new_secret_that_cannot_be_deleted_is_reported(
     assert outcome.result["error"]["parameters"] == [new]
     assert f"The new secret {new} could not be deleted to clean up, and its value" in outcome.msg
     assert f"Could not delete secret {new} of {BUILDS}" in outcome.msg
+    cause = "No space" if isinstance(failure, OSError) else "RuntimeError"
+    assert cause in outcome.msg
+
+
+NEW = {
+    "id": "5a0000000000000000005009",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "expiresAt": "2099-01-01T00:00:00Z",
+    "secret": VALUES[1],
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ([], f"a secret of service account {BUILDS}: id"),
+        ({**NEW, "id": "x/y"}, f"a secret of service account {BUILDS}: id"),
+        ({**NEW, "id": SECRET_IDS[0]}, ""),
+        ({**NEW, "secret": "mdb_sa_sk_****"}, ""),
+    ],
+    ids=["a list", "an unreadable ID", "a known ID", "a masked value"],
+)
+def test_a_response_without_a_new_secret_does_not_end_well(
+    emulator: Emulator, body: Any, words: str
+) -> None:
+    start(emulator, secret(0, 30))
+    emulator.add_fault(Fault("json", method="POST", path=SECRETS, body=body))
+    outcome = run(emulator, **HOURS, force=True)
+    assert outcome.result["error"]["type"] == "orphan"
+    assert words in outcome.msg
+
+
+def test_a_refused_creation_names_the_role(emulator: Emulator) -> None:
+    denied = {"status": 403, "code": "USER_UNAUTHORIZED"}
+    emulator.add_fault(Fault("status", method="POST", path=SECRETS, **denied))
+    assert "required role (Organization Owner)" in run(emulator, **HOURS).msg
 
 
 def test_a_killed_run_does_not_block_the_next_one(
@@ -410,15 +590,26 @@ def test_a_secret_that_another_run_deleted_is_not_a_change(emulator: Emulator, s
     assert outcome.result["service_account_secret"] is None
 
 
+def test_any_other_refusal_of_a_deletion_is_reported(emulator: Emulator) -> None:
+    """Even if the secret does not exist afterwards."""
+    start(emulator, secret(0, 30))
+    denied = {"status": 403, "code": "X", "after_write": True}
+    emulator.add_fault(Fault("status", method="DELETE", **denied))
+    outcome = run(emulator, **ABSENT)
+    assert (outcome.failed, outcome.code) == (True, "X")
+
+
+@pytest.mark.parametrize(("hours", "is_reported"), [(100, True), (168, True), (169, False)])
 def test_a_lifetime_within_renew_before_hours_is_reported(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, hours: int, is_reported: bool
 ) -> None:
     """Otherwise, each run would create another one."""
-    new = service_accounts._new_secret
-    monkeypatch.setattr(service_accounts, "_new_secret", lambda call, _hours: new(call, 100))
+    now, new = int(time.time()), service_accounts._new_secret
+    monkeypatch.setattr(emulator, "wall", lambda: now)
+    monkeypatch.setattr(service_accounts, "_new_secret", lambda call, _hours: new(call, hours))
     outcome = run(emulator, **HOURS, renew_before_hours=168)
     assert outcome.changed
-    assert "Lower renew_before_hours" in str(outcome.result["warnings"])
+    assert ("Lower renew_before_hours" in str(outcome.result.get("warnings"))) == is_reported
 
 
 @pytest.mark.parametrize(
@@ -437,6 +628,8 @@ def test_check_mode_shows_the_same_diff(
 ) -> None:
     start(emulator, secret(0, 30), secret(1, -5))
     checked = run(emulator, **options, check=True, diff=True)
+    shown = checked.result["service_account_secret"]
+    assert (shown["client_id"], shown["id"]) == (BUILDS, options.get("secret_id"))
     accounts(emulator)[BUILDS].secrets.reverse()
     real = run(emulator, **options, diff=True)
     assert checked.result["diff"] == real.result["diff"]
