@@ -508,9 +508,7 @@ def await_absence(api: Client, objects: Objects[Obj], found: Obj, timeout: float
 # Change, and find out what became of a change.
 
 
-def retry_unknown(
-    api: Client, resource: Resource[Obj], known_id: str, send: Callable[[], T]
-) -> T:
+def retry_unknown(api: Client, resource: Resource[Obj], known_id: str, send: Callable[[], T]) -> T:
     """Send a request about an object that this task has seen until the API knows the object.
 
     The APIs are eventually consistent. An error that says that the object is missing is a refusal,
