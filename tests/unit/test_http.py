@@ -142,6 +142,7 @@ def test_a_request_is_retried_if_that_is_safe(
     http_ = ScriptedHttp(outcomes)
     last = http_.call(request_)
     assert (last.status, last.outcome_unknown) == (status, outcome_unknown)
+    assert last.waited == sum(http_.virtual.sleeps)
     assert last.attempts == len(outcomes) - len(http_.outcomes)
 
 
@@ -164,9 +165,11 @@ def test_a_lost_response_sets_outcome_unknown(
     for outcome in outcomes:
         if isinstance(outcome, TransportError):
             outcome.request = request_
+    http_ = ScriptedHttp(outcomes)
     with pytest.raises(TransportError) as caught:
-        ScriptedHttp(outcomes).call(request_)
+        http_.call(request_)
     assert (caught.value.attempts, caught.value.outcome_unknown) == (attempts, outcome_unknown)
+    assert caught.value.waited == sum(http_.virtual.sleeps)
     assert ("may have been carried out" in caught.value.message()) == outcome_unknown
 
 
@@ -188,9 +191,10 @@ def test_backoff_doubles_with_jitter() -> None:
     ],
 )
 def test_retry_after_is_respected_with_a_minimum(value: str, wait: float) -> None:
-    http_ = ScriptedHttp([response(429, Retry_After=value), response(200)])
-    http_.call(GET)
-    assert http_.virtual.sleeps == [wait]
+    for status in (429, 503):
+        http_ = ScriptedHttp([response(status, Retry_After=value), response(200)])
+        http_.call(GET)
+        assert http_.virtual.sleeps == [wait]
 
 
 def test_retry_after_may_be_a_date() -> None:
@@ -236,11 +240,11 @@ def test_a_wait_beyond_retry_max_wait_does_not_start() -> None:
 
 
 def test_waits_do_not_count_as_busy_time() -> None:
-    http_ = ScriptedHttp([response(429, Retry_After="50"), response(200)], timeout=7)
+    http_ = ScriptedHttp([*[response(429, Retry_After="50")] * 2, response(200)], timeout=7)
     assert http_.listing_time == 70
     began = http_.busy_time
     http_.call(GET)
-    assert http_.virtual.sleeps == [56.25]
+    assert http_.virtual.sleeps == [56.25, 56.25]
     assert http_.busy_time == began
 
 
@@ -250,8 +254,9 @@ def test_retries_can_be_disabled() -> None:
     assert ScriptedHttp([response(429)], retries=0).call(GET).attempts == 1
 
 
-def test_a_deadline_ends_retries_and_shortens_the_timeout() -> None:
-    http_ = ScriptedHttp([response(503)] * 9, timeout=30)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_deadline_ends_retries_and_shortens_the_timeout(status: int) -> None:
+    http_ = ScriptedHttp([response(status)] * 9, timeout=30)
     assert http_.call(GET, deadline=http_.virtual.time + 4).attempts == 4
     assert http_.timeouts[0] == 4
     assert sum(http_.virtual.sleeps) <= 4
@@ -272,21 +277,53 @@ def test_retries_does_not_limit_waiting_for_a_rate_limit() -> None:
 def test_progress_renews_the_budget_for_waits() -> None:
     # Nine refills of a bucket, each a minute after the last.
     lump = [response(429, Retry_After="48"), *[response(204)] * 2]
-    http_ = ScriptedHttp(lump * 9, retry_max_wait=61)
+    http_ = ScriptedHttp(lump * 9, retry_max_wait=54)
     assert [http_.call(DELETE).status for _request in range(18)] == [204] * 18
     assert sum(http_.virtual.sleeps) == 9 * 54
-    # A 401 does not count as progress.
-    http_ = ScriptedHttp(
-        [response(429, Retry_After="48"), response(401), response(429, Retry_After="9")]
-    )
-    http_._settings = replace(http_._settings, retry_max_wait=60)
-    assert [http_.call(DELETE).status for _request in range(2)] == [401, 429]
+
+
+@pytest.mark.parametrize("status", [401, 407, 500, 501])
+def test_a_refusal_does_not_renew_the_budget_for_waits(status: int) -> None:
+    throttled = [response(429, Retry_After=seconds) for seconds in ("48", "9")]
+    http_ = ScriptedHttp([throttled[0], response(status), throttled[1]], retry_max_wait=60)
+    assert [http_.call(POST).status for _request in range(2)] == [status, 429]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_outdated", "seconds", "wait"),
+    [
+        (response(429, Retry_After="30"), True, 10, 22.5),
+        (response(429, Retry_After="30"), True, 40, 0),
+        (response(429), True, 0.25, 0.28125),
+        # The request began after the latest pause.
+        (response(429, Retry_After="30"), False, 10, 33.75),
+        # Not throttled.
+        (response(401), True, 10, 0.5625),
+    ],
+)
+def test_a_throttled_request_has_waited_since_it_was_sent(
+    answer: Response, is_outdated: bool, seconds: float, wait: float
+) -> None:
+    """Another request was throttled in the meantime, and all wait together."""
+    http_ = ScriptedHttp([answer, response(200)])
+    send = http_._send_once
+
+    def send_slowly(prepared: Any, request: Request, timeout: float, receiver: Any) -> Response:
+        http_.virtual.time += seconds
+        if is_outdated and len(http_.outcomes) == 2:
+            http_._limiter.pause(http_._limiter.acquire()[1], 0)
+        return send(prepared, request, timeout, receiver)
+
+    http_._send_once = send_slowly  # type: ignore[method-assign]
+    assert call_signed(http_, GET).status == 200
+    assert sum(http_.virtual.sleeps) == pytest.approx(wait)
 
 
 @pytest.mark.parametrize(
     ("parameters", "path", "wait"),
     [
         (["/api/oauth/token", 50, 1], "/api/oauth/token", 67.5),
+        (["/api/oauth/token", 50, 0.01], "/api/oauth/token", 0.5625),
         (["/api/oauth/token", 50, 1], "/api/atlas/v2/orgs", 0.5625),
         (["/api/oauth/token", 50, -1], "/api/oauth/token", 0.5625),
         (["/api/oauth/token", 50, True], "/api/oauth/token", 0.5625),
@@ -303,6 +340,15 @@ def test_a_throttled_token_request_waits_for_the_window(
     http_ = ScriptedHttp([refused, response(200)])
     assert http_.call(Request("POST", URL, path, "get a token")).status == 200
     assert http_.virtual.sleeps == [wait]
+
+
+def test_a_window_is_in_minutes_and_belongs_to_a_429() -> None:
+    payload = {"parameters": ["/api/oauth/token", 50, 2]}
+    for status, wait in ((429, 135), (503, 0.5625)):
+        answers = [replace(response(status), payload=payload), response(200)]
+        http_ = ScriptedHttp(answers, retry_max_wait=1000)
+        http_.call(Request("GET", URL, "/api/oauth/token", "get a token"))
+        assert http_.virtual.sleeps == [wait]
 
 
 def test_a_window_beyond_retry_max_wait_fails_immediately() -> None:
@@ -323,7 +369,8 @@ def test_simultaneous_waits_count_once() -> None:
 
 
 def test_cancellation_ends_a_wait() -> None:
-    http_ = ScriptedHttp([response(502), response(204)], retries=5)
+    bad = replace(response(502), reason="Bad Gateway")
+    http_ = ScriptedHttp([bad, response(204)], retries=5)
     http_.cancellation.set_limit(0.2)
     with pytest.raises(CancelledError) as caught:
         http_.call(DELETE)
@@ -332,8 +379,9 @@ def test_cancellation_ends_a_wait() -> None:
     assert caught.value.outcome_unknown
     assert caught.value.message().startswith(
         "Could not do it: the time limit was reached (time_limit: 0.2 s). The last "
-        "response was 502."
+        "response was 502 Bad Gateway. Increase time_limit"
     )
+    assert (caught.value.status, caught.value.reason) == (502, "Bad Gateway")
 
 
 def test_a_cancellation_reports_the_last_failure() -> None:
@@ -372,11 +420,12 @@ def test_a_canceled_wait_after_a_429_has_a_known_outcome() -> None:
 
 
 def test_an_unexpected_response_is_not_retried() -> None:
-    error = UnexpectedResponseError("too long")
-    with pytest.raises(UnexpectedResponseError) as caught:
-        ScriptedHttp([error, response(204)]).call(DELETE)
-    assert caught.value.request is DELETE
-    assert caught.value.outcome_unknown
+    for request in (GET, DELETE):
+        error = UnexpectedResponseError("too long")
+        with pytest.raises(UnexpectedResponseError) as caught:
+            ScriptedHttp([error, response(204)]).call(request)
+        assert caught.value.request is request
+        assert caught.value.outcome_unknown is (request is DELETE)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PATCH"])
@@ -388,7 +437,7 @@ def test_a_write_that_may_have_happened_is_never_retried(method: str, status: in
     if may_retry(method, outcome) and method in {"POST", "PATCH"}:
         assert not may_have_happened(method, outcome)
     if may_retry(method, outcome):
-        assert status in {429, 500, 502, 503, 504}
+        assert status in {500, 502, 503, 504}
 
 
 @pytest.mark.parametrize(
@@ -453,17 +502,20 @@ def tls(reason: str) -> Exception:
     return requests.exceptions.SSLError(urllib3.exceptions.SSLError(error))
 
 
-def refused_tunnel(text: str) -> OSError:
-    """The exception that http.client raises for a refused CONNECT, with any text."""
+def in_tunnel(error: Exception) -> Exception:
+    """An exception that http.client raises while a proxy opens a connection."""
 
     def _tunnel() -> None:
-        raise OSError(text)
+        raise error
 
-    try:
+    with pytest.raises(type(error)):
         FunctionType(_tunnel.__code__, {"__name__": "http.client"}, closure=_tunnel.__closure__)()
-    except OSError as error:
-        return error
-    raise AssertionError
+    return error
+
+
+def refused_tunnel(text: str) -> Exception:
+    """The exception that http.client raises for a refused CONNECT, with any text."""
+    return in_tunnel(OSError(text))
 
 
 def proxy(cause: Exception) -> Exception:
@@ -489,13 +541,13 @@ def proxy(cause: Exception) -> Exception:
             requests.exceptions.ConnectTimeout(),
             ConnectError,
             True,
-            "no connection to .*within 30 s",
+            "no connection to .*within 30 s. Check base_url, the firewall",
         ),
         (
             requests.exceptions.ReadTimeout(),
             DeadlineError,
             True,
-            "timeout is 30 s, and 90 s for the whole",
+            "timeout is 30 s, and 90 s for the whole response.*or raise timeout",
         ),
         (socket.timeout("x"), DeadlineError, True, "in time"),
         (
@@ -510,7 +562,7 @@ def proxy(cause: Exception) -> Exception:
             True,
             "broke before the response",
         ),
-        (aborted(http.client.BadStatusLine("x")), LostResponseError, True, "is not HTTP"),
+        (aborted(http.client.BadStatusLine("x")), LostResponseError, True, "HTTP. Check the port"),
         (http.client.IncompleteRead(b""), LostResponseError, True, "broke before the response"),
         (requests.exceptions.SSLError(ssl.SSLEOFError(8, "EOF")), LostResponseError, True, "broke"),
         (certificate(18), TlsError, False, "self-signed.*ca_path"),
@@ -534,8 +586,8 @@ def proxy(cause: Exception) -> Exception:
         (proxy(certificate(20)), ProxyError, False, "proxy .*not accepted: in other.*ca_path"),
         (proxy(certificate(62)), ProxyError, False, "Check http_proxy: .*subjectAltName"),
         (tls("WRONG_VERSION_NUMBER"), TlsError, False, "does not use TLS"),
-        (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), TlsError, False, "client_cert"),
-        (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), TlsError, False, "client_cert"),
+        (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), TlsError, False, "may require a client cert"),
+        (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), TlsError, False, "may require a client cert"),
         (tls("DECRYPTION_FAILED"), TlsError, False, "decryption failed"),
         (tls("UNSUPPORTED_PROTOCOL"), TlsError, False, "too old.*TLS 1.2 or newer"),
         (tls("TLSV1_ALERT_PROTOCOL_VERSION"), TlsError, False, "too old.*TLS 1.2 or newer"),
@@ -546,7 +598,7 @@ def proxy(cause: Exception) -> Exception:
         (named("ConnectTimeoutError"), ConnectError, True, "no connection to .*within 30 s"),
         (named("NameResolutionError"), ConnectError, True, "no connection to host.example:8443"),
         (named("ReadTimeoutError"), DeadlineError, True, "in time"),
-        (requests.exceptions.InvalidURL("x"), ConnectError, False, "is not a valid address"),
+        (requests.exceptions.InvalidURL("x"), ConnectError, False, "not a valid address. Check"),
         (requests.exceptions.InvalidHeader("x"), LostResponseError, True, "broke"),
         (ValueError("chunk size"), LostResponseError, True, "broke"),
     ],
@@ -560,6 +612,7 @@ def test_every_failure_has_a_message(
     assert caught.value.transient == transient
     assert caught.value.fields()["method"] == "DELETE"
     assert caught.value.reason
+    assert (caught.value.reason == "timeout") is (kind is DeadlineError)
 
 
 @pytest.mark.parametrize(
@@ -721,7 +774,8 @@ def test_a_request_refused_by_a_proxy_was_not_sent(refusal: str, is_tried_again:
         (refused_tunnel("Tunnel connection failed: 418 " + long(80)), False, ": 418 x{40} …"),
         (refused_tunnel("Tunnel connection failed: 418 A: B"), False, ": 418 A: B"),
         (refused_tunnel("In other words: 418 A: B"), False, ": 418 A: B"),
-        (refused_tunnel("No"), False, "refused to connect: No"),
+        (refused_tunnel("No"), False, r"refused to connect: No\."),
+        (type("NameResolutionError", (Exception,), {})("x"), True, "cannot be reached"),
     ],
 )
 def test_proxy_failures_name_the_proxy(cause: Exception, is_tried_again: bool, words: str) -> None:
@@ -731,6 +785,13 @@ def test_proxy_failures_name_the_proxy(cause: Exception, is_tried_again: bool, w
     assert "proxy:3128" in caught.value.message()
     assert re.search(words, caught.value.message())
     assert caught.value.transient == is_tried_again
+
+
+@pytest.mark.parametrize("error", [OSError(104, "reset"), http.client.LineTooLong("header")])
+def test_another_failure_of_a_connect_is_not_a_refusal(error: Exception) -> None:
+    settings = HttpSettings(proxy="http://proxy:3128")
+    failure = _transport_errors.transport_error(in_tunnel(error), POST, settings, via_proxy=True)
+    assert not failure.never_sent
 
 
 def test_a_proxy_connect_timeout_names_the_proxy() -> None:
@@ -865,6 +926,9 @@ def test_concurrent_unexplained_401s_are_all_retried() -> None:
     found = http_.send(GET, auth, parse_response=lambda a: a, headers={})
     assert (found.status, found.attempts) == (200, 2)
     assert http_.virtual.sleeps == [0.5625]
+    auth.refusals = 19
+    http_ = ScriptedHttp([response(401), response(200)])
+    assert http_.send(GET, auth, parse_response=lambda a: a, headers={}).attempts == 2
     auth.refusals = 20
     found = ScriptedHttp([response(401)]).send(GET, auth, parse_response=lambda a: a, headers={})
     assert (found.status, found.attempts) == (401, 1)

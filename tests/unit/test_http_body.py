@@ -84,6 +84,31 @@ def test_a_body_is_read(answer: requests.Response, body: bytes) -> None:
     assert _http._read_body(answer, REQUEST) == body
 
 
+class Raw:
+    """A body with these parts, which records how they were asked for."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = [*parts, b""]
+        self.asked: set[tuple[int, bool]] = set()
+
+    def tell(self) -> int:
+        return 100 - len(self.parts) if self.parts else 99
+
+    def read(self, size: int, decode_content: bool) -> bytes:
+        self.asked.add((size, decode_content))
+        return self.parts.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "asked"), [("", (9999, False)), ("gzip", (_http._DECODED_AT_ONCE, True))]
+)
+def test_a_part_may_decode_to_nothing(encoding: str, asked: tuple[int, bool]) -> None:
+    answer = response(b"", Content_Encoding=encoding)
+    answer.raw = raw = Raw(b"", b"hello")
+    assert b"".join(_http._parts(answer, REQUEST, 9999)) == b"hello"
+    assert raw.asked == {asked}
+
+
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
@@ -151,8 +176,32 @@ def test_an_unreadable_body_is_an_error(
         _http._read_body(answer, REQUEST)
     assert re.search(words, caught.value.message())
     assert caught.value.request is REQUEST
+    reasons = {BROKEN: "connection broken", DAMAGED: "damaged response"}
+    assert caught.value.reason == reasons.get(words)
     if kind is UnexpectedResponseError:
         assert caught.value.status == answer.status_code
+
+
+@pytest.mark.parametrize("proxy", [None, "http://proxy.example:3128"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_every_response_has_a_deadline(proxy: str | None, scheme: str) -> None:
+    adapter = requests.adapters.HTTPAdapter()
+    _http.instrument_adapter(adapter)
+    manager = adapter.proxy_manager_for(proxy) if proxy else adapter.poolmanager
+    pool = manager.connection_from_url(f"{scheme}://host.example")
+    assert pool.ConnectionCls.response_class is _http._DeadlineResponse
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_an_informational_response_is_skipped(status: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        theirs.sendall(b"HTTP/1.1 %d Wait\r\nX-Y: z\r\n\r\nHTTP/1.1 204 No\r\n\r\n" % status)
+        found = _http._DeadlineResponse(ours)
+        found.begin()
+        assert (found.status, found.getheader("X-Y")) == (204, None)
+        found.close()
 
 
 class Pair:

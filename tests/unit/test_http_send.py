@@ -8,27 +8,34 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import urllib3
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client import _http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._clock import Clock
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import (
     VERSION,
     Auth,
     Http,
+    Receiver,
     Response,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection._http_settings import (
     HttpSettings,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CancelledError,
+    ConnectError,
     ProxyError,
     RedirectError,
     Request,
     TransportError,
+    UnexpectedResponseError,
 )
 from tests.support import VirtualClock
 
@@ -52,17 +59,44 @@ class OneResponse(Http):
         self.told = {"prepared": prepared, **told}
         return self.answer
 
-    def call(self, request: Request = REQUEST) -> Response:
+    def call(
+        self,
+        request: Request = REQUEST,
+        auth: Auth | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
+        receiver: Receiver | None = None,
+    ) -> Response:
         return self.send(
-            request, Auth(), parse_response=lambda answer: answer, headers={"Accept": "text/json"}
+            request,
+            auth or Auth(),
+            parse_response=lambda answer: answer,
+            headers={"Accept": "text/json"},
+            query=query,
+            receiver=receiver,
         )
 
 
-def response(status: int, reason: Any = "Fine", **headers: str) -> requests.Response:
+class Collector:
+    """A receiver that keeps the parts of a body."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.restarts = 0
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+    def write(self, part: bytes) -> None:
+        self.parts.append(part)
+
+
+def response(
+    status: int, reason: Any = "Fine", body: bytes = b"hello", **headers: str
+) -> requests.Response:
     found = requests.Response()
     found.status_code, found.reason = status, reason
     found.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    found.raw = urllib3.HTTPResponse(io.BytesIO(b"hello"), preload_content=False)
+    found.raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
     return found
 
 
@@ -88,6 +122,7 @@ def test_the_session_gets_all_settings() -> None:
     }
     assert (answer.status, answer.reason, answer.body) == (200, "Fine", b"hello")
     assert answer.headers is http.answer.headers
+    assert answer.is_received is False
 
 
 @pytest.mark.parametrize("has_answered", [True, False])
@@ -141,7 +176,105 @@ def test_a_refusal_of_the_proxy_is_a_proxy_error() -> None:
     assert text in caught.value.message()
     assert "x" * 60 not in caught.value.message()
     assert caught.value.status == 407
+    assert caught.value.request is PLAIN
     assert OneResponse(response(407, reason)).call(PLAIN).status == 407
+
+
+def test_a_query_is_sent() -> None:
+    http = OneResponse(response(200))
+    http.call(query={"a": ["1", "2"], "b": "x y"})
+    assert http.told["prepared"].url == "https://host.example/path?a=1&a=2&b=x+y"
+
+
+def test_an_invalid_address_is_reported_with_its_request() -> None:
+    request = Request("GET", "https://.example", "/path", "read it")
+    with pytest.raises(ConnectError) as caught:
+        OneResponse(response(200)).call(request)
+    assert caught.value.request is request
+
+
+def test_the_environment_adds_no_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine host.example login user password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    http = OneResponse(response(200))
+    http.call()
+    assert "Authorization" not in http.told["prepared"].headers
+
+
+class Routed(Auth):
+    """An auth object with the cookie of its challenge."""
+
+    cookies = requests.cookies.cookiejar_from_dict({"ROUTE": "2"})
+
+
+def test_the_cookie_of_a_challenge_replaces_that_of_the_session() -> None:
+    http = OneResponse(response(200))
+    http._session.cookies.set("ROUTE", "1")
+    answer = http.call()
+    assert http.told["prepared"].headers["Cookie"] == "ROUTE=1"
+    assert dict(answer.cookies) == {"ROUTE": "1"}
+    answer = http.call(auth=Routed())
+    assert http.told["prepared"].headers["Cookie"] == "ROUTE=2"
+    assert dict(answer.cookies) == {"ROUTE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_received"),
+    [
+        (response(200, Content_Length="5"), True),
+        (response(200, Transfer_Encoding="Chunked"), True),
+        (response(201, Content_Length="5"), False),
+        (response(404, Content_Length="5"), False),
+        (response(200, Content_Length="5", Content_Type="Text/HTML; charset=utf-8"), False),
+    ],
+    ids=range(5),
+)
+def test_a_receiver_gets_only_a_file(answer: requests.Response, is_received: bool) -> None:
+    receiver = Collector()
+    found = OneResponse(answer).call(receiver=receiver)
+    assert (found.body, found.is_received) == (b"hello", is_received)
+    assert receiver.parts == ([b"hello"] if is_received else [])
+    assert receiver.restarts == is_received
+
+
+@pytest.mark.parametrize(
+    ("body", "parts", "is_kept"),
+    [
+        (b"", [], True),
+        (b"abcd", [b"abcd"], True),
+        (b"abcde", [b"abcd", b"e"], False),
+        (b"abcdefghi", [b"abcd", b"efgh", b"i"], False),
+    ],
+)
+def test_only_a_short_file_is_returned_too(
+    body: bytes, parts: list[bytes], is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_http, "_STREAMED_AT_ONCE", 4)
+    receiver = Collector()
+    answer = response(200, body=body, Content_Length=str(len(body)))
+    assert OneResponse(answer).call(receiver=receiver).body == (body if is_kept else b"")
+    assert receiver.parts == parts
+
+
+def test_a_file_without_a_length_is_refused() -> None:
+    receiver = Collector()
+    with pytest.raises(UnexpectedResponseError) as caught:
+        OneResponse(response(200)).call(receiver=receiver)
+    assert (caught.value.status, caught.value.request) == (200, REQUEST)
+    assert "(200) does not contain its length" in caught.value.message()
+    assert "may be missing. Check the proxy or gateway" in caught.value.message()
+    assert receiver.restarts == 0
+
+
+def test_a_stopped_task_ends_a_download() -> None:
+    http, receiver = OneResponse(response(200, Content_Length="5")), Collector()
+    http.cancellation.set_limit(0)
+    with pytest.raises(CancelledError) as caught:
+        http.call(receiver=receiver)
+    assert caught.value.request is REQUEST
+    assert receiver.parts == []
 
 
 @pytest.mark.parametrize("verify", [True, "/ca.pem"])

@@ -338,6 +338,19 @@ def test_the_context_of_an_exception_is_not_proof() -> None:
     assert not proves_unsent(error)
 
 
+def test_urllib3_1_26_sets_only_the_context_of_a_failed_connection() -> None:
+    error = urllib3.exceptions.NewConnectionError(None, "in other words")  # type: ignore[arg-type]
+    error.__context__ = ConnectionRefusedError(111, "refused")
+    assert proves_unsent(error)
+    error.__cause__ = OSError(113, "No route to host")
+    assert not proves_unsent(error)
+
+
+def test_the_host_name_error_of_urllib3_is_proof() -> None:
+    kind: Any = urllib3.connection.CertificateError  # type: ignore[attr-defined]
+    assert proves_unsent(requests.exceptions.SSLError(urllib3.exceptions.SSLError(kind("x"))))
+
+
 def test_a_cycle_of_exceptions_is_not_proof() -> None:
     error = OSError()
     error.__cause__ = other = OSError()

@@ -452,7 +452,7 @@ class Http:
 
     def _stream(self, raw: Any, request: Request, receiver: Receiver) -> bytes:
         """Pass a body to the receiver, and return it if it is as short as that of an error."""
-        _check_has_end(raw, request)
+        _check_has_end(raw)
         receiver.restart()
         start = bytearray()
         for part in _parts(raw, request, _STREAMED_AT_ONCE):
@@ -481,11 +481,9 @@ class Http:
 
 
 def may_retry(method: str, outcome: Response | TransportError) -> bool:
-    """Return whether a retry is safe and may help."""
+    """Return whether a retry is safe and may help. A 429 is not judged here."""
     if isinstance(outcome, TransportError):
         return outcome.transient and (outcome.never_sent or method in _RETRIED_METHODS)
-    if outcome.status == 429:
-        return True  # The API did nothing.
     return outcome.status in _RETRIED_STATUSES and method in _RETRIED_METHODS
 
 
@@ -723,7 +721,7 @@ class _DeadlineReader(io.RawIOBase):
 def _read_body(raw: Any, request: Request) -> bytes:
     """Return a complete body of at most MAX_BODY bytes. Raises the same errors as _parts."""
     body = bytearray()
-    for part in _parts(raw, request, MAX_BODY + 1):
+    for part in _parts(raw, request, MAX_BODY):
         body += part
         if len(body) > MAX_BODY:
             raise UnexpectedResponseError(
@@ -744,13 +742,12 @@ def _is_html(raw: Any) -> bool:
     return "text/html" in raw.headers.get("Content-Type", "").lower()
 
 
-def _check_has_end(raw: Any, request: Request) -> None:
+def _check_has_end(raw: Any) -> None:
     """Refuse a response without a length, which may have been cut off."""
     if not _is_chunked(raw) and not raw.headers.get("Content-Length"):
         raise UnexpectedResponseError(
             f"the response ({raw.status_code}) does not contain its length, so part of it may be "
             "missing",
-            request=request,
             status=raw.status_code,
             hint="Check the proxy or gateway in between: it must send Content-Length or use "
             "chunked transfer encoding.",
@@ -771,7 +768,6 @@ def _parts(raw: Any, request: Request, at_once: int) -> Iterator[bytes]:
     encoding = raw.headers.get("Content-Encoding", "").strip().lower()
     is_decoded = encoding in _DECODED
     size = _DECODED_AT_ONCE if is_decoded else at_once
-    is_empty = True
     try:
         while True:
             before = raw.raw.tell()
@@ -779,7 +775,6 @@ def _parts(raw: Any, request: Request, at_once: int) -> Iterator[bytes]:
             # A part may decode to nothing, such as the header of a gzip member.
             if not part and raw.raw.tell() == before:
                 break
-            is_empty = is_empty and not part
             yield part or b""
     except urllib3.exceptions.DecodeError:
         raise LostResponseError(
@@ -788,14 +783,15 @@ def _parts(raw: Any, request: Request, at_once: int) -> Iterator[bytes]:
             reason="damaged response",
             hint="Check the proxy or gateway in between.",
         ) from None
-    if raw.raw.tell() < _announced_length(raw):
+    length = raw.raw.tell()
+    if length < _announced_length(raw):
         raise LostResponseError(
             "the connection broke in the middle of the response",
             request=request,
             reason="connection broken",
             hint="Check the network to the API.",
         )
-    if not is_empty and not is_decoded and encoding not in {"", "identity"}:
+    if length and not is_decoded and encoding not in {"", "identity"}:
         raise UnexpectedResponseError(
             f"the response ({raw.status_code}) has an unexpected Content-Encoding: "
             f"{sanitize(encoding, 40)}",
