@@ -197,7 +197,8 @@ def test_an_informational_response_is_skipped(status: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(5)
-        theirs.sendall(b"HTTP/1.1 %d Wait\r\nX-Y: z\r\n\r\nHTTP/1.1 204 No\r\n\r\n" % status)
+        sent = f"HTTP/1.1 {status} Wait\r\nX-Y: z\r\n\r\nHTTP/1.1 204 No\r\n\r\n"
+        theirs.sendall(sent.encode())
         found = _http._DeadlineResponse(ours)
         found.begin()
         assert (found.status, found.getheader("X-Y")) == (204, None)
