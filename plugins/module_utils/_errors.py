@@ -498,8 +498,10 @@ def _unproved_absence(status: int, parameters: Sequence[Any], request: Request) 
     _before, _name, key_path = request.path.partition("/apiKeys/")
     key_id = key_path.partition("/")[0]
     if parameters and key_id not in map(str, parameters):
-        quoted = ", ".join(sanitize(str(item), 60) for item in parameters)
-        return f"The error is about {quoted}, not about this key, so it does not prove anything."
+        # A parameter that is neither a text nor a number is None.
+        named = [sanitize(str(item), 60) for item in parameters if item is not None]
+        about = ", ".join(named) or "something else"
+        return f"The error is about {about}, not about this key, so it does not prove anything."
     if status not in {400, 404}:
         return (
             f"The API reports a missing key with status 400 or 404. With status {status}, this "

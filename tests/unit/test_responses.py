@@ -237,6 +237,8 @@ OF_API: list[tuple[str | None, list[Any]]] = [
         (400, "MAX_PUBLIC_API_KEY_REACHED", [], "reached its maximum"),
         (400, "API_KEY_NOT_FOUND", [OTHER_ID], f"about {OTHER_ID}, not about this key"),
         (403, "API_KEY_NOT_FOUND", [OTHER_ID], f"about {OTHER_ID}, not about this key"),
+        (404, "API_KEY_NOT_FOUND", [None, OTHER_ID], f"about {OTHER_ID}, not about this key"),
+        (404, "API_KEY_NOT_FOUND", [None], "about something else, not about this key"),
         (403, "API_KEY_NOT_FOUND", [KEY_ID], "status 400 or 404. With status 403"),
         (500, "API_KEY_NOT_FOUND", [], "status 400 or 404. With status 500"),
         (400, "API_KEY_NOT_FOUND", [OTHER_ID, KEY_ID], "does not prove that the key is gone"),
