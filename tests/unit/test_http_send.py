@@ -187,7 +187,7 @@ def test_a_query_is_sent() -> None:
 
 
 def test_an_invalid_address_is_reported_with_its_request() -> None:
-    request = Request("GET", "https://.example", "/path", "read it")
+    request = Request("GET", "https://*.example", "/path", "read it")
     with pytest.raises(ConnectError) as caught:
         OneResponse(response(200)).call(request)
     assert caught.value.request is request
