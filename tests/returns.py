@@ -49,7 +49,7 @@ def check(module: str, result: Mapping[str, Any]) -> None:
     _check_dict(module, values, docs, is_complete=not failed)
     if failed:
         _check_error(result["error"])
-        assert has_advice(result), result["msg"]
+        assert _has_advice(result), result["msg"]
     else:
         assert isinstance(result["changed"], bool), result
     if "diff" in result:
@@ -63,7 +63,7 @@ def _check_error(error: Mapping[str, Any]) -> None:
     assert not unknown, f"{unknown} of {error}"
 
 
-def has_advice(failure: Mapping[str, Any]) -> bool:
+def _has_advice(failure: Mapping[str, Any]) -> bool:
     """Return whether a message says more than what happened.
 
     Ansible rejects arguments without advice, and a canceled task needs none.

@@ -714,8 +714,7 @@ def undo_creation(
         with api.cancellation.completing():
             delete_created(api, resource, created.id, lambda: _delete(api, objects, created))
     except KeysmithError as failure:
-        left = error if error.type == "orphan" else as_orphan(error)
-        return left.with_context(
+        return as_orphan(error).with_context(
             parameters=[created.id],
             results={"changed": True, resource.result_name: created.result()},
             now=created,
