@@ -188,7 +188,8 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
         if gone:
             left = "" if isinstance(error, LimitError) else error.state_after
             ids = ", ".join(secret.id for secret in gone)
-            state = f"Secret {ids} was deleted first to make room. {left}".strip()
+            which = f"Secret {ids} was" if len(gone) == 1 else f"Secrets {ids} were"
+            state = f"{which} deleted first to make room. {left}".strip()
             results = {**error.results, "changed": True}
             raise error.with_context(state_after=state, results=results) from None
         raise
