@@ -116,7 +116,7 @@ def seconds(date: str) -> float:
     return moment.replace(tzinfo=timezone.utc).timestamp()
 
 
-def parse(data: Any, _scope_id: str = "") -> ServiceAccount | None:
+def parse(data: Any) -> ServiceAccount | None:
     """Return the account that the API's JSON describes, None unless it is a non-empty object.
 
     Schemas: OrgServiceAccount, GroupServiceAccount. Values of secrets are not read. Raises
@@ -347,7 +347,7 @@ SERVICE_ACCOUNTS: Resource[ServiceAccount] = Resource(
     reader=READER,
     # Without this, a listing leaves out accounts that exist.
     query={"includeSystemManaged": "true"},
-    parse=parse,
+    parse=lambda data, _org_id: parse(data),
     text=lambda account: account.name,
     text_name="name",
     id_option="service_account_id",
