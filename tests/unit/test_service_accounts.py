@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +151,23 @@ def test_only_a_value_without_a_mask_is_clear(value: Any, expected: Any) -> None
     assert _service_accounts.clear_value({"secret": value}) == expected
 
 
-def test_a_time_is_in_utc() -> None:
+def test_a_time_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     assert _service_accounts.seconds("1970-01-02T00:00:01.5Z") == 86401
     assert _service_accounts.seconds("1970-01-02T00:00:01-0000") == 86401
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_message_shows_what_an_account_is_and_should_be() -> None:
+    roles = ("ORG_MEMBER", "ORG_READ_ONLY")
+    wanted = ServiceAccount(CLIENT_ID, "builds", "Builds", roles)
+    asked = _service_accounts._wanted(wanted.writable())
+    for text in ("'builds'", "'Builds'", "roles ORG_MEMBER, ORG_READ_ONLY"):
+        assert text in asked.text
+    bare = ServiceAccount(CLIENT_ID, "other", "", ())
+    assert asked.state(bare).startswith("'other', described as '', ")
+    assert asked.state(bare).endswith(" the roles none")
+    # Only leaving out a field does not contradict the request.
+    assert asked.fill({"name": "other", "roles": None}, bare) == replace(wanted, name="other")

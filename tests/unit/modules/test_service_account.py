@@ -21,9 +21,10 @@ from tests.accounts import (
     MISSING_ACCOUNT,
     accounts,
     emulator_with_accounts,
+    hide,
     run_task,
 )
-from tests.emulator import Emulator, Fault
+from tests.emulator import Emulator, Fault, service_accounts
 from tests.support import client_id, fetch_token, org_id, service_account
 
 PRESENT = {"name": "deploy", "description": "Deploys", "roles": ["ORG_READ_ONLY"]}
@@ -117,6 +118,7 @@ def test_an_api_without_the_field_fails_and_suggests_the_option(emulator: Emulat
     emulator.settings.knows_without_initial_secret = False
     outcome = run(emulator, **PRESENT)
     assert outcome.failed
+    assert "cannot create an account without a secret" in outcome.msg
     assert "secret_expires_after_hours" in outcome.msg
 
 
@@ -253,10 +255,13 @@ def test_an_existing_account_without_its_file_is_reported(
 
 @pytest.mark.parametrize(
     ("hours", "expected", "not_expected"),
-    [(8, "service_account_secret", "x.json"), (None, "may have created", "is lost")],
+    [
+        (8, ("its client secret is lost", "service_account_secret"), "x.json"),
+        (None, ("may have created",), "is lost"),
+    ],
 )
 def test_what_a_lost_creation_left_behind_is_reported(
-    emulator: Emulator, hours: int | None, expected: str, not_expected: str
+    emulator: Emulator, hours: int | None, expected: tuple[str, ...], not_expected: str
 ) -> None:
     """The account may exist, but it cannot be read."""
     known = set(accounts(emulator))
@@ -266,8 +271,45 @@ def test_what_a_lost_creation_left_behind_is_reported(
     outcome = run(emulator, **PRESENT, secret_expires_after_hours=hours, retries=0)
     assert outcome.result["error"]["type"] == "orphan"
     assert {*outcome.result["error"]["parameters"]} == set(accounts(emulator)) - known
-    assert expected in outcome.msg
+    assert all(text in outcome.msg for text in expected)
     assert not_expected not in outcome.msg
+
+
+@pytest.mark.parametrize("hours", [8, None])
+def test_a_creation_that_left_nothing_behind_is_reported(
+    emulator: Emulator, hours: int | None
+) -> None:
+    emulator.add_fault(Fault("lost_before", method="POST", path=ACCOUNTS))
+    outcome = run(emulator, **PRESENT, secret_expires_after_hours=hours, retries=0)
+    error = outcome.result["error"]
+    assert (error["type"], error["parameters"]) == ("orphan", [])
+    assert "No new service account" in outcome.msg
+    assert "New service accounts" not in outcome.msg
+
+
+def test_an_account_whose_first_secret_is_not_returned_is_reported(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "secrets")
+    outcome = run(emulator, **PRESENT, **HOURS)
+    error = outcome.result["error"]
+    assert (error["type"], len(error["parameters"])) == ("orphan", 1)
+    assert outcome.changed
+
+
+def test_an_account_with_a_secret_that_the_task_did_not_request_is_reported(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = service_accounts._create
+
+    def create_with_secret(call: Any, organization: Any, body: dict[str, Any]) -> Any:
+        return create(call, organization, {**body, "secretExpiresAfterHours": 8})
+
+    monkeypatch.setattr(service_accounts, "_create", create_with_secret)
+    outcome = run(emulator, **PRESENT)
+    error = outcome.result["error"]
+    assert (error["type"], len(error["parameters"])) == ("orphan", 1)
+    assert outcome.changed
 
 
 def test_a_full_organization_is_not_an_old_api(emulator: Emulator) -> None:

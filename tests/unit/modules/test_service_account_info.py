@@ -26,6 +26,7 @@ from tests.emulator import Emulator, Fault
 from tests.support import project_id, run_as_owner
 
 A, PROJECT = "192.0.2.1", project_id("atlas")
+OTHER_PROJECT = f"{PROJECT[:-2]}bb"
 OWNER = ["GROUP_OWNER"]
 emulator = emulator_with_accounts
 
@@ -62,14 +63,49 @@ def test_accounts_are_filtered(emulator: Emulator, filters: dict[str, Any], expe
 
 def test_access_lists_and_projects_take_one_request_per_account(emulator: Emulator) -> None:
     accounts(emulator)[BUILDS].access_list = [A]
-    accounts(emulator)[BUILDS].projects = {PROJECT: OWNER}
+    accounts(emulator)[BUILDS].projects = {OTHER_PROJECT: OWNER, PROJECT: OWNER}
     (found,) = run_info(emulator, project_id=PROJECT, access_list=True, projects=True)
     assert (found["client_id"], found["access_list"]) == (BUILDS, [A])
-    assert found["projects"] == [{"project_id": PROJECT, "roles": OWNER}]
+    assert found["projects"] == [
+        {"project_id": project, "roles": OWNER} for project in (PROJECT, OTHER_PROJECT)
+    ]
     assert found["secrets"][0]["id"] == SECRET_IDS[0]
     paths = [request.path for request in emulator.requests[1:]]
     own = f"{ACCOUNTS}/{BUILDS}"
     assert sorted(paths) == [IN_PROJECT, ACCOUNTS, f"{own}/accessList", f"{own}/groups"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "arguments", "texts"),
+    [
+        (
+            "json",
+            {"body": [{"groupId": 1}]},
+            [f"a project of service account {BUILDS}: groupId is a number"],
+        ),
+        ("json", {"body": [{"groupId": "x"}]}, ["groupId is an unexpected string"]),
+        (
+            "json",
+            {"body": [{"groupId": PROJECT, "roles": "GROUP_OWNER"}]},
+            [f"project {PROJECT}: roles is an unexpected string"],
+        ),
+        (
+            "status",
+            {"status": 403, "code": "USER_UNAUTHORIZED"},
+            [f"Could not list the projects of {BUILDS}", "Organization Read Only"],
+        ),
+    ],
+)
+def test_projects_that_cannot_be_read_are_an_error(
+    emulator: Emulator, fault: str, arguments: dict[str, Any], texts: list[str]
+) -> None:
+    if "body" in arguments:
+        arguments = {"body": {"results": arguments["body"], "totalCount": 1}}
+    emulator.add_fault(Fault(fault, path=f"*{BUILDS}/groups", **arguments))
+    outcome = run_task("service_account_info", emulator, projects=True)
+    assert outcome.failed
+    for text in texts:
+        assert text in outcome.msg
 
 
 def test_an_account_deleted_in_the_meantime_is_left_out(

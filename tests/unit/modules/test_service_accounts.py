@@ -58,6 +58,17 @@ def test_a_missing_account_is_an_error_unless_state_is_absent(
     assert ACCOUNTS in [request.path for request in emulator.requests]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("service_account_id", MISSING_ACCOUNT), ("name", "nobody")]
+)
+def test_an_error_about_a_missing_account_names_it(
+    emulator: Emulator, option: str, value: str
+) -> None:
+    outcome = run_task(SECRET, emulator, **HOURS, **{option: value})
+    assert outcome.result["error"]["type"] == "missing"
+    assert value in outcome.msg
+
+
 @pytest.mark.parametrize("hidden", ["nothing", "systemManaged"])
 @each_task
 def test_only_system_managed_accounts_are_never_changed(
@@ -70,7 +81,8 @@ def test_only_system_managed_accounts_are_never_changed(
     """Even if an old API does not say which accounts these are."""
     hide(monkeypatch, hidden)
     outcome = run_task(module, emulator, service_account_id=MANAGED, **options)
-    assert outcome.result["error"]["type"] == "guard"
+    error = outcome.result["error"]
+    assert (error["type"], error["parameters"]) == ("guard", [MANAGED])
     assert emulator.writes == []
     assert not run_task(module, emulator, **options).failed
 
