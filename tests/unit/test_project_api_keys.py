@@ -34,6 +34,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._assignments import (
     PROJECT_OWNER,
+    PROJECT_READ_ONLY,
     assign,
     assign_all,
     change,
@@ -132,6 +133,7 @@ class FakeApi:
         self._do("DELETE", call.path, None, lambda _data: True)
 
     def pages(self, call: Call, parse: Any, _identity: Any) -> list[Any]:
+        assert call.required_role == PROJECT_READ_ONLY
         self.calls.append(("GET", call.path, None))
         listing = self.listings.pop(0) if len(self.listings) > 1 else self.listings[0]
         if isinstance(listing, Exception):
@@ -289,6 +291,7 @@ def test_a_refusal_is_raised_immediately(
     with pytest.raises(ApiError) as caught:
         do(api)
     assert caught.value.fields() == error.fields()
+    assert "in the meantime" not in caught.value.message()
     assert len(api.calls) == 1
 
 
@@ -338,9 +341,16 @@ def test_a_request_about_a_key_that_is_not_known_yet_is_retried(
 
 @pytest.mark.parametrize(("do", "_wanted", "_before"), changes()[:3])
 @pytest.mark.parametrize("late", [True, False])
-@pytest.mark.parametrize("response", [shown(BELOW)[1], shown(())[1]], ids=["other", "none"])
+@pytest.mark.parametrize(
+    ("response", "state"),
+    [
+        (shown(BELOW)[1], "assigned with the roles GROUP_READ_ONLY"),
+        (shown(())[1], "not assigned to it"),
+    ],
+    ids=["other", "none"],
+)
 def test_a_response_that_contradicts_the_roles_is_checked(
-    do: Any, _wanted: Any, _before: Any, late: bool, response: dict[str, Any]
+    do: Any, _wanted: Any, _before: Any, late: bool, response: dict[str, Any], state: str
 ) -> None:
     api: Any = FakeApi(response, BELOW, WANTED if late else BELOW)
     if late:
@@ -352,6 +362,7 @@ def test_a_response_that_contradicts_the_roles_is_checked(
     assert caught.value.type == "unexpected_response"
     assert caught.value.results["project_api_key"]["roles"] == list(BELOW)
     assert f"shows the API key {KEY.id} as assigned with" in caught.value.message()
+    assert f"as {state}, not with the roles {', '.join(WANTED)}." in caught.value.message()
     assert len(api.writes) == 1
 
 
@@ -364,7 +375,13 @@ def test_a_removal_is_sent_again_if_the_project_shows_the_key_again() -> None:
 
 @pytest.mark.parametrize(
     ("status", "parameters", "is_missing"),
-    [(404, (PROJECT,), True), (404, (), True), (404, (OTHER_PROJECT,), False), (403, (), False)],
+    [
+        (404, (PROJECT,), True),
+        (404, (), True),
+        (400, (PROJECT,), True),
+        (404, (OTHER_PROJECT,), False),
+        (403, (), False),
+    ],
 )
 def test_a_code_about_this_project_proves_that_it_is_missing(
     status: int, parameters: Any, is_missing: bool

@@ -79,6 +79,25 @@ def test_an_owner_identified_by_name_is_reported(
     assert ("gains GROUP_OWNER in project" in warnings) == expected
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "role"),
+    [
+        ("POST", {}, "Organization Owner"),
+        ("PATCH", {"roles": ["GROUP_READ_ONLY"]}, "Project Owner"),
+        ("DELETE", {"state": "absent"}, "Project Owner"),
+    ],
+)
+def test_a_refusal_names_the_required_role(
+    emulator: Emulator, method: str, options: dict[str, Any], role: str
+) -> None:
+    if method != "POST":
+        accounts(emulator)[BUILDS].projects = {PROJECT: OWNER}
+    emulator.add_fault(Fault("status", method=method, status=403, code="USER_UNAUTHORIZED"))
+    outcome = run_project(emulator, **options)
+    assert outcome.result["error"]["method"] == method
+    assert f"({role})" in outcome.msg
+
+
 def test_the_code_of_an_existing_assignment_has_other_causes_too(emulator: Emulator) -> None:
     refusal = {"status": 400, "code": "INVALID_ROLE_ASSIGNMENT"}
     emulator.add_fault(Fault("status", method="POST", **refusal))
