@@ -25,7 +25,8 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation._marks 
     verify,
 )
 
-KEY = key_of("canary-of-the-marks-0123456789")
+SECRET = "canary-of-the-marks-0123456789"
+KEY = key_of(SECRET)
 ORG, OLD, NEW = "5a" + "0" * 22, "5b" + "0" * 22, "5c" + "0" * 22
 OTHER = "5d" + "0" * 22
 MARK = Mark("issued", ORG, OLD, NEW, 1_764_308_123, b"12345678", "nightly backup")
@@ -53,6 +54,17 @@ def test_a_written_mark_is_read_and_verified(mark: Mark) -> None:
     text = describe(mark, KEY)
     assert len(text) <= len(mark.base) + _marks.LENGTH
     assert verify(raw(text), KEY, ORG, NEW) == mark
+
+
+def test_a_mark_of_another_release_is_verified() -> None:
+    """A task may continue a rotation that a task of an earlier release started."""
+    text = (
+        f"nightly backup (successor of {OLD}: issued 20251128T053523Z "
+        "1.MTIzNDU2NzhtxbqoY4qB5z9aC85XCZAv)"
+    )
+    key = key_of(SECRET)
+    assert verify(raw(text), key, ORG, NEW) == MARK
+    assert tag_of(key, "a", "b").hex() == "72804ae08bd467aa"
 
 
 def test_no_mark_is_longer_than_stated() -> None:
