@@ -277,6 +277,14 @@ def test_a_created_key_has_both_keys_unmasked(fields: dict[str, Any], is_created
 # Find
 
 
+def test_a_hidden_public_key_may_be_the_one_that_the_task_looks_for() -> None:
+    api: Any = FakeApi(keys=[key(public_key=None)])
+    with pytest.raises(AmbiguousError) as caught:
+        find(api, ORG, {"api_user_id": None, "public_key": "bbbbbbbb"})
+    assert f"of organization {ORG} has the public key bbbbbbbb" in caught.value.message()
+    assert "Use api_user_id instead." in caught.value.message()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -462,6 +470,14 @@ def test_a_lost_creation_reports_the_error_and_the_new_keys() -> None:
     assert caught.value.results == {"changed": True}
 
 
+def test_a_created_key_has_no_roles_of_other_organizations() -> None:
+    api: Any = FakeApi()
+    foreign = {"roleName": "ORG_OWNER", "orgId": "f" * 24}
+    response = {**data(key()), "roles": [MEMBER, foreign], "privateKey": PRIVATE_KEY}
+    api.post = lambda _call, _body, parse_new: parse_new(response)
+    assert create(api, ORG, "d", ["ORG_MEMBER"], ()).found == key()
+
+
 WRONG = replace(key(), roles=("ORG_MEMBER", "ORG_OWNER"))
 ASSIGNED = replace(key(), projects=((PROJECT, ("GROUP_OWNER",)),))
 
@@ -500,6 +516,8 @@ def test_a_created_key_that_contradicts_the_request_is_revoked(
         create(api, ORG, "d", ["ORG_MEMBER"], ())
     error = caught.value
     assert len(deleted) == attempts
+    projects = ", and projects" if created.projects else ""
+    assert f"as 'd' with the roles {', '.join(created.roles)}{projects}, but" in error.message()
     assert "but the task asked for 'd' with the roles ORG_MEMBER." in error.message()
     if refusal is None or refusal.outcome_unknown:
         assert (error.type, error.results) == ("unexpected_response", {})

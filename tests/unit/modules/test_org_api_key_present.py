@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import stat
+import tempfile
 import unicodedata
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 
@@ -236,9 +238,14 @@ class TestCredentialsFile:
 
     wanted: ClassVar = {"description": "new one", "roles": ROLES}
 
-    def test_a_key_pair_is_in_its_file_only(self, emulator: Emulator, tmp_path: Path) -> None:
+    def test_a_key_pair_is_in_its_file_only(
+        self, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = tmp_path / "pair.json"
-        checked = run(emulator, **self.wanted, credentials_file=str(path), check=True)
+        with monkeypatch.context() as patch:
+            # Check mode does not write to the directory.
+            patch.setattr(tempfile, "TemporaryFile", Mock(side_effect=OSError(28, "No space")))
+            checked = run(emulator, **self.wanted, credentials_file=str(path), check=True)
         assert checked.changed
         assert not path.exists()
         outcome = run(emulator, **self.wanted, credentials_file=str(path))
@@ -257,8 +264,13 @@ class TestCredentialsFile:
         assert not again.changed
         assert "warnings" not in again.result
 
-    def test_a_missing_file_is_a_warning(self, emulator: Emulator, tmp_path: Path) -> None:
-        outcome = run(emulator, description="victim", credentials_file=str(tmp_path / "none"))
+    @pytest.mark.parametrize(
+        "name", [{"description": "victim"}, {"api_user_id": key_id("atlas", 2)}], ids=str
+    )
+    def test_a_missing_file_is_a_warning(
+        self, emulator: Emulator, tmp_path: Path, name: dict[str, str]
+    ) -> None:
+        outcome = run(emulator, **name, credentials_file=str(tmp_path / "none"))
         assert not outcome.changed
         assert "cannot be read again" in str(outcome.result["warnings"])
 
@@ -449,7 +461,7 @@ class TestAccessList:
     ) -> None:
         outcome = run(emulator, **{**self.wanted, "access_list": ["192.0.2.1", entry]})
         assert outcome.result["error"]["type"] == "options"
-        assert "access_list" in outcome.msg
+        assert "access_list has " in outcome.msg
         assert emulator.requests == []
 
     @pytest.mark.parametrize("with_file", [True, False])
@@ -522,8 +534,26 @@ class TestAccessList:
         assert outcome.result["error"]["parameters"] == [key.id]
         assert key.roles == ["ORG_MEMBER"]
 
-    def test_a_change_of_the_list_alone_is_reported(self, emulator: Emulator) -> None:
-        emulator.add_fault(Fault("status", "PATCH", times=None, status=403, code="X"))
+    def test_a_list_that_stays_the_same_is_not_written(self, emulator: Emulator) -> None:
+        victim = keys(emulator)[key_id("atlas", 2)]
+        victim.access_list.append("0.0.0.0/0")
+        wanted = {"description": "victim", "access_list": ["0.0.0.0/0"], "roles": ROLES}
+        outcome = run(emulator, **wanted, new_description="renamed")
+        assert [write.method for write in emulator.writes] == ["PATCH"]
+        # The list allowed every address before.
+        assert "warnings" not in outcome.result
+        emulator.add_fault(Fault("status", "PATCH", status=403, code="X"))
+        refused = run(emulator, **{**wanted, "description": "renamed", "roles": ["ORG_OWNER"]})
+        assert refused.failed
+        assert "org_api_key" not in refused.result
+
+    @pytest.mark.parametrize(
+        ("fault", "arguments"), [("status", {"status": 403, "code": "X"}), ("lost_before", {})]
+    )
+    def test_a_change_of_the_list_alone_is_reported(
+        self, emulator: Emulator, fault: str, arguments: dict[str, Any]
+    ) -> None:
+        emulator.add_fault(Fault(fault, "PATCH", times=None, **arguments))
         outcome = run(emulator, **{**self.wanted, "description": "victim"}, diff=True)
         assert outcome.failed
         assert outcome.changed
