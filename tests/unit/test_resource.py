@@ -129,7 +129,7 @@ class FakeApi:
         self.endpoint = SimpleNamespace(client_id=None, platform=ATLAS)
 
     def _take(self, method: str, call: Call) -> None:
-        assert call.version == "2030-02-03"
+        assert (call.version, bool(call.required_role)) == ("2030-02-03", True)
         assert "key" not in call.operation
         self.calls.append(f"{method} {call.path}")
         if self.errors.get(method):
@@ -439,14 +439,42 @@ def test_an_object_is_created_and_changed() -> None:
     now = _writes.update(api, IN_ORG, ROBOT, {"name": "welder"}, has_name("welder"))
     assert now == Robot(ID, "welder")
     api = FakeApi()
-    with pytest.raises(UnexpectedResponseError, match="shows the robot as 'b' instead of 'a'"):
+    with pytest.raises(
+        UnexpectedResponseError, match="shows the robot as 'b' instead of 'a'"
+    ) as caught:
         _writes.update(api, IN_ORG, ROBOT, {"name": "b"}, has_name("a"))
+    assert caught.value.now == Robot(ID, "b")
     api = FakeApi([])
     with pytest.raises(
         UnexpectedResponseError, match=r"created the robot .* but the task asked for"
-    ):
+    ) as caught:
         create(api, "b", has_name("a"))
+    assert caught.value.hint == _resource.contradiction_advice(ROBOTS)
     assert api.robots == []
+
+
+def test_a_creation_does_not_return_an_object_that_existed() -> None:
+    def post(_call: Call, _body: Any, parse: Callable[[Any], Any]) -> Any:
+        assert parse({**vars(ROBOT), "secret": "s"}) is None
+        raise refusal("X")
+
+    api: Any = FakeApi()
+    api.post = post
+    with pytest.raises(ApiError):
+        create(api, "cleaner", has_name("cleaner"))
+
+
+def test_values_that_a_response_leaves_out_are_the_requested_ones() -> None:
+    values = {"name": "cook", "roles": ["B", "A"]}
+    assert _writes.left_out({"name": "welder"}, values) == {"roles": ("A", "B")}
+    assert _writes.left_out({"title": None, "roles": []}, values, {"name": "title"}) == {
+        "name": "cook"
+    }
+    api: Any = FakeApi()
+    wanted = dataclasses.replace(
+        has_name("cook"), fill=lambda _data, robot: dataclasses.replace(robot, roles=("A",))
+    )
+    assert create(api, "cook", wanted).found == Robot(OTHER, "cook", ("A",))
 
 
 def test_an_object_may_already_be_renamed() -> None:
