@@ -91,8 +91,8 @@ def change(
         loss = "changing its own access list"
     if loss:
         _resource.check_not_own(api, API_KEYS, key, params, loss=loss)
-    if found and entries is not None:
-        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, entries)
+    if found:
+        _access_lists.warn_of_opening(api, API_KEYS, str(key), found.now, entries or frozenset())
     if "ORG_OWNER" not in plan.after["roles"]:
         _org_api_keys.warn_if_last_owner(api, params["org_id"], key)
     if check_mode:
