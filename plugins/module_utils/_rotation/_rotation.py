@@ -637,17 +637,16 @@ def _too_late(new: OrgApiKey) -> GuardError:
 def _no_old_key(state: State) -> KeysmithError:
     if state.ours:
         return _lost_old_key(state)
-    others = ""
+    hint = "Nothing was changed. It was rotated before, or the task does not identify it correctly."
     if state.stale:
-        others = (
+        hint += (
             f" Replacements of other keys that do not exist: {_listed(state.stale)}. To finish "
             "one, run phase finish with successor_id."
         )
     return MissingError(
         f"Organization {state.org_id} has no API key with the {state.target}, and no replacement "
         "of it",
-        hint="Nothing was changed. It was rotated before, or the task does not identify it "
-        f"correctly.{others}",
+        hint=hint,
         parameters=[found.key.id for found in state.stale],
     )
 
