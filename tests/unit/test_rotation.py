@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     AmbiguousError,
     GuardError,
+    KeysmithError,
     MissingError,
     OptionError,
 )
@@ -136,6 +139,10 @@ def test_begin_in_each_state(keys: list[OrgApiKey], state: str, steps: int) -> N
     assert (plan.state, len(plan.steps)) == (state, steps)
     # Only a key that was never handed over is revoked.
     assert plan.includes(REVOKE_LEFTOVER) is (steps == 2)
+    found = survey(*keys).of_phase("verified")
+    assert plan.new == (found[0].key if found else None)
+    assert plan.deadline == (found[0].raw.time if found else None)
+    assert left(plan) == ({NEW_ID: "may_be_in_use"} if survey(*keys).of_phase("issued") else {})
 
 
 @pytest.mark.parametrize(
@@ -155,6 +162,19 @@ def test_finish_in_each_state(
 ) -> None:
     plan = finish(*keys, pair=PAIR if pair else None, grace_period=grace)
     assert tuple(action for action, _key in plan.steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "base"),
+    [
+        ([replace(OLD, description="renamed"), marked("issued")], "backup"),
+        # The mark of this replacement does not verify.
+        ([OLD, key(NEW_ID, f"forged (successor of {OLD_ID}: created)")], "backup"),
+        ([key(NEW_ID, f"forged (successor of {OLD_ID}: created)")], "forged"),
+    ],
+)
+def test_the_description_that_a_replacement_finally_gets(keys: list[OrgApiKey], base: str) -> None:
+    assert finish(*keys, pair=PAIR, successor_id=NEW_ID).base == base
 
 
 def test_finish_needs_the_key_pair_of_an_unverified_replacement() -> None:
@@ -272,6 +292,7 @@ def test_a_description_leads_to_the_key_by_the_mark() -> None:
     # Without a mark that verifies, no ID is taken from a text.
     forged = key(NEW_ID, f"backup (successor of {OLD_ID}: old until 2020-01-01T00:00:00Z)")
     assert survey(renamed, forged, description="backup").old_id is None
+    assert survey(OLD, description="Backup", look_alikes="ignore").old is None
 
 
 def test_a_description_may_identify_two_keys() -> None:
@@ -284,8 +305,29 @@ def test_a_description_may_identify_two_keys() -> None:
         [OLD, marked("issued"), other],
         [marked("verified"), marked("verified", NEWER_ID, old_id=key_id(9))],
     ):
-        with pytest.raises(AmbiguousError, match=NEWER_ID):
+        with pytest.raises(AmbiguousError, match=NEWER_ID) as caught:
             survey(*keys, description="backup")
+        assert ORG in caught.value.summary
+        assert "description 'backup'" in caught.value.summary
+
+
+@pytest.mark.parametrize(
+    ("target", "description", "expected"),
+    [
+        ({"description": "backup"}, f"backup (successor of {key_id(9)}: created)", True),
+        ({"description": "backup"}, f"other (successor of {key_id(9)}: created)", False),
+        ({"description": "backup"}, f"other (successor of {OLD_ID}: created)", True),
+        ({"api_user_id": OLD_ID}, f"other (successor of {OLD_ID}: created)", True),
+        ({"api_user_id": OLD_ID}, f"backup (successor of {key_id(9)}: created)", False),
+        ({"public_key": OLD.public_key}, f"other (successor of {OLD_ID}: created)", True),
+        ({"public_key": OLD.public_key}, f"backup (successor of {key_id(9)}: created)", False),
+    ],
+)
+def test_an_unverified_mark_matters_if_it_names_the_old_key(
+    target: dict[str, str], description: str, expected: bool
+) -> None:
+    state = survey(OLD, key(NEW_ID, description), **target)
+    assert bool(state.unverified) is expected
 
 
 def test_leftovers_of_missing_keys_are_reported() -> None:
@@ -311,7 +353,9 @@ def test_a_public_key_does_not_lead_to_a_missing_key() -> None:
     assert left(plan) == {NEWER_ID: "old_key_missing"}
     # An existing key leads to its own replacements only.
     assert survey(OLD, marked("verified", old_id=key_id(9)), public_key=OLD.public_key).stale
-    assert not survey(OLD, other, public_key=OLD.public_key).stale
+    stranger = marked("issued", NEWER_ID, old_id=key_id(9), base="something else")
+    assert not survey(OLD, stranger, public_key=OLD.public_key).stale
+    assert not survey(stranger, api_user_id=OLD_ID).stale
 
 
 def test_a_replacement_is_not_replaced() -> None:
@@ -341,13 +385,15 @@ def test_roll_back_revokes_an_issued_replacement_only_if_it_is_identified() -> N
     state = survey(OLD, issued)
     with pytest.raises(GuardError, match=OLD_ID):
         _rotation.plan_roll_back(state, None)
-    assert _rotation.plan_roll_back(state, NEW_ID).steps == (Step(REVOKE_REPLACEMENT, issued),)
+    plan = _rotation.plan_roll_back(state, NEW_ID)
+    assert plan.steps == (Step(REVOKE_REPLACEMENT, issued),)
+    assert (plan.new, left(plan)) == (issued, {})
     for successor_id in (None, NEW_ID):
         with pytest.raises(GuardError, match=NEW_ID):
             _rotation.plan_roll_back(survey(OLD, verified), successor_id)
     assert _rotation.plan_roll_back(survey(OLD), NEW_ID).state == "none"
     plan = _rotation.plan_roll_back(survey(OLD, marked("created")), None)
-    assert plan.state == "rolled_back"
+    assert (plan.state, left(plan)) == ("rolled_back", {})
     assert plan.includes(REVOKE_LEFTOVER)
 
 
@@ -386,3 +432,212 @@ def test_a_key_has_room_for_every_mark() -> None:
     for description in ("d" * 149, ""):
         with pytest.raises(GuardError, match=OLD_ID):
             begin(replace(OLD, description=description))
+
+
+# Comparing the old key with its replacement.
+
+
+def check_same(
+    old: OrgApiKey, new: OrgApiKey, new_entries: str | None = None, entries: str = "192.0.2.0/24"
+) -> None:
+    state = replace(survey(old, new), entries=networks(entries))
+    lists = None if new_entries is None else networks(new_entries)
+    _rotation.check_same(state, state.ours[0], lists)
+
+
+def networks(text: str) -> frozenset[Any]:
+    return frozenset(map(ipaddress.ip_network, text.split()))
+
+
+@pytest.mark.parametrize("new_entries", [None, "192.0.2.0/24", "192.0.2.7"])
+def test_a_replacement_with_the_same_rights_and_no_more_addresses_is_accepted(
+    new_entries: str | None,
+) -> None:
+    check_same(OLD, marked("issued"), new_entries)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lists", "named"),
+    [
+        (
+            OLD,
+            marked("issued", roles=("ORG_OWNER", "ORG_MEMBER"), projects=()),
+            {},
+            f"also has ORG_OWNER; it lacks ORG_READ_ONLY, GROUP_OWNER in {PROJECT}",
+        ),
+        (
+            key(),
+            marked("issued", projects=RIGHTS["projects"], roles=()),
+            {},
+            f"also has GROUP_OWNER in {PROJECT}",
+        ),
+        (
+            OLD,
+            marked("issued"),
+            {"new_entries": "192.0.2.7 203.0.113.9 198.51.100.0/24"},
+            "198.51.100.0/24, 203.0.113.9",
+        ),
+        (OLD, marked("issued"), {"new_entries": ""}, "access list is empty"),
+        (replace(OLD, description="renamed"), marked("issued"), {}, "description is now 'renamed'"),
+        (OLD, marked("issued"), {"entries": "192.0.2.0/25"}, "access list"),
+        (replace(OLD, roles=()), marked("issued", roles=()), {}, "roles"),
+    ],
+)
+def test_a_refusal_says_how_the_old_key_and_its_replacement_differ(
+    old: OrgApiKey, new: OrgApiKey, lists: dict[str, str], named: str
+) -> None:
+    with pytest.raises(GuardError) as caught:
+        check_same(old, new, **lists)
+    assert named in caught.value.summary
+    assert OLD_ID in caught.value.summary
+    assert "org_api_key" in caught.value.hint
+    assert ("org_api_key_access_list" in caught.value.hint) is ("new_entries" in lists)
+    assert caught.value.parameters == [OLD_ID, NEW_ID]
+
+
+# What refusals name.
+
+
+def roll_back(*keys: OrgApiKey, successor_id: str | None = None) -> _rotation.Plan:
+    return _rotation.plan_roll_back(survey(*keys), successor_id)
+
+
+FORGED = key(NEW_ID, f"backup (successor of {OLD_ID}: created)")
+ISSUED, NEWER = marked("issued"), marked("issued", NEWER_ID)
+VERIFIED = marked("verified")
+STALE = marked("issued", old_id=key_id(9))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "named", "hint", "parameters"),
+    [
+        (
+            lambda: survey(replace(OLD, public_key=None), public_key="nosuchke"),
+            AmbiguousError,
+            (ORG, OLD_ID, "nosuchke"),
+            "api_user_id",
+            [],
+        ),
+        (
+            lambda: survey(OLD, description="Backup"),
+            AmbiguousError,
+            (ORG, OLD_ID, "Backup"),
+            "look_alikes",
+            [],
+        ),
+        (lambda: begin(OLD, FORGED), GuardError, (OLD_ID, NEW_ID), "ignore_marks", [NEW_ID]),
+        (lambda: finish(OLD, FORGED), GuardError, (OLD_ID, NEW_ID), "successor_id", [NEW_ID]),
+        (lambda: roll_back(OLD, FORGED), GuardError, (OLD_ID, NEW_ID), "successor_id", [NEW_ID]),
+        (
+            lambda: begin(OLD, VERIFIED, marked("verified", NEWER_ID)),
+            AmbiguousError,
+            (OLD_ID, NEW_ID, NEWER_ID),
+            "by ID",
+            [NEW_ID, NEWER_ID],
+        ),
+        # Without an old key.
+        (
+            lambda: begin(STALE),
+            MissingError,
+            (ORG, f"ID {OLD_ID}"),
+            "Nothing was changed",
+            [],
+        ),
+        (
+            lambda: begin(STALE, description="something else"),
+            MissingError,
+            (ORG, "description 'something else'"),
+            "Nothing was changed",
+            [],
+        ),
+        (
+            lambda: begin(STALE, public_key="nosuchke"),
+            MissingError,
+            (ORG, "public key nosuchke"),
+            f"Nothing was changed.*{NEW_ID}.*successor_id",
+            [NEW_ID],
+        ),
+        (lambda: begin(ISSUED), GuardError, (OLD_ID, NEW_ID), "successor_id", [NEW_ID]),
+        # The old key cannot be rotated.
+        (
+            lambda: begin(replace(OLD, description="renamed"), ISSUED, description="backup"),
+            GuardError,
+            (OLD_ID, "backup", "renamed"),
+            "api_user_id",
+            [OLD_ID],
+        ),
+        (
+            lambda: begin(OLD, ISSUED, api_user_id=NEW_ID),
+            GuardError,
+            (OLD_ID, NEW_ID),
+            "new_description",
+            [NEW_ID],
+        ),
+        (
+            lambda: begin(replace(OLD, description="d" * 151)),
+            GuardError,
+            (OLD_ID, "151", "3", "148"),
+            "new_description",
+            [OLD_ID],
+        ),
+        (
+            lambda: begin(replace(OLD, description="")),
+            GuardError,
+            (OLD_ID,),
+            "new_description",
+            [OLD_ID],
+        ),
+        # The replacement is missing, or there are several.
+        (
+            lambda: finish(OLD, ISSUED, NEWER, pair=PAIR),
+            AmbiguousError,
+            (OLD_ID, NEW_ID, NEWER_ID),
+            "successor_id",
+            [NEW_ID, NEWER_ID],
+        ),
+        (lambda: finish(OLD), MissingError, (OLD_ID,), "begin", [OLD_ID]),
+        (
+            lambda: finish(OLD, marked("created")),
+            MissingError,
+            (OLD_ID, NEW_ID),
+            "begin",
+            [OLD_ID, NEW_ID],
+        ),
+        (
+            lambda: finish(OLD, pair=PAIR, successor_id=OLD_ID),
+            OptionError,
+            ("successor_id",),
+            "successor_id",
+            [],
+        ),
+        (
+            lambda: finish(OLD, key(NEW_ID), pair=PAIR, successor_id=NEW_ID),
+            GuardError,
+            (NEW_ID, f"ID {OLD_ID}"),
+            "successor_id",
+            [NEW_ID],
+        ),
+        # The replacement is or may be in use.
+        (lambda: roll_back(OLD, ISSUED), GuardError, (NEW_ID,), "successor_id", [NEW_ID]),
+        (
+            lambda: roll_back(ISSUED, successor_id=NEW_ID),
+            GuardError,
+            (NEW_ID,),
+            "org_api_key",
+            [NEW_ID],
+        ),
+        (lambda: roll_back(OLD, VERIFIED), GuardError, (NEW_ID,), "phase finish", [NEW_ID]),
+    ],
+)
+def test_a_refusal_names_the_keys_and_the_way_out(
+    call: Callable[[], object],
+    error: type[KeysmithError],
+    named: tuple[str, ...],
+    hint: str,
+    parameters: list[str],
+) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert [text for text in named if text not in caught.value.summary] == []
+    assert re.search(hint, caught.value.hint)
+    assert caught.value.parameters == parameters
