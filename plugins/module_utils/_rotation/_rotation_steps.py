@@ -14,7 +14,7 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _errors,
     _secret_file,
 )
-from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import choose_auth
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._auth import DigestAuth
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Client
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._http import Http
 from ansible_collections.keysmith.mongodb.plugins.module_utils._connection import _resolve
@@ -173,14 +173,12 @@ def _secret(task: _Task) -> _Secret:
     params, environ, connection = task.params, task.environ, task.connection
     if params["mark_key"]:
         return _Secret(params["mark_key"])
-    credentials: Credentials | None = connection.credentials
+    credentials: Credentials = connection.credentials
     if isinstance(credentials, AccessToken) and credentials.owner:
         credentials = credentials.owner
     elif isinstance(credentials, AccessToken):
-        try:
+        with suppress(OptionError):
             credentials = _resolve.resolve(params, environ, ignores_token=True).credentials
-        except OptionError:
-            credentials = None
     if isinstance(credentials, ServiceAccount):
         return _Secret(credentials.client_secret)
     if isinstance(credentials, KeyPair):
@@ -647,9 +645,8 @@ def client_of(api: Client, connection: Connection, pair: KeyPair) -> Client:
     """Return a client that authenticates with another key pair of the organization."""
     http = Http(connection.http, api.clock, connection.base_url)
     http.cancellation = api.cancellation
-    auth = choose_auth(pair, http, connection.base_url, api.endpoint.platform.title, api.add_no_log)
     endpoint = replace(api.endpoint, credentials=pair)
-    return Client(http, auth, endpoint, api.add_no_log)
+    return Client(http, DigestAuth(pair), endpoint, api.add_no_log)
 
 
 def _verify(
