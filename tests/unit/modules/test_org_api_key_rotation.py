@@ -9,9 +9,11 @@ tests/integration.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -22,6 +24,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._rotation import 
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 from tests.emulator import Emulator, Fault
+from tests.integration.peers import ForwardProxy
 from tests.rotation_world import (
     DAY,
     KEY,
@@ -69,6 +72,20 @@ def any_world(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Wo
         yield world
 
 
+def write_pair(path: Path, values: dict[str, str]) -> Path:
+    """Write the file of a key pair. By default, it is the pair of a key that does not exist."""
+    content = {
+        "org_id": org_id("atlas"),
+        "api_user_id": MISSING_ID,
+        "description": "",
+        "public_key": "nosuchke",
+        "private_key": "ca11ab1e-0000-4000-8000-ffffffffffff",
+        **values,
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
 def test_a_key_is_replaced(any_world: World) -> None:
     world = any_world
     before = essence(world.old)
@@ -76,6 +93,7 @@ def test_a_key_is_replaced(any_world: World) -> None:
     new = world.new_key()
     assert begun.changed
     assert begun.result["state"] == "begun"
+    assert begun.result["old_until"] is None
     assert begun.result["key_pair"] == {
         "org_id": org_id(world.platform),
         "api_user_id": new.id,
@@ -233,6 +251,51 @@ def test_the_key_pair_can_be_passed_in_a_file(world: World, tmp_path: Any) -> No
     assert world.new_key() == replace(new, description="victim")
 
 
+@pytest.mark.parametrize(
+    ("change", "is_replaced"),
+    [
+        ({}, True),
+        ({"org_id": MISSING_ID}, False),
+        ({"description": "another"}, False),
+        ({"api_user_id": key_id("atlas", OWNER)}, False),
+    ],
+    ids=str,
+)
+def test_only_a_file_of_an_earlier_rotation_is_replaced(
+    world: World, tmp_path: Path, change: dict[str, str], is_replaced: bool
+) -> None:
+    file = write_pair(tmp_path / "new.json", {"description": "victim", **change})
+    before = file.read_text("utf-8")
+    outcome = world.run("begin", credentials_file=str(file))
+    if is_replaced:
+        assert world.new_key().id in file.read_text("utf-8")
+    else:
+        refused(outcome, "options")
+        assert str(file) in outcome.msg
+        assert world.emulator.writes == []
+        assert file.read_text("utf-8") == before
+
+
+def test_check_mode_does_not_try_to_write_the_file(world: World, tmp_path: Path) -> None:
+    file = {"credentials_file": str(tmp_path / "new.json")}
+    full = OSError(28, "No space left on device")
+    with mock.patch("tempfile.TemporaryFile", side_effect=full):
+        assert world.begin(**file, check=True).changed
+        outcome = refused(world.run("begin", **file), "options")
+    assert "No space left" in outcome.msg
+    assert world.emulator.writes == []
+
+
+def test_finish_does_not_use_the_file_of_another_organization(world: World, tmp_path: Path) -> None:
+    new_pair = world.begin().result["key_pair"]
+    other = write_pair(tmp_path / "other.json", {**new_pair, "org_id": MISSING_ID})
+    refused(world.run("finish", credentials_file=str(other)), "options")
+    assert world.old_id in world.keys
+    # The role may leave the organization out.
+    file = write_pair(tmp_path / "new.json", {**new_pair, "org_id": ""})
+    assert world.finish(credentials_file=str(file)).result["state"] == "rotated"
+
+
 def test_a_file_that_cannot_be_written_leaves_no_key(world: World, tmp_path: Any) -> None:
     file = tmp_path / "new.json"
     full = OSError(28, "No space left on device")
@@ -266,6 +329,12 @@ def test_a_key_is_identified_by_its_description(world: World) -> None:
         assert {finished.result["old_api_user_id"]} == old_ids
         again = world.finish(description="victim")
         assert (again.changed, again.result["state"]) == (False, "none")
+
+
+def test_a_description_that_looks_like_the_one_of_the_task_is_refused(world: World) -> None:
+    outcome = refused(world.run("begin", description="Victim"), "ambiguous")
+    assert world.old_id in outcome.msg
+    refused(world.run("begin", description="Victim", look_alikes="ignore"), "missing")
 
 
 def test_rotating_the_signing_credential_needs_allow_own_key(world: World) -> None:
@@ -372,34 +441,50 @@ def test_another_credential_does_not_trust_the_marks(world: World) -> None:
     refused(world.run("begin", **other), "guard", new.id)
     refused(world.run("finish", **other, new_private_key=private_key(begun)), "guard", new.id)
     refused(world.run("roll_back", **other), "guard", new.id)
+    assert world.begin(**other, ignore_marks=True, check=True).result["state"] == "begun"
     assert len(world.new_keys()) == 1
     finished = world.finish(**other, new_private_key=private_key(begun), successor_id=new.id)
     assert finished.result["state"] == "rotated"
 
 
 @pytest.mark.parametrize(
-    ("more", "word"),
+    ("more", "names"),
     [
-        ({"mark_key": "fifteen letters"}, "mark_key"),
-        ({"mark_key": "  twelve letters     "}, "mark_key"),
-        ({"phase": "begin", "successor_id": MISSING_ID}, "successor_id"),
-        ({"successor_id": "nonsense"}, "successor_id"),
-        ({"api_user_id": MISSING_ID, "successor_id": MISSING_ID}, "are the same"),
-        ({"phase": "roll_back", "new_private_key": "x" * 36}, "new_private_key"),
-        ({"new_private_key": "x" * 36, "credentials_file": "/tmp/x"}, "credentials_file"),
-        ({"grace_period": -1}, "grace_period"),
-        ({"grace_period": 367 * DAY}, "grace_period"),
-        ({"verify_timeout": 0}, "verify_timeout"),
-        ({"wait_timeout": 90000}, "wait_timeout"),
-        ({"description": "victim", "public_key": "abcdefgh"}, "description"),
-        ({"description": "d" * 251}, "description"),
+        ({"mark_key": "fifteen letters"}, ["mark_key"]),
+        ({"mark_key": "  twelve letters     "}, ["mark_key", "16"]),
+        ({"phase": "begin", "successor_id": MISSING_ID}, ["successor_id", "begin", "roll_back"]),
+        ({"successor_id": "nonsense"}, ["successor_id", "nonsense"]),
+        (
+            {"api_user_id": MISSING_ID, "successor_id": MISSING_ID},
+            ["successor_id", "api_user_id", "the same"],
+        ),
+        ({"phase": "begin", "new_private_key": "x" * 36}, ["new_private_key", "finish"]),
+        ({"phase": "roll_back", "new_private_key": "x" * 36}, ["new_private_key", "finish"]),
+        (
+            {"new_private_key": "x" * 36, "credentials_file": "/tmp/x"},
+            ["new_private_key", "credentials_file"],
+        ),
+        ({"grace_period": -1}, ["grace_period", "-1", str(366 * DAY)]),
+        ({"grace_period": 366 * DAY + 1}, ["grace_period", str(366 * DAY + 1), str(366 * DAY)]),
+        ({"verify_timeout": 0}, ["verify_timeout"]),
+        ({"wait_timeout": 90000}, ["wait_timeout"]),
+        ({"description": "victim", "public_key": "abcdefgh"}, ["description"]),
+        ({"description": "d" * 251}, ["description", "251"]),
     ],
 )
-def test_options_are_checked(world: World, more: dict[str, Any], word: str) -> None:
+def test_options_are_checked(world: World, more: dict[str, Any], names: list[str]) -> None:
     more = dict(more)
     outcome = refused(world.run(more.pop("phase", "finish"), **more), "options")
-    assert word in outcome.msg
+    for name in names:
+        assert re.search(rf"(?<!\w){name}(?!\w)", outcome.msg), name
     assert world.emulator.requests == []
+
+
+def test_the_longest_grace_period_and_the_shortest_mark_key_are_accepted(world: World) -> None:
+    limits = {"grace_period": 366 * DAY, "mark_key": "sixteen letters!"}
+    begun = world.begin(**limits)
+    waiting = world.finish(**limits, new_private_key=private_key(begun))
+    assert waiting.result["old_until"] == to_date(world.now + 366 * DAY)
 
 
 def test_an_empty_mark_key_counts_as_unset(world: World) -> None:
@@ -448,8 +533,17 @@ def test_the_secret_that_is_set_with_a_token_may_be_the_old_private_key(world: W
     old = dict(zip(names, key_pair("atlas", OLD).values(), strict=True))
     begun = world.begin(**token, environ=old)
     new = dict(zip(names, (world.new_key().public_key, private_key(begun)), strict=True))
-    world.finish(**token, environ=old, new_private_key=private_key(begun), grace_period=DAY)
+    pair = {"new_private_key": private_key(begun)}
+    world.finish(**token, environ=old, **pair, grace_period=DAY)
     world.now += DAY
+    world.emulator.add_fault(Fault("status", "PATCH", KEY, status=403, code="EMULATED"))
+    outcome = world.run("finish", **token, environ=new)
+    assert (outcome.code, outcome.changed) == ("EMULATED", True)
+    assert world.old_id not in world.keys
+    # The private key of a key that does not exist may be the old one, but that of another may not.
+    assert world.finish(**token, environ=old, **pair, check=True).result["state"] == "rotated"
+    other = dict(zip(names, key_pair("atlas", 7).values(), strict=True))
+    refused(world.run("finish", **token, environ=other, **pair), "guard", world.new_key().id)
     assert world.finish(**token, environ=new).result["state"] == "rotated"
     check_end(world, ("victim", *essence(world.new_key())[1:]))
 
@@ -464,8 +558,8 @@ def new_pair_refused(count: int, **more: Any) -> Fault:
 def test_begin_waits_until_the_new_pair_works(world: World) -> None:
     world.emulator.add_fault(new_pair_refused(3))
     begun = world.begin()
-    assert begun.result["verification"]["waited"] == pytest.approx(0.25 + 0.5 + 1, abs=0.1)
-    assert begun.result["verification"]["refusal"] is None
+    # 0.25 + 0.5 + 1
+    assert begun.result["verification"] == {"waited": 1.8, "refusal": None}
 
 
 def test_a_pair_that_does_not_work_is_not_handed_over(world: World) -> None:
@@ -503,6 +597,80 @@ def test_begin_waits_until_a_listed_address_is_accepted(world: World) -> None:
     assert "127.0.0.1" in outcome.msg
 
 
+@pytest.mark.parametrize("address", [[], ["an internal address"], ["198.51.100.1"]], ids=str)
+def test_an_address_that_is_not_listed_verifies_the_pair(world: World, address: list[str]) -> None:
+    code = "IP_ADDRESS_NOT_ON_ACCESS_LIST"
+    refusal = new_pair_refused(1, status=403, code=code, parameters=address)
+    world.emulator.add_fault(refusal)
+    assert world.begin().result["verification"] == {"waited": 0, "refusal": code}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "EMULATED"), (403, None), (403, "UNEXPECTED_ERROR")]
+)
+def test_other_errors_of_the_new_pair_are_not_waited_for(
+    world: World, status: int, code: str | None
+) -> None:
+    begun = world.begin()
+    new = world.new_key()
+    world.emulator.add_fault(new_pair_refused(99, status=status, code=code))
+    outcome = refused(world.run("finish", new_private_key=private_key(begun)), "api")
+    assert (outcome.result["error"]["status"], outcome.code) == (status, code)
+    assert f"/apiKeys/{new.id}" in outcome.result["error"]["path"]
+    assert outcome.clock.sleeps == []
+    assert world.old_id in world.keys
+
+
+def test_a_timeout_shows_the_last_response(world: World) -> None:
+    begun = world.begin()
+    new = world.new_key()
+    pair = {"new_private_key": private_key(begun), "verify_timeout": 4}
+    world.emulator.requests.clear()
+    world.emulator.add_fault(new_pair_refused(99, detail="Not yet.", parameters=["one", 2]))
+    outcome = refused(world.run("finish", **pair), "timeout")
+    assert outcome.result["error"] == {
+        "type": "timeout",
+        "status": 401,
+        "code": "UNEXPECTED_ERROR",
+        "reason": "Unauthorized",
+        "detail": "Not yet.",
+        "parameters": ["one", 2],
+        "method": None,
+        "path": None,
+    }
+    for name in (new.id, "within 4 s", "401 UNEXPECTED_ERROR", new.public_key, "verify_timeout"):
+        assert re.search(rf"(?<!\w){name}(?!\w)", outcome.msg), name
+    # Only the access list of the replacement that phase finish compares was read.
+    paths = [request.path for request in world.emulator.requests if request.status != 401]
+    assert sum(f"{new.id}/accessList" in path for path in paths) == 1
+    # The API may not show the new key to its own pair either.
+    world.emulator.clear_faults()
+    world.emulator.add_fault(new_pair_refused(99, status=404, code="API_KEY_NOT_FOUND"))
+    outcome = refused(world.run("finish", **pair), "timeout")
+    assert outcome.result["error"]["status"] is None
+    assert new.id in outcome.msg
+    assert "verify_timeout" in outcome.msg
+    assert world.old_id in world.keys
+
+
+def test_retries_end_with_the_verification(world: World) -> None:
+    begun = world.begin()
+    busy = {"status": 503, "code": None, "retry_after": 20}
+    world.emulator.add_fault(new_pair_refused(99, **busy))
+    outcome = world.run("finish", new_private_key=private_key(begun), verify_timeout=5)
+    assert outcome.result["error"]["status"] == 503
+    assert outcome.clock.time - 1000 <= 5
+
+
+def test_the_new_pair_is_verified_through_the_proxy(world: World) -> None:
+    elsewhere = {"base_url": "http://api.invalid"}
+    with ForwardProxy(world.emulator.port) as proxy:
+        begun = world.begin(**elsewhere, http_proxy=proxy.url)
+        new_id = world.new_key().id
+        assert any("GET http://api.invalid/" in head and new_id in head for head in proxy.heads)
+    assert begun.result["verification"]["refusal"] is None
+
+
 def test_a_pair_without_the_role_to_read_is_verified(world: World) -> None:
     world.emulator.add_fault(new_pair_refused(1, status=403, code="USER_UNAUTHORIZED"))
     assert world.begin().result["verification"]["refusal"] == "USER_UNAUTHORIZED"
@@ -531,16 +699,32 @@ def test_the_file_must_hold_the_pair_of_the_replacement(world: World, tmp_path: 
     assert world.old_id in world.keys
 
 
-def test_hidden_public_keys_need_a_mark_key_and_a_file(world: World) -> None:
+def test_hidden_public_keys_need_a_mark_key_and_a_file(world: World, tmp_path: Path) -> None:
     """Without them, the task cannot be sure of the secret for marks or of the new key pair."""
+    own = {"allow_own_key": True}
     public_key, world.old.public_key = world.old.public_key, ""
-    refused(world.run("begin", mark_key=None, allow_own_key=True), "options")
+    outcome = refused(world.run("begin", **own, mark_key=None), "options")
+    assert world.old_id in outcome.msg
+    assert "mark_key" in outcome.msg
     assert world.emulator.writes == []
-    world.old.public_key = public_key
-    pair = {"new_private_key": private_key(world.begin())}
-    world.new_key().public_key = ""
-    refused(world.run("finish", **pair, allow_own_key=True), "options")
+    new_pair = world.begin(**own).result["key_pair"]
+    world.old.public_key, world.new_key().public_key = public_key, ""
+    pair = {"new_private_key": new_pair["private_key"]}
+    outcome = refused(world.run("finish", **own, **pair), "options")
+    assert new_pair["api_user_id"] in outcome.msg
+    assert "credentials_file" in outcome.msg
     assert world.old_id in world.keys
+    file = write_pair(tmp_path / "new.json", new_pair)
+    world.new_key().public_key = new_pair["public_key"]
+    real = _rotation_steps._resource.list_all
+
+    def list_all(*arguments: Any) -> list[Any]:
+        keys = real(*arguments)
+        return [replace(k, public_key=None) if k.id == world.new_key().id else k for k in keys]
+
+    with mock.patch.object(_rotation_steps._resource, "list_all", list_all):
+        finished = world.finish(**own, credentials_file=str(file))
+    assert finished.result["state"] == "rotated"
 
 
 def test_finish_needs_a_pair_that_is_not_verified_yet(world: World) -> None:
@@ -605,16 +789,31 @@ def test_finish_waits_for_an_access_list_that_is_shown_late(world: World) -> Non
     assert finished.clock.time - 1000 >= 0.25 + 0.5
 
 
+def test_begin_only_lists_the_keys_during_the_grace_period(world: World) -> None:
+    begun = world.begin()
+    world.finish(new_private_key=private_key(begun), grace_period=DAY)
+    requests_sent(world)
+    assert world.begin().result["state"] == "waiting"
+    assert requests_sent(world) == ["GET apiKeys"]
+
+
 def test_leftovers_are_reported_while_the_old_key_is_kept(world: World) -> None:
     world.begin()
-    first = world.new_key().id
+    first = world.new_key()
     begun = world.begin()
     new_id = begun.result["org_api_key"]["id"]
     finish = {"new_private_key": private_key(begun), "successor_id": new_id}
     for waiting in (world.finish(**finish, grace_period=DAY), world.begin()):
         assert waiting.result["state"] == "waiting"
-        (left,) = waiting.result["left"]
-        assert (left["id"], left["created_at"]) == (first, created_at(first))
+        assert waiting.result["left"] == [
+            {
+                "id": first.id,
+                "public_key": first.public_key,
+                "created_at": created_at(first.id),
+                "description": first.description,
+                "reason": "may_be_in_use",
+            }
+        ]
 
 
 def test_a_role_that_the_api_adds_is_not_a_difference(world: World) -> None:
@@ -638,7 +837,8 @@ def test_the_last_request_of_a_rotation_may_fail(world: World, by: str) -> None:
     new = world.new_key()
     world.emulator.add_fault(Fault("status", "PATCH", KEY, after=1, status=403, code="EMULATED"))
     pair = {"new_private_key": private_key(begun)}
-    assert world.run("finish", **target, **pair).code == "EMULATED"
+    outcome = world.run("finish", **target, **pair)
+    assert (outcome.code, outcome.changed) == ("EMULATED", True)
     world.emulator.clear_faults()
     assert world.old_id not in world.keys
     again = world.finish(**target)
