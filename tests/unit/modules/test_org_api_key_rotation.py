@@ -606,7 +606,8 @@ def test_an_address_that_is_not_listed_verifies_the_pair(world: World, address: 
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(401, "EMULATED"), (403, None), (403, "UNEXPECTED_ERROR")]
+    ("status", "code"),
+    [(401, "EMULATED"), (403, None), (403, "UNEXPECTED_ERROR"), (403, "USER_CANNOT_ACCESS_ORG")],
 )
 def test_other_errors_of_the_new_pair_are_not_waited_for(
     world: World, status: int, code: str | None
@@ -617,6 +618,7 @@ def test_other_errors_of_the_new_pair_are_not_waited_for(
     outcome = refused(world.run("finish", new_private_key=private_key(begun)), "api")
     assert (outcome.result["error"]["status"], outcome.code) == (status, code)
     assert f"/apiKeys/{new.id}" in outcome.result["error"]["path"]
+    assert new.public_key in outcome.msg
     assert outcome.clock.sleeps == []
     assert world.old_id in world.keys
 
