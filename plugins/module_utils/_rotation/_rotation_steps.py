@@ -454,10 +454,10 @@ class _Creation:
             found = listed.get(key.id)
             more = _rotation.rights(found) - wanted if found else None
             if found and more:
-                extra_rights = ", ".join(f"{role} {project}".strip() for project, role in more)
+                in_order = (f"{role} {project}".strip() for project, role in sorted(more))
                 raise GuardError(
                     f"The new API key {key} has rights that the old key {self.old} does not have: "
-                    f"{extra_rights}",
+                    f"{', '.join(in_order)}",
                     hint="Find out who added them.",
                     parameters=[key.id],
                 )
@@ -523,10 +523,8 @@ def _finish(task: _Task) -> dict[str, Any]:
     task.pair = _pair(task)
     state = _survey(task)
     found = _rotation.choose(state, params["successor_id"], task.pair)
-    pair, is_own = None, False
-    if found:
-        pair = _key_pair(found.key, task.pair)
-        is_own = bool(state.old) and _check_own(task, cast("OrgApiKey", state.old))
+    pair = _key_pair(found.key, task.pair) if found else None
+    is_own = bool(found and state.old and _check_own(task, state.old))
     plan = _rotation.plan_finish(
         state, found, has_pair=pair is not None, grace_period=params["grace_period"]
     )
