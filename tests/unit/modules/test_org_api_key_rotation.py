@@ -60,12 +60,6 @@ from tests.support import (
 )
 
 
-@pytest.fixture
-def world(emulator: Emulator) -> Iterator[World]:
-    with world_of(emulator) as world:
-        yield world
-
-
 @pytest.fixture(params=PLATFORMS)
 def any_world(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[World]:
     with world_of(emulator, request.param) as world:
