@@ -450,6 +450,18 @@ def test_the_failure_to_revoke_a_key_that_is_due_is_no_change(world: World) -> N
     assert "run phase finish again" not in outcome.msg
 
 
+def test_a_replacement_for_more_addresses_is_not_finished(world: World) -> None:
+    begun = world.begin()
+    new = world.new_key()
+    new.access_list.append("198.51.100.0/24")
+    outcome = world.run("finish", new_private_key=private_key(begun))
+    check_error(outcome, "guard", parameters=[world.old_id, new.id])
+    for text in (world.old_id, new.id, "198.51.100.0/24"):
+        assert text in outcome.msg
+    assert not outcome.changed
+    assert world.old_id in world.keys
+
+
 def test_the_rename_of_the_replacement_is_a_change(world: World) -> None:
     pair = {"new_private_key": private_key(world.begin())}
     world.finish(**pair, grace_period=DAY)
