@@ -188,6 +188,11 @@ def test_it_is_found_by_id_and_by_text() -> None:
     assert "Use the exact name or the robot's ID" in message
 
 
+def test_it_is_read_as_part_of_its_organization() -> None:
+    robots = dataclasses.replace(ROBOTS, parse=lambda data, org_id: Robot(data["id"], org_id))
+    assert robots.of(ORG).parse({"id": ID}) == Robot(ID, ORG)
+
+
 def test_absence_is_proved_by_its_own_codes() -> None:
     api: Any = FakeApi([], {"GET": [refusal("ROBOT_ASLEEP")]})
     assert _resource.find_by_id(api, IN_ORG, ID) is None
@@ -212,16 +217,30 @@ def test_a_deletion_waits_until_the_object_is_gone() -> None:
 
 def test_a_lost_creation_reports_what_is_left() -> None:
     api: Any = FakeApi()
-    error = _resource.lost_creation(api, IN_ORG, "cleaner", {OTHER}, lost())
+    cause = lost().with_context(attempts=3, waited=7.0)
+    error = _resource.lost_creation(api, IN_ORG, "cleaner", {OTHER}, cause)
     assert (error.type, error.parameters) == ("orphan", [ID])
+    assert (error.attempts, error.waited) == (3, 7.0)
     assert "New robots with this name" in error.message()
     assert "key" not in error.message()
+    api.errors["LIST"] = [refusal("X", status=403)]
+    error = _resource.lost_creation(api, IN_ORG, "cleaner", {OTHER}, lost())
+    assert (error.parameters, error.results) == ([], {})
+    assert "could not be checked either: Could not do it: x. " in error.state_after
+    assert "Look for robots with this name before" in error.state_after
 
 
 def test_a_creation_is_undone() -> None:
     api: Any = FakeApi()
-    error = _resource.undo_creation(api, IN_ORG, ROBOT, KeysmithError("It failed"))
-    assert (api.robots, error.results) == ([], {})
+    failure = KeysmithError("It failed").with_context(now=ROBOT, results={"changed": True})
+    error = _resource.undo_creation(api, IN_ORG, ROBOT, failure)
+    assert (api.robots, error.results, error.now) == ([], {}, None)
+    # An attempt whose response was lost may have deleted this robot, and no other.
+    for robot_id, is_left in ((ID, False), (OTHER, True)):
+        gone = refusal("ROBOT_NOT_FOUND", robot_id).with_context(outcome_unknown=True)
+        api = FakeApi([], {"DELETE": [gone]})
+        error = _resource.undo_creation(api, IN_ORG, ROBOT, failure)
+        assert isinstance(error, OrphanError) is is_left
     api = FakeApi([ROBOT], {"DELETE": [refusal("X", status=403)]})
     left = _resource.undo_creation(api, IN_ORG, ROBOT, KeysmithError("It failed"))
     assert isinstance(left, OrphanError)
@@ -238,6 +257,21 @@ def test_the_signing_credential_is_guarded() -> None:
     with pytest.raises(OwnKeyError) as caught:
         _resource.check_not_own(api, ROBOTS, ROBOT, refused, loss="this")
     assert "set allow_own_robot to true to allow this" in caught.value.message()
+    assert "client_id" not in caught.value.message()
+    anonymous = dataclasses.replace(ROBOTS, identity=None)
+    assert _resource.check_not_own(api, anonymous, ROBOT, refused, loss="this") is False
+
+
+def test_the_signing_credential_may_be_unknown() -> None:
+    api: Any = FakeApi()
+    assert ROBOTS.identity
+    identity = dataclasses.replace(ROBOTS.identity, is_unknown=lambda _endpoint: True)
+    robots = dataclasses.replace(ROBOTS, identity=identity)
+    assert _resource.check_not_own(api, robots, ROBOT, {"allow_own_robot": True}, loss="this")
+    with pytest.raises(OwnKeyError) as caught:
+        _resource.check_not_own(api, robots, ROBOT, {"allow_own_robot": False}, loss="this")
+    assert f"may belong to the robot {ROBOT}, because client_id" in caught.value.summary
+    assert "Set client_id" in caught.value.hint
 
 
 def test_the_access_list_is_changed() -> None:
@@ -287,6 +321,8 @@ def test_a_code_may_count_only_if_the_full_list_agrees() -> None:
     with pytest.raises(ApiError):
         _resource.find_by_id(api, careful, ID)
     assert api.calls[-1] == f"LIST /orgs/{ORG}/robots"
+    for code in ("ROBOT_ASLEEP", "OTHER_NOT_FOUND"):
+        assert not _resource.says_missing(refusal(code, ID), careful.resource, ID)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +412,7 @@ def test_a_message_lists_twenty_objects(count: int, rest: str) -> None:
     robots = [Robot(f"{number:024}", "cook") for number in range(count)]
     text = _resource.described(robots, ROBOTS)
     assert text.count("(cook)") == 20
-    assert text.removesuffix(rest).endswith(ROBOTS.with_text(robots[19]))
+    assert text.endswith(ROBOTS.with_text(robots[19]) + rest)
 
 
 def test_a_contradicted_change_gives_advice() -> None:
@@ -600,6 +636,9 @@ def test_a_task_changes_the_access_list_of_an_object() -> None:
     result = _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
     assert (result["changed"], result["robot_list"]["entries"], api.entries) == (True, [], [])
     assert "access list of robot" in api.warnings[0]
+    # The list is empty already.
+    result = _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
+    assert (result["changed"], len(api.warnings)) == (False, 1)
     result = _access_list_task.ensure(api, ROBOT_LISTS, params, missing, False)
     assert (result["changed"], result["robot_list"]) == (False, None)
     with pytest.raises(MissingError):
@@ -647,20 +686,47 @@ def test_a_task_assigns_an_object_to_a_project() -> None:
         assert caught.value.code == error.code
 
 
-def test_a_lost_change_may_find_that_the_object_is_not_assigned() -> None:
+def assign(api: Any, *roles: str) -> dict[str, Any]:
+    params = {"project_id": PROJECT, "state": "present", "roles": roles, "name": None}
+    task = _assignment_task.Task(api, PROJECT_ROBOTS, {**params, "allow_own_robot": False})
+    return _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
+
+
+@pytest.mark.parametrize("left", [None, ("A",), ("C",)])
+def test_a_lost_change_is_reported_as_the_project_shows_it(left: tuple[str, ...] | None) -> None:
     api: Any = FakeApi(assigned=[dataclasses.replace(ROBOT, roles=("A",))])
 
-    def remove_and_lose(*_arguments: Any) -> None:
-        api.assigned.clear()
+    def change_and_lose(*_arguments: Any) -> None:
+        api.assigned = [] if left is None else [dataclasses.replace(ROBOT, roles=left)]
         raise lost()
 
-    api.patch = remove_and_lose
-    params = {"project_id": PROJECT, "state": "present", "roles": ["B"], "name": None}
-    task = _assignment_task.Task(api, PROJECT_ROBOTS, {**params, "allow_own_robot": False})
+    api.patch = change_and_lose
     with pytest.raises(LostResponseError) as caught:
-        _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
-    assert caught.value.results == {
-        "project_robot": None,
-        "changed": True,
-        "diff": {"before": {"roles": ["A"]}, "after": {}},
-    }
+        assign(api, "B")
+    results = caught.value.results
+    assert (results["project_robot"] is None) is (left is None)
+    assert results["changed"] is (left != ("A",))
+    after = {} if left is None else {"roles": [*left]}
+    assert results["diff"] == {"before": {"roles": ["A"]}, "after": after}
+
+
+@pytest.mark.parametrize("theirs", ["A", "B"])
+def test_another_task_may_assign_the_object_first(theirs: str) -> None:
+    api: Any = FakeApi()
+
+    def post(*_arguments: Any) -> None:
+        api.assigned.append(dataclasses.replace(ROBOT, roles=(theirs,)))
+        raise refusal("ROBOT_ALREADY_IN_GROUP", status=409)
+
+    api.post = post
+    result = assign(api, "A")
+    assert result["changed"] is (theirs != "A")
+    assert result["diff"] == {"before": {"roles": [theirs]}, "after": {"roles": ["A"]}}
+    assert [*api.assigned[0].roles] == ["A"]
+    assert any("PATCH" in call for call in api.calls) is (theirs != "A")
+
+
+def test_the_signing_credential_may_gain_a_role() -> None:
+    api: Any = FakeApi(assigned=[dataclasses.replace(ROBOT, roles=("A",))])
+    api.endpoint.client_id = ID
+    assert assign(api, "A", "B")["changed"]
