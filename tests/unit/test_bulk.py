@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -148,6 +149,8 @@ def test_an_access_list_that_is_as_declared_is_reported_and_not_changed(done: li
     ([run], _warnings) = work().apply([_changes.declaration(declared, existing, found)])
     assert done == [("roles", list(OWNER))]
     assert run.result()["access_list"] == ["192.0.2.1"]
+    for shown in (run.change.before(), run.change.after()):
+        assert shown["access_list"] == ["192.0.2.1"]
 
 
 def test_new_projects_are_kept_if_the_response_for_roles_lacks_them(done: list[Any]) -> None:
@@ -175,6 +178,44 @@ def test_a_failed_change_of_roles_leaves_the_projects(
     monkeypatch.setattr(_org_api_keys, "update", fail)
     ([run], _warnings) = work().apply([wanted(existing, roles=("ORG_READ_ONLY",))])
     assert run.key == replace(existing, roles=OWNER)
+    # Not the planned roles.
+    assert run.after()["roles"] == list(OWNER)
+
+
+@pytest.mark.parametrize(
+    ("failure", "fail_fast", "started"),
+    [
+        (ApiError("no", status=500), False, [True, True, False]),
+        (ApiError("no", status=500), True, [True, False, False]),
+        (ApiError("too many", status=429), False, [True, False, False]),
+        (RuntimeError(), False, [True, True, False]),
+    ],
+    ids=repr,
+)
+def test_a_failed_change_may_stop_others(
+    done: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    fail_fast: bool,
+    started: list[bool],
+) -> None:
+    """The signing credential always."""
+    monkeypatch.setattr(_org_api_keys, "update", Mock(side_effect=failure))
+    own_key = own(_changes.revocation(key(3, "ownownow")))
+    changes = [wanted(key(1), roles=OWNER), _changes.revocation(key(2)), own_key]
+    operation = work(fail_fast=fail_fast)
+    runs, _warnings = operation.apply(changes)
+    assert [run.is_started for run in runs] == started
+    with pytest.raises(PartialError) as caught:
+        _bulk.report(operation, runs, {})
+    results = caught.value.results
+    (failed,) = results["failures"]
+    assert type(failure).__name__ in failed["msg"] or str(failure) in failed["msg"]
+    assert [item["id"] for item in results["pending"]] == [
+        run.change.key.id for run in runs if run.change.key and not run.is_started
+    ]
+    revoked = [_changes.show(key(2), None)] if started[1] else []
+    assert results["diff"] == {"before": {"api_keys": revoked}, "after": {"api_keys": []}}
 
 
 @pytest.mark.parametrize("is_left", [True, False])
