@@ -45,6 +45,7 @@ Options = dict[str, Any]
 SECRETS = f"{ACCOUNTS}/{BUILDS}/secrets"
 VALUES = ("mdb_sa_sk_first-0123456789aaaa", "mdb_sa_sk_second-0123456789bbbb")
 HOURS = {"secret_expires_after_hours": 8760}
+MISSING = {"status": 404, "code": "SERVICE_ACCOUNT_SECRET_NOT_FOUND"}
 CONFLICT = {"status": 409, "code": "DATA_CONCURRENCY_ERROR"}
 ABSENT = {"state": "absent", "secret_id": SECRET_IDS[0]}
 run = partial(run_task, "service_account_secret")
@@ -504,8 +505,7 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     start(emulator, secret(0, days))
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 8.0
-    missing = {"status": 404, "code": "SERVICE_ACCOUNT_SECRET_NOT_FOUND"}
-    emulator.add_fault(Fault("status", method="DELETE", **missing))
+    emulator.add_fault(Fault("status", method="DELETE", **MISSING))
     monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=OSError(28, "No space")))
     outcome = run(emulator, **filed, force=True, clock=clock)
     assert (outcome.failed, left(emulator)) == (True, [SECRET_IDS[0]])
@@ -517,11 +517,28 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
     assert not Path(filed["credentials_file"]).exists()
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space"), RuntimeError()])
+DENIED = {"status": 403, "code": "X"}
+OTHER_GONE = {**MISSING, "parameters": [SECRET_IDS[0]]}
+
+
+@pytest.mark.parametrize(
+    ("failure", "refusal"),
+    [
+        (OSError(28, "No space"), DENIED),
+        (RuntimeError(), DENIED),
+        # The error is about another secret.
+        (RuntimeError(), OTHER_GONE),
+    ],
+    ids=str,
+)
 def test_a_new_secret_that_cannot_be_deleted_is_reported(
-    emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch, failure: Exception
+    emulator: Emulator,
+    filed: Options,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    refusal: Options,
 ) -> None:
-    emulator.add_fault(Fault("status", method="DELETE", times=None, status=403, code="X"))
+    emulator.add_fault(Fault("status", method="DELETE", times=None, **refusal))
     monkeypatch.setattr(_secret_file, "_create", Mock(side_effect=failure))
     outcome = run(emulator, **filed)
     (new,) = left(emulator)
