@@ -686,8 +686,25 @@ def test_a_task_assigns_an_object_to_a_project() -> None:
         assert caught.value.code == error.code
 
 
-def assign(api: Any, *roles: str) -> dict[str, Any]:
-    params = {"project_id": PROJECT, "state": "present", "roles": roles, "name": None}
+def test_an_object_may_be_deleted_while_its_access_list_is_changed() -> None:
+    api: Any = FakeApi(entries=["192.0.2.7", "192.0.2.8"])
+    delete = api.delete
+
+    def delete_once(call: Call) -> None:
+        delete(call)
+        api.delete = mock.Mock(side_effect=refusal("ROBOT_NOT_FOUND", ID))
+
+    api.delete = delete_once
+    params = {"org_id": ORG, "entries": [*api.entries], "state": "absent", "purge": False}
+    params["allow_own_robot"] = False
+    with pytest.raises(MissingError) as caught:
+        _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
+    assert caught.value.results["changed"]
+    assert caught.value.results["robot_list"]["entries"] == ["192.0.2.8"]
+
+
+def assign(api: Any, *roles: str, state: str = "present") -> dict[str, Any]:
+    params = {"project_id": PROJECT, "state": state, "roles": roles, "name": None}
     task = _assignment_task.Task(api, PROJECT_ROBOTS, {**params, "allow_own_robot": False})
     return _assignment_task.ensure(task, lambda _assigned: ROBOT, False)
 
@@ -724,6 +741,19 @@ def test_another_task_may_assign_the_object_first(theirs: str) -> None:
     assert result["diff"] == {"before": {"roles": [theirs]}, "after": {"roles": ["A"]}}
     assert [*api.assigned[0].roles] == ["A"]
     assert any("PATCH" in call for call in api.calls) is (theirs != "A")
+
+
+def test_another_task_may_remove_the_object_first() -> None:
+    api: Any = FakeApi(assigned=[ROBOT])
+
+    def delete(_call: Call) -> None:
+        api.assigned.clear()
+        raise refusal("ROBOT_NOT_FOUND", ID)
+
+    api.delete = delete
+    result = assign(api, state="absent")
+    assert (result["changed"], result["project_robot"]) == (False, None)
+    assert result["diff"] == {"before": {}, "after": {}}
 
 
 def test_the_signing_credential_may_gain_a_role() -> None:
