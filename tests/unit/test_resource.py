@@ -695,8 +695,8 @@ def test_an_object_may_be_deleted_while_its_access_list_is_changed() -> None:
         api.delete = mock.Mock(side_effect=refusal("ROBOT_NOT_FOUND", ID))
 
     api.delete = delete_once
-    params = {"org_id": ORG, "entries": [*api.entries], "state": "absent", "purge": False}
-    params["allow_own_robot"] = False
+    params: dict[str, Any] = {"org_id": ORG, "entries": [*api.entries], "state": "absent"}
+    params |= {"purge": False, "allow_own_robot": False}
     with pytest.raises(MissingError) as caught:
         _access_list_task.ensure(api, ROBOT_LISTS, params, lambda: ROBOT, False)
     assert caught.value.results["changed"]
