@@ -4,8 +4,10 @@
 """`make versions`: run the tests that start Ansible with every available ansible-core.
 
 versions.py [CORE...]: by default all except the one of `make test`, two at a time. Each has an
-environment with the oldest or newest requests. Each Python of TARGETS has three environments for
-modules: with the oldest, with the newest, and without requests. They stay in .cache/versions.
+environment with the oldest or newest requests. Only the oldest and the newest ansible-core run all
+of these tests, because those between differ little from them or from the one of `make test`. Each
+Python of TARGETS has three environments for modules: with the oldest, with the newest, and without
+requests. They stay in .cache/versions.
 """
 
 from __future__ import annotations
@@ -33,8 +35,16 @@ REQUIREMENTS.append(ROOT / "tests/requirements.txt")
 
 # RHEL 9 and Debian 11 have this urllib3 with the oldest requests in requirements.txt.
 OLDEST_URLLIB3 = "urllib3==1.26.5"
+# The others have the newest.
 WITH_OLDEST = ("2.16", "2.18")
-# The others have the newest. ENDS also run the unit tests, and modules on each Python of TARGETS.
+# What ENDS run. tests/versions runs modules on each Python of TARGETS.
+OF_ENDS = ("tests/integration", "tests/versions", "tests/unit")
+# The examples of every module, the plays of README and guides, and the life of each object.
+OF_OTHERS = (
+    "tests/integration/test_examples.py",
+    "tests/integration/test_life_matrix.py",
+    "tests/integration/test_service_account_life.py",
+)
 # The newest Python for modules of an ansible-core that does not support all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
 # A run usually takes a fifth of this. After that, it has failed and is killed.
@@ -117,11 +127,6 @@ def prepare(environment: Environment) -> None:
     ready.write_text(recipe, "utf-8")
 
 
-def pick_folders(version: str) -> list[str]:
-    """Return the directories whose tests with the mark ``each_core`` run."""
-    return ["tests/integration", *(["tests/versions", "tests/unit"] if version in ENDS else [])]
-
-
 def is_for_each_core(path: Path, fixtures: Collection[str], *, is_slow: bool) -> bool:
     """Return whether a test depends on the version of ansible-core, and so is marked ``each_core``.
 
@@ -151,7 +156,7 @@ def choose_targets(core: Core, targets: dict[str, list[Environment]]) -> dict[st
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
     command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
-    command += ["-m", "each_core", *pick_folders(core.version)]
+    command += ["-m", "each_core", *(OF_ENDS if core.version in ENDS else OF_OTHERS)]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # Print each failed test on one line, however narrow the terminal.
