@@ -79,6 +79,10 @@ class Core:
         return base / "ansible_collections" / "keysmith" / "mongodb"
 
     @property
+    def home(self) -> Path:
+        return CACHE / f"home-{self.version}"
+
+    @property
     def log(self) -> Path:
         return CACHE / f"core-{self.version}.log"
 
@@ -149,8 +153,8 @@ def copy_project(paths: Iterable[Path], tree: Path) -> None:
         subprocess.run(["git", "init", "--quiet", str(tree)], check=True, capture_output=True)
 
 
-def prepare(core: Core, paths: Iterable[Path]) -> str:
-    """Create the environment and the copy, and return the version of pip for this ansible-test."""
+def prepare(core: Core, paths: Iterable[Path]) -> None:
+    """Create the environment, the copy, and a home for the caches of ansible-test."""
     ready = core.environment / "ready"
     if not ready.exists():
         shutil.rmtree(core.environment, ignore_errors=True)
@@ -166,20 +170,14 @@ def prepare(core: Core, paths: Iterable[Path]) -> str:
     code = "lib/python*/site-packages/ansible_test/_internal/python_requirements.py"
     source = next(core.environment.glob(code)).read_text(encoding="utf-8")
     match = re.search(r"\bpip='([0-9.]+)'", source)
-    return match[1] if match else "unknown"
-
-
-def make_home(pip: str) -> Path:
-    """Create a home for the caches of ansible-test, separate from the user's."""
-    home = CACHE / f"home-pip-{pip}"
-    cache = home / ".ansible" / "test" / "cache"
+    pip = match[1] if match else "unknown"
+    cache = core.home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     (cache / f"get_pip_{pip.replace('.', '_')}.py").write_text(GET_PIP, encoding="utf-8")
     # pip must find its settings and cache.
     for name in (".cache", ".config", ".netrc", ".pip"):
-        if (Path.home() / name).exists() and not (home / name).is_symlink():
-            (home / name).symlink_to(Path.home() / name)
-    return home
+        if (Path.home() / name).exists() and not (core.home / name).is_symlink():
+            (core.home / name).symlink_to(Path.home() / name)
 
 
 def command_of(core: Core) -> list[str]:
@@ -188,13 +186,13 @@ def command_of(core: Core) -> list[str]:
     return [*command, "--python", core.python] if is_between else command
 
 
-def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
+def run(core: Core, pythons: dict[str, Path]) -> Result:
     started = time.monotonic()
     # ansible-test looks for pythonX.Y on the PATH, and must not find shims.
     path = [str(core.environment / "bin"), *(str(p.parent) for p in pythons.values())]
     path += [str(folder) for folder in path_without_shims()]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
-    env |= {"HOME": str(home), "PATH": os.pathsep.join(dict.fromkeys(path))}
+    env |= {"HOME": str(core.home), "PATH": os.pathsep.join(dict.fromkeys(path))}
     with core.log.open("w", encoding="utf-8") as log:
         code = subprocess.run(
             command_of(core),
@@ -209,6 +207,16 @@ def run(core: Core, home: Path, pythons: dict[str, Path]) -> Result:
     if "All targets skipped" in core.log.read_text(encoding="utf-8"):
         problem = "ansible-test saw no files"
     return Result(core, problem, time.monotonic() - started)
+
+
+def check(core: Core, paths: Iterable[Path], pythons: dict[str, Path]) -> Result:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    try:
+        prepare(core, paths)
+    except subprocess.CalledProcessError as error:
+        core.log.write_text(f"{error.stdout}{error.stderr}", encoding="utf-8")
+        return Result(core, "could not be installed", 0)
+    return run(core, pythons)
 
 
 def report(result: Result) -> None:
@@ -232,15 +240,6 @@ def report_problems(results: list[Result]) -> None:
         print(f"{line} [{' '.join(sorted(versions))}]")
 
 
-def run_group(cores: list[Core], home: Path, pythons: dict[str, Path]) -> list[Result]:
-    results = []
-    for core in cores:
-        result = run(core, home, pythons)
-        report(result)
-        results.append(result)
-    return results
-
-
 def main(wanted: list[str]) -> int:
     table = {**CORES, DEVEL: DEVEL_PYTHONS}
     unknown = [version for version in wanted if version not in table]
@@ -262,24 +261,14 @@ def main(wanted: list[str]) -> int:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(table[version]))})")
 
     paths = [p for p in project_files() if p.parts[0] != "tests" or p == SETTINGS]
-    # Versions with the same pip share environments, so they cannot run at the same time.
-    groups: dict[str, list[Core]] = {}
+    # The slowest first.
+    cores.sort(key=lambda core: core.version not in ENDS)
     results: list[Result] = []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        prepared = {core: pool.submit(prepare, core, paths) for core in cores}
-        for core, future in prepared.items():
-            try:
-                groups.setdefault(future.result(), []).append(core)
-            except subprocess.CalledProcessError as error:
-                core.log.parent.mkdir(parents=True, exist_ok=True)
-                core.log.write_text(f"{error.stdout}{error.stderr}", encoding="utf-8")
-                results.append(Result(core, "could not be installed", 0))
-                report(results[-1])
-        running = [
-            pool.submit(run_group, group, make_home(pip), pythons) for pip, group in groups.items()
-        ]
-        for task in running:
-            results += task.result()
+        tasks = [pool.submit(check, core, paths, pythons) for core in cores]
+        for task in concurrent.futures.as_completed(tasks):
+            results.append(task.result())
+            report(results[-1])
 
     failed = [result for result in results if result.problem]
     report_problems(failed)
