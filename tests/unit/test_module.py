@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
+    Cancellation,
+)
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OptionError,
     internal_error,
@@ -45,6 +50,23 @@ def test_names_options_that_are_not_valid_text(emulator: Emulator) -> None:
     assert "description, public_key: the value is not valid UTF-8 text" in outcome.msg
     given = outcome.result.get("invocation", {}).get("module_args", {"description": "a?z"})
     assert given["description"] == "a?z"
+    assert not emulator.requests
+
+
+def test_the_time_limit_applies_to_all_requests(emulator: Emulator, tmp_path: Path) -> None:
+    options = {
+        "base_url": emulator.url,
+        **key_pair("atlas"),
+        "org_id": org_id("atlas"),
+        "api_keys": [{"description": "declared", "roles": ["ORG_MEMBER"]}],
+        "credentials_dir": str(tmp_path),
+        "time_limit": 60,
+    }
+    stop = OptionError("not in this test", hint="y")
+    with mock.patch.object(Cancellation, "set_limit", side_effect=stop) as set_limit:
+        outcome = run_module("org_api_keys", options)
+    assert outcome.failed
+    assert set_limit.mock_calls == [mock.call(60)]
     assert not emulator.requests
 
 
