@@ -87,7 +87,8 @@ def requests(world: World) -> list[str]:
 
 def new_id(world: World) -> str:
     """Return the ID of the only replacement that requests were about, which may be gone."""
-    (found,) = set(re.findall(r"/(6[0-9a-f]{23})\b", " ".join(requests(world))))
+    named = set(re.findall(r"/apiKeys/([0-9a-f]{24})\b", " ".join(requests(world))))
+    (found,) = named - {world.old_id}
     return str(found)
 
 
