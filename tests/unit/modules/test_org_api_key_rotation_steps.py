@@ -359,6 +359,13 @@ def test_rights_that_someone_adds_to_the_new_key_are_reported(world: World) -> N
     assert world.new_keys() == []
 
 
+def test_marks_of_another_mark_key_may_be_ignored(world: World) -> None:
+    world.begin()
+    other = {"mark_key": "another mark key", "check": True}
+    refused(world.run("begin", **other), "guard", world.new_key().id)
+    assert world.begin(**other, ignore_marks=True).result["state"] == "begun"
+
+
 def test_begin_waits_until_the_list_shows_everything(world: World) -> None:
     views: list[Callable[[OrgApiKey], OrgApiKey | None]] = [
         lambda _key: None,
