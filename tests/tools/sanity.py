@@ -170,12 +170,10 @@ def prepare(core: Core, paths: Iterable[Path]) -> None:
     code = "lib/python*/site-packages/ansible_test/_internal/python_requirements.py"
     source = next(core.environment.glob(code)).read_text(encoding="utf-8")
     match = re.search(r"\bpip='([0-9.]+)'", source)
-    of_ansible_test = match[1] if match else "unknown"
+    wanted_pip = match[1] if match else "unknown"
     cache = core.home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / f"get_pip_{of_ansible_test.replace('.', '_')}.py").write_text(
-        GET_PIP, encoding="utf-8"
-    )
+    (cache / f"get_pip_{wanted_pip.replace('.', '_')}.py").write_text(GET_PIP, encoding="utf-8")
     # pip must find its settings and cache.
     for name in (".cache", ".config", ".netrc", ".pip"):
         if (Path.home() / name).exists() and not (core.home / name).is_symlink():
