@@ -9,6 +9,8 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
+# Otherwise, pytest rewrites the assertions of all tests in each process.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
@@ -45,7 +47,7 @@ demo: $(INSTALLED)  ## revoke keys of a sample organization in the emulator, wit
 PYTEST := $(PY) -m pytest -rs -n auto
 
 test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
-	@$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
+	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
 unit: .venv/.test-ready  ## run only the unit tests: 20 seconds

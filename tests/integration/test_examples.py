@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Example:
     def host(self) -> str:
         return f"example{self.number}"
 
-    @property
+    @cached_property
     def content(self) -> list[dict[str, Any]]:
         return list(yaml.safe_load(self.text))
 
