@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -67,7 +68,9 @@ def _in_base64(text: str) -> set[str]:
     return found
 
 
-def copies(text: str) -> set[str]:
+# A test searches the same thousands of texts several times.
+@functools.lru_cache(maxsize=10_000)
+def copies(text: str) -> frozenset[str]:
     """Return a text with and without its escapes, on one line.
 
     Escapes may be escaped again, and may contain line breaks.
@@ -75,7 +78,7 @@ def copies(text: str) -> set[str]:
     found = {text, _packed(text)}
     for _round in range(2):
         found |= {_ESCAPE.sub(_character, copy) for copy in found}
-    return {_packed(copy) for copy in found}
+    return frozenset(_packed(copy) for copy in found)
 
 
 def _character(escape: re.Match[str]) -> str:
