@@ -88,7 +88,8 @@ VALUES = {
     "an ID of an account with more": f"{account_id('atlas', 2)}/{MARK}",
     "an ID with a line break": key_id("atlas", 3) + f"\n{MARK}",
     "digits in another script": "\u0665" * 24 + MARK,
-    "a megabyte": "A" * 1_000_000 + MARK,
+    # Longer than any limit of a header or a line.
+    "a long text": "A" * 100_000 + MARK,
     "a quote": f'a", {MARK}="1',
 }
 HEADERS = {"Host", "Accept", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length"}
