@@ -63,7 +63,8 @@ def play(url: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("check", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [True, False])
 def test_one_token_serves_all_modules(tmp_path: Path, collections: Path, check: bool) -> None:
     with Emulator(seed()) as emulator:
         arguments = ["-vvv", *(["--check"] if check else [])]

@@ -39,10 +39,9 @@ OLDEST_URLLIB3 = "urllib3==1.26.5"
 WITH_OLDEST = ("2.16", "2.18")
 # What ENDS run. tests/versions runs modules on each Python of TARGETS.
 OF_ENDS = ("tests/integration", "tests/versions", "tests/unit")
-# The examples of every module, the plays of README and guides, and the life of each object.
+# The examples of every module, the plays of README and guides, and the life of a service account.
 OF_OTHERS = (
     "tests/integration/test_examples.py",
-    "tests/integration/test_life_matrix.py",
     "tests/integration/test_service_account_life.py",
 )
 # The newest Python for modules of an ansible-core that does not support all of them.

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A playbook in which every module for keys writes is killed a hundred times and run again.
 
-TRUST_BATCHES sets the number of batches of twenty kills; CI, which has less time, runs two.
+TRUST_BATCHES sets the number of batches of twenty kills; CI, which has less time, runs one.
 
 The points are random. If a test fails, it shows the seed; TRUST_SEED sets another one.
 """
