@@ -43,19 +43,22 @@ help:  ## show this list (default)
 demo: $(INSTALLED)  ## revoke keys of a sample organization in the emulator, with both APIs
 	@$(PY) tests/tools/demo.py
 
-# All tests of a file run in one process, because they may share one run of ansible-playbook. -rs reports skipped tests.
-PYTEST := $(PY) -m pytest -rs -n auto
+# All tests of a file run in one process, because they may share one run of ansible-playbook; tests/conftest.py orders
+# the files. -rs reports skipped tests.
+PYTEST := $(PY) -m pytest -rs
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
-	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+	@$(PYTEST) -n auto $(BY_FILE) -m "not slow" $(ARGS)
 	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
 unit: .venv/.test-ready  ## run only the unit tests: 20 seconds
-	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
+	@$(PYTEST) -n auto -m "not slow" tests/unit $(ARGS)
 	@echo "Not run (see make test-all): tests/integration, tests/meta, make trust, make versions"
 
+# One process more than processors, because these tests often wait.
 slow: .venv/.test-ready .cache/awx  ## run the integration tests that make test skips
-	@$(PYTEST) --dist loadfile -m slow $(ARGS)
+	@$(PYTEST) -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(BY_FILE) -m slow $(ARGS)
 
 # ARGS has a different meaning for each target.
 test-all:  ## run test, slow, trust and versions: 30 minutes

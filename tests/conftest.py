@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -55,13 +56,14 @@ hypothesis.settings.load_profile("quiet")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests to run on each ansible-core, and begin with the files that start Ansible.
+    """Mark the tests to run on each ansible-core, and begin with the files that take longest.
 
-    Slow tests are marked explicitly. Files that start Ansible have few tests that take long: at the
-    end of a run, one of them would leave the other processors idle.
+    Slow tests are marked explicitly. Files that start Ansible take longer than others, above all
+    those with few tests. At the end of a run, they would leave the other processors idle.
     """
     starting = {i.path for i in items if "collections" in getattr(i, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in starting)
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda i: (0, tests[i.path]) if i.path in starting else (1, -tests[i.path]))
     for item in items:
         is_slow = item.get_closest_marker("slow") is not None
         if is_for_each_core(item.path, getattr(item, "fixturenames", ()), is_slow=is_slow):

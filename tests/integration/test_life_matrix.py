@@ -44,6 +44,8 @@ from tests.support import (
     service_account,
 )
 
+pytestmark = pytest.mark.slow
+
 CHECK, REAL, AGAIN = RUNS = ("In check mode", "For real", "Once more")
 # Other options of the connection are not set here.
 CONNECTION = (
