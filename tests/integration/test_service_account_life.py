@@ -20,6 +20,8 @@ from tests.emulator import Emulator
 from tests.integration.playbook import GROUP, ORGS_INFO, AnsibleSandbox, Finished
 from tests.support import PRIVATE_KEYS, key_pair, org_id, project_id, seed
 
+pytestmark = [pytest.mark.slow, pytest.mark.each_core]
+
 ORG, PROJECT = org_id("atlas"), project_id("atlas")
 FILE = "{{ folder }}/builds.json"
 
