@@ -49,9 +49,9 @@ TARGETS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 SETTINGS = Path("tests", "config.yml")
 WORKERS = min(2, os.cpu_count() or 1)
 
-# Replaces the get-pip.py that ansible-test downloads to the user's home. The pip that comes with a
-# Python needs no other host. It is unpacked once, and each of the many environments of ansible-test
-# gets a link to it, which saves seconds of installing and compiling.
+# Replaces the get-pip.py that ansible-test downloads to its home. The pip that comes with Python is
+# unpacked once, and each of the many environments of ansible-test gets a link to it. This needs no
+# other host than the package index, and saves seconds of installing and compiling in each.
 GET_PIP = """\
 import ensurepip, pathlib, runpy, sys, sysconfig, zipfile
 
@@ -59,15 +59,16 @@ folders = [pathlib.Path(ensurepip.__file__).with_name("_bundled")]
 if getattr(ensurepip, "_WHEEL_PKG_DIR", None):  # Debian and Fedora keep it elsewhere
     folders.append(pathlib.Path(ensurepip._WHEEL_PKG_DIR))
 wheel = next(wheel for folder in folders for wheel in folder.glob("pip-*.whl"))
-unpacked = pathlib.Path(__file__).with_name(f"{wheel.stem}-{sys.version_info[1]}")
+unpacked = pathlib.Path(__file__).with_name(wheel.stem)
 if not unpacked.exists():
+    partial = unpacked.with_name(f"{wheel.stem}.partial")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
+        archive.extractall(partial)
+    partial.rename(unpacked)
 pathlib.Path(sysconfig.get_path("purelib"), "pip").symlink_to(unpacked / "pip")
-ignored = ("--no-setuptools", "--no-wheel")
-others = [a for a in sys.argv[1:] if not a.startswith("pip==") and a not in ignored]
-if any(not argument.startswith("-") for argument in others):
-    sys.argv = ["pip", "install", *others]
+others = [a for a in sys.argv[1:] if a.startswith(("setuptools==", "wheel=="))]
+if others:
+    sys.argv = ["pip", "install", "--disable-pip-version-check", *others]
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
@@ -77,6 +78,7 @@ class Core:
     version: str
     python: str
     interpreter: Path
+    runs_pylint: bool
 
     @property
     def environment(self) -> Path:
@@ -189,14 +191,16 @@ def prepare(core: Core, paths: Iterable[Path]) -> None:
             (core.home / name).symlink_to(Path.home() / name)
 
 
-def command_of(core: Core, *, is_brief: bool) -> list[str]:
+def command_of(core: Core) -> list[str]:
     command = [str(core.environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no"]
-    if core.version not in CORES or core.version in ENDS:
-        return command
-    return [*command, "--python", core.python, *(["--skip-test", "pylint"] if is_brief else [])]
+    if core.version in CORES and core.version not in ENDS:
+        command += ["--python", core.python]
+    if not core.runs_pylint:
+        command += ["--skip-test", "pylint"]
+    return command
 
 
-def run(core: Core, pythons: dict[str, Path], *, is_brief: bool) -> Result:
+def run(core: Core, pythons: dict[str, Path]) -> Result:
     started = time.monotonic()
     # ansible-test looks for pythonX.Y on the PATH, and must not find shims.
     path = [str(core.environment / "bin"), *(str(p.parent) for p in pythons.values())]
@@ -205,7 +209,7 @@ def run(core: Core, pythons: dict[str, Path], *, is_brief: bool) -> Result:
     env |= {"HOME": str(core.home), "PATH": os.pathsep.join(dict.fromkeys(path))}
     with core.log.open("w", encoding="utf-8") as log:
         code = subprocess.run(
-            command_of(core, is_brief=is_brief),
+            command_of(core),
             cwd=core.tree,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -219,14 +223,14 @@ def run(core: Core, pythons: dict[str, Path], *, is_brief: bool) -> Result:
     return Result(core, problem, time.monotonic() - started)
 
 
-def check(core: Core, paths: Iterable[Path], pythons: dict[str, Path], *, is_brief: bool) -> Result:
+def check(core: Core, paths: Iterable[Path], pythons: dict[str, Path]) -> Result:
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
         prepare(core, paths)
     except subprocess.CalledProcessError as error:
         core.log.write_text(f"{error.stdout}{error.stderr}", encoding="utf-8")
         return Result(core, "could not be installed", 0)
-    return run(core, pythons, is_brief=is_brief)
+    return run(core, pythons)
 
 
 def report(result: Result) -> None:
@@ -266,7 +270,8 @@ def main(wanted: list[str]) -> int:
     for version in wanted or CORES:
         python = next((p for p in table[version] if p in pythons), None)
         if python:
-            cores.append(Core(version, python, pythons[python]))
+            runs_pylint = version in ENDS or bool(wanted)
+            cores.append(Core(version, python, pythons[python], runs_pylint))
         else:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(table[version]))})")
 
@@ -275,7 +280,7 @@ def main(wanted: list[str]) -> int:
     cores.sort(key=lambda core: core.version not in ENDS)
     results: list[Result] = []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        tasks = [pool.submit(check, c, paths, pythons, is_brief=not wanted) for c in cores]
+        tasks = [pool.submit(check, core, paths, pythons) for core in cores]
         for task in concurrent.futures.as_completed(tasks):
             results.append(task.result())
             report(results[-1])
