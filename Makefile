@@ -43,16 +43,17 @@ help:  ## show this list (default)
 demo: $(INSTALLED)  ## revoke keys of a sample organization in the emulator, with both APIs
 	@$(PY) tests/tools/demo.py
 
-# All tests of a file run in one process, because they may share one run of ansible-playbook; tests/conftest.py orders
-# the files. -rs reports skipped tests.
+# -rs reports skipped tests.
 PYTEST := $(PY) -m pytest -rs
+# All tests of a file run in one process, because they may share one run of ansible-playbook. tests/conftest.py orders
+# the files.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
 	@$(PYTEST) -n auto $(BY_FILE) -m "not slow" $(ARGS)
 	@echo "Not run (see make test-all): kills and races, AWX, the audit report, make trust, make versions"
 
-unit: .venv/.test-ready  ## run only the unit tests: 20 seconds
+unit: .venv/.test-ready  ## run only the unit tests: half a minute
 	@$(PYTEST) -n auto -m "not slow" tests/unit $(ARGS)
 	@echo "Not run (see make test-all): tests/integration, tests/meta, make trust, make versions"
 

@@ -4,9 +4,9 @@
 """A fault at each request of each flow of each module.
 
 The requests of a flow are counted in a run without faults. Then, on Atlas, each fault affects each
-request once. On the other platforms, only the hardest fault does. The task reaches the same state
-or fails; it reports truthfully whether it changed anything; a second run converges; no POST is
-repeated; no secret is shown.
+request once, unless it would repeat another one. On the other platforms, only the hardest fault
+does. The task reaches the same state or fails; it reports truthfully whether it changed anything;
+a second run converges; no POST is repeated; no secret is shown.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ FAULTS: list[Callable[[int], Fault]] = [
     Canceled,
     Restart,
 ]
-# They differ from others only in whether a write is carried out.
+# For a read, they would repeat others: they differ only in whether a write is carried out.
 FAULTS_OF_WRITES: list[Callable[[int], Fault]] = [
     lambda after: Fault("lost_before", after=after),
     lambda after: Fault("status", after=after, status=500, after_write=True),
