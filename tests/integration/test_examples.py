@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the EXAMPLES of every module and the plays in README and guides, unchanged.
 
-One ansible-playbook process runs all of them. Each example is a host with the variables that it
-uses, and has its own organization with the keys that it needs.
+One ansible-playbook process runs all EXAMPLES, and slow tests run the plays. Each of these is a
+host with the variables that it uses, and has its own organization with the keys that it needs.
 """
 
 from __future__ import annotations
@@ -144,6 +144,8 @@ TASKS = [example for example in EXAMPLES if not example.is_play]
 PLAYS = [example for example in EXAMPLES if example.is_play]
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
+each_task = pytest.mark.parametrize("example", TASKS, ids=str)
+each_play = pytest.mark.parametrize("example", PLAYS, ids=str)
 
 
 def letters(number: int) -> str:
@@ -395,6 +397,9 @@ class Need:
         return kinds
 
 
+World = tuple[Emulator, dict[str, Need], dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Examples:
     """The run, the needs of each example, and the paths and credentials of write requests."""
@@ -424,13 +429,8 @@ def _play(example: Example) -> dict[str, Any]:
     return {**play, "hosts": example.host, "module_defaults": {GROUP: defaults}}
 
 
-def _environ(emulator: Emulator) -> dict[str, str]:
-    """Return the address for blocks with their own defaults, which replace those of the test."""
-    return {"MONGODB_ATLAS_BASE_URL": emulator.url}
-
-
 @contextmanager
-def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, Any]]]:
+def _world(files: Path) -> Iterator[World]:
     """Start an emulator with everything that the examples need, and make a host for each."""
     files.mkdir(parents=True)
     with Emulator(token_requests_per_minute=None) as emulator:
@@ -458,8 +458,18 @@ def _world(files: Path) -> Iterator[tuple[Emulator, dict[str, Need], dict[str, A
         yield emulator, needs, hosts
 
 
+def _run(sandbox: AnsibleSandbox, world: World, plays: list[Any], *options: str) -> Examples:
+    emulator, needs, hosts = world
+    # For blocks with their own defaults, which replace those of the test.
+    environ = {"MONGODB_ATLAS_BASE_URL": emulator.url}
+    run = sandbox.playbook(plays, *options, hosts=hosts, environ=environ)
+    written = [f"{sent.path} {sent.headers['Authorization']}" for sent in emulator.writes]
+    return Examples(run, needs, written)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
+    """Run the EXAMPLES."""
     folder = tmp_path_factory.mktemp("examples")
     play = {
         "hosts": [example.host for example in TASKS],
@@ -467,28 +477,39 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
         "module_defaults": {GROUP: from_variables(CONNECTION, "connection_of_test")},
         "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
     }
-    with _world(folder / "files") as (emulator, needs, hosts):
-        plays = [play, *(_play(example) for example in PLAYS)]
-        run = AnsibleSandbox(folder / "run", collections).playbook(
-            plays, "--forks=4", hosts=hosts, environ=_environ(emulator)
-        )
-        written = [f"{sent.path} {sent.headers['Authorization']}" for sent in emulator.writes]
-        return Examples(run, needs, written)
+    with _world(folder / "files") as world:
+        return _run(AnsibleSandbox(folder / "run", collections), world, [play], "--forks=4")
 
 
 @pytest.fixture(scope="module")
-def repeated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> list[Finished]:
-    """Run the plays in check mode, for real and a second time."""
-    folder = tmp_path_factory.mktemp("repeated")
-    runs = []
-    with _world(folder / "files") as (emulator, _needs, hosts):
-        for name, options in (("check", ("--check", "--diff")), ("run", ()), ("again", ())):
-            workshop = AnsibleSandbox(folder / name, collections)
-            plays = [_play(example) for example in PLAYS]
-            environ = _environ(emulator)
-            runs.append(workshop.playbook(plays, *options, hosts=hosts, environ=environ))
-            assert (emulator.writes == []) is (name == "check")
-    return runs
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Yield the world in which the plays run, and run again."""
+    with _world(tmp_path_factory.mktemp("plays") / "files") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, collections: Path, world: World) -> Examples:
+    sandbox = AnsibleSandbox(tmp_path_factory.mktemp("played") / "run", collections)
+    return _run(sandbox, world, [_play(example) for example in PLAYS])
+
+
+@pytest.fixture(scope="module")
+def played_again(
+    tmp_path_factory: pytest.TempPathFactory, collections: Path, world: World, played: Examples
+) -> Examples:
+    sandbox = AnsibleSandbox(tmp_path_factory.mktemp("again") / "run", collections)
+    return _run(sandbox, world, [_play(example) for example in PLAYS])
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
+    """Run the plays in check mode, in a world of their own."""
+    folder = tmp_path_factory.mktemp("checked")
+    sandbox = AnsibleSandbox(folder / "run", collections)
+    with _world(folder / "files") as world:
+        plays = [_play(example) for example in PLAYS]
+        return _run(sandbox, world, plays, "--check", "--diff")
 
 
 def strings(value: Any, keyword: str = "") -> Iterator[str]:
@@ -553,49 +574,67 @@ def test_yaml_of_documents_is_run_or_listed() -> None:
     assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
 
 
-def test_playbook_succeeds(ran: Examples) -> None:
+def test_examples_succeed(ran: Examples) -> None:
     assert ran.run.code == 0, ran.run.output
 
 
-@each_example
+@each_task
 def test_example_succeeds(ran: Examples, example: Example) -> None:
-    results = ran.results(example)
-    assert not unsuccessful(results)
-    every = list(tasks(example.content, "tasks block rescue always"))
-    rescues = [task["name"] for task in every if task not in list(tasks(example.content))]
-    assert not [r.task for r in results if r.task in rescues]
-    for task in tasks(example.content):
-        assert ran.results(example, task["name"]), task["name"]
+    check_success(ran, example)
+
+
+@each_task
+def test_example_does_something(ran: Examples, example: Example) -> None:
+    check_effect(ran, example)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", PLAYS, ids=str)
+@pytest.mark.each_core
+@each_play
+def test_play_succeeds_and_does_something(played: Examples, example: Example) -> None:
+    check_success(played, example)
+    check_effect(played, example)
+
+
+@pytest.mark.slow
+@each_play
 def test_play_succeeds_in_check_mode_and_when_repeated(
-    repeated: list[Finished], example: Example
+    checked: Examples, played: Examples, played_again: Examples, example: Example
 ) -> None:
-    checked, real, again = (of_host(run, example.host) for run in repeated)
-    assert checked
-    assert not unsuccessful([*checked, *real, *again])
+    predicted, first, again = (run.results(example) for run in (checked, played, played_again))
+    assert predicted
+    assert not unsuccessful([*predicted, *again])
     # A task is skipped in check mode if it needs an object that an earlier one creates.
-    skipped = {r.task for r in checked if r.status == "skipped"}
-    first = {r.task: r.values.get("changed") for r in real if r.task not in skipped}
-    predicted = {r.task: r.values.get("changed") for r in checked if r.task not in skipped}
-    assert predicted == first
+    skipped = {result.task for result in predicted if result.status == "skipped"}
+    assert changes(predicted, skipped) == changes(first, skipped)
+    assert checked.written == []
     # A token is new each time.
     calls = ours(example.content)
     tokens = {task["name"] for task, module, _args in calls if module == ACCESS_TOKEN}
-    assert {result.task for result in again if result.values.get("changed")} <= tokens
+    assert {result.task for result in again if result.changed} <= tokens
     # ansible.builtin.debug prints this, and does not fail, if it cannot resolve a variable.
     texts = [str(result.values) for result in again]
     assert not [text for text in texts if "<< error" in text or "IS NOT DEFINED" in text]
 
 
-@each_example
-def test_example_does_something(ran: Examples, example: Example) -> None:
+def changes(results: list[TaskResult], skipped: set[str]) -> dict[str, bool]:
+    return {result.task: result.changed for result in results if result.task not in skipped}
+
+
+def check_success(examples: Examples, example: Example) -> None:
+    assert not unsuccessful(examples.results(example))
+    every = list(tasks(example.content, "tasks block rescue always"))
+    rescues = [task["name"] for task in every if task not in list(tasks(example.content))]
+    assert not [result.task for result in examples.results(example) if result.task in rescues]
+    for task in tasks(example.content):
+        assert examples.results(example, task["name"]), task["name"]
+
+
+def check_effect(examples: Examples, example: Example) -> None:
     """A writer changes something with each item of its loop, and a reader finds something."""
     is_writer = False
     for task, module, args in ours(example.content):
-        (result,) = ran.results(example, task["name"])
+        (result,) = examples.results(example, task["name"])
         if module == REQUEST and args.get("method", "GET") == "GET":
             # With until, the task may wait until something is gone.
             found = [item.get("dest") or item["json"] for item in result.items]
@@ -608,12 +647,12 @@ def test_example_does_something(ran: Examples, example: Example) -> None:
             continue
         is_writer = True
         items = [result.values] if "censored" in result.values else result.items
-        changes = [item["changed"] for item in items if not item.get("skipped")]
+        changed = [item["changed"] for item in items if not item.get("skipped")]
         # A loop of requests may be about objects that exist and objects that do not.
-        assert any(changes) if module == REQUEST else all(changes) and changes
-    need = ran.needs[example.host]
+        assert any(changed) if module == REQUEST else all(changed) and changed
+    need = examples.needs[example.host]
     marks = {need.org_id, *need.projects, need.variables["atlas_public_key"]}
-    assert any(mark in written for written in ran.written for mark in marks) is is_writer
+    assert any(mark in written for written in examples.written for mark in marks) is is_writer
 
 
 @pytest.mark.slow
