@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 from collections.abc import Iterator
@@ -88,11 +89,18 @@ LAYERS = (
 )
 
 
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def documentation(module: str) -> dict[str, Any]:
     source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
     return dict(yaml.safe_load(source.DOCUMENTATION))
 
 
+@functools.cache
 def documented_options(module: str, *without: str) -> dict[str, Any]:
     """Return the options in a module's documentation and its fragments, except some fragments."""
     known: dict[str, Any] = {}
@@ -126,7 +134,7 @@ def tasks(value: Any) -> Iterator[dict[str, Any]]:
 def imports(path: Path) -> set[str]:
     """Return the files of module_utils that a file imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
             name = str(node.module).removeprefix(f"{COLLECTION}.plugins.module_utils").strip(".")
             if name in UTILS:
@@ -313,7 +321,7 @@ def test_no_error_is_changed_after_its_construction(path: Path) -> None:
     attributes = vars(_errors.KeysmithError("It failed"))
     changed = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         # The state of a request that is retried has some of the same attributes.
         if node.attr in attributes and getattr(node.value, "id", "") not in {"self", "state"}
@@ -325,7 +333,7 @@ def test_no_error_is_changed_after_its_construction(path: Path) -> None:
 def test_the_emulator_and_the_plugins_share_nothing(path: Path) -> None:
     assert "tests" not in {
         (node.module or "").split(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.ImportFrom)
     }
 
@@ -344,7 +352,7 @@ def test_the_emulator_imports_nothing_from_the_collection(path: Path) -> None:
 )
 def test_no_name_is_a_single_underscore(path: Path) -> None:
     """ansible-test rejects it, but only after minutes."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = syntax_tree(path)
     stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_"]
     assert [node.lineno for node in stored if isinstance(node.ctx, ast.Store)] == []
 
@@ -362,7 +370,7 @@ def test_tests_of_modules_load_nothing_from_the_controller(folder: str) -> None:
     for path in (ROOT / "tests" / folder).rglob("*.py"):
         if path.parent.name == "callbacks":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(syntax_tree(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             loaded = [name for name in names if name.split(".")[0] == "ansible"]
