@@ -24,7 +24,9 @@ def run(section: str, arguments: list[str]) -> tuple[str, bool]:
     """Run the tests of a section; return a line of the report and whether they passed."""
     print(f"== {section}", flush=True)
     log = CACHE / f"{section}.log"
-    command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-rs"]
+    # One process more than processors, because these tests often wait.
+    processes = (os.cpu_count() or 1) + 1
+    command = [sys.executable, "-m", "pytest", "-n", str(processes), "--dist", "worksteal", "-rs"]
     command += [f"tests/trust/{section}", *arguments]
     limit = SECTIONS[section]
     ended = run_tests(command, log, os.environ, limit)
