@@ -39,11 +39,8 @@ OLDEST_URLLIB3 = "urllib3==1.26.5"
 WITH_OLDEST = ("2.16", "2.18")
 # What ENDS run. tests/versions runs modules on each Python of TARGETS.
 OF_ENDS = ("tests/integration", "tests/versions", "tests/unit")
-# The examples of every module, the plays of README and guides, and the life of a service account.
-OF_OTHERS = (
-    "tests/integration/test_examples.py",
-    "tests/integration/test_service_account_life.py",
-)
+# The EXAMPLES of every module.
+OF_OTHERS = ("tests/integration/test_examples.py",)
 # The newest Python for modules of an ansible-core that does not support all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
 # A run usually takes a fifth of this. After that, it has failed and is killed.
@@ -155,7 +152,10 @@ def choose_targets(core: Core, targets: dict[str, list[Environment]]) -> dict[st
 def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     command = [str(core.environment.python), "-m", "pytest", "-q", "-rsfE", "--tb=short"]
     command += ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
-    command += ["-m", "each_core", *(OF_ENDS if core.version in ENDS else OF_OTHERS)]
+    if core.version in ENDS:
+        command += ["-m", "each_core", *OF_ENDS]
+    else:
+        command += ["-m", "each_core and not slow", *OF_OTHERS]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # Print each failed test on one line, however narrow the terminal.
