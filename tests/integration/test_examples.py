@@ -574,10 +574,6 @@ def test_yaml_of_documents_is_run_or_listed() -> None:
     assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
 
 
-def test_examples_succeed(ran: Examples) -> None:
-    assert ran.run.code == 0, ran.run.output
-
-
 @each_task
 def test_example_succeeds(ran: Examples, example: Example) -> None:
     check_success(ran, example)
@@ -622,6 +618,7 @@ def changes(results: list[TaskResult], skipped: set[str]) -> dict[str, bool]:
 
 
 def check_success(examples: Examples, example: Example) -> None:
+    assert examples.run.code == 0, examples.run.output
     assert not unsuccessful(examples.results(example))
     every = list(tasks(example.content, "tasks block rescue always"))
     rescues = [task["name"] for task in every if task not in list(tasks(example.content))]
