@@ -504,7 +504,7 @@ def played_again(
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
-    """Run the plays in check mode, in a world of their own."""
+    """Run the plays in check mode, in a separate world."""
     folder = tmp_path_factory.mktemp("checked")
     sandbox = AnsibleSandbox(folder / "run", collections)
     with _world(folder / "files") as world:

@@ -372,7 +372,7 @@ def test_a_variable_that_is_empty_by_accident_purges_nothing(
     assert refused.code == 2
     assert refused.result("Keys").error["type"] == "options"
     assert emulator.requests == []
-    # With a limit, it is meant.
+    # A limit confirms that the list is empty on purpose.
     meant = run(emulator, api_keys=[], purge=True, max_revocations=6)
     assert not meant.failed, meant.msg
     assert keys(emulator).keys() == {SIGNER}
