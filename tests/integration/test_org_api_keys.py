@@ -317,18 +317,17 @@ def test_a_playbook_declares_the_keys_of_an_organization(tmp_path: Path, collect
         "credentials_dir": str(folder),
     }
     with Emulator(seed()) as emulator:
-        tasks = [
-            {"name": "Plan", KEYS: declared, "check_mode": True},
-            {"name": "Carry out", KEYS: declared},
-            {"name": "Repeat", KEYS: declared},
-        ]
-        plays = [{**play(emulator.url), "tasks": tasks}]
-        done = AnsibleSandbox(tmp_path / "run", collections).playbook(plays, "--diff")
+        once = play(emulator.url, **declared)
+        shop = AnsibleSandbox(tmp_path / "check", collections)
+        planned = shop.playbook([once], "--check", "--diff")
+        assert not emulator.writes
+        twice = {**once, "tasks": [*once["tasks"], {"name": "Keys again", KEYS: declared}]}
+        done = AnsibleSandbox(tmp_path / "do", collections).playbook([twice], "--diff")
         assert sorted(key.description for key in keys(emulator).values()) == [
             "nightly backup", "signs", "twin", "twin", "victim",
         ]  # fmt: skip
-    assert done.code == 0, done.output
-    results = [done.result(str(task["name"])) for task in tasks]
+    assert [run.code for run in (planned, done)] == [0, 0], planned.output + done.output
+    results = [planned.result("Keys"), done.result("Keys"), done.result("Keys again")]
     assert [result.changed for result in results] == [True, True, False]
     assert results[0].values["diff"] == results[1].values["diff"]
     (created,) = results[1].values["created"]
