@@ -458,13 +458,17 @@ def _world(files: Path) -> Iterator[World]:
         yield emulator, needs, hosts
 
 
-def _run(sandbox: AnsibleSandbox, world: World, plays: list[Any], *options: str) -> Examples:
+def _run(folder: Path, collections: Path, world: World, plays: list[Any], *more: str) -> Examples:
     emulator, needs, hosts = world
     # For blocks with their own defaults, which replace those of the test.
     environ = {"MONGODB_ATLAS_BASE_URL": emulator.url}
-    run = sandbox.playbook(plays, *options, hosts=hosts, environ=environ)
+    run = AnsibleSandbox(folder, collections).playbook(plays, *more, hosts=hosts, environ=environ)
     written = [f"{sent.path} {sent.headers['Authorization']}" for sent in emulator.writes]
     return Examples(run, needs, written)
+
+
+def _run_plays(folder: Path, collections: Path, world: World, *more: str) -> Examples:
+    return _run(folder, collections, world, [_play(example) for example in PLAYS], *more)
 
 
 @pytest.fixture(scope="module")
@@ -478,38 +482,36 @@ def ran(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples
         "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ file_of_test }}"}],
     }
     with _world(folder / "files") as world:
-        return _run(AnsibleSandbox(folder / "run", collections), world, [play], "--forks=4")
+        return _run(folder / "run", collections, world, [play], "--forks=4")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Yield the world in which the plays run, and run again."""
-    with _world(tmp_path_factory.mktemp("plays") / "files") as made:
-        yield made
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plays")
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, collections: Path, world: World) -> Examples:
-    sandbox = AnsibleSandbox(tmp_path_factory.mktemp("played") / "run", collections)
-    return _run(sandbox, world, [_play(example) for example in PLAYS])
-
-
-@pytest.fixture(scope="module")
-def played_again(
-    tmp_path_factory: pytest.TempPathFactory, collections: Path, world: World, played: Examples
-) -> Examples:
-    sandbox = AnsibleSandbox(tmp_path_factory.mktemp("again") / "run", collections)
-    return _run(sandbox, world, [_play(example) for example in PLAYS])
-
-
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Examples:
-    """Run the plays in check mode, in a separate world."""
-    folder = tmp_path_factory.mktemp("checked")
-    sandbox = AnsibleSandbox(folder / "run", collections)
+def world(folder: Path) -> Iterator[World]:
+    """Yield the world in which the plays run twice."""
     with _world(folder / "files") as world:
-        plays = [_play(example) for example in PLAYS]
-        return _run(sandbox, world, plays, "--check", "--diff")
+        yield world
+
+
+@pytest.fixture(scope="module")
+def played(folder: Path, collections: Path, world: World) -> Examples:
+    return _run_plays(folder / "run", collections, world)
+
+
+@pytest.fixture(scope="module")
+def played_again(folder: Path, collections: Path, world: World, played: Examples) -> Examples:
+    return _run_plays(folder / "again", collections, world)
+
+
+@pytest.fixture(scope="module")
+def checked(folder: Path, collections: Path) -> Examples:
+    """Run the plays in check mode, in a separate world."""
+    with _world(folder / "checked files") as world:
+        return _run_plays(folder / "check", collections, world, "--check", "--diff")
 
 
 def strings(value: Any, keyword: str = "") -> Iterator[str]:
@@ -574,6 +576,10 @@ def test_yaml_of_documents_is_run_or_listed() -> None:
     assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
 
 
+def test_all_examples_succeed(ran: Examples) -> None:
+    assert ran.run.code == 0, ran.run.output
+
+
 @each_task
 def test_example_succeeds(ran: Examples, example: Example) -> None:
     check_success(ran, example)
@@ -582,6 +588,12 @@ def test_example_succeeds(ran: Examples, example: Example) -> None:
 @each_task
 def test_example_does_something(ran: Examples, example: Example) -> None:
     check_effect(ran, example)
+
+
+@pytest.mark.slow
+@pytest.mark.each_core
+def test_all_plays_succeed(played: Examples) -> None:
+    assert played.run.code == 0, played.run.output
 
 
 @pytest.mark.slow
@@ -618,7 +630,6 @@ def changes(results: list[TaskResult], skipped: set[str]) -> dict[str, bool]:
 
 
 def check_success(examples: Examples, example: Example) -> None:
-    assert examples.run.code == 0, examples.run.output
     assert not unsuccessful(examples.results(example))
     every = list(tasks(example.content, "tasks block rescue always"))
     rescues = [task["name"] for task in every if task not in list(tasks(example.content))]

@@ -4,8 +4,8 @@
 """`make sanity`: run ansible-test sanity on every available ansible-core, two at a time.
 
 The oldest and the newest compile and import modules on every Python, the others only on their own:
-what modules import from ansible-core differs little between versions. If all are checked, those
-between run only the tests that load the collection with ansible-core.
+what modules import from ansible-core differs little between versions. If all versions are checked,
+those between the two run only the tests that load the collection with ansible-core.
 
 Each ansible-core has an environment and a copy of the collection, including uncommitted changes,
 at a path that ansible-test accepts. Everything stays in .cache/sanity. The copy has no tests: they
@@ -39,7 +39,8 @@ CORES = {
     "2.21": ("3.13", "3.12", "3.14"),
 }
 ENDS = ("2.16", "2.21")
-# They load the collection with ansible-core. The others run tools of their own on its files.
+# The tests that load the collection with ansible-core. The others run linters on its files, which
+# differ little between versions.
 LOADING = ("ansible-doc", "import", "validate-modules")
 # Not a default, because it is not in a package index.
 DEVEL = "devel"
