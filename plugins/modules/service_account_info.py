@@ -145,7 +145,7 @@ service_accounts:
       type: str
       sample: "2026-11-28T12:00:00Z"
     secrets:
-      description: The secrets of the account, without their values.
+      description: The secrets of the account, without their values. C(null) if the API did not list them.
       returned: success
       type: list
       elements: dict
@@ -246,7 +246,14 @@ ARGUMENT_SPEC: _argspec.Spec = {
     "access_list": {"type": "bool", "default": False},
     "projects": {"type": "bool", "default": False},
 }
-FILTERS = ("service_account_id", "name", "name_match", "roles", "project_id")
+FILTERS = (
+    "service_account_id",
+    "name",
+    "name_match",
+    "roles",
+    "project_id",
+    "expires_within_hours",
+)
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -302,7 +309,10 @@ def find(params: Mapping[str, Any], api: Client) -> list[_service_accounts.Servi
 def matches(
     params: Mapping[str, Any], account: _service_accounts.ServiceAccount, now: float
 ) -> bool:
-    """Return whether all filters match. ``now``: seconds since 1970."""
+    """Return whether all filters match. ``now``: seconds since 1970.
+
+    Raises UnexpectedResponseError if that depends on secrets that the API did not list.
+    """
     name, pattern, roles = params["name"], params["name_match"], params["roles"]
     hours = params["expires_within_hours"]
     deadline = now + (hours or 0) * _account_secrets.HOUR
@@ -310,7 +320,10 @@ def matches(
         (name is None or account.name == name)
         and (pattern is None or fnmatchcase(account.name, pattern))
         and (roles is None or set(roles) & set(account.roles))
-        and (hours is None or any(secret.expiry <= deadline for secret in account.secrets))
+        and (
+            hours is None
+            or any(secret.expiry <= deadline for secret in _account_secrets.listed_secrets(account))
+        )
     )
 
 

@@ -56,7 +56,7 @@ def listed_secrets(account: ServiceAccount | None) -> tuple[Secret, ...]:
     """Return the secrets of an account, none if it is missing.
 
     Raises UnexpectedResponseError if the API did not list them. Then no secret is proved to be
-    missing.
+    missing, so none may be created in its place.
     """
     if account and not account.shows_secrets:
         raise UnexpectedResponseError(
@@ -103,10 +103,10 @@ def plan(
     """Decide whether to create a secret, and what to delete first.
 
     ``now``: seconds since 1970. ``held_id``: the secret in the file of the task. If the task has a
-    file, only that one can be the valid one. Raises LimitError if there is no room, and nothing may
-    be deleted.
+    file, only that one can be the valid one. Raises UnexpectedResponseError if the API did not list
+    the secrets, and LimitError if there is no room, and nothing may be deleted.
     """
-    secrets, make_room = account.secrets, params["make_room"]
+    secrets, make_room = listed_secrets(account), params["make_room"]
     valid = [secret for secret in secrets if secret.expiry > _deadline(now, params)]
     if params["credentials_file"]:
         valid = [secret for secret in valid if secret.id == held_id]

@@ -105,7 +105,8 @@ class ServiceAccount:
             "client_id": self.id or None,
             **self.writable(),
             "created_at": self.created_at,
-            "secrets": [secret.result() for secret in self.secrets],
+            # The empty list would mean that there are none.
+            "secrets": [secret.result() for secret in self.secrets] if self.shows_secrets else None,
         }
 
 

@@ -68,6 +68,17 @@ def minimal_task(emulator: Emulator, module: str) -> dict[str, Any]:
     return {**connection, **sample.signer("atlas"), **options}
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if name.endswith("_info")])
+def test_every_option_that_narrows_a_list_is_a_filter(module: str) -> None:
+    source = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    narrowing = {
+        name
+        for name, option in source.ARGUMENT_SPEC.items()
+        if option["type"] != "bool" and "default" not in option and "choices" not in option
+    }
+    assert narrowing - {"time_limit"} <= set(filters(module))
+
+
 @pytest.mark.parametrize("empty", ["", None])
 @pytest.mark.parametrize("module", MODULES)
 def test_an_empty_value_counts_as_not_set(emulator: Emulator, module: str, empty: Any) -> None:

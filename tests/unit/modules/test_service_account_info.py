@@ -20,6 +20,7 @@ from tests.accounts import (
     SECRET_IDS,
     accounts,
     emulator_with_accounts,
+    hide,
     run_task,
 )
 from tests.emulator import Emulator, Fault
@@ -59,6 +60,17 @@ def run_info(emulator: Emulator, **options: Any) -> list[dict[str, Any]]:
 )
 def test_accounts_are_filtered(emulator: Emulator, filters: dict[str, Any], expected: int) -> None:
     assert len(run_info(emulator, **filters)) == expected
+
+
+def test_secrets_that_are_not_listed_are_not_taken_for_missing(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "secrets")
+    assert [account["secrets"] for account in run_info(emulator, name="builds")] == [None]
+    options = {"name": "builds", "expires_within_hours": 48}
+    outcome = run_as_owner("service_account_info", emulator, "atlas", options)
+    assert outcome.result["error"]["type"] == "unexpected_response"
+    assert BUILDS in outcome.msg
 
 
 def test_access_lists_and_projects_take_one_request_per_account(emulator: Emulator) -> None:

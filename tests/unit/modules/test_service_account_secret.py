@@ -200,12 +200,15 @@ def test_a_lifetime_that_the_api_shortens_is_reported(
     assert soon in str(warning)
 
 
+@pytest.mark.parametrize("task", [ABSENT, HOURS, {**HOURS, "force": True}], ids=str)
+@pytest.mark.parametrize("check", [False, True])
 def test_a_response_without_secrets_does_not_prove_that_one_is_missing(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, task: Options, check: bool
 ) -> None:
+    """Otherwise, another secret would be created, and would shorten the lifetime of this one."""
     start(emulator, secret(0, 30))
     hide(monkeypatch, "secrets")
-    outcome = run(emulator, **ABSENT)
+    outcome = run(emulator, **task, check=check)
     assert outcome.result["error"]["type"] == "unexpected_response"
     assert f"service account {BUILDS} ('builds') without a list of its secrets" in outcome.msg
     assert "Look at the account in the web interface" in outcome.msg
