@@ -44,8 +44,8 @@ def ensure(
         return missing
     verb = resource.verb
     loss = f"{verb[:-1]}ing it and losing this access"
-    is_own = _resource.check_not_own(api, resource, found, params, loss=loss)
-    if is_own and params["wait"]:
+    may_be_own = _resource.check_not_own(api, resource, found, params, loss=loss)
+    if may_be_own and params["wait"]:
         raise OwnKeyError(
             f"This task authenticates, or may authenticate, with the {resource.noun} {found}. Once "
             f"the {resource.short_noun} is {verb}d, the task cannot verify that it is gone. "
@@ -61,7 +61,7 @@ def ensure(
     }
     if check_mode:
         return result
-    if not _resource.delete(api, objects, found):
+    if not _resource.delete(api, objects, found, may_be_own=may_be_own):
         # Another task deleted it first.
         return missing
     if params["wait"]:

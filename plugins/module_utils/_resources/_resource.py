@@ -564,14 +564,15 @@ def delete_known(
     raise error.with_context(state_after=state)
 
 
-def delete(api: Client, objects: Objects[Obj], found: Obj) -> bool:
+def delete(api: Client, objects: Objects[Obj], found: Obj, *, may_be_own: bool = False) -> bool:
     """Delete an object that this task has seen, and return whether this call did it.
 
-    If the response to an earlier attempt was lost and a later one finds no such object, this call
+    ``may_be_own``: whether the object may be the signing credential although that is not known. If the response to an earlier attempt was lost and a later one finds no such object, this call
     did it. Otherwise, another run or user did.
     """
     identity = objects.resource.identity
-    with ending_credential(api, is_own=identity is not None and identity.is_own(api, found)):
+    is_own = may_be_own or (identity is not None and identity.is_own(api, found))
+    with ending_credential(api, is_own=is_own):
         return delete_known(
             api,
             lambda: _delete(api, objects, found),
@@ -595,8 +596,8 @@ def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
         if is_own and error.outcome_unknown:
             api.forget_credential()
             state = (
-                "The request may have been carried out. If so, the signing credential no longer "
-                "works: check with another one."
+                "The request may have been carried out. If so, the signing credential may no "
+                "longer work: check with another one."
             )
             raise error.with_context(state_after=error.state_after or state) from None
         raise
@@ -858,7 +859,7 @@ def check_not_own(
     loss: str,
     is_own_seen: bool = False,
 ) -> bool:
-    """Return whether an object is the signing credential. Raises OwnKeyError unless allowed.
+    """Return whether an object may be the signing credential. Raises OwnKeyError unless allowed.
 
     ``params``: the options of the task. ``loss`` completes "to allow". ``is_own_seen``: whether a
     listing shows the signing credential, so an object whose identity is hidden is another one.

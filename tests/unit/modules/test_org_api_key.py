@@ -194,6 +194,19 @@ def test_revoking_a_key_whose_public_key_is_hidden_is_refused(emulator: Emulator
         assert (key_id("atlas", 2) in keys(emulator)) is not allowed
 
 
+def test_a_lost_revocation_of_a_key_whose_public_key_is_hidden_is_checked_with_another(
+    emulator: Emulator,
+) -> None:
+    own = key_id("atlas", 1)
+    body = {"id": own, "desc": "signs", "publicKey": None, "roles": []}
+    emulator.add_fault(Fault("json", "GET", body=body))
+    emulator.add_fault(Fault("lost_after", "DELETE"))
+    outcome = run(emulator, api_user_id=own, allow_own_key=True, clock=VirtualClock())
+    assert outcome.failed
+    assert "check with another one" in outcome.msg
+    assert own not in keys(emulator)
+
+
 def test_waiting_ends_when_the_key_is_gone(emulator: Emulator) -> None:
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 5.0

@@ -135,14 +135,20 @@ def test_a_token_does_not_identify_its_account(
     assert run_task(module, emulator, **token, client_id=client_id("atlas")).changed
 
 
+@pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize(("module", "options"), DELETIONS, ids=str)
 def test_no_request_follows_a_lost_deletion_of_the_signing_credential(
-    emulator: Emulator, module: str, options: Options
+    emulator: Emulator, module: str, options: Options, is_known: bool
 ) -> None:
+    """A token without a client ID may belong to the account."""
+    credential = signing(emulator)
+    if not is_known:
+        credential = {"access_token": fetch_token(emulator.url, **credential)}
     emulator.add_fault(Fault("lost_after", method="DELETE"))
-    outcome = run_task(module, emulator, **options, allow_own_account=True, **signing(emulator))
+    outcome = run_task(module, emulator, **options, allow_own_account=True, **credential)
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
+    assert "check with another one" in outcome.msg
     oauth = [request.path for request in emulator.requests if "/oauth/" in request.path]
     assert oauth == ["/api/oauth/token"]
 
