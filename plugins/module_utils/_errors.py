@@ -348,6 +348,8 @@ def internal_error(error: Exception) -> InternalError:
 
 
 API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
+# The API did nothing, because it was handling another request about the same object.
+CONCURRENT = "DATA_CONCURRENCY_ERROR"
 
 # The APIs use WHITELIST and ACCESS_LIST for the same thing, depending on their age.
 IP_NOT_LISTED = frozenset({"IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP_ADDRESS_NOT_ON_WHITELIST"})
@@ -431,6 +433,10 @@ _ADVICE_BY_CODE: dict[frozenset[str], str] = {
     frozenset({"FEATURE_UNSUPPORTED", "UNSUPPORTED_FOR_CURRENT_PLAN"}): (
         "The organization's plan does not include this feature."
     ),
+    frozenset({CONCURRENT}): (
+        "The API was handling another request about the same object, and changed nothing. Run the "
+        "task again."
+    ),
     frozenset({"ACCOUNT_SUSPENDED"}): "The account is suspended. Settle its billing first.",
 }
 _WRONG_ADDRESS = (
@@ -451,7 +457,12 @@ _FETCH_FEWER = (
 
 def is_about_path(parameters: Sequence[Any]) -> bool:
     """Return whether RESOURCE_NOT_FOUND refers to the URL, not to an object (its parameter)."""
-    return not parameters or any(str(item).startswith("/") for item in parameters)
+    return not parameters or names_path(parameters)
+
+
+def names_path(parameters: Sequence[Any]) -> bool:
+    """Return whether the parameters of an error contain a path."""
+    return any(str(item).startswith("/") for item in parameters)
 
 
 def api_advice(status: int, code: str | None, parameters: Sequence[Any], request: Request) -> str:

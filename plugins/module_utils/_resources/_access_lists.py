@@ -407,8 +407,6 @@ def _is_gone(
         return False
     if codes or _is_unknown_path(error):
         return error.code in codes
-    if error.status != 404:
-        return False
     try:
         return network not in _read(api, access_list).now
     except KeysmithError:

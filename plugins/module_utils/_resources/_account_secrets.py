@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import _secret_file
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import (
@@ -19,6 +19,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client i
     Client,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
+    CONCURRENT,
     ApiError,
     CancelledError,
     KeysmithError,
@@ -42,12 +43,12 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._resources._servi
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import to_date
 
+T = TypeVar("T")
+
 MAX_SECRETS = 2
 HOUR = 3600
 # A new secret shortens the lifetime of all others to at most this.
 SHORTENED = 7 * 24 * HOUR
-# The API did nothing, because it was handling another request about the same account.
-CONCURRENT = "DATA_CONCURRENCY_ERROR"
 # The visible end of a masked value.
 _VISIBLE_END = re.compile(r"[*.]([A-Za-z0-9_-]{4,})")
 
@@ -183,7 +184,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
     """Make sure that an account has a valid secret, and return the result of the task."""
     gone: list[Secret] = []
     try:
-        result = _repeat(params, api, lambda: _ensure(params, api, gone, check_mode))
+        result = _repeat(api, params["retries"], lambda: _ensure(params, api, gone, check_mode))
     except KeysmithError as error:
         if gone:
             left = "" if isinstance(error, LimitError) else error.state_after
@@ -197,9 +198,7 @@ def ensure(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str
     return {**result, "changed": result["changed"] or bool(gone)}
 
 
-def _repeat(
-    params: Mapping[str, Any], api: Client, run: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
+def _repeat(api: Client, retries: int, run: Callable[[], T]) -> T:
     """Run again from the beginning after each DATA_CONCURRENCY_ERROR, up to ``retries`` times.
 
     The other request may have done what this task wants.
@@ -210,7 +209,7 @@ def _repeat(
         try:
             return run()
         except ApiError as error:
-            if error.code != CONCURRENT or error.outcome_unknown or attempts > params["retries"]:
+            if error.code != CONCURRENT or error.outcome_unknown or attempts > retries:
                 raise error.with_context(
                     attempts=max(attempts, error.attempts), waited=waited + error.waited
                 ) from None
@@ -256,7 +255,7 @@ def _ensure(
     secret, value = _create(owner, params["secret_expires_after_hours"], wanted.others)
     if file:
         api.add_no_log(value)
-        with _resource.undoing(api, partial(_undo, owner, secret, warnings)):
+        with _resource.undoing(api, partial(_undo, owner, secret, params["retries"], warnings)):
             content = _account_files.content(org_id, account, secret, value)
             _secret_file.write(file, content, f"service account {account}")
     others = _others(owner, secret, wanted.others)
@@ -272,7 +271,7 @@ def _ensure(
 
 def ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
     """Make sure that a secret does not exist, and return the result of the task."""
-    return _repeat(params, api, lambda: _ensure_absent(params, api, check_mode))
+    return _repeat(api, params["retries"], lambda: _ensure_absent(params, api, check_mode))
 
 
 def _ensure_absent(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, Any]:
@@ -392,6 +391,11 @@ def _delete(owner: Owner, secret: Secret) -> None:
     owner.api.delete(owner.call(f"delete secret {secret.id} of {owner.account}", secret.id))
 
 
+def _delete_created(owner: Owner, secret: Secret) -> None:
+    send = partial(_delete, owner, secret)
+    _resource.delete_created(owner.api, SERVICE_ACCOUNTS, secret.id, send)
+
+
 def _create(owner: Owner, hours: int, others: Sequence[Secret]) -> tuple[Secret, str]:
     """Create a secret, and return it and its value. Raises OrphanError after a lost response."""
     account, known_ids = owner.account, {secret.id for secret in owner.account.secrets}
@@ -443,7 +447,7 @@ def _lost(owner: Owner, others: Sequence[Secret], cause: KeysmithError) -> Orpha
 
 
 def _undo(
-    owner: Owner, secret: Secret, shortenings: Sequence[str], error: KeysmithError
+    owner: Owner, secret: Secret, retries: int, shortenings: Sequence[str], error: KeysmithError
 ) -> KeysmithError:
     """Delete a secret that this task has created, and return the error that says what is left.
 
@@ -453,8 +457,7 @@ def _undo(
     state = f"The new secret {secret.id} was deleted to clean up."
     try:
         with owner.api.cancellation.completing():
-            send = partial(_delete, owner, secret)
-            _resource.delete_created(owner.api, SERVICE_ACCOUNTS, secret.id, send)
+            _repeat(owner.api, retries, lambda: _delete_created(owner, secret))
     except KeysmithError as undone:
         error = _resource.as_orphan(error).with_context(parameters=[secret.id])
         results = {"changed": True}

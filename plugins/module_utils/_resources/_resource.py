@@ -32,6 +32,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     WaitTimeoutError,
     internal_error,
     is_about_path,
+    names_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -437,9 +438,9 @@ def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
         code = error.code or ""
         if resource.topic in code:
             return error.status in {400, 404}
-        # Codes of web frameworks are not in uppercase, and have no parameters.
-        is_code = error.status == 404 and code.isupper()
-        return is_code and not is_about_path(error.parameters)
+        # Codes of web frameworks are not in uppercase.
+        is_code = error.status == 404 and (code.isupper() or not code)
+        return is_code and not names_path(error.parameters)
     is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
     return is_code or _is_not_found(error)
 

@@ -191,6 +191,9 @@ UPPER = f"mdb_sa_id_{BUILDS.removeprefix('mdb_sa_id_').upper()}"
         {"status": 400, "code": "SERVICE_ACCOUNT_NOT_FOUND"},
         {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": [f"with ID {MISSING_ACCOUNT}"]},
         {"status": 404, "code": "NO_SUCH_CLIENT", "parameters": [MISSING_ACCOUNT]},
+        {"status": 404, "code": "NO_SUCH_CLIENT"},
+        {"status": 404, "code": "RESOURCE_NOT_FOUND"},
+        {"status": 404},
     ],
     ids=str,
 )
@@ -215,9 +218,7 @@ def test_any_refusal_about_the_account_needs_the_full_list(
 @pytest.mark.parametrize(
     ("name", "refusal"),
     [
-        ("status", {"status": 404}),
         ("status", {"status": 404, "code": "Not Found"}),
-        ("status", {"status": 404, "code": "RESOURCE_NOT_FOUND"}),
         ("status", {"status": 404, "code": "RESOURCE_NOT_FOUND", "parameters": ["/api/atlas/v2"]}),
         ("status", {"status": 400, "code": "INVALID_ATTRIBUTE", "parameters": [MISSING_ACCOUNT]}),
         ("status", {"status": 410, "code": "SERVICE_ACCOUNT_NOT_FOUND"}),

@@ -30,6 +30,17 @@ def test_an_entry_that_is_removed_in_the_meantime_is_not_an_error(emulator: Emul
     assert run_list(emulator, entries=[A], state="absent").changed
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_entry_that_someone_else_removes_first_is_not_an_error(
+    emulator: Emulator, status: int
+) -> None:
+    accounts(emulator)[BUILDS].access_list = [A]
+    removed = Fault("status", "DELETE", "*accessList*", status=status, code="X", after_write=True)
+    emulator.add_fault(removed)
+    outcome = run_list(emulator, entries=[A], state="absent")
+    assert (outcome.failed, outcome.changed) == (False, False)
+
+
 def test_an_account_that_is_still_listed_has_an_access_list(emulator: Emulator) -> None:
     emulator.add_fault(Fault("status", path=f"*{BUILDS}/accessList", times=None, **GONE))
     assert run_list(emulator, state="absent").result["error"]["type"] == "missing"
