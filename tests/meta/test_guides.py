@@ -359,6 +359,30 @@ def found_account(*last_used_at: str | None) -> dict[str, Any]:
     return {"service_accounts": [{"secrets": [{"last_used_at": date} for date in last_used_at]}]}
 
 
+def revocation() -> list[dict[str, Any]]:
+    """Return the tasks of the guide that revoke the key of a consumer that was moved."""
+    plays = [yaml.safe_load(text)[0] for text in yaml_blocks(RST / "guide_service_accounts.rst")]
+    (steps,) = [play["tasks"] for play in plays if play["name"].startswith("Revoke the key")]
+    return list(steps)
+
+
+@pytest.mark.parametrize(
+    ("moved_at", "is_comparable"),
+    [
+        ("2026-12-01T06:00:00Z", True),
+        ("2026-12-01 06:00:00", False),
+        ("2026-12-01T06:00:00+01:00", False),
+        ("2026-12-01", False),
+        ("", False),
+    ],
+)
+def test_the_guide_compares_only_times_of_the_same_form(moved_at: str, is_comparable: bool) -> None:
+    environment = NativeEnvironment()
+    environment.tests["match"] = lambda value, pattern: bool(re.match(pattern, value))
+    expression = environment.compile_expression(revocation()[0]["ansible.builtin.assert"]["that"])
+    assert expression(moved_at=moved_at) is is_comparable
+
+
 @pytest.mark.parametrize(
     ("found", "is_moved"),
     [
@@ -371,9 +395,7 @@ def found_account(*last_used_at: str | None) -> dict[str, Any]:
 def test_the_guide_revokes_a_key_only_after_its_consumer_was_moved(
     found: dict[str, Any], is_moved: bool
 ) -> None:
-    plays = [yaml.safe_load(text)[0] for text in yaml_blocks(RST / "guide_service_accounts.rst")]
-    (steps,) = [play["tasks"] for play in plays if play["name"].startswith("Revoke the key")]
-    check, last = steps[-2:]
+    *_others, check, last = revocation()
     assert last["keysmith.mongodb.org_api_key"]["state"] == "absent"
     expression = NativeEnvironment().compile_expression(check["ansible.builtin.assert"]["that"])
     assert expression(found=found, moved_at="2026-12-01T06:00:00Z") is is_moved
