@@ -151,6 +151,7 @@ def _organization(platform: str, extra_keys: int) -> dict[str, Any]:
                 "roles": ["ORG_MEMBER"],
                 "secrets": [{"id": secret_id(platform), "value": "mdb_sa_sk_canary-of-busy"}],
                 "projects": [project],
+                "access_list": ["192.0.2.0/24"],
             },
         ]
     return organization

@@ -34,7 +34,7 @@ COUNTS = {
     "create an account and a secret": (1, 3, 1),
     "create a secret": (1, 3, 1),
     "delete a secret": (1, 2, 1),
-    "set an account's access list": (2, 3, 2),
+    "set an account's access list": (2, 4, 2),
     "assign an account to a project": (2, 3, 2),
     "change an account's roles in a project": (2, 3, 2),
     "remove an account from a project": (2, 3, 2),

@@ -12,6 +12,7 @@ a second run converges; no POST is repeated; no secret is shown.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -242,7 +243,7 @@ FLOWS = [
     Flow(
         "set an account's access list",
         "service_account_access_list",
-        lambda _p: {**ACCOUNT, "entries": ["10.0.0.0/8", "2001:db8::1"], "purge": True},
+        lambda _p: {**BUSY, "entries": ["10.0.0.0/8", "2001:db8::1"], "purge": True},
     ),
     Flow(
         "assign an account to a project",
@@ -415,6 +416,41 @@ def test_each_request_of_a_flow_may_fail(
                 assert not again.failed, again.msg
                 assert again.changed is (left[-1] != wanted)
                 assert state(emulator, platform) == wanted
+
+
+# All writes about keys and accounts, each of which must be part of a flow.
+WRITES = """
+POST /orgs/*/apiKeys
+PATCH /orgs/*/apiKeys/*
+DELETE /orgs/*/apiKeys/*
+POST /orgs/*/apiKeys/*/accessList
+DELETE /orgs/*/apiKeys/*/accessList/*
+POST /groups/*/apiKeys/*
+PATCH /groups/*/apiKeys/*
+DELETE /groups/*/apiKeys/*
+POST /orgs/*/serviceAccounts
+PATCH /orgs/*/serviceAccounts/*
+DELETE /orgs/*/serviceAccounts/*
+POST /orgs/*/serviceAccounts/*/secrets
+DELETE /orgs/*/serviceAccounts/*/secrets/*
+POST /orgs/*/serviceAccounts/*/accessList
+DELETE /orgs/*/serviceAccounts/*/accessList/*
+POST /groups/*/serviceAccounts/*:invite
+PATCH /groups/*/serviceAccounts/*
+DELETE /groups/*/serviceAccounts/*
+"""
+
+
+def test_every_write_is_part_of_a_flow(emulator: Emulator) -> None:
+    variable, sent = re.compile(r"(mdb_sa_id_)?[0-9a-f]{24}|(?<=accessList/)[^/]+"), set()
+    for flow in FLOWS:
+        emulator.reset(seed())
+        emulator.requests.clear()
+        assert run(emulator, "atlas", flow).changed is flow.writes
+        for request in emulator.requests:
+            path = request.path.removeprefix("/api/atlas/v2")
+            sent.add(f"{request.method} {variable.sub('*', path)}")
+    assert set(WRITES.strip().splitlines()) - sent == set()
 
 
 def check_faulty_run(
