@@ -195,7 +195,8 @@ service_account:
       type: str
       sample: "2026-11-28T12:00:00Z"
     secrets:
-      description: The secrets of the account, without their values. C(null) if the API did not list them.
+      description:
+        - The secrets of the account, without their values. C(null) if the API did not list them.
       returned: success
       type: list
       elements: dict

@@ -230,8 +230,12 @@ class Client:
         """
         request = self._request(method, call)
         response = self._send(request, call, body=body)
-        if not response.is_json and response.body.strip():
+        what = ""
+        if _responses.has_hidden_error(response):
+            what = "contains an error of the API"
+        elif not response.is_json and response.body.strip():
             what = f"is {_responses.describe_body(response)}, not the expected JSON"
+        if what:
             raise _responses.unexpected(response, request, what)
         return response
 
@@ -445,9 +449,9 @@ class Client:
             raise error.with_context(
                 outcome_unknown=error.outcome_unknown or response.outcome_unknown
             ) from None
+        self.last_response = response
         if _responses.is_success(response):
             self.server_time = server_time(response) or self.server_time
-            self.last_response = response
         elif not may_fail:
             raise _responses.as_error(response, request)
         return response

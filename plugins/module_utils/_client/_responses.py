@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -71,7 +72,7 @@ def parse_response(response: Response) -> Response:
                     payload, body = {}, b""
             # An HTTP error, for example of a gateway, takes precedence over the envelope.
             status = status if status >= 400 else enveloped
-        elif status < 300 and "errorCode" in payload:
+        elif status < 300 and _is_error(payload):
             # A proxy or gateway hid the status, but the error repeats it.
             status = _status(payload.get("error")) or status
     return replace(response, status=status, body=body, payload=payload, is_json=True)
@@ -84,6 +85,19 @@ def is_success(response: Response) -> bool:
 def is_empty(response: Response) -> bool:
     """Return whether there is no content: no body, or an empty object, plain or enveloped."""
     return not response.body.strip() or (response.is_json and response.payload == {})
+
+
+def _is_error(payload: Mapping[str, Any]) -> bool:
+    """Return whether JSON is an error of the API. Older errors have no code."""
+    has_texts = all(isinstance(payload.get(name), str) for name in ("reason", "detail"))
+    is_old = has_texts and (_status(payload.get("error")) or 0) >= 400
+    return "errorCode" in payload or is_old
+
+
+def has_hidden_error(response: Response) -> bool:
+    """Return whether a successful response contains an error of the API without its status."""
+    payload = response.payload if isinstance(response.payload, dict) else {}
+    return isinstance(payload.get("errorCode"), str) and ("detail" in payload or "error" in payload)
 
 
 def is_of_api(response: Response) -> bool:

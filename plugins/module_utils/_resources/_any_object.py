@@ -28,6 +28,7 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     ApiError,
     KeysmithError,
     OwnKeyError,
+    is_about_path,
     sanitize,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _resource
@@ -110,12 +111,12 @@ class Task:
 
     def send(self, method: str, body: Any = None) -> Response:
         """Send a request to the task's path. Raises KeysmithError with advice for this module."""
-        with _advised(self):
+        with _advised(self), _warned(self, method):
             return self.api.call(method, self.call(method), body)
 
     def listing(self, path: str | None = None) -> list[Any]:
         """Return all items of the list at a path, which has pages or is a plain array."""
-        with _advised(self):
+        with _advised(self), nullcontext() if path else _warned(self, "GET"):
             call = self.call("GET", path)
             items = self.api.pages(call, _Item.of, lambda item: item.identity, may_be_bare=True)
         return [item.data for item in items]
@@ -164,7 +165,8 @@ def perform(task: Task, check_mode: bool) -> dict[str, Any]:
         # The guard reads objects along the path, and one of them may be missing.
         if not _says_missing(task, error):
             raise
-        return {**_missing(error, changed=False), "diff": {"before": {}, "after": {}}}
+        missing = _result(task, changed=False, data=None)
+        return {**missing, "diff": {"before": {}, "after": {}}}
     plan = _PLANS.get(task.method, _plan_delete)
     unchanged, before, after = plan(task, check_mode)
     diff = {"before": _endpoints.redacted(before), "after": _endpoints.redacted(after)}
@@ -183,7 +185,7 @@ def _save(task: Task, check_mode: bool) -> dict[str, Any]:
     with closing(_download.Download(path, check_mode=check_mode)) as receiver:
         for media in formats:
             try:
-                with _advised(task):
+                with _advised(task), _warned(task, "GET"):
                     response = task.api.download(replace(task.call("GET"), media=media), receiver)
                 break
             except KeysmithError as error:
@@ -269,7 +271,7 @@ def _plan_delete(task: Task, check_mode: bool) -> Plan:
         task.send("GET")
     except ApiError as error:
         if _says_missing(task, error):
-            return _missing(error, changed=False), {}, {}
+            return _result(task, changed=False, data=None), {}, {}
         if error.status != 405:
             raise
         task.api.warnings.append(
@@ -285,14 +287,8 @@ def _says_missing(task: Task, error: ApiError) -> bool:
 
 
 def _is_wrong_path(error: ApiError) -> bool:
-    """Return whether the API does not have the path; the error's parameter is then the path."""
-    return error.code == "RESOURCE_NOT_FOUND" and any(
-        str(item).startswith("/") for item in error.parameters
-    )
-
-
-def _missing(error: ApiError, *, changed: bool) -> dict[str, Any]:
-    return {"changed": changed, "status": error.status, "json": None, "headers": {}}
+    """Return whether the API does not have the path."""
+    return error.code == "RESOURCE_NOT_FOUND" and is_about_path(error.parameters)
 
 
 _PLANS: dict[str, Callable[[Task, bool], Plan]] = {
@@ -303,18 +299,17 @@ _PLANS: dict[str, Callable[[Task, bool], Plan]] = {
 
 
 def _write(task: Task) -> dict[str, Any]:
-    is_own = _ends_own_account(task)
-    ending = _resource.ending_credential(task.api, is_own=True) if is_own else nullcontext()
+    may_end = _may_end_credential(task)
     try:
-        if is_own:
+        if may_end and task.api.endpoint.client_id:
             # Replaces an expired token. Later, a 401 could mean that the account is gone.
             task.send("GET")
-        with ending:
+        with _resource.ending_credential(task.api, is_own=may_end):
             response = task.send(task.method, task.body)
     except KeysmithError as error:
         if isinstance(error, ApiError) and _says_missing(task, error):
             # If the response to an earlier attempt was lost, that attempt deleted the object.
-            return _missing(error, changed=error.outcome_unknown)
+            return _result(task, changed=error.outcome_unknown, data=None)
         if not error.outcome_unknown:
             raise
         if task.params["compare"] and _is_changed(task):
@@ -371,28 +366,34 @@ def _is_safe_again(task: Task) -> bool:
 def _result(task: Task, *, changed: bool, data: Any) -> dict[str, Any]:
     """Return the result of a task, with the status and headers of the last response."""
     response = task.api.last_response
-    headers = dict(_shown_headers(response)) if response else {}
-    _warn(task, headers)
     status = response.status if response else None
+    headers = dict(_shown_headers(response))
     return {"changed": changed, "status": status, "json": data, "headers": headers}
 
 
-def _shown_headers(response: Response) -> Iterator[tuple[str, str]]:
-    for name, value in response.headers.items():
+def _shown_headers(response: Response | None) -> Iterator[tuple[str, str]]:
+    for name, value in response.headers.items() if response else ():
         key = name.lower().replace("-", "_")
         if key in _HEADERS or key.startswith(_RATE_LIMIT):
             yield sanitize(key, 60), sanitize(value, 200)
 
 
-def _warn(task: Task, headers: Mapping[str, str]) -> None:
-    if "deprecation" in headers or "sunset" in headers:
+@contextmanager
+def _warned(task: Task, method: str) -> Iterator[None]:
+    """Warn if the response to a request, or the error, says that it is deprecated."""
+    task.api.last_response = None
+    try:
+        yield
+    finally:
+        headers = dict(_shown_headers(task.api.last_response))
         dates = " and ".join(
             f"{name.capitalize()}: {headers[name]}" for name in _HEADERS if name in headers
         )
-        task.api.warnings.append(
-            f"The API marks {task.where(task.method)} (version {task.version}) as deprecated: its "
-            f"response has {dates}. Set api_version to a later version, or use another path."
-        )
+        if dates:
+            task.api.warnings.append(
+                f"The API marks {task.where(method)} (version {task.version}) as deprecated: its "
+                f"response has {dates}. Set api_version to a later version, or use another path."
+            )
 
 
 # Guard the signing credential.
@@ -467,9 +468,14 @@ def _key_at(task: Task, listing: str, path: str, key_id: str) -> Mapping[str, An
     return next(filter(is_it, task.listing(listing)), None)
 
 
-def _ends_own_account(task: Task) -> bool:
-    """Return whether the request deletes the signing service account, and its token with it."""
-    parts = _endpoints.path_parts(task.path.lower())
-    own = (task.api.endpoint.client_id or "").lower()
-    is_account = parts[:1] == ["orgs"] and parts[2:] == ["serviceaccounts", own]
-    return task.method == "DELETE" and is_account
+def _may_end_credential(task: Task) -> bool:
+    """Return whether the request may delete the signing account or key, which the task allows."""
+    endpoint, parts = task.api.endpoint, _endpoints.path_parts(task.path.lower())
+    # In a project, a deletion only removes the assignment.
+    if task.method != "DELETE" or parts[:1] == ["groups"]:
+        return False
+    if parts[-2:-1] == ["apikeys"]:
+        return bool(endpoint.public_key and task.params["allow_own_key"])
+    own = (endpoint.client_id or "").lower()
+    is_account = parts[-2:-1] == ["serviceaccounts"]
+    return is_account and (endpoint.is_account_unknown or parts[-1] == own)

@@ -568,8 +568,9 @@ def delete_known(
 def delete(api: Client, objects: Objects[Obj], found: Obj, *, may_be_own: bool = False) -> bool:
     """Delete an object that this task has seen, and return whether this call did it.
 
-    ``may_be_own``: whether the object may be the signing credential although that is not known. If the response to an earlier attempt was lost and a later one finds no such object, this call
-    did it. Otherwise, another run or user did.
+    If the response to an earlier attempt was lost and a later one finds no such object, this call
+    did it. Otherwise, another run or user did. ``may_be_own``: whether the object may be the
+    signing credential although that cannot be seen.
     """
     identity = objects.resource.identity
     is_own = may_be_own or (identity is not None and identity.is_own(api, found))

@@ -204,6 +204,60 @@ def test_headers_are_returned_and_a_deprecation_is_reported(
     assert all(warned in str(warning) for warning in warnings)
 
 
+DEPRECATED = {"Deprecation": "true"}
+
+
+@pytest.mark.parametrize(
+    ("options", "fault", "method"),
+    [
+        # Only the response to the read has the header.
+        ({"method": "PATCH", "body": {"desc": "a"}, "compare": True}, {"method": "GET"}, "GET"),
+        ({"method": "PATCH", "body": {"desc": "a"}, "compare": True, "check": True}, {}, "GET"),
+        ({"method": "DELETE"}, {"method": "DELETE", "status": 403}, "DELETE"),
+        ({"method": "DELETE", "missing_codes": ["X"]}, {"status": 404, "code": "X"}, "DELETE"),
+        (
+            {"method": "DELETE", "missing_codes": ["X"], "check": True},
+            {"status": 404, "code": "X"},
+            "GET",
+        ),
+    ],
+    ids=str,
+)
+def test_every_response_may_report_a_deprecation(
+    emulator: Emulator, options: dict[str, Any], fault: dict[str, Any], method: str
+) -> None:
+    status = fault.get("status", 200)
+    body = {"body": '{"desc": "b"}'} if status == 200 else {}
+    seen = {"status": status, "headers": DEPRECATED, **body, **fault}
+    emulator.add_fault(Fault("status", path=f"*{VICTIM}", **seen))
+    result = send(emulator, path=VICTIM, allow_own_key=True, **options).result
+    (warning,) = result["warnings"]
+    assert f"marks {method} {ATLAS}{VICTIM}" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error": 401, "reason": "Unauthorized", "detail": "You are not authorized."}, "api"),
+        ({"error": 409, "errorCode": "X", "detail": "no"}, "api"),
+        ({"errorCode": "X", "detail": "no"}, "unexpected_response"),
+        # Not an error, but a field with this name.
+        ({"error": 400, "detail": "x"}, None),
+        ({"error": "none", "reason": "x", "detail": "x"}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_error_is_not_a_success_even_if_its_status_is_hidden(
+    emulator: Emulator, method: str, body: dict[str, Any], code: str | None
+) -> None:
+    respond(emulator, json.dumps(body))
+    options = {"body": {}} if method == "POST" else {}
+    outcome = send(emulator, path="/groups", method=method, **options)
+    assert outcome.result.get("error", {}).get("type") == code
+    assert outcome.changed is (method != "GET" and code is None)
+
+
 def test_a_query_is_sent_with_its_types(emulator: Emulator) -> None:
     send(emulator, path="/orgs", query={"includeCount": False, "n": 1, "name": ["a b"]})
     sent = emulator.requests[-1].query
@@ -450,6 +504,24 @@ def test_only_the_deletion_of_the_own_account_is_preceded_by_a_get(
     methods = [request.method for request in emulator.requests]
     assert methods == ["POST", method, "POST"]
     assert emulator.state.tokens == {}
+
+
+@pytest.mark.parametrize("signer", ["key", "account", "unknown account"])
+def test_a_lost_deletion_of_what_may_be_the_own_credential_is_checked_with_another(
+    emulator: Emulator, signer: str
+) -> None:
+    path, options = OWN_ACCOUNT, {"allow_own_account": True, **service_account("atlas")}
+    if signer == "key":
+        path, options = OWN, {"allow_own_key": True}
+    if signer == "unknown account":
+        token = fetch_token(emulator.url, "atlas")
+        options = {"allow_own_account": True, "access_token": token}
+    emulator.add_fault(Fault("lost_after", "DELETE"))
+    outcome = send(emulator, path=path, method="DELETE", **options)
+    assert outcome.failed
+    assert "may have been carried out" in outcome.msg
+    assert "check with another one" in outcome.msg
+    assert "Run the task again" not in outcome.msg
 
 
 def test_the_own_account_is_deleted_after_its_token_has_expired(emulator: Emulator) -> None:
@@ -753,6 +825,9 @@ def test_a_path_that_the_api_does_not_have_is_not_a_missing_object(
     assert outcome.code == "RESOURCE_NOT_FOUND"
     assert "Check path" in outcome.msg
     assert "missing_codes" not in outcome.msg
+    respond(emulator, '{"error": 404, "errorCode": "RESOURCE_NOT_FOUND", "parameters": []}', 404)
+    assert send(emulator, **options, check=check).code == "RESOURCE_NOT_FOUND"
+    emulator.clear_faults()
     respond(emulator, '{"error": 404, "errorCode": "RESOURCE_NOT_FOUND", "parameters": ["x"]}', 404)
     outcome = send(emulator, **options, check=check)
     assert (outcome.failed, outcome.changed) == (False, False)
