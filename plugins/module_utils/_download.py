@@ -35,7 +35,7 @@ class Download:
         directory, name = os.path.split(path)
         # Not abspath, which would take the parent of a link for that of its target.
         directory = os.path.realpath(directory)
-        self._new = os.path.join(directory, f".{name}.{os.urandom(4).hex()}")
+        self._new = _secret_file.hidden_beside(os.path.join(directory, name))
         self._check_mode = check_mode
         self._file: BinaryIO | None = None
         self._sum = hashlib.sha256()

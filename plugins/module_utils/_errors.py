@@ -483,7 +483,7 @@ def api_advice(status: int, code: str | None, parameters: Sequence[Any], request
 
 def _token_limit(parameters: Sequence[Any]) -> str:
     """Return the limit in a 429 of the token endpoint: the path, a number, and minutes."""
-    numbers = [item for item in parameters[1:] if isinstance(item, (int, float))]
+    numbers = [item for item in parameters[1:] if isinstance(item, (int, float)) and item > 0]
     if len(parameters) != 3 or len(numbers) != 2:
         return ""
     return "The API reports a limit of {:g} tokens in {:g} min. ".format(*numbers)

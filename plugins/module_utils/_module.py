@@ -99,10 +99,9 @@ def execute(
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
-    # Ansible masks secrets in values only, and a server may use any name.
-    names = "\n".join(_names(result.get("json")))
-    if any(secret in names for secret in module.no_log_values):
-        result["json"] = sanitize_keys(result["json"], module.no_log_values)
+    for shown, names in ((result, ("json", "diff")), (module.params, module.originals)):
+        for name in names:
+            module.mask_names(shown, name)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     # Within "except", Ansible would add the traceback.
@@ -150,6 +149,12 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         masked, withheld = find_secrets(self.params, os.environ)
         self.add_no_log(masked)
         withhold(withheld | withheld_forms(self._redaction.secret_texts(self.originals)))
+
+    def mask_names(self, shown: dict[str, Any], name: str) -> None:
+        """Mask secrets in the names of fields: Ansible masks only values."""
+        names = "\n".join(map(str, _names(shown.get(name))))
+        if any(secret in names for secret in self.no_log_values):
+            shown[name] = sanitize_keys(shown[name], self.no_log_values)
 
     def _log_invocation(self) -> None:
         """Log the options without secrets.

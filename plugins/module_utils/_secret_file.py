@@ -217,10 +217,16 @@ def _make_room(file: SecretFile) -> bool:
     return now.content is not None
 
 
+def hidden_beside(path: str) -> str:
+    """Return the path of a new hidden file in the directory of a file."""
+    directory, name = os.path.split(path)
+    # A name has at most 255 bytes, and a character up to four.
+    return os.path.join(directory, f".{name[:60]}.{os.urandom(4).hex()}")
+
+
 def _delete_empty(path: str, identity: tuple[int, int]) -> None:
     """Delete an empty file. Raises FileExistsError if another one has just taken its place."""
-    directory, name = os.path.split(path)
-    aside = os.path.join(directory, f".{name}.{os.urandom(4).hex()}")
+    aside = hidden_beside(path)
     try:
         os.rename(path, aside)
     except FileNotFoundError:
@@ -239,9 +245,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _replace(path: str, data: bytes) -> None:
     """Replace a file in one step, so that its readers always find a complete secret."""
-    directory, name = os.path.split(path)
     # If the process is killed, this file has the only copy of the new secret. No later run uses it.
-    new = os.path.join(directory, f".{name}.{os.urandom(4).hex()}")
+    new = hidden_beside(path)
     _create(new, data)
     try:
         os.replace(new, path)

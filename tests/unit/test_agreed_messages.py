@@ -502,7 +502,7 @@ CASES = [
         ),
         {"path": f"/groups/{MISSING_ID}/clusters/shop", "method": "DELETE"},
         REQUEST,
-        lasting("status", status=404, code="RESOURCE_NOT_FOUND"),
+        lasting("status", status=404, code="RESOURCE_NOT_FOUND", parameters=["shop"]),
     ),
     Case(
         "a response is not JSON",

@@ -199,7 +199,8 @@ def test_the_documentation_names_the_default_version() -> None:
 @pytest.mark.parametrize(
     "name",
     """password clientSecret apiToken privateKey datadogApiKey serviceKey pwd scramSha256Creds
-    storedKey X-Api-Key webhook_url Authorization sslKey""".split(),
+    storedKey X-Api-Key webhook_url Authorization sslKey pass smtpPass db_pass jwt masterKey
+    hmacKey""".split(),
 )
 def test_texts_under_secret_names_are_hidden(name: str) -> None:
     body = {"a": [{name: "canary", "plain": "seen"}], name: {"value": ["canary"], "n": 720}}
@@ -226,7 +227,9 @@ def test_the_content_of_the_key_file_is_hidden() -> None:
     assert list(_endpoints.secret_texts(body)) == ["canary"]
 
 
-@pytest.mark.parametrize("name", ["apiKeyId", "apiKeyIds", "publicKey", "keyName", "roles"])
+@pytest.mark.parametrize(
+    "name", ["apiKeyId", "apiKeyIds", "publicKey", "keyName", "roles", "bypass"]
+)
 def test_texts_under_other_names_are_shown(name: str) -> None:
     assert _endpoints.redacted({name: "seen"}) == {name: "seen"}
 

@@ -114,6 +114,7 @@ UNPROVED = "This does not prove that the key is gone. Run"
         (429, "RATE_LIMITED", [_errors.TOKEN_PATH, 10, 5], _errors.TOKEN_PATH, TOKEN_LIMIT),
         (429, "RATE_LIMITED", [_errors.TOKEN_PATH, 10, "5"], _errors.TOKEN_PATH, FETCH_FEWER),
         (429, "RATE_LIMITED", ["", 10, 5, "x"], _errors.TOKEN_PATH, FETCH_FEWER),
+        (429, "RATE_LIMITED", ["", 10, -1], _errors.TOKEN_PATH, FETCH_FEWER),
         (429, "RATE_LIMITED", [], ORG_KEY, "The rate limit was exceeded."),
         (401, None, [], _errors.TOKEN_PATH, "Check the credential: "),
         (403, "NOT_ORG_OWNER", [], ORG_KEY, "The credential does not have the required role."),

@@ -339,7 +339,8 @@ def test_a_code_may_count_only_if_the_full_list_agrees() -> None:
         ("ROBOT", 404, "OTHER", True),
         ("ROBOT", 400, "OTHER", False),
         ("ROBOT", 404, "Not Found", False),
-        ("ROBOT", 404, "", False),
+        ("ROBOT", 404, "", True),
+        ("ROBOT", 400, "", False),
     ],
 )
 def test_an_error_may_hint_at_absence(topic: str, status: int, code: str, is_hint: bool) -> None:

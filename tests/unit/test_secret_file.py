@@ -221,6 +221,14 @@ def test_a_secret_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "☃" * 85])
+def test_a_file_may_have_the_longest_possible_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    written = write(stored(path), {**PAIR, "private_key": "new"}, "it")
+    assert inspect(str(path), KEY_PAIR) == written
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("failing", ["replace", "fsync"])
 def test_the_first_of_two_failures_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

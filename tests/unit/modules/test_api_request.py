@@ -352,6 +352,9 @@ def test_a_secret_in_a_name_is_masked(emulator: Emulator) -> None:
     assert list(outcome.result["json"]["a"].values()) == [1]
     assert outcome.result["json"]["b"][1] == 3
     assert token not in outcome.output
+    sent = {"access_token": token, "body": {token: 1}, "query": {token: 1}, "diff": True}
+    outcome = send(emulator, path="/x", method="PATCH", **sent)
+    assert token not in outcome.output
 
 
 @pytest.mark.parametrize(
@@ -914,7 +917,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_file_is_written_only_if_it_differs(emulator: Emulator, tmp_path: Path) -> None:
-    options = {"path": "/x", "dest": str(tmp_path / "x"), "envelope": True}
+    """Even if its name is as long as possible."""
+    name = "x" * 255
+    options = {"path": "/x", "dest": str(tmp_path / name), "envelope": True}
     respond(emulator, "id,name\n", times=4)
     with mock.patch("tempfile.TemporaryFile", side_effect=AssertionError):
         checked = send(emulator, **options, check=True)
@@ -922,13 +927,13 @@ def test_a_file_is_written_only_if_it_differs(emulator: Emulator, tmp_path: Path
     first, again, known = (send(emulator, **options, check=n == 2) for n in range(3))
     assert [first.changed, again.changed, known.changed] == [True, False, False]
     assert (first.result["dest"], first.result["status"]) == (options["dest"], 200)
-    assert files(tmp_path) == {"x": b"id,name\n"}
-    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
-    (tmp_path / "x").chmod(0o640)
+    assert files(tmp_path) == {name: b"id,name\n"}
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    (tmp_path / name).chmod(0o640)
     respond(emulator, "other")
     assert send(emulator, **options).changed
-    assert files(tmp_path) == {"x": b"other"}
-    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+    assert files(tmp_path) == {name: b"other"}
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
 
 
 def test_a_changed_file_keeps_its_owner(emulator: Emulator, tmp_path: Path) -> None:
