@@ -434,8 +434,8 @@ _ADVICE_BY_CODE: dict[frozenset[str], str] = {
         "The organization's plan does not include this feature."
     ),
     frozenset({CONCURRENT}): (
-        "The API was handling another request about the same object, and changed nothing. Run the "
-        "task again."
+        "The API was handling another request about the same object. Run only one task at a time "
+        "that changes this object."
     ),
     frozenset({"ACCOUNT_SUSPENDED"}): "The account is suspended. Settle its billing first.",
 }
@@ -457,11 +457,11 @@ _FETCH_FEWER = (
 
 def is_about_path(parameters: Sequence[Any]) -> bool:
     """Return whether RESOURCE_NOT_FOUND refers to the URL, not to an object (its parameter)."""
-    return not parameters or names_path(parameters)
+    return not parameters or contains_path(parameters)
 
 
-def names_path(parameters: Sequence[Any]) -> bool:
-    """Return whether the parameters of an error contain a path."""
+def contains_path(parameters: Sequence[Any]) -> bool:
+    """Return whether a parameter of an error is a path."""
     return any(str(item).startswith("/") for item in parameters)
 
 

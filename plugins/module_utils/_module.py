@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.common.parameters import remove_values, sanitize_keys
+from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils import (
     _argspec,
@@ -99,9 +99,9 @@ def execute(
     has_failed, result = _outcome(module, check, run)
     if not module._diff:
         result.pop("diff", None)
-    for shown, names in ((result, ("json", "diff")), (module.params, module.originals)):
-        for name in names:
-            module.mask_names(shown, name)
+    for name in ("json", "diff"):
+        module.mask_names(result, name)
+    module.mask_original_names()
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     # Within "except", Ansible would add the traceback.
@@ -154,7 +154,11 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         """Mask secrets in the names of fields: Ansible masks only values."""
         names = "\n".join(map(str, _names(shown.get(name))))
         if any(secret in names for secret in self.no_log_values):
-            shown[name] = sanitize_keys(shown[name], self.no_log_values)
+            shown[name] = _masked_names(shown[name], self.no_log_values)
+
+    def mask_original_names(self) -> None:
+        for name in self.originals:
+            self.mask_names(self.params, name)
 
     def _log_invocation(self) -> None:
         """Log the options without secrets.
@@ -172,6 +176,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         """Fail with an ``error`` field, even if Ansible's own validation fails."""
         self.mask_secrets()
+        self.mask_original_names()
         if "error" not in kwargs:
             # Ansible quotes values of any length. Mask secrets before truncating the message.
             msg = sanitize(remove_values(msg, self.no_log_values), 2000)
@@ -195,6 +200,16 @@ def _names(value: Any) -> set[str]:
         elif isinstance(item, list):
             left += item
     return names
+
+
+def _masked_names(value: Any, secrets: set[str]) -> Any:
+    """Return JSON without secrets in names. Ansible's own function skips names with a prefix."""
+    if isinstance(value, dict):
+        return {
+            remove_values(str(name), secrets): _masked_names(item, secrets)
+            for name, item in value.items()
+        }
+    return [_masked_names(item, secrets) for item in value] if isinstance(value, list) else value
 
 
 def _outcome(module: _Module, check: Check, run: Run) -> tuple[bool, dict[str, Any]]:

@@ -114,7 +114,8 @@ options:
       - Error codes that mean that the object does not exist. If the API returns one of them with
         status 400 or 404, the task reports no change.
       - Without this option, every error fails the task. A status alone never means that an object
-        is missing, and neither does C(RESOURCE_NOT_FOUND) if the API does not have the path.
+        is missing, and neither does C(RESOURCE_NOT_FOUND) if its parameter is a path, or if it has
+        no parameter.
       - In check mode, the task reads O(path) to check whether the object exists.
       - Only if O(method) is V(DELETE).
     type: list
@@ -248,8 +249,8 @@ dest:
   sample: /var/backups/invoice.csv
 headers:
   description:
-    - The headers C(RateLimit-*), C(Deprecation) and C(Sunset) of the response. Their names are in
-      lowercase, with underscores.
+    - The headers C(RateLimit-*), C(Deprecation) and C(Sunset) of the last response. Their names are
+      in lowercase, with underscores.
   returned: success
   type: dict
   sample:

@@ -230,12 +230,9 @@ class Client:
         """
         request = self._request(method, call)
         response = self._send(request, call, body=body)
-        what = ""
-        if _responses.has_hidden_error(response):
-            what = "contains an error of the API"
-        elif not response.is_json and response.body.strip():
+        _responses.check_no_error(response, request)
+        if not response.is_json and response.body.strip():
             what = f"is {_responses.describe_body(response)}, not the expected JSON"
-        if what:
             raise _responses.unexpected(response, request, what)
         return response
 
@@ -247,6 +244,7 @@ class Client:
         """
         request = self._request("GET", call)
         response = self._send(request, call, receiver=receiver)
+        _responses.check_no_error(response, request)
         is_file = response.is_received and not _responses.is_html(response)
         if response.body.strip() and not response.is_json and not is_file:
             what = f"is {_responses.describe_body(response)}, not the expected file"

@@ -72,9 +72,9 @@ def parse_response(response: Response) -> Response:
                     payload, body = {}, b""
             # An HTTP error, for example of a gateway, takes precedence over the envelope.
             status = status if status >= 400 else enveloped
-        elif status < 300 and _is_error(payload):
-            # A proxy or gateway hid the status, but the error repeats it.
-            status = _status(payload.get("error")) or status
+    if isinstance(payload, dict) and status < 300 and _is_error(payload):
+        # A proxy or gateway hid the status, but the error repeats it.
+        status = _status(payload.get("error")) or status
     return replace(response, status=status, body=body, payload=payload, is_json=True)
 
 
@@ -92,12 +92,6 @@ def _is_error(payload: Mapping[str, Any]) -> bool:
     has_texts = all(isinstance(payload.get(name), str) for name in ("reason", "detail"))
     is_old = has_texts and (_status(payload.get("error")) or 0) >= 400
     return "errorCode" in payload or is_old
-
-
-def has_hidden_error(response: Response) -> bool:
-    """Return whether a successful response contains an error of the API without its status."""
-    payload = response.payload if isinstance(response.payload, dict) else {}
-    return isinstance(payload.get("errorCode"), str) and ("detail" in payload or "error" in payload)
 
 
 def is_of_api(response: Response) -> bool:
@@ -220,6 +214,16 @@ def unexpected(
         waited=response.waited,
         outcome_unknown=request.method != "GET",
     )
+
+
+def check_no_error(response: Response, request: Request) -> None:
+    """Refuse a successful response with an error of the API. Raises UnexpectedResponseError."""
+    payload = response.payload if isinstance(response.payload, dict) else {}
+    code, detail = (_str_or_none(payload.get(name)) for name in ("errorCode", "detail"))
+    others = ("detail", "error", "parameters", "reason")
+    if code and (len(payload) == 1 or any(name in payload for name in others)):
+        said = f', "{detail}"' if detail else ""
+        raise unexpected(response, request, f"contains the error {code}{said}")
 
 
 def check_empty(response: Response, request: Request, operation: str) -> None:

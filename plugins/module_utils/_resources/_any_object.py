@@ -138,8 +138,8 @@ def _advice(task: Task, error: KeysmithError) -> str:
         if task.params["all_pages"] or task.params["unique_by"]:
             option = "all_pages" if task.params["all_pages"] else "unique_by"
             return f"{error.hint} {option} needs a path that returns a list."
-        is_page = response is None or is_html(response)
-        if task.method == "GET" and not task.params["dest"] and not is_page:
+        is_other = response is not None and not response.is_json and not is_html(response)
+        if task.method == "GET" and not task.params["dest"] and is_other:
             return f"{error.hint} To save a response that is not JSON in a file, set dest."
     is_missing = status == 404 or (status == 400 and code.endswith("_NOT_FOUND"))
     if isinstance(error, ApiError) and is_missing and code not in _OF_ANOTHER_PRODUCT:
@@ -299,12 +299,14 @@ _PLANS: dict[str, Callable[[Task, bool], Plan]] = {
 
 
 def _write(task: Task) -> dict[str, Any]:
-    may_end = _may_end_credential(task)
+    is_own = _ends_own_account(task)
     try:
-        if may_end and task.api.endpoint.client_id:
+        if is_own and task.api.endpoint.client_id:
             # Replaces an expired token. Later, a 401 could mean that the account is gone.
             task.send("GET")
-        with _resource.ending_credential(task.api, is_own=may_end):
+        if _may_end_own_key(task):
+            task.api.expect_revocation()
+        with _resource.ending_credential(task.api, is_own=is_own):
             response = task.send(task.method, task.body)
     except KeysmithError as error:
         if isinstance(error, ApiError) and _says_missing(task, error):
@@ -316,6 +318,9 @@ def _write(task: Task) -> dict[str, Any]:
             return _result(task, changed=True, data=_json(task.api.last_response))
         if task.params["unique_by"]:
             raise _lost_creation(task, error) from None
+        if error.status == 401 and task.method == "DELETE":
+            # An earlier attempt may have deleted the signing key, or the secret that signs.
+            raise error.with_context(state_after=_resource.CREDENTIAL_MAY_BE_GONE) from None
         if not error.state_after and not _is_safe_again(task):
             raise error.with_context(state_after=_SEND_AGAIN) from None
         raise
@@ -380,7 +385,7 @@ def _shown_headers(response: Response | None) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _warned(task: Task, method: str) -> Iterator[None]:
-    """Warn if the response to a request, or the error, says that it is deprecated."""
+    """Warn if the response, even an error, marks the request as deprecated."""
     task.api.last_response = None
     try:
         yield
@@ -442,7 +447,7 @@ def _check_not_own_key(task: Task) -> None:
         public_key = found.get("publicKey")
         if public_key == task.api.endpoint.public_key:
             raise _own_error(f"the API key {public_key}", "allow_own_key")
-        if not public_key:
+        if not public_key or not isinstance(public_key, str):
             raise OwnKeyError(
                 f"The API does not return the public key of {sanitize(key_id, 40)}, so it may be "
                 "the one that this task authenticates with, and nothing was changed",
@@ -468,14 +473,20 @@ def _key_at(task: Task, listing: str, path: str, key_id: str) -> Mapping[str, An
     return next(filter(is_it, task.listing(listing)), None)
 
 
-def _may_end_credential(task: Task) -> bool:
-    """Return whether the request may delete the signing account or key, which the task allows."""
-    endpoint, parts = task.api.endpoint, _endpoints.path_parts(task.path.lower())
-    # In a project, a deletion only removes the assignment.
-    if task.method != "DELETE" or parts[:1] == ["groups"]:
-        return False
-    if parts[-2:-1] == ["apikeys"]:
-        return bool(endpoint.public_key and task.params["allow_own_key"])
+def _ends_own_account(task: Task) -> bool:
+    """Return whether the request may delete the signing account, and its token with it."""
+    endpoint, parts = task.api.endpoint, _path_names(task)
     own = (endpoint.client_id or "").lower()
-    is_account = parts[-2:-1] == ["serviceaccounts"]
-    return is_account and (endpoint.is_account_unknown or parts[-1] == own)
+    is_account = parts[:1] == ["orgs"] and parts[2:3] == ["serviceaccounts"] and len(parts) == 4
+    is_own = endpoint.is_account_unknown or parts[-1:] == [own]
+    return task.method == "DELETE" and is_account and is_own
+
+
+def _may_end_own_key(task: Task) -> bool:
+    """Return whether the request deletes a key, which may be the signing one."""
+    is_key = _path_names(task)[-2:-1] == ["apikeys"]
+    return task.method == "DELETE" and is_key and bool(task.params["allow_own_key"])
+
+
+def _path_names(task: Task) -> list[str]:
+    return [part.lower() for part in _endpoints.path_parts(task.path)]

@@ -30,9 +30,9 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import (
     OwnKeyError,
     UnexpectedResponseError,
     WaitTimeoutError,
+    contains_path,
     internal_error,
     is_about_path,
-    names_path,
 )
 from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
     normalize_description,
@@ -41,6 +41,10 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._text import (
 
 ORG_MEMBER = "Organization Member"
 ORG_OWNER = "Organization Owner"
+CREDENTIAL_MAY_BE_GONE = (
+    "The request may have been carried out. If so, the signing credential may no longer work: "
+    "check with another one."
+)
 _INITIAL_BACKOFF = 0.25
 _MAX_BACKOFF = 2.0
 # How many seconds the API may take to find an object that it has returned, to list a new one, and
@@ -440,7 +444,7 @@ def _hints_at_absence(error: ApiError, resource: Resource[Obj]) -> bool:
             return error.status in {400, 404}
         # Codes of web frameworks are not in uppercase.
         is_code = error.status == 404 and (code.isupper() or not code)
-        return is_code and not names_path(error.parameters)
+        return is_code and not contains_path(error.parameters)
     is_code = error.code in resource.missing | resource.hints and error.status in {400, 404}
     return is_code or _is_not_found(error)
 
@@ -597,11 +601,8 @@ def ending_credential(api: Client, *, is_own: bool) -> Iterator[None]:
     except KeysmithError as error:
         if is_own and error.outcome_unknown:
             api.forget_credential()
-            state = (
-                "The request may have been carried out. If so, the signing credential may no "
-                "longer work: check with another one."
-            )
-            raise error.with_context(state_after=error.state_after or state) from None
+            state = error.state_after or CREDENTIAL_MAY_BE_GONE
+            raise error.with_context(state_after=state) from None
         raise
     if is_own:
         api.forget_credential()

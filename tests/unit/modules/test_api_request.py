@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -214,7 +215,11 @@ DEPRECATED = {"Deprecation": "true"}
         ({"method": "PATCH", "body": {"desc": "a"}, "compare": True}, {"method": "GET"}, "GET"),
         ({"method": "PATCH", "body": {"desc": "a"}, "compare": True, "check": True}, {}, "GET"),
         ({"method": "DELETE"}, {"method": "DELETE", "status": 403}, "DELETE"),
-        ({"method": "DELETE", "missing_codes": ["X"]}, {"status": 404, "code": "X"}, "DELETE"),
+        (
+            {"method": "DELETE", "missing_codes": ["X"]},
+            {"method": "DELETE", "status": 404, "code": "X"},
+            "DELETE",
+        ),
         (
             {"method": "DELETE", "missing_codes": ["X"], "check": True},
             {"status": 404, "code": "X"},
@@ -241,7 +246,13 @@ def test_every_response_may_report_a_deprecation(
         ({"error": 401, "reason": "Unauthorized", "detail": "You are not authorized."}, "api"),
         ({"error": 409, "errorCode": "X", "detail": "no"}, "api"),
         ({"errorCode": "X", "detail": "no"}, "unexpected_response"),
+        ({"errorCode": "X", "reason": "no"}, "unexpected_response"),
+        ({"errorCode": "X", "parameters": []}, "unexpected_response"),
+        ({"errorCode": "X"}, "unexpected_response"),
+        ({"status": 200, "content": {"error": 401, "reason": "no", "detail": "no"}}, "api"),
         # Not an error, but a field with this name.
+        ({"errorCode": "X", "name": "x"}, None),
+        ({"errorCode": 1, "detail": "x"}, None),
         ({"error": 400, "detail": "x"}, None),
         ({"error": "none", "reason": "x", "detail": "x"}, None),
     ],
@@ -256,6 +267,20 @@ def test_an_error_is_not_a_success_even_if_its_status_is_hidden(
     outcome = send(emulator, path="/groups", method=method, **options)
     assert outcome.result.get("error", {}).get("type") == code
     assert outcome.changed is (method != "GET" and code is None)
+    if code == "unexpected_response":
+        assert "contains the error X" in outcome.msg
+        assert body.get("detail", "") in outcome.msg
+        assert TO_FILE not in outcome.msg
+
+
+@pytest.mark.parametrize("error", [{"errorCode": "X", "detail": "no"}, {"error": 403}])
+def test_an_error_does_not_replace_a_file(
+    emulator: Emulator, tmp_path: Path, error: dict[str, Any]
+) -> None:
+    (tmp_path / "x").write_text("old")
+    respond(emulator, json.dumps({"detail": "no", "reason": "no", **error}))
+    assert send(emulator, path="/x", dest=str(tmp_path / "x")).failed
+    assert files(tmp_path) == {"x": b"old"}
 
 
 def test_a_query_is_sent_with_its_types(emulator: Emulator) -> None:
@@ -345,16 +370,25 @@ def test_a_uuid_in_a_body_is_not_a_secret(emulator: Emulator) -> None:
 
 def test_a_secret_in_a_name_is_masked(emulator: Emulator) -> None:
     token = fetch_token(emulator.url, "atlas")
-    body = {"a": {f"of {token}": 1}, "b": [[{token: 2}], 3]}
+    body = {"a": {f"of {token}": 1}, "b": [[{token: 2}], 3], f"_ansible_{token}": 4}
     emulator.add_fault(Fault("json", method="GET", body=body))
     outcome = send(emulator, path="/x", access_token=token)
     assert outcome.result["status"] == 200
     assert list(outcome.result["json"]["a"].values()) == [1]
     assert outcome.result["json"]["b"][1] == 3
     assert token not in outcome.output
-    sent = {"access_token": token, "body": {token: 1}, "query": {token: 1}, "diff": True}
-    outcome = send(emulator, path="/x", method="PATCH", **sent)
+    emulator.clear_faults()
+    respond(emulator, "{}")
+    task = {"path": "/x", "access_token": token, "body": {token: 1}, "query": {token: 1}}
+    outcome = send(emulator, method="PATCH", diff=True, **task)
+    assert list(outcome.result["diff"]["after"].values()) == [1]
     assert token not in outcome.output
+    assert json.loads(emulator.requests[-1].body) == {token: 1}
+    assert emulator.requests[-1].query == {token: "1"}
+    # Ansible itself rejects this value.
+    refused = send(emulator, method="MOVE", **task)
+    assert refused.failed
+    assert token not in refused.output
 
 
 @pytest.mark.parametrize(
@@ -509,22 +543,63 @@ def test_only_the_deletion_of_the_own_account_is_preceded_by_a_get(
     assert emulator.state.tokens == {}
 
 
-@pytest.mark.parametrize("signer", ["key", "account", "unknown account"])
+def own_secret(emulator: Emulator) -> str:
+    """Return the path of the secret that signs."""
+    accounts = emulator.state.organizations[org_id("atlas")].service_accounts
+    return f"{OWN_ACCOUNT}/secrets/{accounts[client_id('atlas')].secrets[0].id}"
+
+
+@pytest.mark.parametrize("signer", ["key", "account", "secret", "unknown account"])
+@pytest.mark.parametrize("is_encoded", [False, True])
 def test_a_lost_deletion_of_what_may_be_the_own_credential_is_checked_with_another(
-    emulator: Emulator, signer: str
+    emulator: Emulator, signer: str, is_encoded: bool
 ) -> None:
     path, options = OWN_ACCOUNT, {"allow_own_account": True, **service_account("atlas")}
     if signer == "key":
         path, options = OWN, {"allow_own_key": True}
+    if signer == "secret":
+        path = own_secret(emulator)
     if signer == "unknown account":
         token = fetch_token(emulator.url, "atlas")
         options = {"allow_own_account": True, "access_token": token}
+    if is_encoded:
+        path = path.replace("Keys", "%4Beys").replace("Accounts", "%41ccounts")
     emulator.add_fault(Fault("lost_after", "DELETE"))
     outcome = send(emulator, path=path, method="DELETE", **options)
     assert outcome.failed
     assert "may have been carried out" in outcome.msg
     assert "check with another one" in outcome.msg
     assert "Run the task again" not in outcome.msg
+    # Without its client ID, the account need not be the one that signs, but it may be.
+    reads = [request for request in emulator.requests if request.method == "GET"]
+    assert len(reads) == (signer == "account")
+
+
+def test_the_token_is_revoked_after_the_deletion_of_another_secret(emulator: Emulator) -> None:
+    accounts = emulator.state.organizations[org_id("atlas")].service_accounts
+    own = accounts[client_id("atlas")]
+    other = dataclasses.replace(own.secrets[0], id=MISSING_ID, value="other")
+    own.secrets.append(other)
+    emulator.add_fault(Fault("lost_after", "DELETE"))
+    options = {**service_account("atlas"), "allow_own_account": True}
+    path = f"{OWN_ACCOUNT}/secrets/{MISSING_ID}"
+    outcome = send(emulator, path=path, method="DELETE", **options)
+    assert outcome.failed
+    assert "check with another one" not in outcome.msg
+    assert emulator.state.tokens == {}
+
+
+@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize(
+    "key", [VICTIM, OWN.replace(KEYS, f"/groups/{project_id('atlas')}/apiKeys")]
+)
+def test_a_lost_deletion_of_another_object_can_be_repeated(
+    emulator: Emulator, key: str, times: int | None
+) -> None:
+    emulator.add_fault(Fault("lost_after", "DELETE", times=times))
+    outcome = send(emulator, path=key, method="DELETE", allow_own_key=True)
+    assert outcome.failed
+    assert "check with another one" not in outcome.msg
 
 
 def test_the_own_account_is_deleted_after_its_token_has_expired(emulator: Emulator) -> None:
@@ -779,7 +854,7 @@ def test_advice_follows_from_the_error_and_the_options(
 ) -> None:
     body = b"<html>" if code == "html" else b"a,b"
     api: Any = SimpleNamespace(
-        last_response=SimpleNamespace(body=body, headers={}),
+        last_response=SimpleNamespace(body=body, headers={}, is_json=False),
         endpoint=SimpleNamespace(base_url="https://h"),
     )
     task = _any_object.Task(api, {**READ, **params}, "/x", "")
@@ -856,8 +931,9 @@ def test_check_mode_warns_if_a_path_cannot_be_read(emulator: Emulator) -> None:
 def test_a_deletion_is_checked_only_if_its_object_may_be_missing(
     emulator: Emulator, check: bool, codes: list[str] | None
 ) -> None:
+    path = f"/groups/{project_id('atlas')}/apiKeys/{key_id('atlas', 2)}"
     options = {"missing_codes": codes, "allow_own_key": True}
-    assert send(emulator, path=VICTIM, method="DELETE", check=check, **options).changed
+    assert send(emulator, path=path, method="DELETE", check=check, **options).changed
     assert "GET" not in {request.method for request in emulator.requests}
 
 
