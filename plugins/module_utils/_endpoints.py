@@ -37,7 +37,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 # The names of secret fields in requests and responses of the APIs.
 _SECRET_NAME = re.compile(
     r"pass[-_ ]?(word|wd|phrase)|pwd|secret|token|private|cred(s$|ential)|webhook[-_ ]?url"
-    r"|(?-i:(^|[-_])pass$|Pass$)|authorization$|jwt$"
+    r"|(?-i:(^|[-_])(pass|PASS)$|Pass$)|authorization$|jwt$"
     r"|(api|service|routing|license|account|access|auth|shared|encryption|stored|server|ssl|tls"
     r"|ssh|master|signing|hmac|integration|subscription)[-_ ]?keys?$",
     re.IGNORECASE,

@@ -45,6 +45,7 @@ options:
     description:
       - Returns only accounts with a secret that has expired or will expire within this number of
         hours, 0 or more. Accounts without a secret never match.
+      - The task fails if the API does not list the secrets of an account.
     type: float
   include_system_managed:
     description:

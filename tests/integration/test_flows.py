@@ -418,7 +418,7 @@ def test_each_request_of_a_flow_may_fail(
                 assert state(emulator, platform) == wanted
 
 
-# All writes about keys and accounts, each of which must be part of a flow.
+# All writes about keys and accounts, by endpoint. Modules send no others.
 WRITES = """
 POST /orgs/*/apiKeys
 PATCH /orgs/*/apiKeys/*
@@ -450,7 +450,8 @@ def test_every_write_is_part_of_a_flow(emulator: Emulator) -> None:
         for request in emulator.requests:
             path = request.path.removeprefix("/api/atlas/v2")
             sent.add(f"{request.method} {variable.sub('*', path)}")
-    assert set(WRITES.strip().splitlines()) - sent == set()
+    about = re.compile("(?!GET).*(apiKeys|serviceAccounts)")
+    assert set(filter(about.match, sent)) == set(WRITES.strip().splitlines())
 
 
 def check_faulty_run(

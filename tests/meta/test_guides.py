@@ -389,6 +389,7 @@ def test_the_guide_compares_only_times_of_the_same_form(moved_at: str, is_compar
         (found_account("2026-12-01T06:00:01Z", None), True),
         (found_account("2026-12-01T05:59:59Z", None), False),
         (found_account(), False),
+        ({"service_accounts": [{"secrets": None}]}, False),
         ({"service_accounts": []}, False),
     ],
 )

@@ -91,8 +91,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the calls to the API, which all succeed."""
     calls: list[Any] = []
 
-    def revoke(_api: Any, _keys: Any, revoked: OrgApiKey) -> bool:
-        calls.append(("revoke", revoked.id))
+    def revoke(_api: Any, _keys: Any, revoked: OrgApiKey, *, may_be_own: bool) -> bool:
+        calls.append(("revoke", revoked.id, may_be_own))
         return True
 
     def update(_api: Any, _org_id: str, changed: OrgApiKey, fields: Any) -> OrgApiKey:
@@ -121,7 +121,8 @@ def test_the_known_signing_credential_is_revoked_after_keys_that_may_be_it(
     keys = [key(1), key(2, "ownownow"), key(3), key(4, "otherone")]
     changes = [*(own(_changes.revocation(k)) for k in keys[:3]), _changes.revocation(keys[3])]
     runs, warnings = work().apply(changes)
-    assert [call[1] for call in done] == [keys[number].id for number in (3, 0, 2, 1)]
+    order = [(3, False), (0, True), (2, True), (1, True)]
+    assert done == [("revoke", keys[number].id, may_be_own) for number, may_be_own in order]
     assert all(run.is_made for run in runs)
     assert warnings == []
 

@@ -224,7 +224,9 @@ def test_a_secret_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["x" * 255, "☃" * 85])
 def test_a_file_may_have_the_longest_possible_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    written = write(stored(path), {**PAIR, "private_key": "new"}, "it")
+    path.touch()
+    found = write(inspect(str(path), KEY_PAIR), PAIR, "it")
+    written = write(found, {**PAIR, "private_key": "new"}, "it")
     assert inspect(str(path), KEY_PAIR) == written
     assert list(tmp_path.iterdir()) == [path]
 

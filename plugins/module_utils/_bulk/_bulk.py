@@ -158,7 +158,9 @@ class ChangeRun:
         declared = self.change.declared
         if declared is None:
             objects = API_KEYS.of(self._work.org_id)
-            self.is_made = _resource.delete(self._api, objects, self.current)
+            self.is_made = _resource.delete(
+                self._api, objects, self.current, may_be_own=self.change.is_own
+            )
             return
         if self.key is None:
             self._create(declared)

@@ -298,7 +298,7 @@ def create(
         if hours is None and len(error.parameters) == 1:
             with suppress(KeysmithError), api.cancellation.completing():
                 account = _resource.find_by_id(api, objects, error.parameters[0])
-        if account and not account.secrets and asked.is_met(account):
+        if account and account.shows_secrets and not account.secrets and asked.is_met(account):
             return Created(account)
         if error.results.get("changed") and SERVICE_ACCOUNTS.result_name not in error.results:
             loss = "If this task created it, its client secret is lost: create another one with "

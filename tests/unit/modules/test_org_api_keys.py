@@ -814,6 +814,19 @@ def test_a_key_that_may_be_the_signing_credential_is_not_revoked(crowd: Emulator
     assert not allowed.failed
 
 
+def test_a_lost_revocation_of_what_may_be_the_signing_credential_is_checked_with_another(
+    crowd: Emulator,
+) -> None:
+    own = {"id": key_id("atlas", 1), "desc": "extra 0", "roles": []}
+    body = {"results": [own], "totalCount": 1}
+    crowd.add_fault(Fault("json", "GET", times=None, body=body))
+    crowd.add_fault(Fault("lost_after", "DELETE"))
+    outcome = run(crowd, allow_own_key=True, **ALL_EXTRA)
+    assert outcome.failed
+    assert "check with another one" in outcome.output
+    assert key_id("atlas", 1) not in keys(crowd)
+
+
 def test_a_hidden_key_may_lose_a_role_if_the_signing_credential_is_listed(
     emulator: Emulator,
 ) -> None:
@@ -910,10 +923,10 @@ def test_a_bug_with_one_key_does_not_lose_the_other_results(
     utils = importlib.import_module(f"{COLLECTION}.plugins.module_utils._resources._resource")
     delete = utils.delete
 
-    def broken(api: Any, org: Any, key: Any) -> bool:
+    def broken(api: Any, org: Any, key: Any, **options: Any) -> bool:
         if key.id == EXTRA[4]:
             raise ZeroDivisionError
-        return bool(delete(api, org, key))
+        return bool(delete(api, org, key, **options))
 
     monkeypatch.setattr(utils, "delete", broken)
     outcome = run(crowd, **ALL_EXTRA)

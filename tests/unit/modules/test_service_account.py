@@ -114,6 +114,15 @@ def test_a_lost_creation_without_a_secret_is_looked_up_and_succeeds(emulator: Em
     assert outcome.result["service_account"]["client_id"] in accounts(emulator)
 
 
+def test_a_lost_creation_whose_secrets_are_not_listed_is_reported(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account may have a secret whose value is lost."""
+    hide(monkeypatch, "secrets")
+    emulator.add_fault(Fault("lost_after", method="POST", path=ACCOUNTS))
+    assert run(emulator, **PRESENT).result["error"]["type"] == "orphan"
+
+
 def test_an_api_without_the_field_fails_and_suggests_the_option(emulator: Emulator) -> None:
     emulator.settings.knows_without_initial_secret = False
     outcome = run(emulator, **PRESENT)

@@ -299,7 +299,7 @@ def test_a_refusal_after_a_concurrent_creation_is_retried(emulator: Emulator) ->
     again = run(emulator, **HOURS, force=True, retries=3)
     assert (again.failed, again.code) == (True, "DATA_CONCURRENCY_ERROR")
     assert f"(4 attempts, {sum(again.clock.sleeps):.0f} s of waiting)" in again.msg
-    assert "The API was handling another request about the same object" in again.msg
+    assert "The API was handling another request about the same object." in again.msg
     assert len([r for r in emulator.requests if r.method == "POST"]) == 3 + 4
 
 
@@ -505,7 +505,7 @@ def test_the_second_of_two_runs_finds_the_file(
 def test_a_file_that_cannot_be_written_leaves_no_secret(
     emulator: Emulator, filed: Options, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    """The deletion is repeated if another request is handled, or the API may not know it yet."""
+    """The deletion is repeated while the API is busy, or does not know the secret yet."""
     start(emulator, secret(0, days))
     clock = VirtualClock()
     emulator.clock, emulator.settings.visibility_delay = clock.now, 8.0
