@@ -171,8 +171,12 @@ class Files:
         return self.single if key.description == SINGLE else self.folder / f"{key.id}.json"
 
     def all(self) -> list[Path]:
-        """Return everything in the directories of the files."""
-        return sorted([*self.single.parent.iterdir(), *self.folder.iterdir()])
+        """Return everything in the directories of the files, except files without content.
+
+        A process that is killed between the creation of a file and the write leaves such a file.
+        """
+        found = [*self.single.parent.iterdir(), *self.folder.iterdir()]
+        return sorted(path for path in found if path.stat().st_size)
 
 
 def tasks(kind: Kind, files: Files) -> list[dict[str, Any]]:
@@ -278,11 +282,11 @@ def check_files(
     for key in keys_in(emulator, kind):
         if key.description not in CREATED:
             continue
-        path = files.path_of(key)
+        path, stored = files.path_of(key), files.all()
         warning = warnings[CREATE if key.description == SINGLE else DECLARE]
         has_warning = key.id in warning and "cannot be read again" in warning
-        assert has_warning is not path.exists(), (key, warning)
-        if not path.exists():
+        assert has_warning is (path not in stored), (key, warning)
+        if path not in stored:
             lost.append(key)
             continue
         expected.append(path)
