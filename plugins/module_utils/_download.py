@@ -32,13 +32,11 @@ class Download:
     def __init__(self, path: str, *, check_mode: bool) -> None:
         self._path = path
         self._old = self._old_file()
-        directory, name = os.path.split(path)
-        # Not abspath, which would take the parent of a link for that of its target.
-        directory = os.path.realpath(directory)
-        self._new = _secret_file.hidden_beside(os.path.join(directory, name))
+        self._new = _secret_file.hidden_beside(_secret_file.resolve(path))
         self._check_mode = check_mode
         self._file: BinaryIO | None = None
         self._sum = hashlib.sha256()
+        directory = os.path.dirname(self._new)
         what = f"dest {truncate_path(path)} is in {truncate_path(directory)}, which"
         _secret_file.check_directory(what, directory, check_mode=check_mode)
 

@@ -101,12 +101,12 @@ def execute(
         result.pop("diff", None)
     for name in ("json", "diff"):
         module.mask_names(result, name)
-    module.mask_original_names()
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     # Within "except", Ansible would add the traceback.
     if has_failed:
         module.fail_json(**result)
+    module.mask_original_names()
     module.exit_json(**result)
 
 

@@ -74,7 +74,7 @@ def inspect(path: str, secret: SecretFormat) -> SecretFile:
     """
     only_copy = f"It may be the only copy of a {secret.label}."
     try:
-        status = os.lstat(_resolve(path))
+        status = os.lstat(resolve(path))
     except FileNotFoundError:
         if os.path.basename(path) in {"", os.curdir, os.pardir}:
             raise _refusal(path, "is a directory that does not exist", _USE_A_FILE) from None
@@ -91,7 +91,7 @@ def inspect(path: str, secret: SecretFormat) -> SecretFile:
     if status.st_size == 0:
         return SecretFile(path, secret, empty=_identity(status))
     try:
-        with open(_resolve(path), encoding="utf-8") as file:
+        with open(resolve(path), encoding="utf-8") as file:
             content = json.loads(file.read(_MAX_SIZE))
     except OSError as error:
         hint = f"{only_copy} Check its permissions, or use another file."
@@ -125,7 +125,7 @@ def check_writable(path: str, *, check_mode: bool) -> None:
     """Check that a file can be created, as ``check_directory`` does. Raises OptionError."""
     directory = os.path.dirname(os.path.abspath(path))
     what = f"credentials_file {truncate_path(path)} is in {truncate_path(directory)}, which"
-    check_directory(what, os.path.dirname(_resolve(path)), check_mode=check_mode)
+    check_directory(what, os.path.dirname(resolve(path)), check_mode=check_mode)
 
 
 def check_directory(what: str, directory: str, *, check_mode: bool) -> None:
@@ -169,9 +169,9 @@ def write(file: SecretFile, content: Mapping[str, str], owner: str) -> SecretFil
     )
     try:
         if _make_room(file):
-            _replace(_resolve(file.path), data)
+            _replace(resolve(file.path), data)
         else:
-            _create(_resolve(file.path), data)
+            _create(resolve(file.path), data)
     except FileExistsError:
         raise CredentialsFileError(
             f"{failed}: another process wrote to it in the meantime, so it was not overwritten",
@@ -193,7 +193,7 @@ def discard(written: SecretFile) -> str:
     try:
         if inspect(path, written.format) != written:
             return f"{path} no longer has its {label}, and was not changed."
-        os.unlink(_resolve(path))
+        os.unlink(resolve(path))
     except (OptionError, OSError):
         return f"{path} could not be deleted. The {label} in it no longer works."
     return f"{path}, which had its {label}, was deleted."
@@ -213,7 +213,7 @@ def _make_room(file: SecretFile) -> bool:
     if not is_same:
         raise FileExistsError(file.path)
     if now.empty:
-        _delete_empty(_resolve(file.path), now.empty)
+        _delete_empty(resolve(file.path), now.empty)
     return now.content is not None
 
 
@@ -270,8 +270,9 @@ def _create(path: str, data: bytes) -> None:
         raise
 
 
-def _resolve(path: str) -> str:
+def resolve(path: str) -> str:
     """Resolve the directory of a path, so that all system calls use the same directory."""
+    # Not abspath, which would take the parent of a link for that of its target.
     directory, name = os.path.split(path)
     return os.path.join(os.path.realpath(directory), name)
 

@@ -134,6 +134,7 @@ class Client:
         self.warnings: list[str] = []
         # The API's time in its last response, in seconds since 1970; None if it is not known.
         self.server_time: float | None = None
+        # The response to the last request, None if there was none.
         self.last_response: Response | None = None
         self._has_written = False
 
@@ -412,6 +413,7 @@ class Client:
 
         ``may_fail``: a response that is an error is returned too, instead of raised.
         """
+        self.last_response = None
         self._check_cancelled(request)
         query = {**call.query, **(more_query or {})}
         # A receiver gets the body as it is, and cannot remove an envelope.

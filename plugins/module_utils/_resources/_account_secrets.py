@@ -391,11 +391,6 @@ def _delete(owner: Owner, secret: Secret) -> None:
     owner.api.delete(owner.call(f"delete secret {secret.id} of {owner.account}", secret.id))
 
 
-def _delete_created(owner: Owner, secret: Secret) -> None:
-    send = partial(_delete, owner, secret)
-    _resource.delete_created(owner.api, SERVICE_ACCOUNTS, secret.id, send)
-
-
 def _create(owner: Owner, hours: int, others: Sequence[Secret]) -> tuple[Secret, str]:
     """Create a secret, and return it and its value. Raises OrphanError after a lost response."""
     account, known_ids = owner.account, {secret.id for secret in owner.account.secrets}
@@ -457,7 +452,11 @@ def _undo(
     state = f"The new secret {secret.id} was deleted to clean up."
     try:
         with owner.api.cancellation.completing():
-            _repeat(owner.api, retries, lambda: _delete_created(owner, secret))
+            send = partial(_delete, owner, secret)
+            delete_new = partial(
+                _resource.delete_created, owner.api, SERVICE_ACCOUNTS, secret.id, send
+            )
+            _repeat(owner.api, retries, delete_new)
     except KeysmithError as undone:
         error = _resource.as_orphan(error).with_context(parameters=[secret.id])
         results = {"changed": True}

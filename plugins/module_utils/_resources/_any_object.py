@@ -386,7 +386,6 @@ def _shown_headers(response: Response | None) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _warned(task: Task, method: str) -> Iterator[None]:
     """Warn if the response, even an error, marks the request as deprecated."""
-    task.api.last_response = None
     try:
         yield
     finally:
@@ -476,10 +475,9 @@ def _key_at(task: Task, listing: str, path: str, key_id: str) -> Mapping[str, An
 def _ends_own_account(task: Task) -> bool:
     """Return whether the request may delete the signing account, and its token with it."""
     endpoint, parts = task.api.endpoint, _path_names(task)
-    own = (endpoint.client_id or "").lower()
-    is_account = parts[:1] == ["orgs"] and parts[2:3] == ["serviceaccounts"] and len(parts) == 4
-    is_own = endpoint.is_account_unknown or parts[-1:] == [own]
-    return task.method == "DELETE" and is_account and is_own
+    own = parts[-1:] if endpoint.is_account_unknown else [(endpoint.client_id or "").lower()]
+    is_own = parts[:1] == ["orgs"] and parts[2:] == ["serviceaccounts", *own]
+    return task.method == "DELETE" and is_own
 
 
 def _may_end_own_key(task: Task) -> bool:

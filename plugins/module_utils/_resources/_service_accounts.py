@@ -105,7 +105,7 @@ class ServiceAccount:
             "client_id": self.id or None,
             **self.writable(),
             "created_at": self.created_at,
-            # The empty list would mean that there are none.
+            # An empty list would mean that there are none.
             "secrets": [secret.result() for secret in self.secrets] if self.shows_secrets else None,
         }
 

@@ -278,11 +278,11 @@ def check_files(
     Also assert that the other key pairs are complete in their files, and that nothing else is.
     """
     warnings = {r.task: " ".join(r.values.get("warnings", [])) for r in results}
-    lost, expected = [], []
+    lost, expected, stored = [], [], files.all()
     for key in keys_in(emulator, kind):
         if key.description not in CREATED:
             continue
-        path, stored = files.path_of(key), files.all()
+        path = files.path_of(key)
         warning = warnings[CREATE if key.description == SINGLE else DECLARE]
         has_warning = key.id in warning and "cannot be read again" in warning
         assert has_warning is (path not in stored), (key, warning)
@@ -298,5 +298,5 @@ def check_files(
             "private_key": key.private_key,
         }
         assert path.stat().st_mode & 0o777 == 0o600
-    assert files.all() == sorted(expected)
+    assert stored == sorted(expected)
     return lost
