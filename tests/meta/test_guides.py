@@ -376,7 +376,7 @@ def revocation() -> list[dict[str, Any]]:
         ("", False),
     ],
 )
-def test_the_guide_compares_only_times_of_the_same_form(moved_at: str, is_comparable: bool) -> None:
+def test_the_guide_compares_only_times_of_one_format(moved_at: str, is_comparable: bool) -> None:
     environment = NativeEnvironment()
     environment.tests["match"] = lambda value, pattern: bool(re.match(pattern, value))
     expression = environment.compile_expression(revocation()[0]["ansible.builtin.assert"]["that"])
