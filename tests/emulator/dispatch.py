@@ -9,6 +9,7 @@ import re
 from datetime import date
 from urllib.parse import unquote
 
+from requests.utils import unquote_unreserved
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Submount
 
@@ -49,8 +50,9 @@ def response(call: Call) -> Response:
 
 def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
     """Return the endpoint that a call is for ("" if there is none), and the IDs in its path."""
+    path = unquote_unreserved(call.path)
     try:
-        name, values = ROUTES.bind("").match(call.path, call.request.method)
+        name, values = ROUTES.bind("").match(path, call.request.method)
     except HTTPException:
         return "", {}
     return name, dict(values)

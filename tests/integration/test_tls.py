@@ -526,3 +526,31 @@ def test_tasks_of_a_playbook_use_the_authority(
         assert run.result(name).changed, run.output
     assert len(server.writes) == 3
     assert "InsecureRequestWarning" not in run.output
+
+
+@pytest.mark.parametrize("signer", [key_pair(PLATFORM), service_account(PLATFORM)])
+@pytest.mark.parametrize("way", ["http", "https", "http proxy", "https proxy"])
+def test_a_path_is_sent_with_its_own_percent_encoding(
+    emulator: Emulator,
+    server: Emulator,
+    authority: Authority,
+    signer: Mapping[str, str],
+    way: str,
+) -> None:
+    """The signature of a key pair covers the path as it is sent."""
+    called = server if "https" in way else emulator
+    task = {
+        "base_url": called.url,
+        "path": "/orgs/%61%2f%2F:b%3a[\N{LATIN SMALL LETTER E WITH ACUTE}] '|~",
+        "method": "GET",
+        "ca_path": str(authority.file),
+        **signer,
+    }
+    with ForwardProxy(called.port) as proxy:
+        more = {"http_proxy": proxy.url} if "proxy" in way else {}
+        outcome = run_module("api_request", {**task, **more})
+    # The API has accepted the credential.
+    assert outcome.code == "PATH_PARAM_PARSE_ERROR", outcome.msg
+    paths = {r.path for r in called.requests if r.method == "GET"}
+    assert paths == {"/api/atlas/v2/orgs/%61%2f%2F:b%3a%5B%C3%A9%5D%20'%7C~"}
+    assert bool(proxy.heads) == ("proxy" in way)

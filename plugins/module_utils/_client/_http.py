@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._cancellation import (
     Cancellation,
@@ -78,6 +79,8 @@ _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 _DECODED = frozenset({"gzip", "deflate"})
 _DECODED_AT_ONCE = 1024
 _STREAMED_AT_ONCE = 64 * 1024
+# What the path of a URL may contain besides letters, digits and -._~ (RFC 3986).
+_PATH_CHARACTERS = "/%:@!$&'()*+,;="
 
 
 @dataclass(frozen=True)
@@ -373,11 +376,13 @@ class Http:
         body: bytes | None,
     ) -> Any:
         with self._library_errors(request):
-            return self._session.prepare_request(
+            prepared = self._session.prepare_request(
                 requests.Request(
                     request.method, request.url, headers=dict(headers), params=query, data=body
                 )
             )
+            prepared.url = _with_path_of(request.url, prepared.url)
+            return prepared
 
     def _exchange(
         self,
@@ -640,7 +645,9 @@ class _Connections:
 
     def send(self, prepared: Any, **settings: Any) -> Any:
         """Send a prepared request. This is the interface of adapters in requests."""
-        return self._thread.connection.adapter.send(prepared, **settings)
+        adapter = self._thread.connection.adapter
+        adapter.request_target = adapter.request_url(prepared, settings["proxies"])
+        return adapter.send(prepared, **settings)
 
     def close(self) -> None:
         with self._lock:
@@ -648,10 +655,21 @@ class _Connections:
                 connection.adapter.close()
 
 
+def _with_path_of(url: str, prepared_url: str) -> str:
+    """Return the URL that requests has prepared, with the percent-encoding of the original path.
+
+    requests decodes what did not need to be encoded, but servers need not treat both alike.
+    Characters that no URL may contain are encoded.
+    """
+    path = quote(urlsplit(url).path, safe=_PATH_CHARACTERS)
+    return urlunsplit(urlsplit(prepared_url)._replace(path=path))
+
+
 def instrument_adapter(adapter: Any) -> None:
-    """Give all responses of an adapter a deadline.
+    """Give all responses of an adapter a deadline, and send its ``request_target`` unchanged.
 
     The timeout of a socket restarts with each byte, so a trickling response would never time out.
+    urllib3 changes the case of percent-encoding, and the signature of the request would not match.
     """
     proxy_manager_for = adapter.proxy_manager_for
 
@@ -664,7 +682,19 @@ def instrument_adapter(adapter: Any) -> None:
     classes = {}
     for scheme, pool in adapter.poolmanager.pool_classes_by_scheme.items():
         base = pool.ConnectionCls
-        connection = type(base.__name__, (base,), {"response_class": _DeadlineResponse})
+
+        def put_request(
+            self: Any,
+            method: str,
+            _url: str,
+            *args: Any,
+            _put: Any = base.putrequest,
+            **kwargs: Any,
+        ) -> None:
+            _put(self, method, adapter.request_target, *args, **kwargs)
+
+        members = {"response_class": _DeadlineResponse, "putrequest": put_request}
+        connection = type(base.__name__, (base,), members)
         classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = classes
     adapter.proxy_manager_for = instrumented_proxy_manager_for
