@@ -129,6 +129,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result["variables"] = _untouched(found)
         # The variable ansible_check_mode ignores the task keyword check_mode.
         result["check_mode"] = bool(self._task.check_mode)
+        result["strategy"] = str(self._task.get_play().strategy)
         if any(options[name].get("no_log") for name in found):
             # Not set for failures, which contain no secret and must be shown.
             result["_ansible_no_log"] = True

@@ -41,13 +41,15 @@ options:
       - What the task does.
       - V(present) fetches a new token. Unlike other tasks, it does not revoke the token at its end.
       - V(absent) revokes O(token).
+      - V(identified) sends no request. It returns RV(fingerprint), so that a play can find out
+        which of its hosts can share a token.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, identified]
     default: present
   token:
     description:
-      - The token to revoke, without the word C(Bearer). Required with O(state=absent). Not allowed
-        with O(state=present).
+      - The token to revoke, without the word C(Bearer). Required with O(state=absent), and not
+        allowed otherwise.
       - The task first checks whether the token still works. If not, it reports no change. After it
         has revoked the token, it checks that the token no longer works.
       - Only the account that fetched a token can revoke it.
@@ -55,7 +57,7 @@ options:
 notes:
   - Authenticate with O(client_id) and O(client_secret), or their environment variables. No role is
     required.
-  - With O(state=present), O(access_token) must not be set, not even in C(module_defaults).
+  - O(access_token) must not be set, not even in C(module_defaults), except with O(state=absent).
   - With O(state=absent), O(access_token) is ignored. An O(client_id) next to it is also ignored if
     O(client_secret) is not set.
   - The module does not use O(org_id).
@@ -133,6 +135,14 @@ client_id:
   returned: success
   type: str
   sample: mdb_sa_id_6718e34b3d91647abb20e7b8
+fingerprint:
+  description:
+    - A hash of the product, its address, the client ID and the client secret. Tasks with the same
+      value can share a token.
+    - It does not reveal the secret.
+  returned: success and O(state=identified)
+  type: str
+  sample: af2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf
 error:
   description:
     - Why the task failed, for C(rescue) blocks. RV(keysmith.mongodb.org_api_key#module:error)
@@ -174,7 +184,11 @@ from ansible_collections.keysmith.mongodb.plugins.module_utils._errors import Op
 from ansible_collections.keysmith.mongodb.plugins.module_utils._resources import _access_tokens
 
 ARGUMENT_SPEC: _argspec.Spec = {
-    **_argspec.STATE,
+    "state": {
+        "type": "str",
+        "choices": ["present", "absent", "identified"],
+        "default": "present",
+    },
     "token": {"type": "str", "no_log": True},
 }
 
@@ -190,7 +204,7 @@ def check(params: Mapping[str, Any]) -> None:
         return
     if not is_absent(params):
         raise OptionError(
-            "token is set with state present",
+            f"token is set with state {params['state']}",
             hint="To revoke it, set state to absent. To use it, set access_token in other tasks.",
         )
     check_credential("token", AccessToken(params["token"]), PLATFORMS[params["platform"]])
@@ -200,6 +214,8 @@ def run(params: Mapping[str, Any], api: Client, check_mode: bool) -> dict[str, A
     _access_tokens.check_signer(api)
     if is_absent(params):
         return _access_tokens.revoke(api, params["token"], check_mode)
+    if params["state"] == "identified":
+        return _access_tokens.identify(api)
     return _access_tokens.fetch(api)
 
 

@@ -90,6 +90,12 @@ check_mode:
   type: bool
   sample: false
   version_added: 3.0.0
+strategy:
+  description: The strategy of the play, such as V(linear), as the play or Ansible's settings name it.
+  returned: success
+  type: str
+  sample: linear
+  version_added: 3.1.0
 error:
   description: Why the task failed, for C(rescue) blocks. C(error.type) is C(options).
   returned: failure

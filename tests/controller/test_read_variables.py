@@ -58,6 +58,7 @@ def read(
         environment=None,
         action="read_variables",
         check_mode=check_mode,
+        get_play=lambda: SimpleNamespace(strategy="host_pinned"),
     )
     action = plugin.ActionModule(
         task, None, SimpleNamespace(check_mode=False), loader, Templar(loader, found), None
@@ -374,3 +375,7 @@ def test_warns_of_deprecated_variable_that_is_set(
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_returns_check_mode_of_the_task(tmp_path: Path, check_mode: bool) -> None:
     assert read(tmp_path, TEXT, check_mode=check_mode)["check_mode"] is check_mode
+
+
+def test_returns_strategy_of_the_play(tmp_path: Path) -> None:
+    assert read(tmp_path, TEXT)["strategy"] == "host_pinned"

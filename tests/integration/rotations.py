@@ -98,23 +98,24 @@ class Organization:
             **(self.old or {}),
         }
 
-    def seed(self) -> dict[str, Any]:
-        def key(number: int, **values: Any) -> dict[str, Any]:
-            pair = self.pair(number)
-            return {
-                "id": self.key_id(number),
-                "public_key": pair["api_public_key"],
-                "private_key": pair["api_private_key"],
-                **values,
-            }
+    def key(self, number: int, **values: Any) -> dict[str, Any]:
+        """Return the seed of a key."""
+        pair = self.pair(number)
+        return {
+            "id": self.key_id(number),
+            "public_key": pair["api_public_key"],
+            "private_key": pair["api_private_key"],
+            **values,
+        }
 
-        keys = [key(OWNER, description="signs", roles=["ORG_OWNER"])]
+    def seed(self) -> dict[str, Any]:
+        keys = [self.key(OWNER, description="signs", roles=["ORG_OWNER"])]
         if self.old is not None:
-            keys.append(key(OLD, **self.expected()))
+            keys.append(self.key(OLD, **self.expected()))
         for number, state in enumerate(self.successors, BEGUN):
             mark = f" (successor of {self.key_id(OLD)}: {state})" if state else ""
             values = {**self.expected(), "description": self.description + mark}
-            keys.append(key(number, **values))
+            keys.append(self.key(number, **values))
         account = {**self.account(), "roles": ["ORG_OWNER"]}
         return {
             "id": self.org_id,

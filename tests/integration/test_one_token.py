@@ -31,9 +31,12 @@ VARIABLES = {"client_id": "MONGODB_ATLAS_CLIENT_ID", "client_secret": "MONGODB_A
 STORE = """
 - name: Let an hour pass
   ansible.builtin.set_fact:
-    __rotate_org_api_key_token: >-
-      {{ __rotate_org_api_key_token | combine({'expires_at': '2026-01-01T00:00:00Z'}) }}
+    __rotate_org_api_key_token: "{{ __rotate_org_api_key_token | combine(past) }}"
+    __rotate_org_api_key_shared_token:
+      msg: "{{ __rotate_org_api_key_shared_token.msg | default({}) | combine(past) }}"
   when: case.is_late | default(false)
+  vars:
+    past: {expires_at: "2026-01-01T00:00:00Z"}
   no_log: true
 - name: Break
   ansible.builtin.fail:
@@ -69,6 +72,21 @@ ROTATIONS = {
     # The next task of the role tries again, and reports the failure.
     "wrong-secret": Case((2, 0, 0), "wrong secret", has_failed=True),
     "key-pair": Case((0, 0, 0), "key pair", "ops_manager"),
+}
+# Hosts with the same account share one token, even if the first one fails.
+SHARED = {
+    "missing": Case((1, 1, 0), has_failed=True, variables={"description": "no such key"}),
+    "not-missing": Case((1, 1, 0), same_as="missing"),
+    "broken": Case((1, 1, 0), has_failed=True, variables={"is_broken": True}),
+    "not-broken": Case((1, 1, 0), "environment", same_as="broken"),
+    "late": Case((2, 1, 1), variables={"is_late": True}),
+    "late-too": Case((2, 1, 1), same_as="late", variables={"is_late": True}),
+    # A host with a wrong secret must not use the token of another host.
+    "wrong-secret": Case((3, 1, 0), "wrong secret", has_failed=True),
+    "right-secret": Case((3, 1, 0), same_as="wrong-secret"),
+    # The first request for a token is refused, so each task of this host fetches one.
+    "unlucky": Case((5, 4, 0)),
+    "lucky": Case((5, 4, 0), same_as="unlucky"),
 }
 AUDITS = {
     "options": Case((1, 1, 0)),
@@ -130,14 +148,21 @@ class World:
         assert found == {name: case.tokens for name, case in self.cases.items()}
         texts = [run.output, *(str(result.values) for result in run.results)]
         # At -vvv, Ansible shows the values of the keyword environment.
-        secrets = [
+        shown_by_ansible = {
             self.organizations[name].account()["client_secret"]
             for name, case in self.cases.items()
-            if case.signer != "environment"
-        ]
+            if case.signer == "environment"
+        }
+        secrets = {o.account()["client_secret"] for o in self.organizations.values()}
+        secrets -= shown_by_ansible
         assert seen
         shown = [text for secret in {*seen, *secrets} for text in texts if secret in text]
         assert not shown, shown[0]
+
+
+def old_key(cases: Mapping[str, Case], name: str) -> int:
+    """Return the number of the key that a host rotates: each host has its own."""
+    return OLD + [*cases].index(name) if cases[name].same_as else OLD
 
 
 @contextmanager
@@ -148,6 +173,13 @@ def world_of(cases: Mapping[str, Case]) -> Iterator[World]:
     }
     organizations |= {n: organizations[c.same_as] for n, c in cases.items() if c.same_as}
     seeds = {o.org_id: o.seed() for o in organizations.values()}
+    for name, case in cases.items():
+        if case.same_as:
+            organization = organizations[name]
+            description = f"the key of {name}"
+            seeds[organization.org_id]["api_keys"].append(
+                organization.key(old_key(cases, name), description=description)
+            )
     with Emulator({"organizations": [*seeds.values()]}) as emulator:
         tokens = {
             name: fetch_token(emulator.url, **organizations[name].account())
@@ -158,55 +190,86 @@ def world_of(cases: Mapping[str, Case]) -> Iterator[World]:
         yield World(cases, organizations, emulator, tokens)
 
 
+def rotate(world: World, folder: Path, collections: Path, strategy: str) -> Finished:
+    """Run the role for each host in one play, and assert which hosts succeed."""
+    (folder / "store.yml").write_text(STORE, "utf-8")
+    hosts = {
+        name: {
+            "connection": {
+                "platform": case.product,
+                "base_url": world.emulator.url,
+                "org_id": world.organizations[name].org_id,
+                **world.credential(name),
+            },
+            "environ": world.environ(name),
+            "old_id": ""
+            if "description" in case.variables
+            else world.organizations[name].key_id(old_key(world.cases, name)),
+            "case": case.variables,
+        }
+        for name, case in world.cases.items()
+    }
+    role = {
+        "name": "Rotate",
+        "ansible.builtin.include_role": {
+            "name": ROLE,
+            "apply": {"check_mode": "{{ case.check | default(false) }}"},
+        },
+        "vars": {
+            "rotate_org_api_key_api_user_id": "{{ old_id }}",
+            "rotate_org_api_key_description": "{{ case.description | default('') }}",
+            "rotate_org_api_key_store_tasks": str(folder / "store.yml"),
+        },
+    }
+    play = {
+        "hosts": "all",
+        "strategy": strategy,
+        "environment": "{{ environ }}",
+        "module_defaults": {GROUP: from_variables(CONNECTION, "connection")},
+        "tasks": [role, {"name": "End", "ansible.builtin.debug": {"msg": "Rotated"}}],
+    }
+    sandbox = AnsibleSandbox(folder / "run", collections)
+    run = sandbox.playbook([play], "-vvv", "--forks=4", hosts=hosts)
+    world.check(run)
+    ended = {result.host for result in run.results if result.task == "End"}
+    assert ended == {name for name, case in world.cases.items() if not case.has_failed}
+    return run
+
+
 def test_the_role_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
     with world_of(ROTATIONS) as world:
-        (tmp_path / "store.yml").write_text(STORE, "utf-8")
-        hosts = {
-            name: {
-                "connection": {
-                    "platform": case.product,
-                    "base_url": world.emulator.url,
-                    "org_id": world.organizations[name].org_id,
-                    **world.credential(name),
-                },
-                "environ": world.environ(name),
-                "old_id": ""
-                if "description" in case.variables
-                else world.organizations[name].key_id(OLD),
-                "case": case.variables,
-            }
-            for name, case in ROTATIONS.items()
-        }
-        role = {
-            "name": "Rotate",
-            "ansible.builtin.include_role": {
-                "name": ROLE,
-                "apply": {"check_mode": "{{ case.check | default(false) }}"},
-            },
-            "vars": {
-                "rotate_org_api_key_api_user_id": "{{ old_id }}",
-                "rotate_org_api_key_description": "{{ case.description | default('') }}",
-                "rotate_org_api_key_store_tasks": str(tmp_path / "store.yml"),
-            },
-        }
-        play = {
-            "hosts": "all",
-            "strategy": "free",
-            "environment": "{{ environ }}",
-            "module_defaults": {GROUP: from_variables(CONNECTION, "connection")},
-            "tasks": [role, {"name": "End", "ansible.builtin.debug": {"msg": "Rotated"}}],
-        }
-        sandbox = AnsibleSandbox(tmp_path / "run", collections)
-        run = sandbox.playbook([play], "-vvv", "--forks=4", hosts=hosts)
-        world.check(run)
-    ended = {result.host for result in run.results if result.task == "End"}
-    assert ended == {name for name, case in ROTATIONS.items() if not case.has_failed}
+        run = rotate(world, tmp_path, collections, "free")
     # In check mode and after the rotation, the tasks with the token report no change.
     changed = {r.task for r in run.results if r.changed and r.host in {"options", "missing"}}
     assert not [task for task in changed if "token" in task]
     refused = [r.msg for r in run.results if r.host == "wrong-secret" and r.failed]
     assert len(refused) == 1
     assert "invalid_client" in refused[0]
+
+
+class RefusedOnce(Fault):
+    """A fault for the first token request of an account."""
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__("status", "POST", FETCH, times=None, status=400, code="EMULATED")
+        self.client_id = client_id
+        self.is_due = True
+
+    def play(self, exchange: Any) -> None:
+        value = exchange.recorded.headers["Authorization"].partition(" ")[2]
+        if self.is_due and base64.b64decode(value).decode().startswith(self.client_id):
+            self.is_due = False
+            super().play(exchange)
+            return
+        exchange.send(exchange.perform())
+
+
+@pytest.mark.each_core
+def test_hosts_of_a_play_share_one_token(tmp_path: Path, collections: Path) -> None:
+    with world_of(SHARED) as world:
+        client_id = world.organizations["unlucky"].account()["client_id"]
+        world.emulator.add_fault(RefusedOnce(client_id))
+        rotate(world, tmp_path, collections, "linear")
 
 
 @pytest.mark.each_core

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from ansible_collections.keysmith.mongodb.plugins.module_utils._client._client import Call, Client
@@ -57,6 +59,17 @@ def fetch(api: Client) -> dict[str, Any]:
         "expires_at": expires_at,
         "client_id": api.endpoint.client_id,
     }
+
+
+def identify(api: Client) -> dict[str, Any]:
+    """Return a fingerprint of the signing account and its secret. Sends nothing.
+
+    The secret counts, because a host with a wrong secret must not use another host's token.
+    """
+    endpoint = api.endpoint
+    parts = [endpoint.platform.name, endpoint.base_url, endpoint.client_id, endpoint.client_secret]
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return {"changed": False, "client_id": endpoint.client_id, "fingerprint": fingerprint}
 
 
 def revoke(api: Client, value: str, check_mode: bool) -> dict[str, Any]:

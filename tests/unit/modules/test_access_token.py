@@ -89,6 +89,29 @@ def test_a_token_is_fetched_and_revoked(emulator: Emulator, platform: str, check
     assert (again.changed, again.failed) == (check, False)
 
 
+def test_tasks_that_can_share_a_token_have_the_same_fingerprint(emulator: Emulator) -> None:
+    account = service_account("atlas")
+
+    def identify(**more: Any) -> str:
+        outcome = run(emulator, state="identified", **more)
+        assert not outcome.changed
+        assert outcome.result["client_id"] == more.get("client_id", client_id("atlas"))
+        return str(outcome.result["fingerprint"])
+
+    first = identify()
+    environ = {name: account[option] for name, option in ENVIRON.items()}
+    for same in ({"environ": environ}, {"check": True}, {"base_url": f"{emulator.url}/"}):
+        assert identify(**same) == first, same
+    others = [
+        {**account, "client_secret": account["client_secret"] + "x"},
+        {**account, "client_id": account_id("atlas", 3)},
+        {"platform": "cloud_manager", **account},
+        {"base_url": f"{emulator.url}/gateway"},
+    ]
+    assert len({first, *(identify(**other) for other in others)}) == 1 + len(others)
+    assert emulator.requests == []
+
+
 WRONG: list[Any] = [None, True, -1, 10**30, 1e308, "", "a\r\nb", "é", [], {}]
 
 
@@ -148,6 +171,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "MongoDB Ops Manager has no service accounts",
     ),
     "present with token": ({"token": DEAD}, "token is set with state present"),
+    "identified with token": (
+        {"state": "identified", "token": DEAD},
+        "token is set with state identified",
+    ),
+    "identified, a key pair": (
+        {"state": "identified", **key_pair("atlas")},
+        "An API key cannot fetch or revoke access tokens",
+    ),
+    "identified, a token": (
+        {"state": "identified", "access_token": DEAD, **service_account("atlas")},
+        "An access token cannot fetch another one",
+    ),
     "absent without token": ({"state": "absent"}, "state is absent but all of the following"),
     "absent, empty token": ({"state": "absent", "token": ""}, "state is absent but all of the"),
     "Bearer": ({"state": "absent", "token": f"Bearer {DEAD}"}, "token: the token is not valid"),
