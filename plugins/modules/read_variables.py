@@ -91,7 +91,7 @@ check_mode:
   sample: false
   version_added: 3.0.0
 strategy:
-  description: The strategy of the play, such as V(linear), as the play or Ansible's settings name it.
+  description: The strategy of the play, as the play or Ansible's settings name it.
   returned: success
   type: str
   sample: linear
