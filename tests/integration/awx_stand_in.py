@@ -131,6 +131,14 @@ class AwxStandIn:
         )
         self._thread.start()
 
+    def copy(self) -> AwxStandIn:
+        """Return another AWX with the same objects."""
+        other = AwxStandIn(self.token, self.playbooks)
+        for name in ("revision", "objects", "surveys", "credentials", "synced"):
+            setattr(other, name, copy.deepcopy(getattr(self, name)))
+        other._ids = itertools.count(next(self._ids))
+        return other
+
     def __enter__(self) -> AwxStandIn:
         return self
 

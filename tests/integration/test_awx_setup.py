@@ -103,17 +103,18 @@ class SetUp:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Iterator[Any]:
-    """Create stand-ins with two organizations and one execution environment."""
+    """Create stand-ins, by default with two organizations and one execution environment."""
     if not (AWX_COLLECTION / "ansible_collections").is_dir():
         pytest.skip("awx.awx is not installed (run make .cache/awx)")
     made: list[AwxStandIn] = []
 
-    def make() -> SetUp:
-        awx = AwxStandIn(TOKEN, {f"playbooks/{name}" for name in PLAYBOOKS})
+    def make(awx: AwxStandIn | None = None) -> SetUp:
+        if awx is None:
+            awx = AwxStandIn(TOKEN, {f"playbooks/{name}" for name in PLAYBOOKS})
+            awx.add("organizations", name="Default")
+            awx.add("organizations", name="Another")
+            awx.add("execution_environments", name="mongodb-ee")
         made.append(awx)
-        awx.add("organizations", name="Default")
-        awx.add("organizations", name="Another")
-        awx.add("execution_environments", name="mongodb-ee")
         return SetUp(awx, tmp_path_factory.mktemp("awx_setup"), collections, {}, {})
 
     yield make
@@ -134,11 +135,10 @@ def done(empty: Any) -> SetUp:
 
 
 @pytest.fixture(scope="module")
-def upgraded(empty: Any) -> SetUp:
+def upgraded(empty: Any, done: SetUp) -> SetUp:
     """Upgrade an AWX that has a credential of a type with older inputs."""
-    upgraded: SetUp = empty()
+    upgraded: SetUp = empty(done.awx.copy())
     awx = upgraded.awx
-    upgraded.run("first", awx_setup_execution_environment="mongodb-ee")
     kind = upgraded.credential_type(KEY_PAIR)
     kind["inputs"] = {"fields": kind["inputs"]["fields"][:3], "required": ["public_key"]}
     awx.add("credentials", name="key", credential_type=kind["id"])
