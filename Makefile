@@ -87,7 +87,7 @@ lint: .venv/.lint-ready  ## check format, style, types, docs, English, licenses,
 format: .venv/.lint-ready  ## format the Python code with ruff
 	@env -u CI PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m nox -s formatters
 
-sanity: .venv/.demo-ready  ## run ansible-test sanity with every available ansible-core (CORES="2.19 2.20" selects some)
+sanity: .venv/.test-ready  ## run ansible-test sanity with every available ansible-core (CORES="2.19 2.20" selects some)
 	@$(PY) tests/tools/sanity.py $(CORES)
 
 docs: .venv/.docs-ready $(INSTALLED)  ## build the guides and the module reference as HTML in .cache/docs

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,18 +167,26 @@ def copy_project(paths: Iterable[Path], tree: Path) -> None:
         subprocess.run(["git", "init", "--quiet", str(tree)], check=True, capture_output=True)
 
 
+def create_environment(folder: Path, interpreter: Path, wanted: Sequence[str]) -> None:
+    """Create a virtual environment without pip. uv installs packages ten times as fast."""
+    environ = dict(os.environ)
+    if "PIP_INDEX_URL" in environ:
+        environ.setdefault("UV_DEFAULT_INDEX", environ["PIP_INDEX_URL"])
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python"]
+    commands = [[str(interpreter), "-m", "venv", "--without-pip", str(folder)]]
+    if wanted:
+        commands.append([*uv, str(folder / "bin" / "python"), *wanted])
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
+
+
 def prepare(core: Core, paths: Iterable[Path]) -> None:
     """Create the environment, the copy, and a home for the caches of ansible-test."""
     ready = core.environment / "ready"
     if not ready.exists():
         shutil.rmtree(core.environment, ignore_errors=True)
-        pip = [str(core.environment / "bin" / "python"), "-m", "pip", "install", "-qq"]
         wanted = f"ansible-core=={core.version}.*" if core.version != DEVEL else DEVEL_SOURCE
-        for command in (
-            [str(core.interpreter), "-m", "venv", str(core.environment)],
-            [*pip, "--disable-pip-version-check", "--no-input", wanted],
-        ):
-            subprocess.run(command, check=True, capture_output=True, text=True)
+        create_environment(core.environment, core.interpreter, [wanted])
         ready.touch()
     copy_project(paths, core.tree)
     code = "lib/python*/site-packages/ansible_test/_internal/python_requirements.py"

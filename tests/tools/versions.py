@@ -26,7 +26,15 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tests.tools.sanity import CORES, ENDS, ROOT, TARGETS, WORKERS, find_pythons
+from tests.tools.sanity import (
+    CORES,
+    ENDS,
+    ROOT,
+    TARGETS,
+    WORKERS,
+    create_environment,
+    find_pythons,
+)
 from tests.tools.timed_tests import Ended, end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "versions"
@@ -114,12 +122,7 @@ def prepare(environment: Environment) -> None:
     if environment.python.exists() and ready.exists() and ready.read_text("utf-8") == recipe:
         return
     shutil.rmtree(folder, ignore_errors=True)
-    # The pip of this Python installs for all others: it is newer than theirs.
-    pip = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "-qq"]
-    pip += ["--disable-pip-version-check", "--no-input", *environment.wanted]
-    commands = [[str(environment.interpreter), "-m", "venv", "--without-pip", str(folder)]]
-    for command in [*commands, *([pip] if environment.wanted else [])]:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+    create_environment(folder, environment.interpreter, environment.wanted)
     ready.write_text(recipe, "utf-8")
 
 
