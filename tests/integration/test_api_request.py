@@ -83,6 +83,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Ite
         yield sandbox.playbook([play], "--diff", "-vvv"), emulator
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 def test_every_step_is_done_once(finished: tuple[Finished, Emulator]) -> None:
     run, emulator = finished
     assert run.code == 0, run.output
@@ -99,12 +101,16 @@ def test_every_step_is_done_once(finished: tuple[Finished, Emulator]) -> None:
     assert project_id("atlas") in [item["id"] for item in listed]
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 def test_a_play_waits_for_what_is_carried_out_later(finished: tuple[Finished, Emulator]) -> None:
     run, _emulator = finished
     assert run.result("delete").values["status"] == 202
     assert run.result("wait").values["attempts"] == 3
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 def test_secret_texts_are_in_the_response_only(finished: tuple[Finished, Emulator]) -> None:
     run, _emulator = finished
     for when in (": check", "", ": again"):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the EXAMPLES of every module and the plays in README and guides, unchanged.
 
-One ansible-playbook process runs all EXAMPLES, and slow tests run the plays. Each of these is a
+One ansible-playbook process runs all EXAMPLES, and others run the plays. Each of these is a
 host with the variables that it uses, and has its own organization with the keys that it needs.
 """
 
@@ -576,15 +576,21 @@ def test_yaml_of_documents_is_run_or_listed() -> None:
     assert [form for form in NOT_RUN if not any(re.search(form, text) for text in left)] == []
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 def test_all_examples_succeed(ran: Examples) -> None:
     assert ran.run.code == 0, ran.run.output
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 @each_task
 def test_example_succeeds(ran: Examples, example: Example) -> None:
     check_success(ran, example)
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 @each_task
 def test_example_does_something(ran: Examples, example: Example) -> None:
     check_effect(ran, example)

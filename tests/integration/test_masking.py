@@ -36,6 +36,8 @@ def description(emulator: Emulator) -> str:
     return emulator.state.organizations[ORG].api_keys[VICTIM].description
 
 
+@pytest.mark.slow
+@pytest.mark.each_core
 @pytest.mark.parametrize("password", [SHORT, LONG])
 def test_a_masked_description_is_not_written_back(
     tmp_path: Path, collections: Path, emulator: Emulator, password: str

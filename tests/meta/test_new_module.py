@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support import ROOT
 from tests.tools.sanity import copy_project, project_files
 
@@ -96,10 +98,12 @@ def failures(folder: Path, registered: Iterable[str]) -> list[str]:
     return re.findall(r"(?m)^(?:FAILED|ERROR) \S+::(\w+)", ended.stdout)
 
 
+@pytest.mark.slow
 def test_a_new_module_registers_in_these_places(tmp_path: Path) -> None:
     assert failures(tmp_path / "keysmith", PLACES) == []
 
 
+@pytest.mark.slow
 def test_a_new_module_that_is_not_registered_fails_a_test_for_each_place(tmp_path: Path) -> None:
     found = failures(tmp_path / "keysmith", [])
     assert {place.test for place in PLACES.values()} <= {*found}

@@ -48,7 +48,11 @@ WITH_OLDEST = ("2.16", "2.18")
 # What ENDS run. tests/versions runs modules on each Python of TARGETS.
 OF_ENDS = ("tests/integration", "tests/versions", "tests/unit")
 # The EXAMPLES of every module.
-OF_OTHERS = ("tests/integration/test_examples.py",)
+_EXAMPLES = "tests/integration/test_examples.py"
+OF_OTHERS = tuple(
+    f"{_EXAMPLES}::test_{name}"
+    for name in ("all_examples_succeed", "example_succeeds", "example_does_something")
+)
 # The newest Python for modules of an ansible-core that does not support all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
 # A run usually takes a fifth of this. After that, it has failed and is killed.
@@ -158,7 +162,7 @@ def run(core: Core, processes: int, targets: dict[str, str]) -> Result:
     if core.version in ENDS:
         command += ["-m", "each_core", *OF_ENDS]
     else:
-        command += ["-m", "each_core and not slow", *OF_OTHERS]
+        command += OF_OTHERS
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environ["VERSIONS_TARGETS"] = json.dumps(targets)
     # Print each failed test on one line, however narrow the terminal.
