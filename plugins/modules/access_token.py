@@ -41,8 +41,8 @@ options:
       - What the task does.
       - V(present) fetches a new token. Unlike other tasks, it does not revoke the token at its end.
       - V(absent) revokes O(token).
-      - V(identified) sends no request. It returns RV(fingerprint), so that a play can find out
-        which of its hosts can share a token.
+      - V(identified) sends no request. It returns RV(fingerprint), which shows which hosts of a
+        play can share a token.
     type: str
     choices: [present, absent, identified]
     default: present
@@ -131,14 +131,14 @@ expires_at:
   type: str
   sample: "2026-11-28T13:00:00Z"
 client_id:
-  description: The client ID of the service account that the task authenticated with.
+  description: The client ID of the task's service account.
   returned: success
   type: str
   sample: mdb_sa_id_6718e34b3d91647abb20e7b8
 fingerprint:
   description:
-    - A hash of the product, its address, the client ID and the client secret. Tasks with the same
-      value can share a token.
+    - A hash of the platform, its address, the client ID and the client secret. Tasks that return
+      the same value can share a token.
     - It does not reveal the secret.
   returned: success and O(state=identified)
   type: str

@@ -91,7 +91,7 @@ check_mode:
   sample: false
   version_added: 3.0.0
 strategy:
-  description: The strategy of the play, as the play or Ansible's settings name it.
+  description: The name of the play's strategy, as written in the play or in Ansible's settings.
   returned: success
   type: str
   sample: linear

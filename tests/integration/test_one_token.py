@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,8 +190,17 @@ def world_of(cases: Mapping[str, Case]) -> Iterator[World]:
         yield World(cases, organizations, emulator, tokens)
 
 
-def rotate(world: World, folder: Path, collections: Path, strategy: str) -> Finished:
-    """Run the role for each host in one play, and assert which hosts succeed."""
+def rotate(
+    world: World,
+    folder: Path,
+    collections: Path,
+    before: Sequence[dict[str, Any]] = (),
+    **keywords: Any,
+) -> Finished:
+    """Run the role for each host in one play, and assert which hosts succeed.
+
+    ``before`` are tasks of the play before the role, and ``keywords`` are those of the play.
+    """
     (folder / "store.yml").write_text(STORE, "utf-8")
     hosts = {
         name: {
@@ -223,10 +232,10 @@ def rotate(world: World, folder: Path, collections: Path, strategy: str) -> Fini
     }
     play = {
         "hosts": "all",
-        "strategy": strategy,
         "environment": "{{ environ }}",
         "module_defaults": {GROUP: from_variables(CONNECTION, "connection")},
-        "tasks": [role, {"name": "End", "ansible.builtin.debug": {"msg": "Rotated"}}],
+        **keywords,
+        "tasks": [*before, role, {"name": "End", "ansible.builtin.debug": {"msg": "Rotated"}}],
     }
     sandbox = AnsibleSandbox(folder / "run", collections)
     run = sandbox.playbook([play], "-vvv", "--forks=4", hosts=hosts)
@@ -238,7 +247,7 @@ def rotate(world: World, folder: Path, collections: Path, strategy: str) -> Fini
 
 def test_the_role_fetches_one_token_and_revokes_it(tmp_path: Path, collections: Path) -> None:
     with world_of(ROTATIONS) as world:
-        run = rotate(world, tmp_path, collections, "free")
+        run = rotate(world, tmp_path, collections, strategy="free")
     # In check mode and after the rotation, the tasks with the token report no change.
     changed = {r.task for r in run.results if r.changed and r.host in {"options", "missing"}}
     assert not [task for task in changed if "token" in task]
@@ -269,7 +278,25 @@ def test_hosts_of_a_play_share_one_token(tmp_path: Path, collections: Path) -> N
     with world_of(SHARED) as world:
         client_id = world.organizations["unlucky"].account()["client_id"]
         world.emulator.add_fault(RefusedOnce(client_id))
-        rotate(world, tmp_path, collections, "linear")
+        rotate(world, tmp_path, collections)
+
+
+@pytest.mark.each_core
+def test_a_host_may_be_missing_from_the_batch(tmp_path: Path, collections: Path) -> None:
+    """If hosts fail and are rescued in such a play, Ansible drops the others from the batch."""
+    check: dict[str, Any] = {"variables": {"check": True}}
+    hosts = {
+        "failed": Case((1, 1, 0), **check),
+        "failed-too": Case((1, 1, 0), same_as="failed", **check),
+        "dropped": Case((1, 1, 0), **check),
+    }
+    fail = {
+        "ansible.builtin.fail": {"msg": "To be rescued."},
+        "when": "inventory_hostname != 'dropped'",
+    }
+    rescued = {"block": [fail], "rescue": [{"ansible.builtin.debug": {}}]}
+    with world_of(hosts) as world:
+        rotate(world, tmp_path, collections, [rescued], any_errors_fatal=True)
 
 
 @pytest.mark.each_core

@@ -646,7 +646,9 @@ class _Connections:
     def send(self, prepared: Any, **settings: Any) -> Any:
         """Send a prepared request. This is the interface of adapters in requests."""
         adapter = self._thread.connection.adapter
-        adapter.request_target = adapter.request_url(prepared, settings["proxies"])
+        target = adapter.request_url(prepared, settings["proxies"])
+        # For a proxy, requests would drop a semicolon at the end of the path.
+        adapter.request_target = target if target.startswith("/") else prepared.url
         return adapter.send(prepared, **settings)
 
     def close(self) -> None:
@@ -658,8 +660,8 @@ class _Connections:
 def _with_path_of(url: str, prepared_url: str) -> str:
     """Return the URL that requests has prepared, with the percent-encoding of the original path.
 
-    requests decodes what did not need to be encoded, but servers need not treat both alike.
-    Characters that no URL may contain are encoded.
+    requests decodes characters that did not need to be encoded, but a server may treat the two
+    forms differently. Characters that no URL may contain are encoded.
     """
     path = quote(urlsplit(url).path, safe=_PATH_CHARACTERS)
     return urlunsplit(urlsplit(prepared_url)._replace(path=path))
@@ -669,7 +671,7 @@ def instrument_adapter(adapter: Any) -> None:
     """Give all responses of an adapter a deadline, and send its ``request_target`` unchanged.
 
     The timeout of a socket restarts with each byte, so a trickling response would never time out.
-    urllib3 changes the case of percent-encoding, and the signature of the request would not match.
+    urllib3 would change the case of percent-encoding, and the signature would not match.
     """
     proxy_manager_for = adapter.proxy_manager_for
 
