@@ -17,7 +17,7 @@ from tests.tools.timed_tests import end_all, exit_on_sigterm, run_tests
 
 CACHE = ROOT / ".cache" / "trust"
 # The directories of tests/trust, and the seconds after which a section fails.
-SECTIONS = {"peers": 480, "secrets": 480, "hostile": 480, "death": 1200}
+SECTIONS = {"peers": 480, "secrets": 720, "hostile": 480, "death": 1200}
 
 
 def run(section: str, arguments: list[str]) -> tuple[str, bool]:
