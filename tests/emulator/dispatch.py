@@ -9,6 +9,7 @@ import re
 from datetime import date
 from urllib.parse import unquote
 
+from requests.exceptions import InvalidURL
 from requests.utils import unquote_unreserved
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Submount
@@ -50,10 +51,10 @@ def response(call: Call) -> Response:
 
 def find_endpoint(call: Call) -> tuple[str, dict[str, str]]:
     """Return the endpoint that a call is for ("" if there is none), and the IDs in its path."""
-    path = unquote_unreserved(call.path)
     try:
+        path = unquote_unreserved(call.path)
         name, values = ROUTES.bind("").match(path, call.request.method)
-    except HTTPException:
+    except (HTTPException, InvalidURL):
         return "", {}
     return name, dict(values)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -355,6 +356,16 @@ def test_curl_agrees_about_digest(emulator: Emulator, algorithm: str) -> None:
             pytest.skip("this curl does not know SHA-256")
         statuses.append(done.stdout.rpartition("\n")[2])
     assert statuses == ["200", "401"]
+
+
+def test_a_path_with_a_wrong_percent_sign_is_unknown(emulator: Emulator) -> None:
+    bearer = {"Authorization": f"Bearer {fetch_token(emulator.url, ATLAS)}"}
+    # requests would correct the path.
+    with closing(http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=5)) as connection:
+        connection.request("GET", f"{API_PATHS[ATLAS]}/%zz", headers=bearer)
+        response = connection.getresponse()
+        body = json.load(response)
+    assert (response.status, body["errorCode"]) == (404, "RESOURCE_NOT_FOUND")
 
 
 def test_tokens_expire_and_can_be_revoked(emulator: Emulator, clock: VirtualClock) -> None:
