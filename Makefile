@@ -51,7 +51,7 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: .venv/.test-ready  ## run the tests to use while you work: 3 minutes (ARGS="-k name" selects tests)
 	@$(PYTEST) -n auto $(BY_FILE) -m "not slow" $(ARGS)
-	@echo "Not run (see make test-all): kills and races, examples and plays of the docs, AWX, audit report, make trust, make versions"
+	@echo "Not run (see make test-all): kills and races, examples in the docs, AWX, audit report, make trust, make versions"
 
 unit: .venv/.test-ready  ## run only the unit tests: half a minute
 	@$(PYTEST) -n auto -m "not slow" tests/unit $(ARGS)

@@ -168,7 +168,7 @@ def copy_project(paths: Iterable[Path], tree: Path) -> None:
 
 
 def create_environment(folder: Path, interpreter: Path, wanted: Sequence[str]) -> None:
-    """Create a virtual environment without pip. uv installs packages ten times as fast."""
+    """Create a virtual environment without pip, and install packages with uv, which is faster."""
     environ = dict(os.environ)
     if "PIP_INDEX_URL" in environ:
         environ.setdefault("UV_DEFAULT_INDEX", environ["PIP_INDEX_URL"])

@@ -55,7 +55,7 @@ OF_OTHERS = tuple(
 )
 # The newest Python for modules of an ansible-core that does not support all of them.
 NEWEST_TARGET = {"2.16": "3.12"}
-# A run usually takes a fifth of this. After that, it has failed and is killed.
+# Seconds after which a run has failed and is killed. On a slow machine, it takes up to 730 s.
 LIMIT = 1200
 
 
