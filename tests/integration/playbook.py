@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import COLLECTIONS
 from tests.support import COLLECTION, MODULES, ROOT
 
 MODULE = "keysmith.mongodb.org_api_key"
@@ -41,6 +43,14 @@ CALLBACKS = Path(__file__).resolve().parent / "callbacks"
 # Its sitecustomize.py runs in every Python process, modules included.
 SITE = ROOT / "tests" / "site"
 COMPILED = ROOT / ".cache" / "compiled"
+# What Python processes depend on when they start.
+START = {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+    "LC_ALL": "C.UTF-8",
+    "PYTHONPATH": str(SITE),
+    "COMPILED_FOLDER": str(COMPILED),
+}
+MODULE_SERVER = SITE / "module_server.py"
 # The deadline of a process, even on a busy machine.
 PATIENCE = 600
 
@@ -160,10 +170,43 @@ def _short(folder: Path) -> Path:
     return link
 
 
-class AnsibleSandbox:
-    """A directory with its own home, temporary directory and settings for Ansible processes."""
+@functools.cache
+def start_module_server() -> str:
+    """Start a server that runs modules fast, and return the interpreter that uses it.
 
-    def __init__(self, folder: Path, collections: Path) -> None:
+    It ends with this process.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keysmith-", dir="/tmp"))
+    interpreter = folder / "python"
+    client = (SITE / "module_client.py").read_text("utf-8")
+    interpreter.write_text(f"#!{sys.executable} -IS\n{client}", "utf-8")
+    interpreter.chmod(0o700)
+    server = subprocess.Popen(
+        [sys.executable, str(MODULE_SERVER), str(folder / "socket"), str(COLLECTIONS)],
+        env=START,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    atexit.register(_end_module_server, server, folder)
+    assert server.stdout
+    assert server.stdout.readline() == b"ready\n"
+    return str(interpreter)
+
+
+def _end_module_server(server: subprocess.Popen[bytes], folder: Path) -> None:
+    server.kill()
+    server.communicate()
+    shutil.rmtree(folder)
+
+
+class AnsibleSandbox:
+    """A directory with its own home, temporary directory and settings for Ansible processes.
+
+    Modules run in forks of one process, which is fast. With ``own_python``, each starts its own
+    Python: for tests that send signals to modules, or measure their memory.
+    """
+
+    def __init__(self, folder: Path, collections: Path, *, own_python: bool = False) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.tmp = folder / "tmp"
@@ -171,12 +214,13 @@ class AnsibleSandbox:
         for path in (self.home, self.tmp, COMPILED):
             path.mkdir(parents=True, exist_ok=path is COMPILED)
         config = folder / "ansible.cfg"
-        config.write_text("[defaults]\nretry_files_enabled = false\n", "utf-8")
+        # By default, Ansible looks for results every millisecond, which takes much of a processor.
+        settings = ["retry_files_enabled = false", "internal_poll_interval = 0.01"]
+        config.write_text("\n".join(["[defaults]", *settings, ""]), "utf-8")
         self.environ = {
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+            **START,
             "HOME": str(self.home),
             "TMPDIR": str(_short(self.tmp)),
-            "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
             "no_proxy": "*",
             # Otherwise Ansible would look in the current directory.
@@ -194,9 +238,9 @@ class AnsibleSandbox:
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
             "ANSIBLE_DEVEL_WARNING": "0",
             "RESULT_LINES": str(self.lines),
-            "PYTHONPATH": str(SITE),
-            "COMPILED_FOLDER": str(COMPILED),
         }
+        if not own_python:
+            self.environ["MODULE_PYTHON"] = start_module_server()
 
     def playbook(
         self,

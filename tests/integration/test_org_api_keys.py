@@ -347,7 +347,7 @@ def test_the_run_after_a_killed_one_finishes_its_work(
         # This is far from the end even on a slow machine.
         emulator.settings.latency = 0.05
         plays = [play(emulator.url, **EXTRA)]
-        shop = AnsibleSandbox(tmp_path / "killed", collections)
+        shop = AnsibleSandbox(tmp_path / "killed", collections, own_python=True)
         process = shop.start(plays)
         wait_for(lambda: len(emulator.writes) >= moment, process)
         kill(process)

@@ -275,7 +275,7 @@ def test_a_creation_still_writes_its_file_after_control_c(
     path = tmp_path / "key.json"
     base = {"base_url": emulator.url, "org_id": ORG, **key_pair(PLATFORM)}
     task = {"name": "Create", MODULE: {**base, **NEW, "credentials_file": str(path)}}
-    sandbox = AnsibleSandbox(tmp_path / "shop", collections)
+    sandbox = AnsibleSandbox(tmp_path / "shop", collections, own_python=True)
     playbook, inventory = sandbox.write([{"hosts": "all", "tasks": [task]}])
     process = subprocess.Popen(
         [sys.executable, "-c", WITH_CONTROL_C, "-i", str(inventory), str(playbook)],

@@ -3,6 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs first in every Python process that has this directory on PYTHONPATH."""
 
+import os
+import sys
+
 import compiled
 
 compiled.begin()
+# Ansible passes this on as ansible_playbook_python, with which tests and playbooks run modules.
+sys.executable = os.environ.get("MODULE_PYTHON", sys.executable)

@@ -174,7 +174,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Lives:
             "module_defaults": {GROUP: {n: f"{{{{ connection_of_test.{n} }}}}" for n in names}},
             "tasks": [{"name": name, **task} for name, task in TASKS.items()],
         }
-        run = AnsibleSandbox(folder / "run", collections).playbook(
+        run = AnsibleSandbox(folder / "run", collections, own_python=True).playbook(
             [play], "--diff", "--forks=2", hosts=hosts, patience=900
         )
         left = {o["id"]: o["api_keys"] for o in emulator.state.to_seed()["organizations"]}

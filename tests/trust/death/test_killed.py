@@ -68,7 +68,7 @@ def whole(kind: Kind, folder: Path, collections: Path) -> Whole:
     if kind in _wholes:
         return _wholes[kind]
     files = Files.below(folder / "whole")
-    sandbox = AnsibleSandbox(folder / "whole" / "shop", collections)
+    sandbox = AnsibleSandbox(folder / "whole" / "shop", collections, own_python=True)
     with Emulator(start(kind), LATENCY) as emulator:
         begun = last = time.monotonic()
         done = 0
@@ -107,7 +107,7 @@ class Death:
     collections: Path
 
     def sandbox(self, name: str) -> AnsibleSandbox:
-        return AnsibleSandbox(self.folder / name, self.collections)
+        return AnsibleSandbox(self.folder / name, self.collections, own_python=name == "killed")
 
     def die_and_finish(self, mode: str, chance: random.Random, with_check: bool) -> int:
         """Return the number of writes until the kill."""

@@ -62,7 +62,9 @@ def is_excused(msg: str) -> bool:
 
 
 def two_processes(kind: Kind, url: str, files: Files, shop: Path, collections: Path) -> Any:
-    sandboxes = [AnsibleSandbox(shop / str(number), collections) for number in range(2)]
+    sandboxes = [
+        AnsibleSandbox(shop / str(number), collections, own_python=True) for number in range(2)
+    ]
     running = []
     for number, sandbox in enumerate(sandboxes):
         one = play(kind, url, files, random.Random(number))

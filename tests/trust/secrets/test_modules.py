@@ -108,7 +108,7 @@ def _put_together(*parts: dict[str, Case]) -> dict[str, Case]:
 
 
 def _run(folder: Path, collections: Path, *, with_runner: bool) -> Searched:
-    sandbox = AnsibleSandbox(folder / "run", collections)
+    sandbox = AnsibleSandbox(folder / "run", collections, own_python=True)
     with open_world(folder / "files", [*HOMES, *SPECIAL_HOMES]) as world:
         others, table = {**revocations(world), **life(world)}, matrix(world)
         if not with_runner:
