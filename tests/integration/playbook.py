@@ -50,7 +50,6 @@ START = {
     "PYTHONPATH": str(SITE),
     "COMPILED_FOLDER": str(COMPILED),
 }
-MODULE_SERVER = SITE / "module_server.py"
 # The deadline of a process, even on a busy machine.
 PATIENCE = 600
 
@@ -171,32 +170,38 @@ def _short(folder: Path) -> Path:
 
 
 @functools.cache
+def _shared() -> Path:
+    """Create a directory for what all Ansible processes that this process starts share."""
+    folder = Path(tempfile.mkdtemp(prefix="keysmith-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+@functools.cache
 def start_module_server() -> str:
     """Start a server that runs modules fast, and return the interpreter that uses it.
 
     It ends with this process.
     """
-    folder = Path(tempfile.mkdtemp(prefix="keysmith-", dir="/tmp"))
-    interpreter = folder / "python"
+    interpreter, path = _shared() / "python", _shared() / "socket"
     client = (SITE / "module_client.py").read_text("utf-8")
     interpreter.write_text(f"#!{sys.executable} -IS\n{client}", "utf-8")
     interpreter.chmod(0o700)
     server = subprocess.Popen(
-        [sys.executable, str(MODULE_SERVER), str(folder / "socket"), str(COLLECTIONS)],
+        [sys.executable, str(SITE / "module_server.py"), str(path), str(COLLECTIONS)],
         env=START,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    atexit.register(_end_module_server, server, folder)
+    atexit.register(_end, server)
     assert server.stdout
     assert server.stdout.readline() == b"ready\n"
     return str(interpreter)
 
 
-def _end_module_server(server: subprocess.Popen[bytes], folder: Path) -> None:
+def _end(server: subprocess.Popen[bytes]) -> None:
     server.kill()
     server.communicate()
-    shutil.rmtree(folder)
 
 
 class AnsibleSandbox:
@@ -238,6 +243,7 @@ class AnsibleSandbox:
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
             "ANSIBLE_DEVEL_WARNING": "0",
             "RESULT_LINES": str(self.lines),
+            "ARCHIVES_FOLDER": str(_shared() / "archives"),
         }
         if not own_python:
             self.environ["MODULE_PYTHON"] = start_module_server()

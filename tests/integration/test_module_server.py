@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.playbook import START, start_module_server
+from tests.integration.playbook import START, AnsibleSandbox, start_module_server
 
 STATE = """
 import json, os, sys
@@ -102,3 +103,22 @@ def test_a_module_ends_with_its_client(tmp_path: Path) -> None:
         client.kill()
     pid = int(told.read_text()[:-1])
     wait_for(lambda: not is_running(pid))
+
+
+def test_modules_that_end_at_the_same_time_are_all_reported() -> None:
+    codes = range(1, 41)
+    with ThreadPoolExecutor(len(codes)) as pool:
+        ended = pool.map(lambda code: run(f"import sys; sys.exit({code})").returncode, codes)
+        assert list(ended) == list(codes)
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["checkout", "copy"])
+def test_archives_of_modules_of_the_checkout_are_shared(
+    tmp_path: Path, collections: Path, is_shared: bool
+) -> None:
+    sandbox = AnsibleSandbox(tmp_path / "run", collections if is_shared else tmp_path)
+    folder = sandbox.environ["ARCHIVES_FOLDER"] = str(tmp_path / "archives")
+    done = sandbox.ad_hoc("ping", "")
+    assert done.code == 0, done.output
+    found = [path.name for path in Path(folder).glob("*/*") if "ping" in path.name]
+    assert bool(found) is is_shared

@@ -77,12 +77,14 @@ class Server:
                 return client
 
     def _reap(self) -> None:
-        while self._clients:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            with self._clients.pop(pid) as client, suppress(OSError):
-                client.sendall(status.to_bytes(4, sys.byteorder))
+        # Another signal may interrupt this between any two lines, and reap the last process.
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                with self._clients.pop(pid) as client, suppress(OSError):
+                    client.sendall(status.to_bytes(4, sys.byteorder))
 
 
 def become(client: socket.socket) -> types.CodeType:

@@ -6,8 +6,10 @@
 import os
 import sys
 
+import archives
 import compiled
 
+archives.begin()
 compiled.begin()
 # Ansible passes this on as ansible_playbook_python, with which tests and playbooks run modules.
 sys.executable = os.environ.get("MODULE_PYTHON", sys.executable)

@@ -23,6 +23,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import archives
 import compiled
 
 # The Digest of a public key with this prefix fails unexpectedly.
@@ -90,6 +91,7 @@ def _break() -> None:
     os.fsync = on_a_full_disk  # type: ignore[assignment]
 
 
+archives.begin()
 compiled.begin()
 if os.environ.get("SPY_FOLDER"):
     _tee_stderr()
