@@ -74,7 +74,7 @@ def response(status: int, body: Any = b"", content_type: str = "application/json
         ),
         # The network hid the status, and there is no envelope: the error repeats the status.
         (200, NOT_FOUND, 400, NOT_FOUND),
-        # An HTTP error wins over an envelope.
+        # Any HTTP status but a successful one wins over an envelope.
         (502, {"status": 200, "content": {}}, 502, {}),
         (400, {"status": 404, "content": NOT_FOUND}, 400, NOT_FOUND),
         (503, NOT_FOUND, 503, NOT_FOUND),
@@ -82,6 +82,12 @@ def response(status: int, body: Any = b"", content_type: str = "application/json
         (502, {"status": 400, "content": NOT_FOUND}, 502, NOT_FOUND),
         (404, {"status": 400, "content": NOT_FOUND}, 404, NOT_FOUND),
         (300, NOT_FOUND, 300, NOT_FOUND),
+        (199, NOT_FOUND, 199, NOT_FOUND),
+        (199, {"status": 200, "content": {}}, 199, {}),
+        (300, {"status": 200, "content": {}}, 300, {}),
+        (302, {"status": 204, "content": None}, 302, {}),
+        (304, {"status": 400, "content": NOT_FOUND}, 304, NOT_FOUND),
+        (300, {"status": 200, "results": []}, 300, {"results": []}),
         # Not envelopes.
         (200, {"status": 204}, 200, {"status": 204}),
         (200, {"status": 200, "other": 1}, 200, {"status": 200, "other": 1}),
@@ -482,7 +488,7 @@ def says_missing(status: int, body: bytes) -> bool:
     except ValueError:
         return False
     if isinstance(data, dict) and set(data) == {"status", "content"} and is_int(data["status"]):
-        status, data = status if status >= 400 else data["status"], data["content"]
+        status, data = data["status"] if 200 <= status < 300 else status, data["content"]
     if not isinstance(data, dict) or data.get("errorCode") != "API_KEY_NOT_FOUND":
         return False
     parameters = data.get("parameters")
@@ -490,14 +496,15 @@ def says_missing(status: int, body: bytes) -> bool:
         isinstance(parameters, list) and KEY_ID in parameters
     )
     # The status in the error wins over a successful status.
-    statuses = {status, data.get("error")} if status < 300 else {status}
-    if is_int(data.get("status")):
-        statuses.add(data["status"])
+    statuses = {status}
+    if 200 <= status < 300:
+        statuses |= {n for n in (data.get("error"), data.get("status")) if is_int(n)}
     return not speaks_of_another and bool(statuses & {400, 404})
 
 
 @given(STATUSES, BODIES)
 @example(200, b'{"status": 404, "content": {"errorCode": "API_KEY_NOT_FOUND"}}')
+@example(300, b'{"status": 200, "results": null, "error": 400, "errorCode": "API_KEY_NOT_FOUND"}')
 @example(404, b"<html>")
 @example(400, b'{"errorCode": ["API_KEY_NOT_FOUND"]}')
 @example(400, b'{"error": 400, "errorCode": "API_KEY_NOT_FOUND", "parameters": [null]}')

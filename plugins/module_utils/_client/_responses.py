@@ -70,9 +70,9 @@ def parse_response(response: Response) -> Response:
                 payload = payload["content"]
                 if payload is None or payload == "":
                     payload, body = {}, b""
-            # An HTTP error, for example of a gateway, takes precedence over the envelope.
-            status = status if status >= 400 else enveloped
-    if isinstance(payload, dict) and status < 300 and _is_error(payload):
+            # Any other HTTP status, for example of a gateway, takes precedence over the envelope.
+            status = enveloped if 200 <= status < 300 else status
+    if isinstance(payload, dict) and 200 <= status < 300 and _is_error(payload):
         # A proxy or gateway hid the status, but the error repeats it.
         status = _status(payload.get("error")) or status
     return replace(response, status=status, body=body, payload=payload, is_json=True)
