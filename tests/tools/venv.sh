@@ -33,4 +33,17 @@ else
     echo "Adding to $folder (once): $requirements…"
 fi
 # -qq shows only errors.
-"$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-input -r "$requirements"
+pip_install() {
+    "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@"
+}
+
+# uv is faster, but it does not run everywhere, and ignores the configuration files of pip.
+uv_install() {
+    "$folder/bin/python" -m uv --version || pip_install uv || return
+    if [ -n "${PIP_INDEX_URL:-}" ]; then
+        export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
+    fi
+    "$folder/bin/python" -m uv pip install --python "$folder/bin/python" "$@"
+}
+
+uv_install -r "$requirements" >/dev/null 2>&1 || pip_install -r "$requirements"
