@@ -208,7 +208,7 @@ class AnsibleSandbox:
     """A directory with its own home, temporary directory and settings for Ansible processes.
 
     Modules run in forks of one process, which is fast. With ``own_python``, each starts its own
-    Python: for tests that send signals to modules, or measure their memory.
+    Python: for tests that send signals to modules, or depend on how Python starts.
     """
 
     def __init__(self, folder: Path, collections: Path, *, own_python: bool = False) -> None:

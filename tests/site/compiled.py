@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compiles what modules import from Ansible's archives once for all tests, not once per task.
 
-This saves a third of the time of all tests that start Ansible. Python does not cache code from an
-archive, and compiles each file twice: to find it and to run it. The code is the same, but its
-tracebacks name the archive of an earlier task.
+Python does not cache code from an archive, and compiles each file twice: to find it and to run it.
+The code is the same, but its tracebacks name the archive of an earlier task.
 """
 
 from __future__ import annotations

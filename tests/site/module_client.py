@@ -26,7 +26,10 @@ def main() -> None:
     sent = 0
     while sent < len(request):
         sent += server.send(request[sent:])
-    code = os.waitstatus_to_exitcode(int.from_bytes(server.recv(4), sys.byteorder))
+    status = server.recv(4)
+    if not status:
+        sys.exit("module_server.py has ended")
+    code = os.waitstatus_to_exitcode(int.from_bytes(status, sys.byteorder))
     if code < 0:
         os.kill(os.getpid(), -code)
     os._exit(code)
