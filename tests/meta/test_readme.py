@@ -13,7 +13,7 @@ import yaml
 
 from tests.support import ACTIONS, MODULES, ROOT
 from tests.tools import versions
-from tests.tools.sanity import CORES, ENDS, TARGETS
+from tests.tools.sanity import CORES, ENDS, NEWEST_TARGET, TARGETS
 
 README = (ROOT / "README.md").read_text("utf-8")
 SECTIONS = (
@@ -69,7 +69,7 @@ def test_the_compatibility_table_is_the_matrix_of_ci() -> None:
         [
             core,
             f"{min(pythons, key=minor)} to {max(pythons, key=minor)} (CI: {pythons[0]})",
-            f"{TARGETS[0]} to {versions.NEWEST_TARGET.get(core, TARGETS[-1])}"
+            f"{TARGETS[0]} to {NEWEST_TARGET.get(core, TARGETS[-1])}"
             if core in ENDS
             else "the same",
             oldest if core in versions.WITH_OLDEST else "newest",
@@ -97,7 +97,7 @@ def test_modules_run_on_every_python_with_the_oldest_and_newest_requests() -> No
     assert {name for names in chosen.values() for name in names} == {
         f"{version}-{kind}" for version in TARGETS for kind in ("oldest", "newest", "none")
     }
-    newest = TARGETS.index(versions.NEWEST_TARGET[ENDS[0]])
+    newest = TARGETS.index(NEWEST_TARGET[ENDS[0]])
     for core, supported in zip(ENDS, (TARGETS[: newest + 1], TARGETS)):
         assert {name.partition("-")[0] for name in chosen[core]} == set(supported)
 

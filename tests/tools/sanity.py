@@ -5,7 +5,8 @@
 
 The oldest and the newest compile and import modules on every Python, the others only on their own:
 what modules import from ansible-core differs little between versions. If all versions are checked,
-those between the two run only the tests that load the collection with ansible-core.
+the newest leaves out the Pythons of the oldest, because `make versions` runs modules on all of them
+with both, and those between run only the tests that load the collection with ansible-core.
 
 Each ansible-core has an environment and a copy of the collection, including uncommitted changes,
 at a path that ansible-test accepts. Everything stays in .cache/sanity. The copy has no tests: they
@@ -48,6 +49,8 @@ DEVEL_PYTHONS = ("3.13", "3.14")
 DEVEL_SOURCE = "https://github.com/ansible/ansible/archive/devel.tar.gz"
 # The Pythons on ansible-test's PATH, for which it compiles and imports modules.
 TARGETS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+# The newest Python for modules of an ansible-core that does not support all of them.
+NEWEST_TARGET = {"2.16": "3.12"}
 # The only file of tests that ansible-test needs: its settings.
 SETTINGS = Path("tests", "config.yml")
 WORKERS = min(2, os.cpu_count() or 1)
@@ -82,6 +85,8 @@ class Core:
     python: str
     interpreter: Path
     only_loads: bool
+    # The Pythons on which ansible-test finds modules to compile and import.
+    targets: tuple[Path, ...]
 
     @property
     def environment(self) -> Path:
@@ -211,10 +216,18 @@ def command_of(core: Core) -> list[str]:
     return command
 
 
-def run(core: Core, pythons: dict[str, Path]) -> Result:
+def choose_targets(version: str, pythons: dict[str, Path], *, is_alone: bool) -> tuple[Path, ...]:
+    """Return the Pythons for modules of an ansible-core, oldest first."""
+    if version == ENDS[1] and not is_alone:
+        shared = TARGETS.index(NEWEST_TARGET[ENDS[0]])
+        return tuple(path for name, path in pythons.items() if TARGETS.index(name) > shared)
+    return tuple(pythons.values())
+
+
+def run(core: Core) -> Result:
     started = time.monotonic()
     # ansible-test looks for pythonX.Y on the PATH, and must not find shims.
-    path = [str(core.environment / "bin"), *(str(p.parent) for p in pythons.values())]
+    path = [str(core.environment / "bin"), *(str(p.parent) for p in core.targets)]
     path += [str(folder) for folder in path_without_shims()]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "PYTHON"))}
     env |= {"HOME": str(core.home), "PATH": os.pathsep.join(dict.fromkeys(path))}
@@ -234,14 +247,14 @@ def run(core: Core, pythons: dict[str, Path]) -> Result:
     return Result(core, problem, time.monotonic() - started)
 
 
-def check(core: Core, paths: Iterable[Path], pythons: dict[str, Path]) -> Result:
+def check(core: Core, paths: Iterable[Path]) -> Result:
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
         prepare(core, paths)
     except subprocess.CalledProcessError as error:
         core.log.write_text(f"{error.stdout}{error.stderr}", encoding="utf-8")
         return Result(core, "could not be installed", 0)
-    return run(core, pythons)
+    return run(core)
 
 
 def report(result: Result) -> None:
@@ -282,7 +295,8 @@ def main(wanted: list[str]) -> int:
         python = next((p for p in table[version] if p in pythons), None)
         if python:
             only_loads = version not in ENDS and not wanted
-            cores.append(Core(version, python, pythons[python], only_loads))
+            targets = choose_targets(version, pythons, is_alone=bool(wanted))
+            cores.append(Core(version, python, pythons[python], only_loads, targets))
         else:
             skipped.append(f"{version} (needs Python {' or '.join(sorted(table[version]))})")
 
@@ -291,7 +305,7 @@ def main(wanted: list[str]) -> int:
     cores.sort(key=lambda core: core.version not in ENDS)
     results: list[Result] = []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        tasks = [pool.submit(check, core, paths, pythons) for core in cores]
+        tasks = [pool.submit(check, core, paths) for core in cores]
         for task in concurrent.futures.as_completed(tasks):
             results.append(task.result())
             report(results[-1])

@@ -29,6 +29,7 @@ from pathlib import Path
 from tests.tools.sanity import (
     CORES,
     ENDS,
+    NEWEST_TARGET,
     ROOT,
     TARGETS,
     WORKERS,
@@ -53,8 +54,6 @@ OF_OTHERS = tuple(
     f"{_EXAMPLES}::test_{name}"
     for name in ("all_examples_succeed", "example_succeeds", "example_does_something")
 )
-# The newest Python for modules of an ansible-core that does not support all of them.
-NEWEST_TARGET = {"2.16": "3.12"}
 # Seconds after which a run has failed and is killed. On a slow machine, it takes up to 730 s.
 LIMIT = 1200
 
