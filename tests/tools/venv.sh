@@ -37,11 +37,15 @@ pip_install() {
     "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@"
 }
 
-# uv is faster, but it does not run everywhere, and ignores the configuration files of pip.
+# uv is faster, but it does not run everywhere, and ignores the settings of pip. It gets the address of the index,
+# because otherwise it would try to reach pypi.org for minutes.
 uv_install() {
     "$folder/bin/python" -m uv --version || pip_install uv || return
-    if [ -n "${PIP_INDEX_URL:-}" ]; then
-        export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
+    # Variables come first in the list.
+    index=$("$folder/bin/python" -m pip config list |
+        sed -nE "s/^(:env:|global|install)\.index-url='(.*)'\$/\2/p" | head -n 1)
+    if [ -n "$index" ]; then
+        export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
     fi
     "$folder/bin/python" -m uv pip install --python "$folder/bin/python" "$@"
 }
