@@ -71,15 +71,19 @@ def parse_response(response: Response) -> Response:
                 if payload is None or payload == "":
                     payload, body = {}, b""
             # Any other HTTP status, for example of a gateway, takes precedence over the envelope.
-            status = enveloped if 200 <= status < 300 else status
-    if isinstance(payload, dict) and 200 <= status < 300 and _is_error(payload):
+            status = enveloped if _is_successful(status) else status
+    if isinstance(payload, dict) and _is_successful(status) and _is_error(payload):
         # A proxy or gateway hid the status, but the error repeats it.
         status = _status(payload.get("error")) or status
     return replace(response, status=status, body=body, payload=payload, is_json=True)
 
 
 def is_success(response: Response) -> bool:
-    return 200 <= response.status < 300
+    return _is_successful(response.status)
+
+
+def _is_successful(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def is_empty(response: Response) -> bool:
