@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,17 @@ class Finished:
         found = [r for r in self.results if (r.task, r.host) == (task, host)]
         assert len(found) == 1, f"{task} on {host}: {len(found)} results\n{self.output}"
         return found[0]
+
+
+def wait_for(
+    is_so: Callable[[], Any], process: subprocess.Popen[Any] | None = None, seconds: float = 60
+) -> None:
+    """Wait until something is so, while the process runs. Raises AssertionError after a time."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The keysmith.mongodb authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process of module_server.py behaves as if Ansible had started Python itself."""
+"""Forked modules and shared archives behave like those that Ansible starts and builds itself."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.playbook import START, AnsibleSandbox, start_module_server
+from tests.integration.playbook import START, AnsibleSandbox, start_module_server, wait_for
 
 STATE = """
 import json, os, sys
@@ -28,13 +26,6 @@ print(json.dumps({
     "collection": [name for name in sys.modules if name.startswith("ansible_collections")],
 }))
 """
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
@@ -99,7 +90,7 @@ def test_a_module_ends_with_its_client(tmp_path: Path) -> None:
         assert client.stdin
         client.stdin.write(code.encode())
         client.stdin.close()
-        wait_for(lambda: told.exists() and told.read_text().endswith("."))
+        wait_for(lambda: told.exists() and told.read_text().endswith("."), client)
         client.kill()
     pid = int(told.read_text()[:-1])
     wait_for(lambda: not is_running(pid))

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import GROUP, KEYS, AnsibleSandbox, kill
+from tests.integration.playbook import GROUP, KEYS, AnsibleSandbox, kill, wait_for
 from tests.support import (
     PLATFORMS,
     ROOT,
@@ -349,7 +349,7 @@ def test_the_run_after_a_killed_one_finishes_its_work(
         plays = [play(emulator.url, **EXTRA)]
         shop = AnsibleSandbox(tmp_path / "killed", collections, own_python=True)
         process = shop.start(plays)
-        wait_for(lambda: len(emulator.writes) >= moment, process)
+        wait_for(lambda: len(emulator.writes) >= moment, process, seconds=120)
         kill(process)
         settle(emulator)
         left = extra(emulator)
@@ -375,14 +375,6 @@ def test_a_variable_that_is_empty_by_accident_purges_nothing(
     meant = run(emulator, api_keys=[], purge=True, max_revocations=6)
     assert not meant.failed, meant.msg
     assert keys(emulator).keys() == {SIGNER}
-
-
-def wait_for(is_so: Any, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def settle(emulator: Emulator) -> None:
@@ -426,7 +418,7 @@ def test_a_canceled_run_finishes_requests_in_flight_and_lists_the_rest(
             text=True,
         )
         if ending != "time_limit":
-            wait_for(lambda: len(emulator.writes) >= 20, process)
+            wait_for(lambda: len(emulator.writes) >= 20, process, seconds=120)
             process.send_signal(signal.Signals[ending])
         stdout, stderr = process.communicate(timeout=60)
         result = json.loads(stdout)
@@ -458,7 +450,11 @@ def test_a_signal_after_the_work_does_not_lose_the_result(collections: Path) -> 
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_for(lambda: emulator.requests[-1:] and "revoke" in emulator.requests[-1].path, process)
+        wait_for(
+            lambda: emulator.requests[-1:] and "revoke" in emulator.requests[-1].path,
+            process,
+            seconds=120,
+        )
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=60)
     assert stderr == ""

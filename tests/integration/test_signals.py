@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Emulator, Fault
-from tests.integration.playbook import MODULE, AnsibleSandbox
+from tests.integration.playbook import MODULE, AnsibleSandbox, wait_for
 from tests.support import ROOT, key_id, key_pair, org_id, project_id
 
 pytestmark = pytest.mark.slow
@@ -174,14 +174,6 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert stderr == ""
     result: dict[str, Any] = json.loads(stdout)
     return result
-
-
-def wait_for(is_so: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def accepted(emulator: Emulator) -> list[Any]:

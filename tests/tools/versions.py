@@ -54,7 +54,7 @@ OF_OTHERS = tuple(
     f"{_EXAMPLES}::test_{name}"
     for name in ("all_examples_succeed", "example_succeeds", "example_does_something")
 )
-# Seconds after which a run has failed and is killed. On a slow machine, it takes up to 730 s.
+# Seconds after which a run has failed and is killed. On a slow machine, it takes up to 450 s.
 LIMIT = 1200
 
 
